@@ -1,0 +1,255 @@
+"""VPT's transformer block: attention over a sliding memory of frames, and an MLP.
+
+The memory of a block is the keys and values of the last M frames. A reset (`first`) hides all that
+came before it, wherever in the chunk it stands, so any cutting of a sequence into chunks gives the
+same result as single steps.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from basalt.policies.layers import NORM_EPS, normed_linear, scale_rows_
+
+N_BASIS = 10
+HIDDEN = -1e9
+
+
+class PolicyState(NamedTuple):
+    """What a policy remembers between calls, oldest frame first.
+
+    Attributes:
+        mask: bool [B, M], True where the slot belongs to the row's current episode.
+        keys: one float tensor [B, M, hidsize] a block. Hidden slots hold arbitrary numbers.
+        values: as `keys`.
+    """
+
+    mask: Tensor
+    keys: tuple[Tensor, ...]
+    values: tuple[Tensor, ...]
+
+    def detach(self) -> PolicyState:
+        """The same numbers, cut from the graph (truncated backpropagation through time)."""
+        return PolicyState(
+            self.mask,
+            tuple(k.detach() for k in self.keys),
+            tuple(v.detach() for v in self.values),
+        )
+
+
+class Visibility(NamedTuple):
+    """Who sees whom in one call, shared by all blocks.
+
+    Attributes:
+        visible: bool [B, 1, T, M + T] over cached then new frames; None = everyone sees everyone.
+        distance: int64 [T, M + T], frames from key to query, clamped to 0..M-1 for table look-up.
+        mask: bool [B, M], the state's next mask.
+    """
+
+    visible: Tensor | None
+    distance: Tensor
+    mask: Tensor
+
+
+def causal_visibility(mask: Tensor, first: Tensor) -> Visibility:
+    """Visibility for T new frames behind a memory of M frames.
+
+    A query sees keys of its own episode that are at most M - 1 frames older than itself.
+
+    Args:
+        mask: bool [B, M], which cached frames belong to the row's episode.
+        first: bool [B, T], True where a new episode starts.
+    """
+    memory, n_new = mask.shape[1], first.shape[1]
+    segment = first.long().cumsum(1)
+    before_reset = segment == 0
+    same_new = segment[:, :, None] == segment[:, None, :]
+    same_old = before_reset[:, :, None] & mask[:, None, :]
+    query = torch.arange(n_new, device=first.device)[:, None] + memory
+    key = torch.arange(memory + n_new, device=first.device)[None, :]
+    distance = query - key
+    in_window = (distance >= 0) & (distance < memory)
+    visible = torch.cat([same_old, same_new], dim=2) & in_window
+    last = segment[:, -1:]
+    next_mask = torch.cat([mask & (last == 0), segment == last], dim=1)[:, n_new:]
+    return Visibility(visible[:, None], distance.clamp(0, memory - 1), next_mask)
+
+
+class Attention(nn.Module):
+    """Multi-head attention with a query-dependent bias on the distance in frames.
+
+    The logits are q.k / e (not the square root of the head size e) plus r(query) . b_nd[distance].
+    """
+
+    def __init__(self, hidsize: int, heads: int, memory: int, init_norm: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.head_size = hidsize // heads
+        self.q_layer = nn.Linear(hidsize, hidsize)
+        self.k_layer = nn.Linear(hidsize, hidsize, bias=False)
+        self.v_layer = nn.Linear(hidsize, hidsize, bias=False)
+        self.proj_layer = nn.Linear(hidsize, hidsize)
+        self.b_nd = nn.Parameter(torch.randn(N_BASIS, memory) * 0.2)
+        self.r_layer = nn.Linear(hidsize, N_BASIS * heads)
+        self.attn_probs = nn.Identity()
+        self.attn_z = nn.Identity()
+        for layer, norm in (
+            (self.q_layer, 0.1),
+            (self.k_layer, 0.2),
+            (self.v_layer, init_norm),
+            (self.proj_layer, init_norm),
+            (self.r_layer, 0.1),
+        ):
+            scale_rows_(layer.weight, norm)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+    def split_heads(self, x: Tensor) -> Tensor:
+        """[B, T, heads * e] -> [B, heads, T, e]."""
+        return x.unflatten(2, (self.heads, self.head_size)).transpose(1, 2)
+
+    def relative_bias(self, x: Tensor, distance: Tensor) -> Tensor:
+        """Float32 [B, heads, T, M + T]: sum over n of r_t[head, n] * b_nd[n, distance(t, s)]."""
+        r = self.r_layer(x).unflatten(2, (self.heads, N_BASIS)).float()
+        return torch.einsum("bthn,nts->bhts", r, self.b_nd.float()[:, distance])
+
+    def forward(
+        self, x: Tensor, keys: Tensor, values: Tensor, visibility: Visibility
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Attend from x [B, T, H] to the memory and x itself.
+
+        Returns:
+            Output [B, T, H], and the next keys and values [B, M, H].
+        """
+        memory = keys.shape[1]
+        q, k, v = self.q_layer(x), self.k_layer(x), self.v_layer(x)
+        keys = torch.cat([keys.to(k.dtype), k], dim=1)
+        values = torch.cat([values.to(v.dtype), v], dim=1)
+        # Logits in float32 whatever the autocast type: they decide between nearly equal frames.
+        with torch.autocast(x.device.type, enabled=False):
+            logits = self.split_heads(q).float() @ self.split_heads(keys).float().transpose(2, 3)
+            logits = logits / self.head_size
+            if visibility.visible is not None:
+                logits = logits + self.relative_bias(x.float(), visibility.distance)
+                logits = logits.masked_fill(~visibility.visible, HIDDEN)
+        probs = self.attn_probs(logits.softmax(-1))
+        z = probs.to(values.dtype) @ self.split_heads(values)
+        out = self.proj_layer(self.attn_z(z.transpose(1, 2).flatten(2)))
+        keep = keys.shape[1] - memory
+        return out, keys[:, keep:], values[:, keep:]
+
+
+class ResidualAttention(nn.Module):
+    """u + attention(u), where u is the block's *normalised* input."""
+
+    def __init__(self, attention: Attention) -> None:
+        super().__init__()
+        self.orc_block = attention
+
+    def forward(
+        self, x: Tensor, keys: Tensor, values: Tensor, visibility: Visibility
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """As `Attention.forward`, with the input added to the output."""
+        out, keys, values = self.orc_block(x, keys, values, visibility)
+        return x + out, keys, values
+
+
+class TransformerBlock(nn.Module):
+    """y = u + attention(u) with u = LayerNorm(x); output y + mlp(y). x itself is dropped."""
+
+    def __init__(
+        self,
+        hidsize: int,
+        heads: int,
+        memory: int,
+        *,
+        pointwise_ratio: int,
+        pointwise_use_activation: bool,
+        n_blocks: int,
+    ) -> None:
+        super().__init__()
+        mlp_norm = n_blocks**-0.5 * 2**-0.5
+        self.mlp0 = normed_linear(hidsize, hidsize * pointwise_ratio)
+        self.mlp1 = normed_linear(
+            hidsize * pointwise_ratio,
+            hidsize,
+            norm=False,
+            relu=pointwise_use_activation,
+            init_norm=mlp_norm,
+        )
+        self.pre_r_ln = nn.LayerNorm(hidsize, eps=NORM_EPS)
+        self.r = ResidualAttention(Attention(hidsize, heads, memory, mlp_norm**0.5))
+        self.resid_mid = nn.Identity()
+        self.mlp_out = nn.Identity()
+        self.resid_post = nn.Identity()
+
+    def forward(
+        self, x: Tensor, keys: Tensor, values: Tensor, visibility: Visibility
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """x [B, T, H] -> ([B, T, H], next keys, next values)."""
+        y, keys, values = self.r(self.pre_r_ln(x), keys, values, visibility)
+        y = self.resid_mid(y)
+        y = self.resid_post(y + self.mlp_out(self.mlp1(self.mlp0(y))))
+        return y, keys, values
+
+
+class Transformer(nn.Module):
+    """The stack of blocks with its memory.
+
+    Args:
+        hidsize: width.
+        heads: attention heads; must divide `hidsize`.
+        memory: M, frames seen counting the current one; 0 = all frames of the call see each other.
+        n_blocks: depth.
+        pointwise_ratio: MLP width over `hidsize`.
+        pointwise_use_activation: a ReLU after the MLP's second layer.
+    """
+
+    def __init__(
+        self,
+        hidsize: int,
+        heads: int,
+        memory: int,
+        n_blocks: int,
+        pointwise_ratio: int,
+        pointwise_use_activation: bool,
+    ) -> None:
+        super().__init__()
+        self.hidsize = hidsize
+        self.memory = memory
+        self.blocks = nn.ModuleList(
+            TransformerBlock(
+                hidsize,
+                heads,
+                memory,
+                pointwise_ratio=pointwise_ratio,
+                pointwise_use_activation=pointwise_use_activation,
+                n_blocks=n_blocks,
+            )
+            for _ in range(n_blocks)
+        )
+
+    def initial_state(self, batch: int, device: torch.device) -> PolicyState:
+        """An empty memory for `batch` rows."""
+        shape = (batch, self.memory, self.hidsize)
+        zeros = tuple(torch.zeros(shape, device=device) for _ in self.blocks)
+        mask = torch.zeros(batch, self.memory, dtype=torch.bool, device=device)
+        return PolicyState(mask, zeros, zeros)
+
+    def forward(self, x: Tensor, first: Tensor, state: PolicyState) -> tuple[Tensor, PolicyState]:
+        """x [B, T, H], first bool [B, T] -> ([B, T, H], next state)."""
+        if self.memory:
+            visibility = causal_visibility(state.mask, first)
+        else:
+            n_new = first.shape[1]
+            everyone = torch.zeros(n_new, n_new, dtype=torch.long, device=x.device)
+            visibility = Visibility(None, everyone, state.mask)
+        keys, values = [], []
+        for j, block in enumerate(self.blocks):
+            x, k, v = block(x, state.keys[j], state.values[j], visibility)
+            keys.append(k)
+            values.append(v)
+        return x, PolicyState(visibility.mask, tuple(keys), tuple(values))

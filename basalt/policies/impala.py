@@ -1,0 +1,118 @@
+"""VPT's image encoder: three IMPALA stacks, a dense layer, a linear layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from basalt.policies.layers import NORM_EPS, normed_conv, normed_linear
+
+DENSE_WIDTH = 256
+# Without gradients, frames go through the encoder in slices: the first stack of the 1x model alone
+# holds 4 MB a frame, and frames do not depend on each other.
+INFERENCE_SLICE = 32
+
+
+class ResidualBlock(nn.Module):
+    """x + conv1(conv0(x)), each GroupNorm -> 3x3 convolution -> ReLU (none after the sum)."""
+
+    def __init__(self, channels: int, groups: int, init_norm: float) -> None:
+        super().__init__()
+        self.conv0 = normed_conv(channels, channels, groups=groups, init_norm=init_norm)
+        self.conv1 = normed_conv(channels, channels, groups=groups, init_norm=init_norm)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[n, channels, h, w] -> the same shape."""
+        return x + self.conv1(self.conv0(x))
+
+
+class ImpalaStack(nn.Module):
+    """Convolution, halving max pool, GroupNorm, two residual blocks: [n, c, h, w] -> [n, c', h/2, w/2]."""
+
+    def __init__(
+        self,
+        n_in: int,
+        n_out: int,
+        *,
+        n_stacks: int,
+        groups: int,
+        post_pool_groups: int,
+        first_norm: bool,
+    ) -> None:
+        super().__init__()
+        self.firstconv = normed_conv(
+            n_in, n_out, groups=groups if first_norm else None, init_norm=1.0
+        )
+        self.pool = nn.MaxPool2d(3, stride=2, padding=1)
+        self.n = nn.GroupNorm(post_pool_groups, n_out, eps=NORM_EPS)
+        # Keeps the variance of a residual sum over all stacks near one (vpt.md, section 5).
+        init_norm = (n_stacks**0.5 / 2**0.5) ** 0.5
+        self.blocks = nn.ModuleList(ResidualBlock(n_out, groups, init_norm) for _ in range(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[n, n_in, h, w] -> [n, n_out, h/2, w/2]."""
+        x = self.n(self.pool(self.firstconv(x)))
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+
+class ImpalaCNN(nn.Module):
+    """Stacks, then the feature map in channel, row, column order through a dense layer to 256."""
+
+    def __init__(
+        self,
+        channels: Sequence[int],
+        image: tuple[int, int, int],
+        *,
+        groups: int,
+        post_pool_groups: int,
+        first_conv_norm: bool,
+    ) -> None:
+        super().__init__()
+        height, width, n_in = image
+        stacks = []
+        for i, n_out in enumerate(channels):
+            stacks.append(
+                ImpalaStack(
+                    n_in,
+                    n_out,
+                    n_stacks=len(channels),
+                    groups=groups,
+                    post_pool_groups=post_pool_groups,
+                    first_norm=first_conv_norm or i > 0,
+                )
+            )
+            n_in, height, width = n_out, (height + 1) // 2, (width + 1) // 2
+        self.stacks = nn.ModuleList(stacks)
+        self.dense = normed_linear(n_in * height * width, DENSE_WIDTH, init_norm=1.4)
+
+    def features(self, x: Tensor) -> Tensor:
+        """Frames [n, c, h, w] -> 256 numbers each [n, 256]."""
+        for stack in self.stacks:
+            x = stack(x)
+        return self.dense(x.flatten(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Frames [B, T, C, H, W] float -> [B, T, 256]."""
+        frames = x.flatten(0, 1)
+        if torch.is_grad_enabled() or len(frames) <= INFERENCE_SLICE:
+            out = self.features(frames)
+        else:
+            out = torch.cat([self.features(part) for part in frames.split(INFERENCE_SLICE)])
+        return out.unflatten(0, x.shape[:2])
+
+
+class ImageEncoder(nn.Module):
+    """IMPALA CNN and a linear layer: [B, T, C, H, W] float in 0..1 -> [B, T, hidsize]."""
+
+    def __init__(self, cnn: ImpalaCNN, hidsize: int) -> None:
+        super().__init__()
+        self.cnn = cnn
+        self.linear = normed_linear(DENSE_WIDTH, hidsize)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, T, C, H, W] -> [B, T, hidsize]."""
+        return self.linear(self.cnn(x))

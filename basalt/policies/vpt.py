@@ -1,0 +1,305 @@
+"""The VPT policy (Baker et al. 2022, "Video PreTraining") at any size.
+
+Frames -> IMPALA encoder -> transformer over a memory of frames -> latent -> heads. Parameter names are
+those of OpenAI's published weight files. Activations that probes read pass through modules that
+`VPTPolicy.sites` names, so a plain forward hook reads or replaces them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from basalt.errors import ConfigError
+from basalt.policies.attention import PolicyState, Transformer, TransformerBlock
+from basalt.policies.heads import CategoricalHead, EscHead, ValueHead
+from basalt.policies.impala import ImageEncoder, ImpalaCNN
+from basalt.policies.layers import NORM_EPS, normed_linear
+
+N_BUTTONS = 8641
+N_CAMERA = 121
+
+# What the released models all have; another value would be another architecture.
+_FIXED: dict[str, Any] = {
+    "recurrence_type": "transformer",
+    "recurrence_is_residual": True,
+    "use_pointwise_layer": True,
+    "scale_input_img": True,
+    "img_statistics": None,
+    "single_output": False,
+}
+
+
+@dataclass(frozen=True)
+class VPTConfig:
+    """Sizes of a policy, named as in the published `.model` files.
+
+    Attributes:
+        hidsize: width of the transformer and of the latent.
+        attention_heads: heads of `hidsize / attention_heads` channels each.
+        attention_memory_size: with `timesteps` gives the memory: their difference in frames.
+        timesteps: chunk length of the original training; any length may be run.
+        n_recurrence_layers: transformer blocks.
+        impala_chans: channels of the three stacks, each multiplied by `impala_width`.
+        impala_width: multiplier of `impala_chans`.
+        img_shape: (height, width, channels) of the input picture.
+        pointwise_ratio: MLP width over `hidsize`.
+        pointwise_use_activation: a ReLU after the MLP.
+        use_pre_lstm_ln: a LayerNorm between encoder and transformer.
+        attention_mask_style: "clipped_causal" (policies) or "none" (inverse dynamics model).
+        first_conv_norm: a norm before the very first convolution.
+        post_pool_groups: groups of the norm after each pool.
+        group_norm_groups: groups of the norm before each convolution.
+        temperature: divisor of the heads' logits.
+    """
+
+    hidsize: int = 1024
+    attention_heads: int = 8
+    attention_memory_size: int = 256
+    timesteps: int = 128
+    n_recurrence_layers: int = 4
+    impala_chans: tuple[int, ...] = (16, 32, 32)
+    impala_width: float = 4
+    img_shape: tuple[int, int, int] = (128, 128, 3)
+    pointwise_ratio: int = 4
+    pointwise_use_activation: bool = False
+    use_pre_lstm_ln: bool = False
+    attention_mask_style: str = "clipped_causal"
+    first_conv_norm: bool = False
+    post_pool_groups: int = 1
+    group_norm_groups: int = 1
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "impala_chans", tuple(self.impala_chans))
+        object.__setattr__(self, "img_shape", tuple(self.img_shape))
+        if self.hidsize % self.attention_heads:
+            raise ConfigError(
+                f"hidsize {self.hidsize} must be a multiple of attention_heads "
+                f"{self.attention_heads}"
+            )
+        if self.attention_mask_style not in ("clipped_causal", "none"):
+            raise ConfigError(
+                f"attention_mask_style {self.attention_mask_style!r}: use 'clipped_causal' or 'none'"
+            )
+        if self.attention_mask_style == "clipped_causal" and self.memory < 1:
+            raise ConfigError(
+                f"attention_memory_size {self.attention_memory_size} must be above timesteps "
+                f"{self.timesteps}: their difference is the memory in frames"
+            )
+
+    @property
+    def memory(self) -> int:
+        """M: how many frames a frame sees, counting itself (0 = the whole call)."""
+        return self.attention_memory_size - self.timesteps
+
+    @property
+    def frame_size(self) -> tuple[int, int]:
+        """(height, width) of the input picture in pixels."""
+        return self.img_shape[0], self.img_shape[1]
+
+    @property
+    def channels(self) -> list[int]:
+        """Channels of each IMPALA stack."""
+        return [int(self.impala_width * c) for c in self.impala_chans]
+
+    @classmethod
+    def small(cls) -> VPTConfig:
+        """The same architecture at a size that trains on a laptop's CPU in about a minute."""
+        return cls(
+            hidsize=128,
+            attention_heads=4,
+            attention_memory_size=128,
+            timesteps=64,
+            n_recurrence_layers=2,
+            impala_chans=(8, 16, 16),
+            impala_width=1,
+        )
+
+    @classmethod
+    def preset(cls, name: str) -> VPTConfig:
+        """`small` (ours), or the published sizes `1x`, `2x`, `3x`."""
+        presets = {
+            "small": cls.small(),
+            "1x": cls(),
+            "2x": cls(hidsize=2048, attention_heads=16, impala_width=8, temperature=2.0),
+            "3x": cls(hidsize=3072, attention_heads=24, impala_width=12),
+        }
+        if name not in presets:
+            raise ConfigError(f"policy size {name!r} is unknown: choose from {', '.join(presets)}")
+        return presets[name]
+
+    @classmethod
+    def from_kwargs(
+        cls, policy_kwargs: Mapping[str, Any], pi_head_kwargs: Mapping[str, Any] | None = None
+    ) -> VPTConfig:
+        """Config from the keyword arguments in a published `.model` file.
+
+        Arguments that change nothing in the published code are ignored, as they are there.
+
+        Raises:
+            ConfigError: an argument asks for something the released models do not have.
+        """
+        for key, expected in _FIXED.items():
+            if policy_kwargs.get(key, expected) != expected:
+                raise ConfigError(
+                    f"policy argument {key}={policy_kwargs[key]!r} is not supported: "
+                    f"released models have {expected!r}"
+                )
+        norm = policy_kwargs.get("init_norm_kwargs", {})
+        if norm.get("batch_norm"):
+            raise ConfigError("policy argument init_norm_kwargs.batch_norm=True is not supported")
+        impala = policy_kwargs.get("impala_kwargs", {})
+        known = {f.name for f in fields(cls)}
+        values = {k: v for k, v in policy_kwargs.items() if k in known}
+        values["use_pre_lstm_ln"] = policy_kwargs.get("use_pre_lstm_ln", True)
+        values["group_norm_groups"] = norm.get("group_norm_groups", 1)
+        values["post_pool_groups"] = impala.get("post_pool_groups", 1)
+        values["temperature"] = float((pi_head_kwargs or {}).get("temperature", 1.0))
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready fields; `VPTConfig(**config.to_dict())` gives the config back."""
+        return asdict(self)
+
+
+class PolicyOutput(NamedTuple):
+    """Everything one call gives; T frames for each of B rows.
+
+    Attributes:
+        latent: float [B, T, hidsize], the input of all heads.
+        buttons_logits: float32 [B, T, 8641], divided by the temperature.
+        camera_logits: float32 [B, T, 121], divided by the temperature.
+        esc_logit: float32 [B, T].
+        value_normalized: float32 [B, T, 1].
+        value: float32 [B, T, 1], in the units of the return.
+        state: memory for the next call.
+    """
+
+    latent: Tensor
+    buttons_logits: Tensor
+    camera_logits: Tensor
+    esc_logit: Tensor
+    value_normalized: Tensor
+    value: Tensor
+    state: PolicyState
+
+
+class VPTNet(nn.Module):
+    """Frames to latents: encoder, transformer, last layer, final norm."""
+
+    def __init__(self, config: VPTConfig) -> None:
+        super().__init__()
+        cnn = ImpalaCNN(
+            config.channels,
+            config.img_shape,
+            groups=config.group_norm_groups,
+            post_pool_groups=config.post_pool_groups,
+            first_conv_norm=config.first_conv_norm,
+        )
+        self.img_process = ImageEncoder(cnn, config.hidsize)
+        self.embed = nn.Identity()
+        self.pre_lstm_ln = (
+            nn.LayerNorm(config.hidsize, eps=NORM_EPS) if config.use_pre_lstm_ln else None
+        )
+        self.recurrent_layer = Transformer(
+            config.hidsize,
+            config.attention_heads,
+            config.memory,
+            config.n_recurrence_layers,
+            config.pointwise_ratio,
+            config.pointwise_use_activation,
+        )
+        self.lastlayer = normed_linear(config.hidsize, config.hidsize)
+        self.lastlayer_out = nn.Identity()
+        self.final_ln = nn.LayerNorm(config.hidsize, eps=NORM_EPS)
+        self.latent = nn.Identity()
+
+    def encode(self, img: Tensor) -> Tensor:
+        """Pictures uint8 [B, T, H, W, 3] -> one vector each [B, T, hidsize]. Frames are independent."""
+        x = img.permute(0, 1, 4, 2, 3).float() / 255
+        return self.embed(self.img_process(x))
+
+    def recur(self, x: Tensor, first: Tensor, state: PolicyState) -> tuple[Tensor, PolicyState]:
+        """Encoded frames [B, T, hidsize] -> latents [B, T, hidsize] and the next state."""
+        if self.pre_lstm_ln is not None:
+            x = self.pre_lstm_ln(x)
+        x, state = self.recurrent_layer(x, first, state)
+        x = self.lastlayer_out(self.lastlayer(F.relu(x)))
+        return self.latent(self.final_ln(x)), state
+
+
+class VPTPolicy(nn.Module):
+    """The policy: `policy(img, first, state) -> PolicyOutput`.
+
+    Args:
+        config: sizes.
+    """
+
+    def __init__(self, config: VPTConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.net = VPTNet(config)
+        self.value_head = ValueHead(config.hidsize)
+        self.pi_head = nn.ModuleDict(
+            {
+                "camera": CategoricalHead(config.hidsize, N_CAMERA, (), config.temperature),
+                "buttons": CategoricalHead(config.hidsize, N_BUTTONS, (), config.temperature),
+            }
+        )
+        self.esc_head = EscHead(config.hidsize)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return self.net.final_ln.weight.device
+
+    def initial_state(self, batch: int) -> PolicyState:
+        """An empty memory for `batch` rows, on the policy's device."""
+        return self.net.recurrent_layer.initial_state(batch, self.device)
+
+    def sites(self) -> dict[str, nn.Module]:
+        """Modules whose output is an activation probes read or replace, by site name.
+
+        Every output is [B, T, width] with one token a frame: `embed`, `blocks.J.attn_z` (heads before
+        the output projection), `blocks.J.resid_mid`, `blocks.J.mlp_out`, `blocks.J.resid_post`,
+        `lastlayer` (after its ReLU) and `latent`.
+        """
+        sites: dict[str, nn.Module] = {"embed": self.net.embed}
+        for j, module in enumerate(self.net.recurrent_layer.blocks):
+            block = cast(TransformerBlock, module)
+            sites[f"blocks.{j}.attn_z"] = block.r.orc_block.attn_z
+            for name in ("resid_mid", "mlp_out", "resid_post"):
+                sites[f"blocks.{j}.{name}"] = getattr(block, name)
+        sites["lastlayer"] = self.net.lastlayer_out
+        sites["latent"] = self.net.latent
+        return sites
+
+    def heads(self, latent: Tensor, state: PolicyState) -> PolicyOutput:
+        """Latents [B, T, hidsize] through every head."""
+        value = self.value_head(latent)
+        return PolicyOutput(
+            latent=latent,
+            buttons_logits=self.pi_head["buttons"](latent),
+            camera_logits=self.pi_head["camera"](latent),
+            esc_logit=self.esc_head(latent),
+            value_normalized=value,
+            value=self.value_head.normalizer.denormalize(value),
+            state=state,
+        )
+
+    def forward(self, img: Tensor, first: Tensor, state: PolicyState) -> PolicyOutput:
+        """Run T frames for each of B rows.
+
+        Args:
+            img: uint8 [B, T, height, width, 3] RGB.
+            first: bool [B, T], True where an episode starts; anywhere in the chunk.
+            state: from `initial_state` or the previous call.
+        """
+        latent, state = self.net.recur(self.net.encode(img), first, state)
+        return self.heads(latent, state)

@@ -1,0 +1,23 @@
+"""Fixtures shared by all tests."""
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def shared() -> Path:
+    """Reference data kept beside the checkout: real BEDD files and golden outputs."""
+    path = ROOT.parent / "shared"
+    if not path.is_dir():
+        pytest.skip("the reference data (../shared) is not beside this checkout")
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One cache for the whole run, apart from the user's; saved worlds are shared between tests."""
+    base = tmp_path_factory.getbasetemp()
+    monkeypatch.setenv("BASALT_CACHE", str(base / "cache"))
