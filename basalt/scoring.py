@@ -1,0 +1,99 @@
+"""Success per task from telemetry, and the telemetry judge. The only place where success is defined.
+
+People decide what is better; this module only stands in where nobody has judged yet, and every
+figure made with it says so (source ``telemetry``).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from basalt.errors import ConfigError
+from basalt.tasks import Task
+from basalt.telemetry import Telemetry
+
+Winner = Literal["left", "right", "draw"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the telemetry judge says of a pair, and by which rule.
+
+    Attributes:
+        winner: which episode did better, or a draw.
+        reason: the rule that decided, in words.
+    """
+
+    winner: Winner
+    reason: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One episode in the referee's eyes.
+
+    Attributes:
+        success: the task's success by telemetry.
+        ended: how the episode ended: ``esc``, ``limit``, ``cut``, ``death`` or ``crash``.
+        steps: its length in steps of 50 ms.
+        progress: a tie-break among failures, larger is better.
+        progress_name: what ``progress`` measures, in words.
+    """
+
+    success: bool
+    ended: str
+    steps: int
+    progress: float
+    progress_name: str
+
+
+def _find_cave(telemetry: Sequence[Telemetry], ended: str) -> Outcome:
+    """Success: the player itself ends the episode inside a cave that it did not dig down into."""
+    last = telemetry[-1]
+    inside = bool(last.facts.get("in_cave")) and not last.facts.get("dug_down")
+    return Outcome(
+        success=inside and ended == "esc",
+        ended=ended,
+        steps=len(telemetry) - 1,
+        progress=float(sum(bool(state.facts.get("in_cave")) for state in telemetry)),
+        progress_name="steps spent in a cave",
+    )
+
+
+_OUTCOMES: dict[str, Callable[[Sequence[Telemetry], str], Outcome]] = {"find_cave": _find_cave}
+
+
+def outcome(task: Task, telemetry: Sequence[Telemetry], ended: str) -> Outcome:
+    """The referee's view of an episode.
+
+    Args:
+        task: the episode's task.
+        telemetry: of all n + 1 states.
+        ended: how the episode ended.
+
+    Raises:
+        ConfigError: no telemetry, or success of this task is not defined by telemetry.
+    """
+    if task.name not in _OUTCOMES:
+        raise ConfigError(
+            f"task: {task.name} has no success by telemetry yet; known: {', '.join(_OUTCOMES)}"
+        )
+    if not telemetry:
+        raise ConfigError(
+            f"telemetry: an episode of {task.name} without telemetry cannot be scored"
+        )
+    return _OUTCOMES[task.name](telemetry, ended)
+
+
+def telemetry_judge(left: Outcome, right: Outcome) -> Verdict:
+    """Who did better by telemetry: success, then (both) speed, then (neither) progress; else a draw."""
+    if left.success != right.success:
+        return Verdict("left" if left.success else "right", "only this player succeeded")
+    if left.success:
+        if left.steps != right.steps:
+            return Verdict("left" if left.steps < right.steps else "right", "succeeded sooner")
+        return Verdict("draw", "both succeeded at the same step")
+    if left.progress != right.progress:
+        winner: Winner = "left" if left.progress > right.progress else "right"
+        return Verdict(winner, f"neither succeeded; more {left.progress_name}")
+    return Verdict("draw", f"neither succeeded; equal {left.progress_name}")
