@@ -85,12 +85,12 @@ def test_the_video_has_a_key_frame_each_second(tmp_path):
         writer.write(frame(t % 30))
     writer.close()
     with av.open(str(tmp_path / "v.mp4")) as container:
-        keys = {
+        keys = sorted(
             round(packet.pts * packet.time_base * 20)
             for packet in container.demux(video=0)
             if packet.is_keyframe and packet.pts is not None
-        }
-    assert {0, 20, 40} <= keys
+        )
+    assert keys[0] == 0 and np.diff([*keys, 60]).max() <= 20
 
 
 def test_nothing_stands_under_a_final_name_after_a_failure(tmp_path):
