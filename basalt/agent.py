@@ -6,6 +6,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from basalt.recording import PlayerKind
+
 
 @runtime_checkable
 class Agent(Protocol):
@@ -13,9 +15,11 @@ class Agent(Protocol):
 
     Attributes:
         name: shown on the leaderboard and kept in recordings.
+        kind: what its recordings are labelled as; anything that learns is an ``agent``.
     """
 
     name: str
+    kind: PlayerKind
 
     def act(self, pov: NDArray[np.uint8], first: NDArray[np.bool_]) -> Sequence[Mapping[str, Any]]:
         """Choose one action per episode.

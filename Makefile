@@ -1,0 +1,72 @@
+# Set-up, the demo, the tests. Everything else is `basalt --help`.
+#
+#   make demo        set up, then the whole loop on the embedded world
+#   make ui          the judging app on what the demo made
+#   make test        set up, then all tests (make test-long: the slow ones)
+#   make lint        style and types
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+# Debian packages: the engine with its game, a virtual screen, software OpenGL, a C compiler for the
+# clock shim; for the tests a browser and PostgreSQL.
+RUN_PACKAGES  := python3-venv minetest minetest-data xvfb libgl1-mesa-dri gcc libc6-dev
+TEST_PACKAGES := chromium fonts-dejavu-core postgresql
+
+.PHONY: demo ui test test-long lint setup setup-test clean
+
+demo: setup
+	$(BIN)/basalt demo
+
+ui: setup
+	$(BIN)/basalt ui
+
+test: setup-test
+	$(BIN)/python -m pytest
+
+test-long: setup-test
+	$(BIN)/python -m pytest -m long --timeout 3600
+
+lint: setup
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+setup: packages-run $(READY)
+
+setup-test: packages-run packages-test $(READY)
+
+# Install the Debian packages that are missing, where we may; otherwise say which.
+define ensure_packages
+	@missing=""; \
+	for package in $(1); do \
+	  dpkg-query -W -f '$${db:Status-Abbrev}' $$package 2>/dev/null | grep -q '^ii' || missing="$$missing $$package"; \
+	done; \
+	if [ -n "$$missing" ]; then \
+	  if [ "$$(id -u)" = 0 ]; then sudo=""; \
+	  elif command -v sudo >/dev/null 2>&1; then sudo=sudo; \
+	  else echo "missing Debian packages; as root: apt-get install -y --no-install-recommends$$missing" >&2; exit 1; fi; \
+	  echo "installing Debian packages:$$missing"; \
+	  $$sudo apt-get update -qq && \
+	  $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
+	fi
+endef
+
+.PHONY: packages-run packages-test
+packages-run:
+	$(call ensure_packages,$(RUN_PACKAGES))
+
+packages-test: packages-run
+	$(call ensure_packages,$(TEST_PACKAGES))
+
+# Torch first and alone, so that nothing else chooses another build of it.
+$(READY): pyproject.toml constraints.txt | packages-run
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) runs .pytest_cache .mypy_cache .ruff_cache

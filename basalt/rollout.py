@@ -1,0 +1,293 @@
+"""Let an agent play episodes of a task and record them.
+
+A rollout is a folder of recordings, one per seed. It can be interrupted at any time: finished
+episodes stay whole, and the same call goes on with the seeds that are missing.
+"""
+
+import fcntl
+import json
+import multiprocessing
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+from tqdm import tqdm
+
+import basalt
+import basalt.worlds  # registers the environments
+from basalt.actions import validate_action
+from basalt.agent import Agent, PrivilegedAgent
+from basalt.errors import ConfigError, WorldError
+from basalt.files import write_json
+from basalt.recording import Ended, Recording, RecordingWriter
+from basalt.scoring import Outcome, outcome
+from basalt.tasks import Task, get_task
+
+MakeAgent = Callable[[], Agent]
+
+WORLD_ATTEMPTS = 3
+"""An episode whose world fails is played again from its start, this often in all."""
+
+
+@dataclass(frozen=True)
+class RolloutPlan:
+    """What to play.
+
+    Attributes:
+        task: name of the task.
+        world: name of the world.
+        agent: what the player is, as plain data (its configuration).
+        seeds: one episode each.
+        out: folder of the recordings ``seed_{seed}``.
+        max_steps: cut episodes at this many steps; None for the task's own limit.
+        world_args: further keyword arguments of the environment.
+    """
+
+    task: str
+    world: str
+    agent: Mapping[str, Any]
+    seeds: tuple[int, ...]
+    out: Path
+    max_steps: int | None = None
+    world_args: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def step_limit(self) -> int:
+        """The limit the episodes are played under, in steps."""
+        limit = get_task(self.task).step_limit
+        return limit if self.max_steps is None else min(limit, self.max_steps)
+
+
+def rollout(
+    make_agent: MakeAgent, plan: RolloutPlan, *, jobs: int = 1, progress: bool = True
+) -> list[Recording]:
+    """Play the plan's episodes that are not recorded yet; returns all its recordings in seed order.
+
+    Args:
+        make_agent: makes the agent, once per process; picklable where ``jobs`` > 1.
+        plan: what to play.
+        jobs: processes that play side by side, each with a world of its own.
+        progress: show a progress bar on stderr.
+
+    Raises:
+        ConfigError: the folder holds another rollout, or another process is writing to it.
+        WorldError: a world kept failing; finished episodes stay.
+    """
+    if jobs < 1:
+        raise ConfigError(f"jobs: {jobs} is less than 1")
+    if plan.max_steps is not None and plan.max_steps < 1:
+        raise ConfigError(f"max_steps: {plan.max_steps} is less than 1")
+    with _sole_writer(plan.out):
+        _same_rollout(plan)
+        missing = [seed for seed in plan.seeds if not _is_recorded(plan, seed)]
+        if jobs == 1 or len(missing) < 2:
+            with _Player(make_agent(), plan) as sole:
+                for seed in missing:
+                    sole.play(seed, progress=progress)
+        else:
+            _play_side_by_side(make_agent, plan, missing, jobs, progress)
+    return [Recording.open(plan.out / _name(seed)) for seed in plan.seeds]
+
+
+def summary(recordings: Iterable[Recording]) -> list[dict[str, Any]]:
+    """One row per recording with the referee's view of it, for tables and JSON."""
+    rows = []
+    for recording in recordings:
+        if recording.meta is None:
+            raise ConfigError(f"{recording.stem}: has no {recording.meta_path.name} to summarise")
+        last = recording.telemetry()[-1]
+        seen = referee_view(recording)
+        rows.append(
+            {
+                "player": recording.meta.player,
+                "seed": recording.meta.seed,
+                "steps": recording.meta.steps,
+                "ended": recording.meta.ended,
+                "success": seen.success,
+                "distance_walked": round(last.distance_walked, 2),
+                "facts": last.facts,
+                "recording": str(recording.video_path),
+            }
+        )
+    return rows
+
+
+def referee_view(recording: Recording) -> Outcome:
+    """Success and tie-breaks of one of our recordings, by its telemetry."""
+    if recording.meta is None:
+        raise ConfigError(f"{recording.stem}: BEDD's recordings cannot be scored by telemetry")
+    return outcome(get_task(recording.meta.task), recording.telemetry(), recording.meta.ended)
+
+
+def _name(seed: int) -> str:
+    return f"seed_{seed}"
+
+
+def _is_recorded(plan: RolloutPlan, seed: int) -> bool:
+    return (plan.out / f"{_name(seed)}.json").is_file()
+
+
+def _same_rollout(plan: RolloutPlan) -> None:
+    """Write what is played into the folder, or refuse a folder that says something else."""
+    path = plan.out / "rollout.json"
+    asked = {
+        "agent": dict(plan.agent),
+        "task": plan.task,
+        "world": plan.world,
+        "world_args": dict(plan.world_args),
+        "step_limit": plan.step_limit,
+    }
+    if path.is_file():
+        found = json.loads(path.read_text(encoding="utf-8"))
+        for key, value in asked.items():
+            if found.get(key) != value:
+                raise ConfigError(
+                    f"{path}: {key} is {found.get(key)!r}, not {value!r}: another rollout; "
+                    "give another folder with out="
+                )
+    else:
+        write_json(path, {"package_version": basalt.__version__, **asked})
+
+
+@contextmanager
+def _sole_writer(folder: Path) -> Iterator[None]:
+    """Refuse a second rollout into the same folder; the lock goes with its process."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as err:
+            raise ConfigError(
+                f"{folder}: another rollout is writing there; wait for it, or give another out="
+            ) from err
+        yield
+
+
+class _Player:
+    """An agent and its world, playing one episode after the other."""
+
+    def __init__(self, agent: Agent, plan: RolloutPlan) -> None:
+        self._agent = agent
+        self._plan = plan
+        self._task: Task = get_task(plan.task)
+        self._env: gymnasium.Env | None = None
+
+    def __enter__(self) -> "_Player":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close_world()
+
+    def play(self, seed: int, *, progress: bool) -> Path:
+        """Record one episode; the path of its recording without suffix."""
+        for attempt in range(1, WORLD_ATTEMPTS + 1):
+            try:
+                return self._episode(seed, progress)
+            except WorldError as err:
+                self._close_world()
+                if attempt == WORLD_ATTEMPTS:
+                    raise WorldError(
+                        f"seed {seed}: the world failed {attempt} times; last: {err}"
+                    ) from err
+                tqdm.write(f"seed {seed}: {err}; playing it again")
+        raise AssertionError("unreachable")
+
+    def _episode(self, seed: int, progress: bool) -> Path:
+        plan, limit = self._plan, self._plan.step_limit
+        env = self._world()
+        observation, info = env.reset(seed=seed)
+        with (
+            RecordingWriter(
+                plan.out,
+                _name(seed),
+                task=self._task.name,
+                world=plan.world,
+                world_version=info["world_version"],
+                seed=seed,
+                player=self._agent.name,
+                player_kind=self._agent.kind,
+                step_limit=limit,
+            ) as writer,
+            tqdm(
+                total=limit,
+                desc=f"{self._agent.name} seed {seed}",
+                unit="step",
+                disable=not progress,
+            ) as bar,
+        ):
+            writer.begin(observation["pov"], info["telemetry"])
+            ended: Ended | None = None
+            first = True
+            while ended is None:
+                action = self._choose(observation["pov"], info, first)
+                observation, _, terminated, truncated, info = env.step(action)
+                writer.step(
+                    action, info["applied"]["camera"], observation["pov"], info["telemetry"]
+                )
+                first = False
+                bar.update()
+                if terminated or truncated:
+                    ended = info["ended"]
+                elif info["telemetry"].step >= limit:
+                    ended = "cut"
+            return writer.finish(ended).stem
+
+    def _choose(self, pov: np.ndarray, info: Mapping[str, Any], first: bool) -> dict[str, Any]:
+        if isinstance(self._agent, PrivilegedAgent):
+            self._agent.observe([info])
+        (action,) = self._agent.act(pov[None], np.array([first]))
+        return validate_action(action)
+
+    def _world(self) -> gymnasium.Env:
+        if self._env is None:
+            self._env = gymnasium.make(
+                self._task.gym_id,
+                world=self._plan.world,
+                disable_env_checker=True,
+                **self._plan.world_args,
+            )
+        return self._env
+
+    def _close_world(self) -> None:
+        if self._env is not None:
+            self._env.close()
+            self._env = None
+
+
+_process_player: _Player | None = None
+"""The player of a worker process, made once and kept from episode to episode."""
+
+
+def _start_worker(make_agent: MakeAgent, plan: RolloutPlan) -> None:
+    global _process_player
+    _process_player = _Player(make_agent(), plan)
+
+
+def _play_in_worker(seed: int) -> int:
+    assert _process_player is not None
+    _process_player.play(seed, progress=False)
+    return seed
+
+
+def _play_side_by_side(
+    make_agent: MakeAgent, plan: RolloutPlan, seeds: Sequence[int], jobs: int, progress: bool
+) -> None:
+    # Spawned, not forked: an agent may hold threads and a GPU.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(
+        jobs, mp_context=context, initializer=_start_worker, initargs=(make_agent, plan)
+    )
+    try:
+        futures = [pool.submit(_play_in_worker, seed) for seed in seeds]
+        bar = tqdm(total=len(seeds), desc=f"{plan.task}", unit="episode", disable=not progress)
+        with bar:
+            for future in as_completed(futures):
+                future.result()
+                bar.update()
+    finally:
+        pool.shutdown(cancel_futures=True)
