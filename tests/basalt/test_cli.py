@@ -1,0 +1,95 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+from basalt import cli
+from basalt.errors import BasaltError
+
+
+def test_every_command_can_be_loaded():
+    for command in cli.COMMANDS.values():
+        assert callable(command.load())
+
+
+def test_help_names_every_command_with_an_example(capsys):
+    assert cli.run([]) == 0
+    text = capsys.readouterr().out
+    for name, command in cli.COMMANDS.items():
+        assert f"  {name} " in text
+        assert command.example in text
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys; from basalt import cli; cli.run(['--help']); "
+        "heavy = {'torch', 'streamlit', 'sqlalchemy', 'gymnasium', 'hydra', 'numpy'}; "
+        "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr.strip() == "" and done.returncode == 0
+
+
+def test_an_unknown_command_is_wrong_usage(capsys):
+    assert cli.run(["rolout"]) == cli.USAGE_ERROR
+    assert "did you mean 'basalt rollout'" in capsys.readouterr().err
+
+
+@pytest.fixture
+def failing(monkeypatch):
+    def install(error):
+        def command(argv):
+            raise error
+
+        monkeypatch.setitem(cli.COMMANDS, "fail", cli.Command("", "", "x:y", "train"))
+        monkeypatch.setattr(cli.Command, "load", lambda self: command)
+
+    return install
+
+
+def test_a_users_mistake_is_one_line(failing, capsys):
+    failing(BasaltError("file a: field b: mend it"))
+    assert cli.run(["fail"]) == cli.USER_ERROR
+    assert capsys.readouterr().err == "basalt fail: file a: field b: mend it\n"
+
+
+def test_a_missing_package_names_the_extra(failing, capsys):
+    failing(ModuleNotFoundError("No module named 'torch'", name="torch"))
+    assert cli.run(["fail"]) == cli.USER_ERROR
+    assert (
+        "torch is not installed; pip install 'basalt-benchmark[train]'" in capsys.readouterr().err
+    )
+
+
+def test_a_bug_of_ours_keeps_its_traceback(failing):
+    failing(ModuleNotFoundError("No module named 'basalt.gone'", name="basalt.gone"))
+    with pytest.raises(ModuleNotFoundError):
+        cli.run(["fail"])
+
+
+def test_interruption_is_quiet(failing, capsys):
+    failing(KeyboardInterrupt())
+    assert cli.run(["fail"]) == cli.INTERRUPTED
+    assert "interrupted" in capsys.readouterr().err
+
+
+def test_doctor_as_json_names_what_the_world_needs(capsys):
+    status = cli.run(["doctor", "--json"])
+    checks = {check["name"]: check for check in json.loads(capsys.readouterr().out)}
+    assert {"Luanti engine", "Xvfb", "C compiler", "H.264 encoder", "torch", "disk"} <= set(checks)
+    assert status == int(any(check["state"] == "missing" for check in checks.values()))
+
+
+def test_doctor_says_what_mends_a_lack(monkeypatch, capsys):
+    monkeypatch.setattr("shutil.which", lambda *args, **kwargs: None)
+    assert cli.run(["doctor"]) == 1
+    text = capsys.readouterr().out
+    assert "LACK  Xvfb" in text and "mend: apt-get install -y xvfb" in text
+
+
+def test_doctor_reports_an_unusable_cache(monkeypatch, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("BASALT_CACHE", str(tmp_path / "file" / "cache"))
+    assert cli.run(["doctor"]) == 1
+    assert "set BASALT_CACHE" in capsys.readouterr().out

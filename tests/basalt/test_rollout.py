@@ -1,0 +1,215 @@
+"""Rollouts over a world that is a few lines of Python, to test what happens when things go wrong.
+
+The real engine plays in tests/basalt/worlds and tests/e2e.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from typing import ClassVar
+
+import gymnasium
+import numpy as np
+import pytest
+
+from basalt import rollout as rollout_module
+from basalt.actions import null_action
+from basalt.errors import ActionError, ConfigError, WorldError
+from basalt.recording import Recording
+from basalt.rollout import RolloutPlan, rollout, summary
+from basalt.telemetry import Telemetry
+
+
+class CountingWorld(gymnasium.Env):
+    """Each step brightens the picture; the player is in a cave from step 3 on."""
+
+    failures: ClassVar[list[int]] = []  # steps at which the next episodes fail, one each
+    delay = 0.0
+
+    def reset(self, *, seed=None, options=None):
+        self._step = 0
+        self._failure = self.failures.pop(0) if self.failures else None
+        return self._observation(), {"telemetry": self._state(), "world_version": "toy-1"}
+
+    def step(self, action):
+        time.sleep(self.delay)
+        if self._step == self._failure:
+            raise WorldError("the toy fell apart")
+        self._step += 1
+        ended = "esc" if action["ESC"] else "limit" if self._step >= 3600 else None
+        info = {"telemetry": self._state(), "applied": {"camera": action["camera"]}}
+        if ended:
+            info["ended"] = ended
+        return self._observation(), 0.0, ended == "esc", ended == "limit", info
+
+    def _observation(self):
+        return {"pov": np.full((360, 640, 3), min(255, 5 * self._step), dtype=np.uint8)}
+
+    def _state(self):
+        return Telemetry(
+            step=self._step, xpos=self._step, ypos=0, zpos=0, yaw=0, pitch=0, health=20, breath=10,
+            hotbar=0, held="", inventory=(), gui_open=False, on_ground=True, in_liquid=False,
+            light=0, daylight=0, under_roof=False, distance_walked=self._step, dead=False,
+            facts={"in_cave": self._step >= 3},
+        )  # fmt: skip
+
+
+class Walker:
+    """Walks forward and presses ESC at step 5; remembers which pictures it saw first."""
+
+    name = "walker"
+    kind = "agent"
+
+    def __init__(self, esc_at=5):
+        self.esc_at = esc_at
+        self.firsts = []
+
+    def act(self, pov, first):
+        assert pov.shape == (1, 360, 640, 3) and pov.dtype == np.uint8
+        self.steps = 0 if first[0] else self.steps + 1
+        self.firsts.append(bool(first[0]))
+        return [null_action() | {"forward": 1, "ESC": int(self.steps == self.esc_at)}]
+
+
+@pytest.fixture(autouse=True)
+def toy_world(monkeypatch):
+    monkeypatch.setattr(CountingWorld, "failures", [])
+    monkeypatch.setattr(rollout_module.gymnasium, "make", lambda *args, **kwargs: CountingWorld())
+
+
+def plan(out, seeds=(100_000, 100_001), **changes):
+    facts = {"task": "find_cave", "world": "toy", "agent": {"name": "walker"}}
+    return RolloutPlan(seeds=seeds, out=out, **(facts | changes))
+
+
+def test_every_seed_becomes_a_whole_recording(tmp_path):
+    recordings = rollout(Walker, plan(tmp_path), progress=False)
+    assert [recording.meta.seed for recording in recordings] == [100_000, 100_001]
+    for recording in recordings:
+        recording.check()
+        assert recording.meta.ended == "esc" and recording.meta.steps == 6
+        assert recording.meta.world_version == "toy-1" and recording.meta.player == "walker"
+        assert recording.actions().column("ESC").tolist() == [0, 0, 0, 0, 0, 1]
+    rows = summary(recordings)
+    assert [row["success"] for row in rows] == [True, True]
+    assert rows[0]["distance_walked"] == 6
+
+
+def test_first_marks_the_start_of_each_episode(tmp_path):
+    player = Walker(esc_at=1)
+    rollout(lambda: player, plan(tmp_path), progress=False)
+    assert player.firsts == [True, False, True, False]
+
+
+def test_a_cut_episode_says_so(tmp_path):
+    (recording,) = rollout(Walker, plan(tmp_path, seeds=(1,), max_steps=4), progress=False)
+    assert (recording.meta.ended, recording.meta.steps, recording.meta.step_limit) == ("cut", 4, 4)
+
+
+def test_finished_episodes_are_not_played_again(tmp_path):
+    rollout(Walker, plan(tmp_path, seeds=(1,)), progress=False)
+    before = (tmp_path / "seed_1.mp4").stat().st_mtime_ns
+    player = Walker()
+    rollout(lambda: player, plan(tmp_path, seeds=(1, 2)), progress=False)
+    assert (tmp_path / "seed_1.mp4").stat().st_mtime_ns == before
+    assert player.firsts.count(True) == 1
+
+
+def test_a_failed_world_is_played_again_from_the_start(tmp_path, capsys):
+    CountingWorld.failures[:] = [2]
+    (recording,) = rollout(Walker, plan(tmp_path, seeds=(1,)), progress=False)
+    assert recording.meta.steps == 6
+    assert "the toy fell apart; playing it again" in capsys.readouterr().out
+
+
+def test_a_world_that_keeps_failing_is_one_error_and_leaves_what_was_whole(tmp_path):
+    CountingWorld.failures[:] = [99, 2, 2, 2]
+    with pytest.raises(WorldError, match="seed 2: the world failed 3 times; last: the toy fell"):
+        rollout(Walker, plan(tmp_path, seeds=(1, 2)), progress=False)
+    assert sorted(path.name for path in tmp_path.glob("seed_*")) == [
+        "seed_1.json",
+        "seed_1.jsonl",
+        "seed_1.mp4",
+    ]
+    assert not list(tmp_path.glob("*.partial*"))
+
+
+def test_an_impossible_action_is_the_agents_error(tmp_path):
+    class Wrong(Walker):
+        def act(self, pov, first):
+            return [{"camera": [0.0, 400.0]}]
+
+    with pytest.raises(ActionError, match="camera"):
+        rollout(Wrong, plan(tmp_path), progress=False)
+    assert not list(tmp_path.glob("seed_*"))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"agent": {"name": "other"}}, {"max_steps": 3}, {"world": "another"}]
+)
+def test_another_rollout_is_not_mixed_into_the_folder(tmp_path, changes):
+    rollout(Walker, plan(tmp_path), progress=False)
+    with pytest.raises(ConfigError, match="another rollout; give another folder"):
+        rollout(Walker, plan(tmp_path, **changes), progress=False)
+
+
+@pytest.mark.parametrize("changes", [{"max_steps": 0}])
+def test_senseless_settings_are_named(tmp_path, changes):
+    with pytest.raises(ConfigError, match="max_steps"):
+        rollout(Walker, plan(tmp_path, **changes), progress=False)
+    with pytest.raises(ConfigError, match="jobs"):
+        rollout(Walker, plan(tmp_path), jobs=0, progress=False)
+
+
+SLOW_ROLLOUT = """
+    import sys
+    from pathlib import Path
+    sys.path.insert(0, sys.argv[2])
+    import test_rollout as toy
+    from basalt.rollout import rollout
+    toy.CountingWorld.delay = float(sys.argv[3])
+    toy.rollout_module.gymnasium.make = lambda *args, **kwargs: toy.CountingWorld()
+    rollout(toy.Walker, toy.plan(Path(sys.argv[1]), seeds=(1, 2, 3)), progress=False)
+"""
+
+
+def start_slow(folder, delay=0.15):
+    here = str(Path(__file__).parent)
+    code = textwrap.dedent(SLOW_ROLLOUT)
+    return subprocess.Popen([sys.executable, "-c", code, str(folder), here, str(delay)])
+
+
+def wait_for(path, process):
+    while not path.is_file():
+        assert process.poll() is None, "the rollout ended too early"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
+def test_a_killed_rollout_leaves_whole_episodes_and_goes_on(tmp_path, sent):
+    process = start_slow(tmp_path)
+    wait_for(tmp_path / "seed_1.json", process)
+    os.kill(process.pid, sent)
+    assert process.wait(30) != 0
+    finals = [path for path in tmp_path.glob("seed_*") if not path.name.startswith(".")]
+    for name in {path.name.split(".")[0] for path in finals}:
+        Recording.open(tmp_path / name).check()
+    recordings = rollout(Walker, plan(tmp_path, seeds=(1, 2, 3)), progress=False)
+    assert len(recordings) == 3
+    for recording in recordings:
+        recording.check()
+
+
+def test_two_rollouts_into_one_folder_are_refused(tmp_path):
+    process = start_slow(tmp_path, delay=0.5)
+    try:
+        wait_for(tmp_path / "rollout.json", process)
+        with pytest.raises(ConfigError, match="another rollout is writing there"):
+            rollout(Walker, plan(tmp_path, seeds=(1, 2, 3)), progress=False)
+    finally:
+        process.kill()
+        process.wait()
