@@ -1,0 +1,135 @@
+"""What every world shares: spaces, the checks of actions, and how an episode ends."""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from basalt.actions import BUTTONS, CAMERA_LIMIT, validate_action
+from basalt.errors import ConfigError, WorldError
+from basalt.tasks import STEPS_PER_SECOND, TRAIN_SEEDS, Task
+from basalt.telemetry import Telemetry
+
+Picture = NDArray[np.uint8]
+"""uint8 [height, width, 3] RGB, row 0 at the top."""
+
+DEFAULT_SIZE = (640, 360)
+
+
+def action_space() -> spaces.Dict:
+    """MineRL's action dictionary: 23 buttons and the camera's change in degrees."""
+    camera = spaces.Box(-CAMERA_LIMIT, CAMERA_LIMIT, (2,), np.float32)
+    return spaces.Dict({**{button: spaces.Discrete(2) for button in BUTTONS}, "camera": camera})
+
+
+def observation_space(size: tuple[int, int]) -> spaces.Dict:
+    """Pixels only: ``pov``, uint8 [height, width, 3] RGB."""
+    width, height = size
+    return spaces.Dict({"pov": spaces.Box(0, 255, (height, width, 3), np.uint8)})
+
+
+class WorldEnv(gymnasium.Env[dict[str, Picture], Mapping[str, Any]]):
+    """One task in one world, in lock-step: a step is 50 ms of the game.
+
+    The reward is always 0. An episode ends by ESC (terminated, after that step was played), by death
+    (terminated) or at the step limit (truncated). ``info`` holds what only the referee may see:
+
+    - ``telemetry``: :class:`~basalt.telemetry.Telemetry`, always;
+    - ``site``: what is known of the place, at reset;
+    - ``applied``: what the step really did with the mouse;
+    - ``ended``: ``"esc"``, ``"death"`` or ``"limit"``, on the last step.
+
+    Args:
+        task: the task.
+        size: width and height of the picture in pixels.
+        step_limit: longest episode in steps; default the task's.
+
+    Raises:
+        ConfigError: a size or limit that makes no sense.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": STEPS_PER_SECOND}  # noqa: RUF012
+
+    def __init__(
+        self,
+        task: Task,
+        size: tuple[int, int] = DEFAULT_SIZE,
+        step_limit: int | None = None,
+        render_mode: str | None = None,
+    ) -> None:
+        if len(size) != 2 or not all(16 <= int(edge) <= 2048 for edge in size):
+            raise ConfigError(f"size: {size} is not a width and a height from 16 to 2048 pixels")
+        if step_limit is not None and step_limit < 1:
+            raise ConfigError(f"step_limit: {step_limit} is not a positive number of steps")
+        if render_mode not in (None, "rgb_array"):
+            raise ConfigError(f"render_mode: {render_mode!r} is not 'rgb_array'")
+        self.task = task
+        self.size = (int(size[0]), int(size[1]))
+        self.step_limit = step_limit or task.step_limit
+        self.render_mode = render_mode
+        self.action_space = action_space()
+        self.observation_space = observation_space(self.size)
+        self._picture: Picture | None = None
+        self._steps = 0
+        self._over: str | None = "not begun"
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, Picture], dict[str, Any]]:
+        """Begin an episode of the world with that seed; without one, of a random training seed.
+
+        Raises:
+            WorldError: the world cannot start.
+        """
+        super().reset(seed=seed)
+        if seed is None:
+            seed = int(self.np_random.integers(TRAIN_SEEDS.start, TRAIN_SEEDS.stop))
+        self._over = "not begun"
+        self._steps = 0
+        self._picture, telemetry, site = self._begin(int(seed))
+        self._over = None
+        return {"pov": self._picture}, {"telemetry": telemetry, "site": site, "seed": int(seed)}
+
+    def step(
+        self, action: Mapping[str, Any]
+    ) -> tuple[dict[str, Picture], float, bool, bool, dict[str, Any]]:
+        """Play 50 ms with these keys held and this camera change.
+
+        Raises:
+            ActionError: the action is not one; nothing was played.
+            WorldError: the episode is over, or the world failed.
+        """
+        checked = validate_action(action)
+        if self._over is not None:
+            raise WorldError(f"the episode is over ({self._over}); call reset() first")
+        try:
+            self._picture, telemetry, applied = self._advance(checked, self._steps + 1)
+        except BaseException:
+            self._over = "the world failed"
+            raise
+        self._steps += 1
+        info: dict[str, Any] = {"telemetry": telemetry, "applied": applied}
+        terminated = bool(checked["ESC"]) or telemetry.dead
+        truncated = not terminated and self._steps >= self.step_limit
+        if terminated or truncated:
+            self._over = "esc" if checked["ESC"] else "death" if telemetry.dead else "limit"
+            info["ended"] = self._over
+        return {"pov": self._picture}, 0.0, terminated, truncated, info
+
+    def render(self) -> Picture | None:  # type: ignore[override]
+        """The last picture, in render mode ``rgb_array``."""
+        return self._picture if self.render_mode == "rgb_array" else None
+
+    @abstractmethod
+    def _begin(self, seed: int) -> tuple[Picture, Telemetry, dict[str, Any]]:
+        """Start the seed's world; return its first picture, telemetry of step 0, and its site."""
+
+    @abstractmethod
+    def _advance(
+        self, action: dict[str, Any], step: int
+    ) -> tuple[Picture, Telemetry, dict[str, Any]]:
+        """Play a complete, checked action; return picture, telemetry and what was applied."""

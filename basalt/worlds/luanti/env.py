@@ -1,0 +1,267 @@
+"""The Gymnasium environment of the Luanti world."""
+
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from basalt.actions import BUTTONS
+from basalt.errors import ConfigError, WorldError
+from basalt.tasks import Task
+from basalt.telemetry import Item, Telemetry
+from basalt.worlds.base import DEFAULT_SIZE, Picture, WorldEnv
+from basalt.worlds.luanti.cursor import draw_cursor
+from basalt.worlds.luanti.engine import START_TIMEOUT_S, STEP_NS, Display, Engine, Tick
+from basalt.worlds.luanti.input import Input
+from basalt.worlds.luanti.settings import DEGREES_PER_PIXEL, play_settings
+from basalt.worlds.luanti.worldcache import saved_world, world_version
+
+TASKS_HERE = ("find_cave",)
+PITCH_LIMIT = 89.5
+"""The game looks no higher or lower, in degrees."""
+
+_SETTLED_TICKS = 10
+_SETTLED_DIFFERENCE = 0.2
+_SETTLE_LIMIT = 400
+
+
+class LuantiEnv(WorldEnv):
+    """A task in the Luanti engine; see :class:`~basalt.worlds.base.WorldEnv`.
+
+    The X server lives as long as the environment; the game is started anew for every episode, on a
+    fresh copy of the seed's saved world.
+
+    Raises:
+        ConfigError: the world does not have that task.
+        MissingDependencyError: engine, X server or C compiler are not installed.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        size: tuple[int, int] = DEFAULT_SIZE,
+        step_limit: int | None = None,
+        render_mode: str | None = None,
+    ) -> None:
+        super().__init__(task, size, step_limit, render_mode)
+        if task.name not in TASKS_HERE:
+            raise ConfigError(
+                f"task: the luanti world does not have {task.name} yet; it has: {', '.join(TASKS_HERE)}"
+            )
+        self.last_tick: Tick | None = None
+        self._display: Display | None = None
+        self._engine: Engine | None = None
+        self._input: Input | None = None
+        self._world: Path | None = None
+
+    @property
+    def version(self) -> str:
+        """Version of the world: scores of different versions are not compared."""
+        return f"luanti-{world_version()}"
+
+    @property
+    def engine(self) -> Engine:
+        """The running game.
+
+        Raises:
+            WorldError: there is none; call ``reset``.
+        """
+        if self._engine is None:
+            raise WorldError("the game is not running; call reset()")
+        return self._engine
+
+    def close(self) -> None:
+        """End the game and the X server and remove their files."""
+        self._stop_game()
+        if self._display is not None:
+            self._display.close()
+            self._display = None
+
+    def _stop_game(self) -> None:
+        if self._input is not None:
+            self._input.close()
+            self._input = None
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
+        if self._world is not None:
+            shutil.rmtree(self._world, ignore_errors=True)
+            self._world = None
+
+    def _begin(self, seed: int) -> tuple[Picture, Telemetry, dict[str, Any]]:
+        saved = saved_world(self.task, seed)
+        self._stop_game()
+        try:
+            if self._display is None:
+                self._display = Display()
+            self._start_game(self._display, saved.copy_to, seed)
+            self._settle()
+            return self._first_step(saved.site)
+        except BaseException:
+            self._stop_game()
+            raise
+
+    def _start_game(self, display: Display, copy_to: Any, seed: int) -> None:
+        self._world = display.folder / "world"
+        shutil.rmtree(self._world, ignore_errors=True)
+        copy_to(self._world)
+        (self._world / "basalt.json").write_text(
+            json.dumps({"task": self.task.env_id, "seed": seed, "mode": "play"})
+        )
+        config = display.folder / "play.conf"
+        config.write_text(play_settings(self.size))
+        self._engine = Engine(display, config, self._world, self.size)
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while self._read_record() is None:
+            if not self._engine.running:
+                raise WorldError(f"the game ended at its start: {self._engine.complaint()}")
+            if time.monotonic() > deadline:
+                raise WorldError(
+                    f"the game did not start within {START_TIMEOUT_S:g} s: {self._engine.complaint()}"
+                )
+            time.sleep(0.02)
+        self._input = Input(display.name, self.size)
+        self._input.take_window()
+        self._engine.lock()
+
+    def _settle(self) -> None:
+        """Tick until the land around the player is there: the picture no longer changes."""
+        before = np.zeros(0)
+        calm = 0
+        for _ in range(_SETTLE_LIMIT):
+            self.engine.tick()
+            picture = self.engine.picture().astype(np.int16)
+            if before.size and np.abs(picture - before).mean() < _SETTLED_DIFFERENCE:
+                calm += 1
+            else:
+                calm = 0
+            if calm >= _SETTLED_TICKS:
+                return
+            before = picture
+        raise WorldError(f"the picture did not settle within {_SETTLE_LIMIT} steps")
+
+    def _first_step(self, site: dict[str, Any]) -> tuple[Picture, Telemetry, dict[str, Any]]:
+        assert self._world is not None
+        (self._world / "begin").touch()
+        record: dict[str, Any] | None = None
+        for _ in range(100):
+            tick = self.engine.tick()
+            record = self._read_record()
+            if record and record.get("step") == 0:
+                break
+        else:
+            raise WorldError("the world's mod did not begin the episode")
+        self.last_tick = tick
+        self._gui_open = tick.cursor_shown
+        self._remainder = np.zeros(2)
+        self._cursor = self.size[0] // 2, self.size[1] // 2
+        self._pitch = float(record["pitch"])
+        return self.engine.picture(), self._telemetry(record, 0), dict(site)
+
+    def _advance(
+        self, action: dict[str, Any], step: int
+    ) -> tuple[Picture, Telemetry, dict[str, Any]]:
+        assert self._input is not None
+        was_open = self._gui_open
+        dy, dx = self._whole_pixels(action["camera"])
+        if was_open:
+            dx, dy = self._move_cursor(dx, dy)
+        else:
+            dy = self._limit_pitch(dy)
+            if dx or dy:
+                self._input.move_pointer(self.size[0] // 2 + dx, self.size[1] // 2 + dy)
+        self._input.hold({button for button in BUTTONS if action[button]})
+        self._input.flush()
+        tick = self.last_tick = self.engine.tick()
+        record = self._read_record()
+        if record is None or record.get("step") != step:
+            raise WorldError(
+                f"telemetry is out of step: expected {step}, got {record and record.get('step')}"
+            )
+        self._gui_open = tick.cursor_shown
+        if was_open != self._gui_open:
+            # The game drops the mouse movement of the step in which a form opens or closes.
+            dx = dy = 0
+            self._cursor = self.size[0] // 2, self.size[1] // 2
+            self._input.move_pointer(*self._cursor)
+        elif not was_open:
+            self._pitch += dy * DEGREES_PER_PIXEL
+        picture = self.engine.picture()
+        if self._gui_open:
+            draw_cursor(picture, *self._cursor)
+        applied = {
+            "camera": np.array([dy, dx], np.float32) * np.float32(DEGREES_PER_PIXEL),
+            "asked": action["camera"],
+            "dx": dx,
+            "dy": dy,
+            "x": self._cursor[0],
+            "y": self._cursor[1],
+        }
+        return picture, self._telemetry(record, step), applied
+
+    def _whole_pixels(self, camera: np.ndarray) -> tuple[int, int]:
+        """Pixels of [pitch, yaw] degrees; what is less than a pixel is kept for the next step."""
+        wanted = camera.astype(np.float64) / DEGREES_PER_PIXEL + self._remainder
+        whole = np.rint(wanted)
+        self._remainder = wanted - whole
+        return int(whole[0]), int(whole[1])
+
+    def _limit_pitch(self, dy: int) -> int:
+        lowest = int((-PITCH_LIMIT - self._pitch) / DEGREES_PER_PIXEL)
+        highest = int((PITCH_LIMIT - self._pitch) / DEGREES_PER_PIXEL)
+        return max(lowest, min(highest, dy))
+
+    def _move_cursor(self, dx: int, dy: int) -> tuple[int, int]:
+        """Move the cursor of an open form within the window; the pixels it really moved."""
+        assert self._input is not None
+        x = max(0, min(self.size[0] - 1, self._cursor[0] + dx))
+        y = max(0, min(self.size[1] - 1, self._cursor[1] + dy))
+        moved = x - self._cursor[0], y - self._cursor[1]
+        if any(moved):
+            self._cursor = x, y
+            self._input.move_pointer(x, y)
+        return moved
+
+    def _read_record(self) -> dict[str, Any] | None:
+        """The mod's last record, None before the first one."""
+        assert self._world is not None
+        try:
+            return json.loads((self._world / "telemetry.json").read_bytes())
+        except (FileNotFoundError, json.JSONDecodeError):
+            return None
+
+    def _telemetry(self, record: dict[str, Any], step: int) -> Telemetry:
+        yaw = (record["yaw"] + 180.0) % 360.0 - 180.0
+        return Telemetry(
+            step=step,
+            xpos=record["x"],
+            ypos=record["y"],
+            zpos=record["z"],
+            yaw=180.0 if yaw == -180.0 else yaw,
+            pitch=record["pitch"],
+            health=max(0, record["health"]),
+            breath=max(0, record["breath"]),
+            hotbar=int(record["hotbar"]),
+            held=record["held"],
+            inventory=tuple(
+                Item(type=item["type"], quantity=int(item["quantity"]))
+                for item in record["inventory"] or ()
+            ),
+            gui_open=self._gui_open,
+            on_ground=record["on_ground"],
+            in_liquid=record["in_liquid"],
+            light=int(record["light"]),
+            daylight=int(record["daylight"]),
+            under_roof=record["under_roof"],
+            distance_walked=record["distance_walked"],
+            dead=record["dead"],
+            facts={name: _whole(value) for name, value in record["facts"].items()},
+        )
+
+
+def _whole(value: Any) -> Any:
+    """The mod writes every number with a decimal point; counts are whole."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -1,0 +1,110 @@
+"""Keyboard and mouse for the game, through the X server's XTest extension."""
+
+import time
+
+from Xlib import XK, X, display, error
+from Xlib.ext import xtest
+
+from basalt.errors import WorldError
+
+# What presses each button: a keysym name, or a mouse button. ESC is missing on purpose (it would
+# open the game's pause menu; the environment ends the episode itself), and so are pickItem and
+# swapHands, for which the game has no function.
+KEYS = {
+    "forward": "w",
+    "back": "s",
+    "left": "a",
+    "right": "d",
+    "jump": "space",
+    "sneak": "Shift_L",
+    "sprint": "Control_L",
+    "inventory": "e",
+    "drop": "q",
+    **{f"hotbar.{slot}": str(slot) for slot in range(1, 10)},
+}
+MOUSE = {"attack": 1, "use": 3}
+
+
+class Input:
+    """Held keys and the pointer of one game window.
+
+    Args:
+        display_name: the X server, e.g. ``:3``.
+        size: the window's width and height in pixels, which tell it from others.
+
+    Raises:
+        WorldError: the X server or the window cannot be found.
+    """
+
+    def __init__(self, display_name: str, size: tuple[int, int]) -> None:
+        self._size = size
+        try:
+            self._display = display.Display(display_name)
+        except (error.DisplayError, OSError) as err:
+            raise WorldError(f"X server {display_name} does not answer: {err}") from err
+        self._screen = self._display.screen()
+        self._codes = {
+            button: self._display.keysym_to_keycode(XK.string_to_keysym(name))
+            for button, name in KEYS.items()
+        }
+        self._held: set[str] = set()
+
+    def take_window(self, timeout: float = 10.0) -> None:
+        """Put the game's window into the middle of the screen and give it the keyboard.
+
+        Raises:
+            WorldError: the window does not appear.
+        """
+        deadline = time.monotonic() + timeout
+        screen_size = self._screen.width_in_pixels, self._screen.height_in_pixels
+        self.origin = tuple((s - w) // 2 for s, w in zip(screen_size, self._size, strict=True))
+        while True:
+            for window in self._screen.root.query_tree().children:
+                geometry = window.get_geometry()
+                if (geometry.width, geometry.height) == self._size:
+                    window.configure(x=self.origin[0], y=self.origin[1])
+                    window.set_input_focus(X.RevertToPointerRoot, X.CurrentTime)
+                    self.move_pointer(self._size[0] // 2, self._size[1] // 2)
+                    self._display.sync()
+                    return
+            if time.monotonic() > deadline:
+                raise WorldError(f"the game opened no window of {self._size[0]}x{self._size[1]}")
+            time.sleep(0.02)
+
+    def hold(self, buttons: set[str]) -> None:
+        """Press and release what differs from what is held; buttons without a function are ignored."""
+        for button in self._held - buttons:
+            self._fake(button, pressed=False)
+        for button in buttons - self._held:
+            self._fake(button, pressed=True)
+        self._held = set(buttons)
+
+    def _fake(self, button: str, *, pressed: bool) -> None:
+        if button in MOUSE:
+            kind = X.ButtonPress if pressed else X.ButtonRelease
+            xtest.fake_input(self._display, kind, MOUSE[button])
+        elif button in self._codes:
+            kind = X.KeyPress if pressed else X.KeyRelease
+            xtest.fake_input(self._display, kind, self._codes[button])
+
+    def move_pointer(self, x: int, y: int) -> None:
+        """Put the pointer at a place of the window, in pixels from its top left corner.
+
+        Places outside the window are fine: that is how the camera turns far.
+        """
+        xtest.fake_input(
+            self._display, X.MotionNotify, 0, x=self.origin[0] + x, y=self.origin[1] + y
+        )
+
+    def flush(self) -> None:
+        """Return when the X server has handled everything so far."""
+        self._display.sync()
+
+    def close(self) -> None:
+        """Release everything and leave the X server."""
+        try:
+            self.hold(set())
+            self.flush()
+            self._display.close()
+        except (error.ConnectionClosedError, OSError):
+            pass  # the X server is gone, and its keys with it

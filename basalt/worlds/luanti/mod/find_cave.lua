@@ -1,0 +1,235 @@
+-- Finds a spawn in open grassland and a natural cave that can be walked into from there.
+
+local PASSABLE, GROUND, LIQUID = basalt.PASSABLE, basalt.GROUND, basalt.LIQUID
+
+local CAVE_LIGHT = 9        -- natural light at noon in a cave is at most this,
+local DEEP_LIGHT = 4        -- and well inside at most this
+local MIN_CAVE = 40         -- standing places that make a cave rather than a hole
+local MIN_COST, MAX_COST = 300, 1500     -- of the way, in tenths of a node
+local MIN_MOUTH, MAX_MOUTH = 24, 80      -- straight distance of spawn and mouth
+local EYE = 1.625 - 0.5     -- height of the eyes above the middle of the feet's node
+
+-- Roofed by natural ground and dim: what telemetry calls a cave, too (caves.lua).
+function basalt.is_cave(v, i)
+	local head = i + v.dy
+	local _, y = v.position(i)
+	return v.class[i] == PASSABLE and v.class[head] == PASSABLE and v.day[head] <= CAVE_LIGHT
+		and v.roof[v.column(i)] > y + 1
+end
+
+-- Groups of neighbouring places that satisfy a test.
+local function groups_of(v, places, test)
+	local member, groups = {}, {}
+	for _, i in ipairs(places) do
+		if test(i) then
+			member[i] = true
+		end
+	end
+	for _, first in ipairs(places) do
+		if member[first] then
+			member[first] = nil
+			local group = {first}
+			local k = 1
+			while k <= #group do
+				for _, side in ipairs({v.dx, -v.dx, v.dz, -v.dz}) do
+					for up = -v.dy, v.dy, v.dy do
+						local n = group[k] + side + up
+						if member[n] then
+							member[n] = nil
+							group[#group + 1] = n
+						end
+					end
+				end
+				k = k + 1
+			end
+			groups[#groups + 1] = group
+		end
+	end
+	return groups
+end
+
+-- A clearing: grass underfoot, sky above, and flat, dry land around.
+local function is_open(v, i, grass)
+	local x, y, z = v.position(i)
+	if v.ids[i - v.dy] ~= grass or v.day[i] < 15 then
+		return false
+	end
+	local flat = 0
+	for oz = -4, 4 do
+		for ox = -4, 4 do
+			local height = v.roof[v.column(i + ox * v.dx + oz * v.dz)]
+			if math.abs(height - (y - 1)) <= 1 then
+				flat = flat + 1
+			end
+			for oy = -2, 3 do
+				local class = v.class[i + ox * v.dx + oz * v.dz + oy * v.dy]
+				if class == LIQUID then
+					return false
+				elseif oy >= 0 and class ~= PASSABLE and class ~= GROUND
+					and math.abs(ox) <= 2 and math.abs(oz) <= 2 then
+					return false
+				end
+			end
+		end
+	end
+	return flat >= 65
+end
+
+local function bearing(from, to)
+	return math.deg(math.atan2(to.x - from.x, to.z - from.z))
+end
+
+local function angle_between(a, b)
+	return math.abs((a - b + 180) % 360 - 180)
+end
+
+-- A direction to look at first: not at a wall, and with the mouth out of the picture.
+local function choose_yaw(v, spawn, mouth, rng)
+	local eye = vector.new(spawn.x, spawn.y + EYE, spawn.z)
+	local first = rng:next(0, 7)
+	local best, best_length = first * 45, -1
+	for k = 0, 7 do
+		local yaw = ((first + k) % 8) * 45
+		if angle_between(yaw, bearing(spawn, mouth)) > 62 then
+			local reach = 0
+			for length = 6, 24, 6 do
+				local to = vector.new(eye.x + length * math.sin(math.rad(yaw)), eye.y,
+					eye.z + length * math.cos(math.rad(yaw)))
+				if not basalt.in_sight(v, eye, to) then
+					break
+				end
+				reach = length
+			end
+			if reach > best_length then
+				best, best_length = yaw, reach
+			end
+		end
+	end
+	return best > 180 and best - 360 or best
+end
+
+local function way(v, from, next_place)
+	local path, i = {}, from
+	while i do
+		local x, y, z = v.position(i)
+		path[#path + 1] = vector.new(x, y, z)
+		i = next_place[i]
+	end
+	return path
+end
+
+-- Where the way goes under natural ground for good.
+local function mouth_of(v, path)
+	for k = #path, 1, -1 do
+		local p = path[k]
+		if v.roof[v.column(v.index(p.x, p.y, p.z))] < p.y then
+			return math.min(k + 1, #path)
+		end
+	end
+	return 1
+end
+
+local function sees_mouth(v, spawn, path, k)
+	local eye = vector.new(spawn.x, spawn.y + EYE, spawn.z)
+	for n = k, math.min(k + 2, #path) do
+		for up = 0, 1 do
+			if basalt.in_sight(v, eye, vector.new(path[n].x, path[n].y + up, path[n].z)) then
+				return true
+			end
+		end
+	end
+	return false
+end
+
+-- Looks at one cave: the best spawn for it, or nil.
+local function spawn_for(v, group, grass, places, rng)
+	local goals = {}
+	for _, i in ipairs(group) do
+		local light = v.day[i + v.dy]
+		if light <= DEEP_LIGHT and v.night[i] == 0 then
+			goals[#goals + 1] = i
+		end
+	end
+	if #goals < 8 then
+		return nil
+	end
+	local cost, next_place = basalt.ways_to(v, goals, MAX_COST)
+	local candidates = {}
+	for _, i in ipairs(places) do
+		if cost[i] and cost[i] >= MIN_COST and v.day[i] == 15 then
+			candidates[#candidates + 1] = i
+		end
+	end
+	local found
+	local looked_at = 0
+	while #candidates > 0 and looked_at < 60 do
+		local k = rng:next(1, #candidates)
+		local i = candidates[k]
+		candidates[k] = candidates[#candidates]
+		candidates[#candidates] = nil
+		if is_open(v, i, grass) then
+			local path = way(v, i, next_place)
+			local at = mouth_of(v, path)
+			local distance = vector.distance(path[1], path[at])
+			if distance >= MIN_MOUTH and distance <= MAX_MOUTH and #path - at >= 5 then
+				looked_at = looked_at + 1
+				local open = sees_mouth(v, path[1], path, at)
+				if not found or (found.open and not open) then
+					found = {spawn = path[1], mouth = path[at], cave = path[#path], path = path,
+						open = open, cost = cost[i], distance = distance}
+				end
+				if not open then
+					break
+				end
+			end
+		end
+	end
+	return found
+end
+
+-- The site of a block of voxels, or nil; and what was looked at.
+function basalt.find_site(v, seed)
+	local rng = PcgRandom(seed)
+	local grass = minetest.get_content_id("default:dirt_with_grass")
+	local places = basalt.find_standing(v)
+	local groups = groups_of(v, places, function(i)
+		return basalt.is_cave(v, i)
+	end)
+	local caves = {}
+	for _, group in ipairs(groups) do
+		if #group >= MIN_CAVE then
+			caves[#caves + 1] = group
+		end
+	end
+	local stats = {places = #places, holes = #groups, caves = #caves, tried = 0}
+	local best
+	while #caves > 0 and stats.tried < 12 do
+		local group = table.remove(caves, rng:next(1, #caves))
+		stats.tried = stats.tried + 1
+		local found = spawn_for(v, group, grass, places, rng)
+		if found and (not best or (best.open and not found.open)) then
+			found.cave_size = #group
+			best = found
+		end
+		if best and not best.open then
+			break
+		end
+	end
+	if not best then
+		return nil, stats
+	end
+	local yaw = choose_yaw(v, best.spawn, best.mouth, rng)
+	local in_frame = angle_between(yaw, bearing(best.spawn, best.mouth)) <= 55
+	stats.cave_size = best.cave_size
+	return {
+		spawn = best.spawn,
+		spawn_yaw = yaw,
+		mouth = best.mouth,
+		cave = best.cave,
+		path = best.path,
+		path_length = best.cost / 10,
+		mouth_distance = best.distance,
+		mouth_unobstructed = best.open,
+		mouth_visible_at_spawn = best.open and in_frame,
+	}, stats
+end

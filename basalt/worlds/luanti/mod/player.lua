@@ -1,0 +1,97 @@
+-- The player of an episode: where it starts, what it sees and carries. Counts what it does.
+
+local spawn, site = basalt.site.spawn, basalt.site
+
+basalt.counts = {dug_nodes = 0, dug_down = false, nodes_placed = 0, dead = false}
+basalt.changed = {}
+
+local COLUMNS, ROWS = 9, 4
+
+local inventory_form = table.concat({
+	"size[9,8.4]",
+	"list[current_player;craft;2,0.4;3,3;]",
+	"image[5,1.4;1,1;gui_furnace_arrow_bg.png^[transformR270]",
+	"list[current_player;craftpreview;6,1.4;1,1;]",
+	"list[current_player;main;0,4;9,3;9]",
+	"list[current_player;main;0,7.3;9,1;]",
+	"listring[current_player;main]",
+	"listring[current_player;craft]",
+})
+
+if minetest.global_exists("sfinv") then
+	sfinv.enabled = false
+end
+
+local function stand_at_spawn(player)
+	player:set_pos({x = spawn[1], y = spawn[2] - 0.5, z = spawn[3]})
+	player:set_look_horizontal(math.rad(-site.spawn_yaw) % (2 * math.pi))
+	player:set_look_vertical(0)
+end
+
+minetest.register_on_joinplayer(function(player)
+	local inventory = player:get_inventory()
+	inventory:set_size("main", COLUMNS * ROWS)
+	inventory:set_list("main", {})
+	player:set_inventory_formspec(inventory_form)
+	player:hud_set_hotbar_itemcount(COLUMNS)
+	player:hud_set_hotbar_image("basalt_hotbar.png")
+	player:hud_set_flags({minimap = false, minimap_radar = false, basic_debug = false})
+	player:set_clouds({density = 0})
+	minetest.set_timeofday(0.5)
+	stand_at_spawn(player)
+end)
+
+-- A fresh start: called once, on the first step of the episode.
+function basalt.begin(player)
+	math.randomseed(site.seed)
+	stand_at_spawn(player)
+	player:set_hp(20)
+	player:set_breath(11)
+	basalt.counts = {dug_nodes = 0, dug_down = false, nodes_placed = 0, dead = false}
+	basalt.changed = {}
+end
+
+-- Sprinting, as far as the game has it: the aux1 key makes the player faster.
+local sprinting
+minetest.register_globalstep(function()
+	local player = minetest.get_player_by_name("singleplayer")
+	if not player then
+		return
+	end
+	local control = player:get_player_control()
+	local now = control.aux1 and control.up and not control.sneak
+	if now ~= sprinting then
+		sprinting = now
+		player:set_physics_override({speed = now and 1.3 or 1})
+	end
+end)
+
+-- Natural ground only: who picks a flower or a leaf has not dug.
+local function is_ground(name)
+	local groups = (minetest.registered_nodes[name] or {}).groups or {}
+	return groups.soil or groups.stone or groups.sand or groups.cracky or groups.crumbly
+end
+
+minetest.register_on_dignode(function(pos, old, digger)
+	if not (digger and digger:is_player()) then
+		return
+	end
+	basalt.changed[minetest.hash_node_position(pos)] = true
+	basalt.counts.dug_nodes = basalt.counts.dug_nodes + 1
+	local feet = digger:get_pos()
+	if is_ground(old.name) and pos.y < feet.y + 0.4 and minetest.get_node_light(pos, 0.5) == 15
+		and math.abs(pos.x - feet.x) < 1.3 and math.abs(pos.z - feet.z) < 1.3 then
+		basalt.counts.dug_down = true
+	end
+end)
+
+minetest.register_on_placenode(function(pos, _, placer)
+	if placer and placer:is_player() then
+		basalt.changed[minetest.hash_node_position(pos)] = true
+		basalt.counts.nodes_placed = basalt.counts.nodes_placed + 1
+	end
+end)
+
+minetest.register_on_dieplayer(function()
+	basalt.counts.dead = true
+end)

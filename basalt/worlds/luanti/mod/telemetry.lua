@@ -1,0 +1,96 @@
+-- What the referee knows, written after every server step into telemetry.json (always the same
+-- file, padded, so that no old end of a longer record is left behind).
+
+local path = minetest.get_worldpath()
+local out = assert(io.open(path .. "/telemetry.json", "wb"))
+local step, uptime, walked, last = 0, 0, 0, nil
+local written = 0
+
+local function carried(inventory)
+	local items = {}
+	for _, stack in ipairs(inventory:get_list("main") or {}) do
+		if not stack:is_empty() then
+			items[#items + 1] = {type = stack:get_name(), quantity = stack:get_count()}
+		end
+	end
+	return items
+end
+
+local function stands(pos, velocity)
+	if math.abs(velocity.y) > 0.1 then
+		return false
+	end
+	for ox = -0.29, 0.29, 0.29 do
+		for oz = -0.29, 0.29, 0.29 do
+			local under = {x = pos.x + ox, y = pos.y - 0.05, z = pos.z + oz}
+			local def = minetest.registered_nodes[minetest.get_node(under).name]
+			if def and def.walkable ~= false then
+				return true
+			end
+		end
+	end
+	return false
+end
+
+local function record(player)
+	local pos, velocity = player:get_pos(), player:get_velocity()
+	local feet = vector.round({x = pos.x, y = pos.y + 0.5, z = pos.z})
+	local head = {x = feet.x, y = feet.y + 1, z = feet.z}
+	if last then
+		walked = walked + math.sqrt((pos.x - last.x) ^ 2 + (pos.z - last.z) ^ 2)
+	end
+	last = pos
+	local inventory = player:get_inventory()
+	return {
+		step = step, uptime = uptime,
+		x = pos.x, y = pos.y, z = pos.z,
+		yaw = -math.deg(player:get_look_horizontal()), pitch = math.deg(player:get_look_vertical()),
+		health = player:get_hp(), breath = player:get_breath(),
+		hotbar = player:get_wield_index() - 1, held = player:get_wielded_item():get_name(),
+		inventory = carried(inventory),
+		on_ground = stands(pos, velocity),
+		in_liquid = basalt.is_liquid(feet) or basalt.is_liquid(head),
+		light = minetest.get_node_light(head) or 0,
+		daylight = minetest.get_natural_light(head, 0.5) or 0,
+		under_roof = basalt.roof_above(head) ~= nil,
+		distance_walked = walked,
+		dead = basalt.counts.dead or player:get_hp() <= 0,
+		facts = {
+			in_cave = basalt.in_cave(feet, basalt.changed),
+			dug_nodes = basalt.counts.dug_nodes,
+			dug_down = basalt.counts.dug_down,
+			nodes_placed = basalt.counts.nodes_placed,
+		},
+	}
+end
+
+local function write(value)
+	local text = minetest.write_json(value)
+	local missing = written - #text
+	written = #text
+	out:seek("set")
+	out:write(text, missing > 0 and (" "):rep(missing) or "")
+	out:flush()
+end
+
+local begun
+minetest.register_globalstep(function(dtime)
+	uptime = uptime + dtime
+	local player = minetest.get_player_by_name("singleplayer")
+	if not player then
+		return
+	end
+	if not begun then
+		local file = io.open(path .. "/begin", "r")
+		if not file then
+			write({waiting = true, uptime = uptime})
+			return
+		end
+		file:close()
+		begun = true
+		basalt.begin(player)
+		step, walked, last = -1, 0, nil
+	end
+	step = step + 1
+	write(record(player))
+end)

@@ -1,0 +1,46 @@
+-- The map generator's settings for each task, and the look of the land.
+
+local tasks = {}
+
+-- Gentle grassland with some woods; tunnels wide enough to walk in, which come out at hillsides.
+tasks.FindCave = {
+	settings = {
+		mg_name = "v7",
+		mg_flags = "caves,nodungeons,light,decorations,biomes,ores",
+		water_level = "1",
+		mgv7_spflags = "mountains,noridges,nofloatlands,nocaverns",
+		mgv7_cave_width = "0.065",
+		mgv7_large_cave_depth = "-33",
+		mgv7_large_cave_num_min = "0",
+		mgv7_large_cave_num_max = "0",
+		mgv7_small_cave_num_min = "0",
+		mgv7_small_cave_num_max = "0",
+	},
+	noises = {
+		-- Around grassland (heat 50, humidity 35), reaching into deciduous forest.
+		mg_biome_np_heat = {offset = 52, scale = 8, spread = {x = 500, y = 500, z = 500},
+			seed = 5349, octaves = 3, persist = 0.5, lacunarity = 2.0, flags = "eased"},
+		mg_biome_np_humidity = {offset = 38, scale = 16, spread = {x = 300, y = 300, z = 300},
+			seed = 842, octaves = 3, persist = 0.5, lacunarity = 2.0, flags = "eased"},
+		-- Land well above the sea, in long hills.
+		mgv7_np_terrain_base = {offset = 14, scale = 22, spread = {x = 260, y = 260, z = 260},
+			seed = 82341, octaves = 4, persist = 0.45, lacunarity = 2.0, flags = "eased"},
+		mgv7_np_terrain_alt = {offset = 12, scale = 12, spread = {x = 300, y = 300, z = 300},
+			seed = 5934, octaves = 4, persist = 0.45, lacunarity = 2.0, flags = "eased"},
+	},
+}
+
+function basalt.shape_terrain()
+	local task = assert(tasks[basalt.config.task], "this world has no terrain for the task")
+	minetest.set_mapgen_setting("seed", tostring(basalt.config.seed), true)
+	for name, value in pairs(task.settings) do
+		minetest.set_mapgen_setting(name, value, true)
+	end
+	for name, noise in pairs(task.noises) do
+		minetest.set_mapgen_setting_noiseparams(name, noise, true)
+	end
+end
+
+if basalt.config.mode == "search" then
+	basalt.shape_terrain()
+end

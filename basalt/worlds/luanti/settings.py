@@ -1,0 +1,88 @@
+"""The game's settings during play."""
+
+import math
+
+DEGREES_PER_PIXEL = 0.15
+"""Camera change per pixel of mouse movement: BEDD's scale, 2,400 pixels to a full turn."""
+
+FOV = 70.0
+"""Vertical field of view in degrees, that of MineRL."""
+
+_LOOK_SCALE = 1.37638
+"""Degrees per pixel = mouse_sensitivity * tan(vertical field of view / 2) * this (measured)."""
+
+
+def vertical_fov(size: tuple[int, int]) -> float:
+    """The field of view that the game really uses, in degrees: it widens it on narrow windows."""
+    aspect = size[0] / size[1]
+    return FOV * min(1.4, max(1.0, math.sqrt(1.6 / aspect)))
+
+
+def play_settings(size: tuple[int, int]) -> str:
+    """Text of the settings file for a window of that size."""
+    width, height = size
+    sensitivity = DEGREES_PER_PIXEL / (math.tan(math.radians(vertical_fov(size) / 2)) * _LOOK_SCALE)
+    settings: dict[str, str | int | float] = {
+        # picture
+        "screen_w": width,
+        "screen_h": height,
+        "autosave_screensize": "false",
+        "fov": FOV,
+        "viewing_range": 70,
+        "enable_shaders": "false",
+        "enable_clouds": "false",
+        "enable_particles": "false",
+        "enable_3d_clouds": "false",
+        "node_highlighting": "box",
+        "show_debug": "false",
+        "chat_log_level": "",
+        "view_bobbing_amount": 0,
+        "fall_bobbing_amount": 0,
+        "arm_inertia": "false",
+        "smooth_lighting": "true",
+        "leaves_style": "fancy",
+        "gui_scaling": round(max(0.3, height / 600), 3),
+        "hud_scaling": round(max(0.3, height / 600), 3),
+        "font_size": 12,
+        "tooltip_show_delay": 0,
+        # pace
+        "fps_max": 1000,
+        "fps_max_unfocused": 1000,
+        "vsync": "false",
+        "pause_on_lost_focus": "false",
+        "dedicated_server_step": 0.04,
+        "time_speed": 0,
+        "enable_sound": "false",
+        # keys and mouse
+        "mouse_sensitivity": f"{sensitivity:.7f}",
+        "keymap_inventory": "KEY_KEY_E",
+        "keymap_aux1": "KEY_LCONTROL",
+        "keymap_sneak": "KEY_LSHIFT",
+        "keymap_drop": "KEY_KEY_Q",
+        "doubletap_jump": "false",
+        "aux1_descends": "false",
+        "autojump": "false",
+        "always_fly_fast": "false",
+        # world
+        "creative_mode": "false",
+        "enable_damage": "true",
+        "give_initial_stuff": "false",
+        "enable_weather": "false",
+        "server_announce": "false",
+        "enable_client_modding": "false",
+        "max_block_generate_distance": 5,
+        "max_block_send_distance": 6,
+        "max_simultaneous_block_sends_per_client": 200,
+        "full_block_send_enable_min_time_from_building": 0,
+        "active_block_range": 2,
+        "active_object_send_range_blocks": 4,
+        "num_emerge_threads": 1,
+        # one episode is thrown away at its end: nothing needs to reach the disk
+        "server_map_save_interval": 100_000,
+        "sqlite_synchronous": 0,
+        "map_compression_level_disk": 0,
+        "profiler_print_interval": 0,
+        "debug_log_level": "warning",
+        "ignore_world_load_errors": "true",
+    }
+    return "".join(f"{name} = {value}\n" for name, value in settings.items())

@@ -1,0 +1,171 @@
+"""Saved worlds: one per task, seed and version of the mod, made once, copied for every episode."""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from basalt.errors import WorldError
+from basalt.paths import cache_dir
+from basalt.tasks import Task
+from basalt.worlds.luanti.engine import Kept, find_game
+
+MOD = Path(__file__).parent / "mod"
+SEARCH_TIMEOUT_S = 400.0
+
+_WORLD_MT = """\
+gameid = minetest_game
+backend = sqlite3
+player_backend = sqlite3
+auth_backend = sqlite3
+mod_storage_backend = sqlite3
+"""
+
+# One thread generates land, in the order asked for: the same seed gives the same trees.
+_SEARCH_CONF = """\
+num_emerge_threads = 1
+emergequeue_limit_total = 1000000
+emergequeue_limit_diskonly = 1000000
+emergequeue_limit_generate = 1000000
+sqlite_synchronous = 0
+server_map_save_interval = 100000
+server_announce = false
+bind_address = 127.0.0.1
+"""
+
+
+@cache
+def game_version() -> str:
+    """The game's own version, e.g. ``5.6.1``.
+
+    Raises:
+        MissingDependencyError: it is not installed.
+        WorldError: it does not tell.
+    """
+    try:
+        result = subprocess.run(
+            [find_game(), "--version"], capture_output=True, text=True, timeout=30, check=False
+        )
+        return result.stdout.split()[1]
+    except (IndexError, subprocess.TimeoutExpired) as err:
+        raise WorldError(f"{find_game()} --version gave no version: {err}") from err
+
+
+@cache
+def world_version() -> str:
+    """Changes whenever the same seed may give another world: game and mod, e.g. ``5.6.1-1f2e3d4c``."""
+    digest = hashlib.sha256()
+    for path in sorted(MOD.rglob("*")):
+        if path.is_file():
+            digest.update(path.name.encode() + path.read_bytes())
+    return f"{game_version()}-{digest.hexdigest()[:8]}"
+
+
+@dataclass(frozen=True)
+class SavedWorld:
+    """A world with a site, never changed after it was made.
+
+    Attributes:
+        folder: what to copy.
+        site: what the referee knows of it (``docs/worlds.md`` lists the keys).
+    """
+
+    folder: Path
+    site: dict[str, Any]
+
+    def copy_to(self, folder: Path) -> None:
+        """Make a playable copy.
+
+        Raises:
+            WorldError: it cannot be copied.
+        """
+        try:
+            shutil.copytree(self.folder, folder, ignore=shutil.ignore_patterns("worldmods"))
+            _install_mod(folder)
+        except OSError as err:
+            raise WorldError(f"{self.folder} cannot be copied to {folder}: {err}") from err
+
+
+def saved_world(task: Task, seed: int) -> SavedWorld:
+    """The world of a seed; made now if it is not in the cache (some seconds).
+
+    Two processes that ask for the same world at once are safe: one makes it, the other waits.
+
+    Raises:
+        WorldError: the seed has no site, or the game failed.
+    """
+    folder = cache_dir() / "luanti" / "worlds" / world_version() / f"{task.name}-{seed}"
+    if not (folder / "site.json").is_file():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with _lock(folder.with_suffix(".lock")):
+            if not (folder / "site.json").is_file():
+                _make(task, seed, folder)
+    try:
+        site = json.loads((folder / "site.json").read_text())
+    except (OSError, ValueError) as err:
+        raise WorldError(f"{folder}/site.json is damaged ({err}); remove {folder}") from err
+    return SavedWorld(folder, site)
+
+
+@contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield  # closing the file unlocks it, also when this process is killed
+
+
+def _free_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _install_mod(world: Path) -> None:
+    shutil.copytree(MOD, world / "worldmods" / "basalt_world")
+
+
+def _make(task: Task, seed: int, folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)  # half a world of a process that was killed
+    scratch = Path(tempfile.mkdtemp(prefix=".making-", dir=folder.parent))
+    try:
+        world = scratch / "world"
+        world.mkdir()
+        _install_mod(world)
+        (world / "world.mt").write_text(_WORLD_MT)
+        (world / "basalt.json").write_text(
+            json.dumps({"task": task.env_id, "seed": seed, "mode": "search"})
+        )
+        config = scratch / "search.conf"
+        config.write_text(_SEARCH_CONF)
+        log = scratch / "search.log"
+        environment = {**os.environ, "HOME": str(scratch), "LC_ALL": "C"}
+        command = [find_game(), "--server", "--config", str(config), "--world", str(world)]
+        command += ["--gameid", "minetest_game", "--port", str(_free_port())]
+        game = Kept(command, log, environment)
+        try:
+            game.wait(SEARCH_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            raise WorldError(
+                f"{task.name} seed {seed}: no site within {SEARCH_TIMEOUT_S:g} s"
+            ) from None
+        finally:
+            game.end()
+        if (world / "failed.json").is_file():
+            reason = json.loads((world / "failed.json").read_text())["message"]
+            raise WorldError(f"{task.name} seed {seed}: {reason}; choose another seed")
+        if not (world / "site.json").is_file():
+            raise WorldError(f"{task.name} seed {seed}: the game failed: {game.tail(400)}")
+        shutil.rmtree(world / "worldmods")
+        world.rename(folder)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
