@@ -1,0 +1,1 @@
+"""Agents: one readable module each; `agents.registry` finds them by name."""

@@ -1,0 +1,442 @@
+"""Behavioural cloning: copy what the recorded player did, from pixels.
+
+`train` is one plain loop over sequences with carried memory; `BCAgent` plays a checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from agents.runs import Metrics, StopRequest, claim_run, write_json
+from basalt.actions import INVENTORY_INDEX, NULL_CAMERA, indices_to_env
+from basalt.data.baselines import Marginals, RepeatLast, baseline_loss
+from basalt.data.dataset import Episode, SequenceStream, load_episodes, split_episodes
+from basalt.errors import ConfigError
+from basalt.intervals import episode_interval
+from basalt.policies.attention import PolicyState
+from basalt.policies.checkpoint import (
+    choose_device,
+    find_checkpoint,
+    load_policy,
+    load_training,
+    save_checkpoint,
+)
+from basalt.policies.imitation import Labels, evaluate, imitation_loss, start_at_marginals
+from basalt.policies.preprocess import resize_frames
+from basalt.policies.vpt import VPTConfig, VPTPolicy
+from basalt.recording import PlayerKind
+from basalt.tasks import get_task
+
+log = logging.getLogger(__name__)
+
+# Settings that do not change what is learned, or only how far.
+_MAY_CHANGE = frozenset({"out", "steps", "device", "progress", "checkpoint_every", "log_every"})
+LAST_STEPS = 20
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Settings of one training.
+
+    Attributes:
+        out: the run's folder. The same command goes on with a run that was interrupted.
+        task: which task's recordings to learn from.
+        data: folder of recordings, or `sample`.
+        steps: optimizer steps.
+        rows: sequences side by side in a batch.
+        length: frames of a sequence between optimizer steps; memory is carried on, gradients are not.
+        lr: Adam's largest step size; warms up linearly, then follows a half cosine to a tenth.
+        warmup: steps of the warm-up.
+        weight_decay: of AdamW, on weights of two or more dimensions.
+        grad_clip: largest norm of the gradient.
+        esc_weight: largest weight of a frame with ESC against one without.
+        size: `small`, or a published size `1x`, `2x`, `3x`.
+        held_out: share of places (task and seed) kept for testing.
+        drop_null: leave out frames without any action.
+        seed: of the weights, the split and the order.
+        device: `auto`, `cpu`, `cuda`...
+        checkpoint_every: steps between checkpoints; there is always one at the end.
+        log_every: steps between rows of metrics.
+        progress: show a progress bar where the terminal allows.
+    """
+
+    out: str
+    task: str = "find_cave"
+    data: str = "sample"
+    steps: int = 300
+    rows: int = 8
+    length: int = 16
+    lr: float = 1e-3
+    warmup: int = 20
+    weight_decay: float = 0.01
+    grad_clip: float = 1.0
+    esc_weight: float = 50.0
+    size: str = "small"
+    held_out: float = 0.2
+    drop_null: bool = False
+    seed: int = 0
+    device: str = "auto"
+    checkpoint_every: int = 100
+    log_every: int = 1
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "rows", "length", "checkpoint_every", "log_every"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name}: {getattr(self, name)} must be at least 1")
+        for name in ("lr", "grad_clip"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"{name}: {getattr(self, name)} must be above 0")
+        if self.esc_weight < 1:
+            raise ConfigError(f"esc_weight: {self.esc_weight} must be at least 1")
+
+    @classmethod
+    def from_mapping(cls, settings: Mapping[str, Any]) -> TrainConfig:
+        """Config from plain settings, e.g. a composed Hydra config.
+
+        Raises:
+            ConfigError: an unknown or missing name, or a value of the wrong type.
+        """
+        known = {f.name: f for f in fields(cls)}
+        values: dict[str, Any] = {}
+        for key, value in settings.items():
+            if key not in known:
+                close = get_close_matches(key, known, n=1)
+                hint = f"did you mean {close[0]!r}? " if close else ""
+                raise ConfigError(
+                    f"training: unknown setting {key!r}; {hint}known: {', '.join(known)}"
+                )
+            kind = {"int": int, "float": float, "str": str, "bool": bool}[str(known[key].type)]
+            exact = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+            if kind is float and isinstance(value, int) and not isinstance(value, bool):
+                value, exact = float(value), True
+            if kind is str and isinstance(value, Path):
+                value, exact = str(value), True
+            if not exact:
+                raise ConfigError(f"training: {key}={value!r} is not of type {kind.__name__}")
+            values[key] = value
+        if "out" not in values:
+            raise ConfigError("training: give a folder for the run, out=FOLDER")
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a training came to.
+
+    Attributes:
+        run: the run's folder.
+        checkpoint: the newest checkpoint's folder.
+        step: optimizer steps done.
+        interrupted: stopped by Ctrl-C before `steps`; the same command goes on.
+        first_loss: training loss of the first step, nats per frame.
+        last_loss: mean training loss of the last 20 steps.
+        seconds: of this call.
+        report: held-out figures beside the baselines (report.json); empty when interrupted.
+    """
+
+    run: Path
+    checkpoint: Path
+    step: int
+    interrupted: bool
+    first_loss: float
+    last_loss: float
+    seconds: float
+    report: dict[str, Any]
+
+
+def train(cfg: TrainConfig) -> TrainResult:
+    """Train a policy on recordings, or go on with the run in `cfg.out`.
+
+    Raises:
+        BasaltError: data, settings or the run's folder are not usable; the message says what to do.
+    """
+    began = time.monotonic()
+    device = choose_device(cfg.device)
+    policy_config = VPTConfig.preset(cfg.size)
+    episodes = load_episodes(
+        cfg.data, task=get_task(cfg.task), size=policy_config.frame_size, drop_null=cfg.drop_null
+    )
+    training, held_out = split_episodes(episodes, cfg.held_out, cfg.seed)
+    run = Path(cfg.out)
+    claim_run(run, asdict(cfg), _MAY_CHANGE)
+    write_json(
+        run / "split.json",
+        {"train": [e.name for e in training], "held_out": [e.name for e in held_out]},
+    )
+
+    torch.manual_seed(cfg.seed)
+    policy = VPTPolicy(policy_config)
+    start_at_marginals(policy, Marginals(training))
+    policy.to(device)
+    optimizer = _optimizer(policy, cfg)
+    state = policy.initial_state(cfg.rows)
+    start = 0
+    if (run / "checkpoints").is_dir():
+        checkpoint = find_checkpoint(run)
+        policy, info = load_policy(checkpoint, device)
+        start = int(info["step"])
+        optimizer = _optimizer(policy, cfg)
+        state = _restore(optimizer, policy, load_training(checkpoint))
+        log.info("going on with %s from step %d", run, start)
+    policy.train()
+    stream = SequenceStream(training, cfg.rows, cfg.length, cfg.seed)
+    stream.skip(start)
+    frames = sum(len(e) for e in training)
+    presses = sum(int(e.actions.esc.sum()) for e in training)
+    esc_weight = min(max((frames - presses) / max(presses, 1), 1.0), cfg.esc_weight)
+
+    metrics = Metrics(run, start)
+    step = start
+    bar = tqdm(
+        total=cfg.steps, initial=start, desc="training", unit="step", disable=_bar_off(cfg.progress)
+    )
+    with StopRequest() as stop, bar:
+        while step < cfg.steps and not stop.requested:
+            labels = Labels.of(next(stream), device)
+            for group in optimizer.param_groups:
+                group["lr"] = cfg.lr * _schedule(step, cfg.warmup, cfg.steps)
+            with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+                output = policy(labels.img, labels.first, state)
+            loss = imitation_loss(output, labels, esc_weight)
+            optimizer.zero_grad(set_to_none=True)
+            loss.total.backward()
+            norm = nn.utils.clip_grad_norm_(policy.parameters(), cfg.grad_clip)
+            optimizer.step()
+            state = output.state.detach()
+            step += 1
+            bar.update()
+            if step % cfg.log_every == 0 or step in (1, cfg.steps):
+                values = {name: value.item() for name, value in loss._asdict().items()}
+                if not math.isfinite(values["total"]):
+                    raise ConfigError(
+                        f"training: the loss is {values['total']} at step {step}; lower lr"
+                    )
+                metrics.write(
+                    step,
+                    {"loss": values.pop("total"), **values, "gradient_norm": float(norm)}
+                    | {"lr": optimizer.param_groups[0]["lr"], "seconds": time.monotonic() - began},
+                )
+                bar.set_postfix(loss=f"{loss.total.item():.3f}")
+            if step % cfg.checkpoint_every == 0 or step == cfg.steps or stop.requested:
+                save_checkpoint(
+                    run,
+                    step,
+                    policy,
+                    _training_tensors(optimizer, policy, state),
+                    {"agent": "bc", "task": cfg.task, "data": cfg.data, "seed": cfg.seed},
+                )
+    rows = metrics.read()
+    metrics.close()
+    interrupted = step < cfg.steps
+    report: dict[str, Any] = {}
+    if not interrupted and held_out:
+        report = held_out_report(policy, training, held_out)
+        write_json(run / "report.json", report)
+    last = [row["loss"] for row in rows][-LAST_STEPS:]
+    return TrainResult(
+        run=run,
+        checkpoint=find_checkpoint(run),
+        step=step,
+        interrupted=interrupted,
+        first_loss=rows[0]["loss"],
+        last_loss=float(np.mean(last)),
+        seconds=time.monotonic() - began,
+        report=report,
+    )
+
+
+def held_out_report(
+    policy: VPTPolicy, training: list[Episode], held_out: list[Episode]
+) -> dict[str, Any]:
+    """The policy's figures on held-out episodes beside baselines fitted on the training episodes.
+
+    Returns:
+        `policy` as from `evaluate`; `marginals` and `repeat_last` with the same losses and intervals.
+    """
+    report: dict[str, Any] = {"policy": evaluate(policy, held_out)}
+    for name, baseline in (
+        ("marginals", Marginals(training)),
+        ("repeat_last", RepeatLast(training)),
+    ):
+        figures = baseline_loss(baseline, held_out)
+        each = [baseline_loss(baseline, [episode]).total * len(episode) for episode in held_out]
+        report[name] = {
+            "loss": figures.total,
+            "loss_interval": episode_interval(each, [len(e) for e in held_out]),
+            "buttons": figures.buttons,
+            "camera": figures.camera,
+            "esc": figures.esc,
+        }
+    return report
+
+
+def _bar_off(progress: bool) -> bool | None:
+    # None lets tqdm decide: a bar in a terminal, silence in a log file.
+    return None if progress else True
+
+
+def _schedule(step: int, warmup: int, steps: int) -> float:
+    """Share of the largest step size: linear warm-up, half cosine down to a tenth."""
+    if step < warmup:
+        return (step + 1) / warmup
+    done = (step - warmup) / max(steps - warmup, 1)
+    return 0.1 + 0.45 * (1 + math.cos(math.pi * min(done, 1.0)))
+
+
+def _trained(policy: VPTPolicy) -> dict[str, nn.Parameter]:
+    """Parameters by name, in the optimizer's order. The value head has no target in cloning."""
+    return {
+        name: p
+        for name, p in policy.named_parameters()
+        if p.requires_grad and not name.startswith("value_head.")
+    }
+
+
+def _optimizer(policy: VPTPolicy, cfg: TrainConfig) -> torch.optim.AdamW:
+    parameters = list(_trained(policy).values())
+    return torch.optim.AdamW(
+        [
+            {"params": [p for p in parameters if p.dim() > 1], "weight_decay": cfg.weight_decay},
+            {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
+        ],
+        lr=cfg.lr,
+        betas=(0.9, 0.98),
+    )
+
+
+def _training_tensors(
+    optimizer: torch.optim.AdamW, policy: VPTPolicy, state: PolicyState
+) -> dict[str, Tensor]:
+    """What `_restore` needs: Adam's moments by parameter name, and the rows' memory."""
+    tensors = {
+        f"optimizer/{name}/{key}": value
+        for name, parameter in _trained(policy).items()
+        for key, value in optimizer.state[parameter].items()
+    }
+    tensors["memory/mask"] = state.mask
+    for j, (keys, values) in enumerate(zip(state.keys, state.values, strict=True)):
+        tensors[f"memory/{j}/keys"], tensors[f"memory/{j}/values"] = keys, values
+    return tensors
+
+
+def _restore(
+    optimizer: torch.optim.AdamW, policy: VPTPolicy, tensors: dict[str, Tensor]
+) -> PolicyState:
+    device = policy.device
+    for name, parameter in _trained(policy).items():
+        prefix = f"optimizer/{name}/"
+        optimizer.state[parameter] = {
+            # Adam keeps its step count on the CPU.
+            key.removeprefix(prefix): value if key.endswith("/step") else value.to(device)
+            for key, value in tensors.items()
+            if key.startswith(prefix)
+        }
+    blocks = range(policy.config.n_recurrence_layers)
+    return PolicyState(
+        tensors["memory/mask"].to(device),
+        tuple(tensors[f"memory/{j}/keys"].to(device) for j in blocks),
+        tuple(tensors[f"memory/{j}/values"].to(device) for j in blocks),
+    )
+
+
+class BCAgent:
+    """Plays a checkpoint, many episodes side by side.
+
+    Buttons and camera are drawn from the policy (or its likeliest choice is taken). ESC is pressed
+    with the probability that the policy gives it, which imitates when players stop: a fixed
+    threshold on a thing done once an episode would almost never be crossed.
+
+    Args:
+        checkpoint: a run's folder or one of its checkpoints.
+        device: `auto`, `cpu`, `cuda`...
+        deterministic: take the likeliest buttons and camera, and press ESC once the policy thinks it
+            likelier than not that a player would have stopped by now.
+        seed: of the draws.
+    """
+
+    name = "bc"
+    kind: PlayerKind = "agent"
+
+    def __init__(
+        self,
+        checkpoint: str | Path,
+        device: str = "auto",
+        deterministic: bool = False,
+        seed: int = 0,
+    ) -> None:
+        self._policy, self.info = load_policy(checkpoint, choose_device(device))
+        self._deterministic = deterministic
+        self._generator = torch.Generator().manual_seed(seed)
+        self._state: PolicyState | None = None
+        self._going_on = torch.zeros(0)
+
+    @torch.no_grad()
+    def act(self, pov: NDArray[np.uint8], first: NDArray[np.bool_]) -> list[dict[str, Any]]:
+        """One environment action per episode; see `basalt.agent.Agent.act`.
+
+        Raises:
+            ConfigError: another number of episodes than before, in the middle of some.
+        """
+        rows = len(pov)
+        if self._state is None or self._state.mask.shape[0] != rows:
+            if not np.all(first):
+                raise ConfigError(
+                    f"act: {rows} episodes, but not all begin now and this agent remembers "
+                    f"{0 if self._state is None else self._state.mask.shape[0]}"
+                )
+            self._state = self._policy.initial_state(rows)
+            self._going_on = torch.ones(rows)
+        device = self._policy.device
+        img = torch.from_numpy(resize_frames(pov, self._policy.config.frame_size))
+        begins = torch.from_numpy(np.asarray(first, dtype=bool))
+        out = self._policy(img[:, None].to(device), begins[:, None].to(device), self._state)
+        self._state = out.state
+        buttons = self._choose(out.buttons_logits[:, 0])
+        camera = self._choose(out.camera_logits[:, 0])
+        # The camera head is never taught beside the inventory key, where players do not turn.
+        camera[buttons == INVENTORY_INDEX] = NULL_CAMERA
+        esc = self._press_esc(out.esc_logit[:, 0].sigmoid().cpu(), begins)
+        actions = indices_to_env(buttons.numpy(), camera.numpy(), esc.numpy())
+        return [actions.step(row) for row in range(rows)]
+
+    def _choose(self, logits: Tensor) -> Tensor:
+        """int64 [B] from float32 [B, n]."""
+        logits = logits.cpu()
+        if self._deterministic:
+            return logits.argmax(-1)
+        return torch.multinomial(logits.softmax(-1), 1, generator=self._generator)[:, 0]
+
+    def _press_esc(self, probability: Tensor, first: Tensor) -> Tensor:
+        """bool [B]."""
+        if not self._deterministic:
+            return torch.rand(len(probability), generator=self._generator) < probability
+        self._going_on = torch.where(first, 1.0, self._going_on) * (1 - probability)
+        return self._going_on < 0.5
+
+
+def load_report(run: str | Path) -> dict[str, Any]:
+    """The held-out figures a finished run wrote.
+
+    Raises:
+        ConfigError: the run has none.
+    """
+    file = Path(run) / "report.json"
+    if not file.is_file():
+        raise ConfigError(f"{file}: missing; the run is not finished or held nothing out")
+    report: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return report

@@ -1,0 +1,187 @@
+"""The behavioural-cloning loss of a policy, in training and on held-out episodes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from basalt.data.baselines import Marginals, camera_counts
+from basalt.data.dataset import Batch, Episode, single_pass
+from basalt.errors import ConfigError
+from basalt.intervals import episode_interval
+from basalt.policies.heads import CategoricalHead
+from basalt.policies.vpt import PolicyOutput, VPTPolicy
+
+# ESC pressed in the last second of an episode counts as pressed in time.
+ENDING_FRAMES = 20
+
+
+class Labels(NamedTuple):
+    """A batch on the policy's device; fields as in `basalt.data.dataset.Batch`.
+
+    `camera_counts` is bool [B, T]: frames on which the camera label says something.
+    """
+
+    img: Tensor
+    first: Tensor
+    valid: Tensor
+    buttons: Tensor
+    camera: Tensor
+    esc: Tensor
+    camera_counts: Tensor
+
+    @classmethod
+    def of(cls, batch: Batch, device: torch.device) -> Labels:
+        """The batch as tensors."""
+        arrays = (
+            batch.img,
+            batch.first,
+            batch.valid,
+            batch.buttons,
+            batch.camera,
+            batch.esc,
+            camera_counts(batch.buttons) & batch.valid,
+        )
+        return cls(*(torch.from_numpy(a).to(device, non_blocking=True) for a in arrays))
+
+
+class ImitationLoss(NamedTuple):
+    """Scalars of one batch: `total` to minimise and its parts in nats (camera: per counting frame)."""
+
+    total: Tensor
+    buttons: Tensor
+    camera: Tensor
+    esc: Tensor
+
+
+def frame_losses(output: PolicyOutput, labels: Labels) -> tuple[Tensor, Tensor, Tensor]:
+    """Negative log-probability of buttons, camera and ESC at every frame, float32 [B, T] each.
+
+    The camera's is 0 where its label says nothing.
+    """
+    buttons = F.cross_entropy(
+        output.buttons_logits.flatten(0, 1), labels.buttons.flatten(), reduction="none"
+    )
+    camera = F.cross_entropy(
+        output.camera_logits.flatten(0, 1), labels.camera.flatten(), reduction="none"
+    )
+    esc = F.binary_cross_entropy_with_logits(output.esc_logit, labels.esc.float(), reduction="none")
+    shape = labels.buttons.shape
+    return buttons.view(shape), camera.view(shape) * labels.camera_counts, esc
+
+
+def imitation_loss(output: PolicyOutput, labels: Labels, esc_weight: float) -> ImitationLoss:
+    """Buttons + camera where it counts + weighted ESC, per valid frame.
+
+    ESC is pressed once an episode, so its frames weigh `esc_weight` times more. The weighted loss is
+    taken at logit + log(esc_weight), which moves the optimum back: the head's own logit stays that of
+    the true frequency, and needs no correction at play.
+
+    Args:
+        output: of the policy on `labels.img`.
+        labels: what the player did.
+        esc_weight: weight of a frame with ESC, at least 1.
+    """
+    valid = labels.valid.float()
+    n = valid.sum().clamp(min=1)
+    buttons, camera, _ = frame_losses(output, labels)
+    weight = torch.tensor(esc_weight, device=valid.device)
+    esc = F.binary_cross_entropy_with_logits(
+        output.esc_logit + weight.log(), labels.esc.float(), pos_weight=weight, reduction="none"
+    )
+    buttons_sum, camera_sum, esc_sum = ((x * valid).sum() for x in (buttons, camera, esc))
+    return ImitationLoss(
+        total=(buttons_sum + camera_sum + esc_sum) / n,
+        buttons=buttons_sum / n,
+        camera=camera_sum / labels.camera_counts.sum().clamp(min=1),
+        esc=esc_sum / n,
+    )
+
+
+@torch.no_grad()
+def start_at_marginals(policy: VPTPolicy, marginals: Marginals) -> None:
+    """Let a fresh policy's heads begin at the training frequencies instead of at uniform.
+
+    Biases take the log-frequencies; head weights shrink to a tenth, so that the pictures still have a
+    say for the gradient. A short training need not spend its first steps on learning frequencies.
+    """
+    for name, probabilities in (("buttons", marginals.buttons), ("camera", marginals.camera)):
+        head = cast(CategoricalHead, policy.pi_head[name])
+        layer = head.linear_layer
+        layer.weight.mul_(0.1)
+        bias = torch.from_numpy(np.log(probabilities)).to(layer.bias)
+        layer.bias.copy_(bias * head.temperature)
+    policy.esc_head.linear.bias.fill_(float(np.log(marginals.esc / (1 - marginals.esc))))
+
+
+@torch.no_grad()
+def evaluate(
+    policy: VPTPolicy, episodes: Sequence[Episode], *, rows: int = 8, length: int = 64
+) -> dict[str, Any]:
+    """The policy's loss on whole episodes with carried memory, each frame once.
+
+    Args:
+        policy: on any device; activations may be replaced by hooks meanwhile.
+        episodes: held-out ones, unless the figure is about training.
+        rows: episodes side by side.
+        length: frames of a call; changes speed only.
+
+    Returns:
+        JSON-ready: `loss` (nats per frame: buttons + camera where it counts + ESC), its bootstrap
+        interval over episodes `loss_interval` (None below three), its parts `buttons`, `camera` (per
+        counting frame), `esc`; `buttons_accuracy`, `camera_accuracy`; `esc_expected` (presses the
+        policy expects per episode; 1 is right) and `esc_in_ending` (share of them in the last second);
+        `frames`, `episodes`.
+
+    Raises:
+        ConfigError: no episodes.
+    """
+    if not episodes:
+        raise ConfigError("evaluation: no episodes; hold some out with held_out above 0")
+    sums = np.zeros((len(episodes), 9))
+    lengths = np.array([int(e.kept[-1]) + 1 for e in episodes])
+    rows = min(rows, len(episodes))
+    state = policy.initial_state(rows)
+    was_training = policy.training
+    policy.eval()
+    for batch in single_pass(episodes, rows, length):
+        labels = Labels.of(batch, policy.device)
+        output = policy(labels.img, labels.first, state)
+        state = output.state
+        buttons, camera, esc = frame_losses(output, labels)
+        probability = output.esc_logit.sigmoid()
+        ending = batch.frame >= lengths[batch.episode] - ENDING_FRAMES
+        columns = (
+            buttons,
+            camera,
+            esc,
+            output.buttons_logits.argmax(-1) == labels.buttons,
+            (output.camera_logits.argmax(-1) == labels.camera) & labels.camera_counts,
+            labels.camera_counts,
+            probability,
+            probability * torch.from_numpy(ending).to(probability),
+            labels.valid,
+        )
+        values = torch.stack([c.double() for c in columns], -1).cpu().numpy()
+        np.add.at(sums, batch.episode[batch.valid], values[batch.valid])
+    policy.train(was_training)
+    total = sums.sum(0)
+    losses, frames, cameras = sums[:, :3].sum(1), sums[:, 8], max(total[5], 1)
+    return {
+        "loss": float(losses.sum() / total[8]),
+        "loss_interval": episode_interval(losses.tolist(), frames.tolist()),
+        "buttons": float(total[0] / total[8]),
+        "camera": float(total[1] / cameras),
+        "esc": float(total[2] / total[8]),
+        "buttons_accuracy": float(total[3] / total[8]),
+        "camera_accuracy": float(total[4] / cameras),
+        "esc_expected": float(total[6] / len(episodes)),
+        "esc_in_ending": float(total[7] / total[6]),
+        "frames": int(total[8]),
+        "episodes": len(episodes),
+    }

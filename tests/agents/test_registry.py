@@ -1,0 +1,41 @@
+"""Agents are found by name, and a mistake is answered with the way out."""
+
+import subprocess
+import sys
+
+import pytest
+
+from agents.random_agent import RandomAgent
+from agents.registry import AGENTS, make_agent
+from basalt.errors import ConfigError
+
+
+def test_makes_an_agent_with_its_settings() -> None:
+    agent = make_agent("random", seed=3, steps=4)
+    assert isinstance(agent, RandomAgent)
+    assert agent.name == "random"
+
+
+def test_names_the_closest_agent() -> None:
+    with pytest.raises(ConfigError, match="unknown agent 'randm'; did you mean 'random'"):
+        make_agent("randm")
+
+
+def test_names_a_wrong_setting() -> None:
+    with pytest.raises(ConfigError, match=r"agent random: .*'stepz'.*its settings: seed, steps"):
+        make_agent("random", stepz=4)
+    with pytest.raises(ConfigError, match=r"agent bc: .*checkpoint"):
+        make_agent("bc")
+
+
+@pytest.mark.parametrize("name", sorted(AGENTS))
+def test_every_name_leads_to_a_class(name: str) -> None:
+    module, class_name = AGENTS[name]
+    assert hasattr(__import__(module, fromlist=[class_name]), class_name)
+
+
+def test_looking_for_an_agent_needs_no_torch() -> None:
+    code = (
+        "import sys, agents.registry as r; r.make_agent('random'); sys.exit('torch' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
