@@ -22,6 +22,15 @@ if minetest.global_exists("sfinv") then
 	sfinv.enabled = false
 end
 
+-- Nine slots in a row, out of the game's picture of one.
+local function hotbar_picture()
+	local parts = {"[combine:" .. COLUMNS * 48 .. "x48"}
+	for slot = 0, COLUMNS - 1 do
+		parts[#parts + 1] = slot * 48 .. ",0=gui_hb_bg.png"
+	end
+	return table.concat(parts, ":") .. "^[opacity:200"
+end
+
 local function stand_at_spawn(player)
 	player:set_pos({x = spawn[1], y = spawn[2] - 0.5, z = spawn[3]})
 	player:set_look_horizontal(math.rad(-site.spawn_yaw) % (2 * math.pi))
@@ -34,14 +43,14 @@ minetest.register_on_joinplayer(function(player)
 	inventory:set_list("main", {})
 	player:set_inventory_formspec(inventory_form)
 	player:hud_set_hotbar_itemcount(COLUMNS)
-	player:hud_set_hotbar_image("basalt_hotbar.png")
+	player:hud_set_hotbar_image(hotbar_picture())
 	player:hud_set_flags({minimap = false, minimap_radar = false, basic_debug = false})
 	player:set_clouds({density = 0})
 	minetest.set_timeofday(0.5)
 	stand_at_spawn(player)
 end)
 
--- A fresh start: called once, on the first step of the episode.
+-- A fresh start: called some steps before the episode, for the client must hear of it.
 function basalt.begin(player)
 	math.randomseed(site.seed)
 	stand_at_spawn(player)

@@ -73,6 +73,9 @@ local function write(value)
 	out:flush()
 end
 
+-- The client takes some steps to hear where it stands; it is told once, before step 0.
+local STEPS_BEFORE = 10
+
 local begun
 minetest.register_globalstep(function(dtime)
 	uptime = uptime + dtime
@@ -89,8 +92,11 @@ minetest.register_globalstep(function(dtime)
 		file:close()
 		begun = true
 		basalt.begin(player)
-		step, walked, last = -1, 0, nil
+		step = -STEPS_BEFORE - 1
 	end
 	step = step + 1
+	if step == 0 then
+		walked, last = 0, nil
+	end
 	write(record(player))
 end)
