@@ -1,0 +1,1 @@
+"""Submissions, comparisons and ratings; needs no torch."""

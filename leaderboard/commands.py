@@ -1,0 +1,155 @@
+"""What ``basalt submit`` and ``basalt leaderboard`` do."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from basalt.errors import BasaltError, StudyError
+from basalt.recording import find_recordings
+from leaderboard.export import export_comparisons, load_comparisons
+from leaderboard.judgments import judge_by_telemetry
+from leaderboard.models import SOURCES
+from leaderboard.rating import rate
+from leaderboard.report import table_records, text_tables
+from leaderboard.store import Store, StoreError, open_store, store_exists
+from leaderboard.study import (
+    StudyInfo,
+    create_study,
+    find_study,
+    list_studies,
+    official_study,
+)
+from leaderboard.submissions import submit_recordings
+
+DEMO_STORE = Path("runs/demo/leaderboard.sqlite")
+DEFAULT_STORE = Path("runs/leaderboard.sqlite")
+OFFICIAL = "official"
+
+
+def default_store() -> str:
+    """The demo's store where there is one, else ``runs/leaderboard.sqlite``."""
+    return str(DEMO_STORE if DEMO_STORE.is_file() else DEFAULT_STORE)
+
+
+def open_existing(location: str | None) -> Store:
+    """The store at ``--store``, or the default one.
+
+    Raises:
+        StoreError: there is none; the message says how to make one.
+    """
+    location = location or default_store()
+    if not store_exists(location):
+        raise StoreError(f"{location}: no leaderboard here yet; `make demo` makes one")
+    return open_store(location)
+
+
+def add_store_argument(parser: argparse.ArgumentParser) -> None:
+    """The option ``--store`` that all these commands share."""
+    parser.add_argument(
+        "--store",
+        metavar="FILE|URL",
+        help=f"the leaderboard: an SQLite file or a database URL (default: {DEMO_STORE} if there, "
+        f"else {DEFAULT_STORE})",
+    )
+
+
+def submit_main(argv: list[str]) -> int:
+    """``basalt submit DIR --name NAME [--study S]``: verify recordings, register them as an agent's."""
+    parser = argparse.ArgumentParser(
+        prog="basalt submit",
+        description="Verify a folder of recordings against a study's rules and register them.",
+    )
+    parser.add_argument("folder", metavar="DIR", type=Path, help="folder of the recordings")
+    parser.add_argument("--name", help="the agent's name in the table (default: as recorded)")
+    parser.add_argument(
+        "--study",
+        help=f"name of the study (default: the newest; {OFFICIAL!r}: the 11 official seeds of each "
+        "task in the recordings' world, made if need be)",
+    )
+    add_store_argument(parser)
+    options = parser.parse_args(argv)
+
+    def run() -> None:
+        if options.study == OFFICIAL:
+            store = open_store(options.store or default_store())
+            study = _official(store, options.folder)
+        else:
+            store = open_existing(options.store)
+            study = find_study(store, options.study)
+        done = submit_recordings(store, study, options.folder, options.name)
+        print(f"registered {done.agent!r} in study {done.study!r}: {done.episodes} episodes")
+
+    return _reported(run)
+
+
+def leaderboard_main(argv: list[str]) -> int:
+    """``basalt leaderboard show|export|judge-by-telemetry``."""
+    parser = argparse.ArgumentParser(
+        prog="basalt leaderboard", description="Show or export a leaderboard."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    show = commands.add_parser("show", help="print the tables of ratings")
+    show.add_argument("--json", action="store_true", help="as a JSON list, a record per row")
+    show.add_argument(
+        "--mix", action="store_true", help="one table of all sources (never done unasked)"
+    )
+    export = commands.add_parser("export", help="write the judgments to a file")
+    export.add_argument("file", type=Path, help="a .parquet, .csv or .json file")
+    judge = commands.add_parser(
+        "judge-by-telemetry", help="let the telemetry judge stand in on pairs it has not judged"
+    )
+    for command in (show, export, judge):
+        command.add_argument("--study", help="name of the study (default: the newest)")
+        add_store_argument(command)
+    for command in (show, export):
+        command.add_argument("--source", choices=SOURCES, help="only judgments of this source")
+    options = parser.parse_args(argv)
+    return _reported(lambda: _leaderboard(options))
+
+
+def _leaderboard(options: argparse.Namespace) -> None:
+    store = open_existing(options.store)
+    study = find_study(store, options.study)
+    if options.command == "judge-by-telemetry":
+        added = judge_by_telemetry(store, study)
+        print(f"study {study.name!r}: {added} pairs newly judged by telemetry")
+        return
+    comparisons = load_comparisons(store, study, [options.source] if options.source else None)
+    if options.command == "export":
+        count = export_comparisons(options.file, comparisons)
+        print(f"wrote {count} comparisons of study {study.name!r} to {options.file}")
+        return
+    tables = rate(comparisons, mix_sources=options.mix)
+    if options.json:
+        print(json.dumps(table_records(tables), indent=1))
+    elif tables:
+        print(f"Study {study.name!r}\n\n{text_tables(tables)}")
+    else:
+        print(f"Study {study.name!r}: no judgments yet; `basalt ui` opens the judging app")
+
+
+def _official(store: Store, folder: Path) -> StudyInfo:
+    """The official study of the world that the recordings were played in."""
+    worlds = {
+        (one.meta.world, one.meta.world_version) for one in find_recordings(folder) if one.meta
+    }
+    if len(worlds) != 1:
+        found = ", ".join(sorted(" ".join(world) for world in worlds)) or "none with NAME.json"
+        raise StudyError(f"{folder}: recordings of one world make a submission; found {found}")
+    world, version = worlds.pop()
+    name = f"{OFFICIAL} {world} {version}"
+    if name in {study.name for study in list_studies(store)}:
+        return find_study(store, name)
+    return create_study(store, name, official_study(world, version))
+
+
+def _reported(run: Callable[[], None]) -> int:
+    """Run a command; a user's mistake becomes its message on stderr and exit status 1."""
+    try:
+        run()
+    except BasaltError as err:
+        print(f"basalt: {err}", file=sys.stderr)
+        return 1
+    return 0

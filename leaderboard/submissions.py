@@ -1,0 +1,304 @@
+"""Registering an agent's recordings in a study: all of them after all checks, or nothing."""
+
+import os
+import shutil
+import time
+import unicodedata
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from basalt.errors import RecordingError, StudyError
+from basalt.recording import Recording, RecordingMeta, sha256_of
+from leaderboard.models import Agent, Episode, Study, Submission, new_id
+from leaderboard.store import Store
+from leaderboard.study import StudyInfo, StudyRules, checked_name
+
+_STAGING = ".staging-"
+_STAGING_SECONDS = 24 * 3600
+
+
+class SubmissionError(StudyError):
+    """A submission that breaks its study's rules.
+
+    Attributes:
+        faults: one line each, all that were found.
+    """
+
+    def __init__(self, folder: Path, study: str, faults: list[str]) -> None:
+        self.faults = faults
+        count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+        listed = "\n".join(f"  - {fault}" for fault in faults)
+        super().__init__(f"{folder}: not registered in study {study!r}, {count} to mend:\n{listed}")
+
+
+@dataclass(frozen=True)
+class SubmissionInfo:
+    """A registered submission.
+
+    Attributes:
+        id: its opaque id.
+        agent: the agent's name in the study.
+        study: the study's name.
+        episodes: how many episodes it has.
+    """
+
+    id: str
+    agent: str
+    study: str
+    episodes: int
+
+
+@dataclass(frozen=True)
+class CheckedRecording:
+    """A recording that keeps the study's rules."""
+
+    recording: Recording
+    meta: RecordingMeta
+
+
+def submit_recordings(
+    store: Store, study: StudyInfo, folder: str | Path, name: str | None = None
+) -> SubmissionInfo:
+    """Verify a folder of recordings against a study and register them as an agent's episodes.
+
+    The files are copied into the store's media folder under opaque names. A process killed at any
+    moment leaves no rows; copies it was making are removed by a submission a day later.
+
+    Args:
+        store: the leaderboard.
+        study: the study, see :func:`leaderboard.study.find_study`.
+        folder: holds the recordings (NAME.mp4, .jsonl and .json), also in folders below.
+        name: the agent's name in the table; by default the player's name in the recordings.
+
+    Raises:
+        SubmissionError: with the list of all faults; nothing was written.
+    """
+    folder = Path(folder)
+    checked, faults = check_recordings(folder, study.rules)
+    name, name_faults = _agent_name(checked, name)
+    if not name_faults:
+        with store.read() as session:
+            name_faults = _name_taken(session, study, name)
+    faults += name_faults
+    if faults:
+        raise SubmissionError(folder, study.name, faults)
+
+    submission_id = new_id()
+    staging = store.media / f"{_STAGING}{submission_id}"
+    final = store.media / submission_id
+    episodes = [(new_id(), item) for item in checked]
+    _sweep_staging(store.media)
+    try:
+        _copy_to(staging, episodes)
+        with store.write() as session:
+            _lock_study(session, study)
+            # Asked again under the lock: another submission may have taken the name meanwhile.
+            if taken := _name_taken(session, study, name):
+                raise SubmissionError(folder, study.name, taken)
+            _add_rows(session, study, name, submission_id, episodes)
+            # The folder gets its name before the rows are durable: rows never lack their files.
+            staging.rename(final)
+            _sync_folder(store.media)
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        _remove_unregistered(store, submission_id)
+        raise
+    return SubmissionInfo(submission_id, name, study.name, len(episodes))
+
+
+def check_recordings(folder: Path, rules: StudyRules) -> tuple[list[CheckedRecording], list[str]]:
+    """The recordings below a folder that keep a study's rules, and all faults of the set, a line each."""
+    if not folder.is_dir():
+        return [], [f"{folder}: no such folder of recordings"]
+    videos = sorted(path for path in folder.rglob("*.mp4") if not path.name.startswith("."))
+    if not videos:
+        return [], [f"{folder}: holds no recordings (NAME.mp4 with NAME.jsonl and NAME.json)"]
+    checked: list[CheckedRecording] = []
+    faults: list[str] = []
+    claimed: dict[tuple[str, int], str] = {}
+    for video in videos:
+        item, item_faults = _check_one(video, rules)
+        faults += [f"{video.relative_to(folder)}: {fault}" for fault in item_faults]
+        if item is None:
+            continue
+        key = (item.meta.task, item.meta.seed)
+        if key in claimed:
+            faults.append(
+                f"{video.relative_to(folder)}: is the second recording of {key[0]} with seed {key[1]}, "
+                f"after {claimed[key]}; keep one"
+            )
+            continue
+        claimed[key] = str(video.relative_to(folder))
+        if not item_faults:
+            checked.append(item)
+    for task, task_rules in rules.tasks.items():
+        present = {seed for claimed_task, seed in claimed if claimed_task == task}
+        missing = [str(seed) for seed in task_rules.seeds if seed not in present]
+        if present and missing:
+            faults.append(f"{task}: no recording with seed {', '.join(missing)}")
+    return checked, faults
+
+
+def _check_one(video: Path, rules: StudyRules) -> tuple[CheckedRecording | None, list[str]]:
+    """One recording's claims and faults; None for the claims where it makes none that can be read."""
+    try:
+        recording = Recording.open(video)
+    except RecordingError as err:
+        return None, [_without_path(err, video.parent)]
+    meta = recording.meta
+    if meta is None:
+        return None, [
+            f"{recording.meta_path.name} is missing; it says task, world, seed and player"
+        ]
+    faults = []
+    try:
+        info = recording.check()
+        recording.telemetry()
+        if not info.plays_in_browsers:
+            faults.append(
+                f"is {info.codec} {info.pixel_format}; browsers need H.264 with yuv420p, "
+                "record it again"
+            )
+    except RecordingError as err:
+        faults.append(_without_path(err, video.parent))
+    if (meta.world, meta.world_version) != (rules.world, rules.world_version):
+        faults.append(
+            f"was played in {meta.world} {meta.world_version}; "
+            f"the study is about {rules.world} {rules.world_version}"
+        )
+    if meta.ended == "crash":
+        faults.append("ended by a failure of the world; record this seed again")
+    task_rules = rules.tasks.get(meta.task)
+    if task_rules is None:
+        faults.append(f"is of task {meta.task!r}; the study has {', '.join(rules.tasks)}")
+        return CheckedRecording(recording, meta), faults
+    if meta.seed not in task_rules.seeds:
+        seeds = ", ".join(str(seed) for seed in task_rules.seeds)
+        faults.append(f"has seed {meta.seed}; the study's seeds of {meta.task} are {seeds}")
+    if meta.step_limit != task_rules.step_limit:
+        faults.append(
+            f"was played under a limit of {meta.step_limit} steps; "
+            f"the study's is {task_rules.step_limit}"
+        )
+    elif meta.steps > task_rules.step_limit:
+        faults.append(f"has {meta.steps} steps; the study allows {task_rules.step_limit}")
+    return CheckedRecording(recording, meta), faults
+
+
+def _without_path(err: RecordingError, parent: Path) -> str:
+    # The fault's line already begins with the path below the submitted folder.
+    return str(err).replace(f"{parent}{os.sep}", "")
+
+
+def _agent_name(checked: list[CheckedRecording], name: str | None) -> tuple[str, list[str]]:
+    players = sorted({item.meta.player for item in checked})
+    if len(players) > 1:
+        listed = ", ".join(repr(player) for player in players)
+        return "", [f"the recordings are of several players ({listed}); submit each on its own"]
+    if name is None and not players:
+        return "", []
+    try:
+        return checked_name(players[0] if name is None else name, "agent name"), []
+    except StudyError as err:
+        return "", [str(err)]
+
+
+def _name_taken(session: Session, study: StudyInfo, name: str) -> list[str]:
+    taken = session.scalar(
+        sa.select(Agent.name).where(Agent.study_id == study.id, Agent.name_key == name_key(name))
+    )
+    if taken is None:
+        return []
+    return [f"agent name {name!r}: the study has {taken!r} already; choose another with --name"]
+
+
+def name_key(name: str) -> str:
+    """What two names must differ in: letters without case, width or accents' spelling, no blanks."""
+    return "".join(unicodedata.normalize("NFKC", name).casefold().split())
+
+
+def _copy_to(staging: Path, episodes: list[tuple[str, CheckedRecording]]) -> None:
+    staging.mkdir(parents=True)
+    for episode_id, item in episodes:
+        for source, claimed in (
+            (item.recording.video_path, item.meta.video_sha256),
+            (item.recording.lines_path, item.meta.lines_sha256),
+            (item.recording.meta_path, None),
+        ):
+            copy = staging / f"{episode_id}{source.suffix}"
+            shutil.copyfile(source, copy)
+            if claimed is not None and sha256_of(copy) != claimed:
+                raise StudyError(f"{source}: changed while it was being submitted; submit again")
+            with copy.open("rb") as file:
+                os.fsync(file.fileno())
+    _sync_folder(staging)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _add_rows(
+    session: Session,
+    study: StudyInfo,
+    name: str,
+    submission_id: str,
+    episodes: list[tuple[str, CheckedRecording]],
+) -> None:
+    now = datetime.now(UTC)
+    agent = Agent(
+        id=new_id(),
+        study_id=study.id,
+        name=name,
+        name_key=name_key(name),
+        kind=episodes[0][1].meta.player_kind,
+        created=now,
+    )
+    session.add(agent)
+    session.flush()
+    session.add(Submission(id=submission_id, study_id=study.id, agent_id=agent.id, created=now))
+    session.flush()
+    session.add_all(
+        Episode(
+            id=episode_id,
+            study_id=study.id,
+            submission_id=submission_id,
+            agent_id=agent.id,
+            task=item.meta.task,
+            seed=item.meta.seed,
+            steps=item.meta.steps,
+            ended=item.meta.ended,
+            video_sha256=item.meta.video_sha256,
+            lines_sha256=item.meta.lines_sha256,
+        )
+        for episode_id, item in episodes
+    )
+    session.flush()
+
+
+def _lock_study(session: Session, study: StudyInfo) -> None:
+    # On PostgreSQL the row's lock; SQLite's write transaction already keeps others out.
+    session.execute(sa.select(Study.id).where(Study.id == study.id).with_for_update())
+
+
+def _remove_unregistered(store: Store, submission_id: str) -> None:
+    """Remove a failed submission's files, unless its rows are durable after all."""
+    with store.read() as session:
+        registered = session.get(Submission, submission_id) is not None
+    if not registered:
+        shutil.rmtree(store.media / submission_id, ignore_errors=True)
+
+
+def _sweep_staging(media: Path) -> None:
+    """Remove what submissions that were killed while copying left a day ago or longer."""
+    for folder in media.glob(f"{_STAGING}*"):
+        if time.time() - folder.stat().st_mtime > _STAGING_SECONDS:
+            shutil.rmtree(folder, ignore_errors=True)
