@@ -260,6 +260,26 @@ def train(cfg: TrainConfig) -> TrainResult:
     )
 
 
+def run_training(settings: Mapping[str, Any]) -> None:
+    """Train by a composed ``configs/train.yaml`` and print what came of it.
+
+    Raises:
+        BasaltError: see `train`.
+        KeyboardInterrupt: stopped by Ctrl-C; the same settings go on.
+    """
+    flat = {k: v for k, v in settings.items() if k not in ("agent", "checkpoint")}
+    flat["task"], flat["data"] = settings["task"]["name"], settings["data"]["source"]
+    result = train(TrainConfig.from_mapping(flat))
+    print(f"{result.step} steps in {result.seconds:.0f} s; checkpoint: {result.checkpoint}")
+    if result.interrupted:
+        raise KeyboardInterrupt
+    print(f"training loss {result.first_loss:.3f} -> {result.last_loss:.3f} nats per frame")
+    for name, figures in result.report.items():
+        interval = figures["loss_interval"]
+        shown = "" if interval is None else f"  95 % {interval[0]:.3f} to {interval[1]:.3f}"
+        print(f"held-out loss  {name:<12} {figures['loss']:.3f}{shown}")
+
+
 def held_out_report(
     policy: VPTPolicy, training: list[Episode], held_out: list[Episode]
 ) -> dict[str, Any]:
@@ -374,11 +394,13 @@ class BCAgent:
 
     def __init__(
         self,
-        checkpoint: str | Path,
+        checkpoint: str | Path | None,
         device: str = "auto",
         deterministic: bool = False,
         seed: int = 0,
     ) -> None:
+        if checkpoint is None:
+            raise ConfigError("agent bc: give the run to play, checkpoint=FOLDER")
         self._policy, self.info = load_policy(checkpoint, choose_device(device))
         self._deterministic = deterministic
         self._generator = torch.Generator().manual_seed(seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from difflib import get_close_matches
 from importlib import import_module
 from inspect import signature
@@ -16,6 +17,9 @@ AGENTS: dict[str, tuple[str, str]] = {
     "demonstrator": ("agents.demonstrator", "Demonstrator"),
     "random": ("agents.random_agent", "RandomAgent"),
 }
+
+# Module and function of the agents that learn; the function takes a composed configs/train.yaml.
+TRAINERS: dict[str, tuple[str, str]] = {"bc": ("agents.bc", "run_training")}
 
 
 def make_agent(name: str, **settings: Any) -> Agent:
@@ -37,3 +41,16 @@ def make_agent(name: str, **settings: Any) -> Agent:
         raise ConfigError(f"agent {name}: {err}; its settings: {known}") from err
     agent: Agent = factory(**settings)
     return agent
+
+
+def train(settings: Mapping[str, Any]) -> None:
+    """Train the agent that a composed ``configs/train.yaml`` names.
+
+    Raises:
+        ConfigError: the agent does not learn.
+    """
+    name = settings["agent"]["name"]
+    if name not in TRAINERS:
+        raise ConfigError(f"agent: {name} does not learn; agents that do: {', '.join(TRAINERS)}")
+    module, function = TRAINERS[name]
+    getattr(import_module(module), function)(settings)

@@ -1,18 +1,26 @@
-"""The shipped training config composes into the trainer's own settings."""
+"""The shipped training config composes into the trainer's own settings, and the command runs them."""
 
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
+import pytest
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
+from synthetic import write_episodes
 
 from agents.bc import TrainConfig
+from agents.registry import make_agent
+from basalt import cli
+from basalt.errors import ConfigError
 
 
 def composed(*overrides: str) -> dict[str, Any]:
     with initialize_config_module("configs", version_base=None):
         cfg = compose("train", overrides=list(overrides))
-    settings = {str(k): v for k, v in cfg.items() if k not in ("task", "agent", "data")}
+    settings = {
+        str(k): v for k, v in cfg.items() if k not in ("task", "agent", "data", "checkpoint")
+    }
     plain = OmegaConf.to_container(OmegaConf.create(settings), resolve=False)
     assert isinstance(plain, dict)
     return {**plain, "out": str(cfg.out), "task": cfg.task.name, "data": cfg.data.source}
@@ -32,3 +40,35 @@ def test_overrides_reach_the_trainer() -> None:
     )
     assert (cfg.data, cfg.lr, cfg.task, cfg.steps) == ("demos", 1e-4, "make_waterfall", 7)
     assert cfg.out == "runs/train/make_waterfall/bc"
+
+
+def test_the_command_trains_and_prints_held_out_losses(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BASALT_CACHE", str(tmp_path / "cache"))
+    data = write_episodes(tmp_path / "data", range(100_000, 100_003), 12)
+    run = tmp_path / "run"
+    command = ["train", "agent=bc", "data=folder", f"data.source={data}", f"out={run}"]
+    assert cli.run([*command, "steps=2", "rows=2", "length=4", "device=cpu"]) == 0
+    printed = capsys.readouterr().out
+    assert "2 steps in" in printed
+    assert all(
+        f"held-out loss  {name}" in printed for name in ("policy", "marginals", "repeat_last")
+    )
+    assert (run / "report.json").is_file()
+
+
+def test_the_command_answers_mistakes_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["train", "data=folder", f"data.source={tmp_path}", f"out={tmp_path}/run"]) == 1
+    assert "holds no recordings" in capsys.readouterr().err
+    assert cli.run(["train", "stepz=3"]) == 1
+    assert "stepz" in capsys.readouterr().err
+    assert cli.run(["train", "agent=random"]) == 1
+    assert "training/random" in capsys.readouterr().err
+
+
+def test_playing_without_a_checkpoint_is_answered() -> None:
+    with pytest.raises(ConfigError, match="checkpoint=FOLDER"):
+        make_agent("bc", checkpoint=None)
