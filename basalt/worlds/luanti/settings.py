@@ -29,10 +29,16 @@ def play_settings(size: tuple[int, int]) -> str:
         "autosave_screensize": "false",
         "fov": FOV,
         "viewing_range": 70,
+        "display_gamma": 1.6,
         "enable_shaders": "false",
         "enable_clouds": "false",
         "enable_particles": "false",
         "enable_3d_clouds": "false",
+        "fog_start": 0.7,
+        # Without the privileges to use them, these two only keep the sky's brightness from being
+        # sampled in directions that the game draws by lot at its start.
+        "noclip": "true",
+        "free_move": "true",
         "node_highlighting": "box",
         "show_debug": "false",
         "chat_log_level": "",

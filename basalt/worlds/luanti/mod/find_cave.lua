@@ -3,7 +3,7 @@
 local PASSABLE, GROUND, LIQUID = basalt.PASSABLE, basalt.GROUND, basalt.LIQUID
 
 local CAVE_LIGHT = 9        -- natural light at noon in a cave is at most this,
-local DEEP_LIGHT = 4        -- and well inside at most this
+local DEEP_MIN, DEEP_MAX = 2, 5    -- and well inside this: dim, but not pitch dark
 local MIN_CAVE = 40         -- standing places that make a cave rather than a hole
 local MIN_COST, MAX_COST = 300, 1500     -- of the way, in tenths of a node
 local MIN_MOUTH, MAX_MOUTH = 24, 80      -- straight distance of spawn and mouth
@@ -146,7 +146,7 @@ local function spawn_for(v, group, grass, places, rng)
 	local goals = {}
 	for _, i in ipairs(group) do
 		local light = v.day[i + v.dy]
-		if light <= DEEP_LIGHT and v.night[i] == 0 then
+		if light >= DEEP_MIN and light <= DEEP_MAX and v.night[i] == 0 then
 			goals[#goals + 1] = i
 		end
 	end
