@@ -1,9 +1,14 @@
 """Writing files so that a reader, or a killed writer, never meets half of one."""
 
+import fcntl
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from basalt.errors import ConfigError
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -18,3 +23,21 @@ def write_json(path: Path, content: Any) -> None:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def sole_writer(folder: Path, what: str) -> Iterator[None]:
+    """Refuse a second `what` ("rollout", "download") in the same folder; the lock goes with its process.
+
+    Raises:
+        ConfigError: another process holds the folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as err:
+            raise ConfigError(
+                f"{folder}: another {what} is writing there; wait for it, or give another out="
+            ) from err
+        yield

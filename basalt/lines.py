@@ -4,7 +4,7 @@ Line t holds the state before, and the input during, step t. Rules and figures a
 recordings (arXiv 2312.02405), made in a 1280x720 window at 360/2400 degrees per mouse pixel.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -90,12 +90,19 @@ class Line(_BEDDModel):
     asked_camera: tuple[float, float] | None = None
     telemetry: Telemetry | None = None
 
+    @property
+    def ends_session(self) -> bool:
+        """Whether ESC is held, which on the last line of a play is how its player ended it."""
+        return self.keyboard is not None and KEY_OF_BUTTON["ESC"] in self.keyboard.keys
+
     def to_json(self) -> str:
         """The line as it stands in the file."""
         return self.model_dump_json(by_alias=True, exclude_none=True)
 
 
-def lines_to_env(lines: Sequence[Line], *, stuck_attack: bool) -> EnvActions:
+def lines_to_env(
+    lines: Sequence[Line], *, stuck_attack: bool, part_starts: Collection[int] = ()
+) -> EnvActions:
     """Environment actions of one session's lines, in order.
 
     The camera keeps its fractions. A slot change by the mouse wheel becomes a hotbar press on the
@@ -106,18 +113,25 @@ def lines_to_env(lines: Sequence[Line], *, stuck_attack: bool) -> EnvActions:
         lines: recorder lines; where ``mouse`` or ``keyboard`` is null there is no such input.
         stuck_attack: mend BEDD's recordings in which the left button seems held from the first line
             on though nobody pressed it: it is released until its next real press.
+        part_starts: positions in `lines` at which another file of the session begins. There the
+            recorder reports a held button as newly pressed: a stuck one stays stuck, a held one held,
+            and one that was not held on the line before is stuck.
     """
     total = len(lines)
     buttons = np.zeros((total, len(BUTTONS)), dtype=np.uint8)
     pixels = np.zeros((total, 2), dtype=np.float64)
-    first = lines[0].mouse if total else None
-    stuck = stuck_attack and first is not None and first.new_buttons == [0]
+    starts = {0, *part_starts}
+    stuck = attacking = False
     for t, line in enumerate(lines):
         if line.mouse:
             pixels[t] = line.mouse.dy, line.mouse.dx
-            stuck = stuck and not (t and 0 in line.mouse.new_buttons)
+            if t in starts:
+                stuck = stuck or (stuck_attack and not attacking and line.mouse.new_buttons == [0])
+            elif 0 in line.mouse.new_buttons:
+                stuck = False
+            attacking = 0 in line.mouse.buttons and not stuck
             for button, number in MOUSE_OF_BUTTON.items():
-                held = number in line.mouse.buttons and not (stuck and button == "attack")
+                held = attacking if button == "attack" else number in line.mouse.buttons
                 buttons[t, COLUMN[button]] = held
         for key in line.keyboard.keys if line.keyboard else ():
             if key in BUTTON_OF_KEY:

@@ -4,12 +4,10 @@ A rollout is a folder of recordings, one per seed. It can be interrupted at any 
 episodes stay whole, and the same call goes on with the seeds that are missing.
 """
 
-import fcntl
 import json
 import multiprocessing
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +21,7 @@ import basalt.worlds  # registers the environments
 from basalt.actions import validate_action
 from basalt.agent import Agent, PrivilegedAgent
 from basalt.errors import ConfigError, WorldError
-from basalt.files import write_json
+from basalt.files import sole_writer, write_json
 from basalt.recording import Ended, Recording, RecordingWriter
 from basalt.scoring import Outcome, outcome
 from basalt.tasks import Task, get_task
@@ -82,7 +80,7 @@ def rollout(
         raise ConfigError(f"jobs: {jobs} is less than 1")
     if plan.max_steps is not None and plan.max_steps < 1:
         raise ConfigError(f"max_steps: {plan.max_steps} is less than 1")
-    with _sole_writer(plan.out):
+    with sole_writer(plan.out, "rollout"):
         _same_rollout(plan)
         missing = [seed for seed in plan.seeds if not _is_recorded(plan, seed)]
         if jobs == 1 or len(missing) < 2:
@@ -152,20 +150,6 @@ def _same_rollout(plan: RolloutPlan) -> None:
                 )
     else:
         write_json(path, {"package_version": basalt.__version__, **asked})
-
-
-@contextmanager
-def _sole_writer(folder: Path) -> Iterator[None]:
-    """Refuse a second rollout into the same folder; the lock goes with its process."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as err:
-            raise ConfigError(
-                f"{folder}: another rollout is writing there; wait for it, or give another out="
-            ) from err
-        yield
 
 
 class _Player:

@@ -1,0 +1,323 @@
+"""BEDD: which recordings there are, and which files together are one play.
+
+The four index files list the videos of OpenAI's contractors, 2022. A play longer than five minutes is
+split into files; this module puts them in order again, both from names alone (:func:`load_index`) and
+from files on disk (:func:`find_plays`).
+"""
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pandas as pd
+
+from basalt.errors import ConfigError, RecordingError
+from basalt.recording import Recording
+from basalt.tasks import TASKS, Task
+
+FOLDER_OF_TASK = {
+    "find_cave": "find-cave",
+    "make_waterfall": "waterfall",
+    "create_village_animal_pen": "pen-animals",
+    "build_village_house": "build-house",
+}
+"""OpenAI's name of each task's folder."""
+
+TASK_OF_FOLDER = {folder: task for task, folder in FOLDER_OF_TASK.items()} | {
+    spelling: task.name for task in TASKS.values() for spelling in (task.name, task.env_id)
+}
+
+INDEX_FOLDER = "https://openaipublic.blob.core.windows.net/minecraft-rl/snapshots/"
+
+QUARANTINE_FILE = "quarantine.json"
+"""In a folder of recordings: those that must not be used, with the reasons."""
+
+JOIN_GAP = (290, 450)
+"""Seconds between the names' times of two files of one play. A full file holds 300 s; of the 645 gaps
+inside sessions with an id of their own, 97 % are in this range (the rest are longer pauses)."""
+
+FULL_PART_LINES = 5_900
+"""The recorder starts a new file after 6,000 steps; only such a file can have a continuation."""
+
+SHARED_IDS = frozenset({"f153ac423f61"})
+"""Session ids that the recorder gave to many sessions: 1,069 files of 27 players carry this one, up to
+46 of one player and task, days apart. They belong together only where their times say so."""
+
+_NAME = re.compile(r"([A-Za-z0-9_-]+)-([0-9a-f]{12,13})-(\d{8})-(\d{6})")
+
+
+@dataclass(frozen=True)
+class RecordingName:
+    """A BEDD file name, ``<alias>-<session id>-<YYYYMMDD>-<HHMMSS>``; the alias may hold hyphens.
+
+    Attributes:
+        alias: the contractor.
+        session_id: 12 hexadecimal digits, in two cases 13.
+        date: when the file was begun, without time zone.
+    """
+
+    alias: str
+    session_id: str
+    date: datetime
+
+    @property
+    def session(self) -> str:
+        """Alias and id."""
+        return f"{self.alias}-{self.session_id}"
+
+    @property
+    def stem(self) -> str:
+        """The name again."""
+        return f"{self.session}-{self.date:%Y%m%d-%H%M%S}"
+
+    @staticmethod
+    def parse(stem: str) -> "RecordingName | None":
+        """The parts of a name without suffix, or None if it is not one of BEDD's."""
+        match = _NAME.fullmatch(stem)
+        if match is None:
+            return None
+        alias, session_id, day, time = match.groups()
+        try:
+            return RecordingName(alias, session_id, datetime.strptime(day + time, "%Y%m%d%H%M%S"))
+        except ValueError:
+            return None
+
+
+def index_url(task: str, folder: str = INDEX_FOLDER) -> str:
+    """Address of a task's index file."""
+    return f"{folder.rstrip('/')}/{FOLDER_OF_TASK[task]}-Jul-28.json"
+
+
+def load_index(
+    tasks: Sequence[Task] | None = None,
+    *,
+    local: str | Path | None = None,
+    folder: str = INDEX_FOLDER,
+) -> pd.DataFrame:
+    """All recordings of the index files, one row each, in order of task, session and time.
+
+    Args:
+        tasks: which tasks; all four if None.
+        local: a folder with copies of the index files, instead of fetching them.
+        folder: where to fetch them, any address fsspec knows.
+
+    Returns:
+        Columns ``task, name, alias, session_id, session, date, part`` (order in the session, from 0),
+        ``play`` (name of the first file of the same play), ``url`` (of the video; the lines are beside
+        it as .jsonl).
+
+    Raises:
+        ConfigError: an index file is missing, damaged, or has a name that is not one of BEDD's.
+    """
+    rows: list[dict[str, Any]] = []
+    for task in tasks or TASKS.values():
+        address = index_url(task.name, str(local) if local is not None else folder)
+        rows += _index_rows(task.name, address, _read(address))
+    table = pd.DataFrame(rows)
+    table = table.drop_duplicates(["task", "name"]).sort_values(["task", "session", "date"])
+    table["part"] = table.groupby(["task", "session"]).cumcount()
+    owners = table.groupby("session_id")["alias"].nunique()
+    shared = SHARED_IDS | set(owners.index[owners > 1])
+    table["play"] = _plays_by_name(table, shared)
+    columns = ["task", "name", "alias", "session_id", "session", "date", "part", "play", "url"]
+    return table[columns].reset_index(drop=True)
+
+
+def index_summary(table: pd.DataFrame) -> dict[str, Any]:
+    """Numbers of recordings and sessions, in all and per task."""
+    tasks = {
+        str(task): {"recordings": len(rows), "sessions": int(rows["session"].nunique())}
+        for task, rows in table.groupby("task")
+    }
+    ordered = {task: tasks[task] for task in TASKS if task in tasks}
+    return {"recordings": len(table), "tasks": ordered}
+
+
+def _read(address: str) -> bytes:
+    try:
+        fs, path = fsspec.core.url_to_fs(address)
+        return fs.cat_file(path)
+    except FileNotFoundError as err:
+        raise ConfigError(f"{address}: no such index file") from err
+    except Exception as err:  # every protocol has errors of its own
+        raise ConfigError(
+            f"{address}: cannot be read ({type(err).__name__}: {err}); "
+            "check the connection, or give --local FOLDER with copies of the index files"
+        ) from err
+
+
+def _index_rows(task: str, address: str, text: bytes) -> list[dict[str, Any]]:
+    try:
+        content = json.loads(text)
+        base, paths = content["basedir"], content["relpaths"]
+        if not isinstance(base, str) or not all(isinstance(path, str) for path in paths):
+            raise TypeError("basedir must be a text and relpaths a list of texts")
+    except (ValueError, KeyError, TypeError) as err:
+        raise ConfigError(f"{address}: not an index file ({err}); fetch it again") from err
+    return [_index_row(task, address, base, path) for path in paths]
+
+
+def _index_row(task: str, address: str, base: str, path: str) -> dict[str, Any]:
+    # The name decides where a file is written, so nothing but a plain BEDD name gets through.
+    *folders, last = path.removesuffix(".mp4").split("/")
+    name = RecordingName.parse(last)
+    if name is None or any(not re.fullmatch(r"[A-Za-z0-9_][\w.-]*", part) for part in folders):
+        raise ConfigError(f"{address}: {path!r} is not the path of a BEDD recording; not used")
+    return {
+        "task": task,
+        "name": last,
+        "alias": name.alias,
+        "session_id": name.session_id,
+        "session": name.session,
+        "date": name.date,
+        "url": base + path.removesuffix(".mp4") + ".mp4",
+    }
+
+
+def _plays_by_name(table: pd.DataFrame, shared: Iterable[str]) -> pd.Series:
+    """Name of the first file of each row's play, as far as names and times tell."""
+    gap = table.groupby(["task", "session"])["date"].diff().dt.total_seconds()
+    joined = (table["part"] > 0) & (~table["session_id"].isin(shared) | gap.between(*JOIN_GAP))
+    return table["name"].where(~joined).ffill()
+
+
+@dataclass(frozen=True)
+class Play:
+    """One demonstration: a player's time in one world, from its start to its end.
+
+    Attributes:
+        parts: its recordings in order, mostly one.
+        task: name of the task, None where neither the recording nor its folder says.
+    """
+
+    parts: tuple[Recording, ...]
+    task: str | None
+
+    @property
+    def name(self) -> str:
+        """Name of the first recording."""
+        return self.parts[0].name
+
+    @property
+    def player(self) -> str:
+        """The contractor's alias, or who played as the recording says."""
+        return player_of(self.parts[0])
+
+    @property
+    def is_bedd(self) -> bool:
+        """Whether BEDD's recorder made it, so that its faults are to be mended."""
+        return self.parts[0].meta is None
+
+
+def player_of(recording: Recording) -> str:
+    """The contractor's alias, or who played as the recording says."""
+    if recording.meta is not None:
+        return recording.meta.player
+    name = RecordingName.parse(recording.name)
+    return name.alias if name else "unknown"
+
+
+def task_of(recording: Recording) -> str | None:
+    """The task a recording says, or else that its folder is named after."""
+    if recording.meta is not None:
+        return recording.meta.task
+    return TASK_OF_FOLDER.get(recording.stem.parent.name)
+
+
+def read_quarantine(folder: str | Path) -> dict[str, list[str]]:
+    """Recordings not to be used, by path below the folder without suffix, each with its faults.
+
+    Raises:
+        RecordingError: the list is damaged.
+    """
+    path = Path(folder) / QUARANTINE_FILE
+    if not path.is_file():
+        return {}
+    try:
+        recordings = json.loads(path.read_text(encoding="utf-8"))["recordings"]
+        return {str(name): [str(fault) for fault in faults] for name, faults in recordings.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as err:
+        raise RecordingError(
+            f"{path}: not a list of quarantined recordings ({err}); make it again by "
+            f"basalt data validate {folder}"
+        ) from err
+
+
+def stems_in(folder: Path) -> list[Path]:
+    """Paths without suffix of all recordings in a folder and below, whole or not."""
+    found = {
+        path.with_name(path.name.removesuffix(path.suffix))
+        for path in folder.rglob("*")
+        if path.suffix in (".mp4", ".jsonl") and not path.name.startswith(".")
+    }
+    return sorted(found)
+
+
+def find_plays(folder: str | Path) -> list[Play]:
+    """All plays in a folder and below it, without quarantined and half-present recordings.
+
+    Two files are one play if they carry the same session and the first did not end with ESC; under a
+    session id that many share, also only if the first is full and their times fit. What stood around
+    a quarantined or half-present file is not joined over it; of a file that was never downloaded
+    nothing is known.
+
+    Raises:
+        RecordingError: no such folder, or nothing usable in it.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise RecordingError(f"{folder}: no such folder of recordings")
+    bad = read_quarantine(folder)
+    sessions: dict[tuple[Path, str], list[tuple[RecordingName, Recording | None]]] = defaultdict(
+        list
+    )
+    plays = []
+    for stem in stems_in(folder):
+        key = stem.relative_to(folder).as_posix()
+        usable = key not in bad and all(
+            stem.with_name(stem.name + suffix).is_file() for suffix in (".mp4", ".jsonl")
+        )
+        recording = Recording.open(stem) if usable else None
+        name = RecordingName.parse(stem.name)
+        if name and (recording is None or recording.meta is None):
+            sessions[stem.parent, name.session].append((name, recording))
+        elif recording is not None:
+            plays.append(Play((recording,), task_of(recording)))
+    for files in sessions.values():
+        files.sort(key=lambda file: file[0].date)
+        plays += _join(files)
+    if not plays:
+        raise RecordingError(f"{folder}: holds no usable recording (NAME.mp4 with NAME.jsonl)")
+    return sorted(plays, key=lambda play: play.parts[0].stem)
+
+
+def _join(files: Sequence[tuple[RecordingName, Recording | None]]) -> list[Play]:
+    """Plays of one session's files in order; None stands for a file that must not be used."""
+    groups: list[list[Recording]] = []
+    before: tuple[RecordingName, Recording] | None = None
+    for name, recording in files:
+        if recording is None:
+            before = None
+            continue
+        if before is not None and _continues(*before, name):
+            groups[-1].append(recording)
+        else:
+            groups.append([recording])
+        before = (name, recording)
+    return [Play(tuple(group), task_of(group[0])) for group in groups]
+
+
+def _continues(name: RecordingName, recording: Recording, after: RecordingName) -> bool:
+    lines = recording.lines
+    if not lines or lines[-1].ends_session:
+        return False
+    if name.session_id not in SHARED_IDS:
+        return True
+    gap = (after.date - name.date).total_seconds()
+    return len(lines) >= FULL_PART_LINES and JOIN_GAP[0] <= gap <= JOIN_GAP[1]
