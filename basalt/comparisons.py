@@ -5,6 +5,7 @@ the SHA-256 of their video, so a row means the same on every machine.
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -117,7 +118,8 @@ def write_comparisons(path: str | Path, comparisons: Iterable[Comparison]) -> in
         pq.write_table(table, partial)
         partial.replace(path)
     except OSError as err:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
         raise ComparisonError(f"{path}: cannot be written ({err})") from err
     return table.num_rows
 

@@ -1,6 +1,7 @@
 """The store's judgments in their portable form, for ratings, files and reward models."""
 
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,8 @@ def export_comparisons(path: str | Path, comparisons: list[Comparison]) -> int:
             frame.to_json(partial, orient="records", date_format="iso", date_unit="us", indent=1)
         partial.replace(path)
     except OSError as err:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
         raise ConfigError(f"{path}: cannot be written ({err.strerror})") from err
     return len(comparisons)
 

@@ -112,7 +112,9 @@ def _rows(comparisons: list[Comparison], source: str) -> tuple[Row, ...]:
             continue
         first, second = (right, left) if one.winner == "right" else (left, right)
         drawn = one.winner == "draw"
-        first.rating, second.rating = ENVIRONMENT.rate_1vs1(first.rating, second.rating, drawn)
+        first.rating, second.rating = trueskill.rate_1vs1(
+            first.rating, second.rating, drawn, env=ENVIRONMENT
+        )
         if drawn:
             left.draws += 1
             right.draws += 1

@@ -4,6 +4,7 @@ Beside the database lies a media folder with the submitted recordings. For SQLit
 ``NAME.media`` beside ``NAME.sqlite``, so both move together; a server database names its own.
 """
 
+import contextlib
 import os
 import sqlite3
 import threading
@@ -196,18 +197,17 @@ def _use_write_ahead_log(engine: Engine) -> None:
     SQLite does not wait while another process makes this same switch, so the waiting is done here.
     """
     deadline = time.monotonic() + BUSY_SECONDS
-    raw = engine.raw_connection()
-    try:
-        while True:
-            try:
-                raw.cursor().execute("PRAGMA journal_mode = WAL")
-                return
-            except sqlite3.OperationalError as err:
-                if "locked" not in str(err) or time.monotonic() > deadline:
-                    raise StoreError(f"{_shown(engine.url)}: cannot be opened ({err})") from err
-                time.sleep(0.02)
-    finally:
-        raw.close()
+    while True:
+        try:
+            with contextlib.closing(engine.raw_connection()) as connection:
+                connection.cursor().execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.DatabaseError as err:
+            if "locked" not in str(err) or time.monotonic() > deadline:
+                raise StoreError(
+                    f"{_shown(engine.url)}: cannot be opened as a leaderboard ({err})"
+                ) from err
+            time.sleep(0.02)
 
 
 def _on_sqlite_begin(connection: Connection) -> None:

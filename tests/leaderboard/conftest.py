@@ -7,47 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
-import numpy as np
 import pytest
 import sqlalchemy as sa
-from synthetic import picture, telemetry
+from three_players import SEEDS, record
 
-from basalt.actions import validate_action
-from basalt.recording import Recording, RecordingWriter
 from leaderboard.store import Store, open_store
 from leaderboard.study import StudyInfo, create_study, demo_study
 from leaderboard.submissions import submit_recordings
 
-SEEDS = (100_001, 100_002)
 POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))
-
-
-def record(
-    folder: Path,
-    seed: int,
-    *,
-    player: str = "walker",
-    cave_steps: int = 0,
-    steps: int = 4,
-    task: str = "find_cave",
-    world: str = "test",
-    world_version: str = "1",
-    step_limit: int = 400,
-) -> Recording:
-    """A recording of ``steps`` steps that spends the last ``cave_steps`` states in a cave."""
-    rng = np.random.default_rng(seed)
-    colour = (30 + 20 * (sum(map(ord, player)) % 10), 90, 40 * (seed % 5))
-    facts = [{"in_cave": t > steps - cave_steps} for t in range(steps + 1)]
-    states = [telemetry(t).model_copy(update={"facts": facts[t]}) for t in range(steps + 1)]
-    with RecordingWriter(
-        folder, f"{task}-{seed}", task=task, world=world, world_version=world_version, seed=seed,
-        player=player, player_kind="scripted", step_limit=step_limit,
-    ) as writer:  # fmt: skip
-        writer.begin(picture(colour, rng), states[0])
-        for t in range(steps):
-            action = validate_action({"ESC": int(t == steps - 1), "forward": 1})
-            writer.step(action, action["camera"], picture(colour, rng), states[t + 1])
-        return writer.finish("esc")
 
 
 @pytest.fixture(scope="session")
@@ -62,7 +30,7 @@ def agents(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
-    """URL (without database) of a PostgreSQL server of the tests' own, on a socket in a new folder."""
+    """URL of a PostgreSQL server of the tests' own, on a socket in a new folder."""
     if not POSTGRES:
         pytest.skip("PostgreSQL is not installed (Debian package postgresql)")
     binaries = POSTGRES[-1].parent
@@ -84,7 +52,7 @@ def postgres_server() -> Iterator[str]:
     log = str(root / "log")
     run(str(binaries / "pg_ctl"), "-D", data, "-o", settings, "-l", log, "-w", "start")
     try:
-        yield f"postgresql://basalt@/{{database}}?host={root}"
+        yield f"postgresql://basalt@/postgres?host={root}"
     finally:
         run(str(binaries / "pg_ctl"), "-D", data, "-m", "immediate", "-w", "stop")
         shutil.rmtree(root, ignore_errors=True)
@@ -96,15 +64,13 @@ def store_place(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Pa
     if request.param == "sqlite":
         return str(tmp_path / "store" / "leaderboard.sqlite"), tmp_path / "store" / "media"
     server: str = request.getfixturevalue("postgres_server")
-    name = f"test_{uuid4().hex}"
-    admin = sa.create_engine(
-        server.format(database="postgres").replace("postgresql:", "postgresql+psycopg:"),
-        isolation_level="AUTOCOMMIT",
-    )
-    with admin.connect() as connection:
-        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+    # A schema of its own is as good as a database of its own, and made in no time.
+    schema = f"test_{uuid4().hex}"
+    admin = sa.create_engine(server.replace("postgresql:", "postgresql+psycopg:"))
+    with admin.begin() as connection:
+        connection.execute(sa.text(f"CREATE SCHEMA {schema}"))
     admin.dispose()
-    return server.format(database=name), tmp_path / "media"
+    return f"{server}&options=-csearch_path%3D{schema}", tmp_path / "media"
 
 
 @pytest.fixture

@@ -1,0 +1,143 @@
+"""The commands a user types, on a store of their own."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from three_players import SEEDS, record
+
+from basalt.comparisons import read_comparisons
+from leaderboard.commands import leaderboard_main, submit_main
+from leaderboard.export import load_comparisons
+from leaderboard.judgments import answer_pair, judge_by_telemetry, next_pair, register_rater
+from leaderboard.rating import rate
+from leaderboard.store import Store, open_store
+from leaderboard.study import StudyInfo, create_study, demo_study, find_study
+from leaderboard.submissions import submit_recordings
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """An SQLite store with an empty study."""
+    path = tmp_path / "leaderboard.sqlite"
+    store = open_store(path)
+    create_study(store, "small", demo_study({"find_cave": SEEDS}, "test", "1"))
+    store.close()
+    return path
+
+
+def test_submit_judge_and_show(
+    place: Path, agents: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = ["--store", str(place)]
+    assert submit_main([str(agents["good"]), "--name", "my agent", *store]) == 0
+    assert "registered 'my agent' in study 'small': 2 episodes" in capsys.readouterr().out
+    assert leaderboard_main(["show", *store]) == 0
+    assert "no judgments yet" in capsys.readouterr().out
+    assert submit_main([str(agents["bad"]), *store]) == 0
+    assert leaderboard_main(["judge-by-telemetry", *store]) == 0
+    assert "2 pairs newly judged" in capsys.readouterr().out
+    assert leaderboard_main(["show", "--study", "small", *store]) == 0
+    shown = capsys.readouterr().out
+    assert "Find Cave, test 1 (judged by telemetry: a stand-in" in shown
+    assert shown.index("my agent") < shown.index("bad ")
+    assert leaderboard_main(["show", "--json", *store]) == 0
+    records = json.loads(capsys.readouterr().out)
+    assert [(one["agent"], one["comparisons"], one["source"]) for one in records] == [
+        ("my agent", 2, "telemetry"),
+        ("bad", 2, "telemetry"),
+    ]
+    assert leaderboard_main(["show", "--source", "human", *store]) == 0
+    assert "no judgments yet" in capsys.readouterr().out
+
+
+def test_a_users_mistake_is_one_message_and_status_1(
+    place: Path, agents: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    store, missing = ["--store", str(place)], ["--store", str(tmp_path / "no")]
+    for run, argv, message in (
+        (submit_main, [str(empty), *store], "holds no recordings"),
+        (submit_main, [str(agents["good"]), *missing], "`make demo` makes one"),
+        (leaderboard_main, ["show", *missing], "`make demo` makes one"),
+        (leaderboard_main, ["show", *store, "--study", "x"], "there are: 'small'"),
+        (leaderboard_main, ["export", "a.txt", *store], "ends in .parquet"),
+    ):
+        assert run(argv) == 1
+        assert message in capsys.readouterr().err
+    assert not (tmp_path / "no").exists()
+
+
+def test_wrong_usage_is_status_2(capsys: pytest.CaptureFixture[str]) -> None:
+    for run, argv in ((submit_main, []), (leaderboard_main, []), (leaderboard_main, ["nonsense"])):
+        with pytest.raises(SystemExit) as ended:
+            run(argv)
+        assert ended.value.code == 2
+
+
+def test_the_default_store_is_the_demos_where_there_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for path, study in (("runs", "own"), ("runs/demo", "from the demo")):
+        store = open_store(Path(path) / "leaderboard.sqlite")
+        create_study(store, study, demo_study({"find_cave": SEEDS}, "test", "1"))
+        store.close()
+        assert leaderboard_main(["show"]) == 0
+        assert f"Study '{study}'" in capsys.readouterr().out
+
+
+def test_the_official_study_is_made_for_the_recordings_world(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = tmp_path / "official.sqlite"
+    record(tmp_path / "one", 14169, step_limit=3600)
+    arguments = [str(tmp_path / "one"), "--study", "official", "--store", str(place)]
+    for _ in range(2):
+        assert submit_main(arguments) == 1
+        assert "find_cave: no recording with seed 65101, 78472" in capsys.readouterr().err
+    store = open_store(place)
+    assert find_study(store).name == "official test 1"
+    assert len(find_study(store).rules.tasks) == 4
+    store.close()
+
+
+def judged(store: Store, study: StudyInfo, agents: dict[str, Path]) -> None:
+    for folder in agents.values():
+        submit_recordings(store, study, folder)
+    judge_by_telemetry(store, study)
+    rater = register_rater(store, "secret")
+    for winner in ("left", "draw", "both_bad", "skip", "right"):
+        pair = next_pair(store, study, rater)
+        assert pair is not None
+        answer_pair(store, pair.assignment_id, rater, winner, justification='said "x";\nand y')
+
+
+def test_exports_hold_every_judgment(
+    place: Path, agents: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = open_store(place)
+    study = find_study(store)
+    judged(store, study, agents)
+    for suffix in ("parquet", "csv", "json"):
+        file = tmp_path / f"out.{suffix}"
+        assert leaderboard_main(["export", str(file), "--store", str(place)]) == 0
+        assert "wrote 11 comparisons" in capsys.readouterr().out
+    stored = load_comparisons(store, study)
+    back = read_comparisons(tmp_path / "out.parquet")
+    assert back == stored
+    assert rate(back) == rate(stored)
+    with (tmp_path / "out.csv").open(newline="") as file_:
+        rows = list(csv.DictReader(file_))
+    records = json.loads((tmp_path / "out.json").read_text())
+    for row, one, comparison in zip(rows, records, stored, strict=True):
+        assert row["winner"] == one["winner"] == comparison.winner
+        assert row["justification"] == one["justification"] == comparison.justification
+        assert int(row["seed"]) == one["seed"] == comparison.seed
+        assert row["created"] == comparison.created.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    only = tmp_path / "human.parquet"
+    assert leaderboard_main(["export", str(only), "--source", "human", "--store", str(place)]) == 0
+    assert len(read_comparisons(only)) == 5
+    store.close()

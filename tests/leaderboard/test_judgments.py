@@ -1,0 +1,274 @@
+"""Pairs are served blind, once and to one rater; answers are stored once and for the right pair."""
+
+import random
+import threading
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from basalt.errors import StudyError
+from basalt.recording import sha256_of
+from leaderboard.export import load_comparisons
+from leaderboard.judgments import (
+    AnswerRefusedError,
+    ServedPair,
+    answer_pair,
+    judge_by_telemetry,
+    next_pair,
+    progress,
+    register_rater,
+    served_video,
+)
+from leaderboard.models import Episode, Judgment, Rater
+from leaderboard.rating import rate
+from leaderboard.store import Store
+from leaderboard.study import StudyInfo, create_study
+
+NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+ALL_PAIRS = 6
+
+
+def served(store: Store, study: StudyInfo, rater: str, **options: datetime) -> ServedPair:
+    pair = next_pair(store, study, rater, **options)  # type: ignore[arg-type]
+    assert pair is not None
+    return pair
+
+
+def pairs_judged(store: Store, source: str = "human") -> Counter[str]:
+    with store.read() as session:
+        return Counter(session.scalars(sa.select(Judgment.pair).where(Judgment.source == source)))
+
+
+def test_a_rater_sees_each_pair_once_and_then_is_done(store: Store, full_study: StudyInfo) -> None:
+    rater = register_rater(store, "secret")
+    for done in range(ALL_PAIRS):
+        assert progress(store, full_study, rater).done == done
+        pair = served(store, full_study, rater)
+        answer_pair(store, pair.assignment_id, rater, "skip" if done == 0 else "left")
+    assert next_pair(store, full_study, rater) is None
+    assert progress(store, full_study, rater) == progress(store, full_study, rater)
+    assert progress(store, full_study, rater).total == ALL_PAIRS
+    assert set(pairs_judged(store).values()) == {1}
+    assert len(pairs_judged(store)) == ALL_PAIRS
+
+
+def test_pairs_are_of_the_same_task_and_seed_by_two_agents(
+    store: Store, full_study: StudyInfo
+) -> None:
+    rater = register_rater(store, "secret")
+    while pair := next_pair(store, full_study, rater):
+        answer_pair(store, pair.assignment_id, rater, "draw")
+    for one in load_comparisons(store, full_study):
+        assert one.left_agent != one.right_agent
+        assert one.left_episode != one.right_episode
+
+
+def test_what_is_served_tells_nothing_of_the_players(store: Store, full_study: StudyInfo) -> None:
+    pair = served(store, full_study, register_rater(store, "secret"))
+    path = served_video(store, pair.assignment_id, "left")
+    for name in ("good", "middling", "bad"):
+        assert name not in repr(pair)
+        assert name not in str(path.relative_to(store.media))
+
+
+def test_both_sides_are_given_to_each_agent(store: Store, full_study: StudyInfo) -> None:
+    lefts: Counter[str] = Counter()
+    for number in range(12):
+        rater = register_rater(store, f"rater {number}")
+        while pair := next_pair(store, full_study, rater, rng=random.Random(number)):
+            answer_pair(store, pair.assignment_id, rater, "draw")
+    for one in load_comparisons(store, full_study):
+        lefts[one.left_agent] += 1
+    # 72 pairs, each agent in 48 of them: left between a quarter and three quarters of its times.
+    assert set(lefts) == {"good", "middling", "bad"}
+    assert all(12 <= count <= 36 for count in lefts.values())
+
+
+def test_asked_again_before_the_answer_it_is_the_same_pair(
+    store: Store, full_study: StudyInfo
+) -> None:
+    rater = register_rater(store, "secret")
+    assert served(store, full_study, rater) == served(store, full_study, rater)
+
+
+def test_an_expired_pair_is_given_back_and_its_late_answer_refused(
+    store: Store, full_study: StudyInfo
+) -> None:
+    rater = register_rater(store, "secret")
+    pair = served(store, full_study, rater, now=NOON)
+    assert pair.expires == NOON + timedelta(minutes=30)
+    late = pair.expires
+    with pytest.raises(AnswerRefusedError, match="came later"):
+        answer_pair(store, pair.assignment_id, rater, "left", now=late)
+    with pytest.raises(StudyError, match="no longer reserved"):
+        served_video(store, pair.assignment_id, "left", now=late)
+    assert not pairs_judged(store)
+    again = served(store, full_study, rater, now=late)
+    assert again.assignment_id != pair.assignment_id
+    answer_pair(store, again.assignment_id, rater, "left", now=late)
+
+
+def test_two_raters_get_different_pairs_while_there_are_some(
+    store: Store, full_study: StudyInfo
+) -> None:
+    raters = [register_rater(store, f"rater {number}") for number in range(ALL_PAIRS)]
+    for rater in raters:
+        served(store, full_study, rater)
+    for rater in raters:
+        answer_pair(store, served(store, full_study, rater).assignment_id, rater, "left")
+    assert set(pairs_judged(store).values()) == {1}
+    assert len(pairs_judged(store)) == ALL_PAIRS
+
+
+def test_the_same_answer_twice_counts_once_and_another_is_refused(
+    store: Store, full_study: StudyInfo
+) -> None:
+    rater = register_rater(store, "secret")
+    pair = served(store, full_study, rater, now=NOON)
+    arguments = (store, pair.assignment_id, rater)
+    first = answer_pair(*arguments, "left", now=NOON)
+    assert answer_pair(*arguments, "left", now=NOON) == first
+    # Also when the repetition comes late: the answer itself was in time.
+    assert answer_pair(*arguments, "left", now=NOON + timedelta(days=1)) == first
+    with pytest.raises(AnswerRefusedError, match="first answer stands"):
+        answer_pair(*arguments, "right", now=NOON)
+    assert pairs_judged(store).total() == 1
+
+
+def test_foreign_unknown_and_malformed_answers_are_refused(
+    store: Store, full_study: StudyInfo
+) -> None:
+    mine, other = register_rater(store, "mine"), register_rater(store, "other")
+    pair = served(store, full_study, mine)
+    for assignment, rater, winner, message in (
+        (pair.assignment_id, other, "left", "served to someone else"),
+        ("0" * 32, mine, "left", "never served"),
+        (pair.assignment_id, mine, "both", "not one of left"),
+    ):
+        with pytest.raises(AnswerRefusedError, match=message):
+            answer_pair(store, assignment, rater, winner)
+    with pytest.raises(AnswerRefusedError, match="longer than"):
+        answer_pair(store, pair.assignment_id, mine, "left", justification="x" * 10_001)
+    assert not pairs_judged(store)
+
+
+def test_an_answer_keeps_all_that_was_said(store: Store, full_study: StudyInfo) -> None:
+    rater = register_rater(store, "secret")
+    pair = served(store, full_study, rater, now=NOON)
+    answer_pair(
+        store,
+        pair.assignment_id,
+        rater,
+        "both_bad",
+        justification=" '); DROP TABLE judgment; -- <script>alert(1)</script> ",
+        responses={"Which player seemed more human-like?": "draw"},
+        video_events=[{"type": "play", "source": "left", "at": 0.0}],
+        now=NOON + timedelta(seconds=42),
+    )
+    with store.read() as session:
+        stored = session.scalars(sa.select(Judgment)).one()
+    assert stored.winner == "both_bad"
+    assert stored.justification == "'); DROP TABLE judgment; -- <script>alert(1)</script>"
+    assert stored.responses == {"Which player seemed more human-like?": "draw"}
+    assert stored.video_events == [{"type": "play", "source": "left", "at": 0.0}]
+    assert stored.seconds == 42.0
+    assert stored.created == NOON + timedelta(seconds=42)
+
+
+def test_served_videos_are_the_recorded_ones(store: Store, full_study: StudyInfo) -> None:
+    rater = register_rater(store, "secret")
+    pair = served(store, full_study, rater)
+    sides = [sha256_of(served_video(store, pair.assignment_id, side)) for side in ("left", "right")]
+    answer_pair(store, pair.assignment_id, rater, "right")
+    (one,) = load_comparisons(store, full_study)
+    assert sides == [one.left_episode, one.right_episode]
+    for assignment, side in ((pair.assignment_id, "middle"), ("../../etc/passwd", "left")):
+        with pytest.raises(StudyError, match="no such video"):
+            served_video(store, assignment, side)
+
+
+def test_ten_raters_at_once_lose_and_double_nothing(store: Store, full_study: StudyInfo) -> None:
+    failures: list[BaseException] = []
+    answers: list[str] = []
+
+    def judge(number: int) -> None:
+        try:
+            rater = register_rater(store, f"rater {number}")
+            while pair := next_pair(store, full_study, rater):
+                for _ in range(2):  # a double click
+                    answers.append(answer_pair(store, pair.assignment_id, rater, "left"))
+        except BaseException as err:
+            failures.append(err)
+
+    threads = [threading.Thread(target=judge, args=(number,)) for number in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+    assert len(set(answers)) == 10 * ALL_PAIRS
+    assert pairs_judged(store) == Counter(dict.fromkeys(pairs_judged(store), 10))
+    assert len(pairs_judged(store)) == ALL_PAIRS
+
+
+def test_raters_are_known_by_their_secret_which_is_not_stored(store: Store) -> None:
+    first = register_rater(store, "a long secret")
+    assert register_rater(store, "a long secret", "Ada") == first
+    assert register_rater(store, "a long secret") == first
+    assert register_rater(store, "another secret") != first
+    with store.read() as session:
+        rater = session.get_one(Rater, first)
+    assert rater.name == "Ada"
+    assert "secret" not in repr(vars(rater))
+    with pytest.raises(StudyError, match="cannot be printed"):
+        register_rater(store, "a long secret", "line\nbreak")
+
+
+def test_an_unknown_rater_is_sent_back(store: Store, full_study: StudyInfo) -> None:
+    with pytest.raises(StudyError, match="not known here"):
+        next_pair(store, full_study, "0" * 32)
+
+
+def test_telemetry_judges_every_pair_once(store: Store, full_study: StudyInfo) -> None:
+    assert judge_by_telemetry(store, full_study) == ALL_PAIRS
+    assert judge_by_telemetry(store, full_study) == 0
+    assert pairs_judged(store, "telemetry") == Counter(
+        dict.fromkeys(pairs_judged(store, "telemetry"), 1)
+    )
+    (table,) = rate(load_comparisons(store, full_study))
+    assert table.source == "telemetry"
+    assert [row.agent for row in table.rows] == ["good", "middling", "bad"]
+    assert [row.comparisons for row in table.rows] == [4, 4, 4]
+    reasons = {one.justification for one in load_comparisons(store, full_study)}
+    assert reasons == {"succeeded sooner", "only this player succeeded"}
+
+
+def test_telemetry_takes_no_pair_from_people(store: Store, full_study: StudyInfo) -> None:
+    judge_by_telemetry(store, full_study)
+    rater = register_rater(store, "secret")
+    assert progress(store, full_study, rater) == progress(store, full_study, rater)
+    assert progress(store, full_study, rater).done == 0
+    pair = served(store, full_study, rater)
+    answer_pair(store, pair.assignment_id, rater, "draw")
+    assert [table.source for table in rate(load_comparisons(store, full_study))] == [
+        "human",
+        "telemetry",
+    ]
+    assert len(load_comparisons(store, full_study, ["human"])) == 1
+
+
+def test_sources_a_study_does_not_take_are_refused(store: Store, study: StudyInfo) -> None:
+    closed = create_study(store, "closed", study.rules.model_copy(update={"sources": ("bedd",)}))
+    with pytest.raises(StudyError, match="takes no judgments by telemetry"):
+        judge_by_telemetry(store, closed)
+    with pytest.raises(StudyError, match="takes no judgments by human"):
+        next_pair(store, closed, register_rater(store, "secret"))
+
+
+def test_a_study_of_one_agent_has_no_pair(store: Store, study: StudyInfo) -> None:
+    assert next_pair(store, study, register_rater(store, "secret")) is None
+    assert judge_by_telemetry(store, study) == 0
+    with store.read() as session:
+        assert session.scalar(sa.select(sa.func.count()).select_from(Episode)) == 0

@@ -1,0 +1,89 @@
+"""Rules of studies, and their names."""
+
+import pytest
+from pydantic import ValidationError
+
+from basalt.errors import ConfigError, StudyError
+from basalt.tasks import TASKS
+from leaderboard.store import Store
+from leaderboard.study import (
+    StudyRules,
+    create_study,
+    demo_study,
+    find_study,
+    free_study_name,
+    list_studies,
+    official_study,
+)
+
+RULES = demo_study({"FindCave": [100_001]}, "luanti", "5.6.1")
+
+
+def test_the_demo_study_is_cut_at_400_steps() -> None:
+    assert RULES.tasks["find_cave"].step_limit == 400
+    assert RULES.tasks["find_cave"].seeds == (100_001,)
+
+
+def test_the_official_study_asks_for_11_seeds_of_each_task_at_full_length() -> None:
+    rules = official_study("luanti", "5.6.1")
+    assert {name: (len(task.seeds), task.step_limit) for name, task in rules.tasks.items()} == {
+        name: (11, task.step_limit) for name, task in TASKS.items()
+    }
+    assert rules.ask_questions
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"tasks": {}},
+        {"tasks": {"find_diamond": {"seeds": [1], "step_limit": 5}}},
+        {"tasks": {"find_cave": {"seeds": [1, 1], "step_limit": 5}}},
+        {"tasks": {"find_cave": {"seeds": [-1], "step_limit": 5}}},
+        {"tasks": {"find_cave": {"seeds": [2**63], "step_limit": 5}}},
+        {"tasks": {"find_cave": {"seeds": [1], "step_limit": 0}}},
+        {"sources": ["oracle"]},
+        {"colour": "red"},
+        {"version": 2},
+    ],
+)
+def test_senseless_rules_are_refused(change: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        StudyRules.model_validate(RULES.model_dump(mode="json") | change)
+
+
+def test_unknown_tasks_are_named() -> None:
+    with pytest.raises(ConfigError, match="find_cav"):
+        demo_study({"find_cav": [1]}, "luanti", "1")
+
+
+def test_rules_come_back_as_they_were_stored(store: Store) -> None:
+    official = official_study("luanti", "5.6.1")
+    create_study(store, "official", official)
+    create_study(store, "small", RULES)
+    assert find_study(store, "official").rules == official
+    assert find_study(store).name == "small"
+    assert [study.name for study in list_studies(store)] == ["small", "official"]
+
+
+def test_a_taken_name_is_refused_and_a_free_one_offered(store: Store) -> None:
+    assert free_study_name(store, "demo") == "demo"
+    create_study(store, "demo", RULES)
+    with pytest.raises(StudyError, match="exists already"):
+        create_study(store, "demo", RULES)
+    assert free_study_name(store, "demo") == "demo 2"
+    create_study(store, "demo 2", RULES)
+    assert free_study_name(store, "demo") == "demo 3"
+
+
+@pytest.mark.parametrize("name", ["", "  ", "a\nb", "a\x00b", "x" * 65, "‮evil"])
+def test_names_that_cannot_be_shown_are_refused(store: Store, name: str) -> None:
+    with pytest.raises(StudyError, match="study name"):
+        create_study(store, name, RULES)
+
+
+def test_unknown_and_missing_studies_are_explained(store: Store) -> None:
+    with pytest.raises(StudyError, match="no study yet"):
+        find_study(store)
+    create_study(store, "small", RULES)
+    with pytest.raises(StudyError, match=r"'big'.*there are: 'small'"):
+        find_study(store, "big")

@@ -1,0 +1,41 @@
+"""Recordings of players whose success is known, small and quickly written."""
+
+from pathlib import Path
+
+import numpy as np
+from synthetic import picture, telemetry
+
+from basalt.actions import validate_action
+from basalt.recording import Recording, RecordingWriter
+
+ROOT = Path(__file__).resolve().parents[2]
+
+SEEDS = (100_001, 100_002)
+
+
+def record(
+    folder: Path,
+    seed: int,
+    *,
+    player: str = "walker",
+    cave_steps: int = 0,
+    steps: int = 4,
+    task: str = "find_cave",
+    world: str = "test",
+    world_version: str = "1",
+    step_limit: int = 400,
+) -> Recording:
+    """A recording of ``steps`` steps that spends the last ``cave_steps`` states in a cave."""
+    rng = np.random.default_rng(seed)
+    colour = (30 + 20 * (sum(map(ord, player)) % 10), 90, 40 * (seed % 5))
+    facts = [{"in_cave": t > steps - cave_steps} for t in range(steps + 1)]
+    states = [telemetry(t).model_copy(update={"facts": facts[t]}) for t in range(steps + 1)]
+    with RecordingWriter(
+        folder, f"{task}-{seed}", task=task, world=world, world_version=world_version, seed=seed,
+        player=player, player_kind="scripted", step_limit=step_limit,
+    ) as writer:  # fmt: skip
+        writer.begin(picture(colour, rng), states[0])
+        for t in range(steps):
+            action = validate_action({"ESC": int(t == steps - 1), "forward": 1})
+            writer.step(action, action["camera"], picture(colour, rng), states[t + 1])
+        return writer.finish("esc")
