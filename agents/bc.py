@@ -238,7 +238,14 @@ def train(cfg: TrainConfig) -> TrainResult:
                     step,
                     policy,
                     _training_tensors(optimizer, policy, state),
-                    {"agent": "bc", "task": cfg.task, "data": cfg.data, "seed": cfg.seed},
+                    {
+                        "agent": "bc",
+                        "task": cfg.task,
+                        "data": cfg.data,
+                        "drop_null": cfg.drop_null,
+                        "train_places": sorted({e.place for e in training}),
+                        "held_out_places": sorted({e.place for e in held_out}),
+                    },
                 )
     rows = metrics.read()
     metrics.close()

@@ -7,7 +7,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def shared() -> Path:
     """Reference data kept beside the checkout: real BEDD files and golden outputs."""
     path = ROOT.parent / "shared"

@@ -34,6 +34,7 @@ class Batch(NamedTuple):
         camera: int64 [B, T] below 121.
         esc: bool [B, T].
         episode: int64 [B, T], position in the list of episodes; -1 for padding.
+        position: int64 [B, T], position among the episode's used frames.
         frame: int64 [B, T], frame of the recording.
     """
 
@@ -44,6 +45,7 @@ class Batch(NamedTuple):
     camera: NDArray[np.int64]
     esc: NDArray[np.bool_]
     episode: NDArray[np.int64]
+    position: NDArray[np.int64]
     frame: NDArray[np.int64]
 
 
@@ -270,6 +272,7 @@ def _read(episodes: Sequence[Episode], plans: Sequence[Sequence[_Piece]], length
         camera=np.zeros((rows, length), dtype=np.int64),
         esc=np.zeros((rows, length), dtype=bool),
         episode=np.full((rows, length), -1, dtype=np.int64),
+        position=np.zeros((rows, length), dtype=np.int64),
         frame=np.zeros((rows, length), dtype=np.int64),
     )
     for row, pieces in enumerate(plans):
@@ -284,6 +287,7 @@ def _read(episodes: Sequence[Episode], plans: Sequence[Sequence[_Piece]], length
             batch.camera[row, at:end] = episode.actions.camera[start:stop]
             batch.esc[row, at:end] = episode.actions.esc[start:stop]
             batch.episode[row, at:end] = index
+            batch.position[row, at:end] = np.arange(start, stop)
             batch.frame[row, at:end] = frames
             at = end
     return batch

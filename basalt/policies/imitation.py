@@ -120,8 +120,37 @@ def start_at_marginals(policy: VPTPolicy, marginals: Marginals) -> None:
 
 
 @torch.no_grad()
+def encode_episodes(policy: VPTPolicy, episodes: Sequence[Episode]) -> list[Tensor]:
+    """The used frames of each episode after the image encoder: float [n, hidsize] on the policy's device.
+
+    Taken before the `embed` site, so that a hook there still acts when they are used.
+    """
+    encoded = []
+    for episode in episodes:
+        parts = [
+            policy.net.encode_frames(torch.from_numpy(episode.frames[kept]).to(policy.device)[None])
+            for kept in np.array_split(episode.kept, max(len(episode) // 64, 1))
+        ]
+        encoded.append(torch.cat(parts, 1)[0])
+    return encoded
+
+
+def gather(encoded: Sequence[Tensor], batch: Batch) -> Tensor:
+    """Encoded frames in a batch's places [B, T, hidsize]; padding takes any frame."""
+    offsets = np.cumsum([0, *(len(e) for e in encoded[:-1])])
+    frames = torch.cat(list(encoded))
+    places = offsets[batch.episode] + batch.position
+    return frames[torch.from_numpy(places).to(frames.device)]
+
+
+@torch.no_grad()
 def evaluate(
-    policy: VPTPolicy, episodes: Sequence[Episode], *, rows: int = 8, length: int = 64
+    policy: VPTPolicy,
+    episodes: Sequence[Episode],
+    *,
+    rows: int = 8,
+    length: int = 64,
+    encoded: Sequence[Tensor] | None = None,
 ) -> dict[str, Any]:
     """The policy's loss on whole episodes with carried memory, each frame once.
 
@@ -130,6 +159,8 @@ def evaluate(
         episodes: held-out ones, unless the figure is about training.
         rows: episodes side by side.
         length: frames of a call; changes speed only.
+        encoded: the episodes' frames after the image encoder (`encode_episodes`), to save that work
+            when the same episodes are evaluated again.
 
     Returns:
         JSON-ready: `loss` (nats per frame: buttons + camera where it counts + ESC), its bootstrap
@@ -151,7 +182,10 @@ def evaluate(
     policy.eval()
     for batch in single_pass(episodes, rows, length):
         labels = Labels.of(batch, policy.device)
-        output = policy(labels.img, labels.first, state)
+        if encoded is None:
+            output = policy(labels.img, labels.first, state)
+        else:
+            output = policy.forward_encoded(gather(encoded, batch), labels.first, state)
         state = output.state
         buttons, camera, esc = frame_losses(output, labels)
         probability = output.esc_logit.sigmoid()

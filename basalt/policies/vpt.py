@@ -222,8 +222,11 @@ class VPTNet(nn.Module):
 
     def encode(self, img: Tensor) -> Tensor:
         """Pictures uint8 [B, T, H, W, 3] -> one vector each [B, T, hidsize]. Frames are independent."""
-        x = img.permute(0, 1, 4, 2, 3).float() / 255
-        return self.embed(self.img_process(x))
+        return self.embed(self.encode_frames(img))
+
+    def encode_frames(self, img: Tensor) -> Tensor:
+        """As `encode`, before the `embed` site."""
+        return self.img_process(img.permute(0, 1, 4, 2, 3).float() / 255)
 
     def recur(self, x: Tensor, first: Tensor, state: PolicyState) -> tuple[Tensor, PolicyState]:
         """Encoded frames [B, T, hidsize] -> latents [B, T, hidsize] and the next state."""
@@ -302,4 +305,9 @@ class VPTPolicy(nn.Module):
             state: from `initial_state` or the previous call.
         """
         latent, state = self.net.recur(self.net.encode(img), first, state)
+        return self.heads(latent, state)
+
+    def forward_encoded(self, frames: Tensor, first: Tensor, state: PolicyState) -> PolicyOutput:
+        """As `forward`, from frames that went through `net.encode_frames` before [B, T, hidsize]."""
+        latent, state = self.net.recur(self.net.embed(frames), first, state)
         return self.heads(latent, state)

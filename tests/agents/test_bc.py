@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,6 +33,14 @@ def _tiny(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFact
     monkeypatch.setattr(VPTConfig, "small", classmethod(lambda cls: TINY))
     cache = tmp_path_factory.getbasetemp() / "bc-cache"
     monkeypatch.setenv("BASALT_CACHE", str(cache))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # networks this small are slower on two
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,216 @@
+"""From recorder lines to the labels an agent learns: mended, or as the published loaders made them.
+
+``mended`` follows BEDD's facts for a whole play, however many files it has. ``original`` reproduces
+the loaders that came with VPT and with the BASALT baselines (2022), faults included, file by file;
+it exists to measure what those faults cost.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from basalt.actions import (
+    BUTTONS,
+    COLUMN,
+    HOTBAR,
+    EnvActions,
+    VPTActions,
+    camera_to_bins,
+    env_to_indices,
+    is_null,
+)
+from basalt.data.bedd import Play
+from basalt.errors import ConfigError, RecordingError
+from basalt.lines import BUTTON_OF_KEY, DEGREES_PER_PIXEL, MOUSE_OF_BUTTON, Line, lines_to_env
+from basalt.recording import Recording
+
+LabelMode = Literal["mended", "original"]
+
+
+class Labels(NamedTuple):
+    """What was done at each of T frames.
+
+    Attributes:
+        actions: environment actions.
+        indices: their VPT indices.
+        null: bool [T], nothing was done: frames that training may leave out.
+    """
+
+    actions: EnvActions
+    indices: VPTActions
+    null: NDArray[np.bool_]
+
+    def __getitem__(self, steps: Any) -> "Labels":  # type: ignore[override]
+        """The labels of a slice of frames."""
+        indices = VPTActions(*(column[steps] for column in self.indices))
+        return Labels(self.actions[steps], indices, self.null[steps])
+
+
+def label_play(play: Play, mode: LabelMode = "mended") -> list[Labels]:
+    """Labels of a play's frames, one :class:`Labels` per recording."""
+    return label_parts([part.lines for part in play.parts], mode, bedd=play.is_bedd)
+
+
+def label_parts(
+    parts: Sequence[Sequence[Line]], mode: LabelMode = "mended", *, bedd: bool = True
+) -> list[Labels]:
+    """Labels of the files of one play.
+
+    Mended: fractions of a degree are kept; a slot change is a press on the line before it shows,
+    also across files; a button that seems held from the beginning is released until its first real
+    press, also across files; ESC counts only on the play's last line; null is judged on the VPT
+    indices, after all of that.
+
+    Original: whole degrees, cut toward zero; a slot change is a press on the line on which it shows,
+    each file beginning at slot 0; stuck button and ESC file by file; null means no known key, no
+    button and no mouse movement in the raw line.
+
+    Args:
+        parts: lines of each file, in order.
+        mode: which rules.
+        bedd: whether BEDD's recorder made them; ours have no stuck buttons.
+
+    Raises:
+        ConfigError: no such mode.
+    """
+    if mode == "original":
+        return [_original(lines) for lines in parts]
+    if mode != "mended":
+        raise ConfigError(f"labels: {mode!r} is not one of {', '.join(get_args(LabelMode))}")
+    starts = np.cumsum([0, *(len(lines) for lines in parts)])
+    whole = [line for lines in parts for line in lines]
+    actions = lines_to_env(whole, stuck_attack=bedd, part_starts=starts[:-1].tolist())
+    indices = env_to_indices(actions)
+    labels = Labels(actions, indices, is_null(indices))
+    return [
+        labels[int(begin) : int(end)] for begin, end in zip(starts[:-1], starts[1:], strict=True)
+    ]
+
+
+def _original(lines: Sequence[Line]) -> Labels:
+    """Labels of one file as the published loaders make them."""
+    buttons = np.zeros((len(lines), len(BUTTONS)), dtype=np.uint8)
+    camera = np.zeros((len(lines), 2), dtype=np.float64)
+    null = np.ones(len(lines), dtype=bool)
+    slot, stuck = 0, False
+    for t, line in enumerate(lines):
+        mouse = line.mouse
+        if mouse is not None:
+            if t == 0:
+                stuck = mouse.new_buttons == [0]
+            elif 0 in mouse.new_buttons:
+                stuck = False
+            camera[t] = np.trunc(np.array([mouse.dy, mouse.dx]) * DEGREES_PER_PIXEL)
+            null[t] = mouse.dx == 0 and mouse.dy == 0
+            for button, number in MOUSE_OF_BUTTON.items():
+                if number in mouse.buttons and not (stuck and number == 0):
+                    buttons[t, COLUMN[button]] = 1
+        for key in line.keyboard.keys if line.keyboard else ():
+            if key in BUTTON_OF_KEY:
+                buttons[t, COLUMN[BUTTON_OF_KEY[key]]] = 1
+        null[t] = null[t] and not buttons[t].any()
+        # The loaders judge null before they look at the slot: this order loses presses.
+        if line.hotbar != slot:
+            buttons[t, COLUMN[HOTBAR[line.hotbar]]] = 1
+            slot = line.hotbar
+    actions = EnvActions(buttons, camera)
+    return Labels(actions, env_to_indices(actions), null)
+
+
+def read_line_file(path: Path) -> Sequence[Line]:
+    """Recorder lines of a file whose video need not be there.
+
+    Raises:
+        RecordingError: missing, empty, or a line that is not in the schema.
+    """
+    if not path.is_file():
+        raise RecordingError(f"{path}: no such file of recorder lines")
+    lines = Recording(path.with_name(path.name.removesuffix(".jsonl")), None).lines
+    if not lines:
+        raise RecordingError(f"{path}: has no lines")
+    return lines
+
+
+def line_files(paths: Sequence[str | Path]) -> list[Path]:
+    """The .jsonl files named, or below the folders named, in order.
+
+    Raises:
+        RecordingError: a path does not exist, or there is no file.
+    """
+    files: list[Path] = []
+    for path in map(Path, paths):
+        if path.is_dir():
+            files += sorted(p for p in path.rglob("*.jsonl") if not p.name.startswith("."))
+        elif path.is_file():
+            files.append(path.with_suffix(".jsonl") if path.suffix == ".mp4" else path)
+        else:
+            raise RecordingError(f"{path}: no such file or folder")
+    if not files:
+        raise RecordingError(f"{', '.join(map(str, paths))}: no .jsonl file of recorder lines")
+    return list(dict.fromkeys(files))
+
+
+def labels_report(files: Sequence[Path]) -> pd.DataFrame:
+    """What the original labels lose, counted file by file, each taken as a play of its own.
+
+    Returns:
+        One row a file: ``file, lines, camera_nonzero`` (components), ``camera_lost`` (of them, cut
+        to 0), ``frames_moved, frames_still`` (of them, all movement cut), ``camera_wrong_bin``
+        (components whose bin differs), ``hotbar_presses, hotbar_lost`` (of them, on a line that the
+        original skips as null), ``hotbar_spurious`` (a press that the original sees on the first line
+        of a file that begins at another slot than 0),
+        ``stuck_lines`` (attack seemed held), ``esc_inside`` (ESC before the last line),
+        ``null_raw`` (by the original's rule), ``null_mended``.
+
+    Raises:
+        RecordingError: a file that cannot be read.
+    """
+    return pd.DataFrame([_compare(path, read_line_file(path)) for path in files])
+
+
+def _compare(path: Path, lines: Sequence[Line]) -> dict[str, Any]:
+    (mended,) = label_parts([lines])
+    original = _original(lines)
+    raw = lines_to_env(lines, stuck_attack=False)
+    exact, cut = mended.actions.camera, original.actions.camera
+    moved = exact != 0
+    slots = np.array([line.hotbar for line in lines])
+    changes = np.flatnonzero(np.diff(slots)) + 1
+    return {
+        "file": path.name,
+        "lines": len(lines),
+        "camera_nonzero": int(moved.sum()),
+        "camera_lost": int((moved & (cut == 0)).sum()),
+        "frames_moved": int(moved.any(axis=1).sum()),
+        "frames_still": int((moved.any(axis=1) & (cut == 0).all(axis=1)).sum()),
+        "camera_wrong_bin": int((camera_to_bins(exact) != camera_to_bins(cut)).sum()),
+        "hotbar_presses": len(changes),
+        "hotbar_lost": int(original.null[changes].sum()),
+        "hotbar_spurious": int(slots[0] != 0),
+        "stuck_lines": int((raw.column("attack") & ~mended.actions.column("attack") & 1).sum()),
+        "esc_inside": sum(line.ends_session for line in lines[:-1]),
+        "null_raw": int(original.null.sum()),
+        "null_mended": int(mended.null.sum()),
+    }
+
+
+def report_summary(table: pd.DataFrame) -> dict[str, Any]:
+    """Sums of a report and the shares that matter; a share of nothing is None."""
+    total = table.drop(columns="file").sum()
+
+    def share(part: str, whole: str) -> float | None:
+        return round(float(total[part] / total[whole]), 4) if total[whole] else None
+
+    return {
+        "files": len(table),
+        **{column: int(count) for column, count in total.items()},
+        "share_camera_components_lost": share("camera_lost", "camera_nonzero"),
+        "share_moving_frames_made_still": share("frames_still", "frames_moved"),
+        "share_hotbar_presses_lost": share("hotbar_lost", "hotbar_presses"),
+        "share_null_raw": share("null_raw", "lines"),
+        "share_null_mended": share("null_mended", "lines"),
+    }

@@ -1,0 +1,1 @@
+"""Probes: what a trained policy represents, read from its activations over recordings."""

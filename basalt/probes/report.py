@@ -1,0 +1,140 @@
+"""The smoke test of the probes: one small autoencoder on a trained policy, one on an untrained."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from basalt.data.dataset import Episode, load_episodes
+from basalt.errors import ConfigError
+from basalt.policies.checkpoint import choose_device, load_policy
+from basalt.policies.imitation import encode_episodes
+from basalt.policies.vpt import VPTPolicy
+from basalt.probes.activations import collect
+from basalt.probes.metrics import reconstruction, splice
+from basalt.probes.sae import JumpReLUSAE, SAEConfig, save_sae, train_sae
+from basalt.tasks import get_task
+
+LABEL = "smoke test: a small autoencoder on few frames; it shows that the probe runs, not what the policy knows"
+
+SMOKE = SAEConfig(width=256, sparsity=0.3, target_l0=12.0, steps=500, batch=256)
+
+
+def probe_smoke(
+    checkpoint: str | Path,
+    data: str | Path,
+    out: str | Path | None = None,
+    *,
+    site: str = "lastlayer",
+    config: SAEConfig = SMOKE,
+    device: str = "auto",
+) -> dict[str, Any]:
+    """Train an SAE on the training episodes' activations and test it on episodes held out in training.
+
+    A second SAE is trained in the same way on a policy of the same sizes with random weights. What
+    both reach says nothing about training; the difference may.
+
+    Args:
+        checkpoint: a run's folder or one of its checkpoints.
+        data: the recordings it was trained on.
+        out: folder for report.json and the two SAEs; None writes nothing.
+        site: which activation, one of `policy.sites()`.
+        config: of both SAEs.
+        device: of the policies; the SAEs train on the CPU.
+
+    Returns:
+        JSON-ready: `label`, `site`, `checkpoint`, `config`, counts, `seconds`, and figures of `trained`
+        and `random_network`: `variance_explained`, `l0`, `dead_share`, `gamma`, `bc_loss_change`, and
+        the losses behind it.
+
+    Raises:
+        BasaltError: no such checkpoint, data or site, or no held-out episode among the data.
+    """
+    began = time.monotonic()
+    policy, info = load_policy(checkpoint, choose_device(device))
+    episodes = load_episodes(
+        data,
+        task=get_task(info["task"]),
+        size=policy.config.frame_size,
+        drop_null=info["drop_null"],
+    )
+    training = [e for e in episodes if e.place in info["train_places"]]
+    held_out = [e for e in episodes if e.place not in info["train_places"]]
+    if not training or not held_out:
+        raise ConfigError(
+            f"probe: {data} has {len(training)} episodes that {checkpoint} was trained on and "
+            f"{len(held_out)} that it was not; both are needed"
+        )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        untrained = VPTPolicy(policy.config).to(policy.device).eval()
+    report: dict[str, Any] = {
+        "label": LABEL,
+        "site": site,
+        "checkpoint": str(checkpoint),
+        "config": asdict(config),
+        "training_frames": sum(len(e) for e in training),
+        "held_out_frames": sum(len(e) for e in held_out),
+        "held_out_episodes": [e.name for e in held_out],
+    }
+    saes: dict[str, JumpReLUSAE] = {}
+    for name, network in (("trained", policy), ("random_network", untrained)):
+        saes[name], report[name] = _probe(network, training, held_out, site, config)
+    report["seconds"] = time.monotonic() - began
+    if out is not None:
+        _write(Path(out), report, saes)
+    return report
+
+
+def _probe(
+    policy: VPTPolicy,
+    training: Sequence[Episode],
+    held_out: Sequence[Episode],
+    site: str,
+    config: SAEConfig,
+) -> tuple[JumpReLUSAE, dict[str, Any]]:
+    """One network's SAE and its figures."""
+
+    def activations(episodes: Sequence[Episode], encoded: Sequence[Tensor]) -> Tensor:
+        return collect(policy, episodes, site, encoded).values
+
+    seen = activations(training, encode_episodes(policy, training))
+    sae = train_sae(seen, config)
+    encoded = encode_episodes(policy, held_out)
+    figures: dict[str, Any] = dict(reconstruction(sae, activations(held_out, encoded)))
+    sae_there = sae.to(policy.device)
+    figures |= splice(policy, held_out, site, sae_there, seen.mean(0), encoded)
+    return sae.cpu(), figures
+
+
+def _write(out: Path, report: dict[str, Any], saes: dict[str, JumpReLUSAE]) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    for name, sae in saes.items():
+        metadata = {"site": report["site"], "checkpoint": report["checkpoint"], "network": name}
+        save_sae(out / f"sae-{name.replace('_', '-')}", sae, metadata)
+    partial = out / f".report.{os.getpid()}.partial"
+    partial.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    partial.replace(out / "report.json")
+
+
+def summary_lines(report: dict[str, Any]) -> list[str]:
+    """The report in a few lines for a terminal."""
+    lines = [
+        f"sparse autoencoder on {report['site']} ({report['label']})",
+        f"{'':<16}{'variance explained':>19}{'L0':>7}{'dead':>7}{'BC loss change':>16}{'clean loss':>12}",
+    ]
+    for name in ("trained", "random_network"):
+        row = report[name]
+        lines.append(
+            f"{name.replace('_', ' '):<16}{row['variance_explained']:>19.3f}{row['l0']:>7.1f}"
+            f"{row['dead_share']:>7.0%}{row['bc_loss_change']:>+16.4f}{row['loss_clean']:>12.3f}"
+        )
+    return lines

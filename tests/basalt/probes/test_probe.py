@@ -1,0 +1,196 @@
+"""Activations belong to their frames, splices do what they say, and the smoke test reports it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from synthetic import write_episodes
+
+from basalt import cli
+from basalt.data.dataset import Episode, load_episodes
+from basalt.errors import ConfigError
+from basalt.policies.checkpoint import save_checkpoint
+from basalt.policies.imitation import encode_episodes, evaluate
+from basalt.policies.vpt import VPTConfig, VPTPolicy
+from basalt.probes.activations import collect, replaced
+from basalt.probes.metrics import splice
+from basalt.probes.report import probe_smoke, summary_lines
+from basalt.probes.sae import JumpReLUSAE, SAEConfig, load_sae
+
+CONFIG = VPTConfig(
+    hidsize=32, attention_heads=2, attention_memory_size=24, timesteps=8, n_recurrence_layers=2,
+    impala_chans=(2, 4, 4), impala_width=1, img_shape=(32, 32, 3),
+)  # fmt: skip
+QUICK = SAEConfig(width=16, target_l0=4.0, sparsity=0.3, steps=20, batch=32)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _own_cache_one_thread(tmp_path_factory: pytest.TempPathFactory) -> object:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BASALT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        before = torch.get_num_threads()
+        torch.set_num_threads(1)  # networks this small are slower on two
+        yield
+        torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_episodes(tmp_path_factory.mktemp("recordings"), range(100_000, 100_004), 30)
+
+
+@pytest.fixture(scope="module")
+def episodes(folder: Path) -> list[Episode]:
+    return load_episodes(folder, size=(32, 32))
+
+
+@pytest.fixture(scope="module")
+def policy() -> VPTPolicy:
+    torch.manual_seed(3)
+    policy = VPTPolicy(CONFIG).eval()
+    with torch.no_grad():
+        for head in ("buttons", "camera"):
+            policy.pi_head[head].get_submodule("linear_layer").weight.mul_(3)  # type: ignore[operator]
+    return policy
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    "site", ["embed", "blocks.0.attn_z", "blocks.1.resid_post", "lastlayer", "latent"]
+)
+def test_activations_are_those_of_their_frame(
+    policy: VPTPolicy, episodes: list[Episode], site: str
+) -> None:
+    encoded = encode_episodes(policy, episodes)
+    got = collect(policy, episodes, site, encoded, rows=3, length=7)
+    assert len(got.values) == sum(map(len, episodes))
+    index = 2
+    mine = got.episode == index
+    assert got.frame[mine].tolist() == list(range(len(episodes[index])))
+    seen: list[torch.Tensor] = []
+    handle = policy.sites()[site].register_forward_hook(lambda _m, _i, out: seen.append(out))
+    state = policy.initial_state(1)
+    for frame in episodes[index].frames:
+        img = torch.from_numpy(np.array(frame))[None, None]
+        state = policy(img, torch.zeros(1, 1, dtype=torch.bool), state).state
+    handle.remove()
+    alone = torch.cat(seen, 1)[0]
+    torch.testing.assert_close(got.values[torch.from_numpy(mine)], alone, rtol=0, atol=2e-4)
+
+
+def test_loss_from_encoded_frames_equals_loss_from_pictures(
+    policy: VPTPolicy, episodes: list[Episode]
+) -> None:
+    plain = evaluate(policy, episodes, rows=2, length=9)
+    encoded = evaluate(policy, episodes, encoded=encode_episodes(policy, episodes))
+    assert plain["frames"] == encoded["frames"] == sum(map(len, episodes))
+    for key in ("loss", "buttons", "camera", "esc", "buttons_accuracy", "esc_expected"):
+        assert plain[key] == pytest.approx(encoded[key], abs=2e-4), key
+
+
+def test_loss_is_the_mean_over_frames_of_single_episodes(
+    policy: VPTPolicy, episodes: list[Episode]
+) -> None:
+    together = evaluate(policy, episodes)
+    alone = [evaluate(policy, [e]) for e in episodes]
+    frames = [e["frames"] for e in alone]
+    mean = np.average([e["loss"] for e in alone], weights=frames)
+    assert together["loss"] == pytest.approx(mean, abs=1e-4)
+    assert alone[0]["loss_interval"] is None
+    low, high = together["loss_interval"]
+    assert min(e["loss"] for e in alone) <= low <= high <= max(e["loss"] for e in alone)
+
+
+@pytest.mark.parametrize("site", ["embed", "blocks.1.mlp_out", "lastlayer", "latent"])
+def test_splicing_in_the_activation_itself_changes_nothing(
+    policy: VPTPolicy, episodes: list[Episode], site: str
+) -> None:
+    clean = evaluate(policy, episodes)
+    with replaced(policy, site, lambda x: x.clone()):
+        spliced = evaluate(policy, episodes)
+    assert spliced == clean
+    with replaced(policy, site, torch.zeros_like):
+        assert evaluate(policy, episodes)["loss"] != clean["loss"]
+    assert evaluate(policy, episodes) == clean  # the hook is gone
+
+
+def test_splice_losses_of_known_autoencoders(policy: VPTPolicy, episodes: list[Episode]) -> None:
+    encoded = encode_episodes(policy, episodes)
+    mean = torch.zeros(32)
+    perfect = JumpReLUSAE(32, 64, centre=False)
+    zero = JumpReLUSAE(32, 64, centre=False)
+    with torch.no_grad():
+        perfect.W_dec.copy_(torch.cat([torch.eye(32), -torch.eye(32)]))
+        perfect.W_enc.copy_(perfect.W_dec.T)
+        zero.W_dec.zero_()
+    figures = splice(policy, episodes, "lastlayer", perfect, mean, encoded)
+    assert figures["bc_loss_change"] == pytest.approx(0, abs=1e-6)
+    assert figures["loss_recovered"] == pytest.approx(1, abs=1e-4)
+    figures = splice(policy, episodes, "lastlayer", zero, mean, encoded)
+    assert figures["loss_spliced"] == figures["loss_zero"] == figures["loss_mean"]
+    assert figures["loss_recovered"] == 0
+    assert figures["bc_loss_change"] != 0
+
+
+def test_an_unknown_site_is_answered(policy: VPTPolicy) -> None:
+    with (
+        pytest.raises(ConfigError, match=r"unknown site 'lastlayr'; did you mean 'lastlayer'"),
+        replaced(policy, "lastlayr", torch.zeros_like),
+    ):
+        pass
+
+
+@pytest.fixture(scope="module")
+def run(
+    policy: VPTPolicy, episodes: list[Episode], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    run = tmp_path_factory.mktemp("run")
+    places = [e.place for e in episodes]
+    info = {"task": "find_cave", "drop_null": False, "train_places": places[:3]}
+    save_checkpoint(run, 1, policy, {}, info)
+    return run
+
+
+def test_the_smoke_test_reports_held_out_figures_beside_a_random_network(
+    run: Path, folder: Path, tmp_path: Path
+) -> None:
+    report = probe_smoke(run, folder, tmp_path / "probe", config=QUICK, device="cpu")
+    assert report["label"].startswith("smoke test")
+    assert report["held_out_episodes"] == ["episode-100003"]
+    for name in ("trained", "random_network"):
+        row = report[name]
+        assert {"variance_explained", "l0", "dead_share", "bc_loss_change"} <= set(row)
+        assert row["bc_loss_change"] == pytest.approx(row["loss_spliced"] - row["loss_clean"])
+        assert 0 <= row["dead_share"] <= 1
+    assert report["trained"] != report["random_network"]
+    assert json.loads((tmp_path / "probe" / "report.json").read_text()) == report
+    sae, metadata = load_sae(tmp_path / "probe" / "sae-trained")
+    assert sae.W_enc.shape == (32, 16)
+    assert metadata["network"] == "trained"
+    text = "\n".join(summary_lines(report))
+    assert "smoke test" in text
+    assert "random network" in text
+
+
+def test_the_command_runs_it(
+    run: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [f"checkpoint={run}", "data=folder", f"data.source={folder}", f"out={tmp_path}/p"]
+    quick = ["sae.steps=3", "sae.batch=8", "sae.width=8", "device=cpu", "site=latent"]
+    assert cli.run(["probe", "sae", *arguments, *quick]) == 0
+    assert "sparse autoencoder on latent" in capsys.readouterr().out
+    assert (tmp_path / "p" / "report.json").is_file()
+    assert cli.run(["probe", "sea", *arguments]) == 1
+    assert "did you mean 'sae'" in capsys.readouterr().err
+    assert cli.run(["probe", "sae", "checkpoint=x", "stie=latent"]) == 1
+    assert "stie" in capsys.readouterr().err
+
+
+def test_data_without_held_out_episodes_is_refused(run: Path, folder: Path, tmp_path: Path) -> None:
+    write_episodes(tmp_path, range(100_000, 100_002), 10)
+    with pytest.raises(
+        ConfigError, match=r"2 episodes that .* was trained on and 0 that it was not"
+    ):
+        probe_smoke(run, tmp_path, config=QUICK, device="cpu")
