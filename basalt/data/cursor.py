@@ -83,4 +83,7 @@ def frames_with_cursor(
         if at is not None:
             frame = frame.copy()
             paste_cursor(frame, *at)
-        yield frame if size is None else cv2.resize(frame, size, interpolation=cv2.INTER_LINEAR)
+        if size is not None:
+            resized = cv2.resize(frame, size, interpolation=cv2.INTER_LINEAR)
+            frame = resized.astype(np.uint8, copy=False)
+        yield frame

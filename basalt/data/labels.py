@@ -6,8 +6,10 @@ it exists to measure what those faults cost.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -31,7 +33,8 @@ from basalt.recording import Recording
 LabelMode = Literal["mended", "original"]
 
 
-class Labels(NamedTuple):
+@dataclass(frozen=True)
+class Labels:
     """What was done at each of T frames.
 
     Attributes:
@@ -44,8 +47,12 @@ class Labels(NamedTuple):
     indices: VPTActions
     null: NDArray[np.bool_]
 
-    def __getitem__(self, steps: Any) -> "Labels":  # type: ignore[override]
-        """The labels of a slice of frames."""
+    def __len__(self) -> int:
+        return len(self.null)
+
+    def span(self, start: int, stop: int) -> "Labels":
+        """The labels of frames start..stop."""
+        steps = slice(start, stop)
         indices = VPTActions(*(column[steps] for column in self.indices))
         return Labels(self.actions[steps], indices, self.null[steps])
 
@@ -86,9 +93,7 @@ def label_parts(
     actions = lines_to_env(whole, stuck_attack=bedd, part_starts=starts[:-1].tolist())
     indices = env_to_indices(actions)
     labels = Labels(actions, indices, is_null(indices))
-    return [
-        labels[int(begin) : int(end)] for begin, end in zip(starts[:-1], starts[1:], strict=True)
-    ]
+    return [labels.span(begin, end) for begin, end in pairwise(starts.tolist())]
 
 
 def _original(lines: Sequence[Line]) -> Labels:
@@ -207,7 +212,7 @@ def report_summary(table: pd.DataFrame) -> dict[str, Any]:
 
     return {
         "files": len(table),
-        **{column: int(count) for column, count in total.items()},
+        **{str(column): int(count) for column, count in total.items()},
         "share_camera_components_lost": share("camera_lost", "camera_nonzero"),
         "share_moving_frames_made_still": share("frames_still", "frames_moved"),
         "share_hotbar_presses_lost": share("hotbar_lost", "hotbar_presses"),
