@@ -185,6 +185,11 @@ class Display:
         finally:
             os.close(ours)
 
+    @property
+    def running(self) -> bool:
+        """Whether the X server is there."""
+        return self._server.poll() is None
+
     def close(self) -> None:
         """End the X server and remove the folder."""
         self._server.end()

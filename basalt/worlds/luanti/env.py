@@ -95,6 +95,9 @@ class LuantiEnv(WorldEnv):
         saved = saved_world(self.task, seed)
         self._stop_game()
         try:
+            if self._display is not None and not self._display.running:
+                self._display.close()
+                self._display = None
             if self._display is None:
                 self._display = Display()
             self._start_game(self._display, saved.copy_to, seed)

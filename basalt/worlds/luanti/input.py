@@ -1,9 +1,12 @@
 """Keyboard and mouse for the game, through the X server's XTest extension."""
 
+import contextlib
+import select
 import time
 
 from Xlib import XK, X, display, error
 from Xlib.ext import xtest
+from Xlib.protocol import request
 
 from basalt.errors import WorldError
 
@@ -23,6 +26,10 @@ KEYS = {
     **{f"hotbar.{slot}": str(slot) for slot in range(1, 10)},
 }
 MOUSE = {"attack": 1, "use": 3}
+
+
+ANSWER_TIMEOUT_S = 10.0
+"""How long the X server may take."""
 
 
 class Input:
@@ -55,6 +62,7 @@ class Input:
         Raises:
             WorldError: the window does not appear.
         """
+        self.flush()  # tells a server that hangs, which the questions below would wait for
         deadline = time.monotonic() + timeout
         screen_size = self._screen.width_in_pixels, self._screen.height_in_pixels
         self.origin = tuple((s - w) // 2 for s, w in zip(screen_size, self._size, strict=True))
@@ -65,7 +73,7 @@ class Input:
                     window.configure(x=self.origin[0], y=self.origin[1])
                     window.set_input_focus(X.RevertToPointerRoot, X.CurrentTime)
                     self.move_pointer(self._size[0] // 2, self._size[1] // 2)
-                    self._display.sync()
+                    self.flush()
                     return
             if time.monotonic() > deadline:
                 raise WorldError(f"the game opened no window of {self._size[0]}x{self._size[1]}")
@@ -97,14 +105,25 @@ class Input:
         )
 
     def flush(self) -> None:
-        """Return when the X server has handled everything so far."""
-        self._display.sync()
+        """Return when the X server has handled everything so far.
+
+        Raises:
+            WorldError: it is gone, or does not answer in time.
+        """
+        connection = self._display.display
+        try:
+            answer = request.GetInputFocus(display=connection, defer=True)
+            connection.flush()
+            if not select.select([connection.fileno()], [], [], ANSWER_TIMEOUT_S)[0]:
+                raise WorldError(f"the X server did not answer within {ANSWER_TIMEOUT_S:g} s")
+            answer.reply()
+        except (error.ConnectionClosedError, OSError) as err:
+            raise WorldError(f"the X server is gone ({err}); call reset() to start anew") from err
 
     def close(self) -> None:
         """Release everything and leave the X server."""
-        try:
+        # An X server that is gone has taken its pressed keys along.
+        with contextlib.suppress(WorldError, error.ConnectionClosedError, OSError):
             self.hold(set())
             self.flush()
             self._display.close()
-        except (error.ConnectionClosedError, OSError):
-            pass  # the X server is gone, and its keys with it

@@ -1,0 +1,1 @@
+"""Benchmarks: one module each, with ``run(argv)`` that returns what ``basalt bench`` prints."""
