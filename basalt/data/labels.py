@@ -53,7 +53,8 @@ class Labels:
     def span(self, start: int, stop: int) -> "Labels":
         """The labels of frames start..stop."""
         steps = slice(start, stop)
-        indices = VPTActions(*(column[steps] for column in self.indices))
+        buttons, camera, esc = self.indices
+        indices = VPTActions(buttons[steps], camera[steps], esc[steps])
         return Labels(self.actions[steps], indices, self.null[steps])
 
 
