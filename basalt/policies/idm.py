@@ -1,0 +1,144 @@
+"""VPT's inverse dynamics model: which action leads from each frame to the next, seeing past and future.
+
+Made for labelling plain video. It sees all frames of a window at once, has no memory between windows,
+and predicts every button and both camera axes on their own instead of one joint choice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from basalt.errors import ConfigError
+from basalt.policies.attention import PolicyState
+from basalt.policies.heads import CategoricalHead
+from basalt.policies.impala import INFERENCE_SLICE
+from basalt.policies.layers import NormedLayer
+from basalt.policies.official import LoadReport, fill, read_model_file, read_weights_file
+from basalt.policies.vpt import VPTConfig, VPTNet
+
+N_BUTTONS, N_CAMERA_BINS = 20, 11
+# Each frame is blended with two before and two after it.
+KERNEL, HALO = (5, 1, 1), 2
+
+
+class IDMOutput(NamedTuple):
+    """What the model thinks of each of T frames.
+
+    Attributes:
+        latent: float [B, T, hidsize].
+        buttons_logits: float32 [B, T, 20, 2], index 1 = held; the order of `actions.VPT_BUTTONS`.
+        camera_logits: float32 [B, T, 2, 11], pitch then yaw, over VPT's camera bins.
+    """
+
+    latent: Tensor
+    buttons_logits: Tensor
+    camera_logits: Tensor
+
+
+class IDMNet(VPTNet):
+    """VPT's network behind a convolution over time; all frames of a call see each other."""
+
+    def __init__(self, config: VPTConfig, use_lastlayer: bool) -> None:
+        super().__init__(config)
+        convolution = nn.Conv3d(3, config.img_shape[2], KERNEL, padding=(HALO, 0, 0))
+        self.conv3d_layer = NormedLayer(convolution, None)
+        self.use_lastlayer = use_lastlayer
+
+    def encode_frames(self, img: Tensor) -> Tensor:
+        """Pictures uint8 [B, T, H, W, 3] -> float [B, T, hidsize], each from its two neighbours too."""
+        x = img.permute(0, 4, 1, 2, 3)
+        n_frames = x.shape[2]
+        if torch.is_grad_enabled() or n_frames <= INFERENCE_SLICE:
+            return self._encode(x, 0, n_frames)
+        # The convolution of a whole window would hold 8 MB a frame in the published size.
+        starts = range(0, n_frames, INFERENCE_SLICE)
+        parts = [self._encode(x, a, min(a + INFERENCE_SLICE, n_frames)) for a in starts]
+        return torch.cat(parts, 1)
+
+    def _encode(self, x: Tensor, start: int, stop: int) -> Tensor:
+        """Frames start..stop of uint8 [B, 3, T, H, W], with their neighbours where there are some."""
+        low, high = max(start - HALO, 0), min(stop + HALO, x.shape[2])
+        blended = self.conv3d_layer(x[:, :, low:high].float() / 255)
+        return self.img_process(blended[:, :, start - low : stop - low].transpose(1, 2))
+
+    def recur(self, x: Tensor, first: Tensor, state: PolicyState) -> tuple[Tensor, PolicyState]:
+        """As `VPTNet.recur`; the last layer is left out unless asked for.
+
+        The published code computes it and drops the result, so the published weights were judged
+        without it, though the true model may have used it.
+        """
+        x, state = self.recurrent_layer(x, first, state)
+        x = F.relu(x)
+        if self.use_lastlayer:
+            x = self.lastlayer_out(self.lastlayer(x))
+        return self.latent(self.final_ln(x)), state
+
+
+class InverseDynamicsModel(nn.Module):
+    """`idm(img) -> IDMOutput` for windows of frames, 128 in the published training.
+
+    Args:
+        config: sizes; `attention_mask_style` "none".
+        use_lastlayer: see `IDMNet.recur`.
+    """
+
+    def __init__(self, config: VPTConfig, use_lastlayer: bool = False) -> None:
+        super().__init__()
+        self.config = config
+        self.net = IDMNet(config, use_lastlayer)
+        self.pi_head = nn.ModuleDict(
+            {
+                "camera": CategoricalHead(config.hidsize, N_CAMERA_BINS, (2,), config.temperature),
+                "buttons": CategoricalHead(config.hidsize, 2, (N_BUTTONS,), config.temperature),
+            }
+        )
+
+    def forward(self, img: Tensor) -> IDMOutput:
+        """Label a window of frames, uint8 [B, T, height, width, 3] RGB."""
+        state = self.net.recurrent_layer.initial_state(img.shape[0], img.device)
+        first = torch.zeros(img.shape[:2], dtype=torch.bool, device=img.device)
+        latent, _ = self.net.recur(self.net.encode(img), first, state)
+        return IDMOutput(latent, self.pi_head["buttons"](latent), self.pi_head["camera"](latent))
+
+
+def idm_config(net_kwargs: Mapping[str, Any], pi_head_kwargs: Mapping[str, Any]) -> VPTConfig:
+    """Sizes from the keyword arguments in the published `.model` file.
+
+    Raises:
+        ConfigError: they are a policy's, or ask for another convolution than the published one.
+    """
+    conv = net_kwargs.get("conv3d_params")
+    if conv is None:
+        raise ConfigError(
+            "conv3d_params are missing: this is a policy, not an inverse dynamics model"
+        )
+    if (conv["inchan"], *conv["kernel_size"], *conv["padding"]) != (3, *KERNEL, HALO, 0, 0):
+        raise ConfigError(
+            f"conv3d_params {conv} are not supported: the published model has {KERNEL}"
+        )
+    if conv["outchan"] != net_kwargs["img_shape"][2]:
+        raise ConfigError(f"conv3d_params.outchan {conv['outchan']} must be img_shape's channels")
+    # What the published class sets itself, beside the file's arguments.
+    fixed = {"first_conv_norm": True, "single_output": False}
+    return VPTConfig.from_kwargs({**net_kwargs, **fixed}, pi_head_kwargs)
+
+
+def load_official_idm(
+    model: str | Path, weights: str | Path, use_lastlayer: bool = False
+) -> tuple[InverseDynamicsModel, LoadReport]:
+    """The published inverse dynamics model, on the CPU.
+
+    Raises:
+        ConfigError: a file is unusable, or the two do not belong together.
+    """
+    settings = read_model_file(model)
+    config = idm_config(settings.policy_kwargs, settings.pi_head_kwargs)
+    with torch.device("meta"):
+        idm = InverseDynamicsModel(config, use_lastlayer)
+    return idm, fill(idm, read_weights_file(weights), str(weights), str(model))
