@@ -69,7 +69,7 @@ COMMANDS: dict[str, Command] = {
     "ui": Command(
         "the app in which people judge pairs and see the table",
         "basalt ui",
-        "leaderboard.commands:ui_main",
+        "eval_ui.commands:ui_main",
         "ui",
     ),
     "probe": Command(

@@ -1,12 +1,14 @@
-"""What ``basalt submit`` and ``basalt leaderboard`` do."""
+"""What ``basalt submit`` and ``basalt leaderboard`` do.
+
+Each takes its command line and returns the exit status; a user's mistake is raised as
+:class:`basalt.errors.BasaltError`, which the command line prints as one line.
+"""
 
 import argparse
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
-from basalt.errors import BasaltError, StudyError
+from basalt.errors import StudyError
 from basalt.recording import find_recordings
 from leaderboard.export import export_comparisons, load_comparisons
 from leaderboard.judgments import judge_by_telemetry
@@ -71,17 +73,15 @@ def submit_main(argv: list[str]) -> int:
     add_store_argument(parser)
     options = parser.parse_args(argv)
 
-    def run() -> None:
-        if options.study == OFFICIAL:
-            store = open_store(options.store or default_store())
-            study = _official(store, options.folder)
-        else:
-            store = open_existing(options.store)
-            study = find_study(store, options.study)
-        done = submit_recordings(store, study, options.folder, options.name)
-        print(f"registered {done.agent!r} in study {done.study!r}: {done.episodes} episodes")
-
-    return _reported(run)
+    if options.study == OFFICIAL:
+        store = open_store(options.store or default_store())
+        study = _official(store, options.folder)
+    else:
+        store = open_existing(options.store)
+        study = find_study(store, options.study)
+    done = submit_recordings(store, study, options.folder, options.name)
+    print(f"registered {done.agent!r} in study {done.study!r}: {done.episodes} episodes")
+    return 0
 
 
 def leaderboard_main(argv: list[str]) -> int:
@@ -106,21 +106,17 @@ def leaderboard_main(argv: list[str]) -> int:
     for command in (show, export):
         command.add_argument("--source", choices=SOURCES, help="only judgments of this source")
     options = parser.parse_args(argv)
-    return _reported(lambda: _leaderboard(options))
-
-
-def _leaderboard(options: argparse.Namespace) -> None:
     store = open_existing(options.store)
     study = find_study(store, options.study)
     if options.command == "judge-by-telemetry":
         added = judge_by_telemetry(store, study)
         print(f"study {study.name!r}: {added} pairs newly judged by telemetry")
-        return
+        return 0
     comparisons = load_comparisons(store, study, [options.source] if options.source else None)
     if options.command == "export":
         count = export_comparisons(options.file, comparisons)
         print(f"wrote {count} comparisons of study {study.name!r} to {options.file}")
-        return
+        return 0
     tables = rate(comparisons, mix_sources=options.mix)
     if options.json:
         print(json.dumps(table_records(tables), indent=1))
@@ -128,6 +124,7 @@ def _leaderboard(options: argparse.Namespace) -> None:
         print(f"Study {study.name!r}\n\n{text_tables(tables)}")
     else:
         print(f"Study {study.name!r}: no judgments yet; `basalt ui` opens the judging app")
+    return 0
 
 
 def _official(store: Store, folder: Path) -> StudyInfo:
@@ -143,13 +140,3 @@ def _official(store: Store, folder: Path) -> StudyInfo:
     if name in {study.name for study in list_studies(store)}:
         return find_study(store, name)
     return create_study(store, name, official_study(world, version))
-
-
-def _reported(run: Callable[[], None]) -> int:
-    """Run a command; a user's mistake becomes its message on stderr and exit status 1."""
-    try:
-        run()
-    except BasaltError as err:
-        print(f"basalt: {err}", file=sys.stderr)
-        return 1
-    return 0

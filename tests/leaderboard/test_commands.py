@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from three_players import SEEDS, record
 
+from basalt import cli
 from basalt.comparisons import read_comparisons
 from leaderboard.commands import leaderboard_main, submit_main
 from leaderboard.export import load_comparisons
@@ -58,15 +59,18 @@ def test_a_users_mistake_is_one_message_and_status_1(
     empty = tmp_path / "empty"
     empty.mkdir()
     store, missing = ["--store", str(place)], ["--store", str(tmp_path / "no")]
-    for run, argv, message in (
-        (submit_main, [str(empty), *store], "holds no recordings"),
-        (submit_main, [str(agents["good"]), *missing], "`make demo` makes one"),
-        (leaderboard_main, ["show", *missing], "`make demo` makes one"),
-        (leaderboard_main, ["show", *store, "--study", "x"], "there are: 'small'"),
-        (leaderboard_main, ["export", "a.txt", *store], "ends in .parquet"),
+    for argv, message in (
+        (["submit", str(empty), *store], "holds no recordings"),
+        (["submit", str(agents["good"]), *missing], "`make demo` makes one"),
+        (["leaderboard", "show", *missing], "`make demo` makes one"),
+        (["leaderboard", "show", *store, "--study", "x"], "there are: 'small'"),
+        (["leaderboard", "export", "a.txt", *store], "ends in .parquet"),
+        (["ui", "--headless", *missing], "`make demo` makes one"),
     ):
-        assert run(argv) == 1
-        assert message in capsys.readouterr().err
+        assert cli.run(argv) == 1
+        errors = capsys.readouterr().err
+        assert errors.startswith(f"basalt {argv[0]}: ")
+        assert message in errors
     assert not (tmp_path / "no").exists()
 
 
@@ -96,7 +100,7 @@ def test_the_official_study_is_made_for_the_recordings_world(
     record(tmp_path / "one", 14169, step_limit=3600)
     arguments = [str(tmp_path / "one"), "--study", "official", "--store", str(place)]
     for _ in range(2):
-        assert submit_main(arguments) == 1
+        assert cli.run(["submit", *arguments]) == 1
         assert "find_cave: no recording with seed 65101, 78472" in capsys.readouterr().err
     store = open_store(place)
     assert find_study(store).name == "official test 1"

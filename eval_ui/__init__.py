@@ -1,0 +1,1 @@
+"""The judging app (Streamlit); needs no torch."""

@@ -1,0 +1,68 @@
+"""What ``basalt ui`` does."""
+
+import argparse
+import importlib.util
+import os
+
+from basalt.errors import MissingDependencyError
+from eval_ui.store_access import STORE_VARIABLE
+from leaderboard.commands import add_store_argument, default_store, open_existing
+
+LOOPBACK = "127.0.0.1"
+
+
+def ui_main(argv: list[str]) -> int:
+    """``basalt ui``: serve the judging app until interrupted.
+
+    Raises:
+        StoreError: there is no leaderboard to judge; the message says how to make one.
+        MissingDependencyError: Streamlit is not installed.
+    """
+    parser = argparse.ArgumentParser(
+        prog="basalt ui",
+        description="Serve the judging app: the Judge and the Leaderboard page.",
+    )
+    add_store_argument(parser)
+    parser.add_argument("--port", type=int, default=8501, help="port (default: 8501)")
+    parser.add_argument(
+        "--address",
+        default=LOOPBACK,
+        help="address to serve on (default: %(default)s, this machine only; there is no login yet, so "
+        "whoever reaches another address may judge)",
+    )
+    parser.add_argument("--headless", action="store_true", help="do not open a browser")
+    options = parser.parse_args(argv)
+    location = options.store or default_store()
+    open_existing(location).close()
+    _require_streamlit()
+    os.environ[STORE_VARIABLE] = location
+    serve(options.address, options.port, headless=options.headless)
+    return 0
+
+
+def serve(address: str, port: int, *, headless: bool) -> None:
+    """Run the app on an address and port until interrupted."""
+    # Streamlit is heavy and belongs to an extra: imported only here.
+    from eval_ui.app import app
+
+    app.run(
+        config={
+            "server.address": address,
+            "server.port": port,
+            "server.headless": headless,
+            "server.showEmailPrompt": False,
+            "server.fileWatcherType": "none",
+            "browser.gatherUsageStats": False,
+            "client.toolbarMode": "minimal",
+            "client.showErrorDetails": "none",
+            "theme.primaryColor": "#2f6f4f",
+            "theme.baseRadius": "0.4rem",
+        }
+    )
+
+
+def _require_streamlit() -> None:
+    if importlib.util.find_spec("streamlit") is None:
+        raise MissingDependencyError(
+            "the judging app needs Streamlit; pip install 'basalt-benchmark[ui]'"
+        )
