@@ -21,16 +21,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from agents.runs import Metrics, StopRequest, claim_run, write_json
+from agents.runs import Metrics, StopRequest, claim_run
 from basalt.actions import INVENTORY_INDEX, NULL_CAMERA, indices_to_env
 from basalt.data.baselines import Marginals, RepeatLast, baseline_loss
 from basalt.data.dataset import Episode, SequenceStream, load_episodes, split_episodes
 from basalt.errors import ConfigError
+from basalt.files import sole_writer, write_json
 from basalt.intervals import episode_interval
 from basalt.policies.attention import PolicyState
 from basalt.policies.checkpoint import (
     choose_device,
     find_checkpoint,
+    has_checkpoint,
     load_policy,
     load_training,
     save_checkpoint,
@@ -172,99 +174,141 @@ def train(cfg: TrainConfig) -> TrainResult:
         cfg.data, task=get_task(cfg.task), size=policy_config.frame_size, drop_null=cfg.drop_null
     )
     training, held_out = split_episodes(episodes, cfg.held_out, cfg.seed)
+    facts = {
+        "agent": "bc",
+        "task": cfg.task,
+        "data": cfg.data,
+        "drop_null": cfg.drop_null,
+        "train_places": sorted({e.place for e in training}),
+        "held_out_places": sorted({e.place for e in held_out}),
+    }
     run = Path(cfg.out)
-    claim_run(run, asdict(cfg), _MAY_CHANGE)
-    write_json(
-        run / "split.json",
-        {"train": [e.name for e in training], "held_out": [e.name for e in held_out]},
+    with sole_writer(run, "training"):
+        claim_run(run, asdict(cfg), _MAY_CHANGE)
+        learner = _Learner.begin(cfg, policy_config, training, device)
+        if has_checkpoint(run):
+            learner = _Learner.resume(cfg, run, facts, device)
+        metrics = Metrics(run, learner.step)
+        _learn(cfg, run, learner, training, facts, metrics)
+        rows = metrics.read()
+        metrics.close()
+        interrupted = learner.step < cfg.steps
+        report: dict[str, Any] = {}
+        if not interrupted and held_out:
+            report = held_out_report(learner.policy, training, held_out)
+            write_json(run / "report.json", report)
+    return TrainResult(
+        run=run,
+        checkpoint=find_checkpoint(run),
+        step=learner.step,
+        interrupted=interrupted,
+        first_loss=rows[0]["loss"],
+        last_loss=float(np.mean([row["loss"] for row in rows][-LAST_STEPS:])),
+        seconds=time.monotonic() - began,
+        report=report,
     )
 
-    torch.manual_seed(cfg.seed)
-    policy = VPTPolicy(policy_config)
-    start_at_marginals(policy, Marginals(training))
-    policy.to(device)
-    optimizer = _optimizer(policy, cfg)
-    state = policy.initial_state(cfg.rows)
-    start = 0
-    if (run / "checkpoints").is_dir():
+
+@dataclass
+class _Learner:
+    """What changes while learning.
+
+    Attributes:
+        policy: being trained.
+        optimizer: its Adam.
+        memory: of each row, carried from batch to batch.
+        step: optimizer steps done.
+    """
+
+    policy: VPTPolicy
+    optimizer: torch.optim.AdamW
+    memory: PolicyState
+    step: int
+
+    @classmethod
+    def begin(
+        cls, cfg: TrainConfig, sizes: VPTConfig, training: list[Episode], device: torch.device
+    ) -> _Learner:
+        """A fresh policy whose heads begin at the training frequencies."""
+        torch.manual_seed(cfg.seed)
+        policy = VPTPolicy(sizes)
+        start_at_marginals(policy, Marginals(training))
+        policy.to(device).train()
+        return cls(policy, _optimizer(policy, cfg), policy.initial_state(cfg.rows), 0)
+
+    @classmethod
+    def resume(
+        cls, cfg: TrainConfig, run: Path, facts: Mapping[str, Any], device: torch.device
+    ) -> _Learner:
+        """Where the newest checkpoint left off.
+
+        Raises:
+            ConfigError: the recordings are not those the run began with.
+        """
         checkpoint = find_checkpoint(run)
         policy, info = load_policy(checkpoint, device)
-        start = int(info["step"])
+        for key in ("train_places", "held_out_places"):
+            if info.get(key) != facts[key]:
+                raise ConfigError(
+                    f"data: {cfg.data} no longer holds the recordings that {run} began with; "
+                    "put them back, or give another out=FOLDER"
+                )
         optimizer = _optimizer(policy, cfg)
-        state = _restore(optimizer, policy, load_training(checkpoint))
-        log.info("going on with %s from step %d", run, start)
-    policy.train()
+        memory = _restore(optimizer, policy, load_training(checkpoint))
+        log.info("going on with %s from step %d", run, info["step"])
+        return cls(policy.train(), optimizer, memory, int(info["step"]))
+
+
+def _learn(
+    cfg: TrainConfig,
+    run: Path,
+    learner: _Learner,
+    training: list[Episode],
+    facts: Mapping[str, Any],
+    metrics: Metrics,
+) -> None:
+    """The loop: until `cfg.steps`, or Ctrl-C."""
+    began = time.monotonic()
+    policy, optimizer = learner.policy, learner.optimizer
+    device = policy.device
     stream = SequenceStream(training, cfg.rows, cfg.length, cfg.seed)
-    stream.skip(start)
+    stream.skip(learner.step)
     frames = sum(len(e) for e in training)
     presses = sum(int(e.actions.esc.sum()) for e in training)
     esc_weight = min(max((frames - presses) / max(presses, 1), 1.0), cfg.esc_weight)
-
-    metrics = Metrics(run, start)
-    step = start
-    bar = tqdm(
-        total=cfg.steps, initial=start, desc="training", unit="step", disable=_bar_off(cfg.progress)
-    )
+    # None lets tqdm decide: a bar in a terminal, silence in a log file.
+    silent = None if cfg.progress else True
+    bar = tqdm(total=cfg.steps, initial=learner.step, desc="training", unit="step", disable=silent)
     with StopRequest() as stop, bar:
-        while step < cfg.steps and not stop.requested:
+        while learner.step < cfg.steps and not stop.requested:
             labels = Labels.of(next(stream), device)
             for group in optimizer.param_groups:
-                group["lr"] = cfg.lr * _schedule(step, cfg.warmup, cfg.steps)
+                group["lr"] = cfg.lr * _schedule(learner.step, cfg.warmup, cfg.steps)
             with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-                output = policy(labels.img, labels.first, state)
+                output = policy(labels.img, labels.first, learner.memory)
             loss = imitation_loss(output, labels, esc_weight)
             optimizer.zero_grad(set_to_none=True)
             loss.total.backward()
             norm = nn.utils.clip_grad_norm_(policy.parameters(), cfg.grad_clip)
             optimizer.step()
-            state = output.state.detach()
-            step += 1
+            learner.memory = output.state.detach()
+            learner.step += 1
             bar.update()
-            if step % cfg.log_every == 0 or step in (1, cfg.steps):
-                values = {name: value.item() for name, value in loss._asdict().items()}
-                if not math.isfinite(values["total"]):
+            if learner.step % cfg.log_every == 0 or learner.step in (1, cfg.steps):
+                parts = {name: value.item() for name, value in loss._asdict().items()}
+                total = parts.pop("total")
+                if not math.isfinite(total):
                     raise ConfigError(
-                        f"training: the loss is {values['total']} at step {step}; lower lr"
+                        f"training: the loss is {total} at step {learner.step}; lower lr"
                     )
-                metrics.write(
-                    step,
-                    {"loss": values.pop("total"), **values, "gradient_norm": float(norm)}
-                    | {"lr": optimizer.param_groups[0]["lr"], "seconds": time.monotonic() - began},
-                )
-                bar.set_postfix(loss=f"{loss.total.item():.3f}")
-            if step % cfg.checkpoint_every == 0 or step == cfg.steps or stop.requested:
-                save_checkpoint(
-                    run,
-                    step,
-                    policy,
-                    _training_tensors(optimizer, policy, state),
-                    {
-                        "agent": "bc",
-                        "task": cfg.task,
-                        "data": cfg.data,
-                        "drop_null": cfg.drop_null,
-                        "train_places": sorted({e.place for e in training}),
-                        "held_out_places": sorted({e.place for e in held_out}),
-                    },
-                )
-    rows = metrics.read()
-    metrics.close()
-    interrupted = step < cfg.steps
-    report: dict[str, Any] = {}
-    if not interrupted and held_out:
-        report = held_out_report(policy, training, held_out)
-        write_json(run / "report.json", report)
-    last = [row["loss"] for row in rows][-LAST_STEPS:]
-    return TrainResult(
-        run=run,
-        checkpoint=find_checkpoint(run),
-        step=step,
-        interrupted=interrupted,
-        first_loss=rows[0]["loss"],
-        last_loss=float(np.mean(last)),
-        seconds=time.monotonic() - began,
-        report=report,
-    )
+                rates = {"gradient_norm": norm.item(), "lr": optimizer.param_groups[0]["lr"]}
+                seconds = {"seconds": time.monotonic() - began}
+                metrics.write(learner.step, {"loss": total} | parts | rates | seconds)
+                bar.set_postfix(loss=f"{total:.3f}")
+            due = learner.step % cfg.checkpoint_every == 0 or learner.step == cfg.steps
+            if due or stop.requested:
+                tensors = _training_tensors(optimizer, policy, learner.memory)
+                save_checkpoint(run, learner.step, policy, tensors, facts)
 
 
 def run_training(settings: Mapping[str, Any]) -> None:
@@ -310,11 +354,6 @@ def held_out_report(
             "esc": figures.esc,
         }
     return report
-
-
-def _bar_off(progress: bool) -> bool | None:
-    # None lets tqdm decide: a bar in a terminal, silence in a log file.
-    return None if progress else True
 
 
 def _schedule(step: int, warmup: int, steps: int) -> float:

@@ -13,15 +13,9 @@ from types import FrameType
 from typing import Any
 
 from basalt.errors import ConfigError
+from basalt.files import write_json
 
 log = logging.getLogger(__name__)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file that is whole under its name at every moment."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
-    partial.replace(path)
 
 
 def claim_run(run: Path, config: Mapping[str, Any], may_change: frozenset[str]) -> None:

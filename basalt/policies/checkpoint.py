@@ -95,6 +95,11 @@ def save_checkpoint(
     return final
 
 
+def has_checkpoint(run: Path) -> bool:
+    """Whether a run's folder holds a whole checkpoint."""
+    return bool(_checkpoints(run))
+
+
 def find_checkpoint(path: str | Path) -> Path:
     """The checkpoint folder that `path` is or, for a run's folder, the newest in it.
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -15,6 +13,7 @@ from torch import Tensor
 
 from basalt.data.dataset import Episode, load_episodes
 from basalt.errors import ConfigError
+from basalt.files import write_json
 from basalt.policies.checkpoint import choose_device, load_policy
 from basalt.policies.imitation import encode_episodes
 from basalt.policies.vpt import VPTPolicy
@@ -120,9 +119,7 @@ def _write(out: Path, report: dict[str, Any], saes: dict[str, JumpReLUSAE]) -> N
     for name, sae in saes.items():
         metadata = {"site": report["site"], "checkpoint": report["checkpoint"], "network": name}
         save_sae(out / f"sae-{name.replace('_', '-')}", sae, metadata)
-    partial = out / f".report.{os.getpid()}.partial"
-    partial.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    partial.replace(out / "report.json")
+    write_json(out / "report.json", report)
 
 
 def summary_lines(report: dict[str, Any]) -> list[str]:

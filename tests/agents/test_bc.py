@@ -19,6 +19,7 @@ from agents.bc import BCAgent, TrainConfig, load_report, train
 from basalt.agent import Agent
 from basalt.data.dataset import SequenceStream
 from basalt.errors import ConfigError
+from basalt.files import sole_writer
 from basalt.policies.checkpoint import find_checkpoint, load_policy
 from basalt.policies.vpt import VPTConfig
 
@@ -83,9 +84,10 @@ def test_expects_one_escape_an_episode_and_at_its_end(trained: bc.TrainResult) -
 def test_a_run_describes_itself(trained: bc.TrainResult, folder: Path) -> None:
     run = trained.run
     assert json.loads((run / "config.json").read_text())["data"] == str(folder)
-    split = json.loads((run / "split.json").read_text())
-    assert len(split["train"]) == len(split["held_out"]) == 4
-    assert set(split["train"]).isdisjoint(split["held_out"])
+    facts = json.loads((trained.checkpoint / "checkpoint.json").read_text())
+    assert len(facts["train_places"]) == len(facts["held_out_places"]) == 4
+    assert set(facts["train_places"]).isdisjoint(facts["held_out_places"])
+    assert (facts["task"], facts["step"]) == ("find_cave", 120)
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == list(range(1, 121))
     assert {"loss", "buttons", "camera", "esc", "lr", "gradient_norm"} <= set(rows[0])
@@ -183,6 +185,23 @@ def test_a_run_with_other_settings_is_not_overwritten(folder: Path, tmp_path: Pa
         ConfigError, match=r"config\.json: this run was begun with lr=0\.003, now lr"
     ):
         train(config(folder, tmp_path / "run", steps=2, lr=1e-4))
+
+
+def test_a_run_does_not_go_on_with_other_recordings(tmp_path: Path) -> None:
+    data = write_episodes(tmp_path / "data", range(100_000, 100_003), 10)
+    cfg = config(data, tmp_path / "run", steps=1)
+    train(cfg)
+    write_episodes(data, range(100_003, 100_004), 10)
+    with pytest.raises(ConfigError, match="no longer holds the recordings"):
+        train(replace(cfg, steps=2))
+
+
+def test_a_folder_is_one_trainings_own(folder: Path, tmp_path: Path) -> None:
+    with (
+        sole_writer(tmp_path / "run", "training"),
+        pytest.raises(ConfigError, match="another training"),
+    ):
+        train(config(folder, tmp_path / "run", steps=1))
 
 
 @pytest.mark.parametrize(
