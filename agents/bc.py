@@ -10,8 +10,7 @@ import logging
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from difflib import get_close_matches
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from agents.runs import Metrics, StopRequest, claim_run
+from agents.optimization import make_optimizer, restore, schedule, training_tensors
+from agents.runs import Metrics, StopRequest, claim_run, read_settings
 from basalt.actions import INVENTORY_INDEX, NULL_CAMERA, indices_to_env
 from basalt.data.baselines import Marginals, RepeatLast, baseline_loss
 from basalt.data.dataset import Episode, SequenceStream, load_episodes, split_episodes
@@ -113,24 +113,7 @@ class TrainConfig:
         Raises:
             ConfigError: an unknown or missing name, or a value of the wrong type.
         """
-        known = {f.name: f for f in fields(cls)}
-        values: dict[str, Any] = {}
-        for key, value in settings.items():
-            if key not in known:
-                close = get_close_matches(key, known, n=1)
-                hint = f"did you mean {close[0]!r}? " if close else ""
-                raise ConfigError(
-                    f"training: unknown setting {key!r}; {hint}known: {', '.join(known)}"
-                )
-            kind = {"int": int, "float": float, "str": str, "bool": bool}[str(known[key].type)]
-            exact = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
-            if kind is float and isinstance(value, int) and not isinstance(value, bool):
-                value, exact = float(value), True
-            if kind is str and isinstance(value, Path):
-                value, exact = str(value), True
-            if not exact:
-                raise ConfigError(f"training: {key}={value!r} is not of type {kind.__name__}")
-            values[key] = value
+        values = read_settings(cls, settings, "training")
         if "out" not in values:
             raise ConfigError("training: give a folder for the run, out=FOLDER")
         return cls(**values)
@@ -234,7 +217,12 @@ class _Learner:
         policy = VPTPolicy(sizes)
         start_at_marginals(policy, Marginals(training))
         policy.to(device).train()
-        return cls(policy, _optimizer(policy, cfg), policy.initial_state(cfg.rows), 0)
+        return cls(
+            policy,
+            make_optimizer(policy, cfg.lr, cfg.weight_decay),
+            policy.initial_state(cfg.rows),
+            0,
+        )
 
     @classmethod
     def resume(
@@ -253,8 +241,8 @@ class _Learner:
                     f"data: {cfg.data} no longer holds the recordings that {run} began with; "
                     "put them back, or give another out=FOLDER"
                 )
-        optimizer = _optimizer(policy, cfg)
-        memory = _restore(optimizer, policy, load_training(checkpoint))
+        optimizer = make_optimizer(policy, cfg.lr, cfg.weight_decay)
+        memory = restore(optimizer, policy, load_training(checkpoint))
         log.info("going on with %s from step %d", run, info["step"])
         return cls(policy.train(), optimizer, memory, int(info["step"]))
 
@@ -283,7 +271,7 @@ def _learn(
         while learner.step < cfg.steps and not stop.requested:
             labels = Labels.of(next(stream), device)
             for group in optimizer.param_groups:
-                group["lr"] = cfg.lr * _schedule(learner.step, cfg.warmup, cfg.steps)
+                group["lr"] = cfg.lr * schedule(learner.step, cfg.warmup, cfg.steps)
             with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
                 output = policy(labels.img, labels.first, learner.memory)
             loss = imitation_loss(output, labels, esc_weight)
@@ -307,7 +295,7 @@ def _learn(
                 bar.set_postfix(loss=f"{total:.3f}")
             due = learner.step % cfg.checkpoint_every == 0 or learner.step == cfg.steps
             if due or stop.requested:
-                tensors = _training_tensors(optimizer, policy, learner.memory)
+                tensors = training_tensors(optimizer, policy, learner.memory)
                 save_checkpoint(run, learner.step, policy, tensors, facts)
 
 
@@ -354,70 +342,6 @@ def held_out_report(
             "esc": figures.esc,
         }
     return report
-
-
-def _schedule(step: int, warmup: int, steps: int) -> float:
-    """Share of the largest step size: linear warm-up, half cosine down to a tenth."""
-    if step < warmup:
-        return (step + 1) / warmup
-    done = (step - warmup) / max(steps - warmup, 1)
-    return 0.1 + 0.45 * (1 + math.cos(math.pi * min(done, 1.0)))
-
-
-def _trained(policy: VPTPolicy) -> dict[str, nn.Parameter]:
-    """Parameters by name, in the optimizer's order. The value head has no target in cloning."""
-    return {
-        name: p
-        for name, p in policy.named_parameters()
-        if p.requires_grad and not name.startswith("value_head.")
-    }
-
-
-def _optimizer(policy: VPTPolicy, cfg: TrainConfig) -> torch.optim.AdamW:
-    parameters = list(_trained(policy).values())
-    return torch.optim.AdamW(
-        [
-            {"params": [p for p in parameters if p.dim() > 1], "weight_decay": cfg.weight_decay},
-            {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
-        ],
-        lr=cfg.lr,
-        betas=(0.9, 0.98),
-    )
-
-
-def _training_tensors(
-    optimizer: torch.optim.AdamW, policy: VPTPolicy, state: PolicyState
-) -> dict[str, Tensor]:
-    """What `_restore` needs: Adam's moments by parameter name, and the rows' memory."""
-    tensors = {
-        f"optimizer/{name}/{key}": value
-        for name, parameter in _trained(policy).items()
-        for key, value in optimizer.state[parameter].items()
-    }
-    tensors["memory/mask"] = state.mask
-    for j, (keys, values) in enumerate(zip(state.keys, state.values, strict=True)):
-        tensors[f"memory/{j}/keys"], tensors[f"memory/{j}/values"] = keys, values
-    return tensors
-
-
-def _restore(
-    optimizer: torch.optim.AdamW, policy: VPTPolicy, tensors: dict[str, Tensor]
-) -> PolicyState:
-    device = policy.device
-    for name, parameter in _trained(policy).items():
-        prefix = f"optimizer/{name}/"
-        optimizer.state[parameter] = {
-            # Adam keeps its step count on the CPU.
-            key.removeprefix(prefix): value if key.endswith("/step") else value.to(device)
-            for key, value in tensors.items()
-            if key.startswith(prefix)
-        }
-    blocks = range(policy.config.n_recurrence_layers)
-    return PolicyState(
-        tensors["memory/mask"].to(device),
-        tuple(tensors[f"memory/{j}/keys"].to(device) for j in blocks),
-        tuple(tensors[f"memory/{j}/values"].to(device) for j in blocks),
-    )
 
 
 class BCAgent:

@@ -8,6 +8,8 @@ import os
 import signal
 import threading
 from collections.abc import Mapping
+from dataclasses import fields
+from difflib import get_close_matches
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -16,6 +18,39 @@ from basalt.errors import ConfigError
 from basalt.files import write_json
 
 log = logging.getLogger(__name__)
+
+_KINDS: dict[str, type] = {"int": int, "float": float, "str": str, "bool": bool}
+_ACCEPTED: dict[type, tuple[type, ...]] = {
+    int: (int,),
+    float: (float, int),
+    str: (str, Path),
+    bool: (bool,),
+}
+
+
+def read_settings(cls: Any, settings: Mapping[str, Any], what: str) -> dict[str, Any]:
+    """Plain settings checked against the fields of a dataclass, e.g. from a composed Hydra config.
+
+    Args:
+        cls: a dataclass whose fields are int, float, str or bool.
+        settings: by name; a whole number does for a float, a path for a str.
+        what: named in errors.
+
+    Raises:
+        ConfigError: an unknown name, or a value of the wrong type.
+    """
+    kinds = {f.name: _KINDS[str(f.type)] for f in fields(cls)}
+    values: dict[str, Any] = {}
+    for key, value in settings.items():
+        if key not in kinds:
+            close = get_close_matches(key, kinds, n=1)
+            hint = f"did you mean {close[0]!r}? " if close else ""
+            raise ConfigError(f"{what}: unknown setting {key!r}; {hint}known: {', '.join(kinds)}")
+        kind = kinds[key]
+        if isinstance(value, bool) != (kind is bool) or not isinstance(value, _ACCEPTED[kind]):
+            raise ConfigError(f"{what}: {key}={value!r} is not of type {kind.__name__}")
+        values[key] = kind(value)
+    return values
 
 
 def claim_run(run: Path, config: Mapping[str, Any], may_change: frozenset[str]) -> None:

@@ -1,0 +1,77 @@
+"""The optimizer of a policy, its step sizes, and both as tensors of a checkpoint."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from basalt.policies.attention import PolicyState
+from basalt.policies.vpt import VPTPolicy
+
+
+def schedule(step: int, warmup: int, steps: int) -> float:
+    """Share of the largest step size: linear warm-up, half cosine down to a tenth."""
+    if step < warmup:
+        return (step + 1) / warmup
+    done = (step - warmup) / max(steps - warmup, 1)
+    return 0.1 + 0.45 * (1 + math.cos(math.pi * min(done, 1.0)))
+
+
+def _trained(policy: VPTPolicy) -> dict[str, nn.Parameter]:
+    """Parameters by name, in the optimizer's order. The value head has no target in cloning."""
+    return {
+        name: p
+        for name, p in policy.named_parameters()
+        if p.requires_grad and not name.startswith("value_head.")
+    }
+
+
+def make_optimizer(policy: VPTPolicy, lr: float, weight_decay: float) -> torch.optim.AdamW:
+    """AdamW over all weights that cloning trains; norms and biases do not decay."""
+    parameters = list(_trained(policy).values())
+    return torch.optim.AdamW(
+        [
+            {"params": [p for p in parameters if p.dim() > 1], "weight_decay": weight_decay},
+            {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
+        ],
+        lr=lr,
+        betas=(0.9, 0.98),
+    )
+
+
+def training_tensors(
+    optimizer: torch.optim.AdamW, policy: VPTPolicy, state: PolicyState
+) -> dict[str, Tensor]:
+    """What `restore` needs: Adam's moments by parameter name, and the rows' memory."""
+    tensors = {
+        f"optimizer/{name}/{key}": value
+        for name, parameter in _trained(policy).items()
+        for key, value in optimizer.state[parameter].items()
+    }
+    tensors["memory/mask"] = state.mask
+    for j, (keys, values) in enumerate(zip(state.keys, state.values, strict=True)):
+        tensors[f"memory/{j}/keys"], tensors[f"memory/{j}/values"] = keys, values
+    return tensors
+
+
+def restore(
+    optimizer: torch.optim.AdamW, policy: VPTPolicy, tensors: dict[str, Tensor]
+) -> PolicyState:
+    """Put Adam's moments back, in place, and return the rows' memory."""
+    device = policy.device
+    for name, parameter in _trained(policy).items():
+        prefix = f"optimizer/{name}/"
+        optimizer.state[parameter] = {
+            # Adam keeps its step count on the CPU.
+            key.removeprefix(prefix): value if key.endswith("/step") else value.to(device)
+            for key, value in tensors.items()
+            if key.startswith(prefix)
+        }
+    blocks = range(policy.config.n_recurrence_layers)
+    return PolicyState(
+        tensors["memory/mask"].to(device),
+        tuple(tensors[f"memory/{j}/keys"].to(device) for j in blocks),
+        tuple(tensors[f"memory/{j}/values"].to(device) for j in blocks),
+    )
