@@ -112,8 +112,7 @@ class CaveWalk:
         self._follow(position)
         if self._index >= len(self._path) - 1 and self._distance(position, -1) < 0.9:
             return self._arrive(state)
-        ahead = 2 if state.under_roof else 3
-        target = self._path[min(self._index + ahead, len(self._path) - 1)]
+        target = self._path[self._aim(position)]
         bearing = _bearing(position, target)
         error = _wrap(bearing - state.yaw)
         action = null_action()
@@ -127,6 +126,19 @@ class CaveWalk:
             straight = abs(error) < 12 and not rises and not state.under_roof
             action["sprint"] = int(straight and self._index > self._sprint_after)
         return action
+
+    def _aim(self, position: NDArray[np.float64]) -> int:
+        """The farthest node ahead to which one can walk straight without leaving the path."""
+        best = min(self._index + 1, len(self._path) - 1)
+        for index in range(best, min(self._index + 6, len(self._path))):
+            stretch = self._path[self._index : index + 1]
+            if np.ptp(stretch[:, 1]) > 0:
+                break
+            line = np.linspace(position, self._path[index], 8)[:, None, [0, 2]]
+            away = np.linalg.norm(line - stretch[None][:, :, [0, 2]], axis=2).min(axis=1)
+            if away[1:].max() < 0.75:
+                best = index
+        return best
 
     def _follow(self, position: NDArray[np.float64]) -> None:
         """Move on along the path to the nearest node close ahead, and notice being stuck."""

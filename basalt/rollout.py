@@ -191,7 +191,7 @@ class _Player:
                 _name(seed),
                 task=self._task.name,
                 world=plan.world,
-                world_version=info["world_version"],
+                world_version=env.get_wrapper_attr("version"),
                 seed=seed,
                 player=self._agent.name,
                 player_kind=self._agent.kind,

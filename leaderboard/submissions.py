@@ -302,3 +302,9 @@ def _sweep_staging(media: Path) -> None:
     for folder in media.glob(f"{_STAGING}*"):
         if time.time() - folder.stat().st_mtime > _STAGING_SECONDS:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def submitted_agents(store: Store, study: StudyInfo) -> set[str]:
+    """Names of the agents that have a submission in the study."""
+    with store.read() as session:
+        return set(session.scalars(sa.select(Agent.name).where(Agent.study_id == study.id)))

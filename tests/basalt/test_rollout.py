@@ -29,11 +29,12 @@ class CountingWorld(gymnasium.Env):
 
     failures: ClassVar[list[int]] = []  # steps at which the next episodes fail, one each
     delay = 0.0
+    version = "toy-1"
 
     def reset(self, *, seed=None, options=None):
         self._step = 0
         self._failure = self.failures.pop(0) if self.failures else None
-        return self._observation(), {"telemetry": self._state(), "world_version": "toy-1"}
+        return self._observation(), {"telemetry": self._state()}
 
     def step(self, action):
         time.sleep(self.delay)
