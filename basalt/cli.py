@@ -38,6 +38,11 @@ COMMANDS: dict[str, Command] = {
         "basalt.demo:main",
         "train,ui",
     ),
+    "data": Command(
+        "list, fetch, check and count the human demonstrations (BEDD)",
+        "basalt data download task=find_cave max_gb=5 out=bedd",
+        "basalt.data.commands:main",
+    ),
     "record": Command(
         "demonstrations by the scripted player, on training seeds",
         "basalt record task=find_cave seeds=100000..100009 out=demos",

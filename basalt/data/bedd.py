@@ -230,23 +230,28 @@ def task_of(recording: Recording) -> str | None:
     return TASK_OF_FOLDER.get(recording.stem.parent.name)
 
 
-def read_quarantine(folder: str | Path) -> dict[str, list[str]]:
-    """Recordings not to be used, by path below the folder without suffix, each with its faults.
+def read_quarantine(folder: str | Path) -> dict[Path, list[str]]:
+    """Recordings not to be used, by absolute path without suffix, each with its faults.
+
+    Lists in the folder itself, below it and above it count, whichever of them was validated.
 
     Raises:
-        RecordingError: the list is damaged.
+        RecordingError: a list is damaged.
     """
-    path = Path(folder) / QUARANTINE_FILE
-    if not path.is_file():
-        return {}
-    try:
-        recordings = json.loads(path.read_text(encoding="utf-8"))["recordings"]
-        return {str(name): [str(fault) for fault in faults] for name, faults in recordings.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as err:
-        raise RecordingError(
-            f"{path}: not a list of quarantined recordings ({err}); make it again by "
-            f"basalt data validate {folder}"
-        ) from err
+    folder = Path(folder).resolve()
+    above = [parent / QUARANTINE_FILE for parent in folder.parents]
+    quarantined: dict[Path, list[str]] = {}
+    for path in [*filter(Path.is_file, above), *sorted(folder.rglob(QUARANTINE_FILE))]:
+        try:
+            recordings = json.loads(path.read_text(encoding="utf-8"))["recordings"]
+            for name, faults in recordings.items():
+                quarantined.setdefault(path.parent / name, []).extend(map(str, faults))
+        except (ValueError, KeyError, TypeError, AttributeError) as err:
+            raise RecordingError(
+                f"{path}: not a list of quarantined recordings ({err}); make it again by "
+                f"basalt data validate {path.parent}"
+            ) from err
+    return quarantined
 
 
 def stems_in(folder: Path) -> list[Path]:
@@ -279,8 +284,7 @@ def find_plays(folder: str | Path) -> list[Play]:
     )
     plays = []
     for stem in stems_in(folder):
-        key = stem.relative_to(folder).as_posix()
-        usable = key not in bad and all(
+        usable = stem.resolve() not in bad and all(
             stem.with_name(stem.name + suffix).is_file() for suffix in (".mp4", ".jsonl")
         )
         recording = Recording.open(stem) if usable else None

@@ -99,8 +99,10 @@ def choose_plays(
         seed: another number gives another order.
 
     Raises:
-        ConfigError: an unknown session.
+        ConfigError: an unknown session, or fewer than one.
     """
+    if isinstance(sessions, int) and sessions < 1:
+        raise ConfigError(f"sessions: {sessions} is less than 1")
     if isinstance(sessions, Sequence):
         unknown = set(sessions) - set(table["session"])
         if unknown:

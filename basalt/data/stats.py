@@ -1,0 +1,233 @@
+"""What is in a set of recordings: lengths, actions, camera, endings, per task and player."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from basalt.actions import BUTTONS, N_CAMERA_BINS, bins_to_camera, camera_to_bins
+from basalt.data.bedd import Play
+from basalt.data.labels import LabelMode, label_play
+from basalt.errors import MissingDependencyError, RecordingError
+from basalt.tasks import STEPS_PER_SECOND
+
+UNKNOWN_TASK = "unknown"
+
+_AXES = ("pitch", "yaw")
+
+CAMERA_COLUMNS = tuple(f"{axis}.{bin_}" for axis in _AXES for bin_ in range(N_CAMERA_BINS))
+"""Steps in each of VPT's camera bins, per axis."""
+
+_PRESSES = tuple(f"steps.{button}" for button in BUTTONS)
+
+
+def play_table(
+    plays: Sequence[Play], labels: LabelMode = "mended", *, progress: bool = True
+) -> pd.DataFrame:
+    """One row per play: who, how long, and counts of everything; the rest is sums of this.
+
+    Args:
+        plays: see :func:`basalt.data.bedd.find_plays`.
+        labels: which rules make actions of the recorder's lines.
+        progress: show a bar on stderr.
+
+    Returns:
+        Columns ``task, player, play, recordings, steps, esc_end`` (0 or 1), ``null_steps, gui_steps,
+        camera_steps`` (the camera moved), ``steps.BUTTON`` for each of 23 buttons, and
+        ``pitch.0 .. yaw.10``: steps in each camera bin.
+
+    Raises:
+        RecordingError: a recording is damaged; validation says which.
+    """
+    rows = []
+    for play in tqdm(plays, desc="stats", unit="play", disable=not progress):
+        try:
+            rows.append(_count(play, labels))
+        except RecordingError as err:
+            raise RecordingError(f"{err}; basalt data validate quarantines such files") from err
+    return pd.DataFrame(rows)
+
+
+def _count(play: Play, mode: LabelMode) -> dict[str, Any]:
+    parts = label_play(play, mode)
+    buttons = np.concatenate([part.actions.buttons for part in parts])
+    bins = camera_to_bins(np.concatenate([part.actions.camera for part in parts]))
+    lines = [line for recording in play.parts for line in recording.lines]
+    histogram = np.concatenate(
+        [np.bincount(bins[:, axis], minlength=N_CAMERA_BINS) for axis in range(len(_AXES))]
+    )
+    return {
+        "task": play.task or UNKNOWN_TASK,
+        "player": play.player,
+        "play": play.name,
+        "recordings": len(play.parts),
+        "steps": len(lines),
+        "esc_end": int(bool(lines) and lines[-1].ends_session),
+        "null_steps": int(sum(part.null.sum() for part in parts)),
+        "gui_steps": sum(line.is_gui_open for line in lines),
+        "camera_steps": int((bins != N_CAMERA_BINS // 2).any(axis=1).sum()),
+        **dict(zip(_PRESSES, buttons.sum(axis=0).tolist(), strict=True)),
+        **dict(zip(CAMERA_COLUMNS, histogram.tolist(), strict=True)),
+    }
+
+
+def summarise(table: pd.DataFrame, by: Sequence[str] = ("task",)) -> pd.DataFrame:
+    """Sums and shares per group; an empty group list gives the whole as one row.
+
+    Args:
+        table: of :func:`play_table`.
+        by: ``task``, ``player``, or both.
+
+    Returns:
+        One row a group: plays, recordings, steps, hours, seconds of the shortest, median and longest
+        play, shares of plays that end with ESC and of steps that are null, in a screen, or move the
+        camera, and ``share.BUTTON``: of steps in which it is held.
+    """
+    rows = []
+    groups: Iterable[tuple[Any, pd.DataFrame]] = (
+        table.groupby(list(by), sort=True) if by else [((), table)]
+    )
+    for key, plays in groups:
+        steps = int(plays["steps"].sum())
+        seconds = plays["steps"] / STEPS_PER_SECOND
+        rows.append(
+            {
+                **dict(zip(by, key, strict=True)),
+                "plays": len(plays),
+                "recordings": int(plays["recordings"].sum()),
+                "steps": steps,
+                "hours": round(steps / STEPS_PER_SECOND / 3600, 3),
+                "shortest_s": float(seconds.min()),
+                "median_s": float(seconds.median()),
+                "longest_s": float(seconds.max()),
+                "share_esc_end": _share(plays["esc_end"].sum(), len(plays)),
+                "share_null": _share(plays["null_steps"].sum(), steps),
+                "share_gui": _share(plays["gui_steps"].sum(), steps),
+                "share_camera": _share(plays["camera_steps"].sum(), steps),
+                **{
+                    f"share.{button}": _share(plays[column].sum(), steps)
+                    for button, column in zip(BUTTONS, _PRESSES, strict=True)
+                },
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _share(part: float, whole: float) -> float:
+    return round(float(part) / float(whole), 5) if whole else 0.0
+
+
+def camera_histogram(table: pd.DataFrame) -> pd.DataFrame:
+    """Steps in each camera bin per task: columns ``task, axis, bin, degrees`` (its centre), ``steps``."""
+    centres = bins_to_camera(np.arange(N_CAMERA_BINS))
+    return pd.DataFrame(
+        {
+            "task": task,
+            "axis": axis,
+            "bin": bin_,
+            "degrees": round(float(centres[bin_]), 4),
+            "steps": int(plays[f"{axis}.{bin_}"].sum()),
+        }
+        for task, plays in table.groupby("task", sort=True)
+        for axis in _AXES
+        for bin_ in range(N_CAMERA_BINS)
+    )
+
+
+def write_tables(table: pd.DataFrame, out: Path) -> list[Path]:
+    """Write ``plays.parquet`` and, as CSV, the summaries and the camera histogram; returns the paths."""
+    out.mkdir(parents=True, exist_ok=True)
+    plays = out / "plays.parquet"
+    table.to_parquet(plays, index=False)
+    written = [plays]
+    for name, content in (
+        ("tasks.csv", summarise(table, ["task"])),
+        ("players.csv", summarise(table, ["task", "player"])),
+        ("camera.csv", camera_histogram(table)),
+    ):
+        content.to_csv(out / name, index=False)
+        written.append(out / name)
+    return written
+
+
+def write_plots(table: pd.DataFrame, out: Path) -> list[Path]:
+    """Draw lengths, actions, camera and endings as PNG files; returns the paths.
+
+    Raises:
+        MissingDependencyError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError as err:
+        raise MissingDependencyError(
+            "plots need matplotlib: pip install 'basalt-benchmark[plots]', or give --no-plots"
+        ) from err
+    out.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, draw in (
+        ("lengths.png", _draw_lengths),
+        ("actions.png", _draw_actions),
+        ("camera.png", _draw_camera),
+        ("endings.png", _draw_endings),
+    ):
+        figure = Figure(figsize=(9, 5), layout="constrained")
+        FigureCanvasAgg(figure)
+        draw(figure, table)
+        figure.savefig(out / name, dpi=110)
+        written.append(out / name)
+    return written
+
+
+def _draw_lengths(figure: Any, table: pd.DataFrame) -> None:
+    axes = figure.subplots()
+    minutes = table["steps"] / STEPS_PER_SECOND / 60
+    edges = np.linspace(0, max(float(minutes.max()), 0.1), 31)
+    for task, plays in table.groupby("task", sort=True):
+        axes.hist(minutes[plays.index], bins=edges, histtype="step", linewidth=1.5, label=str(task))
+    axes.set(xlabel="length of a play (minutes)", ylabel="plays", title="Lengths of plays")
+    axes.legend()
+
+
+def _draw_actions(figure: Any, table: pd.DataFrame) -> None:
+    axes = figure.subplots()
+    tasks = summarise(table)
+    height = 0.8 / len(tasks)
+    rows = np.arange(len(BUTTONS))
+    for number, task in enumerate(tasks.itertuples(index=False)):
+        shares = [100 * value for value in task[-len(BUTTONS) :]]
+        axes.barh(rows + number * height, shares, height, label=str(task[0]))
+    axes.set_yticks(rows + 0.4 - height / 2, BUTTONS, fontsize=7)
+    axes.invert_yaxis()
+    axes.set(xlabel="steps in which it is held (%)", title="Actions")
+    axes.legend()
+
+
+def _draw_camera(figure: Any, table: pd.DataFrame) -> None:
+    histogram = camera_histogram(table)
+    for axes, axis in zip(figure.subplots(1, 2, sharey=True), _AXES, strict=True):
+        for task, rows in histogram[histogram["axis"] == axis].groupby("task", sort=True):
+            share = 100 * rows["steps"] / max(int(rows["steps"].sum()), 1)
+            axes.plot(rows["bin"], share, marker="o", label=str(task))
+        ticks = rows["degrees"].round(1).astype(str)
+        axes.set_xticks(range(N_CAMERA_BINS), ticks, rotation=60, fontsize=8)
+        axes.set(xlabel=f"{axis} (degrees a step)", yscale="log", title=f"Camera: {axis}")
+    axes.legend()
+    figure.axes[0].set_ylabel("steps (%)")
+
+
+def _draw_endings(figure: Any, table: pd.DataFrame) -> None:
+    left, right = figure.subplots(1, 2)
+    players = summarise(table, ["player"]).sort_values("plays", ascending=False).head(30)
+    rows = np.arange(len(players))
+    left.barh(rows, 100 * players["share_esc_end"])
+    left.set_yticks(rows, players["player"], fontsize=7)
+    left.set(xlabel="plays ended by ESC (%)", title="Endings, by player", xlim=(0, 100))
+    right.barh(rows, 100 * players["share_null"], color="tab:gray")
+    right.set_yticks(rows, [])
+    right.set(xlabel="steps without any action (%)", title="Null steps, by player")
+    for axes in (left, right):
+        axes.invert_yaxis()
