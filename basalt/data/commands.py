@@ -15,6 +15,9 @@ from basalt.tasks import get_task
 
 Settings = dict[str, Any]
 
+_SHOWN = 20
+"""Recordings that a dry run names; --json names all."""
+
 
 @dataclass(frozen=True)
 class _Action:
@@ -166,16 +169,22 @@ def _download(settings: Settings) -> int:
     if settings["json"]:
         print(json.dumps(asdict(report)))
         return 1 if report.failed else 0
+    if report.dry_run:
+        for name in report.recordings[:_SHOWN]:
+            print(name)
+        if len(report.recordings) > _SHOWN:
+            print(f"... and {len(report.recordings) - _SHOWN} more")
     to_do = "to fetch" if report.dry_run else "fetched now"
     files = "" if report.dry_run else f" in {len(report.fetched)} files"
     print(
-        f"{report.recordings} recordings, {report.bytes_chosen / 1e9:.3f} GB; "
+        f"{len(report.recordings)} recordings, {report.bytes_chosen / 1e9:.3f} GB; "
         f"{report.bytes_to_fetch / 1e9:.3f} GB {to_do}{files}, {report.present} files were here"
     )
     for url in report.missing:
         print(f"not on the server, skipped: {url}")
+    failure = "size unknown" if report.dry_run else "failed, the same command tries again"
     for url, reason in report.failed.items():
-        print(f"failed, the same command tries again: {url}: {reason}")
+        print(f"{failure}: {url}: {reason}")
     return 1 if report.failed else 0
 
 

@@ -57,17 +57,17 @@ class Report:
     """What a download did, or would do.
 
     Attributes:
-        recordings: recordings chosen.
+        recordings: recordings chosen, as TASK/NAME.
         bytes_chosen: bytes of their files, fetched or not.
         bytes_to_fetch: of them, not here before.
         fetched: paths below the target that came now.
         present: files that were here before.
         missing: addresses the server does not have; their recordings were skipped.
-        failed: address and reason of what could not be fetched.
+        failed: address and reason of what could not be fetched, or whose size not be found out.
         dry_run: whether nothing was fetched on purpose.
     """
 
-    recordings: int = 0
+    recordings: list[str] = field(default_factory=list)
     bytes_chosen: int = 0
     bytes_to_fetch: int = 0
     fetched: list[str] = field(default_factory=list)
@@ -83,6 +83,11 @@ class _Pair:
 
     paths: tuple[str, str]
     urls: tuple[str, str]
+
+    @property
+    def name(self) -> str:
+        """TASK/NAME."""
+        return self.paths[1].removesuffix(".mp4")
 
 
 def choose_plays(
@@ -143,7 +148,7 @@ class Downloader:
             raise ConfigError(f"jobs {jobs} and attempts {attempts} must be at least 1")
         self._source = source
         self._jobs = jobs
-        self._attempts = attempts
+        self._attempts = self._tries = attempts
         self._slowest_retry_s = slowest_retry_s
         self._progress = progress
         self._options = dict(storage_options or {})
@@ -178,6 +183,7 @@ class Downloader:
         if max_gb is not None and not max_gb > 0:
             raise ConfigError(f"max_gb: {max_gb} is not above 0")
         self._stop.clear()
+        self._tries = min(self._attempts, 2) if dry_run else self._attempts
         report = Report(dry_run=dry_run)
         with ExitStack() as stack:
             if not dry_run:
@@ -215,39 +221,45 @@ class Downloader:
             # In portions, so that a small budget asks for few sizes.
             for start in range(0, len(rows), portion := 4 * self._jobs):
                 pairs = [self._pair(row) for row in rows[start : start + portion]]
-                sizes = list(pool.map(partial(self._look_up, here=here), pairs))
-                if len(pairs) == portion and all(isinstance(found, _Failed) for found in sizes):
-                    first = next(found for found in sizes if isinstance(found, _Failed))
-                    raise ConfigError(
-                        f"{first.url}: {first.reason}; {portion} recordings in a row cannot be "
-                        "reached; check the connection, or give another source="
-                    )
-                for pair, found in zip(pairs, sizes, strict=True):
+                found = list(pool.map(partial(self._look_up, here=here), pairs))
+                if len(pairs) == portion:
+                    _refuse_if_out_of_reach(found)
+                for pair, files in zip(pairs, found, strict=True):
                     bar.update()
-                    if isinstance(found, _Absent):
-                        report.missing.append(found.url)
-                        continue
-                    if isinstance(found, _Failed):
-                        report.failed[found.url] = found.reason
-                        continue
-                    size = sum(
-                        here.get(path, remote.size or 0)
-                        for path, remote in zip(pair.paths, found, strict=True)
-                    )
-                    if budget is not None and report.bytes_chosen + size > budget:
+                    if not self._choose(pair, files, here, budget, report, jobs):
                         return jobs
-                    job = [
-                        (path, remote)
-                        for path, remote in zip(pair.paths, found, strict=True)
-                        if path not in here
-                    ]
-                    report.recordings += 1
-                    report.bytes_chosen += size
-                    report.bytes_to_fetch += sum(remote.size or 0 for _, remote in job)
-                    report.present += 2 - len(job)
-                    if job:
-                        jobs.append(job)
         return jobs
+
+    def _choose(
+        self,
+        pair: _Pair,
+        files: "tuple[Remote, ...] | _Absent | _Failed",
+        here: Mapping[str, int],
+        budget: int | None,
+        report: Report,
+        jobs: list[list[tuple[str, Remote]]],
+    ) -> bool:
+        """Enter a recording into the report and the jobs; False if it exceeds the budget."""
+        if isinstance(files, _Absent):
+            report.missing.append(files.url)
+            return True
+        if isinstance(files, _Failed):
+            report.failed[files.url] = files.reason
+            if report.dry_run:
+                report.recordings.append(pair.name)
+            return True
+        found = list(zip(pair.paths, files, strict=True))
+        size = sum(here.get(path, remote.size or 0) for path, remote in found)
+        if budget is not None and report.bytes_chosen + size > budget:
+            return False
+        job = [(path, remote) for path, remote in found if path not in here]
+        report.recordings.append(pair.name)
+        report.bytes_chosen += size
+        report.bytes_to_fetch += sum(remote.size or 0 for _, remote in job)
+        report.present += len(found) - len(job)
+        if job:
+            jobs.append(job)
+        return True
 
     def _present(self) -> dict[str, int]:
         """Bytes of the files in the target, by path below it."""
@@ -456,7 +468,7 @@ class Downloader:
         retrying = Retrying(
             retry=retry_if_exception(_may_pass),
             wait=wait_random_exponential(multiplier=0.5, max=self._slowest_retry_s),
-            stop=stop_after_attempt(self._attempts),
+            stop=stop_after_attempt(self._tries),
             sleep=self._pause,
             reraise=True,
         )
@@ -475,6 +487,16 @@ class _Absent:
 class _Failed:
     url: str
     reason: str
+
+
+def _refuse_if_out_of_reach(found: Sequence[object]) -> None:
+    """Give up where a whole portion fails, rather than try thousands of files one by one."""
+    failures = [entry for entry in found if isinstance(entry, _Failed)]
+    if len(failures) == len(found):
+        raise ConfigError(
+            f"{failures[0].url}: {failures[0].reason}; {len(found)} recordings in a row cannot be "
+            "reached; check the connection, or give another source="
+        )
 
 
 class _StoppedError(Exception):

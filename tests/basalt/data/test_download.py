@@ -164,7 +164,7 @@ def lines(name):
 
 def test_all_files_arrive_whole_in_a_folder_per_task(server, table, out):
     report = fetch(out, table)
-    assert (report.recordings, len(report.fetched), report.failed) == (3, 6, {})
+    assert (len(report.recordings), len(report.fetched), report.failed) == (3, 6, {})
     assert report.missing == []
     for name in NAMES:
         for suffix in (".mp4", ".jsonl"):
@@ -180,17 +180,21 @@ def test_a_second_run_asks_for_nothing(server, table, out):
     report = fetch(out, table)
     assert not server.seen
     assert (report.present, report.fetched, report.bytes_to_fetch) == (6, [], 0)
-    assert report.recordings == 3
+    assert len(report.recordings) == 3
 
 
 def test_a_dry_run_says_how_much_and_writes_nothing(server, table, out):
     report = fetch(out, table, limits={"dry_run": True})
-    assert (report.recordings, report.bytes_to_fetch) == (
-        3,
-        sum(map(len, server.files.values())),
-    )
+    assert sorted(report.recordings) == sorted(f"find_cave/{name}" for name in NAMES)
+    assert report.bytes_to_fetch == sum(map(len, server.files.values()))
     assert report.dry_run and not out.exists()
     assert not any(method == "GET" for method, _ in server.seen)
+
+
+def test_a_dry_run_out_of_reach_still_says_what(server, table, out):
+    server.faults[lines(NAMES[0])] = "503"
+    report = fetch(out, table, limits={"dry_run": True})
+    assert len(report.recordings) == 3 and list(report.failed) == [server.url + lines(NAMES[0])]
 
 
 def test_large_files_come_in_ranges(server, table, out, monkeypatch):
@@ -265,7 +269,7 @@ def test_a_missing_half_is_listed_and_its_recording_skipped(server, table, out, 
     server.faults[path] = "404"
     report = fetch(out, table)
     assert report.missing == [server.url + path]
-    assert report.failed == {} and report.recordings == 2
+    assert report.failed == {} and len(report.recordings) == 2
     assert not any(NAMES[2] in name for name in files_in(out))
 
 
@@ -297,11 +301,11 @@ def test_limits_count_what_is_here_already(server, table, out):
     one = len(server.files[video(NAMES[0])]) + 400
     limit = {"max_gb": 2.5 * one / 1e9}
     first = fetch(out, table, limits=limit)
-    assert first.recordings == 2
+    assert len(first.recordings) == 2
     again = fetch(out, table, limits=limit)
-    assert again.recordings == 2 and again.fetched == []
+    assert again.recordings == first.recordings and again.fetched == []
     assert fetch(out, table, limits={"recordings": 1}).fetched == []
-    assert fetch(out, table, limits={"recordings": 3}).recordings == 3
+    assert fetch(out, table, limits={"recordings": 3}).present == 4
 
 
 @pytest.mark.parametrize("limits", [{"recordings": 0}, {"max_gb": 0.0}, {"max_gb": float("nan")}])
