@@ -156,8 +156,15 @@ struct slot {
     void *_Atomic object;
     _Atomic int64_t deadline;
     int fd;
-    int is_server;
+    int gate;
 };
+
+/*
+ * Two threads are held while the client draws its frame, for they would race with it: the server,
+ * and the builder of meshes (which reads what is being dug, mid-change).
+ */
+enum { NO_GATE, SERVER_GATE, MESH_GATE };
+static atomic_int gate_open[] = {1, 1, 1};
 
 static struct slot slots[MAX_SLOTS];
 static atomic_int n_slots;
@@ -166,7 +173,6 @@ static __thread int i_am_main;
 static pthread_key_t slot_key;
 static _Atomic uint32_t sleeps;   /* bumped whenever a thread falls asleep */
 static atomic_int watching;       /* the main thread waits for quiet */
-static atomic_int server_may_run = 1;
 
 static void leave_slot(void *slot) { atomic_store(&((struct slot *)slot)->used, 0); }
 
@@ -178,7 +184,9 @@ static struct slot *slot_of_me(void) {
         my_slot = &slots[i];
         char name[16] = "";
         prctl(PR_GET_NAME, name);
-        my_slot->is_server = strcmp(name, "Server") == 0;
+        my_slot->gate = strcmp(name, "Server") == 0       ? SERVER_GATE
+                        : strncmp(name, "MeshUpdate", 10) == 0 ? MESH_GATE
+                                                             : NO_GATE;
         atomic_store(&my_slot->state, BUSY);
         int n = atomic_load(&n_slots);
         while (n <= i && !atomic_compare_exchange_weak(&n_slots, &n, i + 1)) {}
@@ -227,9 +235,7 @@ static int64_t patience(int64_t deadline) {
     return left < 0 ? 0 : left < NS / 4 ? left : NS / 4;
 }
 
-static int server_is_held(const struct slot *me) {
-    return me->is_server && atomic_load(&locked) && !atomic_load(&server_may_run);
-}
+static int is_held(const struct slot *me) { return atomic_load(&locked) && !atomic_load(&gate_open[me->gate]); }
 
 static int wait_semaphore(struct own_semaphore *semaphore, int64_t deadline) {
     struct slot *me = slot_of_me();
@@ -238,7 +244,7 @@ static int wait_semaphore(struct own_semaphore *semaphore, int64_t deadline) {
     int result = -1;
     for (;;) {
         uint32_t ticket = atomic_load(&me->wake);
-        if (!server_is_held(me)) {
+        if (!is_held(me)) {
             if (try_take(semaphore)) {
                 result = 0;
                 break;
@@ -428,9 +434,10 @@ EXPORT int usleep(useconds_t microseconds) {
 
 /* ---- quiet ---- */
 
-static int sleeps_soundly(struct slot *slot, int with_server) {
-    if (slot->is_server && !with_server) return 1;
-    switch (atomic_load(&slot->state)) {
+static int sleeps_soundly(struct slot *slot) {
+    int state = atomic_load(&slot->state);
+    if (state == ON_SEMAPHORE && is_held(slot)) return 1;
+    switch (state) {
     case ON_SEMAPHORE: {
         struct own_semaphore *semaphore = atomic_load(&slot->object);
         return semaphore && atomic_load(&semaphore->value) <= 0 && now_ns() < atomic_load(&slot->deadline);
@@ -449,24 +456,24 @@ static int sleeps_soundly(struct slot *slot, int with_server) {
 }
 
 /* The sum of all stirs if everybody sleeps soundly, else -1. */
-static int64_t look_around(int with_server) {
+static int64_t look_around(void) {
     int64_t stirs = 0;
     for (int i = 0, n = atomic_load(&n_slots); i < n; i++) {
         struct slot *slot = &slots[i];
         if (!atomic_load(&slot->used) || slot == my_slot) continue;
-        if (!sleeps_soundly(slot, with_server)) return -1;
-        if (!slot->is_server || with_server) stirs += (int64_t)atomic_load(&slot->stirs);
+        if (!sleeps_soundly(slot)) return -1;
+        stirs += (int64_t)atomic_load(&slot->stirs);
     }
     return stirs;
 }
 
-static void wait_until_quiet(int with_server) {
+static void wait_until_quiet(void) {
     int64_t give_up = real_ns() + 8 * NS;
     atomic_store(&watching, 1);
     for (;;) {
         uint32_t ticket = atomic_load(&sleeps);
-        int64_t stirs = look_around(with_server);
-        if (stirs >= 0 && look_around(with_server) == stirs) break;
+        int64_t stirs = look_around();
+        if (stirs >= 0 && look_around() == stirs) break;
         if (real_ns() > give_up) {
             restless++;
             break;
@@ -486,14 +493,15 @@ static void rouse_all(void) {
 static void move_clock(int64_t dt) {
     atomic_fetch_add(&frozen_ns, dt);
     rouse_all();
-    wait_until_quiet(0);
+    wait_until_quiet();
 }
 
-static void one_server_step(void) {
-    atomic_store(&server_may_run, 1);
+/* Let the thread behind a gate do what there is for it to do. */
+static void let_run(int gate) {
+    atomic_store(&gate_open[gate], 1);
     rouse_all();
-    wait_until_quiet(1);
-    atomic_store(&server_may_run, 0);
+    wait_until_quiet();
+    atomic_store(&gate_open[gate], 0);
 }
 
 static int64_t frame_began_ns;
@@ -505,9 +513,10 @@ static void stop_after_frame(void *display) {
     int64_t t0 = real_ns();
     if (want_picture) gl_read_pixels(0, 0, width, height, 0x80E1 /* BGRA */, 0x1401 /* bytes */, picture);
     int64_t t1 = real_ns();
-    wait_until_quiet(0);
+    wait_until_quiet();
+    let_run(MESH_GATE);
     int64_t t2 = real_ns();
-    one_server_step();
+    let_run(SERVER_GATE);
     int64_t t3 = real_ns();
     reply.clock_ns = now_ns() - epoch_ns;
     reply.cursor_shown = atomic_load(&cursor_shown);
@@ -537,7 +546,8 @@ EXPORT void glXSwapBuffers(void *display, unsigned long drawable) {
     ssize_t n = recv(channel, &request, sizeof request, MSG_DONTWAIT);
     if (n == 0) _exit(0);
     if (n == (ssize_t)sizeof request && request.op == OP_LOCK) {
-        atomic_store(&server_may_run, 0);
+        atomic_store(&gate_open[SERVER_GATE], 0);
+        atomic_store(&gate_open[MESH_GATE], 0);
         atomic_store(&frozen_ns, now_ns() + request.dt_ns);
         atomic_store(&locked, 1);
         rouse_all();

@@ -40,6 +40,8 @@ emergequeue_limit_generate = 1000000
 sqlite_synchronous = 0
 server_map_save_interval = 100000
 server_announce = false
+world_start_time = 12000
+time_speed = 0
 bind_address = 127.0.0.1
 """
 
@@ -65,6 +67,7 @@ def game_version() -> str:
 def world_version() -> str:
     """Changes whenever the same seed may give another world: game and mod, e.g. ``5.6.1-1f2e3d4c``."""
     digest = hashlib.sha256()
+    digest.update((_SEARCH_CONF + _WORLD_MT).encode())
     for path in sorted(MOD.rglob("*")):
         if path.is_file():
             digest.update(path.name.encode() + path.read_bytes())

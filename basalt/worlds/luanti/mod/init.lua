@@ -34,5 +34,6 @@ else
 	basalt.site = assert(read_json("site.json"), "site.json is missing in the world's folder")
 	dofile(folder .. "/caves.lua")
 	dofile(folder .. "/player.lua")
+	dofile(folder .. "/sky.lua")
 	dofile(folder .. "/telemetry.lua")
 end
