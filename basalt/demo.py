@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-
 from agents.bc import TrainConfig, train
 from agents.registry import make_agent
 from basalt.errors import BasaltError

@@ -1,1 +1,45 @@
-"""Benchmarks: one module each, with ``run(argv)`` that returns what ``basalt bench`` prints."""
+"""``basalt bench NAME``: one measurement, printed as one JSON object.
+
+Its keys: ``name``, ``figures``, ``peer`` (what it is compared with, measured in the same run, or a
+target), ``ratio`` (above 1: ahead of the peer; null with the reason in ``peer`` where the peer is not
+there) and ``machine``.
+"""
+
+import argparse
+import json
+from difflib import get_close_matches
+from importlib import import_module
+
+from basalt.errors import ConfigError
+
+BENCHMARKS = {
+    "world": ("basalt.bench.world", "speed and determinism of the embedded world"),
+}
+"""Module with ``run(argv) -> dict``, and what it measures."""
+
+
+def main(argv: list[str]) -> int:
+    """Run one benchmark.
+
+    Raises:
+        ConfigError: no such benchmark.
+    """
+    listing = "\n".join(f"  {name:<10} {what}" for name, (_, what) in BENCHMARKS.items())
+    parser = argparse.ArgumentParser(
+        prog="basalt bench",
+        description="Measure; prints one JSON object.",
+        epilog=f"benchmarks:\n{listing}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("name", help="what to measure")
+    parser.add_argument("rest", nargs=argparse.REMAINDER, help="the benchmark's own arguments")
+    options = parser.parse_args(argv)
+    if options.name not in BENCHMARKS:
+        close = get_close_matches(options.name, BENCHMARKS, n=1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        raise ConfigError(
+            f"bench: unknown benchmark {options.name!r}; {hint}known: {', '.join(BENCHMARKS)}"
+        )
+    module, _ = BENCHMARKS[options.name]
+    print(json.dumps(import_module(module).run(options.rest), indent=1))
+    return 0
