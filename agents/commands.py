@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-from agents.registry import make_agent
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from agents.registry import make_agent
 from basalt.errors import BasaltError, ConfigError
 from basalt.recording import Recording
 from basalt.tasks import get_task, parse_seeds, refuse_official
@@ -101,6 +101,7 @@ def _play(settings: Mapping[str, Any]) -> None:
         out=Path(settings["out"]),
         max_steps=settings["max_steps"],
         world_args=settings["world"]["args"],
+        crf=settings["crf"],
     )
     recordings = rollout(partial(make_agent, **settings["agent"]), plan, jobs=settings["jobs"])
     _print_summary(recordings, plan.out)

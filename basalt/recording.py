@@ -25,7 +25,7 @@ from basalt.errors import RecordingError
 from basalt.lines import Line, LineWriter, lines_to_env
 from basalt.tasks import STEPS_PER_SECOND
 from basalt.telemetry import Telemetry
-from basalt.video import FRAME_SIZE, VideoInfo, VideoWriter, probe, read_frames
+from basalt.video import DEFAULT_CRF, FRAME_SIZE, VideoInfo, VideoWriter, probe, read_frames
 
 Ended = Literal["esc", "death", "limit", "cut", "crash"]
 """How an episode ended: by the player, by death, at the task's step limit, cut short by a shorter
@@ -217,6 +217,7 @@ class RecordingWriter:
         directory: folder of the recording, made if missing.
         name: file name without suffix.
         task, world, world_version, seed, player, player_kind, step_limit: see :class:`RecordingMeta`.
+        crf: x264's quality, lower is better and larger.
     """
 
     def __init__(
@@ -231,6 +232,7 @@ class RecordingWriter:
         player: str,
         player_kind: PlayerKind,
         step_limit: int,
+        crf: int = DEFAULT_CRF,
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self._stem = directory / name
@@ -246,7 +248,7 @@ class RecordingWriter:
         self._partial = {
             suffix: directory / f".{name}.{os.getpid()}.partial{suffix}" for suffix in _SUFFIXES
         }
-        self._video = VideoWriter(self._partial[".mp4"])
+        self._video = VideoWriter(self._partial[".mp4"], crf=crf)
         self._file = self._partial[".jsonl"].open("w", encoding="utf-8")
         self._lines = LineWriter()
         self._telemetry: Telemetry | None = None

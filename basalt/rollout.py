@@ -6,6 +6,7 @@ episodes stay whole, and the same call goes on with the seeds that are missing.
 
 import json
 import multiprocessing
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from basalt.files import sole_writer, write_json
 from basalt.recording import Ended, Recording, RecordingWriter
 from basalt.scoring import Outcome, outcome
 from basalt.tasks import Task, get_task
+from basalt.video import DEFAULT_CRF
 
 MakeAgent = Callable[[], Agent]
 
@@ -44,6 +46,7 @@ class RolloutPlan:
         out: folder of the recordings ``seed_{seed}``.
         max_steps: cut episodes at this many steps; None for the task's own limit.
         world_args: further keyword arguments of the environment.
+        crf: x264's quality of the videos, lower is better and larger.
     """
 
     task: str
@@ -53,6 +56,7 @@ class RolloutPlan:
     out: Path
     max_steps: int | None = None
     world_args: Mapping[str, Any] = field(default_factory=dict)
+    crf: int = DEFAULT_CRF
 
     @property
     def step_limit(self) -> int:
@@ -196,13 +200,9 @@ class _Player:
                 player=self._agent.name,
                 player_kind=self._agent.kind,
                 step_limit=limit,
+                crf=plan.crf,
             ) as writer,
-            tqdm(
-                total=limit,
-                desc=f"{self._agent.name} seed {seed}",
-                unit="step",
-                disable=not progress,
-            ) as bar,
+            _bar(limit, f"{self._agent.name} seed {seed}", "step", progress) as bar,
         ):
             writer.begin(observation["pov"], info["telemetry"])
             ended: Ended | None = None
@@ -243,6 +243,12 @@ class _Player:
             self._env = None
 
 
+def _bar(total: int, title: str, unit: str, shown: bool) -> tqdm:
+    # In a log file a line now and then says as much as a moving bar.
+    interval = 0.2 if sys.stderr.isatty() else 15.0
+    return tqdm(total=total, desc=title, unit=unit, disable=not shown, mininterval=interval)
+
+
 _process_player: _Player | None = None
 """The player of a worker process, made once and kept from episode to episode."""
 
@@ -268,8 +274,7 @@ def _play_side_by_side(
     )
     try:
         futures = [pool.submit(_play_in_worker, seed) for seed in seeds]
-        bar = tqdm(total=len(seeds), desc=f"{plan.task}", unit="episode", disable=not progress)
-        with bar:
+        with _bar(len(seeds), plan.task, "episode", progress) as bar:
             for future in as_completed(futures):
                 future.result()
                 bar.update()
