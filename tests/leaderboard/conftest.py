@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
-from three_players import SEEDS, record
+from three_players import SEEDS, record_three
 
 from leaderboard.store import Store, open_store
 from leaderboard.study import StudyInfo, create_study, demo_study
@@ -21,11 +21,7 @@ POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))
 @pytest.fixture(scope="session")
 def agents(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Folders of recordings of three players on SEEDS; by telemetry: good, then middling, then bad."""
-    root = tmp_path_factory.mktemp("agents")
-    for player, steps, cave in (("good", 4, 1), ("middling", 8, 1), ("bad", 6, 0)):
-        for seed in SEEDS:
-            record(root / player, seed, player=player, steps=steps, cave_steps=cave)
-    return {player: root / player for player in ("good", "middling", "bad")}
+    return record_three(tmp_path_factory.mktemp("agents"))
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Recordings of players whose success is known, small and quickly written."""
+"""Recordings of three players whose success is known, small and quickly written."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from synthetic import picture, telemetry
 from basalt.actions import validate_action
 from basalt.recording import Recording, RecordingWriter
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 
 SEEDS = (100_001, 100_002)
 
@@ -39,3 +39,11 @@ def record(
             action = validate_action({"ESC": int(t == steps - 1), "forward": 1})
             writer.step(action, action["camera"], picture(colour, rng), states[t + 1])
         return writer.finish("esc")
+
+
+def record_three(root: Path, steps: int = 4) -> dict[str, Path]:
+    """A folder a player, each with SEEDS; by telemetry: good, then middling (slower), then bad."""
+    for player, length, cave in (("good", steps, 1), ("middling", 2 * steps, 1), ("bad", steps, 0)):
+        for seed in SEEDS:
+            record(root / player, seed, player=player, steps=length, cave_steps=cave)
+    return {player: root / player for player in ("good", "middling", "bad")}

@@ -1,0 +1,39 @@
+"""A store with three players' episodes, and the app's process pointed at it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from three_players import SEEDS, record_three
+
+from eval_ui.store_access import STORE_VARIABLE, the_store
+from leaderboard.store import Store, open_store
+from leaderboard.study import StudyInfo, create_study, demo_study
+from leaderboard.submissions import submit_recordings
+
+
+@pytest.fixture(scope="session")
+def players(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return record_three(tmp_path_factory.mktemp("players"))
+
+
+@pytest.fixture
+def empty_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """The store that the app's pages open, without any study."""
+    path = tmp_path / "leaderboard.sqlite"
+    monkeypatch.setenv(STORE_VARIABLE, str(path))
+    the_store.cache_clear()
+    store = open_store(path)
+    yield store
+    store.close()
+    the_store().close()
+    the_store.cache_clear()
+
+
+@pytest.fixture
+def study(empty_store: Store, players: dict[str, Path]) -> StudyInfo:
+    """A study of six pairs in that store."""
+    made = create_study(empty_store, "small", demo_study({"find_cave": SEEDS}, "test", "1"))
+    for folder in players.values():
+        submit_recordings(empty_store, made, folder)
+    return made

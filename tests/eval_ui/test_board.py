@@ -1,0 +1,36 @@
+"""The table's HTML: figures in order, strangers' names escaped."""
+
+from eval_ui.board import board_html, rating_plot
+from leaderboard.rating import Row, Table
+
+HOSTILE = '<script>alert("x")</script>'
+
+
+def table(*names: str) -> Table:
+    rows = tuple(
+        Row(name, mu=25.0 - place, sigma=2.0, comparisons=3, wins=1, losses=1, draws=1, both_bad=2,
+            source="telemetry")
+        for place, name in enumerate(names)
+    )  # fmt: skip
+    return Table("study", "find_cave", "<b>luanti</b>", "5.6.1", "telemetry", rows)
+
+
+def test_every_text_a_stranger_wrote_is_escaped() -> None:
+    html = board_html(table(HOSTILE, "plain"))
+    assert "<script" not in html
+    assert "&lt;script&gt;" in html
+    assert "<b>" not in html
+
+
+def test_rows_say_rating_uncertainty_and_count() -> None:
+    html = board_html(table("first", "second"))
+    assert html.index("first") < html.index("second")
+    for cell in ("25.00", "2.00", "19.00", "<td>3</td>", "1 – 1 – 1", "<td>2</td>"):
+        assert cell in html
+    assert "a stand-in where no person has judged" in html
+
+
+def test_the_plot_shows_two_deviations_to_each_side() -> None:
+    data = rating_plot(table("first")).to_dict()["datasets"]
+    ((row,),) = data.values()
+    assert (row["low"], row["rating"], row["high"]) == (21.0, 25.0, 29.0)
