@@ -113,12 +113,15 @@ def load_index(
         it as .jsonl).
 
     Raises:
-        ConfigError: an index file is missing, damaged, or has a name that is not one of BEDD's.
+        ConfigError: an index file is missing, damaged, lists nothing, or has a name that is not one of
+            BEDD's.
     """
     rows: list[dict[str, Any]] = []
     for task in tasks or TASKS.values():
         address = index_url(task.name, str(local) if local is not None else folder)
         rows += _index_rows(task.name, address, _read(address))
+    if not rows:
+        raise ConfigError(f"{local or folder}: the index files list no recording")
     table = pd.DataFrame(rows)
     table = table.drop_duplicates(["task", "name"]).sort_values(["task", "session", "date"])
     table["part"] = table.groupby(["task", "session"]).cumcount()

@@ -145,7 +145,6 @@ def _write_table(table: pd.DataFrame, path: Path) -> None:
 def _download(settings: Settings) -> int:
     from basalt.data.download import Downloader, choose_plays
 
-    table = _load_index(settings)
     if not settings["task"] and all(
         settings[limit] is None for limit in ("max_gb", "n", "sessions")
     ):
@@ -153,6 +152,7 @@ def _download(settings: Settings) -> int:
             "all four tasks are 650 GB; give task=, max_gb=, n= or sessions= "
             "(task=find_cave,make_waterfall,... names them all)"
         )
+    table = _load_index(settings)
     plays = choose_plays(table, sessions=settings["sessions"], seed=settings["seed"] or 0)
     downloader = Downloader(
         settings["out"] or "bedd",

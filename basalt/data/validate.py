@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import av
 import pandas as pd
 from pydantic import ValidationError
 from tqdm import tqdm
@@ -23,7 +24,7 @@ from basalt.files import write_json
 from basalt.lines import Line
 from basalt.recording import MAX_LINE_FILE_BYTES, Recording, sha256_of
 from basalt.tasks import STEPS_PER_SECOND
-from basalt.video import FRAME_SIZE, probe, read_frames
+from basalt.video import FRAME_SIZE, probe
 
 VALIDATION_FILE = "validation.json"
 
@@ -36,7 +37,7 @@ FAULTS = {
     "schema": "a line lacks a field, or has a value that cannot be",
     "ticks": "steps are missing, double or out of order",
     "video": "the file is no video, or damaged",
-    "decoding": "a frame cannot be decoded",
+    "decoding": "a frame cannot be decoded, or only by guessing",
     "frames": "the frames are neither as many as the lines nor one more",
     "picture": "the frames are not 640x360",
     "rate": "the video does not run at 20 Hz",
@@ -228,16 +229,32 @@ def _check_video(path: Path, faults: list[tuple[str, str]], decode: bool) -> int
         faults.append(("rate", f"{info.fps:g} Hz"))
     if not decode:
         return info.frames
-    frames = 0
-    try:
-        for _ in read_frames(path):
-            frames += 1
-    except RecordingError as err:
-        faults.append(("decoding", f"after {frames} frames: {_short(err, path)}"))
+    frames, fault = _decode(path)
+    if fault is None and frames < info.frames:
+        fault = f"{info.frames} frames are stored, {frames} can be decoded"
+    if fault is not None:
+        faults.append(("decoding", fault))
         return None
-    if frames < info.frames:
-        faults.append(("decoding", f"{info.frames} frames are stored, {frames} can be decoded"))
     return frames
+
+
+def _decode(path: Path) -> tuple[int, str | None]:
+    """Frames decoded, and what stopped that or was wrong with one.
+
+    By default a decoder hides damage by guessing at the missing blocks; here it must not.
+    """
+    frames, damaged = 0, 0
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        stream.thread_count = 1
+        stream.codec_context.options = {"err_detect": "explode"}
+        try:
+            for frame in container.decode(stream):
+                frames += 1
+                damaged += frame.is_corrupt
+        except av.FFmpegError as err:
+            return frames, f"after {frames} frames: {err.strerror}"
+    return frames, f"{damaged} damaged frames" if damaged else None
 
 
 def _check_description(

@@ -1,0 +1,176 @@
+"""Counts over plays, as tables and pictures, and the command line of `basalt data`."""
+
+import json
+
+import pandas as pd
+import pytest
+from bedd_files import bedd_line, esc_line, write_bedd
+
+from basalt import cli
+from basalt.data.bedd import find_plays
+from basalt.data.stats import camera_histogram, play_table, summarise, write_plots, write_tables
+from basalt.errors import RecordingError
+
+W = ["key.keyboard.w"]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Three plays: ann's of two files ended by ESC, bob's of 5 null steps, eve's in another task."""
+    walk = [bedd_line(t, keys=W, dx=20) for t in range(4)]
+    write_bedd(tmp_path / "find_cave" / "ann-0a9ad3ddd136-20220726-100000", walk)
+    end = [bedd_line(0, gui=True, x=100), esc_line(1)]
+    write_bedd(tmp_path / "find_cave" / "ann-0a9ad3ddd136-20220726-100500", end)
+    null = [bedd_line(t) for t in range(5)]
+    write_bedd(tmp_path / "find_cave" / "bob-1a9ad3ddd136-20220726-100000", null)
+    look = [bedd_line(t, dy=-300) for t in range(2)]
+    write_bedd(tmp_path / "build-house" / "eve-2a9ad3ddd136-20220726-100000", look)
+    return tmp_path
+
+
+@pytest.fixture
+def table(folder):
+    return play_table(find_plays(folder), progress=False)
+
+
+def test_plays_are_counted_whole(table):
+    ann = table.set_index("player").loc["ann"]
+    assert (ann["recordings"], ann["steps"], ann["esc_end"]) == (2, 6, 1)
+    assert (ann["steps.forward"], ann["steps.ESC"], ann["gui_steps"]) == (4, 1, 1)
+    assert ann["null_steps"] == 1  # the step in the open screen without input
+    assert ann["camera_steps"] == 4 and ann["yaw.8"] == 4 and ann["yaw.5"] == 2
+    assert table["task"].tolist() == ["build_village_house", "find_cave", "find_cave"]
+
+
+def test_shares_are_per_task_and_player(table):
+    tasks = summarise(table).set_index("task")
+    cave = tasks.loc["find_cave"]
+    assert (cave["plays"], cave["recordings"], cave["steps"]) == (2, 3, 11)
+    assert cave["share_esc_end"] == 0.5
+    assert cave["share_null"] == round(6 / 11, 5)
+    assert cave["share.forward"] == round(4 / 11, 5)
+    assert cave["median_s"] == 5.5 / 20 and cave["longest_s"] == 0.3
+    players = summarise(table, ["task", "player"]).set_index("player")
+    assert players.loc["bob", "share_null"] == 1.0 and players.loc["eve", "share_esc_end"] == 0.0
+    (whole,) = summarise(table, []).to_dict("records")
+    assert (whole["plays"], whole["steps"]) == (3, 13)
+
+
+def test_camera_bins_add_up_to_the_steps(table):
+    histogram = camera_histogram(table)
+    sums = histogram.groupby(["task", "axis"])["steps"].sum()
+    assert sums.to_dict() == {
+        ("build_village_house", "pitch"): 2,
+        ("build_village_house", "yaw"): 2,
+        ("find_cave", "pitch"): 11,
+        ("find_cave", "yaw"): 11,
+    }
+    up = histogram[(histogram["axis"] == "pitch") & (histogram["bin"] == 0)]
+    assert up.set_index("task").loc["build_village_house", ["degrees", "steps"]].tolist() == [
+        -10,
+        2,
+    ]
+
+
+def test_original_labels_give_other_counts(folder):
+    table = play_table(find_plays(folder), "original", progress=False).set_index("player")
+    assert table.loc["bob", "null_steps"] == 5 and table.loc["ann", "null_steps"] == 1
+
+
+def test_tables_and_pictures_are_written(table, tmp_path):
+    tables = write_tables(table, tmp_path / "out")
+    assert [path.name for path in tables] == [
+        "plays.parquet",
+        "tasks.csv",
+        "players.csv",
+        "camera.csv",
+    ]
+    pd.testing.assert_frame_equal(pd.read_parquet(tables[0]), table)
+    assert len(pd.read_csv(tables[2])) == 3
+    pytest.importorskip("matplotlib")
+    plots = write_plots(table, tmp_path / "out")
+    assert len(plots) == 4
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in plots)
+
+
+def test_a_damaged_recording_points_to_validation(folder):
+    path = folder / "find_cave" / "bob-1a9ad3ddd136-20220726-100000.jsonl"
+    path.write_text(path.read_text()[:-30])
+    with pytest.raises(RecordingError, match="basalt data validate"):
+        play_table(find_plays(folder), progress=False)
+    assert cli.run(["data", "validate", str(folder), "--quick", "--quiet"]) == 0
+    assert "bob" not in play_table(find_plays(folder), progress=False)["player"].tolist()
+
+
+def run(capsys, *arguments):
+    code = cli.run(["data", *map(str, arguments)])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_the_command_prints_one_json_object(folder, tmp_path, capsys):
+    out = tmp_path / "stats"
+    code, text, _ = run(capsys, "stats", folder, f"out={out}", "--json", "--no-plots", "--quiet")
+    content = json.loads(text)
+    assert code == 0 and content["total"]["plays"] == 3
+    assert [row["task"] for row in content["tasks"]] == ["build_village_house", "find_cave"]
+    assert not list(out.glob("*.png")) and len(content["files"]) == 4
+    code, text, _ = run(capsys, "validate", f"data={folder}", "--json", "--quiet", "--quick")
+    assert code == 0 and json.loads(text)["recordings"] == 4
+    code, text, _ = run(capsys, "labels-report", folder, "--json")
+    assert code == 0 and json.loads(text)["files"] == 4
+    assert json.loads(text)["hotbar_presses"] == 0
+
+
+def test_the_command_prints_tables_for_people(folder, capsys):
+    (folder / "build-house" / "eve-2a9ad3ddd136-20220726-100000.mp4").unlink()
+    code, text, _ = run(capsys, "stats", folder, "--quiet")
+    assert code == 0 and "share_esc_end" in text and "forward" in text
+    code, text, _ = run(capsys, "labels-report", folder)
+    assert code == 0 and "none of the hotbar presses" in text
+    code, text, _ = run(capsys, "validate", folder, "--quick", "--quiet")
+    assert code == 0 and "3 sound, 1 broken" in text and "quarantine.json" in text
+    assert "no video" in text
+
+
+def test_the_index_command_prints_the_known_numbers(shared, capsys, tmp_path):
+    local = shared / "data" / "bedd_index"
+    code, text, _ = run(capsys, "index", "--local", local, "--json")
+    assert code == 0 and json.loads(text)["recordings"] == 13_928
+    table = tmp_path / "index.parquet"
+    code, text, _ = run(capsys, "index", "--local", local, "task=find_cave", f"out={table}")
+    assert code == 0 and "5129" in text and len(pd.read_parquet(table)) == 5_466
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["download", "tsk=find_cave"], "tsk: no such setting; did you mean task=?"),
+        (["download", "n=many"], "n: 'many' is not a number of recordings"),
+        (["download"], "give task=, max_gb=, n= or sessions="),
+        (["download", "n=1", "--local", "."], "the index files list no recording"),
+        (["index", "task=dig"], "unknown task 'dig'"),
+        (["index", "find_cave"], "'find_cave' is not key=value"),
+        (["index", "task=find_cave", "index=/nowhere"], "no such index file"),
+        (["labels-report"], "give files or folders"),
+        (["stats"], "give one folder of recordings"),
+        (["stats", "/nowhere"], "no such folder"),
+        (["stats", ".", "labels=best"], "no usable recording"),
+    ],
+)
+def test_mistakes_are_one_line(arguments, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    if "--local" in arguments:
+        index = {"basedir": "https://example.org/", "relpaths": []}
+        for task in ("find-cave", "waterfall", "pen-animals", "build-house"):
+            (tmp_path / f"{task}-Jul-28.json").write_text(json.dumps(index))
+    code, _, error = run(capsys, *arguments)
+    assert code == 1 and message in error and error.count("\n") == 1
+
+
+def test_settings_may_stand_among_flags(folder, capsys):
+    code, text, _ = run(capsys, "stats", "--quiet", folder, "--json", "labels=original")
+    assert code == 0 and json.loads(text)["total"]["plays"] == 3
+    with pytest.raises(SystemExit) as stopped:
+        run(capsys, "stats", folder, "--jsn")
+    assert stopped.value.code == 2
