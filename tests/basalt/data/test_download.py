@@ -1,6 +1,10 @@
 """Downloads against a local server that serves ranges, and misbehaves on request."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 import threading
 from collections import Counter, defaultdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -35,6 +39,7 @@ class Server(ThreadingHTTPServer):
         self.ranges: defaultdict = defaultdict(list)
         self.tags: dict[str, str] = {}
         self.lock = threading.Lock()
+        self.hanging, self.let_go = threading.Event(), threading.Event()
 
     @property
     def url(self):
@@ -87,6 +92,10 @@ class Handler(BaseHTTPRequestHandler):
         if fault == "cuts" and len(piece) > 100_000:
             # Promise the whole piece, send a part of it and hang up.
             return self._send(206, piece[:50_000], headers, body, length=len(piece), cut=True)
+        if fault == "hangs from the third" and len(server.ranges[path]) > 2:
+            server.hanging.set()
+            server.let_go.wait(60)
+            return self._send(206, piece[:1], headers, body, length=len(piece), cut=True)
         if fault == "dies after first" and start:
             return self._send(206, piece[:1], headers, body, length=len(piece), cut=True)
         return self._send(206, piece, headers, body)
@@ -369,3 +378,39 @@ def test_fewer_plays_are_among_more_and_names_are_checked(table):
     assert play["session"].tolist() == [session]
     with pytest.raises(ConfigError, match="'no-such'"):
         choose_plays(table, sessions=["no-such"])
+
+
+@pytest.mark.parametrize(("stop", "status"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
+def test_the_command_goes_on_after_it_was_stopped(server, table, tmp_path, stop, status):
+    """Stopped in the middle of a file of six ranges; the next run fetches the rest only."""
+    name = NAMES[0]
+    server.files[video(name)] = os.urandom(6 * download_module.CHUNK_BYTES)
+    server.faults[video(name)] = "hangs from the third"
+    arguments = [
+        "task=find_cave", f"sessions={name[:-16]}", f"out={tmp_path / 'bedd'}", "--local",
+        str(tmp_path / "index"), "--json",
+    ]  # fmt: skip
+    command = [sys.executable, "-c", "from basalt.cli import main; main()", "data", "download"]
+    environment = os.environ | {"BASALT_CACHE": str(tmp_path / "cache")}
+    process = subprocess.Popen(
+        [*command, *arguments, "--quiet"], env=environment, stderr=subprocess.PIPE
+    )
+    try:
+        assert server.hanging.wait(60)
+        process.send_signal(stop)
+        server.let_go.set()
+        process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == status
+    final = tmp_path / "bedd" / "find_cave" / f"{name}.mp4"
+    assert not final.exists()
+    server.faults.clear()
+    server.ranges.clear()
+    done = subprocess.run(
+        [*command, *arguments, "--quiet"], env=environment, capture_output=True, check=True
+    )
+    assert json.loads(done.stdout)["fetched"] == [f"find_cave/{name}.mp4"]
+    first = int(server.ranges[video(name)][0].removeprefix("bytes=").split("-")[0])
+    assert first >= 2 * download_module.CHUNK_BYTES
+    assert final.read_bytes() == server.files[video(name)]
