@@ -16,8 +16,10 @@ from typing import Any
 
 import fsspec
 import pandas as pd
+from pydantic import ValidationError
 
 from basalt.errors import ConfigError, RecordingError
+from basalt.lines import Line
 from basalt.recording import Recording
 from basalt.tasks import TASKS, Task
 
@@ -212,6 +214,11 @@ class Play:
         """The contractor's alias, or who played as the recording says."""
         return player_of(self.parts[0])
 
+    def reopened(self) -> "Play":
+        """The same play with nothing read yet: what is read of it is let go with it."""
+        parts = tuple(Recording(part.stem, part.meta) for part in self.parts)
+        return Play(parts, self.task)
+
     @property
     def is_bedd(self) -> bool:
         """Whether BEDD's recorder made it, so that its faults are to be mended."""
@@ -321,10 +328,22 @@ def _join(files: Sequence[tuple[RecordingName, Recording | None]]) -> list[Play]
 
 
 def _continues(name: RecordingName, recording: Recording, after: RecordingName) -> bool:
-    lines = recording.lines
-    if not lines or lines[-1].ends_session:
+    count, last = _count_and_last(recording.lines_path)
+    if last is None or last.ends_session:
         return False
     if name.session_id not in SHARED_IDS:
         return True
     gap = (after.date - name.date).total_seconds()
-    return len(lines) >= FULL_PART_LINES and JOIN_GAP[0] <= gap <= JOIN_GAP[1]
+    return count >= FULL_PART_LINES and JOIN_GAP[0] <= gap <= JOIN_GAP[1]
+
+
+def _count_and_last(path: Path) -> tuple[int, Line | None]:
+    """Number of lines and the last one, None if damaged; thousands of files must not stay in memory."""
+    count, text = 0, b""
+    with path.open("rb") as file:
+        for text in file:
+            count += 1
+    try:
+        return count, Line.model_validate_json(text)
+    except ValidationError:
+        return count, None

@@ -45,7 +45,7 @@ def play_table(
     rows = []
     for play in tqdm(plays, desc="stats", unit="play", disable=not progress):
         try:
-            rows.append(_count(play, labels))
+            rows.append(_count(play.reopened(), labels))
         except RecordingError as err:
             raise RecordingError(f"{err}; basalt data validate quarantines such files") from err
     return pd.DataFrame(rows)

@@ -72,6 +72,12 @@ def test_camera_bins_add_up_to_the_steps(table):
     ]
 
 
+def test_the_lines_of_many_plays_do_not_stay_in_memory(folder):
+    plays = find_plays(folder)
+    play_table(plays, progress=False)
+    assert not any("lines" in vars(part) for play in plays for part in play.parts)
+
+
 def test_original_labels_give_other_counts(folder):
     table = play_table(find_plays(folder), "original", progress=False).set_index("player")
     assert table.loc["bob", "null_steps"] == 5 and table.loc["ann", "null_steps"] == 1
