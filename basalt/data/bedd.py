@@ -341,8 +341,8 @@ def _count_and_last(path: Path) -> tuple[int, Line | None]:
     """Number of lines and the last one, None if damaged; thousands of files must not stay in memory."""
     count, text = 0, b""
     with path.open("rb") as file:
-        for text in file:
-            count += 1
+        for count, text in enumerate(file, start=1):  # noqa: B007 (the last one is used)
+            pass
     try:
         return count, Line.model_validate_json(text)
     except ValidationError:
