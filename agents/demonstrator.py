@@ -24,6 +24,10 @@ MAX_TURN = 9.0
 TURN_ACCELERATION = 1.8
 """How quickly a turn starts and stops, in degrees per step per step."""
 
+START_TURN, STOP_TURN = 7.0, 1.5
+"""A turn begins when the direction is off by more than the first, and ends within the second, in
+degrees: between turns the mouse lies still, as a person's does."""
+
 STUCK_STEPS = 16
 """Without progress for so many steps, it backs off and tries again."""
 
@@ -83,6 +87,7 @@ class CaveWalk:
         self._rng = rng
         self._index = 0
         self._turn = np.zeros(2)  # current speed [pitch, yaw], degrees per step
+        self._turning = np.zeros(2, dtype=bool)
         self._glance = list(_glances(rng, steps=int(rng.integers(14, 30)), width=45.0))
         self._heading: float | None = None
         self._arrived = False
@@ -193,13 +198,11 @@ class CaveWalk:
     def _turn_to(self, state: Telemetry, yaw: float, pitch: float) -> NDArray[np.float32]:
         """Camera change that approaches a direction smoothly: bounded speed and acceleration."""
         error = np.array([pitch - state.pitch, _wrap(yaw - state.yaw)])
-        wanted = np.clip(0.3 * error, -MAX_TURN, MAX_TURN)
+        off = np.abs(error)
+        self._turning = np.where(self._turning, off > STOP_TURN, off > START_TURN)
+        wanted = np.where(self._turning, np.clip(0.3 * error, -MAX_TURN, MAX_TURN), 0.0)
         self._turn += np.clip(wanted - self._turn, -TURN_ACCELERATION, TURN_ACCELERATION)
-        self._turn = np.clip(self._turn, -MAX_TURN, MAX_TURN)
-        # A hand at rest does not move the mouse.
-        moving = np.abs(self._turn) > 0.2
-        jitter = self._rng.normal(0.0, 0.15, 2) * moving
-        return np.clip(self._turn * moving + jitter, -MAX_TURN, MAX_TURN).astype(np.float32)
+        return np.clip(self._turn, -MAX_TURN, MAX_TURN).astype(np.float32)
 
 
 def _glances(rng: np.random.Generator, steps: int, width: float) -> list[tuple[float, float]]:
