@@ -68,6 +68,7 @@ class TrainConfig:
         esc_weight: largest weight of a frame with ESC against one without.
         size: `small`, or a published size `1x`, `2x`, `3x`.
         held_out: share of places (task and seed) kept for testing.
+        mirror: show half of the episodes mirrored, actions included, which doubles small data.
         drop_null: leave out frames without any action.
         seed: of the weights, the split and the order.
         device: `auto`, `cpu`, `cuda`...
@@ -89,6 +90,7 @@ class TrainConfig:
     esc_weight: float = 50.0
     size: str = "small"
     held_out: float = 0.2
+    mirror: bool = True
     drop_null: bool = False
     seed: int = 0
     device: str = "auto"
@@ -259,7 +261,7 @@ def _learn(
     began = time.monotonic()
     policy, optimizer = learner.policy, learner.optimizer
     device = policy.device
-    stream = SequenceStream(training, cfg.rows, cfg.length, cfg.seed)
+    stream = SequenceStream(training, cfg.rows, cfg.length, cfg.seed, mirror=cfg.mirror)
     stream.skip(learner.step)
     frames = sum(len(e) for e in training)
     presses = sum(int(e.actions.esc.sum()) for e in training)

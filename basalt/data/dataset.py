@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from basalt.actions import VPTActions, env_to_indices, is_null
 from basalt.data.frames import decoded_frames
+from basalt.data.mirror import mirror_actions, mirror_frames
 from basalt.errors import ConfigError
 from basalt.paths import sample_dir
 from basalt.recording import Recording, find_recordings
@@ -160,12 +161,13 @@ def split_episodes(
 
 
 class _Piece(NamedTuple):
-    """Frames start..stop (of those kept) of an episode, at the beginning of it or not."""
+    """Frames start..stop (of those kept) of an episode, at its beginning or not, mirrored or not."""
 
     episode: int
     start: int
     stop: int
     begins: bool
+    mirrored: bool = False
 
 
 class SequenceStream:
@@ -180,39 +182,54 @@ class SequenceStream:
         rows: B.
         length: T, frames of a chunk.
         seed: of the order.
+        mirror: show every other episode, by chance, in a mirror, actions included.
     """
 
-    def __init__(self, episodes: Sequence[Episode], rows: int, length: int, seed: int) -> None:
+    def __init__(
+        self,
+        episodes: Sequence[Episode],
+        rows: int,
+        length: int,
+        seed: int,
+        *,
+        mirror: bool = False,
+    ) -> None:
         if rows < 1 or length < 1:
             raise ConfigError(f"rows {rows} and length {length} must be at least 1")
         self._episodes = list(episodes)
         self._length = length
         self._order = self._endless_order(seed)
+        self._mirror = mirror
         rng = np.random.default_rng([seed, 0])
-        self._cursors: list[tuple[int, int, bool]] = []
+        self._cursors: list[tuple[int, bool, int, bool]] = []
         for _ in range(rows):
-            index = next(self._order)
+            index, mirrored = next(self._order)
             start = int(rng.integers(len(self._episodes[index])))
-            self._cursors.append((index, start, True))
+            self._cursors.append((index, mirrored, start, True))
 
-    def _endless_order(self, seed: int) -> Iterator[int]:
+    def _endless_order(self, seed: int) -> Iterator[tuple[int, bool]]:
+        """Episodes, each with whether it is to be mirrored."""
         epoch = 1
         while True:
-            yield from (
-                np.random.default_rng([seed, epoch]).permutation(len(self._episodes)).tolist()
-            )
+            rng = np.random.default_rng([seed, epoch])
+            order = rng.permutation(len(self._episodes)).tolist()
+            sides = (rng.random(len(order)) < 0.5).tolist()
+            for index, side in zip(order, sides, strict=True):
+                yield index, side and self._mirror
             epoch += 1
 
     def _plan_row(self, row: int) -> list[_Piece]:
         pieces, missing = [], self._length
-        index, start, begins = self._cursors[row]
+        index, mirrored, start, begins = self._cursors[row]
         while missing:
             stop = min(start + missing, len(self._episodes[index]))
-            pieces.append(_Piece(index, start, stop, begins))
+            pieces.append(_Piece(index, start, stop, begins, mirrored))
             missing -= stop - start
             begins = stop == len(self._episodes[index])
-            index, start = (next(self._order), 0) if begins else (index, stop)
-        self._cursors[row] = (index, start, begins)
+            start = stop
+            if begins:
+                (index, mirrored), start = next(self._order), 0
+        self._cursors[row] = (index, mirrored, start, begins)
         return pieces
 
     def skip(self, batches: int) -> None:
@@ -277,15 +294,18 @@ def _read(episodes: Sequence[Episode], plans: Sequence[Sequence[_Piece]], length
     )
     for row, pieces in enumerate(plans):
         at = 0
-        for index, start, stop, begins in pieces:
+        for index, start, stop, begins, mirrored in pieces:
             episode, end = episodes[index], at + stop - start
             frames = episode.kept[start:stop]
-            batch.img[row, at:end] = episode.frames[frames]
+            pictures, actions = episode.frames[frames], episode.actions
+            if mirrored:
+                pictures, actions = mirror_frames(pictures), mirror_actions(actions)
+            batch.img[row, at:end] = pictures
             batch.first[row, at] = begins
             batch.valid[row, at:end] = True
-            batch.buttons[row, at:end] = episode.actions.buttons[start:stop]
-            batch.camera[row, at:end] = episode.actions.camera[start:stop]
-            batch.esc[row, at:end] = episode.actions.esc[start:stop]
+            batch.buttons[row, at:end] = actions.buttons[start:stop]
+            batch.camera[row, at:end] = actions.camera[start:stop]
+            batch.esc[row, at:end] = actions.esc[start:stop]
             batch.episode[row, at:end] = index
             batch.position[row, at:end] = np.arange(start, stop)
             batch.frame[row, at:end] = frames

@@ -51,7 +51,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def config(folder: Path, out: Path, **changes: object) -> TrainConfig:
     settings = {"data": str(folder), "out": str(out), "rows": 4, "length": 12, "device": "cpu"}
-    return TrainConfig.from_mapping(settings | {"lr": 3e-3, "held_out": 0.4} | changes)
+    return TrainConfig.from_mapping(
+        settings | {"lr": 3e-3, "held_out": 0.4, "mirror": False} | changes
+    )
 
 
 @pytest.fixture(scope="module")

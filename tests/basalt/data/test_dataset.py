@@ -114,11 +114,33 @@ def test_training_rows_run_through_whole_episodes(folder: Path) -> None:
     assert counts.min() >= counts.max() - 2
 
 
+def test_half_of_the_episodes_come_mirrored_as_a_whole(folder: Path) -> None:
+    episodes = load_episodes(folder, size=(8, 8))
+    plain = SequenceStream(episodes, 2, 6, seed=3)
+    stream = SequenceStream(episodes, 2, 6, seed=3, mirror=True)
+    sides: dict[tuple[int, int], set[bool]] = {}
+    taken = [0, 0]
+    for _ in range(80):
+        batch, same = next(stream), next(plain)
+        np.testing.assert_array_equal(batch.frame, same.frame)
+        for row in range(2):
+            for t in range(6):
+                taken[row] += int(batch.first[row, t])
+                if batch.camera[row, t] == NULL_CAMERA:
+                    continue
+                mirrored = bool(batch.camera[row, t] != same.camera[row, t])
+                sides.setdefault((row, taken[row]), set()).add(mirrored)
+                img = same.img[row, t, :, ::-1] if mirrored else same.img[row, t]
+                np.testing.assert_array_equal(batch.img[row, t], img)
+    assert all(len(seen) == 1 for seen in sides.values())
+    assert 0.3 < np.mean([True in seen for seen in sides.values()]) < 0.7
+
+
 def test_the_order_is_the_seeds_and_can_be_resumed(folder: Path) -> None:
     episodes = load_episodes(folder, size=(8, 8))
-    whole = SequenceStream(episodes, 3, 5, seed=1)
+    whole = SequenceStream(episodes, 3, 5, seed=1, mirror=True)
     batches = [next(whole) for _ in range(9)]
-    resumed = SequenceStream(episodes, 3, 5, seed=1)
+    resumed = SequenceStream(episodes, 3, 5, seed=1, mirror=True)
     resumed.skip(6)
     for expected in batches[6:]:
         for ours, theirs in zip(next(resumed), expected, strict=True):
