@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from agents.registry import make_agent
 from basalt.errors import BasaltError, ConfigError
+from basalt.files import write_json
 from basalt.recording import Recording
 from basalt.tasks import get_task, parse_seeds, refuse_official
 
@@ -110,13 +111,20 @@ def _play(settings: Mapping[str, Any]) -> None:
 def _print_summary(recordings: list[Recording], out: Path) -> None:
     from basalt.rollout import summary
 
-    rows = summary(recordings)
+    result = summary(recordings)
+    write_json(out / "summary.json", result)
     print(f"{'seed':>8} {'steps':>6} {'ended':>6} {'success':>8} {'walked':>8}")
-    for row in rows:
+    for row in result["episodes"]:
         success = "yes" if row["success"] else "no"
         print(
             f"{row['seed']:>8} {row['steps']:>6} {row['ended']:>6} {success:>8} "
             f"{row['distance_walked']:>8.1f}"
         )
-    succeeded = sum(row["success"] for row in rows)
-    print(f"{succeeded} of {len(rows)} succeed by telemetry; recordings in {out}")
+    low, high = result["success_rate"]["interval"]
+    print(
+        f"success by telemetry {result['success_rate']['mean']:.0%} (95 % {low:.0%} to {high:.0%})"
+    )
+    distance = f"distance walked {result['distance_walked']['mean']:.1f} nodes"
+    if result["distance_walked"]["interval"]:
+        distance += " (95 % {:.1f} to {:.1f})".format(*result["distance_walked"]["interval"])
+    print(f"{distance}\nrecordings and summary.json in {out}")

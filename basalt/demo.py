@@ -5,7 +5,7 @@ Part of the command line: like :mod:`basalt.cli` it knows all packages.
 
 import argparse
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -188,8 +188,8 @@ def _study(store: Store, played: Mapping[str, Iterable[Recording]]) -> StudyInfo
     return create_study(store, STUDY, rules)
 
 
-def _print_episodes(recordings: Iterable[Recording]) -> None:
-    for row in summary(recordings):
+def _print_episodes(recordings: Sequence[Recording]) -> None:
+    for row in summary(recordings)["episodes"]:
         cut = (
             f", cut at {STEP_LIMIT} steps"
             if row["ended"] == "cut"

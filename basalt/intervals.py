@@ -1,5 +1,6 @@
 """How sure a figure over episodes is. Frames of one episode are near-copies, so episodes are drawn."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -31,3 +32,23 @@ def episode_interval(
         return None
     low, high = np.quantile(ratios, [0.025, 0.975])
     return [float(low), float(high)]
+
+
+def rate_interval(successes: int, episodes: int) -> list[float]:
+    """95 % interval of a success rate by Wilson's score (1927), sound for few episodes and rates of 0 or 1.
+
+    Returns:
+        [low, high] within 0 and 1.
+
+    Raises:
+        ValueError: not 0 <= successes <= episodes, or no episodes.
+    """
+    if episodes < 1 or not 0 <= successes <= episodes:
+        raise ValueError(f"{successes} successes in {episodes} episodes")
+    z = 1.959964
+    rate = successes / episodes
+    centre = rate + z * z / (2 * episodes)
+    spread = z * math.sqrt(rate * (1 - rate) / episodes + (z / (2 * episodes)) ** 2)
+    low, high = (centre - spread, centre + spread)
+    scale = 1 + z * z / episodes
+    return [max(0.0, low / scale), min(1.0, high / scale)]

@@ -7,7 +7,7 @@ episodes stay whole, and the same call goes on with the seeds that are missing.
 import json
 import multiprocessing
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +23,7 @@ from basalt.actions import validate_action
 from basalt.agent import Agent, PrivilegedAgent
 from basalt.errors import ConfigError, WorldError
 from basalt.files import sole_writer, write_json
+from basalt.intervals import episode_interval, rate_interval
 from basalt.recording import Ended, Recording, RecordingWriter
 from basalt.scoring import Outcome, outcome
 from basalt.tasks import Task, get_task
@@ -96,27 +97,44 @@ def rollout(
     return [Recording.open(plan.out / _name(seed)) for seed in plan.seeds]
 
 
-def summary(recordings: Iterable[Recording]) -> list[dict[str, Any]]:
-    """One row per recording with the referee's view of it, for tables and JSON."""
-    rows = []
+def summary(recordings: Sequence[Recording]) -> dict[str, Any]:
+    """What a rollout came to in the referee's eyes, ready for JSON.
+
+    Returns:
+        ``episodes``: a row per recording; ``success_rate`` and ``distance_walked`` (nodes, mean),
+        each as ``{"mean": ..., "interval": [low, high]}`` at 95 % over episodes (the interval of the
+        distance is None below three episodes).
+    """
+    rows: list[dict[str, Any]] = []
     for recording in recordings:
         if recording.meta is None:
             raise ConfigError(f"{recording.stem}: has no {recording.meta_path.name} to summarise")
         last = recording.telemetry()[-1]
-        seen = referee_view(recording)
         rows.append(
             {
                 "player": recording.meta.player,
                 "seed": recording.meta.seed,
                 "steps": recording.meta.steps,
                 "ended": recording.meta.ended,
-                "success": seen.success,
+                "success": referee_view(recording).success,
                 "distance_walked": round(last.distance_walked, 2),
                 "facts": last.facts,
                 "recording": str(recording.video_path),
             }
         )
-    return rows
+    succeeded = sum(row["success"] for row in rows)
+    distances = [row["distance_walked"] for row in rows]
+    return {
+        "episodes": rows,
+        "success_rate": {
+            "mean": succeeded / len(rows),
+            "interval": rate_interval(succeeded, len(rows)),
+        },
+        "distance_walked": {
+            "mean": sum(distances) / len(rows),
+            "interval": episode_interval(distances, [1] * len(rows)),
+        },
+    }
 
 
 def referee_view(recording: Recording) -> Outcome:

@@ -95,9 +95,9 @@ def test_every_seed_becomes_a_whole_recording(tmp_path):
         assert recording.meta.ended == "esc" and recording.meta.steps == 6
         assert recording.meta.world_version == "toy-1" and recording.meta.player == "walker"
         assert recording.actions().column("ESC").tolist() == [0, 0, 0, 0, 0, 1]
-    rows = summary(recordings)
-    assert [row["success"] for row in rows] == [True, True]
-    assert rows[0]["distance_walked"] == 6
+    result = summary(recordings)
+    assert [row["success"] for row in result["episodes"]] == [True, True]
+    assert result["success_rate"]["mean"] == 1 and result["distance_walked"]["mean"] == 6
 
 
 def test_first_marks_the_start_of_each_episode(tmp_path):
