@@ -34,6 +34,8 @@ class PairPlayer {
   }
 
   load(urls) {
+    this.trouble.hidden = true;
+    this.setRates();
     this.sides.forEach((video, index) => { video.src = urls[index]; });
   }
 
@@ -156,10 +158,11 @@ class PairPlayer {
 // Streamlit calls this at every rerun of the page: the player is made once a pair and then left alone.
 export default function ({ parentElement, data, setStateValue }) {
   const present = parentElement.pairPlayer;
-  if (!present || present.pair !== data.pair) {
+  if (present?.pair !== data.pair) {
     present?.player.destroy();
-    const player = new PairPlayer(parentElement, (events) => setStateValue("events", events));
-    parentElement.pairPlayer = { pair: data.pair, player };
+    const pair = data.pair;
+    const player = new PairPlayer(parentElement, (events) => setStateValue("watched", { pair, events }));
+    parentElement.pairPlayer = { pair, player };
     player.load([data.left, data.right]);
   }
   return () => {

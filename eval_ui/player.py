@@ -15,33 +15,36 @@ _component = st.components.v2.component(
 )
 
 
-def player_key(pair: str) -> str:
-    """Under which Streamlit keeps the player's state."""
-    return f"player-{pair}"
+_KEY = "player"
 
 
-def pair_player(pair: str, left: str, right: str) -> list[dict[str, Any]]:
+def pair_player(pair: str, left: str, right: str) -> None:
     """Show the player.
 
     Args:
         pair: opaque id of the pair; another one loads other videos.
         left, right: addresses of the videos.
+    """
+    # One element for all pairs: the page does not jump when the next one comes.
+    _component(
+        key=_KEY,
+        data={"pair": pair, "left": left, "right": right},
+        on_watched_change=lambda: None,
+    )
+
+
+def player_events(pair: str) -> list[dict[str, Any]]:
+    """What was done so far with a pair's videos, as the browser reports it.
 
     Returns:
-        What was done with it so far: ``type`` (``play``, ``pause``, ``ended``, ``quarter-1`` to
-        ``quarter-4``), ``at`` in seconds of the video, ``clock`` in milliseconds since 1970.
+        Events with ``type`` (``play``, ``pause``, ``ended``, ``quarter-1`` to ``quarter-4``), ``at`` in
+        seconds of the video, ``clock`` in milliseconds since 1970; none for another pair.
     """
-    result = _component(
-        key=player_key(pair),
-        data={"pair": pair, "left": left, "right": right},
-        on_events_change=lambda: None,
-    )
-    return reported_events(result)
-
-
-def reported_events(state: Any) -> list[dict[str, Any]]:
-    """The events in the player's state, as the browser sent them; nothing where they are malformed."""
-    events = state.get("events") if hasattr(state, "get") else None
-    if not isinstance(events, list):
+    state = st.session_state.get(_KEY)
+    watched = state.get("watched") if state is not None else None
+    if not isinstance(watched, dict) or watched.get("pair") != pair:
         return []
-    return [event for event in events if isinstance(event, dict)]
+    events = watched.get("events")
+    return (
+        [event for event in events if isinstance(event, dict)] if isinstance(events, list) else []
+    )

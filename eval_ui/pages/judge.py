@@ -5,7 +5,7 @@ import streamlit as st
 from basalt.errors import BasaltError
 from basalt.tasks import get_task
 from eval_ui.choice import choose_study
-from eval_ui.player import pair_player, player_key, reported_events
+from eval_ui.player import pair_player, player_events
 from eval_ui.questions import ask_questions, responses
 from eval_ui.rater import rater_secret
 from eval_ui.store_access import the_store
@@ -46,12 +46,12 @@ def page() -> None:
     about.markdown(f"### {task.title}: which player did better?")
     about.caption(task.instruction)
     how_far.progress(done.done / max(done.total, 1), f"{done.done} of {done.total} pairs judged")
-    events = pair_player(
+    pair_player(
         pair.assignment_id,
         f"/video/{pair.assignment_id}/left",
         f"/video/{pair.assignment_id}/right",
     )
-    _answers(study, rater, pair, played=bool(events))
+    _answers(study, rater, pair, played=bool(player_events(pair.assignment_id)))
 
 
 def _answers(study: StudyInfo, rater: str, pair: ServedPair, *, played: bool) -> None:
@@ -100,7 +100,7 @@ def _store_answer(rater: str, pair: ServedPair, study: StudyInfo, winner: str) -
             winner,
             justification=st.session_state.get(f"reason-{pair.assignment_id}") or "",
             responses=responses(asked, pair.assignment_id) if asked else {},
-            video_events=reported_events(st.session_state.get(player_key(pair.assignment_id))),
+            video_events=player_events(pair.assignment_id),
         )
     except BasaltError as err:
         st.session_state["notice"] = (str(err), ":material/error:")
