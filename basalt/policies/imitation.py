@@ -167,7 +167,7 @@ def evaluate(
         interval over episodes `loss_interval` (None below three), its parts `buttons`, `camera` (per
         counting frame), `esc`; `buttons_accuracy`, `camera_accuracy`; `esc_expected` (presses the
         policy expects per episode; 1 is right) and `esc_in_ending` (share of them in the last second);
-        `frames`, `episodes`.
+        `frames`, `episodes`; `per_episode` (name, frames, loss), for paired comparisons.
 
     Raises:
         ConfigError: no episodes.
@@ -218,4 +218,8 @@ def evaluate(
         "esc_in_ending": float(total[7] / total[6]),
         "frames": int(total[8]),
         "episodes": len(episodes),
+        "per_episode": [
+            {"name": episode.name, "frames": int(n), "loss": float(loss / n)}
+            for episode, n, loss in zip(episodes, frames, losses, strict=True)
+        ],
     }

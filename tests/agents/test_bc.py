@@ -69,6 +69,11 @@ def test_beats_both_blind_baselines_on_held_out_episodes(trained: bc.TrainResult
     report = trained.report
     assert report["policy"]["loss"] < 0.5 * report["marginals"]["loss"]
     assert report["policy"]["loss"] < report["repeat_last"]["loss"]
+    for name in ("marginals", "repeat_last"):
+        difference = report[name]["loss"] - report["policy"]["loss"]
+        assert report[name]["policy_better_by"] == pytest.approx(difference)
+        low, high = report[name]["policy_better_by_interval"]
+        assert 0 < low <= difference <= high
     assert report["policy"]["buttons_accuracy"] > 0.9
     assert report["policy"]["episodes"] == 4
     low, high = report["policy"]["loss_interval"]
