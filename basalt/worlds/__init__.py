@@ -16,7 +16,7 @@ from basalt.tasks import TASKS, get_task
 if TYPE_CHECKING:
     from basalt.worlds.base import WorldEnv
 
-WORLDS = ("luanti",)
+WORLDS = ("luanti", "minerl", "minerl-package")
 
 
 def make_env(task: str, world: str = "luanti", **settings: Any) -> "WorldEnv":
@@ -34,6 +34,14 @@ def make_env(task: str, world: str = "luanti", **settings: Any) -> "WorldEnv":
         from basalt.worlds.luanti.env import LuantiEnv  # the engine's imports, only when wanted
 
         return LuantiEnv(get_task(task), **settings)
+    if world == "minerl":
+        from basalt.worlds.minerl.env import MinerlEnv
+
+        return MinerlEnv(get_task(task), **settings)
+    if world == "minerl-package":
+        from basalt.worlds.minerl.package import PackageEnv
+
+        return PackageEnv(get_task(task), **settings)
     raise ConfigError(f"world: unknown world {world!r}; known: {', '.join(WORLDS)}")
 
 

@@ -76,6 +76,7 @@ class WorldEnv(gymnasium.Env[dict[str, Picture], Mapping[str, Any]]):
         self._picture: Picture | None = None
         self._steps = 0
         self._over: str | None = "not begun"
+        self._out_of_time = False  # set by a world that has a clock of its own
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -90,6 +91,7 @@ class WorldEnv(gymnasium.Env[dict[str, Picture], Mapping[str, Any]]):
             seed = int(self.np_random.integers(TRAIN_SEEDS.start, TRAIN_SEEDS.stop))
         self._over = "not begun"
         self._steps = 0
+        self._out_of_time = False
         self._picture, telemetry, site = self._begin(int(seed))
         self._over = None
         return {"pov": self._picture}, {"telemetry": telemetry, "site": site, "seed": int(seed)}
@@ -114,7 +116,8 @@ class WorldEnv(gymnasium.Env[dict[str, Picture], Mapping[str, Any]]):
         self._steps += 1
         info: dict[str, Any] = {"telemetry": telemetry, "applied": applied}
         terminated = bool(checked["ESC"]) or telemetry.dead
-        truncated = not terminated and self._steps >= self.step_limit
+        limit_reached = self._steps >= self.step_limit or self._out_of_time
+        truncated = not terminated and limit_reached
         if terminated or truncated:
             self._over = "esc" if checked["ESC"] else "death" if telemetry.dead else "limit"
             info["ended"] = self._over

@@ -1,0 +1,84 @@
+"""Which Minecraft a client takes, where several run and several clients want one.
+
+The process itself does not refuse a second client: both would steer the same player. So clients on
+one machine claim an address through a lock file, which goes with their process.
+"""
+
+import fcntl
+import os
+import re
+from collections.abc import Sequence
+from typing import IO
+
+from basalt.errors import ConfigError
+from basalt.paths import cache_dir
+from basalt.worlds.minerl.protocol import Address, MinecraftBusy
+
+ENVIRONMENT = "BASALT_MINERL"
+"""Where the processes run, when a command does not say: HOST:PORT, or several with commas."""
+
+
+def parse_addresses(spec: str | Sequence[str] | None) -> tuple[Address, ...]:
+    """Addresses from a setting: one, several with commas, a list; None asks ``$BASALT_MINERL``.
+
+    Raises:
+        ConfigError: one of them is no address, or is there twice.
+    """
+    if spec is None:
+        spec = os.environ.get(ENVIRONMENT) or ()
+    if isinstance(spec, str):
+        spec = [part for part in spec.split(",") if part.strip()]
+    addresses = tuple(Address.parse(str(text)) for text in spec)
+    if len(set(addresses)) != len(addresses):
+        raise ConfigError(f"address: {', '.join(map(str, addresses))} names one twice")
+    return addresses
+
+
+class Claim:
+    """An address that no other client on this machine uses, until :meth:`release`.
+
+    Attributes:
+        address: the address.
+        earlier_task: name of the task that was last played there from this machine, or "".
+    """
+
+    def __init__(self, address: Address, earlier_task: str, lock: IO[str]) -> None:
+        self.address = address
+        self.earlier_task = earlier_task
+        self._lock = lock
+
+    def release(self) -> None:
+        """Let others have it; may be called twice."""
+        self._lock.close()
+
+
+def claim_address(addresses: Sequence[Address], task: str) -> Claim:
+    """Claim an address that is free, if possible one where nothing but this task was played.
+
+    Raises:
+        MinecraftBusy: other clients on this machine have them all.
+    """
+    folder = cache_dir() / "minerl" / "claims"
+    folder.mkdir(parents=True, exist_ok=True)
+    for only_this_task in (True, False):
+        for address in addresses:
+            name = re.sub(r"[^\w.-]", "_", str(address))
+            lock = (folder / f"{name}.lock").open("a+", encoding="utf-8")
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                lock.close()
+                continue
+            lock.seek(0)
+            earlier_task = lock.read().strip()
+            if only_this_task and earlier_task not in ("", task):
+                lock.close()
+                continue
+            lock.truncate(0)
+            lock.write(task)
+            lock.flush()
+            return Claim(address, earlier_task, lock)
+    raise MinecraftBusy(
+        f"address: {', '.join(map(str, addresses))}: in use by other environments on this machine; "
+        "each needs a Minecraft of its own (address=[HOST:PORT,HOST:PORT])"
+    )

@@ -1,0 +1,120 @@
+"""Telemetry from what Minecraft tells of its player, which in the BASALT tasks is little.
+
+With the missions of the four tasks a MineRL 1.0 process tells ``isGuiOpen`` and nothing else. Forks of
+it, and the Luanti world served in its stead, tell more: names are matched whatever their case, at the
+top or one object down (``location_stats`` and the like). What is not told has the value that is most
+often true, and is absent from the fact ``told``.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from basalt.actions import HOTBAR
+from basalt.telemetry import Item, Telemetry
+
+FULL_AIR = 300.0
+"""Minecraft counts breath in ticks; telemetry in the ten bubbles that the player sees."""
+
+
+class Observer:
+    """Follows one episode: what Minecraft tells, and what follows from the actions."""
+
+    def __init__(self) -> None:
+        self._hotbar = 0
+        self._gui_open = False
+        self._walked = 0.0
+        self._last_place: tuple[float, float] | None = None
+
+    def acted(self, action: Mapping[str, Any]) -> None:
+        """Note an action before its step: a hotbar key selects a slot where no form is open."""
+        if not self._gui_open:
+            for slot, button in enumerate(HOTBAR):
+                if action[button]:
+                    self._hotbar = slot
+
+    def telemetry(self, step: int, info: Mapping[str, Any], *, dead: bool) -> Telemetry:
+        """The state after a step.
+
+        Args:
+            step: 0 after reset.
+            info: Minecraft's answer.
+            dead: whether it ended the episode by the player's death.
+        """
+        told = _flat(info)
+        numbers = {name: _number(told.get(name)) for name in _NUMBERS}
+        self._gui_open = bool(told.get("isguiopen", False))
+        if (slot := _number(told.get("hotbar"))) is not None and slot in range(9):
+            self._hotbar = int(slot)
+        x, z = numbers["xpos"], numbers["zpos"]
+        if x is not None and z is not None:
+            if self._last_place is not None:
+                self._walked += math.dist((x, z), self._last_place)
+            self._last_place = x, z
+        life, air = numbers["life"], numbers["air"]
+        yaw = ((numbers["yaw"] or 0.0) + 180.0) % 360.0 - 180.0
+        known = [name for name, value in numbers.items() if value is not None]
+        known += [name for name in ("inventory", "equipped_items", "isguiopen") if name in told]
+        return Telemetry(
+            step=step,
+            xpos=x or 0.0,
+            ypos=numbers["ypos"] or 0.0,
+            zpos=z or 0.0,
+            yaw=180.0 if yaw == -180.0 else yaw,
+            pitch=numbers["pitch"] or 0.0,
+            health=0.0 if dead else 20.0 if life is None else min(20.0, max(0.0, life)),
+            breath=10.0 if air is None else max(0.0, air) * 10.0 / FULL_AIR,
+            hotbar=self._hotbar,
+            held=_held(told.get("equipped_items")),
+            inventory=_inventory(told.get("inventory")),
+            gui_open=self._gui_open,
+            on_ground=True,
+            in_liquid=False,
+            light=15,
+            daylight=15,
+            under_roof=False,
+            distance_walked=self._walked,
+            dead=dead,
+            facts={"told": " ".join(sorted(known))},
+        )
+
+
+_NUMBERS = ("xpos", "ypos", "zpos", "yaw", "pitch", "life", "air")
+
+
+def _flat(info: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys in lower case, those of inner objects beside the outer ones."""
+    flat: dict[str, Any] = {}
+    for key, value in info.items():
+        if isinstance(value, Mapping) and key not in ("inventory", "equipped_items"):
+            flat |= {str(inner).lower(): held for inner, held in value.items()}
+    return flat | {str(key).lower(): value for key, value in info.items()}
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return float(value)
+
+
+def _inventory(stacks: Any) -> tuple[Item, ...]:
+    if not isinstance(stacks, list):
+        return ()
+    items = []
+    for stack in stacks:
+        if isinstance(stack, Mapping) and (_number(stack.get("quantity")) or 0) >= 1:
+            items.append(Item(type=str(stack.get("type")), quantity=int(stack["quantity"])))
+    return tuple(items)
+
+
+def _held(equipped: Any) -> str:
+    """The main hand's item; MineRL wraps each of these objects into a string."""
+    hand = equipped.get("mainhand") if isinstance(equipped, Mapping) else None
+    if isinstance(hand, str):
+        try:
+            hand = json.loads(hand)
+        except ValueError:
+            return ""
+    kind = hand.get("type") if isinstance(hand, Mapping) else None
+    return "" if kind in (None, "air", "none") else str(kind)

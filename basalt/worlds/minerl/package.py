@@ -1,0 +1,95 @@
+"""Minecraft through the ``minerl`` package, for those whose Python can import it."""
+
+import importlib
+from typing import Any
+
+import numpy as np
+
+from basalt.actions import BUTTONS
+from basalt.errors import ConfigError, MissingDependencyError
+from basalt.tasks import Task
+from basalt.telemetry import Telemetry
+from basalt.worlds.base import DEFAULT_SIZE, Picture, WorldEnv
+from basalt.worlds.minerl.env import WORLD_VERSION
+from basalt.worlds.minerl.info import Observer
+from basalt.worlds.minerl.protocol import MinecraftDied, MinecraftGarbled
+
+
+class PackageEnv(WorldEnv):
+    """A task of the ``minerl`` package, with this project's seeds, limits, ESC and info.
+
+    The package wants an old gym and an old numpy; where it cannot be imported, ``world=minerl``
+    speaks to the same Minecraft without it. The package has no time-outs that could be set.
+
+    Raises:
+        MissingDependencyError: ``minerl`` or ``gym`` cannot be imported.
+        ConfigError: a size; the package has but one.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        size: tuple[int, int] = DEFAULT_SIZE,
+        step_limit: int | None = None,
+        render_mode: str | None = None,
+    ) -> None:
+        super().__init__(task, size, step_limit, render_mode)
+        if self.size != DEFAULT_SIZE:
+            raise ConfigError(
+                "size: the minerl package draws 640x360 only; world=minerl others too"
+            )
+        try:
+            gym = importlib.import_module("gym")
+            importlib.import_module("minerl")  # registers its environments
+        except Exception as err:  # an old package under a new numpy may raise anything
+            raise MissingDependencyError(
+                f"world=minerl-package: the minerl package cannot be imported ({err}); "
+                "world=minerl needs no package, see docs/minerl.md"
+            ) from err
+        self._inner: Any = gym.make(f"MineRLBasalt{task.env_id}-v0")
+        self._observer = Observer()
+
+    @property
+    def version(self) -> str:
+        """Version of the world: it is the same Minecraft."""
+        return WORLD_VERSION
+
+    def close(self) -> None:
+        """End the package's Minecraft."""
+        self._inner.close()
+
+    def _begin(self, seed: int) -> tuple[Picture, Telemetry, dict[str, Any]]:
+        self._inner.seed(seed)  # it forgets the seed at every reset
+        try:
+            observation = self._inner.reset()
+        except Exception as err:
+            raise MinecraftDied(f"the minerl package could not reset: {err}") from err
+        self._observer = Observer()
+        picture = self._checked(observation)
+        return picture, self._observer.telemetry(0, {}, dead=False), {"seed": seed}
+
+    def _advance(
+        self, action: dict[str, Any], step: int
+    ) -> tuple[Picture, Telemetry, dict[str, Any]]:
+        self._observer.acted(action)
+        asked = {button: np.array(action[button]) for button in BUTTONS}
+        try:
+            observation, _, done, info = self._inner.step({**asked, "camera": action["camera"]})
+        except Exception as err:
+            raise MinecraftDied(f"the minerl package failed in a step: {err}") from err
+        if "error" in info:
+            # It would hand out a random picture and call the episode done.
+            raise MinecraftDied(f"the minerl package lost its Minecraft: {info['error']}")
+        self._out_of_time = bool(done) and step >= self.task.step_limit
+        dead = bool(done) and not action["ESC"] and not self._out_of_time
+        telemetry = self._observer.telemetry(step, info, dead=dead)
+        applied = {"camera": action["camera"], "asked": action["camera"]}
+        return self._checked(observation), telemetry, applied
+
+    def _checked(self, observation: Any) -> Picture:
+        picture = np.asarray(observation["pov"])
+        if picture.shape != (self.size[1], self.size[0], 3) or picture.dtype != np.uint8:
+            raise MinecraftGarbled(
+                f"the minerl package returned a picture {picture.dtype} {picture.shape}"
+            )
+        return picture
