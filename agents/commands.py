@@ -115,15 +115,16 @@ def _print_summary(recordings: list[Recording], out: Path) -> None:
     write_json(out / "summary.json", result)
     print(f"{'seed':>8} {'steps':>6} {'ended':>6} {'success':>8} {'walked':>8}")
     for row in result["episodes"]:
-        success = "yes" if row["success"] else "no"
+        success = {True: "yes", False: "no", None: "?"}[row["success"]]
         print(
             f"{row['seed']:>8} {row['steps']:>6} {row['ended']:>6} {success:>8} "
             f"{row['distance_walked']:>8.1f}"
         )
-    low, high = result["success_rate"]["interval"]
-    print(
-        f"success by telemetry {result['success_rate']['mean']:.0%} (95 % {low:.0%} to {high:.0%})"
-    )
+    if rate := result["success_rate"]:
+        low, high = rate["interval"]
+        print(f"success by telemetry {rate['mean']:.0%} (95 % {low:.0%} to {high:.0%})")
+    else:
+        print("success: for people to judge, since the world does not tell enough to see it")
     distance = f"distance walked {result['distance_walked']['mean']:.1f} nodes"
     if result["distance_walked"]["interval"]:
         distance += " (95 % {:.1f} to {:.1f})".format(*result["distance_walked"]["interval"])

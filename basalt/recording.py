@@ -36,6 +36,9 @@ PlayerKind = Literal["agent", "scripted", "random", "human"]
 MAX_LINE_FILE_BYTES = 512 * 2**20
 """Larger action files are refused unread; the longest task writes about 30 MB."""
 
+CRASHED = "crashed"
+"""Folder beside a rollout's recordings for the episodes in which the world failed."""
+
 _SUFFIXES = (".mp4", ".jsonl", ".json")
 
 
@@ -282,8 +285,19 @@ class RecordingWriter:
         self._telemetry = telemetry
         self._steps += 1
 
-    def finish(self, ended: Ended) -> Recording:
-        """Close the files and give them their final names; returns the recording."""
+    def finish(
+        self, ended: Ended, directory: Path | None = None, name: str | None = None
+    ) -> Recording:
+        """Close the files and give them their final names; returns the recording.
+
+        Args:
+            ended: how the episode ended.
+            directory: another folder on the same disk than was planned, made if missing.
+            name: another name than was planned.
+        """
+        directory = directory or self._stem.parent
+        directory.mkdir(parents=True, exist_ok=True)
+        stem = directory / (name or self._stem.name)
         self._file.close()
         self._video.close()
         meta = RecordingMeta(
@@ -301,8 +315,8 @@ class RecordingWriter:
         # NAME.json comes last: where it stands, the other two are whole.
         for suffix in _SUFFIXES:
             _sync(self._partial[suffix])
-            self._partial[suffix].replace(_with_suffix(self._stem, suffix))
-        return Recording(self._stem, meta)
+            self._partial[suffix].replace(_with_suffix(stem, suffix))
+        return Recording(stem, meta)
 
     def abandon(self) -> None:
         """Leave nothing of the episode; harmless after :meth:`finish`."""
@@ -324,8 +338,20 @@ class RecordingWriter:
         self.abandon()
 
 
+def find_videos(folder: Path) -> list[Path]:
+    """Videos of the recordings in a folder and below it, in order of path.
+
+    Half-written ones and those of crashed episodes are left out.
+    """
+    return [
+        path
+        for path in sorted(folder.rglob("*.mp4"))
+        if not path.name.startswith(".") and CRASHED not in path.relative_to(folder).parts
+    ]
+
+
 def find_recordings(folder: str | Path) -> list[Recording]:
-    """All recordings in a folder and below it, in order of path.
+    """All recordings in a folder and below it, in order of path; crashed episodes are left out.
 
     Raises:
         RecordingError: no such folder, nothing in it, or a recording that cannot be opened.
@@ -333,11 +359,7 @@ def find_recordings(folder: str | Path) -> list[Recording]:
     folder = Path(folder)
     if not folder.is_dir():
         raise RecordingError(f"{folder}: no such folder of recordings")
-    recordings = [
-        Recording.open(path)
-        for path in sorted(folder.rglob("*.mp4"))
-        if not path.name.startswith(".")
-    ]
+    recordings = [Recording.open(path) for path in find_videos(folder)]
     if not recordings:
         raise RecordingError(f"{folder}: holds no recordings (NAME.mp4 with NAME.jsonl)")
     return recordings

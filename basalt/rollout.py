@@ -24,8 +24,8 @@ from basalt.agent import Agent, PrivilegedAgent
 from basalt.errors import ConfigError, WorldError
 from basalt.files import sole_writer, write_json
 from basalt.intervals import episode_interval, rate_interval
-from basalt.recording import Ended, Recording, RecordingWriter
-from basalt.scoring import Outcome, outcome
+from basalt.recording import CRASHED, Ended, Recording, RecordingWriter
+from basalt.scoring import Outcome, can_score, outcome
 from basalt.tasks import Task, get_task
 from basalt.video import DEFAULT_CRF
 
@@ -103,7 +103,8 @@ def summary(recordings: Sequence[Recording]) -> dict[str, Any]:
     Returns:
         ``episodes``: a row per recording; ``success_rate`` and ``distance_walked`` (nodes, mean),
         each as ``{"mean": ..., "interval": [low, high]}`` at 95 % over episodes (the interval of the
-        distance is None below three episodes).
+        distance is None below three episodes). Success is None, and so is its rate, where the
+        world does not tell enough to see it.
     """
     rows: list[dict[str, Any]] = []
     for recording in recordings:
@@ -116,20 +117,22 @@ def summary(recordings: Sequence[Recording]) -> dict[str, Any]:
                 "seed": recording.meta.seed,
                 "steps": recording.meta.steps,
                 "ended": recording.meta.ended,
-                "success": referee_view(recording).success,
+                "success": _success(recording),
                 "distance_walked": round(last.distance_walked, 2),
                 "facts": last.facts,
                 "recording": str(recording.video_path),
             }
         )
-    succeeded = sum(row["success"] for row in rows)
+    scored = [bool(row["success"]) for row in rows if row["success"] is not None]
     distances = [row["distance_walked"] for row in rows]
     return {
         "episodes": rows,
         "success_rate": {
-            "mean": succeeded / len(rows),
-            "interval": rate_interval(succeeded, len(rows)),
-        },
+            "mean": sum(scored) / len(scored),
+            "interval": rate_interval(sum(scored), len(scored)),
+        }
+        if scored
+        else None,
         "distance_walked": {
             "mean": sum(distances) / len(rows),
             "interval": episode_interval(distances, [1] * len(rows)),
@@ -144,6 +147,13 @@ def referee_view(recording: Recording) -> Outcome:
     return outcome(get_task(recording.meta.task), recording.telemetry(), recording.meta.ended)
 
 
+def _success(recording: Recording) -> bool | None:
+    assert recording.meta is not None
+    if not can_score(get_task(recording.meta.task), recording.telemetry()):
+        return None
+    return referee_view(recording).success
+
+
 def _name(seed: int) -> str:
     return f"seed_{seed}"
 
@@ -152,14 +162,21 @@ def _is_recorded(plan: RolloutPlan, seed: int) -> bool:
     return (plan.out / f"{_name(seed)}.json").is_file()
 
 
+def _crash_name(folder: Path, seed: int) -> str:
+    taken = len(list(folder.glob(f"{_name(seed)}_*.json")))
+    return f"{_name(seed)}_{taken + 1}"
+
+
 def _same_rollout(plan: RolloutPlan) -> None:
     """Write what is played into the folder, or refuse a folder that says something else."""
     path = plan.out / "rollout.json"
+    # Where a world runs is not what is played: another address goes on with the same rollout.
+    world_args = {key: value for key, value in plan.world_args.items() if key != "address"}
     asked = {
         "agent": dict(plan.agent),
         "task": plan.task,
         "world": plan.world,
-        "world_args": dict(plan.world_args),
+        "world_args": world_args,
         "step_limit": plan.step_limit,
     }
     if path.is_file():
@@ -227,7 +244,13 @@ class _Player:
             first = True
             while ended is None:
                 action = self._choose(observation["pov"], info, first)
-                observation, _, terminated, truncated, info = env.step(action)
+                try:
+                    observation, _, terminated, truncated, info = env.step(action)
+                except WorldError:
+                    # What was seen until then is kept, marked, for whoever looks for the reason.
+                    crashed = plan.out / CRASHED
+                    writer.finish("crash", crashed, _crash_name(crashed, seed))
+                    raise
                 writer.step(
                     action, info["applied"]["camera"], observation["pov"], info["telemetry"]
                 )

@@ -62,6 +62,16 @@ def _find_cave(telemetry: Sequence[Telemetry], ended: str) -> Outcome:
 
 _OUTCOMES: dict[str, Callable[[Sequence[Telemetry], str], Outcome]] = {"find_cave": _find_cave}
 
+_NEEDED_FACT = {"find_cave": "in_cave"}
+"""What a world has to tell for a task's success to be seen; Minecraft does not."""
+
+
+def can_score(task: Task, telemetry: Sequence[Telemetry]) -> bool:
+    """Whether telemetry shows success at the task: defined for it, and told by the world."""
+    return bool(
+        task.name in _OUTCOMES and telemetry and _NEEDED_FACT[task.name] in telemetry[-1].facts
+    )
+
 
 def outcome(task: Task, telemetry: Sequence[Telemetry], ended: str) -> Outcome:
     """The referee's view of an episode.
@@ -72,7 +82,7 @@ def outcome(task: Task, telemetry: Sequence[Telemetry], ended: str) -> Outcome:
         ended: how the episode ended.
 
     Raises:
-        ConfigError: no telemetry, or success of this task is not defined by telemetry.
+        ConfigError: no telemetry, or success of this task is not defined or not shown by it.
     """
     if task.name not in _OUTCOMES:
         raise ConfigError(
@@ -81,6 +91,11 @@ def outcome(task: Task, telemetry: Sequence[Telemetry], ended: str) -> Outcome:
     if not telemetry:
         raise ConfigError(
             f"telemetry: an episode of {task.name} without telemetry cannot be scored"
+        )
+    if not can_score(task, telemetry):
+        raise ConfigError(
+            f"telemetry: the world did not tell {_NEEDED_FACT[task.name]!r}, without which "
+            f"success at {task.name} is not seen; let people judge"
         )
     return _OUTCOMES[task.name](telemetry, ended)
 

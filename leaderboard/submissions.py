@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from basalt.errors import RecordingError, StudyError
-from basalt.recording import Recording, RecordingMeta, sha256_of
+from basalt.recording import Recording, RecordingMeta, find_videos, sha256_of
 from leaderboard.models import Agent, Episode, Study, Submission, new_id
 from leaderboard.store import Store
 from leaderboard.study import StudyInfo, StudyRules, checked_name
@@ -114,7 +114,7 @@ def check_recordings(folder: Path, rules: StudyRules) -> tuple[list[CheckedRecor
     """The recordings below a folder that keep a study's rules, and all faults of the set, a line each."""
     if not folder.is_dir():
         return [], [f"{folder}: no such folder of recordings"]
-    videos = sorted(path for path in folder.rglob("*.mp4") if not path.name.startswith("."))
+    videos = find_videos(folder)
     if not videos:
         return [], [f"{folder}: holds no recordings (NAME.mp4 with NAME.jsonl and NAME.json)"]
     checked: list[CheckedRecording] = []

@@ -19,7 +19,7 @@ import pytest
 from basalt import rollout as rollout_module
 from basalt.actions import null_action
 from basalt.errors import ActionError, ConfigError, WorldError
-from basalt.recording import Recording
+from basalt.recording import Recording, find_recordings
 from basalt.rollout import RolloutPlan, rollout, summary
 from basalt.telemetry import Telemetry
 
@@ -100,6 +100,22 @@ def test_every_seed_becomes_a_whole_recording(tmp_path):
     assert result["success_rate"]["mean"] == 1 and result["distance_walked"]["mean"] == 6
 
 
+def test_success_that_a_world_does_not_tell_is_unknown(tmp_path, monkeypatch):
+    state = CountingWorld._state
+    silent = lambda self: state(self).model_copy(update={"facts": {}})  # noqa: E731
+    monkeypatch.setattr(CountingWorld, "_state", silent)
+    result = summary(rollout(Walker, plan(tmp_path), progress=False))
+    assert [row["success"] for row in result["episodes"]] == [None, None]
+    assert result["success_rate"] is None and result["distance_walked"]["mean"] == 6
+
+
+def test_another_address_of_the_world_goes_on_with_the_rollout(tmp_path):
+    player = Walker()
+    for address in ("here:1", "there:2"):
+        rollout(lambda: player, plan(tmp_path, world_args={"address": address}), progress=False)
+    assert player.firsts.count(True) == 2
+
+
 def test_first_marks_the_start_of_each_episode(tmp_path):
     player = Walker(esc_at=1)
     rollout(lambda: player, plan(tmp_path), progress=False)
@@ -125,6 +141,20 @@ def test_a_failed_world_is_played_again_from_the_start(tmp_path, capsys):
     (recording,) = rollout(Walker, plan(tmp_path, seeds=(1,)), progress=False)
     assert recording.meta.steps == 6
     assert "the toy fell apart; playing it again" in capsys.readouterr().out
+
+
+def test_a_crashed_episode_is_kept_aside_and_marked(tmp_path):
+    CountingWorld.failures[:] = [2, 0]
+    (recording,) = rollout(Walker, plan(tmp_path, seeds=(1,)), progress=False)
+    assert recording.meta.ended == "esc"
+    crashes = [Recording.open(tmp_path / "crashed" / f"seed_1_{number}") for number in (1, 2)]
+    assert [(crash.meta.ended, crash.meta.steps) for crash in crashes] == [
+        ("crash", 2),
+        ("crash", 0),
+    ]
+    for crash in crashes:
+        crash.check()
+    assert [found.name for found in find_recordings(tmp_path)] == ["seed_1"]
 
 
 def test_a_world_that_keeps_failing_is_one_error_and_leaves_what_was_whole(tmp_path):

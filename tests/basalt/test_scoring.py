@@ -1,15 +1,15 @@
 import pytest
 
 from basalt.errors import ConfigError
-from basalt.scoring import outcome, telemetry_judge
+from basalt.scoring import can_score, outcome, telemetry_judge
 from basalt.tasks import get_task
 from basalt.telemetry import Telemetry
 
 CAVE = get_task("find_cave")
 
 
-def episode(inside, ended="esc", dug_down=False):
-    states = tuple(
+def states(inside, dug_down=False):
+    return tuple(
         Telemetry(
             step=step, xpos=0, ypos=0, zpos=0, yaw=0, pitch=0, health=20, breath=10, hotbar=0,
             held="", inventory=(), gui_open=False, on_ground=True, in_liquid=False, light=0,
@@ -18,7 +18,10 @@ def episode(inside, ended="esc", dug_down=False):
         )
         for step, here in enumerate(inside)
     )  # fmt: skip
-    return outcome(CAVE, states, ended)
+
+
+def episode(inside, ended="esc", dug_down=False):
+    return outcome(CAVE, states(inside, dug_down), ended)
 
 
 def test_success_is_ending_the_episode_oneself_in_a_cave():
@@ -50,3 +53,10 @@ def test_what_cannot_be_scored_is_said():
         outcome(CAVE, (), "esc")
     with pytest.raises(ConfigError, match="make_waterfall has no success"):
         outcome(get_task("make_waterfall"), (), "esc")
+
+
+def test_a_world_that_does_not_tell_is_not_scored():
+    silent = [state.model_copy(update={"facts": {}}) for state in states([1])]
+    assert not can_score(CAVE, silent) and not can_score(CAVE, ())
+    with pytest.raises(ConfigError, match="did not tell 'in_cave'"):
+        outcome(CAVE, silent, "esc")
