@@ -11,11 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from basalt.data.baselines import Marginals
 from basalt.data.dataset import Episode, load_episodes
 from basalt.errors import ConfigError
 from basalt.files import write_json
 from basalt.policies.checkpoint import choose_device, load_policy
-from basalt.policies.imitation import encode_episodes
+from basalt.policies.imitation import encode_episodes, start_at_marginals
 from basalt.policies.vpt import VPTPolicy
 from basalt.probes.activations import collect
 from basalt.probes.metrics import reconstruction, splice
@@ -38,8 +39,9 @@ def probe_smoke(
 ) -> dict[str, Any]:
     """Train an SAE on the training episodes' activations and test it on episodes held out in training.
 
-    A second SAE is trained in the same way on a policy of the same sizes with random weights. What
-    both reach says nothing about training; the difference may.
+    A second SAE is trained in the same way on a policy of the same sizes as it was before training:
+    random weights, heads at the training frequencies. What both reach says nothing about training;
+    the difference may.
 
     Args:
         checkpoint: a run's folder or one of its checkpoints.
@@ -74,7 +76,10 @@ def probe_smoke(
         )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        untrained = VPTPolicy(policy.config).to(policy.device).eval()
+        untrained = VPTPolicy(policy.config)
+    # Both networks know the action frequencies, so that their losses are of one size.
+    start_at_marginals(untrained, Marginals(training))
+    untrained.to(policy.device).eval()
     report: dict[str, Any] = {
         "label": LABEL,
         "site": site,
@@ -125,7 +130,7 @@ def _write(out: Path, report: dict[str, Any], saes: dict[str, JumpReLUSAE]) -> N
 def summary_lines(report: dict[str, Any]) -> list[str]:
     """The report in a few lines for a terminal."""
     lines = [
-        f"sparse autoencoder on {report['site']} ({report['label']})",
+        f"sparse autoencoder on {report['site']}, figures on held-out episodes",
         f"{'':<16}{'variance explained':>19}{'L0':>7}{'dead':>7}{'BC loss change':>16}{'clean loss':>12}",
     ]
     for name in ("trained", "random_network"):
@@ -134,4 +139,5 @@ def summary_lines(report: dict[str, Any]) -> list[str]:
             f"{name.replace('_', ' '):<16}{row['variance_explained']:>19.3f}{row['l0']:>7.1f}"
             f"{row['dead_share']:>7.0%}{row['bc_loss_change']:>+16.4f}{row['loss_clean']:>12.3f}"
         )
+    lines.append(f"({report['label']})")
     return lines
