@@ -109,6 +109,14 @@ class Kept:
                 pass_fds=pass_fds,
             )
 
+    @property
+    def program_pid(self) -> int | None:
+        """Process id of the program (the keeper's only child), None once it is gone."""
+        keeper = self._process.pid
+        with contextlib.suppress(OSError, IndexError, ValueError):
+            return int(Path(f"/proc/{keeper}/task/{keeper}/children").read_text().split()[0])
+        return None
+
     def poll(self) -> int | None:
         """Exit status, None while it runs."""
         return self._process.poll()
@@ -154,8 +162,10 @@ class Display:
         ours, theirs = os.pipe()
         try:
             self._server = Kept(
-                [xvfb, "-displayfd", str(theirs), "-screen", "0", f"{SCREEN}x{SCREEN}x24"]
-                + ["-nolisten", "tcp", "-noreset", "-ac"],
+                [
+                    *(xvfb, "-displayfd", str(theirs), "-screen", "0", f"{SCREEN}x{SCREEN}x24"),
+                    *("-nolisten", "tcp", "-noreset", "-ac"),
+                ],
                 self.folder / "xvfb.log",
                 dict(os.environ),
                 pass_fds=(theirs,),
@@ -184,6 +194,11 @@ class Display:
             raise
         finally:
             os.close(ours)
+
+    @property
+    def pid(self) -> int | None:
+        """The X server's process id, None once it is gone."""
+        return self._server.program_pid
 
     @property
     def running(self) -> bool:
@@ -242,7 +257,11 @@ class Engine:
             home = display.folder / "home"
             home.mkdir(exist_ok=True)
             environment = {
-                **{k: v for k, v in os.environ.items() if k not in ("WAYLAND_DISPLAY", "XAUTHORITY")},
+                **{
+                    k: v
+                    for k, v in os.environ.items()
+                    if k not in ("WAYLAND_DISPLAY", "XAUTHORITY")
+                },
                 "HOME": str(home),
                 "DISPLAY": display.name,
                 "LIBGL_ALWAYS_SOFTWARE": "1",
@@ -264,7 +283,6 @@ class Engine:
             theirs.close()
             os.close(memory)
         self._channel: socket.socket | None = ours
-        self._locked = False
 
     @property
     def running(self) -> bool:
@@ -283,7 +301,6 @@ class Engine:
         Raises:
             WorldError: it ended or did not answer in time.
         """
-        self._locked = True
         return self._exchange(_REQUEST.pack(_OP_LOCK, 1, dt_ns))
 
     def tick(self, dt_ns: int = STEP_NS, *, want_picture: bool = True) -> Tick:
@@ -319,9 +336,7 @@ class Engine:
         clock, cursor, restless, *times = _REPLY.unpack(answer)
         frame, pixels, client, server = (t / 1e6 for t in times)
         wall = (time.perf_counter() - began) * 1e3
-        return Tick(
-            (clock) / 1e9, bool(cursor), restless, frame, pixels, client, server, wall
-        )
+        return Tick(clock / 1e9, bool(cursor), restless, frame, pixels, client, server, wall)
 
     def picture(self) -> NDArray[np.uint8]:
         """The last frame: uint8 [height, width, 3] RGB, top row first."""
@@ -329,18 +344,17 @@ class Engine:
             np.uint8, copy=False
         )
 
+    @property
+    def pid(self) -> int | None:
+        """The game's process id, None once it is gone."""
+        return self._process.program_pid
+
     def cpu_seconds(self) -> float:
         """Processor time of the game so far, user and system, in seconds; 0 when it is gone."""
         with contextlib.suppress(OSError, ValueError, IndexError):
-            children = Path(f"/proc/{self.keeper_pid}/task/{self.keeper_pid}/children").read_text()
-            fields = Path(f"/proc/{children.split()[0]}/stat").read_text().rsplit(")", 1)[1].split()
+            fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
             return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
         return 0.0
-
-    @property
-    def keeper_pid(self) -> int:
-        """Process id of the keeper; the game is its only child."""
-        return self._process._process.pid
 
     def close(self) -> None:
         """End the game; nothing is saved. May be called twice."""

@@ -14,7 +14,7 @@ from basalt.tasks import Task
 from basalt.telemetry import Item, Telemetry
 from basalt.worlds.base import DEFAULT_SIZE, Picture, WorldEnv
 from basalt.worlds.luanti.cursor import draw_cursor
-from basalt.worlds.luanti.engine import START_TIMEOUT_S, STEP_NS, Display, Engine, Tick
+from basalt.worlds.luanti.engine import START_TIMEOUT_S, Display, Engine, Tick
 from basalt.worlds.luanti.input import Input
 from basalt.worlds.luanti.settings import DEGREES_PER_PIXEL, play_settings
 from basalt.worlds.luanti.worldcache import saved_world, world_version
@@ -61,6 +61,17 @@ class LuantiEnv(WorldEnv):
     def version(self) -> str:
         """Version of the world: scores of different versions are not compared."""
         return f"luanti-{world_version()}"
+
+    @property
+    def display(self) -> Display:
+        """The X server.
+
+        Raises:
+            WorldError: there is none; call ``reset``.
+        """
+        if self._display is None:
+            raise WorldError("there is no X server; call reset()")
+        return self._display
 
     @property
     def engine(self) -> Engine:
