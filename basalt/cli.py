@@ -15,12 +15,16 @@ USAGE_ERROR, USER_ERROR, INTERRUPTED = 2, 1, 130
 
 @dataclass(frozen=True)
 class Command:
-    """A subcommand: what it does, an example, and ``module:function`` taking its arguments."""
+    """A subcommand: what it does, an example, and ``module:function`` taking its arguments.
+
+    A hidden one is left out of the help.
+    """
 
     summary: str
     example: str
     target: str
     extra: str = ""
+    hidden: bool = False
 
     def load(self) -> Callable[[list[str]], int]:
         """Import the command's function."""
@@ -86,6 +90,12 @@ COMMANDS: dict[str, Command] = {
     "bench": Command(
         "measure; one JSON object on stdout", "basalt bench world", "basalt.bench:main"
     ),
+    "serve-luanti-as-minerl": Command(
+        "the embedded world to whoever speaks the protocol of MineRL's Minecraft",
+        "basalt serve-luanti-as-minerl --port 9000",
+        "basalt.worlds.minerl.serve:main",
+        hidden=True,
+    ),
 }
 
 
@@ -140,14 +150,15 @@ _OUR_PACKAGES = ("basalt", "agents", "leaderboard", "eval_ui", "configs")
 
 
 def _help() -> str:
-    width = max(map(len, COMMANDS))
+    shown = {name: command for name, command in COMMANDS.items() if not command.hidden}
+    width = max(map(len, shown))
     lines = [
         f"basalt-benchmark {basalt.__version__}: learning from human feedback in open worlds",
         "",
         "usage: basalt COMMAND ...        basalt COMMAND --help tells more",
         "",
     ]
-    for name, command in COMMANDS.items():
+    for name, command in shown.items():
         lines.append(f"  {name:<{width}}  {command.summary}")
         lines.append(f"  {'':<{width}}    {command.example}")
     lines += [

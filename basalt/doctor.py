@@ -125,18 +125,44 @@ def _package(package: str, use: str, extra: str) -> Callable[[], Check]:
     return check
 
 
-def _minerl() -> Check:
-    if home := os.environ.get("MINERL_HOME"):
-        state: State = "ok" if Path(home).is_dir() else "optional"
-        return Check("MineRL (Minecraft)", state, f"MINERL_HOME={home}")
-    spec = importlib.util.find_spec("minerl")
-    if spec is not None:
-        return Check("MineRL (Minecraft)", "ok", str(spec.origin))
-    return Check(
-        "MineRL (Minecraft)",
-        "optional",
-        "not found; only world=minerl needs it, which is not part of this version",
-    )
+def _minecraft(name: str, part: str) -> Callable[[], Check]:
+    """A check of what ``world=minerl`` needs, by the function of its process module that finds it."""
+
+    def check() -> Check:
+        from basalt.worlds.minerl import process
+
+        try:
+            found = str(getattr(process, part)())
+        except BasaltError as err:
+            what, _, mend = str(err).partition(process.MEND)
+            return Check(name, "optional", f"{what}; only world=minerl needs it", mend)
+        return Check(name, "ok", found)
+
+    return check
+
+
+def _minecraft_port() -> Check:
+    """Whether the Minecraft that is named answers, or one that is started here could listen."""
+    from basalt.worlds.minerl.addresses import ENVIRONMENT, parse_addresses
+    from basalt.worlds.minerl.process import free_port
+    from basalt.worlds.minerl.protocol import Connection
+
+    name = "Minecraft: port"
+    answering = []
+    try:
+        for address in parse_addresses(None):
+            connection = Connection(address, (1, 1), timeout_s=5.0)
+            try:
+                connection.echo()
+            finally:
+                connection.close()
+            answering.append(str(address))
+    except BasaltError as err:
+        image = "docker run --rm -p 127.0.0.1:9000:9000 basalt-minerl"
+        return Check(name, "optional", f"{ENVIRONMENT}: {err}", f"{image} (docs/minerl.md)")
+    if answering:
+        return Check(name, "ok", f"{', '.join(answering)} answers")
+    return Check(name, "ok", f"{free_port()} is free for a process here; {ENVIRONMENT} is not set")
 
 
 def _disk() -> Check:
@@ -181,7 +207,10 @@ _CHECKS: tuple[Callable[[], Check], ...] = (
     _torch,
     _package("trueskill", "the leaderboard", "leaderboard"),
     _package("streamlit", "the judging app", "ui"),
-    _minerl,
+    _minecraft("Minecraft: built jar", "find_minecraft"),
+    _minecraft("Minecraft: Java 8", "find_java"),
+    _minecraft("Minecraft: display", "find_display"),
+    _minecraft_port,
     _disk,
     _shadowed,
 )

@@ -13,6 +13,7 @@ from importlib import import_module
 from basalt.errors import ConfigError
 
 BENCHMARKS = {
+    "minerl": ("basalt.bench.minerl", "speed of the client of MineRL's Minecraft"),
     "world": ("basalt.bench.world", "speed and determinism of the embedded world"),
 }
 """Module with ``run(argv) -> dict``, and what it measures."""

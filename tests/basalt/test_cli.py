@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -17,8 +18,8 @@ def test_help_names_every_command_with_an_example(capsys):
     assert cli.run([]) == 0
     text = capsys.readouterr().out
     for name, command in cli.COMMANDS.items():
-        assert f"  {name} " in text
-        assert command.example in text
+        assert (f"  {name} " in text) is not command.hidden
+        assert (command.example in text) is not command.hidden
 
 
 def test_help_imports_nothing_heavy():
@@ -93,3 +94,53 @@ def test_doctor_reports_an_unusable_cache(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("BASALT_CACHE", str(tmp_path / "file" / "cache"))
     assert cli.run(["doctor"]) == 1
     assert "set BASALT_CACHE" in capsys.readouterr().out
+
+
+MINECRAFT_CHECKS = ("built jar", "Java 8", "display", "port")
+
+
+def minecraft_checks(capsys):
+    cli.run(["doctor", "--json"])
+    checks = {check["name"]: check for check in json.loads(capsys.readouterr().out)}
+    return [checks[f"Minecraft: {name}"] for name in MINECRAFT_CHECKS]
+
+
+def test_doctor_says_what_minecraft_lacks_and_calls_it_optional(monkeypatch, tmp_path, capsys):
+    for name in ("MINERL_HOME", "JAVA_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / "nowhere"))
+    monkeypatch.setenv("BASALT_MINERL", "127.0.0.1:1")
+    monkeypatch.setattr("shutil.which", lambda *args, **kwargs: None)
+    monkeypatch.setattr("basalt.worlds.minerl.process.java_version", lambda java: 17)
+    jar, java, display, port = minecraft_checks(capsys)
+    assert {check["state"] for check in (jar, java, display, port)} == {"optional"}
+    assert "docker build" in jar["mend"] and "openjdk-8" in java["mend"]
+    assert "xvfb" in display["mend"] and "docker run" in port["mend"]
+    assert "127.0.0.1:1" in port["found"]
+
+
+def test_doctor_finds_a_minecraft_that_is_there(monkeypatch, tmp_path, capsys):
+    from basalt.worlds.minerl.server import Game, Server
+
+    class NoGame(Game):
+        def begin(self, task, seed, size):
+            raise AssertionError
+
+        def step(self, action):
+            raise AssertionError
+
+        def close(self):
+            pass
+
+    (tmp_path / "build" / "libs").mkdir(parents=True)
+    for name in ("launchClient.sh", "build/libs/mcprec-6.13.jar"):
+        (tmp_path / name).write_text("")
+    server = Server(NoGame())
+    thread = threading.Thread(target=server.serve)
+    thread.start()
+    monkeypatch.setenv("MINERL_HOME", str(tmp_path))
+    monkeypatch.setenv("BASALT_MINERL", f"127.0.0.1:{server.port}")
+    jar, _, _, port = minecraft_checks(capsys)
+    server.stop()
+    thread.join(10)
+    assert (jar["state"], jar["found"]) == ("ok", str(tmp_path))
+    assert (port["state"], port["found"]) == ("ok", f"127.0.0.1:{server.port} answers")

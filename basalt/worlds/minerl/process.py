@@ -21,6 +21,7 @@ from pathlib import Path
 
 from basalt.errors import MissingDependencyError
 from basalt.paths import cache_dir
+from basalt.worlds.minerl.addresses import ENVIRONMENT
 from basalt.worlds.minerl.protocol import Address, Connection, MinecraftDied, MinecraftHung
 
 LAUNCHER = "launchClient.sh"
@@ -39,6 +40,14 @@ _WRITTEN = frozenset(
     "crash-reports logs resourcepacks saves screenshots server-resource-packs shaderpacks "
     "stats usercache.json".split()
 )
+
+
+MEND = "; mend: "
+"""Between what is missing and the command that mends it, in the messages of this module."""
+
+
+def _lack(what: str, mend: str) -> MissingDependencyError:
+    return MissingDependencyError(f"{what}{MEND}{mend}")
 
 
 def find_minecraft() -> Path:
@@ -64,14 +73,15 @@ def find_minecraft() -> Path:
         if any(folder.glob(JARS)):
             return folder.resolve()
     if folders:
-        raise MissingDependencyError(
-            f"MineRL is not built: {folders[0]}/{JARS} is missing; "
-            f"cd {folders[0]} && ./gradlew clean build shadowJar"
+        raise _lack(
+            f"MineRL is not built, {folders[0]}/{JARS} is missing",
+            f"cd {folders[0]} && ./gradlew clean build shadowJar",
         )
     where = f"below {roots[0]}" if roots else "(neither $MINERL_HOME nor a minerl package)"
-    raise MissingDependencyError(
-        f"the minerl world needs a built MineRL 1.0, found none {where}: docs/minerl.md says how to "
-        "build one, in a container or here; then export MINERL_HOME=FOLDER, or give address=HOST:PORT"
+    raise _lack(
+        f"found no built MineRL 1.0 {where}",
+        "docker build -t basalt-minerl -f docker/minerl.Dockerfile docker (docs/minerl.md), then "
+        f"export {ENVIRONMENT}=HOST:PORT; or build it here and export MINERL_HOME=FOLDER",
     )
 
 
@@ -101,9 +111,9 @@ def find_java() -> str:
         if version == JAVA_MAJOR:
             return path
     others = ", ".join(f"{path} is Java {version}" for path, version in found.items())
-    raise MissingDependencyError(
-        f"Minecraft 1.16 needs Java {JAVA_MAJOR} ({others or 'no Java found'}): "
-        "apt-get install -y openjdk-8-jre (Ubuntu), or unpack a Java 8 and export JAVA_HOME=FOLDER"
+    raise _lack(
+        f"Minecraft 1.16 needs Java {JAVA_MAJOR}, {others or 'no Java found'}",
+        "apt-get install -y openjdk-8-jre (Ubuntu), or unpack a Java 8 and export JAVA_HOME=FOLDER",
     )
 
 
@@ -115,8 +125,9 @@ def find_display() -> str:
     """
     if path := shutil.which("Xvfb"):
         return path
-    raise MissingDependencyError(
-        "Minecraft needs a display: apt-get install -y xvfb libgl1-mesa-dri libglx-mesa0"
+    raise _lack(
+        "Minecraft needs a display, Xvfb was not found",
+        "apt-get install -y xvfb libgl1-mesa-dri libglx-mesa0",
     )
 
 

@@ -4,6 +4,7 @@ With it, whatever speaks to MineRL's Minecraft, the ``minerl`` package too, play
 One client at a time; a second one is told that the game is busy.
 """
 
+import contextlib
 import json
 import logging
 import re
@@ -65,12 +66,13 @@ class Server:
         self._game = game
         self._player = threading.Lock()
         self._listener = socket.create_server((host, port))
+        self._address = self._listener.getsockname()[:2]
         self._stopped = threading.Event()
 
     @property
     def port(self) -> int:
         """Where it listens."""
-        return int(self._listener.getsockname()[1])
+        return int(self._address[1])
 
     def serve(self) -> None:
         """Serve clients, each in a thread of its own."""
@@ -79,18 +81,18 @@ class Server:
                 try:
                     connection, _ = self._listener.accept()
                 except OSError:
-                    break  # closed by stop()
+                    break  # by stop()
                 threading.Thread(target=self._attend, args=(connection,), daemon=True).start()
         finally:
             with self._player:
                 self._game.close()
 
     def stop(self) -> None:
-        """Take no more clients."""
+        """Take no more clients; may be called twice."""
         self._stopped.set()
-        # A listener that is merely closed would go on waiting in accept().
-        with socket.socket() as last:
-            last.connect_ex(self._listener.getsockname()[:2])
+        # Shut down first: a listener that is merely closed would go on waiting in accept().
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
     def _attend(self, connection: socket.socket) -> None:
@@ -118,7 +120,10 @@ class _Session:
 
     def run(self) -> bool:
         """Answer until the client leaves; whether it asked the server to exit."""
-        if self._receive() != f"<MalmoEnv{VERSION}/>".encode():
+        hello = self._receive()
+        if hello is None:
+            return False
+        if hello != f"<MalmoEnv{VERSION}/>".encode():
             raise ValueError(f"no hello of MineRL's protocol {VERSION}")
         while (message := self._receive()) is not None:
             if message.startswith(b"<StepClient"):
@@ -151,7 +156,10 @@ class _Session:
         if not self._playing and not self._player.acquire(blocking=False):
             return 0
         self._playing = True
-        root = ElementTree.fromstring(mission)
+        try:
+            root = ElementTree.fromstring(mission)
+        except ElementTree.ParseError as err:
+            raise ValueError(f"a mission that is no XML: {err}") from err
         summary = root.findtext(f".//{_XML}Summary") or ""
         name = re.fullmatch(r"MineRLBasalt(\w+)-v0", summary)
         size = tuple(int(root.findtext(f".//{_XML}{edge}") or 0) for edge in ("Width", "Height"))
