@@ -6,7 +6,7 @@ import altair as alt
 import pandas as pd
 
 from leaderboard.rating import Table
-from leaderboard.report import source_note
+from leaderboard.report import source_note, world_title
 
 
 def board_html(table: Table) -> str:
@@ -26,7 +26,7 @@ def board_html(table: Table) -> str:
         for place, row in enumerate(table.rows, start=1)
     )
     caption = escape(
-        f"{table.world} {table.world_version}, {source_note(table.source)}. "
+        f"{world_title(table.world, table.world_version)}, {source_note(table.source)}. "
         "TrueSkill; rows in order of μ − 3σ."
     )
     return (

@@ -25,6 +25,11 @@ def task_title(task: str) -> str:
     return TASKS[task].title if task in TASKS else task
 
 
+def world_title(world: str, version: str) -> str:
+    """A world and its version as people read them; versions may begin with the world's name."""
+    return version if version.startswith(world) else f"{world} {version}"
+
+
 def text_tables(tables: Sequence[Table]) -> str:
     """The tables for a terminal, each under a line that says task, world and who judged."""
     return "\n\n".join(_text(table) for table in tables)
@@ -61,7 +66,7 @@ def _text(table: Table) -> str:
         f"{'comparisons':>12} {'won-lost-drawn':>15} {'source':>10}"
     )
     lines = [
-        f"{task_title(table.task)}, {table.world} {table.world_version} "
+        f"{task_title(table.task)}, {world_title(table.world, table.world_version)} "
         f"({source_note(table.source)})",
         header,
     ]

@@ -48,7 +48,6 @@ class StudyRules(BaseModel):
     """The rules of a study, kept with it. One world in one version: worlds are never mixed.
 
     Attributes:
-        title: what people see above the pairs.
         world, world_version: where the episodes were played.
         tasks: rules of each task by its name; a submission covers one task or more, each whole.
         ask_questions: whether raters are also asked the tasks' own questions (all optional).
@@ -59,7 +58,6 @@ class StudyRules(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     version: Literal[1] = 1
-    title: str = Field(min_length=1, max_length=100)
     world: str = Field(min_length=1)
     world_version: str = Field(min_length=1)
     tasks: dict[str, TaskRules] = Field(min_length=1)
@@ -92,7 +90,6 @@ def demo_study(
         step_limit: where episodes are cut, in steps.
     """
     return StudyRules(
-        title="Demo",
         world=world,
         world_version=world_version,
         tasks={
@@ -105,7 +102,6 @@ def demo_study(
 def official_study(world: str, world_version: str) -> StudyRules:
     """Rules of the BASALT evaluation: the 11 official seeds of each task, full length, all questions."""
     return StudyRules(
-        title=f"BASALT in {world} {world_version}",
         world=world,
         world_version=world_version,
         tasks={

@@ -27,7 +27,7 @@ def record(
 ) -> Recording:
     """A recording of ``steps`` steps that spends the last ``cave_steps`` states in a cave."""
     rng = np.random.default_rng(seed)
-    colour = (30 + 20 * (sum(map(ord, player)) % 10), 90, 40 * (seed % 5))
+    colour = (sum(map(ord, player)) % 190, 90, 40 * (seed % 5))
     facts = [{"in_cave": t > steps - cave_steps} for t in range(steps + 1)]
     states = [telemetry(t).model_copy(update={"facts": facts[t]}) for t in range(steps + 1)]
     with RecordingWriter(
