@@ -123,6 +123,9 @@ def run(argv: list[str]) -> int:
         hint = f"did you mean 'basalt {close[0]}'? " if close else ""
         print(f"basalt: unknown command {name!r}; {hint}see basalt --help", file=sys.stderr)
         return USAGE_ERROR
+    # Before torch is loaded: on cores shared with a game engine, threads that spin while they wait for
+    # one another made training five times slower than threads that sleep.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         return command.load()(rest)
     except BasaltError as err:
