@@ -9,10 +9,8 @@ import mmap
 import os
 import select
 import shutil
-import signal
 import socket
 import struct
-import subprocess
 import tempfile
 import time
 from dataclasses import dataclass
@@ -22,8 +20,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from basalt.errors import MissingDependencyError, WorldError
+from basalt.errors import WorldError
 from basalt.worlds.luanti.native import build
+from basalt.worlds.luanti.process import Kept, find_game, find_xvfb, game_environment
 
 SCREEN = 2560
 """Edge of the X screen: a pointer in the middle can move 180 degrees (1,200 pixels) either way."""
@@ -38,113 +37,6 @@ STEP_TIMEOUT_S = 30.0
 _REQUEST = struct.Struct("=iiq")
 _REPLY = struct.Struct("=qiiqqqq")
 _OP_LOCK, _OP_TICK = 1, 2
-
-
-def find_game() -> str:
-    """Path of the game's program.
-
-    Raises:
-        MissingDependencyError: it is not installed.
-    """
-    for name in ("minetest", "luanti", "/usr/games/minetest", "/usr/games/luanti"):
-        if path := shutil.which(name):
-            return path
-    raise MissingDependencyError(
-        "the Luanti world needs the game: "
-        "apt-get install --no-install-recommends minetest minetest-data"
-    )
-
-
-def find_xvfb() -> str:
-    """Path of the X server without a screen.
-
-    Raises:
-        MissingDependencyError: it is not installed.
-    """
-    if path := shutil.which("Xvfb"):
-        return path
-    raise MissingDependencyError(
-        "the Luanti world needs Xvfb: apt-get install --no-install-recommends xvfb libgl1-mesa-dri"
-    )
-
-
-class Kept:
-    """A program run by the keeper: it ends with this process, whatever ends this process.
-
-    Args:
-        command: program and arguments.
-        log: file that gets its output.
-        folder: folder to remove once the program and this process are done with it.
-        preload: library for its ``LD_PRELOAD``.
-        graceful: end it with SIGTERM rather than SIGKILL.
-    """
-
-    def __init__(
-        self,
-        command: list[str],
-        log: Path,
-        environment: dict[str, str],
-        *,
-        pass_fds: tuple[int, ...] = (),
-        folder: Path | None = None,
-        preload: Path | None = None,
-        graceful: bool = False,
-    ) -> None:
-        how = signal.SIGTERM if graceful else signal.SIGKILL
-        self.log = log
-        with log.open("wb") as output:
-            self._process = subprocess.Popen(
-                [
-                    str(build("keeper")),
-                    str(os.getpid()),
-                    str(int(how)),
-                    str(folder or ""),
-                    str(preload or ""),
-                    *command,
-                ],
-                stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=environment,
-                pass_fds=pass_fds,
-            )
-
-    @property
-    def program_pid(self) -> int | None:
-        """Process id of the program (the keeper's only child), None once it is gone."""
-        keeper = self._process.pid
-        with contextlib.suppress(OSError, IndexError, ValueError):
-            return int(Path(f"/proc/{keeper}/task/{keeper}/children").read_text().split()[0])
-        return None
-
-    def poll(self) -> int | None:
-        """Exit status, None while it runs."""
-        return self._process.poll()
-
-    def wait(self, timeout: float) -> int:
-        """Exit status once it has ended by itself.
-
-        Raises:
-            subprocess.TimeoutExpired: it still runs.
-        """
-        return self._process.wait(timeout)
-
-    def end(self) -> None:
-        """End it and wait until it is gone."""
-        if self._process.stdin and not self._process.stdin.closed:
-            with contextlib.suppress(OSError):
-                self._process.stdin.close()
-        try:
-            self._process.wait(15)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait(5)
-
-    def tail(self, characters: int = 600) -> str:
-        """The end of its output."""
-        with contextlib.suppress(OSError):
-            return self.log.read_text(errors="replace").strip()[-characters:]
-        return ""
 
 
 class Display:
@@ -183,10 +75,10 @@ class Display:
             while not answer.endswith(b"\n"):
                 left = deadline - time.monotonic()
                 if left <= 0 or not select.select([ours], [], [], left)[0]:
-                    raise WorldError(f"Xvfb did not start: {self._server.tail() or 'no answer'}")
+                    raise WorldError(f"Xvfb did not start: {self._server.complaint()}")
                 part = os.read(ours, 64)
                 if not part:
-                    raise WorldError(f"Xvfb ended at its start: {self._server.tail()}")
+                    raise WorldError(f"Xvfb ended at its start: {self._server.complaint()}")
                 answer += part
             self.name = f":{int(answer)}"
         except BaseException:
@@ -257,16 +149,10 @@ class Engine:
             home = display.folder / "home"
             home.mkdir(exist_ok=True)
             environment = {
-                **{
-                    k: v
-                    for k, v in os.environ.items()
-                    if k not in ("WAYLAND_DISPLAY", "XAUTHORITY")
-                },
-                "HOME": str(home),
+                **game_environment(home),
                 "DISPLAY": display.name,
                 "LIBGL_ALWAYS_SOFTWARE": "1",
                 "LP_NUM_THREADS": "1",
-                "LC_ALL": "C",
                 "BASALT_SHIM": f"{theirs.fileno()},{memory},{self.width},{self.height},{EPOCH_S}",
             }
             self._process = Kept(
@@ -291,9 +177,7 @@ class Engine:
 
     def complaint(self) -> str:
         """The last lines of the game's output that say what went wrong."""
-        lines = self._process.tail(4000).splitlines()
-        wrong = [line for line in lines if "ERROR" in line or "terminate" in line]
-        return " | ".join((wrong or lines)[-3:])[-500:]
+        return self._process.complaint()
 
     def lock(self, dt_ns: int = STEP_NS) -> Tick:
         """Stop the game at its next frame; from now on it moves only by :meth:`tick`.
@@ -330,7 +214,7 @@ class Engine:
             complaint = self.complaint()
             self.close()
             raise WorldError(
-                f"the game ended in the middle of an episode ({complaint or 'no message'}); "
+                f"the game ended in the middle of an episode ({complaint}); "
                 "call reset() to start it anew"
             )
         clock, cursor, restless, *times = _REPLY.unpack(answer)

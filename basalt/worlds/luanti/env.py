@@ -17,7 +17,7 @@ from basalt.worlds.luanti.cursor import draw_cursor
 from basalt.worlds.luanti.engine import START_TIMEOUT_S, Display, Engine, Tick
 from basalt.worlds.luanti.input import Input
 from basalt.worlds.luanti.settings import DEGREES_PER_PIXEL, play_settings
-from basalt.worlds.luanti.worldcache import saved_world, world_version
+from basalt.worlds.luanti.worldcache import SavedWorld, saved_world, world_version
 
 TASKS_HERE = ("find_cave",)
 PITCH_LIMIT = 89.5
@@ -36,7 +36,7 @@ class LuantiEnv(WorldEnv):
 
     Raises:
         ConfigError: the world does not have that task.
-        MissingDependencyError: engine, X server or C compiler are not installed.
+        MissingDependencyError: (from ``reset``) engine, X server or C compiler are not installed.
     """
 
     def __init__(
@@ -111,17 +111,19 @@ class LuantiEnv(WorldEnv):
                 self._display = None
             if self._display is None:
                 self._display = Display()
-            self._start_game(self._display, saved.copy_to, seed)
+            self._start_game(self._display, saved, seed)
             self._settle()
             return self._first_step(saved.site)
-        except BaseException:
-            self._stop_game()
+        except BaseException as err:
+            self.close()  # whatever failed, the X server too is made anew next time
+            if isinstance(err, OSError):
+                raise WorldError(f"the world cannot start: {err}") from err
             raise
 
-    def _start_game(self, display: Display, copy_to: Any, seed: int) -> None:
+    def _start_game(self, display: Display, saved: SavedWorld, seed: int) -> None:
         self._world = display.folder / "world"
         shutil.rmtree(self._world, ignore_errors=True)
-        copy_to(self._world)
+        saved.copy_to(self._world)
         (self._world / "basalt.json").write_text(
             json.dumps({"task": self.task.env_id, "seed": seed, "mode": "play"})
         )
@@ -143,15 +145,12 @@ class LuantiEnv(WorldEnv):
 
     def _settle(self) -> None:
         """Tick until the land around the player is there: the picture no longer changes."""
-        before = np.zeros(0)
+        before = np.zeros((*self.size[::-1], 3), np.int16)
         calm = 0
         for _ in range(_SETTLE_LIMIT):
             self.engine.tick()
             picture = self.engine.picture().astype(np.int16)
-            if before.size and np.abs(picture - before).mean() < _SETTLED_DIFFERENCE:
-                calm += 1
-            else:
-                calm = 0
+            calm = calm + 1 if np.abs(picture - before).mean() < _SETTLED_DIFFERENCE else 0
             if calm >= _SETTLED_TICKS:
                 return
             before = picture
@@ -178,6 +177,13 @@ class LuantiEnv(WorldEnv):
     def _advance(
         self, action: dict[str, Any], step: int
     ) -> tuple[Picture, Telemetry, dict[str, Any]]:
+        try:
+            return self._play(action, step)
+        except BaseException:
+            self.close()  # in the middle of a step nothing can be relied on
+            raise
+
+    def _play(self, action: dict[str, Any], step: int) -> tuple[Picture, Telemetry, dict[str, Any]]:
         assert self._input is not None
         was_open = self._gui_open
         dy, dx = self._whole_pixels(action["camera"])

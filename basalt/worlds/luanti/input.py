@@ -3,6 +3,7 @@
 import contextlib
 import select
 import time
+from collections.abc import Iterator
 
 from Xlib import XK, X, display, error
 from Xlib.ext import xtest
@@ -30,6 +31,14 @@ MOUSE = {"attack": 1, "use": 3}
 
 ANSWER_TIMEOUT_S = 10.0
 """How long the X server may take."""
+
+
+@contextlib.contextmanager
+def _x_errors() -> Iterator[None]:
+    try:
+        yield
+    except (error.ConnectionClosedError, error.XError, OSError) as err:
+        raise WorldError(f"the X server is gone ({err}); call reset() to start anew") from err
 
 
 class Input:
@@ -66,24 +75,30 @@ class Input:
         deadline = time.monotonic() + timeout
         screen_size = self._screen.width_in_pixels, self._screen.height_in_pixels
         self.origin = tuple((s - w) // 2 for s, w in zip(screen_size, self._size, strict=True))
-        while True:
-            for window in self._screen.root.query_tree().children:
-                geometry = window.get_geometry()
-                if (geometry.width, geometry.height) == self._size:
-                    window.configure(x=self.origin[0], y=self.origin[1])
-                    window.set_input_focus(X.RevertToPointerRoot, X.CurrentTime)
-                    self.move_pointer(self._size[0] // 2, self._size[1] // 2)
-                    self.flush()
-                    return
+        while not self._window_taken():
             if time.monotonic() > deadline:
                 raise WorldError(f"the game opened no window of {self._size[0]}x{self._size[1]}")
             time.sleep(0.02)
+        self.move_pointer(self._size[0] // 2, self._size[1] // 2)
+        self.flush()
 
+    @_x_errors()
+    def _window_taken(self) -> bool:
+        for window in self._screen.root.query_tree().children:
+            geometry = window.get_geometry()
+            if (geometry.width, geometry.height) == self._size:
+                window.configure(x=self.origin[0], y=self.origin[1])
+                window.set_input_focus(X.RevertToPointerRoot, X.CurrentTime)
+                return True
+        return False
+
+    @_x_errors()
     def hold(self, buttons: set[str]) -> None:
         """Press and release what differs from what is held; buttons without a function are ignored."""
-        for button in self._held - buttons:
+        # In a fixed order: that of a set differs between processes, and so would the game.
+        for button in sorted(self._held - buttons):
             self._fake(button, pressed=False)
-        for button in buttons - self._held:
+        for button in sorted(buttons - self._held):
             self._fake(button, pressed=True)
         self._held = set(buttons)
 
@@ -95,6 +110,7 @@ class Input:
             kind = X.KeyPress if pressed else X.KeyRelease
             xtest.fake_input(self._display, kind, self._codes[button])
 
+    @_x_errors()
     def move_pointer(self, x: int, y: int) -> None:
         """Put the pointer at a place of the window, in pixels from its top left corner.
 
@@ -104,6 +120,7 @@ class Input:
             self._display, X.MotionNotify, 0, x=self.origin[0] + x, y=self.origin[1] + y
         )
 
+    @_x_errors()
     def flush(self) -> None:
         """Return when the X server has handled everything so far.
 
@@ -111,19 +128,17 @@ class Input:
             WorldError: it is gone, or does not answer in time.
         """
         connection = self._display.display
-        try:
-            answer = request.GetInputFocus(display=connection, defer=True)
-            connection.flush()
-            if not select.select([connection.fileno()], [], [], ANSWER_TIMEOUT_S)[0]:
-                raise WorldError(f"the X server did not answer within {ANSWER_TIMEOUT_S:g} s")
-            answer.reply()
-        except (error.ConnectionClosedError, OSError) as err:
-            raise WorldError(f"the X server is gone ({err}); call reset() to start anew") from err
+        answer = request.GetInputFocus(display=connection, defer=True)
+        connection.flush()
+        if not select.select([connection.fileno()], [], [], ANSWER_TIMEOUT_S)[0]:
+            raise WorldError(f"the X server did not answer within {ANSWER_TIMEOUT_S:g} s")
+        answer.reply()
 
     def close(self) -> None:
         """Release everything and leave the X server."""
         # An X server that is gone has taken its pressed keys along.
-        with contextlib.suppress(WorldError, error.ConnectionClosedError, OSError):
+        with contextlib.suppress(WorldError):
             self.hold(set())
             self.flush()
+        with contextlib.suppress(WorldError), _x_errors():
             self._display.close()

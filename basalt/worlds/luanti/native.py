@@ -36,7 +36,7 @@ def build(name: str) -> Path:
 
     Raises:
         MissingDependencyError: it must be compiled and there is no compiler.
-        WorldError: it does not compile.
+        WorldError: it does not compile, or the cache cannot be written.
     """
     source = _HERE / f"{name}.c"
     digest = hashlib.sha256(source.read_bytes() + repr(_FLAGS[name]).encode()).hexdigest()[:16]
@@ -44,17 +44,31 @@ def build(name: str) -> Path:
     if target.exists():
         return target
     compiler = find_compiler()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    # Two processes may compile at once: each into a file of its own, the last rename wins.
-    handle, temporary = tempfile.mkstemp(prefix=f"{name}-", dir=target.parent)
-    os.close(handle)
-    command = [compiler, "-O2", "-o", temporary, str(source), *_FLAGS[name]]
     try:
-        result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _compile([compiler, "-O2", str(source), *_FLAGS[name]], target)
+    except OSError as err:
+        raise WorldError(
+            f"{target} cannot be written ({err.strerror}); "
+            "set BASALT_CACHE to a folder that can be written"
+        ) from err
+    except subprocess.TimeoutExpired as err:
+        raise WorldError(f"{source.name}: {compiler} took longer than {err.timeout:g} s") from err
+    return target
+
+
+def _compile(command: list[str], target: Path) -> None:
+    # Two processes may compile at once: each into a file of its own, the last rename wins.
+    handle, temporary = tempfile.mkstemp(prefix=f"{target.name}-", dir=target.parent)
+    os.close(handle)
+    try:
+        result = subprocess.run(
+            [*command, "-o", temporary], capture_output=True, text=True, timeout=120, check=False
+        )
         if result.returncode != 0:
-            raise WorldError(f"{source.name} does not compile: {result.stderr.strip()[-800:]}")
+            lines = [line for line in result.stderr.splitlines() if "error" in line]
+            raise WorldError(f"{' '.join(command)} failed: {'; '.join(lines[:2]) or result.stderr}")
         Path(temporary).chmod(0o755)
         Path(temporary).replace(target)
     finally:
         Path(temporary).unlink(missing_ok=True)
-    return target

@@ -3,11 +3,11 @@
 import fcntl
 import hashlib
 import json
-import os
 import shutil
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,13 +15,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from basalt.errors import WorldError
+from basalt.errors import ConfigError, WorldError
 from basalt.paths import cache_dir
 from basalt.tasks import Task
-from basalt.worlds.luanti.engine import Kept, find_game
+from basalt.worlds.luanti.process import Kept, find_game, game_environment
 
 MOD = Path(__file__).parent / "mod"
 SEARCH_TIMEOUT_S = 400.0
+LAST_SEED = 2**31 - 1
+"""The map generator's random numbers take no larger one."""
 
 _WORLD_MT = """\
 gameid = minetest_game
@@ -59,7 +61,7 @@ def game_version() -> str:
             [find_game(), "--version"], capture_output=True, text=True, timeout=30, check=False
         )
         return result.stdout.split()[1]
-    except (IndexError, subprocess.TimeoutExpired) as err:
+    except (IndexError, OSError, subprocess.TimeoutExpired) as err:
         raise WorldError(f"{find_game()} --version gave no version: {err}") from err
 
 
@@ -105,14 +107,23 @@ def saved_world(task: Task, seed: int) -> SavedWorld:
     Two processes that ask for the same world at once are safe: one makes it, the other waits.
 
     Raises:
-        WorldError: the seed has no site, or the game failed.
+        ConfigError: the seed is too large.
+        WorldError: the seed has no site, the game failed, or the cache cannot be written.
     """
+    if not 0 <= seed <= LAST_SEED:
+        raise ConfigError(f"seed: {seed} is not from 0 to {LAST_SEED}")
     folder = cache_dir() / "luanti" / "worlds" / world_version() / f"{task.name}-{seed}"
     if not (folder / "site.json").is_file():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with _lock(folder.with_suffix(".lock")):
-            if not (folder / "site.json").is_file():
-                _make(task, seed, folder)
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with _lock(folder.with_suffix(".lock")):
+                if not (folder / "site.json").is_file():
+                    _make(task, seed, folder)
+        except OSError as err:
+            raise WorldError(
+                f"the world of seed {seed} cannot be saved in {folder.parent} ({err.strerror}); "
+                "make room there, or set BASALT_CACHE to a folder that can be written"
+            ) from err
     try:
         site = json.loads((folder / "site.json").read_text())
     except (OSError, ValueError) as err:
@@ -122,8 +133,16 @@ def saved_world(task: Task, seed: int) -> SavedWorld:
 
 @contextmanager
 def _lock(path: Path) -> Iterator[None]:
+    deadline = time.monotonic() + SEARCH_TIMEOUT_S + 60
     with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise WorldError(f"{path} is held by another process that hangs") from None
+                time.sleep(0.1)
         yield  # closing the file unlocks it, also when this process is killed
 
 
@@ -138,8 +157,11 @@ def _install_mod(world: Path) -> None:
 
 
 def _make(task: Task, seed: int, folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)  # half a world of a process that was killed
-    scratch = Path(tempfile.mkdtemp(prefix=".making-", dir=folder.parent))
+    # Half a world of a process that was killed; nobody else is here while we hold the lock.
+    prefix = f".making-{folder.name}-"
+    for left_over in (folder, *folder.parent.glob(f"{prefix}*")):
+        shutil.rmtree(left_over, ignore_errors=True)
+    scratch = Path(tempfile.mkdtemp(prefix=prefix, dir=folder.parent))
     try:
         world = scratch / "world"
         world.mkdir()
@@ -151,10 +173,9 @@ def _make(task: Task, seed: int, folder: Path) -> None:
         config = scratch / "search.conf"
         config.write_text(_SEARCH_CONF)
         log = scratch / "search.log"
-        environment = {**os.environ, "HOME": str(scratch), "LC_ALL": "C"}
         command = [find_game(), "--server", "--config", str(config), "--world", str(world)]
         command += ["--gameid", "minetest_game", "--port", str(_free_port())]
-        game = Kept(command, log, environment)
+        game = Kept(command, log, game_environment(scratch))
         try:
             game.wait(SEARCH_TIMEOUT_S)
         except subprocess.TimeoutExpired:
@@ -167,7 +188,7 @@ def _make(task: Task, seed: int, folder: Path) -> None:
             reason = json.loads((world / "failed.json").read_text())["message"]
             raise WorldError(f"{task.name} seed {seed}: {reason}; choose another seed")
         if not (world / "site.json").is_file():
-            raise WorldError(f"{task.name} seed {seed}: the game failed: {game.tail(400)}")
+            raise WorldError(f"{task.name} seed {seed}: the game failed: {game.complaint()}")
         shutil.rmtree(world / "worldmods")
         world.rename(folder)
     finally:
