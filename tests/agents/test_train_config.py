@@ -1,5 +1,8 @@
 """The shipped training config composes into the trainer's own settings, and the command runs them."""
 
+import json
+import os
+import signal
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ from synthetic import write_episodes
 from agents.bc import TrainConfig
 from agents.registry import make_agent
 from basalt import cli
+from basalt.data.dataset import Batch, SequenceStream
 from basalt.errors import ConfigError
 
 
@@ -72,3 +76,25 @@ def test_the_command_answers_mistakes_in_one_line(
 def test_playing_without_a_checkpoint_is_answered() -> None:
     with pytest.raises(ConfigError, match="checkpoint=FOLDER"):
         make_agent("bc", checkpoint=None)
+
+
+def test_ctrl_c_ends_the_command_with_130_and_the_same_command_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = write_episodes(tmp_path / "data", range(100_000, 100_003), 12)
+    command = ["train", "data=folder", f"data.source={data}", f"out={tmp_path / 'run'}"]
+    command += ["steps=3", "rows=2", "length=4", "device=cpu"]
+    read = SequenceStream.__next__
+
+    def read_after_ctrl_c(stream: SequenceStream) -> Batch:
+        os.kill(os.getpid(), signal.SIGINT)
+        return read(stream)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SequenceStream, "__next__", read_after_ctrl_c)
+        assert cli.run(command) == cli.INTERRUPTED
+    assert "the same command goes on" in capsys.readouterr().err
+    assert cli.run(command) == 0
+    assert "3 steps in" in capsys.readouterr().out
+    steps = [json.loads(row)["step"] for row in (tmp_path / "run" / "metrics.jsonl").open()]
+    assert steps == [1, 2, 3]
