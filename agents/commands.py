@@ -116,16 +116,16 @@ def _print_summary(recordings: list[Recording], out: Path) -> None:
     print(f"{'seed':>8} {'steps':>6} {'ended':>6} {'success':>8} {'walked':>8}")
     for row in result["episodes"]:
         success = {True: "yes", False: "no", None: "?"}[row["success"]]
-        print(
-            f"{row['seed']:>8} {row['steps']:>6} {row['ended']:>6} {success:>8} "
-            f"{row['distance_walked']:>8.1f}"
-        )
+        walked = "?" if row["distance_walked"] is None else f"{row['distance_walked']:.1f}"
+        print(f"{row['seed']:>8} {row['steps']:>6} {row['ended']:>6} {success:>8} {walked:>8}")
     if rate := result["success_rate"]:
         low, high = rate["interval"]
         print(f"success by telemetry {rate['mean']:.0%} (95 % {low:.0%} to {high:.0%})")
     else:
         print("success: for people to judge, since the world does not tell enough to see it")
-    distance = f"distance walked {result['distance_walked']['mean']:.1f} nodes"
-    if result["distance_walked"]["interval"]:
-        distance += " (95 % {:.1f} to {:.1f})".format(*result["distance_walked"]["interval"])
-    print(f"{distance}\nrecordings and summary.json in {out}")
+    if walked_in_all := result["distance_walked"]:
+        distance = f"distance walked {walked_in_all['mean']:.1f} nodes"
+        if walked_in_all["interval"]:
+            distance += " (95 % {:.1f} to {:.1f})".format(*walked_in_all["interval"])
+        print(distance)
+    print(f"recordings and summary.json in {out}")

@@ -53,6 +53,11 @@ class Demonstrator:
         self._walks = self._walks[: len(infos)]
         for row, info in enumerate(infos):
             if "site" in info:
+                if "path" not in info["site"]:
+                    raise ConfigError(
+                        "agent: the demonstrator needs a world that tells the way to the cave, "
+                        "world=luanti"
+                    )
                 spawn = [round(float(part)) for part in info["site"]["spawn"]]
                 rng = np.random.default_rng([self._seed, *(abs(part) for part in spawn)])
                 walk = CaveWalk(info["site"], rng)

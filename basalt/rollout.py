@@ -103,8 +103,8 @@ def summary(recordings: Sequence[Recording]) -> dict[str, Any]:
     Returns:
         ``episodes``: a row per recording; ``success_rate`` and ``distance_walked`` (nodes, mean),
         each as ``{"mean": ..., "interval": [low, high]}`` at 95 % over episodes (the interval of the
-        distance is None below three episodes). Success is None, and so is its rate, where the
-        world does not tell enough to see it.
+        distance is None below three episodes). Success and distance are None, one by one and in
+        all, where the world does not tell them.
     """
     rows: list[dict[str, Any]] = []
     for recording in recordings:
@@ -118,13 +118,13 @@ def summary(recordings: Sequence[Recording]) -> dict[str, Any]:
                 "steps": recording.meta.steps,
                 "ended": recording.meta.ended,
                 "success": _success(recording),
-                "distance_walked": round(last.distance_walked, 2),
+                "distance_walked": round(last.distance_walked, 2) if last.tells("xpos") else None,
                 "facts": last.facts,
                 "recording": str(recording.video_path),
             }
         )
     scored = [bool(row["success"]) for row in rows if row["success"] is not None]
-    distances = [row["distance_walked"] for row in rows]
+    distances = [row["distance_walked"] for row in rows if row["distance_walked"] is not None]
     return {
         "episodes": rows,
         "success_rate": {
@@ -134,9 +134,11 @@ def summary(recordings: Sequence[Recording]) -> dict[str, Any]:
         if scored
         else None,
         "distance_walked": {
-            "mean": sum(distances) / len(rows),
-            "interval": episode_interval(distances, [1] * len(rows)),
-        },
+            "mean": sum(distances) / len(distances),
+            "interval": episode_interval(distances, [1] * len(distances)),
+        }
+        if distances
+        else None,
     }
 
 

@@ -19,8 +19,10 @@ class Item(BaseModel):
 class Telemetry(BaseModel):
     """The player's state before a step (step 0: after reset; the last one: after the last step).
 
-    Positions are the world's own nodes, y up, x to the right of +z; angles are degrees, yaw 0 looks
-    along +z and grows to the right, pitch grows downward.
+    Positions are the world's own nodes, y up, x to the right of +z (in Minecraft, as in BEDD's
+    recordings, to the left); angles are degrees, yaw 0 looks along +z and grows to the right, pitch
+    grows downward. A world that cannot tell everything lists in the fact ``told`` what it told; the
+    rest has a default.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -49,3 +51,8 @@ class Telemetry(BaseModel):
         default_factory=dict,
         description="the task's own facts, e.g. in_cave, dug_nodes, dug_down, nodes_placed",
     )
+
+    def tells(self, name: str) -> bool:
+        """Whether the world told this field, rather than leaving it at a default."""
+        told = self.facts.get("told")
+        return not isinstance(told, str) or name in told.split()

@@ -54,8 +54,10 @@ class Observer:
             self._last_place = x, z
         life, air = numbers["life"], numbers["air"]
         yaw = ((numbers["yaw"] or 0.0) + 180.0) % 360.0 - 180.0
-        known = [name for name, value in numbers.items() if value is not None]
-        known += [name for name in ("inventory", "equipped_items", "isguiopen") if name in told]
+        known = [_FIELDS[name] for name, value in numbers.items() if value is not None]
+        known += [
+            _FIELDS[name] for name in ("inventory", "equipped_items", "isguiopen") if name in told
+        ]
         return Telemetry(
             step=step,
             xpos=x or 0.0,
@@ -81,6 +83,15 @@ class Observer:
 
 
 _NUMBERS = ("xpos", "ypos", "zpos", "yaw", "pitch", "life", "air")
+
+_FIELDS = {name: name for name in _NUMBERS} | {
+    "life": "health",
+    "air": "breath",
+    "inventory": "inventory",
+    "equipped_items": "held",
+    "isguiopen": "gui_open",
+}
+"""Field of the telemetry by Minecraft's name, in lower case."""
 
 
 def _flat(info: Mapping[str, Any]) -> dict[str, Any]:

@@ -131,7 +131,7 @@ class WorldBehaviour:
         with pytest.raises(ConfigError, match="step_limit"):
             make_env(step_limit=0)
 
-    @pytest.mark.filterwarnings("ignore:.*render.*", "ignore:.*not deterministic.*")
+    @pytest.mark.filterwarnings("ignore:.*we recommend using a symmetric.*")
     def test_gymnasiums_checker_is_content(self, make_env):
         env = make_env(size=(160, 90), render_mode="rgb_array")
         check_env(env.unwrapped, skip_close_check=True)

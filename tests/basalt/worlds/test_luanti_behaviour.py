@@ -13,13 +13,14 @@ def _make(**settings):
     return gymnasium.make("basalt/FindCave-v0", world="luanti", **settings)
 
 
-class TestLuanti(WorldBehaviour):
-    @pytest.fixture(scope="class")
-    def env(self):
-        env = _make()
-        yield env
-        env.close()
+@pytest.fixture(scope="module")
+def env():
+    env = _make()
+    yield env
+    env.close()
 
+
+class TestLuanti(WorldBehaviour):
     @pytest.fixture
     def make_env(self):
         made = []
@@ -31,3 +32,8 @@ class TestLuanti(WorldBehaviour):
         yield make
         for env in made:
             env.close()
+
+    @pytest.mark.long
+    def test_gymnasiums_checker_is_content(self, make_env):
+        """Every seed that the checker asks for is a place that has to be searched."""
+        super().test_gymnasiums_checker_is_content(make_env)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from minerl_standin import Faults, StandIn
 
-from agents.commands import rollout_main
+from agents.commands import record_main, rollout_main
 from agents.random_agent import RandomAgent
 from basalt.actions import null_action
 from basalt.errors import ConfigError, MissingDependencyError, WorldError
@@ -186,7 +186,7 @@ def test_senseless_settings_are_named(settings, words):
 def test_with_nothing_told_telemetry_is_what_the_actions_say():
     with StandIn(told=False) as standin:
         env = make(standin)
-        assert env.reset(seed=1)[1]["telemetry"].facts == {"told": "isguiopen"}
+        assert env.reset(seed=1)[1]["telemetry"].facts == {"told": "gui_open"}
         state = env.step({"forward": 1, "hotbar.3": 1, "camera": [5, 5]})[-1]["telemetry"]
         assert (state.hotbar, state.xpos, state.yaw, state.health) == (2, 0, 0, 20)
         assert env.step({"inventory": 1})[-1]["telemetry"].gui_open
@@ -209,6 +209,7 @@ def test_what_is_told_is_used():
     assert (state.health, state.breath, state.gui_open, state.held) == (7.5, 5, True, "dirt")
     assert [(item.type, item.quantity) for item in state.inventory] == [("dirt", 2)]
     assert state.distance_walked == 4
+    assert state.tells("breath") and not state.tells("light")
     assert (
         state.facts["told"]
         == "air equipped_items inventory isguiopen life pitch xpos yaw ypos zpos"
@@ -244,13 +245,22 @@ def test_a_rollout_by_name_is_a_recording_that_validates(tmp_path, monkeypatch, 
 
 def test_tasks_without_success_by_telemetry_are_rolled_out_too(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["basalt"])
-    with StandIn() as standin:
+    with StandIn(told=False) as standin:
         monkeypatch.setenv("BASALT_MINERL", standin.address)
         rollout_main(
             ["agent=random", "task=make_waterfall", "world=minerl", "seeds=100001", "max_steps=3",
              f"out={tmp_path}"]
         )  # fmt: skip
-    assert "for people to judge" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "for people to judge" in printed and "distance" not in printed
+    assert printed.splitlines()[1].split() == ["100001", "3", "cut", "?", "?"]
+
+
+def test_the_demonstrator_says_that_it_does_not_know_the_way(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["basalt"])
+    with StandIn() as standin, pytest.raises(ConfigError, match="demonstrator needs a world"):
+        monkeypatch.setenv("BASALT_MINERL", standin.address)
+        record_main(["task=find_cave", "world=minerl", "seeds=100001", f"out={tmp_path}"])
 
 
 @pytest.mark.parametrize("faults", [{"die_at": 4}, {"half_message_dies_at": 4}, {"bad_info_at": 4}])

@@ -206,7 +206,9 @@ def test_what_is_not_built_or_not_there_is_said_with_its_mend(built, tmp_path, m
     with pytest.raises(MissingDependencyError, match=r"\./gradlew clean build shadowJar"):
         find_minecraft()
     monkeypatch.setenv("MINERL_HOME", str(tmp_path / "nowhere"))
-    with pytest.raises(MissingDependencyError, match=r"found none below .*nowhere.*address="):
+    with pytest.raises(
+        MissingDependencyError, match=r"no built MineRL 1.0 below .*nowhere; mend: "
+    ):
         find_minecraft()
     monkeypatch.delenv("MINERL_HOME")
     with pytest.raises(MissingDependencyError, match=r"neither \$MINERL_HOME"):
