@@ -148,7 +148,7 @@ def test_an_environment_starts_one_and_keeps_it_from_episode_to_episode(built):
 )
 def test_a_hung_or_dead_process_is_replaced_at_the_next_reset(built, monkeypatch, faults, error):
     monkeypatch.setenv("STANDIN_FAULTS", json.dumps(faults))
-    env = MinerlEnv(get_task("find_cave"), size=SMALL, step_timeout_s=0.5)
+    env = MinerlEnv(get_task("find_cave"), size=SMALL, step_timeout_s=2.0)
     env.reset(seed=1)
     first = env.minecraft
     env.step({})

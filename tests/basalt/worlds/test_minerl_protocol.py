@@ -26,7 +26,7 @@ from basalt.worlds.minerl.protocol import (
 )
 
 SIZE = (64, 36)
-LIMITS = {"busy_s": 0.3, "world_s": 5.0}
+LIMITS = {"busy_s": 0.3, "world_s": 20.0}
 
 
 @pytest.mark.parametrize("task", TASKS.values(), ids=lambda task: task.env_id)
@@ -81,7 +81,7 @@ def begun(standin):
 
 def test_pictures_are_turned_the_right_way_up():
     with StandIn() as standin:
-        frame = begun(standin).first_frame(5.0)
+        frame = begun(standin).first_frame(20.0)
     assert frame.picture.shape == (36, 64, 3) and frame.picture.flags.c_contiguous
     assert frame.picture[:, 0, 0].tolist() == [row // 2 for row in range(36)]
 
@@ -89,7 +89,7 @@ def test_pictures_are_turned_the_right_way_up():
 def test_a_world_in_the_making_is_waited_for(monkeypatch):
     monkeypatch.setattr(protocol, "PEEK_PAUSE_S", 0.01)
     with StandIn(Faults(empty_pictures=3, world_delay_s=0.2)) as standin:
-        assert begun(standin).first_frame(5.0).picture is not None
+        assert begun(standin).first_frame(20.0).picture is not None
         assert standin.received.count("<Peek/>") == 4
 
 
@@ -97,7 +97,7 @@ def test_a_world_that_never_comes_is_hung(monkeypatch):
     monkeypatch.setattr(protocol, "PEEK_PAUSE_S", 0.01)
     with StandIn(Faults(empty_pictures=10**6)) as standin:
         connection = begun(standin)
-        with pytest.raises(MinecraftHung, match=r"no first picture within 0.1 s"):
+        with pytest.raises(MinecraftHung, match=r"within 0\.1 s"):
             connection.first_frame(0.1)
 
 
@@ -116,22 +116,22 @@ def test_two_clients_do_not_play_one_game(monkeypatch):
         with pytest.raises(MinecraftBusy, match=r"still busy .* a Minecraft of its own"):
             begun(standin)
         first.close()
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 20
         while True:
             try:
                 second = begun(standin)
                 break
             except MinecraftBusy:
                 assert time.monotonic() < deadline
-        assert second.first_frame(5.0).picture is not None
+        assert second.first_frame(20.0).picture is not None
 
 
 @pytest.mark.parametrize(
     ("faults", "error", "words"),
     [
-        (Faults(hang_at=2), MinecraftHung, r"did not answer a step within 0.3 s \(0 of 4 bytes"),
-        (Faults(half_message_at=2), MinecraftHung, r"within 0.3 s \(3456 of 6912 bytes came\)"),
-        (Faults(trickle_at=2), MinecraftHung, r"within 0.3 s \(\d+ of 6912 bytes came\)"),
+        (Faults(hang_at=2), MinecraftHung, r"did not answer a step within 0\.8 s \(0 of 4 bytes"),
+        (Faults(half_message_at=2), MinecraftHung, r"within 0\.8 s \(3456 of 6912 bytes came\)"),
+        (Faults(trickle_at=2), MinecraftHung, r"within 0\.8 s \(\d+ of 6912 bytes came\)"),
         (Faults(die_at=2), MinecraftDied, r"instead of answering a step"),
         (Faults(half_message_dies_at=2), MinecraftDied, r"\(3456 of 6912 bytes came\)"),
         (Faults(wrong_length_at=2), MinecraftGarbled, r"6909 bytes, not the 6912 of 64x36"),
@@ -147,17 +147,17 @@ def test_two_clients_do_not_play_one_game(monkeypatch):
 def test_a_step_that_fails_is_a_typed_error_in_time(faults, error, words):
     with StandIn(faults) as standin:
         connection = begun(standin)
-        connection.first_frame(5.0)
-        connection.step(null_action(), 5.0)
+        connection.first_frame(20.0)
+        connection.step(null_action(), 20.0)
         with pytest.raises(error, match=words) as raised:
-            connection.step(null_action(), 0.3)
+            connection.step(null_action(), 0.8)
         assert isinstance(raised.value, WorldError) and standin.address in str(raised.value)
 
 
 def test_a_slow_step_is_a_step():
     with StandIn(Faults(slow_step_s={1: 0.3})) as standin:
         connection = begun(standin)
-        assert connection.step(null_action(), 5.0).picture is not None
+        assert connection.step(null_action(), 20.0).picture is not None
 
 
 def test_nobody_there():
