@@ -29,8 +29,9 @@ from leaderboard.study import StudyInfo, create_study, demo_study, find_study, l
 from leaderboard.submissions import submit_recordings, submitted_agents
 
 TASK = get_task("find_cave")
-SEEDS = TASK.official_seeds[:2]
 STEP_LIMIT = 400
+SEEDS = (65101, 63686)
+"""Official seeds with a cave so near that 400 steps are enough to walk into it."""
 STUDY = "demo"
 DEFAULT_OUT = Path("runs/demo")
 SUMMARY = "summary.json"
