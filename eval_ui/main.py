@@ -1,4 +1,8 @@
-"""Streamlit's script: the frame around the pages."""
+"""Streamlit's script: the frame around the pages.
+
+They lie in ``views/``: a folder named ``pages/`` beside this script would be served by Streamlit's older
+rules, without this frame, to whoever opens a page by its address first.
+"""
 
 from pathlib import Path
 
@@ -13,8 +17,8 @@ st.set_page_config(page_title="BASALT", page_icon=ICON, layout="wide")
 st.html(STYLE)
 st.navigation(
     [
-        st.Page("pages/judge.py", title="Judge", icon=":material/compare:", default=True),
-        st.Page("pages/leaderboard.py", title="Leaderboard", icon=":material/leaderboard:"),
+        st.Page("views/judge.py", title="Judge", icon=":material/compare:", default=True),
+        st.Page("views/leaderboard.py", title="Leaderboard", icon=":material/leaderboard:"),
     ],
     position="top",
 ).run()

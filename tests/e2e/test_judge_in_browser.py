@@ -182,6 +182,9 @@ def test_a_person_judges_and_the_table_follows(address: str, page: Page, store: 
     assert page.locator(".board").count() == 1
     assert page.locator(".board[data-source=telemetry] tbody tr").count() == 3
     assert page.get_by_text("Telemetry stand-in").count() >= 1
+    # Opened by its address first of all, the page still stands in the app's frame.
+    assert page.get_by_test_id("stSidebarNav").count() == 0
+    assert page.get_by_role("link", name="Judge").count() == 1
 
     page.goto(address)
     ready(page)

@@ -154,12 +154,12 @@ def test_the_study_is_chosen_where_there_are_several(empty_store: Store, study: 
     assert "no pairs yet" in text(app)
     app.selectbox[0].select("small").run()
     assert "which player did better?" in text(app)
-    app.switch_page("pages/leaderboard.py").run()
+    app.switch_page("views/leaderboard.py").run()
     assert app.selectbox[0].value == "small"
 
 
 def board(app: AppTest) -> AppTest:
-    app.switch_page("pages/leaderboard.py").run()
+    app.switch_page("views/leaderboard.py").run()
     assert not app.exception
     return app
 

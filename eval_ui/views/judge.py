@@ -114,7 +114,7 @@ def _thanks(total: int) -> None:
         st.write(f"You have judged all {total} pairs of this study.")
     else:
         st.write("This study has no pairs yet: it needs submissions of at least two agents.")
-    st.page_link("pages/leaderboard.py", label="See the leaderboard", icon=":material/leaderboard:")
+    st.page_link("views/leaderboard.py", label="See the leaderboard", icon=":material/leaderboard:")
 
 
 page()
