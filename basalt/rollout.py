@@ -34,6 +34,10 @@ MakeAgent = Callable[[], Agent]
 WORLD_ATTEMPTS = 3
 """An episode whose world fails is played again from its start, this often in all."""
 
+HOW_A_WORLD_RUNS = ("address", "max_memory")
+"""Settings of worlds that do not change what is played: with others a rollout goes on, as with other
+time-outs."""
+
 
 @dataclass(frozen=True)
 class RolloutPlan:
@@ -172,8 +176,11 @@ def _crash_name(folder: Path, seed: int) -> str:
 def _same_rollout(plan: RolloutPlan) -> None:
     """Write what is played into the folder, or refuse a folder that says something else."""
     path = plan.out / "rollout.json"
-    # Where a world runs is not what is played: another address goes on with the same rollout.
-    world_args = {key: value for key, value in plan.world_args.items() if key != "address"}
+    world_args = {
+        key: value
+        for key, value in plan.world_args.items()
+        if key not in HOW_A_WORLD_RUNS and not key.endswith("_timeout_s")
+    }
     asked = {
         "agent": dict(plan.agent),
         "task": plan.task,

@@ -27,8 +27,7 @@ RUN apt-get update && apt-get install -y --no-install-recommends \
         libxxf86vm1 openjdk-8-jre xauth xvfb \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --create-home player
-COPY --from=build --chown=player /opt/minerl/minerl/MCP-Reborn/launchClient.sh /opt/minecraft/
-COPY --from=build --chown=player /opt/minerl/minerl/MCP-Reborn/build/libs /opt/minecraft/build/libs
+COPY --from=build --chown=player /opt/minerl/minerl/MCP-Reborn /opt/minecraft
 USER player
 WORKDIR /opt/minecraft
 EXPOSE 9000

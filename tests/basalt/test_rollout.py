@@ -111,8 +111,8 @@ def test_success_that_a_world_does_not_tell_is_unknown(tmp_path, monkeypatch):
 
 def test_another_address_of_the_world_goes_on_with_the_rollout(tmp_path):
     player = Walker()
-    for address in ("here:1", "there:2"):
-        rollout(lambda: player, plan(tmp_path, world_args={"address": address}), progress=False)
+    for how in ({"address": "here:1"}, {"address": "there:2", "step_timeout_s": 9}):
+        rollout(lambda: player, plan(tmp_path, world_args=how), progress=False)
     assert player.firsts.count(True) == 2
 
 

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from basalt.errors import MissingDependencyError
+from basalt.errors import MissingDependencyError, WorldError
 from basalt.paths import cache_dir
 from basalt.worlds.minerl.addresses import ENVIRONMENT
 from basalt.worlds.minerl.protocol import Address, Connection, MinecraftDied, MinecraftHung
@@ -242,6 +242,13 @@ class Minecraft:
 
     def close(self) -> None:
         """End the process and its display and remove the run folder; the log stays."""
+        if self.running:
+            # Asked to, it ends by itself; a process that hangs is ended without its consent below.
+            with (
+                contextlib.suppress(WorldError),
+                contextlib.closing(Connection(self.address, (1, 1), timeout_s=2.0)) as asking,
+            ):
+                asking.exit_process()
         for program in (self._game, self._display):
             if program is not None:
                 program.end()

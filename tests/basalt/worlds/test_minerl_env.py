@@ -275,6 +275,18 @@ def test_a_crashed_episode_is_marked_and_repeated(tmp_path, faults):
     assert crash.meta.ended == "crash" and crash.meta.steps == 3
 
 
+def test_jobs_side_by_side_take_a_process_each(tmp_path):
+    with StandIn() as one, StandIn() as two:
+        plan = RolloutPlan(
+            "find_cave", "minerl", {"name": "random"}, (100_001, 100_002), tmp_path, max_steps=3,
+            world_args={"address": [one.address, two.address]},
+        )  # fmt: skip
+        make_agent = functools.partial(RandomAgent, seed=0)
+        recordings = rollout(make_agent, plan, jobs=2, progress=False)
+        assert sorted(seed for seed, _ in one.begun + two.begun) == [100_001, 100_002]
+    assert [recording.meta.steps for recording in recordings] == [3, 3]
+
+
 class _PackagesEnv:
     """What ``gym.make`` of the minerl package returns, as far as the adapter uses it."""
 
