@@ -47,7 +47,7 @@ log = logging.getLogger(__name__)
 
 # Settings that do not change what is learned, or only how far.
 _MAY_CHANGE = frozenset({"out", "steps", "device", "progress", "checkpoint_every", "log_every"})
-LAST_STEPS = 20
+AVERAGED_STEPS = 20
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class TrainConfig:
     grad_clip: float = 1.0
     esc_weight: float = 50.0
     size: str = "small"
-    held_out: float = 0.2
+    held_out: float = 0.3
     mirror: bool = True
     drop_null: bool = False
     seed: int = 0
@@ -131,8 +131,8 @@ class TrainResult:
         checkpoint: the newest checkpoint's folder.
         step: optimizer steps done.
         interrupted: stopped by Ctrl-C before `steps`; the same command goes on.
-        first_loss: training loss of the first step, nats per frame.
-        last_loss: mean training loss of the last 20 steps.
+        first_loss: mean training loss of the first 20 steps, nats per frame; ESC counts with its weight.
+        last_loss: likewise of the last 20.
         seconds: of this call.
         report: held-out figures beside the baselines (report.json); empty when interrupted.
     """
@@ -176,7 +176,7 @@ def train(cfg: TrainConfig) -> TrainResult:
             learner = _Learner.resume(cfg, run, facts, device)
         metrics = Metrics(run, learner.step)
         _learn(cfg, run, learner, training, facts, metrics)
-        rows = metrics.read()
+        losses = [row["loss"] for row in metrics.read()]
         metrics.close()
         interrupted = learner.step < cfg.steps
         report: dict[str, Any] = {}
@@ -188,8 +188,8 @@ def train(cfg: TrainConfig) -> TrainResult:
         checkpoint=find_checkpoint(run),
         step=learner.step,
         interrupted=interrupted,
-        first_loss=rows[0]["loss"],
-        last_loss=float(np.mean([row["loss"] for row in rows][-LAST_STEPS:])),
+        first_loss=float(np.mean(losses[:AVERAGED_STEPS])),
+        last_loss=float(np.mean(losses[-AVERAGED_STEPS:])),
         seconds=time.monotonic() - began,
         report=report,
     )
