@@ -302,7 +302,7 @@ def test_clicks_move_things_in_the_inventory(make_env):
     env.step({"inventory": 1})
     *_, info = env.step({})
     # The hotbar's first slot, and a slot of the rows above it.
-    for x, y in ((257, 231), (288, 190)):
+    for x, y in ((257, 231), (288, 184)):
         way = np.array([y - info["applied"]["y"], x - info["applied"]["x"]])
         *_, info = env.step({"camera": way * PIXEL})
         play(env, 1, attack=1)
