@@ -3,8 +3,9 @@
 import argparse
 import importlib.util
 import os
+import socket
 
-from basalt.errors import MissingDependencyError
+from basalt.errors import ConfigError, MissingDependencyError
 from eval_ui.store_access import STORE_VARIABLE
 from leaderboard.commands import add_store_argument, default_store, open_existing
 
@@ -17,6 +18,7 @@ def ui_main(argv: list[str]) -> int:
     Raises:
         StoreError: there is no leaderboard to judge; the message says how to make one.
         MissingDependencyError: Streamlit is not installed.
+        ConfigError: the address or port cannot be served on.
     """
     parser = argparse.ArgumentParser(
         prog="basalt ui",
@@ -35,6 +37,7 @@ def ui_main(argv: list[str]) -> int:
     location = options.store or default_store()
     open_existing(location).close()
     _require_streamlit()
+    _require_free(options.address, options.port)
     os.environ[STORE_VARIABLE] = location
     serve(options.address, options.port, headless=options.headless)
     return 0
@@ -66,3 +69,18 @@ def _require_streamlit() -> None:
         raise MissingDependencyError(
             "the judging app needs Streamlit; pip install 'basalt-benchmark[ui]'"
         )
+
+
+def _require_free(address: str, port: int) -> None:
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(
+            address, port, type=socket.SOCK_STREAM
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            # As servers do: a port that was in use a moment ago counts as free.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(place)
+    except (OSError, OverflowError) as err:
+        raise ConfigError(
+            f"--port {port} of {address} cannot be served on ({err}); choose another with --port"
+        ) from err

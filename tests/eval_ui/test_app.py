@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import socket
 
 import pytest
 from starlette.applications import Starlette
@@ -10,7 +11,7 @@ from starlette.responses import HTMLResponse
 from starlette.routing import Route
 from starlette.types import Message
 
-from basalt.errors import MissingDependencyError
+from basalt.errors import ConfigError, MissingDependencyError
 from eval_ui.app import video
 from eval_ui.commands import ui_main
 from eval_ui.rater import RATER_COOKIE, RaterCookie
@@ -126,3 +127,12 @@ def test_without_streamlit_the_command_names_the_extra(
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(MissingDependencyError, match=r"basalt-benchmark\[ui\]"):
         ui_main(["--store", str(empty_store.engine.url.database)])
+
+
+def test_a_port_in_use_is_named(empty_store: Store) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match=rf"--port {port} of 127.0.0.1 cannot be served on"):
+            ui_main(["--store", str(empty_store.engine.url.database), "--port", str(port)])
