@@ -2,6 +2,7 @@
 
 import functools
 import json
+import subprocess
 import sys
 import types
 import warnings
@@ -35,6 +36,17 @@ SMALL = (64, 36)
 
 def make(standin, task=CAVE, **settings):
     return MinerlEnv(task, **({"size": SMALL, "address": standin.address} | settings))
+
+
+def test_nothing_beyond_the_core_is_imported():
+    code = (
+        "import sys, basalt.worlds.minerl.env, basalt.worlds.minerl.package, "
+        "basalt.worlds.minerl.serve; "
+        "extra = {'gym', 'minerl', 'torch', 'Xlib', 'sqlalchemy', 'streamlit', 'cv2'}; "
+        "sys.exit(str(extra & set(sys.modules)) if extra & set(sys.modules) else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("name", TASKS)
