@@ -5,7 +5,9 @@ import os
 import shutil
 import signal
 import subprocess
+import weakref
 from pathlib import Path
+from typing import IO
 
 from basalt.errors import MissingDependencyError, WorldError
 from basalt.worlds.luanti.native import build
@@ -44,6 +46,11 @@ def game_environment(home: Path) -> dict[str, str]:
     theirs = ("MINETEST_", "LUANTI_", "XDG_", "LC_", "WAYLAND_DISPLAY", "XAUTHORITY")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(theirs)}
     return {**kept, "HOME": str(home), "LC_ALL": "C"}
+
+
+def _close_quietly(file: IO[bytes]) -> None:
+    with contextlib.suppress(OSError):
+        file.close()
 
 
 class Kept:
@@ -88,6 +95,10 @@ class Kept:
                 "TMPDIR to folders of your own whose file system allows programs"
             ) from err
 
+        assert self._process.stdin is not None
+        # The open end is what keeps the program alive; Python would hold it for a forgotten child.
+        self._release = weakref.finalize(self, _close_quietly, self._process.stdin)
+
     @property
     def program_pid(self) -> int | None:
         """Process id of the program (the keeper's only child), None once it is gone."""
@@ -110,9 +121,7 @@ class Kept:
 
     def end(self) -> None:
         """End it and wait until it is gone."""
-        if self._process.stdin and not self._process.stdin.closed:
-            with contextlib.suppress(OSError):
-                self._process.stdin.close()
+        self._release()
         try:
             self._process.wait(15)
         except subprocess.TimeoutExpired:
@@ -122,8 +131,9 @@ class Kept:
     def complaint(self) -> str:
         """One line: the last lines of its output, if possible those that say what went wrong."""
         try:
-            lines = self.log.read_text(errors="replace").strip()[-4000:].splitlines()
+            text = self.log.read_text(errors="replace")[-8000:]
         except OSError:
-            lines = []
+            text = ""
+        lines = text.partition("stack traceback:")[0].strip().splitlines()
         wrong = [line for line in lines if "ERROR" in line or "terminate" in line or "(EE)" in line]
-        return " | ".join(line.strip() for line in (wrong or lines)[-3:])[-500:] or "no message"
+        return " | ".join(line.strip() for line in (wrong or lines)[-3:])[-600:] or "no message"

@@ -15,7 +15,8 @@ from behaviour import SEED
 
 from basalt.errors import BasaltError, ConfigError, MissingDependencyError, WorldError
 from basalt.worlds import make_env as make_world
-from basalt.worlds.luanti import engine, input, native, process, worldcache
+from basalt.worlds.luanti import engine, native, process, worldcache
+from basalt.worlds.luanti import input as x_input
 
 SMALL = (160, 90)
 GAME, XVFB, COMPILER = ("minetest", "luanti"), ("Xvfb",), ("gcc", "cc", "clang")
@@ -122,7 +123,7 @@ def test_a_keeper_that_is_killed_takes_its_program_along(env):
 def test_a_game_that_is_killed(env):
     env.step({})
     os.kill(env.engine.pid, signal.SIGKILL)
-    with pytest.raises(WorldError, match="game ended .* call reset") as failure:
+    with pytest.raises(WorldError, match=r"game ended .* call reset") as failure:
         env.step({})
     assert "\n" not in str(failure.value)
     with pytest.raises(WorldError, match="the world failed"):
@@ -135,7 +136,7 @@ def test_a_game_that_hangs(env, monkeypatch):
     monkeypatch.setattr(engine, "STEP_TIMEOUT_S", 0.5)
     pids = pids_of(env)
     os.kill(env.engine.pid, signal.SIGSTOP)
-    with pytest.raises(WorldError, match="did not answer within 0.5 s"):
+    with pytest.raises(WorldError, match=r"did not answer within 0\.5 s"):
         env.step({})
     assert not any(map(is_there, pids)), "it was ended"
     monkeypatch.undo()
@@ -153,7 +154,7 @@ def test_an_x_server_that_is_killed(env):
 
 @pytest.mark.engine
 def test_an_x_server_that_hangs(env, monkeypatch):
-    monkeypatch.setattr(input, "ANSWER_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(x_input, "ANSWER_TIMEOUT_S", 0.5)
     pids = pids_of(env)
     os.kill(env.display.pid, signal.SIGSTOP)
     with pytest.raises(WorldError, match="X server did not answer"):
@@ -171,7 +172,7 @@ def test_a_wrong_start_is_told_and_mended(env, monkeypatch, tmp_path):
         (folder / "caves.bin").unlink()
 
     monkeypatch.setattr(worldcache.SavedWorld, "copy_to", damaged)
-    with pytest.raises(WorldError, match="ended at its start.*caves.bin") as failure:
+    with pytest.raises(WorldError, match=r"ended at its start.*caves\.bin") as failure:
         env.reset(seed=SEED)
     assert "\n" not in str(failure.value)
     monkeypatch.setattr(worldcache.SavedWorld, "copy_to", real)
@@ -214,7 +215,7 @@ def test_without_the_x_server(without):
 
 def test_without_a_compiler(without):
     without(COMPILER)
-    with pytest.raises(MissingDependencyError, match="apt-get install .*gcc libc6-dev"):
+    with pytest.raises(MissingDependencyError, match=r"apt-get install .*gcc libc6-dev"):
         native.build("shim")
     with pytest.raises(MissingDependencyError, match="compiler"):
         process.Kept(["true"], Path(os.devnull), {})
@@ -262,7 +263,7 @@ def test_a_cache_where_programs_may_not_run(monkeypatch, tmp_path):
     keeper = tmp_path / "keeper"
     keeper.write_text("")
     monkeypatch.setattr(process, "build", lambda name: keeper)
-    with pytest.raises(WorldError, match="keeper may not be run .* set BASALT_CACHE"):
+    with pytest.raises(WorldError, match=r"keeper may not be run .* set BASALT_CACHE"):
         process.Kept(["true"], tmp_path / "log", {})
 
 
