@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import gymnasium
 import numpy as np
@@ -72,7 +72,8 @@ class WorldEnv(gymnasium.Env[dict[str, Picture], Mapping[str, Any]]):
         self.step_limit = step_limit or task.step_limit
         self.render_mode = render_mode
         self.action_space = action_space()
-        self.observation_space = observation_space(self.size)
+        # Gymnasium types a dictionary's space by its inner spaces, an environment by its observations.
+        self.observation_space = cast(Any, observation_space(self.size))
         self._picture: Picture | None = None
         self._steps = 0
         self._over: str | None = "not begun"
@@ -123,7 +124,7 @@ class WorldEnv(gymnasium.Env[dict[str, Picture], Mapping[str, Any]]):
             info["ended"] = self._over
         return {"pov": self._picture}, 0.0, terminated, truncated, info
 
-    def render(self) -> Picture | None:  # type: ignore[override]
+    def render(self) -> Picture | None:
         """The last picture, in render mode ``rgb_array``."""
         return self._picture if self.render_mode == "rgb_array" else None
 
