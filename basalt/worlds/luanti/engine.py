@@ -29,7 +29,7 @@ SCREEN = 2560
 
 STEP_NS = 50_000_000
 EPOCH_S = 1_700_000_000
-"""Where every game's clock starts: the game seeds its random numbers from it."""
+"""Where every game's clock starts, a search's too: the game seeds its random numbers with it."""
 
 START_TIMEOUT_S = 90.0
 STEP_TIMEOUT_S = 30.0

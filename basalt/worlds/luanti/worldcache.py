@@ -18,6 +18,8 @@ from typing import Any
 from basalt.errors import ConfigError, WorldError
 from basalt.paths import cache_dir
 from basalt.tasks import Task
+from basalt.worlds.luanti.engine import EPOCH_S
+from basalt.worlds.luanti.native import build
 from basalt.worlds.luanti.process import Kept, find_game, game_environment
 
 MOD = Path(__file__).parent / "mod"
@@ -69,7 +71,7 @@ def game_version() -> str:
 def world_version() -> str:
     """Changes whenever the same seed may give another world: game and mod, e.g. ``5.6.1-1f2e3d4c``."""
     digest = hashlib.sha256()
-    digest.update((_SEARCH_CONF + _WORLD_MT).encode())
+    digest.update(f"{_SEARCH_CONF}{_WORLD_MT}{EPOCH_S}".encode())
     for path in sorted(MOD.rglob("*")):
         if path.is_file():
             digest.update(path.name.encode() + path.read_bytes())
@@ -175,7 +177,9 @@ def _make(task: Task, seed: int, folder: Path) -> None:
         log = scratch / "search.log"
         command = [find_game(), "--server", "--config", str(config), "--world", str(world)]
         command += ["--gameid", "minetest_game", "--port", str(_free_port())]
-        game = Kept(command, log, game_environment(scratch))
+        # With a time of its own: the game seeds its random numbers, and with them its trees, by it.
+        environment = {**game_environment(scratch), "BASALT_SHIM": f"-1,-1,0,0,{EPOCH_S}"}
+        game = Kept(command, log, environment, preload=build("shim"))
         try:
             game.wait(SEARCH_TIMEOUT_S)
         except subprocess.TimeoutExpired:
