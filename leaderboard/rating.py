@@ -5,7 +5,7 @@ rating per agent and table, updated in the order of time.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import trueskill
 
@@ -58,6 +58,7 @@ class Table:
         world, world_version: where the episodes were played.
         source: who judged; several joined by ``+`` where mixing was asked for.
         rows: the agents, best first.
+        comparisons: what it was made of, in order of time; intervals and other models start from them.
     """
 
     study: str
@@ -66,6 +67,20 @@ class Table:
     world_version: str
     source: str
     rows: tuple[Row, ...]
+    comparisons: tuple[Comparison, ...] = field(default=(), repr=False, compare=False)
+
+
+def in_order(
+    comparisons: Iterable[Comparison], *, decisive: bool = False
+) -> tuple[Comparison, ...]:
+    """Comparisons in order of ``created``, those of the same moment in the order given.
+
+    Args:
+        comparisons: in any order.
+        decisive: only those that say who did better, or that both did equally well.
+    """
+    kept = (one for one in comparisons if not decisive or one.winner in ("left", "right", "draw"))
+    return tuple(sorted(kept, key=lambda one: one.created))
 
 
 def rate(comparisons: Iterable[Comparison], *, mix_sources: bool = False) -> list[Table]:
@@ -81,13 +96,14 @@ def rate(comparisons: Iterable[Comparison], *, mix_sources: bool = False) -> lis
         mix_sources: put all sources into one table; otherwise people, rules and models never meet.
     """
     groups: dict[tuple[str, ...], list[Comparison]] = {}
-    for one in sorted(comparisons, key=lambda comparison: comparison.created):
+    for one in in_order(comparisons):
         key = (one.study, one.task, one.world, one.world_version)
         groups.setdefault(key if mix_sources else (*key, one.source), []).append(one)
     tables = []
     for (study, task, world, version, *_), group in sorted(groups.items()):
         source = "+".join(sorted({one.source for one in group}))
-        tables.append(Table(study, task, world, version, source, _rows(group, source)))
+        rows = _rows(group, source)
+        tables.append(Table(study, task, world, version, source, rows, tuple(group)))
     return tables
 
 
