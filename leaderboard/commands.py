@@ -10,11 +10,13 @@ from pathlib import Path
 
 from basalt.errors import StudyError
 from basalt.recording import find_recordings
+from leaderboard.analysis import MODELS, analyse
+from leaderboard.bootstrap import REPLICATES
 from leaderboard.export import export_comparisons, load_comparisons
 from leaderboard.judgments import judge_by_telemetry
 from leaderboard.models import SOURCES
 from leaderboard.rating import rate
-from leaderboard.report import table_records, text_tables
+from leaderboard.report import analysis_records, text_analyses
 from leaderboard.store import Store, StoreError, open_store, store_exists
 from leaderboard.study import (
     StudyInfo,
@@ -28,6 +30,9 @@ from leaderboard.submissions import submit_recordings
 DEMO_STORE = Path("runs/demo/leaderboard.sqlite")
 DEFAULT_STORE = Path("runs/leaderboard.sqlite")
 OFFICIAL = "official"
+
+MAX_REPLICATES = 10_000
+"""Of the bootstrap; more would say nothing more, and fill the memory."""
 
 
 def default_store() -> str:
@@ -95,6 +100,19 @@ def leaderboard_main(argv: list[str]) -> int:
     show.add_argument(
         "--mix", action="store_true", help="one table of all sources (never done unasked)"
     )
+    show.add_argument(
+        "--model",
+        choices=MODELS,
+        default="trueskill",
+        help="order of the rows: TrueSkill's mu - 3 sigma, or the strength by Bradley-Terry with ties",
+    )
+    show.add_argument(
+        "--replicates",
+        type=_count,
+        default=REPLICATES,
+        metavar="N",
+        help="of the bootstrap for the intervals; 0 leaves it out (default: %(default)s)",
+    )
     export = commands.add_parser("export", help="write the judgments to a file")
     export.add_argument("file", type=Path, help="a .parquet, .csv or .json file")
     judge = commands.add_parser(
@@ -118,13 +136,23 @@ def leaderboard_main(argv: list[str]) -> int:
         print(f"wrote {count} comparisons of study {study.name!r} to {options.file}")
         return 0
     tables = rate(comparisons, mix_sources=options.mix)
+    analyses = [
+        analyse(table, model=options.model, replicates=options.replicates) for table in tables
+    ]
     if options.json:
-        print(json.dumps(table_records(tables), indent=1))
+        print(json.dumps(analysis_records(analyses), indent=1))
     elif tables:
-        print(f"Study {study.name!r}\n\n{text_tables(tables)}")
+        print(f"Study {study.name!r}\n\n{text_analyses(analyses)}")
     else:
         print(f"Study {study.name!r}: no judgments yet; `basalt ui` opens the judging app")
     return 0
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if not 0 <= number <= MAX_REPLICATES:
+        raise argparse.ArgumentTypeError(f"{text}: a whole number from 0 to {MAX_REPLICATES}")
+    return number
 
 
 def _official(store: Store, folder: Path) -> StudyInfo:

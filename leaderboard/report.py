@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from basalt.tasks import TASKS
-from leaderboard.rating import Table
+from leaderboard.analysis import Analysis
+from leaderboard.rating import Row, Table
 
 SOURCE_NOTES = {
     "human": "judged by people",
@@ -35,45 +36,95 @@ def text_tables(tables: Sequence[Table]) -> str:
     return "\n\n".join(_text(table) for table in tables)
 
 
+def text_analyses(analyses: Sequence[Analysis]) -> str:
+    """The tables for a terminal with intervals, places and Bradley-Terry strengths."""
+    parts = []
+    for analysis in analyses:
+        bars = [analysis.error_bar(row) for row in analysis.table.rows]
+        extra = [_analysis_cells(analysis, row) for row in analysis.table.rows]
+        header = f" {'mu, 95 %':>15} {'places':>7} {'BT +- error':>13}"
+        parts.append(_text(analysis.table, header, extra))
+        if any(not bar.bootstrapped for bar in bars):
+            parts[-1] += (
+                "\n* mu +- 2 sigma: too few comparisons for the bootstrap, or --replicates 0"
+            )
+    return "\n\n".join(parts)
+
+
 def table_records(tables: Iterable[Table]) -> list[dict[str, Any]]:
     """One flat record per row, for JSON."""
+    return [_record(table, row) for table in tables for row in table.rows]
+
+
+def analysis_records(analyses: Iterable[Analysis]) -> list[dict[str, Any]]:
+    """One flat record per row with intervals and Bradley-Terry strengths, for JSON.
+
+    ``interval`` says what ``mu_low`` and ``mu_high`` are: ``bootstrap`` (95 %) or ``2 sigma``; places
+    are null with too few comparisons.
+    """
     return [
-        {
-            "study": table.study,
-            "task": table.task,
-            "world": table.world,
-            "world_version": table.world_version,
-            "agent": row.agent,
-            "mu": row.mu,
-            "sigma": row.sigma,
-            "conservative": row.conservative,
-            "comparisons": row.comparisons,
-            "wins": row.wins,
-            "losses": row.losses,
-            "draws": row.draws,
-            "both_bad": row.both_bad,
-            "source": row.source,
-        }
-        for table in tables
-        for row in table.rows
+        _record(analysis.table, row) | _analysis_record(analysis, row)
+        for analysis in analyses
+        for row in analysis.table.rows
     ]
 
 
-def _text(table: Table) -> str:
+def _record(table: Table, row: Row) -> dict[str, Any]:
+    return {
+        "study": table.study,
+        "task": table.task,
+        "world": table.world,
+        "world_version": table.world_version,
+        "agent": row.agent,
+        "mu": row.mu,
+        "sigma": row.sigma,
+        "conservative": row.conservative,
+        "comparisons": row.comparisons,
+        "wins": row.wins,
+        "losses": row.losses,
+        "draws": row.draws,
+        "both_bad": row.both_bad,
+        "source": row.source,
+    }
+
+
+def _analysis_record(analysis: Analysis, row: Row) -> dict[str, Any]:
+    bar, strength = analysis.error_bar(row), analysis.strengths[row.agent]
+    best, worst = analysis.places(row) or (None, None)
+    return {
+        "mu_low": bar.low,
+        "mu_high": bar.high,
+        "interval": "bootstrap" if bar.bootstrapped else "2 sigma",
+        "rank_low": best,
+        "rank_high": worst,
+        "bt": strength.value,
+        "bt_low": strength.low,
+        "bt_high": strength.high,
+    }
+
+
+def _analysis_cells(analysis: Analysis, row: Row) -> str:
+    bar, strength = analysis.error_bar(row), analysis.strengths[row.agent]
+    places = analysis.places(row)
+    bounds = f"{bar.low:.2f}..{bar.high:.2f}{' ' if bar.bootstrapped else '*'}"
+    between = f"{places[0]}-{places[1]}" if places else "?"
+    return f" {bounds:>15} {between:>7} {f'{strength.value:+.2f} +- {strength.error:.2f}':>13}"
+
+
+def _text(table: Table, header: str = "", cells: Sequence[str] = ()) -> str:
+    """A table, optionally with further columns: their header, and their cells by row."""
     width = max([len("agent"), *(len(row.agent) for row in table.rows)])
-    header = (
-        f"{'':>3} {'agent':<{width}} {'mu':>6} {'sigma':>6} {'mu-3sigma':>10} "
-        f"{'comparisons':>12} {'won-lost-drawn':>15} {'source':>10}"
-    )
     lines = [
         f"{task_title(table.task)}, {world_title(table.world, table.world_version)} "
         f"({source_note(table.source)})",
-        header,
+        f"{'':>3} {'agent':<{width}} {'mu':>6} {'sigma':>6} {'mu-3sigma':>10} "
+        f"{'comparisons':>12} {'won-lost-drawn':>15} {'source':>10}{header}",
     ]
     for place, row in enumerate(table.rows, start=1):
         counts = f"{row.wins}-{row.losses}-{row.draws}"
         lines.append(
             f"{place:>3} {row.agent:<{width}} {row.mu:>6.2f} {row.sigma:>6.2f} "
             f"{row.conservative:>10.2f} {row.comparisons:>12} {counts:>15} {row.source:>10}"
+            f"{cells[place - 1] if cells else ''}"
         )
     return "\n".join(lines)

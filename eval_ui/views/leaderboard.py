@@ -1,11 +1,14 @@
 """The Leaderboard page: a table per task and world, each source of judgments on its own."""
 
+import hashlib
+
 import streamlit as st
 
 from basalt.errors import BasaltError
 from eval_ui.board import board_html, rating_plot
 from eval_ui.choice import choose_study
 from eval_ui.store_access import the_store
+from leaderboard.analysis import Analysis, analyse
 from leaderboard.export import load_comparisons
 from leaderboard.rating import Table, rate
 from leaderboard.report import task_title
@@ -57,8 +60,16 @@ def _show(table: Table) -> None:
             st.markdown(f"#### {task_title(table.task)}", width="content")
             st.badge(label, color=colour, icon=icon)  # type: ignore[arg-type]
         figures, plot = st.columns([3, 2], vertical_alignment="center")
-        figures.html(board_html(table))
-        plot.altair_chart(rating_plot(table), width="stretch")
+        # The cache's key: about a second's work that changes only when the judgments do.
+        judged = hashlib.sha256(" ".join(one.comparison_id for one in table.comparisons).encode())
+        analysis = _analysed(judged.hexdigest(), table)
+        figures.html(board_html(analysis))
+        plot.altair_chart(rating_plot(analysis), width="stretch")
+
+
+@st.cache_data(max_entries=64, show_spinner="Drawing the judgments anew, for the intervals …")
+def _analysed(judged: str, _table: Table) -> Analysis:
+    return analyse(_table)
 
 
 page()

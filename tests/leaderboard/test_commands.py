@@ -49,6 +49,11 @@ def test_submit_judge_and_show(
         ("my agent", 2, "telemetry"),
         ("bad", 2, "telemetry"),
     ]
+    assert {one["interval"] for one in records} == {"2 sigma"}
+    assert leaderboard_main(["show", "--model", "bt", "--replicates", "0", *store]) == 0
+    shown = capsys.readouterr().out
+    assert "BT +- error" in shown
+    assert shown.index("my agent") < shown.index("bad ")
     assert leaderboard_main(["show", "--source", "human", *store]) == 0
     assert "no judgments yet" in capsys.readouterr().out
 
@@ -75,7 +80,13 @@ def test_a_users_mistake_is_one_message_and_status_1(
 
 
 def test_wrong_usage_is_status_2(capsys: pytest.CaptureFixture[str]) -> None:
-    for run, argv in ((submit_main, []), (leaderboard_main, []), (leaderboard_main, ["nonsense"])):
+    for run, argv in (
+        (submit_main, []),
+        (leaderboard_main, []),
+        (leaderboard_main, ["nonsense"]),
+        (leaderboard_main, ["show", "--replicates", "-1"]),
+        (leaderboard_main, ["show", "--model", "elo"]),
+    ):
         with pytest.raises(SystemExit) as ended:
             run(argv)
         assert ended.value.code == 2

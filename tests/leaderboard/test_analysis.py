@@ -1,0 +1,58 @@
+"""Tables with intervals and strengths, as text and as records."""
+
+import pytest
+from planted import planted
+
+from leaderboard.analysis import analyse
+from leaderboard.rating import Table, rate
+from leaderboard.report import analysis_records, table_records, text_analyses, text_tables
+
+
+def the_table(count: int = 200) -> Table:
+    (table,) = rate(planted((0, 1, 3), count, raters=20))
+    return table
+
+
+def test_a_table_of_many_comparisons_shows_bootstrap_intervals() -> None:
+    table = the_table()
+    analysis = analyse(table, replicates=50)
+    for row, record in zip(table.rows, analysis_records([analysis]), strict=True):
+        interval = analysis.intervals[row.agent]
+        assert (record["mu_low"], record["mu_high"]) == (interval.mu_low, interval.mu_high)
+        assert record["interval"] == "bootstrap"
+        assert record["rank_low"] <= record["rank_high"]
+        assert record["bt_low"] < record["bt"] < record["bt_high"]
+    shown = text_analyses([analysis])
+    assert f"{analysis.intervals['a2'].mu_low:.2f}.." in shown
+    assert "*" not in shown
+
+
+@pytest.mark.parametrize(("count", "replicates"), [(20, 50), (200, 0)])
+def test_with_few_comparisons_or_no_replicates_bounds_are_two_sigma_and_say_so(
+    count: int, replicates: int
+) -> None:
+    table = the_table(count)
+    analysis = analyse(table, replicates=replicates)
+    for row, record in zip(table.rows, analysis_records([analysis]), strict=True):
+        assert record["mu_low"] == pytest.approx(row.mu - 2 * row.sigma)
+        assert record["interval"] == "2 sigma"
+        assert record["rank_low"] is record["rank_high"] is None
+    assert "* mu +- 2 sigma: too few comparisons" in text_analyses([analysis])
+
+
+def test_rows_stand_in_the_order_of_the_chosen_model() -> None:
+    analysis = analyse(the_table(), model="bt", replicates=0)
+    values = [analysis.strengths[row.agent].value for row in analysis.table.rows]
+    assert values == sorted(values, reverse=True)
+    assert {row.agent for row in analysis.table.rows} == {"a0", "a1", "a2"}
+
+
+def test_the_plain_tables_figures_are_part_of_the_analysed_one() -> None:
+    table = the_table()
+    analysis = analyse(table, replicates=0)
+    for plain, more in zip(table_records([table]), analysis_records([analysis]), strict=True):
+        assert plain.items() <= more.items()
+    for plain, more in zip(
+        text_tables([table]).splitlines(), text_analyses([analysis]).splitlines(), strict=False
+    ):
+        assert more.startswith(plain)
