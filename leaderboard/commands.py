@@ -11,6 +11,8 @@ from pathlib import Path
 from basalt.errors import StudyError
 from basalt.recording import find_recordings
 from leaderboard.analysis import MODELS, analyse
+from leaderboard.bedd import read_answers, read_banned
+from leaderboard.bedd_study import STUDY_NAME, export_bedd, import_bedd
 from leaderboard.bootstrap import REPLICATES
 from leaderboard.export import export_comparisons, load_comparisons
 from leaderboard.judgments import judge_by_telemetry
@@ -90,7 +92,7 @@ def submit_main(argv: list[str]) -> int:
 
 
 def leaderboard_main(argv: list[str]) -> int:
-    """``basalt leaderboard show|export|judge-by-telemetry``."""
+    """``basalt leaderboard show|export|judge-by-telemetry|import-bedd``."""
     parser = argparse.ArgumentParser(
         prog="basalt leaderboard", description="Show or export a leaderboard."
     )
@@ -115,6 +117,11 @@ def leaderboard_main(argv: list[str]) -> int:
     )
     export = commands.add_parser("export", help="write the judgments to a file")
     export.add_argument("file", type=Path, help="a .parquet, .csv or .json file")
+    export.add_argument(
+        "--bedd",
+        action="store_true",
+        help="in the form of BEDD's human_answers.json: wins, losses and draws of one source",
+    )
     judge = commands.add_parser(
         "judge-by-telemetry", help="let the telemetry judge stand in on pairs it has not judged"
     )
@@ -123,12 +130,33 @@ def leaderboard_main(argv: list[str]) -> int:
         add_store_argument(command)
     for command in (show, export):
         command.add_argument("--source", choices=SOURCES, help="only judgments of this source")
+    bedd = commands.add_parser(
+        "import-bedd", help="import the published evaluation's answers into a study of their own"
+    )
+    bedd.add_argument("answers", type=Path, metavar="human_answers.json")
+    bedd.add_argument(
+        "banned",
+        type=Path,
+        nargs="?",
+        metavar="banned_workers.json",
+        help="workers whose answers are left out (default: nobody)",
+    )
+    bedd.add_argument(
+        "--study", default=STUDY_NAME, help="name of the study (default: %(default)s)"
+    )
+    add_store_argument(bedd)
     options = parser.parse_args(argv)
+    if options.command == "import-bedd":
+        return _import_bedd(options)
     store = open_existing(options.store)
     study = find_study(store, options.study)
     if options.command == "judge-by-telemetry":
         added = judge_by_telemetry(store, study)
         print(f"study {study.name!r}: {added} pairs newly judged by telemetry")
+        return 0
+    if options.command == "export" and options.bedd:
+        count = export_bedd(options.file, store, study, options.source)
+        print(f"wrote {count} answers of study {study.name!r} to {options.file}, in BEDD's form")
         return 0
     comparisons = load_comparisons(store, study, [options.source] if options.source else None)
     if options.command == "export":
@@ -145,6 +173,21 @@ def leaderboard_main(argv: list[str]) -> int:
         print(f"Study {study.name!r}\n\n{text_analyses(analyses)}")
     else:
         print(f"Study {study.name!r}: no judgments yet; `basalt ui` opens the judging app")
+    return 0
+
+
+def _import_bedd(options: argparse.Namespace) -> int:
+    # Before a store is made: wrong files leave nothing behind.
+    read_answers(options.answers)
+    if options.banned is not None:
+        read_banned(options.banned)
+    done = import_bedd(
+        open_store(options.store or default_store()), options.answers, options.banned, options.study
+    )
+    print(
+        f"study {done.study!r}: {done.added} answers added, {done.present} were there already, "
+        f"{done.banned} by banned workers left out"
+    )
     return 0
 
 
