@@ -81,7 +81,7 @@ class TrainConfig:
     out: str
     task: str = "find_cave"
     data: str = "sample"
-    steps: int = 300
+    steps: int = 120
     rows: int = 8
     length: int = 16
     lr: float = 3e-4
