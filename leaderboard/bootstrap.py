@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from basalt.comparisons import Comparison
 from leaderboard.rating import Table, in_order
@@ -104,15 +105,12 @@ def resampled_ratings(
     Returns:
         mu and sigma, each (replicates, agents) float64.
     """
-    index = {name: i for i, name in enumerate(names)}
-    first = np.array([index[_first(one)] for one in decisive], dtype=np.int64)
-    second = np.array([index[_second(one)] for one in decisive], dtype=np.int64)
-    drawn = np.array([one.winner == "draw" for one in decisive])
-    counts = _draw(_clusters(decisive), len(decisive), replicates, np.random.default_rng(seed))
+    first, second, drawn = outcomes(decisive, names)
+    counts = draw_anew(decisive, replicates, seed)
     block = max(1, _BLOCK // len(decisive))
     parts = []
     for start in range(0, replicates, block):
-        order = _sequences(counts[start : start + block])
+        order = sequences(counts[start : start + block])
         empty = order < 0
         parts.append(
             replay(
@@ -126,12 +124,22 @@ def resampled_ratings(
     return np.concatenate(mus), np.concatenate(sigmas)
 
 
-def _first(one: Comparison) -> str:
-    return one.right_agent if one.winner == "right" else one.left_agent
+def outcomes(
+    decisive: Sequence[Comparison], names: Sequence[str]
+) -> tuple[Integers, Integers, NDArray[np.bool_]]:
+    """Winner, loser (of a draw: left, right) and whether it was a draw, each (comparisons,)."""
+    index = {name: i for i, name in enumerate(names)}
+    left = np.array([index[one.left_agent] for one in decisive], dtype=np.int64)
+    right = np.array([index[one.right_agent] for one in decisive], dtype=np.int64)
+    swapped = np.array([one.winner == "right" for one in decisive])
+    drawn = np.array([one.winner == "draw" for one in decisive])
+    return np.where(swapped, right, left), np.where(swapped, left, right), drawn
 
 
-def _second(one: Comparison) -> str:
-    return one.left_agent if one.winner == "right" else one.right_agent
+def draw_anew(decisive: Sequence[Comparison], replicates: int, seed: int) -> Integers:
+    """(replicates, comparisons) int: how often each comparison stands in each replicate."""
+    rng = np.random.default_rng(seed)
+    return _draw(_clusters(decisive), len(decisive), replicates, rng)
 
 
 def _clusters(decisive: Sequence[Comparison]) -> Integers:
@@ -145,7 +153,7 @@ def _clusters(decisive: Sequence[Comparison]) -> Integers:
 
 
 def _draw(clusters: Integers, size: int, replicates: int, rng: np.random.Generator) -> Integers:
-    """(replicates, comparisons) int: how often each comparison stands in each replicate."""
+    """How often each comparison is drawn, see :func:`draw_anew`."""
     number = int(clusters.max()) + 1
     times = rng.multinomial(number, np.full(number, 1 / number), size=replicates)
     if number >= MIN_RATERS:
@@ -159,7 +167,7 @@ def _draw(clusters: Integers, size: int, replicates: int, rng: np.random.Generat
     return counts
 
 
-def _sequences(counts: Integers) -> Integers:
+def sequences(counts: Integers) -> Integers:
     """(replicates, longest) int: each replicate's comparisons in order of time, then -1."""
     lengths = counts.sum(axis=1)
     order = np.full((len(counts), int(lengths.max())), -1, dtype=np.int64)

@@ -10,13 +10,16 @@ import json
 from difflib import get_close_matches
 from importlib import import_module
 
+from basalt.bench.machine import machine
 from basalt.errors import ConfigError
 
 BENCHMARKS = {
     "minerl": ("basalt.bench.minerl", "speed of the client of MineRL's Minecraft"),
+    "rating": ("leaderboard.bench", "speed of the ratings' intervals by bootstrap"),
     "world": ("basalt.bench.world", "speed and determinism of the embedded world"),
 }
-"""Module with ``run(argv) -> dict``, and what it measures."""
+"""Module with ``run(argv) -> dict`` of all keys but ``machine``, and what it measures. By name, so that
+nothing here imports the packages above this one."""
 
 
 def main(argv: list[str]) -> int:
@@ -42,5 +45,6 @@ def main(argv: list[str]) -> int:
             f"bench: unknown benchmark {options.name!r}; {hint}known: {', '.join(BENCHMARKS)}"
         )
     module, _ = BENCHMARKS[options.name]
-    print(json.dumps(import_module(module).run(options.rest), indent=1))
+    where = machine()
+    print(json.dumps(import_module(module).run(options.rest) | {"machine": where}, indent=1))
     return 0

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from basalt.bench.world import machine, random_actions
+from basalt.bench.world import random_actions
 from basalt.errors import WorldError
 from basalt.tasks import get_task
 from basalt.worlds.minerl.env import MinerlEnv
@@ -112,7 +112,6 @@ def run(argv: list[str]) -> dict[str, Any]:
     parser = argparse.ArgumentParser(prog="basalt bench minerl", description=__doc__)
     parser.add_argument("--steps", type=int, default=2000, help="steps per measurement")
     steps = min(parser.parse_args(argv).steps, get_task("find_cave").step_limit - 50)
-    where = machine()
     figures = {
         "client_and_standin_on_one_core": measure(steps, one_core=True),
         "client_and_standin_on_all_cores": measure(steps, one_core=False),
@@ -122,5 +121,4 @@ def run(argv: list[str]) -> dict[str, Any]:
         "figures": figures,
         "peer": f"target: {TARGET:g} steps/s at 640x360, client and stand-in on one core",
         "ratio": round(figures["client_and_standin_on_one_core"]["steps_per_s"] / TARGET, 2),
-        "machine": where,
     }

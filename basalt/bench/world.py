@@ -6,13 +6,10 @@ time in deterministic lock-step at 640x360, one instance.
 
 import argparse
 import multiprocessing
-import os
-import platform
 import statistics
 import time
 from collections.abc import Iterator
 from multiprocessing.synchronize import Barrier
-from pathlib import Path
 from queue import Empty
 from typing import Any
 
@@ -180,20 +177,6 @@ def measure_determinism(n_steps: int, runs: int = 3) -> dict[str, Any]:
     }
 
 
-def machine() -> dict[str, Any]:
-    """What this ran on, and how busy it was."""
-    model = platform.processor() or platform.machine()
-    if (cpuinfo := Path("/proc/cpuinfo")).is_file():
-        names = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
-        model = names[0].split(":", 1)[1].strip() if names else model
-    return {
-        "cpu": model,
-        "cores": os.cpu_count(),
-        "load_before": round(os.getloadavg()[0], 2),
-        "python": platform.python_version(),
-    }
-
-
 def run(argv: list[str]) -> dict[str, Any]:
     """All measurements, ready to be printed as JSON.
 
@@ -204,7 +187,6 @@ def run(argv: list[str]) -> dict[str, Any]:
     parser.add_argument("--steps", type=int, default=400, help="steps per speed measurement")
     parser.add_argument("--determinism-steps", type=int, default=300)
     args = parser.parse_args(argv)
-    where = machine()
     figures: dict[str, Any] = {}
     for size in ((640, 360), (160, 90)):
         one = measure_speed(size, args.steps)
@@ -221,5 +203,4 @@ def run(argv: list[str]) -> dict[str, Any]:
         "figures": figures,
         "peer": "real time (20 steps/s): deterministic lock-step, 640x360, one instance",
         "ratio": figures["640x360"]["real_time_one"],
-        "machine": where,
     }

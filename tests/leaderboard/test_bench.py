@@ -1,0 +1,24 @@
+"""``basalt bench rating`` measures what it says: the same ratings by two ways."""
+
+import json
+
+import pytest
+
+from basalt import cli
+
+
+def test_the_measurement_is_one_json_object_and_both_ways_agree(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    small = ["--comparisons", "60", "--replicates", "20", "--peer-replicates", "2"]
+    assert cli.run(["bench", "rating", *small, "--repeats", "1"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert set(result) == {"name", "figures", "peer", "ratio", "machine"}
+    assert result["figures"]["largest_difference"] < 1e-9
+    assert result["figures"]["replicates"] == 20
+    assert result["peer"].startswith("trueskill ")
+
+
+def test_a_wrong_number_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["bench", "rating", "--replicates", "0"]) == 1
+    assert "begin at 1" in capsys.readouterr().err
