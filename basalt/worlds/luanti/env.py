@@ -26,6 +26,8 @@ PITCH_LIMIT = 89.5
 _SETTLED_TICKS = 10
 _SETTLED_DIFFERENCE = 0.2
 _SETTLE_LIMIT = 400
+_LOOKS = 4
+_TURN = round(360 / DEGREES_PER_PIXEL)
 
 
 class LuantiEnv(WorldEnv):
@@ -144,16 +146,22 @@ class LuantiEnv(WorldEnv):
         self._engine.lock()
 
     def _settle(self) -> None:
-        """Tick until the land around the player is there: the picture no longer changes."""
+        """Tick until the land around the player is there: look about until no picture changes."""
+        assert self._input is not None
+        middle = self.size[0] // 2, self.size[1] // 2
         before = np.zeros((*self.size[::-1], 3), np.int16)
-        calm = 0
+        looks = calm = 0
         for _ in range(_SETTLE_LIMIT):
             self.engine.tick()
             picture = self.engine.picture().astype(np.int16)
             calm = calm + 1 if np.abs(picture - before).mean() < _SETTLED_DIFFERENCE else 0
-            if calm >= _SETTLED_TICKS:
-                return
             before = picture
+            if calm >= _SETTLED_TICKS:
+                if looks == _LOOKS:
+                    return
+                looks, calm = looks + 1, 0
+                self._input.move_pointer(middle[0] + _TURN // _LOOKS, middle[1])
+                self._input.flush()
         raise WorldError(f"the picture did not settle within {_SETTLE_LIMIT} steps")
 
     def _first_step(self, site: dict[str, Any]) -> tuple[Picture, Telemetry, dict[str, Any]]:

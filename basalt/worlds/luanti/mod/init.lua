@@ -35,5 +35,6 @@ else
 	dofile(folder .. "/caves.lua")
 	dofile(folder .. "/player.lua")
 	dofile(folder .. "/sky.lua")
+	dofile(folder .. "/sending.lua")
 	dofile(folder .. "/telemetry.lua")
 end

@@ -75,6 +75,7 @@ end
 
 -- The client takes some steps to hear where it stands; it is told once, before step 0.
 local STEPS_BEFORE = 10
+local STEPS_TO_LOOK_FOR_LAND = 10
 
 local begun
 minetest.register_globalstep(function(dtime)
@@ -86,6 +87,7 @@ minetest.register_globalstep(function(dtime)
 	if not begun then
 		local file = io.open(path .. "/begin", "r")
 		if not file then
+			basalt.look_for_land()
 			write({waiting = true, uptime = uptime})
 			return
 		end
@@ -97,6 +99,9 @@ minetest.register_globalstep(function(dtime)
 	step = step + 1
 	if step == 0 then
 		walked, last = 0, nil
+	end
+	if step % STEPS_TO_LOOK_FOR_LAND == 0 then
+		basalt.look_for_land()
 	end
 	write(record(player))
 end)
