@@ -45,7 +45,7 @@ def page() -> None:
         format_func=lambda source: BADGES[source][0],
         help="Judgments of different sources are never mixed in one table.",
     )
-    if "human" not in present:
+    if not {"human", "bedd"} & set(present):
         st.caption("No person has judged in this study yet.")
     shown = rate(one for one in comparisons if one.source in chosen)
     # People before stand-ins.
@@ -59,7 +59,7 @@ def _show(table: Table) -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"#### {task_title(table.task)}", width="content")
             st.badge(label, color=colour, icon=icon)  # type: ignore[arg-type]
-        figures, plot = st.columns([3, 2], vertical_alignment="center")
+        figures, plot = st.columns([2, 1], vertical_alignment="top")
         # The cache's key: about a second's work that changes only when the judgments do.
         judged = hashlib.sha256(" ".join(one.comparison_id for one in table.comparisons).encode())
         analysis = _analysed(judged.hexdigest(), table)
