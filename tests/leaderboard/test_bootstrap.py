@@ -92,6 +92,13 @@ def test_answers_without_preference_change_no_interval() -> None:
     assert bootstrap(the_table(history + noise), 50) == bootstrap(the_table(history), 50)
 
 
+def test_replaying_in_blocks_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = the_table(planted((0, 1), 40, raters=15))
+    expected = bootstrap(table, 30)
+    monkeypatch.setattr("leaderboard.bootstrap._BLOCK", 40 * 7)
+    assert bootstrap(table, 30) == expected
+
+
 def test_enough_says_when_an_interval_may_be_shown() -> None:
     assert not Interval(1, 2, 1, 1, MIN_COMPARISONS - 1).enough
     assert Interval(1, 2, 1, 1, MIN_COMPARISONS).enough

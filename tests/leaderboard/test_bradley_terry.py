@@ -76,6 +76,17 @@ def test_undefeated_and_never_compared_agents_stay_finite() -> None:
     assert 0 < model.ties < 0.2
 
 
+def test_many_games_without_an_upset_or_a_draw_still_converge() -> None:
+    history = [
+        one_comparison(f"a{i:02}", f"a{j:02}", "left" if i < j else "right", 40 * i + j)
+        for i in range(20)
+        for j in range(20)
+        if i != j
+    ]
+    model = fit(history * 5)
+    assert list(model.strengths) == [f"a{i:02}" for i in range(20)]
+
+
 def test_only_draws_are_equality() -> None:
     model = fit([one_comparison("a", "b", "draw", minute) for minute in range(20)])
     assert values(model) == pytest.approx({"a": 0, "b": 0}, abs=1e-9)
