@@ -64,7 +64,8 @@ def _one_line(err: Exception) -> str:
     """Hydra's message without its layout; it names the key."""
     cause = err.__cause__
     text = f"{err} {cause}" if cause is not None and str(cause) not in str(err) else str(err)
-    return "; ".join(line.strip() for line in text.splitlines() if line.strip())
+    told, _, _ = text.partition("Config search path:")
+    return "; ".join(line.strip(" ;\t") for line in told.splitlines() if line.strip(" ;\t"))
 
 
 def _plain(cfg: Any) -> dict[str, Any]:

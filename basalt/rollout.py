@@ -188,7 +188,8 @@ def _same_rollout(plan: RolloutPlan) -> None:
         "world_args": world_args,
         "step_limit": plan.step_limit,
     }
-    if path.is_file():
+    # A rollout that failed before its first episode binds nobody.
+    if path.is_file() and any(plan.out.glob("seed_*.json")):
         found = json.loads(path.read_text(encoding="utf-8"))
         for key, value in asked.items():
             if found.get(key) != value:

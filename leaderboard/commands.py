@@ -27,7 +27,7 @@ from leaderboard.study import (
     list_studies,
     official_study,
 )
-from leaderboard.submissions import submit_recordings
+from leaderboard.submissions import SubmissionError, check_recordings, submit_recordings
 
 DEMO_STORE = Path("runs/demo/leaderboard.sqlite")
 DEFAULT_STORE = Path("runs/leaderboard.sqlite")
@@ -199,7 +199,11 @@ def _count(text: str) -> int:
 
 
 def _official(store: Store, folder: Path) -> StudyInfo:
-    """The official study of the world that the recordings were played in."""
+    """The official study of the world that the recordings were played in, made if need be.
+
+    Raises:
+        StudyError: the recordings are of several worlds, or break the rules of a study yet to be made.
+    """
     worlds = {
         (one.meta.world, one.meta.world_version) for one in find_recordings(folder) if one.meta
     }
@@ -210,4 +214,9 @@ def _official(store: Store, folder: Path) -> StudyInfo:
     name = f"{OFFICIAL} {world} {version}"
     if name in {study.name for study in list_studies(store)}:
         return find_study(store, name)
-    return create_study(store, name, official_study(world, version))
+    rules = official_study(world, version)
+    # No study is made for recordings that it would refuse.
+    _, faults = check_recordings(folder, rules)
+    if faults:
+        raise SubmissionError(folder, name, faults)
+    return create_study(store, name, rules)

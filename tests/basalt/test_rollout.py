@@ -188,6 +188,13 @@ def test_another_rollout_is_not_mixed_into_the_folder(tmp_path, changes):
         rollout(Walker, plan(tmp_path, **changes), progress=False)
 
 
+def test_a_rollout_without_an_episode_binds_nobody(tmp_path):
+    CountingWorld.failures[:] = [0, 0, 0]
+    with pytest.raises(WorldError):
+        rollout(Walker, plan(tmp_path), progress=False)
+    assert len(rollout(Walker, plan(tmp_path, agent={"name": "other"}), progress=False)) == 2
+
+
 @pytest.mark.parametrize("changes", [{"max_steps": 0}])
 def test_senseless_settings_are_named(tmp_path, changes):
     with pytest.raises(ConfigError, match="max_steps"):

@@ -9,12 +9,13 @@ from three_players import SEEDS, record
 
 from basalt import cli
 from basalt.comparisons import read_comparisons
+from basalt.tasks import get_task
 from leaderboard.commands import leaderboard_main, submit_main
 from leaderboard.export import load_comparisons
 from leaderboard.judgments import answer_pair, judge_by_telemetry, next_pair, register_rater
 from leaderboard.rating import rate
 from leaderboard.store import Store, open_store
-from leaderboard.study import StudyInfo, create_study, demo_study, find_study
+from leaderboard.study import StudyInfo, create_study, demo_study, find_study, list_studies
 from leaderboard.submissions import submit_recordings
 
 
@@ -108,12 +109,16 @@ def test_the_official_study_is_made_for_the_recordings_world(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     place = tmp_path / "official.sqlite"
-    record(tmp_path / "one", 14169, step_limit=3600)
     arguments = [str(tmp_path / "one"), "--study", "official", "--store", str(place)]
-    for _ in range(2):
-        assert cli.run(["submit", *arguments]) == 1
-        assert "find_cave: no recording with seed 65101, 78472" in capsys.readouterr().err
+    first, *others = get_task("find_cave").official_seeds
+    record(tmp_path / "one", first, step_limit=3600)
+    assert cli.run(["submit", *arguments]) == 1
+    assert "find_cave: no recording with seed 65101, 78472" in capsys.readouterr().err
     store = open_store(place)
+    assert list_studies(store) == [], "refused recordings make no study"
+    for seed in others:
+        record(tmp_path / "one", seed, step_limit=3600)
+    assert cli.run(["submit", *arguments]) == 0
     assert find_study(store).name == "official test 1"
     assert len(find_study(store).rules.tasks) == 4
     store.close()
