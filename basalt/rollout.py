@@ -6,7 +6,9 @@ episodes stay whole, and the same call goes on with the seeds that are missing.
 
 import json
 import multiprocessing
+import os
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
@@ -306,7 +308,16 @@ _process_player: _Player | None = None
 
 def _start_worker(make_agent: MakeAgent, plan: RolloutPlan) -> None:
     global _process_player
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _process_player = _Player(make_agent(), plan)
+
+
+def _end_with_parent() -> None:
+    """A worker whose rollout was killed would otherwise play its episode to the end."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _play_in_worker(seed: int) -> int:

@@ -242,6 +242,48 @@ def test_a_killed_rollout_leaves_whole_episodes_and_goes_on(tmp_path, sent):
         recording.check()
 
 
+SIDE_BY_SIDE = """
+    import sys
+    from pathlib import Path
+    sys.path.insert(0, sys.argv[2])
+    import test_rollout as toy
+    from basalt.rollout import rollout
+    rollout(toy.SlowWalker, toy.plan(Path(sys.argv[1]), seeds=(1, 2, 3)), jobs=2, progress=False)
+"""
+
+
+class SlowWalker(Walker):
+    """A walker for worker processes: it leaves its process id, makes its own world and dawdles."""
+
+    def __init__(self):
+        super().__init__(esc_at=3000)
+        rollout_module.gymnasium.make = lambda *args, **kwargs: CountingWorld()
+
+    def act(self, pov, first):
+        Path(os.environ["SLOW_WALKERS"], str(os.getpid())).touch()
+        time.sleep(0.1)
+        return super().act(pov, first)
+
+
+def test_workers_do_not_survive_a_killed_rollout(tmp_path, monkeypatch):
+    walkers = tmp_path / "walkers"
+    walkers.mkdir()
+    monkeypatch.setenv("SLOW_WALKERS", str(walkers))
+    code, here = textwrap.dedent(SIDE_BY_SIDE), str(Path(__file__).parent)
+    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "out"), here])
+    while len(list(walkers.iterdir())) < 2:
+        assert process.poll() is None, "the rollout ended too early"
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    left = {path.name for path in walkers.iterdir()}
+    deadline = time.monotonic() + 30
+    while left and time.monotonic() < deadline:
+        left = {pid for pid in left if Path("/proc", pid).exists()}
+        time.sleep(0.05)
+    assert not left
+
+
 def test_two_rollouts_into_one_folder_are_refused(tmp_path):
     process = start_slow(tmp_path, delay=0.5)
     try:
