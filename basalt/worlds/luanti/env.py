@@ -23,7 +23,7 @@ TASKS_HERE = ("find_cave",)
 PITCH_LIMIT = 89.5
 """The game looks no higher or lower, in degrees."""
 
-_SETTLED_TICKS = 10
+_SETTLED_TICKS = 6
 _SETTLED_DIFFERENCE = 0.2
 _SETTLE_LIMIT = 400
 _LOOKS = 4

@@ -76,7 +76,9 @@ while True:
 
 
 @pytest.mark.engine
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "how", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.long)]
+)
 def test_nothing_survives_its_parent(how):
     player = subprocess.Popen(
         [sys.executable, "-c", PLAYER, str(SEED)], stdout=subprocess.PIPE, text=True
@@ -107,6 +109,7 @@ def test_nothing_survives_close_or_being_forgotten():
 
 
 @pytest.mark.engine
+@pytest.mark.long
 def test_a_keeper_that_is_killed_takes_its_program_along(env):
     game, _, keeper, _ = pids_of(env)
     os.kill(keeper, signal.SIGKILL)
@@ -132,6 +135,7 @@ def test_a_game_that_is_killed(env):
 
 
 @pytest.mark.engine
+@pytest.mark.long
 def test_a_game_that_hangs(env, monkeypatch):
     monkeypatch.setattr(engine, "STEP_TIMEOUT_S", 0.5)
     pids = pids_of(env)
@@ -153,6 +157,7 @@ def test_an_x_server_that_is_killed(env):
 
 
 @pytest.mark.engine
+@pytest.mark.long
 def test_an_x_server_that_hangs(env, monkeypatch):
     monkeypatch.setattr(x_input, "ANSWER_TIMEOUT_S", 0.5)
     pids = pids_of(env)

@@ -1,7 +1,6 @@
 """Playing in the Luanti world: input, camera, inventory, digging, falling, caves."""
 
 import math
-import shutil
 
 import gymnasium
 import numpy as np
@@ -12,7 +11,6 @@ from Xlib import display as xdisplay
 import basalt.worlds
 from basalt.actions import BUTTONS
 from basalt.bench.world import random_actions
-from basalt.worlds.luanti import worldcache
 from basalt.worlds.luanti.cursor import draw_cursor
 
 pytestmark = pytest.mark.engine
@@ -48,31 +46,6 @@ def make_env():
         env.close()
 
 
-@pytest.fixture
-def staged_env(make_env, monkeypatch, tmp_path):
-    """Makes an environment whose mod also runs a piece of Lua: ``at(seconds, function(player))``."""
-
-    def make(lua):
-        worldcache.world_version()  # found before, so that the saved worlds are those of the real mod
-        mod = tmp_path / "mod"
-        shutil.copytree(worldcache.MOD, mod)
-        with (mod / "telemetry.lua").open("a") as file:
-            file.write(
-                "\nlocal old_begin = basalt.begin\n"
-                "function basalt.begin(player)\n"
-                "old_begin(player)\n"
-                "local function at(seconds, act)"
-                " minetest.after(seconds, function() act(player) end) end\n"
-                f"{lua}\nend\n"
-            )
-        env = make_env(size=(160, 90))
-        worldcache.saved_world(env.task, SEED)
-        monkeypatch.setattr(worldcache, "MOD", mod)
-        return env
-
-    return make
-
-
 def play(env, n, **action):
     for _ in range(n):
         *_, info = env.step(action)
@@ -105,12 +78,12 @@ def wild_actions(n):
 
 
 def assert_same_play(steps_a, steps_b):
-    """Equal telemetry, positions and inventories among it, and pictures that differ by rounding."""
+    """Equal telemetry, positions and inventories among it, and pictures equal but for rounding."""
     differences = []
     for (a, info_a), (b, info_b) in zip(steps_a, steps_b, strict=True):
         assert info_a["telemetry"] == info_b["telemetry"]
         differences.append(picture_difference(a, b))
-    assert np.mean(differences) <= 0.2
+    assert max(differences) <= 0.2
     facts = info_a["telemetry"].facts
     assert facts["dug_nodes"] >= 1 and facts["nodes_placed"] >= 1, "the test digs and places"
 
@@ -214,8 +187,9 @@ def test_one_walks_where_one_looks(env):
 def test_sprinting_is_faster_and_sneaking_slower(env):
     ways = []
     for keys in ({}, {"sprint": 1}, {"sneak": 1}):
-        env.reset(seed=SEED)
-        ways.append(play(env, 15, forward=1, **keys).distance_walked)
+        start = play(env, 8).distance_walked
+        ways.append(play(env, 12, forward=1, **keys).distance_walked - start)
+        play(env, 12, back=1, **keys)
     walk, sprint, sneak = ways
     assert sprint > 1.15 * walk and sneak < 0.6 * walk
 
@@ -322,7 +296,7 @@ def test_a_dropped_thing_leaves_the_inventory(env):
 
 
 def test_falling_hurts(staged_env):
-    env = staged_env("at(1, function(p) p:set_pos(vector.offset(p:get_pos(), 0, 12, 0)) end)")
+    env = staged_env(SEED, "at(1, function(p) p:set_pos(vector.offset(p:get_pos(), 0, 12, 0)) end)")
     _, info = env.reset(seed=SEED)
     assert info["telemetry"].health == 20
     start = play(env, 20)
@@ -332,7 +306,7 @@ def test_falling_hurts(staged_env):
 
 
 def test_a_fall_from_high_ends_the_episode(staged_env):
-    env = staged_env("at(1, function(p) p:set_pos(vector.offset(p:get_pos(), 0, 60, 0)) end)")
+    env = staged_env(SEED, "at(1, function(p) p:set_pos(vector.offset(p:get_pos(), 0, 60, 0)) end)")
     env.reset(seed=SEED)
     for _ in range(150):
         *_, terminated, truncated, info = env.step({})
@@ -346,13 +320,14 @@ def test_a_fall_from_high_ends_the_episode(staged_env):
 
 def test_the_cave_of_the_site_is_a_cave(staged_env):
     env = staged_env(
+        SEED,
         "local x, y, z = unpack(basalt.site.cave)\n"
-        "at(1, function(p) p:set_pos({x = x, y = y - 0.5, z = z}) end)"
+        "at(1, function(p) p:set_pos({x = x, y = y - 0.5, z = z}) end)",
     )
     _, info = env.reset(seed=SEED)
     state = info["telemetry"]
     assert not state.facts["in_cave"] and state.daylight == 15 and not state.under_roof
-    state = play(env, 20)
+    state = play(env, 60)
     assert (state.xpos, state.ypos + 0.5, state.zpos) == pytest.approx(info["site"]["cave"])
     assert state.facts["in_cave"] and state.under_roof and state.daylight <= 9
     assert not state.facts["dug_down"]

@@ -1,0 +1,54 @@
+"""Fixtures of the worlds' tests."""
+
+import shutil
+
+import pytest
+
+from basalt.worlds import make_env
+from basalt.worlds.luanti import worldcache
+
+
+@pytest.fixture
+def changed_mod(monkeypatch, tmp_path):
+    """Worlds get a mod in which a file of the real one is changed; the world's version stays."""
+
+    def change(name, edit):
+        worldcache.world_version()  # remembered, so that saved worlds are those of the real mod
+        mod = tmp_path / "mod"
+        shutil.copytree(worldcache.MOD, mod)
+        (mod / name).write_text(edit((mod / name).read_text()))
+        monkeypatch.setattr(worldcache, "MOD", mod)
+
+    return change
+
+
+@pytest.fixture
+def staged_env(changed_mod):
+    """Makes a small FindCave whose every episode also runs a piece of Lua at its beginning.
+
+    The Lua knows ``at(seconds, function(player) ... end)``.
+    """
+    made = []
+
+    def make(seed, lua):
+        env = make_env("find_cave", size=(160, 90))
+        made.append(env)
+        worldcache.saved_world(env.task, seed)
+        changed_mod(
+            "telemetry.lua",
+            lambda text: (
+                f"""{text}
+local old_begin = basalt.begin
+function basalt.begin(player)
+    old_begin(player)
+    local function at(seconds, act) minetest.after(seconds, function() act(player) end) end
+    {lua}
+end
+"""
+            ),
+        )
+        return env
+
+    yield make
+    for env in made:
+        env.close()
