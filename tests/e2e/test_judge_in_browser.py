@@ -275,8 +275,11 @@ def test_all_pairs_by_keyboard_then_thanks(address: str, page: Page, store: Stor
     for number, key in enumerate(("1", "2", "3", "1", "2", "3"), start=1):
         ready(page)
         before = pair_shown(page)
+        # The last pair's answers stand open until the page is drawn anew; a key then answers nothing.
+        draw = page.get_by_role("button", name="Draw")
+        expect(draw).to_be_disabled(timeout=PATIENCE)
         play(page)
-        expect(page.get_by_role("button", name="Draw")).to_be_enabled(timeout=PATIENCE)
+        expect(draw).to_be_enabled(timeout=PATIENCE)
         page.keyboard.press(key)
         shown = "Thank you" if number == 6 else f"{number} of 6 pairs judged"
         page.get_by_text(shown, exact=True).wait_for()
