@@ -47,7 +47,8 @@ log = logging.getLogger(__name__)
 
 # Settings that do not change what is learned, or only how far.
 _MAY_CHANGE = frozenset({"out", "steps", "device", "progress", "checkpoint_every", "log_every"})
-AVERAGED_STEPS = 20
+MEASURED_FRAMES = 5_000
+"""Training loss is measured on about so many frames, the same before and after."""
 
 
 @dataclass(frozen=True)
@@ -131,8 +132,8 @@ class TrainResult:
         checkpoint: the newest checkpoint's folder.
         step: optimizer steps done.
         interrupted: stopped by Ctrl-C before `steps`; the same command goes on.
-        first_loss: mean training loss of the first 20 steps, nats per frame; ESC counts with its weight.
-        last_loss: likewise of the last 20.
+        first_loss: the untrained policy's loss on the training episodes, nats per frame.
+        last_loss: likewise of the policy as it is now.
         seconds: of this call.
         report: held-out figures beside the baselines (report.json); empty when interrupted.
     """
@@ -172,12 +173,13 @@ def train(cfg: TrainConfig) -> TrainResult:
     with sole_writer(run, "training"):
         claim_run(run, asdict(cfg), _MAY_CHANGE)
         learner = _Learner.begin(cfg, policy_config, training, device)
+        first_loss = _training_loss(learner.policy, training)
         if has_checkpoint(run):
             learner = _Learner.resume(cfg, run, facts, device)
         metrics = Metrics(run, learner.step)
         _learn(cfg, run, learner, training, facts, metrics)
-        losses = [row["loss"] for row in metrics.read()]
         metrics.close()
+        last_loss = _training_loss(learner.policy, training)
         interrupted = learner.step < cfg.steps
         report: dict[str, Any] = {}
         if not interrupted and held_out:
@@ -188,11 +190,21 @@ def train(cfg: TrainConfig) -> TrainResult:
         checkpoint=find_checkpoint(run),
         step=learner.step,
         interrupted=interrupted,
-        first_loss=float(np.mean(losses[:AVERAGED_STEPS])),
-        last_loss=float(np.mean(losses[-AVERAGED_STEPS:])),
+        first_loss=first_loss,
+        last_loss=last_loss,
         seconds=time.monotonic() - began,
         report=report,
     )
+
+
+def _training_loss(policy: VPTPolicy, training: list[Episode]) -> float:
+    """Loss on the first training episodes; batches of a stream differ too much to tell progress."""
+    few = [training[0]]
+    for episode in training[1:]:
+        if sum(len(e) for e in few) >= MEASURED_FRAMES:
+            break
+        few.append(episode)
+    return float(evaluate(policy, few)["loss"])
 
 
 @dataclass

@@ -120,7 +120,7 @@ class Demo:
             "held_out_loss": held_out,
         }
         print(
-            f"  loss {result.first_loss:.2f} at first, {result.last_loss:.2f} at last (nats a frame)"
+            f"  training loss {result.first_loss:.2f} before, {result.last_loss:.2f} after (nats a frame)"
         )
         shown = ", ".join(f"{name.replace('_', ' ')} {loss:.2f}" for name, loss in held_out.items())
         print(f"  on held-out episodes: {shown}")
