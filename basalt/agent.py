@@ -9,6 +9,10 @@ from numpy.typing import NDArray
 from basalt.recording import PlayerKind
 
 
+class PlayerLeft(Exception):  # noqa: N818  (it is no error: people go)
+    """Raised by ``act`` where a player goes for good; what it played is kept, as cut."""
+
+
 @runtime_checkable
 class Agent(Protocol):
     """A player that sees pixels only.
@@ -36,9 +40,11 @@ class Agent(Protocol):
 
 @runtime_checkable
 class PrivilegedAgent(Agent, Protocol):
-    """A scripted demonstrator: it also sees what only the referee may know.
+    """One that is told more than pictures: a scripted demonstrator, which sees what only the referee may
+    know, or a person's screen, which shows the step and the selected slot.
 
-    Its recordings are labelled ``scripted`` wherever they show; it still acts only through actions.
+    A demonstrator's recordings are labelled ``scripted`` wherever they show; it still acts only through
+    actions.
     """
 
     def observe(self, infos: Sequence[Mapping[str, Any]]) -> None:

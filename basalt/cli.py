@@ -47,6 +47,12 @@ COMMANDS: dict[str, Command] = {
         "basalt data download task=find_cave max_gb=5 out=bedd",
         "basalt.data.commands:main",
     ),
+    "play": Command(
+        "a person plays, in a window or a browser, and is recorded; or a recording is replayed",
+        "basalt play task=find_cave",
+        "basalt.play.commands:main",
+        "play",
+    ),
     "record": Command(
         "demonstrations by the scripted player, on training seeds",
         "basalt record task=find_cave seeds=100000..100009 out=demos",

@@ -29,7 +29,7 @@ from basalt.video import DEFAULT_CRF, FRAME_SIZE, VideoInfo, VideoWriter, probe,
 
 Ended = Literal["esc", "death", "limit", "cut", "crash"]
 """How an episode ended: by the player, by death, at the task's step limit, cut short by a shorter
-limit of the caller (``cut``), or by a failure of the world."""
+limit of the caller or by a player who went (``cut``), or by a failure of the world."""
 
 PlayerKind = Literal["agent", "scripted", "random", "human"]
 

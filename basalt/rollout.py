@@ -22,7 +22,7 @@ from tqdm import tqdm
 import basalt
 import basalt.worlds  # registers the environments
 from basalt.actions import validate_action
-from basalt.agent import Agent, PrivilegedAgent
+from basalt.agent import Agent, PlayerLeft, PrivilegedAgent
 from basalt.errors import ConfigError, WorldError
 from basalt.files import sole_writer, write_json
 from basalt.intervals import episode_interval, rate_interval
@@ -86,6 +86,7 @@ def rollout(
     Raises:
         ConfigError: the folder holds another rollout, or another process is writing to it.
         WorldError: a world kept failing; finished episodes stay.
+        PlayerLeft: the player went; what it had played stays, as cut.
     """
     if jobs < 1:
         raise ConfigError(f"jobs: {jobs} is less than 1")
@@ -123,7 +124,7 @@ def summary(recordings: Sequence[Recording]) -> dict[str, Any]:
                 "seed": recording.meta.seed,
                 "steps": recording.meta.steps,
                 "ended": recording.meta.ended,
-                "success": _success(recording),
+                "success": success(recording),
                 "distance_walked": round(last.distance_walked, 2) if last.tells("xpos") else None,
                 "facts": last.facts,
                 "recording": str(recording.video_path),
@@ -155,7 +156,8 @@ def referee_view(recording: Recording) -> Outcome:
     return outcome(get_task(recording.meta.task), recording.telemetry(), recording.meta.ended)
 
 
-def _success(recording: Recording) -> bool | None:
+def success(recording: Recording) -> bool | None:
+    """Success of one of our recordings by its telemetry; None where the world does not tell it."""
     assert recording.meta is not None
     if not can_score(get_task(recording.meta.task), recording.telemetry()):
         return None
@@ -255,7 +257,12 @@ class _Player:
             ended: Ended | None = None
             first = True
             while ended is None:
-                action = self._choose(observation["pov"], info, first)
+                try:
+                    action = self._choose(observation["pov"], info, first)
+                except PlayerLeft:
+                    if not first:
+                        writer.finish("cut")
+                    raise
                 try:
                     observation, _, terminated, truncated, info = env.step(action)
                 except WorldError:

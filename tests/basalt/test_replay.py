@@ -5,7 +5,7 @@ import json
 import gymnasium
 import numpy as np
 import pytest
-from test_rollout import CountingWorld, Walker
+from toy_world import CountingWorld, Walker
 
 from basalt.actions import null_action
 from basalt.errors import RecordingError

@@ -10,70 +10,14 @@ import sys
 import textwrap
 import time
 from pathlib import Path
-from typing import ClassVar
 
-import gymnasium
-import numpy as np
 import pytest
+from toy_world import CountingWorld, Walker
 
 from basalt import rollout as rollout_module
-from basalt.actions import null_action
 from basalt.errors import ActionError, ConfigError, WorldError
 from basalt.recording import Recording, find_recordings
 from basalt.rollout import RolloutPlan, rollout, summary
-from basalt.telemetry import Telemetry
-
-
-class CountingWorld(gymnasium.Env):
-    """Each step brightens the picture; the player is in a cave from step 3 on."""
-
-    failures: ClassVar[list[int]] = []  # steps at which the next episodes fail, one each
-    delay = 0.0
-    version = "toy-1"
-
-    def reset(self, *, seed=None, options=None):
-        self._step = 0
-        self._failure = self.failures.pop(0) if self.failures else None
-        return self._observation(), {"telemetry": self._state()}
-
-    def step(self, action):
-        time.sleep(self.delay)
-        if self._step == self._failure:
-            raise WorldError("the toy fell apart")
-        self._step += 1
-        ended = "esc" if action["ESC"] else "limit" if self._step >= 3600 else None
-        info = {"telemetry": self._state(), "applied": {"camera": action["camera"]}}
-        if ended:
-            info["ended"] = ended
-        return self._observation(), 0.0, ended == "esc", ended == "limit", info
-
-    def _observation(self):
-        return {"pov": np.full((360, 640, 3), min(255, 5 * self._step), dtype=np.uint8)}
-
-    def _state(self):
-        return Telemetry(
-            step=self._step, xpos=self._step, ypos=0, zpos=0, yaw=0, pitch=0, health=20, breath=10,
-            hotbar=0, held="", inventory=(), gui_open=False, on_ground=True, in_liquid=False,
-            light=0, daylight=0, under_roof=False, distance_walked=self._step, dead=False,
-            facts={"in_cave": self._step >= 3},
-        )  # fmt: skip
-
-
-class Walker:
-    """Walks forward and presses ESC at step 5; remembers which pictures it saw first."""
-
-    name = "walker"
-    kind = "agent"
-
-    def __init__(self, esc_at=5):
-        self.esc_at = esc_at
-        self.firsts = []
-
-    def act(self, pov, first):
-        assert pov.shape == (1, 360, 640, 3) and pov.dtype == np.uint8
-        self.steps = 0 if first[0] else self.steps + 1
-        self.firsts.append(bool(first[0]))
-        return [null_action() | {"forward": 1, "ESC": int(self.steps == self.esc_at)}]
 
 
 @pytest.fixture(autouse=True)
@@ -203,10 +147,13 @@ def test_senseless_settings_are_named(tmp_path, changes):
         rollout(Walker, plan(tmp_path), jobs=0, progress=False)
 
 
+HERE = f"{Path(__file__).parent}:{Path(__file__).parents[1]}"
+"""Where a process finds this module and the toy world."""
+
 SLOW_ROLLOUT = """
     import sys
     from pathlib import Path
-    sys.path.insert(0, sys.argv[2])
+    sys.path[:0] = sys.argv[2].split(":")
     import test_rollout as toy
     from basalt.rollout import rollout
     toy.CountingWorld.delay = float(sys.argv[3])
@@ -216,9 +163,8 @@ SLOW_ROLLOUT = """
 
 
 def start_slow(folder, delay=0.15):
-    here = str(Path(__file__).parent)
     code = textwrap.dedent(SLOW_ROLLOUT)
-    return subprocess.Popen([sys.executable, "-c", code, str(folder), here, str(delay)])
+    return subprocess.Popen([sys.executable, "-c", code, str(folder), HERE, str(delay)])
 
 
 def wait_for(path, process):
@@ -245,7 +191,7 @@ def test_a_killed_rollout_leaves_whole_episodes_and_goes_on(tmp_path, sent):
 SIDE_BY_SIDE = """
     import sys
     from pathlib import Path
-    sys.path.insert(0, sys.argv[2])
+    sys.path[:0] = sys.argv[2].split(":")
     import test_rollout as toy
     from basalt.rollout import rollout
     rollout(toy.SlowWalker, toy.plan(Path(sys.argv[1]), seeds=(1, 2, 3)), jobs=2, progress=False)
@@ -269,7 +215,7 @@ def test_workers_do_not_survive_a_killed_rollout(tmp_path, monkeypatch):
     walkers = tmp_path / "walkers"
     walkers.mkdir()
     monkeypatch.setenv("SLOW_WALKERS", str(walkers))
-    code, here = textwrap.dedent(SIDE_BY_SIDE), str(Path(__file__).parent)
+    code, here = textwrap.dedent(SIDE_BY_SIDE), HERE
     process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "out"), here])
     while len(list(walkers.iterdir())) < 2:
         assert process.poll() is None, "the rollout ended too early"

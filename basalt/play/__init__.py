@@ -1,0 +1,1 @@
+"""People play: a window or a browser page in front of a world, recorded as any rollout is."""

@@ -1,0 +1,63 @@
+"""A world that is a few lines of Python, and a player of it: for tests of what is around a world."""
+
+import time
+from typing import ClassVar
+
+import gymnasium
+import numpy as np
+
+from basalt.actions import null_action
+from basalt.errors import WorldError
+from basalt.telemetry import Telemetry
+
+
+class CountingWorld(gymnasium.Env):
+    """Each step brightens the picture; the player is in a cave from step 3 on."""
+
+    failures: ClassVar[list[int]] = []  # steps at which the next episodes fail, one each
+    delay = 0.0
+    version = "toy-1"
+
+    def reset(self, *, seed=None, options=None):
+        self._step = 0
+        self._failure = self.failures.pop(0) if self.failures else None
+        return self._observation(), {"telemetry": self._state()}
+
+    def step(self, action):
+        time.sleep(self.delay)
+        if self._step == self._failure:
+            raise WorldError("the toy fell apart")
+        self._step += 1
+        ended = "esc" if action["ESC"] else "limit" if self._step >= 3600 else None
+        info = {"telemetry": self._state(), "applied": {"camera": action["camera"]}}
+        if ended:
+            info["ended"] = ended
+        return self._observation(), 0.0, ended == "esc", ended == "limit", info
+
+    def _observation(self):
+        return {"pov": np.full((360, 640, 3), min(255, 5 * self._step), dtype=np.uint8)}
+
+    def _state(self):
+        return Telemetry(
+            step=self._step, xpos=self._step, ypos=0, zpos=0, yaw=0, pitch=0, health=20, breath=10,
+            hotbar=0, held="", inventory=(), gui_open=False, on_ground=True, in_liquid=False,
+            light=0, daylight=0, under_roof=False, distance_walked=self._step, dead=False,
+            facts={"in_cave": self._step >= 3},
+        )  # fmt: skip
+
+
+class Walker:
+    """Walks forward and presses ESC at step 5; remembers which pictures it saw first."""
+
+    name = "walker"
+    kind = "agent"
+
+    def __init__(self, esc_at=5):
+        self.esc_at = esc_at
+        self.firsts = []
+
+    def act(self, pov, first):
+        assert pov.shape == (1, 360, 640, 3) and pov.dtype == np.uint8
+        self.steps = 0 if first[0] else self.steps + 1
+        self.firsts.append(bool(first[0]))
+        return [null_action() | {"forward": 1, "ESC": int(self.steps == self.esc_at)}]
