@@ -21,12 +21,12 @@ from basalt.recording import Recording
 from basalt.rollout import RolloutPlan, rollout, summary
 from basalt.tasks import get_task
 from leaderboard.export import load_comparisons
-from leaderboard.judgments import judge_by_telemetry
 from leaderboard.rating import Table, rate
 from leaderboard.report import table_records, text_tables
 from leaderboard.store import Store, open_store
 from leaderboard.study import StudyInfo, create_study, demo_study, find_study, list_studies
 from leaderboard.submissions import submit_recordings, submitted_agents
+from leaderboard.telemetry_judge import judge_by_telemetry
 
 TASK = get_task("find_cave")
 STEP_LIMIT = 400

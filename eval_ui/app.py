@@ -16,7 +16,7 @@ from streamlit.starlette import App
 from basalt.errors import StudyError
 from eval_ui.rater import RaterCookie
 from eval_ui.store_access import the_store
-from leaderboard.judgments import served_video
+from leaderboard.videos import served_video
 
 
 def video(request: Request) -> Response:

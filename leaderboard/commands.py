@@ -10,15 +10,16 @@ from pathlib import Path
 
 from basalt.errors import StudyError
 from basalt.recording import find_recordings
+from leaderboard.access import command_line_admin
 from leaderboard.analysis import MODELS, analyse
 from leaderboard.bedd import read_answers, read_banned
 from leaderboard.bedd_study import STUDY_NAME, export_bedd, import_bedd
 from leaderboard.bootstrap import REPLICATES
 from leaderboard.export import export_comparisons, load_comparisons
-from leaderboard.judgments import judge_by_telemetry
 from leaderboard.models import SOURCES
 from leaderboard.rating import rate
 from leaderboard.report import analysis_records, text_analyses
+from leaderboard.settings import OFFICIAL_SETTINGS, change_settings
 from leaderboard.store import Store, StoreError, open_store, store_exists
 from leaderboard.study import (
     StudyInfo,
@@ -28,6 +29,7 @@ from leaderboard.study import (
     official_study,
 )
 from leaderboard.submissions import SubmissionError, check_recordings, submit_recordings
+from leaderboard.telemetry_judge import judge_by_telemetry
 
 DEMO_STORE = Path("runs/demo/leaderboard.sqlite")
 DEFAULT_STORE = Path("runs/leaderboard.sqlite")
@@ -219,4 +221,6 @@ def _official(store: Store, folder: Path) -> StudyInfo:
     _, faults = check_recordings(folder, rules)
     if faults:
         raise SubmissionError(folder, name, faults)
-    return create_study(store, name, rules)
+    study = create_study(store, name, rules)
+    change_settings(store, study, command_line_admin(), **OFFICIAL_SETTINGS.model_dump())
+    return study

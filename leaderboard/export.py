@@ -10,6 +10,7 @@ from sqlalchemy.orm import aliased
 
 from basalt.comparisons import Comparison, to_table, write_comparisons
 from basalt.errors import ConfigError
+from leaderboard.events import banned_raters, withdrawn_answers
 from leaderboard.models import SOURCES, Agent, Episode, Judgment
 from leaderboard.store import Store
 from leaderboard.study import StudyInfo
@@ -20,7 +21,10 @@ FORMATS = (".parquet", ".csv", ".json")
 def load_comparisons(
     store: Store, study: StudyInfo, sources: Collection[str] | None = None
 ) -> list[Comparison]:
-    """All judgments of a study as comparisons, in the order they were made.
+    """The judgments of a study that count, as comparisons, in the order they were made.
+
+    Those of banned raters and those taken back stay in the store and are left out here, so that every
+    rating follows at once.
 
     Args:
         store: the leaderboard.
@@ -47,7 +51,13 @@ def load_comparisons(
     if sources is not None:
         query = query.where(Judgment.source.in_(sources))
     with store.read() as session:
-        return [_comparison(study, *row) for row in session.execute(query)]
+        banned = banned_raters(session, study.id)
+        gone = withdrawn_answers(session, study.id)
+        return [
+            _comparison(study, *row)
+            for row in session.execute(query)
+            if row[0].rater_id not in banned and row[0].id not in gone
+        ]
 
 
 def export_comparisons(path: str | Path, comparisons: list[Comparison]) -> int:

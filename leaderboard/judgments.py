@@ -1,38 +1,38 @@
-"""Pairs to judge and the answers to them.
+"""Answers to served pairs: added once and never changed, taken back by an event.
 
-A rater is served a pair of episodes of the same task and seed, blind and in random order, reserved
-until it expires; the answer is added once and never changed. Where nobody has judged yet, the
-telemetry judge stands in, under its own source.
+What is refused changes nothing and is kept aside with the reason.
 """
 
-import hashlib
-import random
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session, joinedload
+from sqlalchemy.orm import Session
 
 from basalt.errors import StudyError
-from basalt.recording import Recording
-from basalt.scoring import Outcome, outcome, telemetry_judge
-from basalt.tasks import get_task
+from basalt.tasks import STEPS_PER_SECOND
+from leaderboard.access import AccessDeniedError, TooManyRequestsError
+from leaderboard.checks import after_check_answer, passes
+from leaderboard.events import BY_RATER, banned_raters, give_back, record, withdrawn_answers
 from leaderboard.models import (
     WINNERS,
     Assignment,
+    Check,
+    CheckAnswer,
     Episode,
+    GoldPair,
     Judgment,
-    Rater,
-    Study,
+    RefusedAnswer,
     new_id,
-    pair_key,
 )
+from leaderboard.pairs import lock_study
+from leaderboard.serving import REASONS, ServedPair, assign, assign_again, served_pair
+from leaderboard.settings import JudgingSettings, read_settings
 from leaderboard.store import Store
-from leaderboard.study import StudyInfo, checked_name
+from leaderboard.study import StudyInfo
 
 MAX_TEXT = 10_000
 """Characters of a justification; longer ones are refused."""
@@ -40,121 +40,33 @@ MAX_TEXT = 10_000
 MAX_EVENTS = 1_000
 """Video events of one answer; more are refused."""
 
+MAX_JSON = 64 * 1024
+"""Characters of the responses, and of the video events, as JSON."""
+
+FASTEST = 5.0
+"""The player's highest speed: nobody has watched a video in less than its length by this."""
+
+REFUSED_PER_DAY = 1000
+"""Refused answers of one rater that are kept aside; further ones are refused and forgotten."""
+
 
 class AnswerRefusedError(StudyError):
     """An answer that was not stored, and why."""
 
 
 @dataclass(frozen=True)
-class ServedPair:
-    """A pair as its rater sees it: nothing tells who played.
+class Feedback:
+    """What a rater is told after an answer of the qualification.
 
     Attributes:
-        assignment_id: opaque; the answer names it.
-        task: the task's name.
-        seed: the seed both were played on.
-        steps: lengths of the left and the right episode, in steps of 50 ms.
-        expires: until when it is reserved for this rater, UTC.
+        right: whether the answer was right.
+        expected: the right one, as shown: ``left``, ``right`` or ``draw``.
+        explanation: why.
     """
 
-    assignment_id: str
-    task: str
-    seed: int
-    steps: tuple[int, int]
-    expires: datetime
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a rater is.
-
-    Attributes:
-        done: pairs this rater has answered, skipped ones included.
-        total: pairs of the study.
-    """
-
-    done: int
-    total: int
-
-
-def register_rater(store: Store, token: str, name: str | None = None) -> str:
-    """The id of the rater who holds a secret; added when the secret is new, renamed when a name is given.
-
-    Only the secret's hash is stored.
-
-    Raises:
-        StudyError: the name cannot be shown.
-    """
-    name = checked_name(name, "name") if name else None
-    digest = hashlib.sha256(token.encode()).hexdigest()
-    with store.read() as session:
-        rater = session.scalar(sa.select(Rater).where(Rater.token_sha256 == digest))
-    if rater is not None and name in (None, rater.name):
-        return rater.id
-    with store.write() as session:
-        rater = session.scalar(sa.select(Rater).where(Rater.token_sha256 == digest))
-        if rater is None:
-            rater = Rater(id=new_id(), token_sha256=digest, created=datetime.now(UTC))
-            session.add(rater)
-        rater.name = name or rater.name
-        session.flush()
-        return rater.id
-
-
-def next_pair(
-    store: Store,
-    study: StudyInfo,
-    rater_id: str,
-    *,
-    now: datetime | None = None,
-    rng: random.Random | None = None,
-) -> ServedPair | None:
-    """Reserve the next pair for a rater; asked again before the answer, it is the same pair.
-
-    Never a pair the rater has answered; among the others those with the fewest judgments by people
-    first, a pair that another rater has reserved counting as judged, equal ones in random order.
-
-    Args:
-        store: the leaderboard.
-        study: the study.
-        rater_id: from :func:`register_rater`.
-        now: the time, for tests.
-        rng: random numbers, for tests.
-
-    Returns:
-        The pair, or None when the rater has judged all there are.
-
-    Raises:
-        StudyError: the study does not take judgments by people, or the rater is unknown.
-    """
-    now = now or datetime.now(UTC)
-    rng = rng or random.SystemRandom()
-    _require_source(study, "human")
-    with store.write() as session:
-        _lock_study(session, study)
-        if session.get(Rater, rater_id) is None:
-            raise StudyError("this rater is not known here; open the judging page again")
-        assignment = session.scalar(
-            _unanswered(study, now).where(Assignment.rater_id == rater_id).limit(1)
-        )
-        if assignment is None:
-            pair = _choose(session, study, rater_id, now, rng)
-            if pair is None:
-                return None
-            left, right = rng.sample(pair, 2)
-            assignment = Assignment(
-                id=new_id(),
-                study_id=study.id,
-                rater_id=rater_id,
-                left_episode_id=left.id,
-                right_episode_id=right.id,
-                pair=pair_key(left.id, right.id),
-                created=now,
-                expires=now + timedelta(minutes=study.rules.reserve_minutes),
-            )
-            session.add(assignment)
-            session.flush()
-        return _served(session, assignment)
+    right: bool
+    expected: str
+    explanation: str
 
 
 def answer_pair(
@@ -166,9 +78,12 @@ def answer_pair(
     justification: str = "",
     responses: Mapping[str, Any] | None = None,
     video_events: Sequence[Any] = (),
+    watched: tuple[float, float] | None = None,
     now: datetime | None = None,
 ) -> str:
     """Store a rater's answer; it is durable when this returns. The same answer again counts once.
+
+    A refused answer changes nothing and is kept aside with the reason.
 
     Args:
         store: the leaderboard.
@@ -178,218 +93,326 @@ def answer_pair(
         justification: why, in the rater's words.
         responses: answers to the task's questions.
         video_events: what the player reported (first play, quarters).
+        watched: shares of the left and the right video that were played, 0 to 1; None if not known.
         now: the time, for tests.
 
     Returns:
-        The judgment's id.
+        The answer's id.
 
     Raises:
-        AnswerRefusedError: unknown, foreign or expired, answered differently before, or malformed.
+        AnswerRefusedError: unknown, foreign or expired, answered differently before, not watched, or
+            malformed.
+        AccessDeniedError: the rater is banned.
+        TooManyRequestsError: more answers in a minute than the study allows; the pair stays reserved.
     """
     now = now or datetime.now(UTC)
+    try:
+        _check_form(winner, justification, responses, video_events, watched)
+        with store.write() as session:
+            served, earlier = _served_row(session, assignment_id)
+            if served.rater_id != rater_id:
+                raise AnswerRefusedError(
+                    "this pair was served to someone else; the answer was not stored"
+                )
+            if earlier is not None:
+                if earlier.id in withdrawn_answers(session, served.study_id, rater_id):
+                    raise AnswerRefusedError("this answer was taken back; answer the pair anew")
+                if earlier.winner != winner:
+                    raise AnswerRefusedError(
+                        "this pair was answered before; the first answer stands"
+                    )
+                return earlier.id
+            if rater_id in banned_raters(session, served.study_id):
+                raise AccessDeniedError(REASONS["banned"])
+            if now >= served.expires:
+                raise AnswerRefusedError(
+                    f"the pair was reserved until {served.expires:%H:%M} UTC; "
+                    "the answer came later and was not stored"
+                )
+            settings = read_settings(session, served.study_id)
+            _check_pace(session, served, settings, now)
+            if winner != "skip":
+                _check_care(session, served, settings, justification, watched, now)
+            return _store(
+                session,
+                served,
+                winner,
+                justification.strip(),
+                responses,
+                video_events,
+                watched,
+                now,
+            )
+    except (AnswerRefusedError, AccessDeniedError) as err:
+        _keep_aside(store, assignment_id, rater_id, winner, str(err), now)
+        raise
+
+
+def undo_last(
+    store: Store, study: StudyInfo, rater_id: str, *, now: datetime | None = None
+) -> ServedPair:
+    """Take a rater's last answer back and serve its pair again, sides as before.
+
+    The judgment stays, withdrawn: an event takes it out of the ratings.
+
+    Raises:
+        AnswerRefusedError: there is none, or it is older than the study allows.
+        AccessDeniedError: the rater is banned.
+    """
+    now = now or datetime.now(UTC)
+    with store.write() as session:
+        lock_study(session, study)
+        if rater_id in banned_raters(session, study.id):
+            raise AccessDeniedError(REASONS["banned"])
+        settings = read_settings(session, study.id)
+        last = _last_answer(session, study, rater_id)
+        if last is None:
+            raise AnswerRefusedError("there is no answer to take back")
+        if now - last.created > timedelta(seconds=settings.undo_seconds):
+            raise AnswerRefusedError(
+                f"only within {settings.undo_seconds} s can an answer be taken back"
+            )
+        record(
+            session, study.id, "withdraw", BY_RATER, rater_id=rater_id, answer_id=last.id, now=now
+        )
+        give_back(session, study.id, rater_id, now)
+        served: Assignment | Check
+        if isinstance(last, Judgment):
+            served = assign(
+                session, study, rater_id, last.left_episode_id, last.right_episode_id, now
+            )
+        else:
+            served = assign_again(session, study, session.get_one(Check, last.check_id), now)
+        return served_pair(session, served)
+
+
+def undoable_until(store: Store, study: StudyInfo, rater_id: str) -> datetime | None:
+    """Until when the rater's last answer can be taken back, UTC; None where there is none."""
+    with store.read() as session:
+        last = _last_answer(session, study, rater_id)
+        settings = read_settings(session, study.id)
+    return None if last is None else last.created + timedelta(seconds=settings.undo_seconds)
+
+
+def qualification_feedback(store: Store, answer_id: str, rater_id: str) -> Feedback | None:
+    """What to tell a rater after an answer of the qualification; None for any other answer."""
+    with store.read() as session:
+        answer = session.scalar(
+            sa.select(CheckAnswer).where(
+                CheckAnswer.id == answer_id, CheckAnswer.rater_id == rater_id
+            )
+        )
+        check = session.get(Check, answer.check_id) if answer is not None else None
+        if answer is None or check is None or check.kind != "qualification":
+            return None
+        explanation = session.scalar(
+            sa.select(GoldPair.explanation).where(GoldPair.id == check.gold_id)
+        )
+        return Feedback(answer.passed, check.expected, explanation or "")
+
+
+def _check_form(
+    winner: str,
+    justification: str,
+    responses: Mapping[str, Any] | None,
+    video_events: Sequence[Any],
+    watched: tuple[float, float] | None,
+) -> None:
     if winner not in WINNERS:
-        raise AnswerRefusedError(f"answer {winner!r}: not one of {', '.join(WINNERS)}")
+        raise AnswerRefusedError(f"answer {winner[:20]!r}: not one of {', '.join(WINNERS)}")
     if len(justification) > MAX_TEXT:
         raise AnswerRefusedError(f"the reason is longer than {MAX_TEXT} characters; shorten it")
+    if "\0" in justification:
+        raise AnswerRefusedError("the reason has characters that cannot be stored")
     if len(video_events) > MAX_EVENTS:
         raise AnswerRefusedError(f"more than {MAX_EVENTS} video events")
-    with store.write() as session:
-        assignment = session.get(Assignment, assignment_id, with_for_update=True)
-        if assignment is None:
-            raise AnswerRefusedError("this pair was never served; the answer was not stored")
-        if assignment.rater_id != rater_id:
-            raise AnswerRefusedError(
-                "this pair was served to someone else; the answer was not stored"
+    for what, value in (("responses", responses or {}), ("video events", video_events)):
+        try:
+            text = json.dumps(value if isinstance(value, Mapping) else list(value), allow_nan=False)
+        except (TypeError, ValueError) as err:
+            raise AnswerRefusedError(f"the {what} are not plain data") from err
+        if len(text) > MAX_JSON or "\\u0000" in text:
+            raise AnswerRefusedError(f"the {what} are too long or cannot be stored")
+    if watched is not None and not all(0 <= share <= 1 for share in watched):
+        raise AnswerRefusedError("shares of videos watched are from 0 to 1")
+
+
+def _check_pace(
+    session: Session, served: Assignment | Check, settings: JudgingSettings, now: datetime
+) -> None:
+    count = 0
+    for table in (Judgment, CheckAnswer):
+        count += session.scalar(
+            sa.select(sa.func.count())
+            .select_from(table)
+            .where(
+                table.rater_id == served.rater_id,
+                table.created > now - timedelta(minutes=1),
             )
-        earlier = session.scalar(sa.select(Judgment).where(Judgment.assignment_id == assignment_id))
-        if earlier is not None:
-            if earlier.winner != winner:
-                raise AnswerRefusedError("this pair was answered before; the first answer stands")
-            return earlier.id
-        if now >= assignment.expires:
-            raise AnswerRefusedError(
-                f"the pair was reserved until {assignment.expires:%H:%M} UTC; "
-                "the answer came later and was not stored"
-            )
-        judgment = Judgment(
+        ) or 0  # fmt: skip
+    if count >= settings.answers_per_minute:
+        raise TooManyRequestsError("too many answers within a minute; wait a little, then send it")
+
+
+def _check_care(
+    session: Session,
+    served: Assignment | Check,
+    settings: JudgingSettings,
+    justification: str,
+    watched: tuple[float, float] | None,
+    now: datetime,
+) -> None:
+    if len(justification.strip()) < settings.reason_characters:
+        raise AnswerRefusedError(
+            f"say why in at least {settings.reason_characters} characters; the answer was not stored"
+        )
+    if not settings.watch_share:
+        return
+    # What a browser reports can be forged; the time since the pair was served can't.
+    longest = max(
+        session.get_one(Episode, episode).steps
+        for episode in (served.left_episode_id, served.right_episode_id)
+    )
+    least = settings.watch_share * longest / STEPS_PER_SECOND / FASTEST
+    if (
+        min(watched or (0.0, 0.0)) < settings.watch_share
+        or (now - served.created).total_seconds() < least
+    ):
+        raise AnswerRefusedError(
+            f"both videos must be seen to {settings.watch_share:.0%} first; the answer was not stored"
+        )
+
+
+def _store(
+    session: Session,
+    served: Assignment | Check,
+    winner: str,
+    justification: str,
+    responses: Mapping[str, Any] | None,
+    video_events: Sequence[Any],
+    watched: tuple[float, float] | None,
+    now: datetime,
+) -> str:
+    seconds = (now - served.created).total_seconds()
+    if isinstance(served, Check):
+        answer = CheckAnswer(
             id=new_id(),
-            study_id=assignment.study_id,
-            assignment_id=assignment_id,
-            rater_id=rater_id,
-            left_episode_id=assignment.left_episode_id,
-            right_episode_id=assignment.right_episode_id,
-            pair=assignment.pair,
+            check_id=served.id,
+            study_id=served.study_id,
+            rater_id=served.rater_id,
             winner=winner,
-            source="human",
+            passed=passes(served, winner),
             responses=dict(responses or {}),
-            justification=justification.strip(),
+            justification=justification,
             video_events=list(video_events),
-            seconds=(now - assignment.created).total_seconds(),
+            seconds=seconds,
             created=now,
         )
-        session.add(judgment)
+        session.add(answer)
         session.flush()
-        return judgment.id
-
-
-def progress(store: Store, study: StudyInfo, rater_id: str) -> Progress:
-    """How many pairs of the study the rater has answered, and how many there are."""
-    with store.read() as session:
-        total = len(_pairs(session, study))
-        done = session.scalar(
-            sa.select(sa.func.count())
-            .select_from(Judgment)
-            .where(Judgment.study_id == study.id, Judgment.rater_id == rater_id)
+        settings = read_settings(session, served.study_id)
+        if not answer.passed:
+            after_check_answer(session, served.study_id, served.rater_id, settings)
+        return answer.id
+    earlier = session.scalar(
+        sa.select(sa.func.count())
+        .select_from(Judgment)
+        .where(
+            Judgment.rater_id == served.rater_id,
+            Judgment.pair == served.pair,
+            Judgment.source == "human",
         )
-    return Progress(done or 0, total)
+    )
+    watched_left, watched_right = watched or (None, None)
+    judgment = Judgment(
+        id=new_id(),
+        study_id=served.study_id,
+        assignment_id=served.id,
+        rater_id=served.rater_id,
+        left_episode_id=served.left_episode_id,
+        right_episode_id=served.right_episode_id,
+        pair=served.pair,
+        winner=winner,
+        source="human",
+        responses=dict(responses or {}),
+        justification=justification,
+        video_events=list(video_events),
+        seconds=seconds,
+        created=now,
+        # All earlier answers to this pair were taken back: such a pair is served to a rater again.
+        attempt=earlier or 0,
+        watched_left=watched_left,
+        watched_right=watched_right,
+    )
+    session.add(judgment)
+    session.flush()
+    return judgment.id
 
 
-def served_video(
-    store: Store, assignment_id: str, side: str, *, now: datetime | None = None
-) -> Path:
-    """The video file of one side of a served pair, as long as the pair is reserved.
-
-    Raises:
-        StudyError: no such pair or side, or its time is over.
-    """
-    with store.read() as session:
-        assignment = session.get(Assignment, assignment_id)
-        if assignment is None or side not in ("left", "right"):
-            raise StudyError("no such video")
-        if (now or datetime.now(UTC)) >= assignment.expires:
-            raise StudyError("this pair is no longer reserved; load the page again")
-        episode = session.get_one(
-            Episode,
-            assignment.left_episode_id if side == "left" else assignment.right_episode_id,
-        )
-        return store.media / f"{episode.media_name}.mp4"
-
-
-def judge_by_telemetry(store: Store, study: StudyInfo) -> int:
-    """Let the telemetry judge answer every pair it has not answered; returns how many it added.
-
-    A stand-in where no person has judged: its judgments carry the source ``telemetry`` and are never
-    mixed with people's unless asked. The rule that decided stands in the justification.
-
-    Raises:
-        StudyError: the study does not take judgments by telemetry.
-        ConfigError: success of a task is not defined by telemetry, or an episode has none.
-        RecordingError: a stored recording cannot be read.
-    """
-    _require_source(study, "telemetry")
-    outcomes: dict[str, Outcome] = {}
-
-    def judged(episode: Episode) -> Outcome:
-        if episode.id not in outcomes:
-            recording = Recording.open(store.media / f"{episode.media_name}.mp4")
-            task = get_task(episode.task)
-            outcomes[episode.id] = outcome(task, recording.telemetry(), episode.ended)
-        return outcomes[episode.id]
-
-    with store.read() as session:
-        present = _telemetry_pairs(session, study)
-        pairs = [pair for pair in _pairs(session, study) if _key(pair) not in present]
-    # In a stated order (task, seed, names): the same recordings give the same ratings everywhere.
-    verdicts = [
-        (left, right, telemetry_judge(judged(left), judged(right))) for left, right in pairs
-    ]
+def _keep_aside(
+    store: Store, served_id: str, rater_id: str, winner: str, reason: str, now: datetime
+) -> None:
     with store.write() as session:
-        _lock_study(session, study)
-        present = _telemetry_pairs(session, study)
-        now = datetime.now(UTC)
-        added = [
-            Judgment(
-                id=new_id(),
-                study_id=study.id,
-                left_episode_id=left.id,
-                right_episode_id=right.id,
-                pair=pair_key(left.id, right.id),
-                winner=verdict.winner,
-                source="telemetry",
-                responses={},
-                justification=verdict.reason,
-                video_events=[],
-                created=now,
-            )
-            for left, right, verdict in verdicts
-            if pair_key(left.id, right.id) not in present
-        ]
-        for judgment in added:
-            session.add(judgment)
-            session.flush()  # one by one: their numbers follow the stated order
-    return len(added)
-
-
-def _require_source(study: StudyInfo, source: str) -> None:
-    if source not in study.rules.sources:
-        raise StudyError(f"study {study.name!r} takes no judgments by {source}")
-
-
-def _lock_study(session: Session, study: StudyInfo) -> None:
-    # On PostgreSQL the row's lock; SQLite's write transaction already keeps others out.
-    session.execute(sa.select(Study.id).where(Study.id == study.id).with_for_update())
-
-
-def _pairs(session: Session, study: StudyInfo) -> list[tuple[Episode, Episode]]:
-    """All pairs of episodes of the same task and seed by different agents, in a stated order."""
-    episodes = session.scalars(
-        sa.select(Episode).where(Episode.study_id == study.id).options(joinedload(Episode.agent))
-    )
-    groups: dict[tuple[str, int], list[Episode]] = {}
-    for episode in episodes:
-        groups.setdefault((episode.task, episode.seed), []).append(episode)
-    return [
-        pair
-        for key in sorted(groups)
-        for pair in combinations(sorted(groups[key], key=lambda episode: episode.agent.name), 2)
-    ]
-
-
-def _key(pair: tuple[Episode, Episode]) -> str:
-    return pair_key(pair[0].id, pair[1].id)
-
-
-def _telemetry_pairs(session: Session, study: StudyInfo) -> set[str]:
-    return set(
-        session.scalars(
-            sa.select(Judgment.pair).where(
-                Judgment.study_id == study.id, Judgment.source == "telemetry"
+        recent = session.scalar(
+            sa.select(sa.func.count())
+            .select_from(RefusedAnswer)
+            .where(
+                RefusedAnswer.rater_id == rater_id[:32],
+                RefusedAnswer.created > now - timedelta(days=1),
             )
         )
+        if (recent or 0) < REFUSED_PER_DAY:
+            session.add(
+                RefusedAnswer(
+                    served_id=served_id[:64].replace("\0", ""),
+                    rater_id=rater_id[:32].replace("\0", ""),
+                    winner=winner[:20].replace("\0", ""),
+                    reason=reason,
+                    created=now,
+                )
+            )
+
+
+def _served_row(
+    session: Session, served_id: str
+) -> tuple[Assignment | Check, Judgment | CheckAnswer | None]:
+    """What was served under an id, locked, and the answer to it."""
+    assignment = session.get(Assignment, served_id, with_for_update=True)
+    if assignment is not None:
+        return assignment, session.scalar(
+            sa.select(Judgment).where(Judgment.assignment_id == served_id)
+        )
+    check = session.get(Check, served_id, with_for_update=True)
+    if check is not None:
+        return check, session.scalar(
+            sa.select(CheckAnswer).where(CheckAnswer.check_id == served_id)
+        )
+    raise AnswerRefusedError("this pair was never served; the answer was not stored")
+
+
+def _last_answer(
+    session: Session, study: StudyInfo, rater_id: str
+) -> Judgment | CheckAnswer | None:
+    gone = withdrawn_answers(session, study.id, rater_id)
+    judgment = session.scalar(
+        sa.select(Judgment)
+        .where(
+            Judgment.study_id == study.id,
+            Judgment.rater_id == rater_id,
+            Judgment.id.not_in(gone),
+        )
+        .order_by(Judgment.number.desc())
+        .limit(1)
     )
-
-
-def _unanswered(study: StudyInfo, now: datetime) -> sa.Select[Assignment]:
-    return (
-        sa.select(Assignment)
-        .outerjoin(Judgment, Judgment.assignment_id == Assignment.id)
-        .where(Assignment.study_id == study.id, Assignment.expires > now, Judgment.number.is_(None))
+    check = session.scalar(
+        sa.select(CheckAnswer)
+        .where(
+            CheckAnswer.study_id == study.id,
+            CheckAnswer.rater_id == rater_id,
+            CheckAnswer.id.not_in(gone),
+        )
+        .order_by(CheckAnswer.number.desc())
+        .limit(1)
     )
-
-
-def _choose(
-    session: Session, study: StudyInfo, rater_id: str, now: datetime, rng: random.Random
-) -> tuple[Episode, Episode] | None:
-    human = sa.select(Judgment.pair).where(
-        Judgment.study_id == study.id, Judgment.source == "human"
-    )
-    answered = set(session.scalars(human.where(Judgment.rater_id == rater_id)))
-    count: dict[str, int] = {}
-    # A skipped pair has not been judged, but it was shown: it comes after those nobody has seen.
-    for key in session.scalars(human):
-        count[key] = count.get(key, 0) + 1
-    for assignment in session.scalars(_unanswered(study, now)):
-        count[assignment.pair] = count.get(assignment.pair, 0) + 1
-    free = [pair for pair in _pairs(session, study) if _key(pair) not in answered]
-    if not free:
-        return None
-    fewest = min(count.get(_key(pair), 0) for pair in free)
-    return rng.choice([pair for pair in free if count.get(_key(pair), 0) == fewest])
-
-
-def _served(session: Session, assignment: Assignment) -> ServedPair:
-    left = session.get_one(Episode, assignment.left_episode_id)
-    right = session.get_one(Episode, assignment.right_episode_id)
-    return ServedPair(
-        assignment.id, left.task, left.seed, (left.steps, right.steps), assignment.expires
-    )
+    found = [one for one in (judgment, check) if one is not None]
+    return max(found, key=lambda one: one.created, default=None)

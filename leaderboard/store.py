@@ -49,12 +49,14 @@ class Store:
         url: where the database is, without password.
         media: folder of the submitted recordings.
         engine: SQLAlchemy's engine; use :meth:`read` and :meth:`write` instead where possible.
+        secrets: what was read of the store's own secrets, see :func:`leaderboard.access.store_secret`.
     """
 
     def __init__(self, engine: Engine, media: Path) -> None:
         self.engine = engine
         self.media = media
         self.url = engine.url.render_as_string(hide_password=True)
+        self.secrets: dict[str, str] = {}
         self._writer = engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")
 
     @contextmanager

@@ -26,7 +26,7 @@ NO_TORCH = {"leaderboard", "eval_ui"}
 
 BASALT_FOR_LEADERBOARD = {
     "tasks", "recording", "video", "scoring", "telemetry", "comparisons", "errors", "paths", "files",
-    "replay",
+    "intervals", "replay",
 }  # fmt: skip
 
 

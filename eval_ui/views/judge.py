@@ -9,7 +9,9 @@ from eval_ui.player import pair_player, player_events
 from eval_ui.questions import ask_questions, responses
 from eval_ui.rater import rater_secret
 from eval_ui.store_access import the_store
-from leaderboard.judgments import ServedPair, answer_pair, next_pair, progress, register_rater
+from leaderboard.judgments import answer_pair
+from leaderboard.raters import register_rater
+from leaderboard.serving import ServedPair, next_pair, progress
 from leaderboard.study import StudyInfo
 
 MAIN_ANSWERS = (

@@ -15,11 +15,11 @@ import pytest
 import sqlalchemy as sa
 from three_players import ROOT, SEEDS, record_three
 
-from leaderboard.judgments import judge_by_telemetry
 from leaderboard.models import Judgment
 from leaderboard.store import Store, open_store
 from leaderboard.study import create_study, demo_study, find_study
 from leaderboard.submissions import submit_recordings
+from leaderboard.telemetry_judge import judge_by_telemetry
 
 pytest.importorskip("playwright", reason="Playwright is not installed (pip install playwright)")
 from playwright.sync_api import Browser, Locator, Page, Request, expect, sync_playwright

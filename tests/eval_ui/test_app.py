@@ -15,9 +15,11 @@ from basalt.errors import ConfigError, MissingDependencyError
 from eval_ui.app import video
 from eval_ui.commands import ui_main
 from eval_ui.rater import RATER_COOKIE, RaterCookie
-from leaderboard.judgments import next_pair, register_rater, served_video
+from leaderboard.raters import register_rater
+from leaderboard.serving import next_pair
 from leaderboard.store import Store
 from leaderboard.study import StudyInfo
+from leaderboard.videos import served_video
 
 APP = Starlette(
     routes=[

@@ -9,16 +9,14 @@ from three_players import SEEDS
 
 import eval_ui
 from eval_ui import rater
-from leaderboard.judgments import (
-    answer_pair,
-    judge_by_telemetry,
-    next_pair,
-    register_rater,
-)
+from leaderboard.judgments import answer_pair
 from leaderboard.models import Judgment, Rater
+from leaderboard.raters import register_rater
+from leaderboard.serving import next_pair
 from leaderboard.store import Store
 from leaderboard.study import StudyInfo, create_study, demo_study
 from leaderboard.submissions import submit_recordings
+from leaderboard.telemetry_judge import judge_by_telemetry
 
 MAIN = Path(eval_ui.__file__).with_name("main.py")
 PLAYERS = ("good", "middling", "bad")

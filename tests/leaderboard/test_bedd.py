@@ -13,11 +13,13 @@ from basalt import cli
 from leaderboard.bedd import BeddError, read_answers, read_banned
 from leaderboard.bedd_study import export_bedd, import_bedd
 from leaderboard.export import load_comparisons
-from leaderboard.judgments import judge_by_telemetry, next_pair, register_rater
 from leaderboard.models import Judgment, Rater
+from leaderboard.raters import register_rater
 from leaderboard.rating import rate
+from leaderboard.serving import next_pair
 from leaderboard.store import Store, open_store
 from leaderboard.study import StudyError, StudyInfo, find_study
+from leaderboard.telemetry_judge import judge_by_telemetry
 
 CAVE = "Did this player find and enter a cave?"
 

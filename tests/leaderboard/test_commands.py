@@ -12,11 +12,14 @@ from basalt.comparisons import read_comparisons
 from basalt.tasks import get_task
 from leaderboard.commands import leaderboard_main, submit_main
 from leaderboard.export import load_comparisons
-from leaderboard.judgments import answer_pair, judge_by_telemetry, next_pair, register_rater
+from leaderboard.judgments import answer_pair
+from leaderboard.raters import register_rater
 from leaderboard.rating import rate
+from leaderboard.serving import next_pair
 from leaderboard.store import Store, open_store
 from leaderboard.study import StudyInfo, create_study, demo_study, find_study, list_studies
 from leaderboard.submissions import submit_recordings
+from leaderboard.telemetry_judge import judge_by_telemetry
 
 
 @pytest.fixture

@@ -11,20 +11,15 @@ import sqlalchemy as sa
 from basalt.errors import StudyError
 from basalt.recording import sha256_of
 from leaderboard.export import load_comparisons
-from leaderboard.judgments import (
-    AnswerRefusedError,
-    ServedPair,
-    answer_pair,
-    judge_by_telemetry,
-    next_pair,
-    progress,
-    register_rater,
-    served_video,
-)
+from leaderboard.judgments import AnswerRefusedError, answer_pair
 from leaderboard.models import Episode, Judgment, Rater
+from leaderboard.raters import register_rater
 from leaderboard.rating import rate
+from leaderboard.serving import ServedPair, next_pair, progress
 from leaderboard.store import Store
 from leaderboard.study import StudyInfo, create_study
+from leaderboard.telemetry_judge import judge_by_telemetry
+from leaderboard.videos import served_video
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 ALL_PAIRS = 6

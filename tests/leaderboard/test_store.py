@@ -10,10 +10,10 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
-from leaderboard.judgments import judge_by_telemetry
 from leaderboard.models import Base, Rater
 from leaderboard.store import Store, StoreError, open_store, store_exists
 from leaderboard.study import StudyInfo, create_study, demo_study, find_study
+from leaderboard.telemetry_judge import judge_by_telemetry
 
 
 def test_migrations_make_exactly_the_models(store: Store) -> None:
