@@ -112,6 +112,80 @@ def probe(path: Path) -> VideoInfo:
         )
 
 
+class VideoReader:
+    """A video read forward, from any frame on.
+
+    Frames that are passed over are decoded, since later ones build on them, but not converted. One
+    thread a file: readers run over many files at once.
+
+    Args:
+        path: the video.
+        start: index of the first frame to read; reached from the key frame before it.
+
+    Raises:
+        RecordingError: the file is no video, or cannot be decoded.
+    """
+
+    def __init__(self, path: Path, start: int = 0) -> None:
+        self.path = path
+        self.position = start
+        self._container = _open(path)
+        stream = self._container.streams.video[0]
+        stream.thread_count = 1
+        self._seek(stream, start)
+
+    def _seek(self, stream: "av.video.stream.VideoStream", start: int) -> None:
+        self._ahead: av.VideoFrame | None = None
+        if not start:
+            self._decoded = self._container.decode(stream)
+            return
+        try:
+            packets = self._container.demux(stream)
+            times = sorted(packet.pts for packet in packets if packet.pts is not None)
+            if start >= len(times):
+                raise RecordingError(f"{self.path}: has {len(times)} frames, none at {start}")
+            self._container.seek(times[start], stream=stream)
+            self._decoded = self._container.decode(stream)
+            for frame in self._decoded:
+                if frame.pts == times[start]:
+                    self._ahead = frame
+                    return
+        except av.FFmpegError as err:
+            raise self._undecodable(err) from err
+        raise RecordingError(f"{self.path}: frame {start} cannot be reached; validate the file")
+
+    def skip(self, frames: int) -> None:
+        """Pass over frames; fewer where the video ends before."""
+        for _ in range(frames):
+            if self._next() is None:
+                break
+
+    def read(self) -> NDArray[np.uint8] | None:
+        """The next frame, uint8 [H, W, 3] RGB, the caller's own; None at the end."""
+        frame = self._next()
+        if frame is None:
+            return None
+        picture: NDArray = frame.to_ndarray(format="rgb24")
+        return picture
+
+    def _next(self) -> av.VideoFrame | None:
+        frame, self._ahead = self._ahead, None
+        if frame is None:
+            try:
+                frame = next(self._decoded, None)
+            except av.FFmpegError as err:
+                raise self._undecodable(err) from err
+        self.position += frame is not None
+        return frame
+
+    def _undecodable(self, err: Exception) -> RecordingError:
+        return RecordingError(f"{self.path}: a frame cannot be decoded ({err})")
+
+    def close(self) -> None:
+        """Let the file go."""
+        self._container.close()
+
+
 def read_frames(path: Path, size: tuple[int, int] | None = None) -> Iterator[NDArray[np.uint8]]:
     """Frames of a video in order, uint8 [H, W, 3] RGB.
 
@@ -123,18 +197,15 @@ def read_frames(path: Path, size: tuple[int, int] | None = None) -> Iterator[NDA
     Raises:
         RecordingError: the file is no video, or a frame cannot be decoded.
     """
-    with _open(path) as container:
-        stream = container.streams.video[0]
-        # One thread a file: readers run over many files at once.
-        stream.thread_count = 1
-        try:
-            for frame in container.decode(stream):
-                picture: NDArray = frame.to_ndarray(format="rgb24")
-                if size is not None:
-                    picture = cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR)
-                yield picture.astype(np.uint8, copy=False)
-        except av.FFmpegError as err:
-            raise RecordingError(f"{path}: a frame cannot be decoded ({err})") from err
+    reader = VideoReader(path)
+    try:
+        while (picture := reader.read()) is not None:
+            if size is not None:
+                resized = cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR)
+                picture = resized.astype(np.uint8, copy=False)
+            yield picture
+    finally:
+        reader.close()
 
 
 def _open(path: Path) -> "av.container.InputContainer":

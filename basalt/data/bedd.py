@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from basalt.errors import ConfigError, RecordingError
 from basalt.lines import Line
-from basalt.recording import Recording
+from basalt.recording import CRASHED, Recording
 from basalt.tasks import TASKS, Task
 
 FOLDER_OF_TASK = {
@@ -275,7 +275,7 @@ def stems_in(folder: Path) -> list[Path]:
 
 
 def find_plays(folder: str | Path) -> list[Play]:
-    """All plays in a folder and below it, without quarantined and half-present recordings.
+    """All plays in a folder and below it, without quarantined, half-present and crashed recordings.
 
     Two files are one play if they carry the same session and the first did not end with ESC; under a
     session id that many share, also only if the first is full and their times fit. What stood around
@@ -294,6 +294,8 @@ def find_plays(folder: str | Path) -> list[Play]:
     )
     plays = []
     for stem in stems_in(folder):
+        if CRASHED in stem.relative_to(folder).parts:
+            continue
         usable = stem.resolve() not in bad and all(
             stem.with_name(stem.name + suffix).is_file() for suffix in (".mp4", ".jsonl")
         )

@@ -1,13 +1,10 @@
 """BEDD's pictures lack the mouse pointer; while a screen is open, the policy must see it."""
 
-from collections.abc import Iterator
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from basalt.lines import WINDOW, Line
-from basalt.recording import Recording
 
 SPRITE_SIZE = 16
 
@@ -59,31 +56,3 @@ def cursor_at(line: Line) -> tuple[float, float] | None:
     if not line.is_gui_open or line.mouse is None:
         return None
     return line.mouse.x, line.mouse.y
-
-
-def frames_with_cursor(
-    recording: Recording, size: tuple[int, int] | None = None
-) -> Iterator[NDArray[np.uint8]]:
-    """The frames that pair with the recording's lines, as the policy is to see them.
-
-    The pointer is pasted into BEDD's recordings only; worlds draw their own.
-
-    Args:
-        recording: n steps.
-        size: (width, height) to resize to afterwards, by OpenCV's INTER_LINEAR.
-
-    Yields:
-        Up to n frames, uint8 [height, width, 3] RGB; fewer where the video is cut short.
-
-    Raises:
-        RecordingError: the video or the lines cannot be read.
-    """
-    for line, frame in zip(recording.lines, recording.frames(), strict=False):
-        at = cursor_at(line) if recording.meta is None else None
-        if at is not None:
-            frame = frame.copy()
-            paste_cursor(frame, *at)
-        if size is not None:
-            resized = cv2.resize(frame, size, interpolation=cv2.INTER_LINEAR)
-            frame = resized.astype(np.uint8, copy=False)
-        yield frame

@@ -2,26 +2,32 @@
 
 A row of a batch is an endless concatenation of episodes; ``first`` marks where one begins, wherever in
 the chunk that is, so nothing is padded and the policy's memory is carried from chunk to chunk.
+
+What goes where is a plan that depends on the episodes' lengths and a seed only; reading carries it out,
+in this process or in workers that each read some of the rows (:mod:`basalt.data.workers`).
 """
 
-import hashlib
+import copy
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from basalt.actions import VPTActions, env_to_indices, is_null
-from basalt.data.frames import decoded_frames
+from basalt.data.episodes import Episode, load_episodes, split_episodes
+from basalt.data.frames import FrameReader
 from basalt.data.mirror import mirror_actions, mirror_frames
 from basalt.errors import ConfigError
-from basalt.paths import sample_dir
-from basalt.recording import Recording, find_recordings
-from basalt.tasks import Task, refuse_official
+
+__all__ = [
+    "Batch",
+    "Episode",
+    "SequenceStream",
+    "load_episodes",
+    "single_pass",
+    "split_episodes",
+]
 
 
 class Batch(NamedTuple):
@@ -36,7 +42,7 @@ class Batch(NamedTuple):
         esc: bool [B, T].
         episode: int64 [B, T], position in the list of episodes; -1 for padding.
         position: int64 [B, T], position among the episode's used frames.
-        frame: int64 [B, T], frame of the recording.
+        frame: int64 [B, T], frame of the play.
     """
 
     img: NDArray[np.uint8]
@@ -50,118 +56,8 @@ class Batch(NamedTuple):
     frame: NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class Episode:
-    """One recording as training data.
-
-    Attributes:
-        recording: the files.
-        actions: VPT indices of the frames used.
-        kept: int64 [n], which frames of the recording are used, in order.
-        size: (height, width) of the frames.
-    """
-
-    recording: Recording
-    actions: VPTActions
-    kept: NDArray[np.int64]
-    size: tuple[int, int]
-
-    def __len__(self) -> int:
-        return len(self.kept)
-
-    @property
-    def name(self) -> str:
-        """The recording's file name without suffix."""
-        return self.recording.name
-
-    @property
-    def place(self) -> str:
-        """What two recordings share when they show the same ground: task and seed, else the name."""
-        meta = self.recording.meta
-        return f"{meta.task}:{meta.seed}" if meta else self.name
-
-    @cached_property
-    def frames(self) -> NDArray[np.uint8]:
-        """uint8 [frames of the recording, height, width, 3], memory-mapped."""
-        return decoded_frames(self.recording, self.size)
-
-
-def load_episodes(
-    source: str | Path,
-    *,
-    task: Task | None = None,
-    size: tuple[int, int] = (128, 128),
-    drop_null: bool = False,
-) -> list[Episode]:
-    """Episodes of a folder of recordings, in order of path. Frames are decoded when first used.
-
-    Args:
-        source: a folder, or ``sample`` for the recordings that ship with the package.
-        task: keep this task's recordings only. Recordings that do not say their task are kept.
-        size: (height, width) of the policy's picture.
-        drop_null: leave out frames without any action. Judged after quantisation: a mouse movement
-            too small for the camera's bins is no action. A frame with ESC stays.
-
-    Raises:
-        RecordingError: a recording is damaged, or the folder holds none.
-        ConfigError: none is of this task, one was played on an official evaluation seed, or all
-            frames are null.
-    """
-    folder = sample_dir() if source == "sample" else Path(source)
-    episodes = []
-    for recording in find_recordings(folder):
-        meta = recording.meta
-        if meta and task:
-            if meta.task != task.name:
-                continue
-            refuse_official(task, [meta.seed], f"training on {recording.stem}")
-        actions = env_to_indices(recording.actions())
-        keep = ~is_null(actions) if drop_null else np.ones(len(recording), dtype=bool)
-        kept = np.flatnonzero(keep)
-        if len(kept):
-            used = VPTActions(actions.buttons[kept], actions.camera[kept], actions.esc[kept])
-            episodes.append(Episode(recording, used, kept, size))
-    if not episodes:
-        wanted = f"of task {task.name} " if task else ""
-        raise ConfigError(f"data: {folder} holds no recording {wanted}with an action in it")
-    return episodes
-
-
-def split_episodes(
-    episodes: Sequence[Episode], held_out: float, seed: int = 0
-) -> tuple[list[Episode], list[Episode]]:
-    """Training and held-out episodes, by place: recordings of the same ground stay together.
-
-    The choice depends on task, seed and `seed` only, neither on file names nor on their order.
-
-    Args:
-        episodes: at least two places, unless `held_out` is 0.
-        held_out: share of places to hold out, at least one if above 0.
-        seed: another number gives another split.
-
-    Raises:
-        ConfigError: the share is not in 0..1 or leaves one side empty.
-    """
-    if not 0 <= held_out < 1:
-        raise ConfigError(f"held_out: {held_out} is not a share from 0 to below 1")
-    places = sorted(
-        {episode.place for episode in episodes},
-        key=lambda place: hashlib.sha256(f"{seed}:{place}".encode()).digest(),
-    )
-    count = math.ceil(held_out * len(places) - 1e-9)
-    if count >= len(places):
-        raise ConfigError(
-            f"held_out: {held_out} of {len(places)} place(s) leaves nothing to train on; "
-            "add recordings or set held_out=0"
-        )
-    test_places = set(places[:count])
-    train = [episode for episode in episodes if episode.place not in test_places]
-    test = [episode for episode in episodes if episode.place in test_places]
-    return train, test
-
-
-class _Piece(NamedTuple):
-    """Frames start..stop (of those kept) of an episode, at its beginning or not, mirrored or not."""
+class Piece(NamedTuple):
+    """Frames start..stop (of those used) of an episode, at its beginning or not, mirrored or not."""
 
     episode: int
     start: int
@@ -170,12 +66,108 @@ class _Piece(NamedTuple):
     mirrored: bool = False
 
 
-class SequenceStream:
-    """Endless training batches, the same for the same seed.
+RowPlans = list[list[Piece]]
+"""For each row, the pieces that fill it, in order."""
+
+
+class EndlessPlan(Iterator[RowPlans]):
+    """What each row of each training batch shows, the same for the same seed.
 
     Each pass over the data takes the episodes in a new order; a row that has finished its episode
     takes the next one. Rows begin at random frames of their first episode, lest all rows show the
     beginnings of episodes at the same time.
+
+    Args:
+        lengths: used frames of each episode.
+        rows: B.
+        length: T, frames of a chunk.
+        seed: of the order.
+        mirror: show every other episode, by chance, in a mirror.
+    """
+
+    def __init__(
+        self, lengths: Sequence[int], rows: int, length: int, seed: int, mirror: bool
+    ) -> None:
+        if rows < 1 or length < 1:
+            raise ConfigError(f"rows {rows} and length {length} must be at least 1")
+        self._lengths, self._length = list(lengths), length
+        self._seed, self._mirror = seed, mirror
+        self._epoch = 0
+        self._waiting: list[tuple[int, bool]] = []
+        rng = np.random.default_rng([seed, 0])
+        self._cursors: list[tuple[int, bool, int, bool]] = []
+        for _ in range(rows):
+            index, mirrored = self._take()
+            self._cursors.append((index, mirrored, int(rng.integers(self._lengths[index])), True))
+
+    def _take(self) -> tuple[int, bool]:
+        """The next episode, and whether it is to be mirrored."""
+        if not self._waiting:
+            self._epoch += 1
+            rng = np.random.default_rng([self._seed, self._epoch])
+            order = rng.permutation(len(self._lengths)).tolist()
+            sides = (rng.random(len(order)) < 0.5).tolist()
+            self._waiting = list(zip(order, sides, strict=True))[::-1]
+        index, side = self._waiting.pop()
+        return index, side and self._mirror
+
+    def __next__(self) -> RowPlans:
+        return [self._plan_row(row) for row in range(len(self._cursors))]
+
+    def _plan_row(self, row: int) -> list[Piece]:
+        pieces, missing = [], self._length
+        index, mirrored, start, begins = self._cursors[row]
+        while missing:
+            stop = min(start + missing, self._lengths[index])
+            pieces.append(Piece(index, start, stop, begins, mirrored))
+            missing -= stop - start
+            begins = stop == self._lengths[index]
+            start = stop
+            if begins:
+                (index, mirrored), start = self._take(), 0
+        self._cursors[row] = (index, mirrored, start, begins)
+        return pieces
+
+
+class FinitePlan(Iterable[RowPlans]):
+    """Every frame of every episode once, in episode order, the rows' ends padded.
+
+    Args:
+        lengths: used frames of each episode.
+        rows: at most this many episodes side by side.
+        length: T, frames of a chunk.
+    """
+
+    def __init__(self, lengths: Sequence[int], rows: int, length: int) -> None:
+        self.rows = min(rows, len(lengths))
+        self._length = length
+        self._queues: list[list[Piece]] = [[] for _ in range(self.rows)]
+        self._loads = [0] * self.rows
+        for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+            row = self._loads.index(min(self._loads))
+            self._queues[row].append(Piece(index, 0, lengths[index], True))
+            self._loads[row] += lengths[index]
+
+    def __iter__(self) -> Iterator[RowPlans]:
+        places = [(0, 0)] * self.rows  # of each row: piece, and frames of it already shown
+        for _ in range(math.ceil(max(self._loads, default=0) / self._length)):
+            plans: RowPlans = []
+            for row, queue in enumerate(self._queues):
+                pieces, missing = [], self._length
+                number, shown = places[row]
+                while missing and number < len(queue):
+                    whole = queue[number]
+                    stop = min(shown + missing, whole.stop)
+                    pieces.append(Piece(whole.episode, shown, stop, begins=shown == 0))
+                    missing -= stop - shown
+                    number, shown = (number + 1, 0) if stop == whole.stop else (number, stop)
+                places[row] = (number, shown)
+                plans.append(pieces)
+            yield plans
+
+
+class SequenceStream(Iterator[Batch]):
+    """Endless training batches, the same for the same seed, whatever the number of workers.
 
     Args:
         episodes: training episodes.
@@ -183,6 +175,7 @@ class SequenceStream:
         length: T, frames of a chunk.
         seed: of the order.
         mirror: show every other episode, by chance, in a mirror, actions included.
+        workers: processes that read ahead; 0 = read in this process when asked.
     """
 
     def __init__(
@@ -193,96 +186,120 @@ class SequenceStream:
         seed: int,
         *,
         mirror: bool = False,
+        workers: int = 0,
     ) -> None:
-        if rows < 1 or length < 1:
-            raise ConfigError(f"rows {rows} and length {length} must be at least 1")
         self._episodes = list(episodes)
-        self._length = length
-        self._order = self._endless_order(seed)
-        self._mirror = mirror
-        rng = np.random.default_rng([seed, 0])
-        self._cursors: list[tuple[int, bool, int, bool]] = []
-        for _ in range(rows):
-            index, mirrored = next(self._order)
-            start = int(rng.integers(len(self._episodes[index])))
-            self._cursors.append((index, mirrored, start, True))
-
-    def _endless_order(self, seed: int) -> Iterator[tuple[int, bool]]:
-        """Episodes, each with whether it is to be mirrored."""
-        epoch = 1
-        while True:
-            rng = np.random.default_rng([seed, epoch])
-            order = rng.permutation(len(self._episodes)).tolist()
-            sides = (rng.random(len(order)) < 0.5).tolist()
-            for index, side in zip(order, sides, strict=True):
-                yield index, side and self._mirror
-            epoch += 1
-
-    def _plan_row(self, row: int) -> list[_Piece]:
-        pieces, missing = [], self._length
-        index, mirrored, start, begins = self._cursors[row]
-        while missing:
-            stop = min(start + missing, len(self._episodes[index]))
-            pieces.append(_Piece(index, start, stop, begins, mirrored))
-            missing -= stop - start
-            begins = stop == len(self._episodes[index])
-            start = stop
-            if begins:
-                (index, mirrored), start = next(self._order), 0
-        self._cursors[row] = (index, mirrored, start, begins)
-        return pieces
+        self._length, self._workers = length, workers
+        self._plan = EndlessPlan([len(e) for e in episodes], rows, length, seed, mirror)
+        self._rows = rows
+        self._batches: Iterator[Batch] | None = None
 
     def skip(self, batches: int) -> None:
         """Pass over batches without reading a frame; for going on after an interruption."""
+        assert self._batches is None, "skip comes before the first batch"
         for _ in range(batches):
-            for row in range(len(self._cursors)):
-                self._plan_row(row)
-
-    def __iter__(self) -> Iterator[Batch]:
-        return self
+            next(self._plan)
 
     def __next__(self) -> Batch:
-        plans = [self._plan_row(row) for row in range(len(self._cursors))]
-        return _read(self._episodes, plans, self._length)
+        if self._batches is None:
+            # A copy, since workers get copies too.
+            plan = copy.deepcopy(self._plan)
+            self._batches = batches(self._episodes, plan, self._rows, self._length, self._workers)
+        return next(self._batches)
 
 
-def single_pass(episodes: Sequence[Episode], rows: int, length: int) -> Iterator[Batch]:
+def single_pass(
+    episodes: Sequence[Episode], rows: int, length: int, workers: int = 0
+) -> Iterator[Batch]:
     """Every frame of every episode once, in episode order, the rows' ends padded.
 
     Args:
         episodes: any number.
         rows: at most this many episodes side by side.
         length: T, frames of a chunk.
+        workers: processes that read ahead.
     """
-    rows = min(rows, len(episodes))
-    queues: list[list[_Piece]] = [[] for _ in range(rows)]
-    loads = [0] * rows
-    for index in sorted(range(len(episodes)), key=lambda i: -len(episodes[i])):
-        row = loads.index(min(loads))
-        queues[row].append(_Piece(index, 0, len(episodes[index]), True))
-        loads[row] += len(episodes[index])
-    for chunk in range(math.ceil(max(loads, default=0) / length)):
-        window = (chunk * length, (chunk + 1) * length)
-        yield _read(episodes, [_cut(queue, *window) for queue in queues], length)
+    plan = FinitePlan([len(e) for e in episodes], rows, length)
+    return batches(episodes, plan, plan.rows, length, workers)
 
 
-def _cut(queue: Sequence[_Piece], start: int, stop: int) -> list[_Piece]:
-    """The part of concatenated pieces that lies in start..stop."""
-    pieces, offset = [], 0
-    for piece in queue:
-        size = piece.stop - piece.start
-        low, high = max(start - offset, 0), min(stop - offset, size)
-        if low < high:
-            begins = piece.begins and low == 0
-            pieces.append(_Piece(piece.episode, piece.start + low, piece.start + high, begins))
-        offset += size
-    return pieces
+def batches(
+    episodes: Sequence[Episode],
+    plan: Iterable[RowPlans],
+    rows: int,
+    length: int,
+    workers: int = 0,
+) -> Iterator[Batch]:
+    """Carry out a plan, here or in workers.
+
+    Args:
+        episodes: those the plan's numbers mean.
+        plan: what each batch shows; picklable where there are workers.
+        rows: B.
+        length: T.
+        workers: processes that read ahead; more than rows are of no use.
+    """
+    if workers < 1:
+        return read_batches(episodes, plan, range(rows), length)
+    from basalt.data.workers import read_in_workers
+
+    return read_in_workers(episodes, plan, rows, length, workers)
 
 
-def _read(episodes: Sequence[Episode], plans: Sequence[Sequence[_Piece]], length: int) -> Batch:
-    rows = len(plans)
-    batch = Batch(
-        img=np.zeros((rows, length, *episodes[0].size, 3), dtype=np.uint8),
+def read_batches(
+    episodes: Sequence[Episode], plan: Iterable[RowPlans], rows: Sequence[int], length: int
+) -> Iterator[Batch]:
+    """Read some rows of each planned batch; one video a row is open at a time."""
+    readers = {row: _RowReader(episodes) for row in rows}
+    for plans in plan:
+        batch = _empty_batch(len(rows), length, episodes[0].size if episodes else (0, 0))
+        for at, row in enumerate(rows):
+            readers[row].fill(batch, at, plans[row])
+        yield batch
+
+
+class _RowReader:
+    """Fills one row of batches."""
+
+    def __init__(self, episodes: Sequence[Episode]) -> None:
+        self._episodes = episodes
+        self._index = -1
+        self._reader: FrameReader | None = None
+
+    def fill(self, batch: Batch, row: int, pieces: Sequence[Piece]) -> None:
+        """Put the pieces into the batch's row."""
+        at = 0
+        for index, start, stop, begins, mirrored in pieces:
+            episode, end = self._episodes[index], at + stop - start
+            pictures = self._read(index, episode.kept[start:stop])
+            actions = episode.actions_between(start, stop)
+            if mirrored:
+                pictures, actions = mirror_frames(pictures), mirror_actions(actions)
+            batch.img[row, at:end] = pictures
+            batch.first[row, at] = begins
+            batch.valid[row, at:end] = True
+            batch.buttons[row, at:end] = actions.buttons
+            batch.camera[row, at:end] = actions.camera
+            batch.esc[row, at:end] = actions.esc
+            batch.episode[row, at:end] = index
+            batch.position[row, at:end] = np.arange(start, stop)
+            batch.frame[row, at:end] = episode.kept[start:stop]
+            at = end
+
+    def _read(self, index: int, frames: NDArray[np.int32]) -> NDArray[np.uint8]:
+        episode = self._episodes[index]
+        if episode.cached:
+            return episode.frames[frames]
+        if self._reader is None or index != self._index:
+            if self._reader is not None:
+                self._reader.close()
+            self._index, self._reader = index, episode.reader()
+        return self._reader.read(frames)
+
+
+def _empty_batch(rows: int, length: int, size: tuple[int, int]) -> Batch:
+    return Batch(
+        img=np.zeros((rows, length, *size, 3), dtype=np.uint8),
         first=np.zeros((rows, length), dtype=bool),
         valid=np.zeros((rows, length), dtype=bool),
         buttons=np.zeros((rows, length), dtype=np.int64),
@@ -292,22 +309,3 @@ def _read(episodes: Sequence[Episode], plans: Sequence[Sequence[_Piece]], length
         position=np.zeros((rows, length), dtype=np.int64),
         frame=np.zeros((rows, length), dtype=np.int64),
     )
-    for row, pieces in enumerate(plans):
-        at = 0
-        for index, start, stop, begins, mirrored in pieces:
-            episode, end = episodes[index], at + stop - start
-            frames = episode.kept[start:stop]
-            pictures, actions = episode.frames[frames], episode.actions
-            if mirrored:
-                pictures, actions = mirror_frames(pictures), mirror_actions(actions)
-            batch.img[row, at:end] = pictures
-            batch.first[row, at] = begins
-            batch.valid[row, at:end] = True
-            batch.buttons[row, at:end] = actions.buttons[start:stop]
-            batch.camera[row, at:end] = actions.camera[start:stop]
-            batch.esc[row, at:end] = actions.esc[start:stop]
-            batch.episode[row, at:end] = index
-            batch.position[row, at:end] = np.arange(start, stop)
-            batch.frame[row, at:end] = frames
-            at = end
-    return batch

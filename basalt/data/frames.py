@@ -1,61 +1,149 @@
-"""Small frames of recordings, decoded once and kept in the cache folder."""
+"""The pictures of a play as the policy is to see them: read forward, or kept in the cache folder.
 
+The pointer is pasted into BEDD's recordings where a screen is open (worlds draw their own), and the
+full frame is then resized by OpenCV's INTER_LINEAR, on which VPT's weights were trained.
+"""
+
+import hashlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from basalt.data.bedd import Play
+from basalt.data.cursor import paste_cursor
+from basalt.data.steps import step_table
 from basalt.errors import RecordingError
 from basalt.paths import cache_dir
-from basalt.recording import Recording, sha256_of
+from basalt.recording import sha256_of
+from basalt.video import FRAME_SIZE, VideoReader
+
+_SEEK_GAP = 500
+"""Gaps longer than this are jumped over, for which the file's index is read; shorter ones decoded."""
 
 
-def decoded_frames(recording: Recording, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """The frames that pair with the recording's lines, at the policy's size.
+class FrameReader:
+    """A play's frames, read forward; one full-size frame is in memory at a time.
 
-    Decoded on the first call, then read from an uncompressed array file under the cache folder, named
-    by the video's hash: a changed video is decoded again. Full-size frames are held one at a time.
+    Frames count over all parts of the play, those that pair with its lines only.
 
     Args:
-        recording: n steps.
+        play: one demonstration.
+        size: (height, width) of the policy's picture; None for full frames.
+
+    Raises:
+        RecordingError: the lines cannot be read.
+    """
+
+    def __init__(self, play: Play, size: tuple[int, int] | None) -> None:
+        self._play = play
+        steps = step_table(play)
+        self._starts = np.searchsorted(steps["part"].to_numpy(), np.arange(len(play.parts) + 1))
+        self._cursor = steps[["cursor_x", "cursor_y"]].to_numpy()
+        height, width = size or (FRAME_SIZE[1], FRAME_SIZE[0])
+        self._size = (width, height)
+        self._part = -1
+        self._video: VideoReader | None = None
+
+    def __len__(self) -> int:
+        return len(self._cursor)
+
+    def read(self, frames: Sequence[int] | NDArray[np.integer]) -> NDArray[np.uint8]:
+        """Frames by number, uint8 [n, height, width, 3] RGB; fastest where the numbers rise.
+
+        Raises:
+            RecordingError: a video cannot be decoded or is shorter than its lines.
+        """
+        pictures = np.empty((len(frames), self._size[1], self._size[0], 3), dtype=np.uint8)
+        for picture, number in zip(pictures, frames, strict=True):
+            frame = self._full(int(number))
+            x, y = self._cursor[number]
+            if not np.isnan(x):
+                paste_cursor(frame, x, y)
+            if (frame.shape[1], frame.shape[0]) == self._size:
+                picture[:] = frame
+            else:
+                cv2.resize(frame, self._size, dst=picture, interpolation=cv2.INTER_LINEAR)
+        return pictures
+
+    def _full(self, number: int) -> NDArray[np.uint8]:
+        """The full frame, the caller's own."""
+        if not 0 <= number < len(self):
+            raise IndexError(f"frame {number} of {len(self)}")
+        part = int(np.searchsorted(self._starts, number, side="right")) - 1
+        frame = number - int(self._starts[part])
+        video = self._at(part, frame)
+        picture = video.read()
+        if picture is None:
+            lines = int(self._starts[part + 1] - self._starts[part])
+            raise RecordingError(
+                f"{video.path}: {video.position} frames for {lines} lines; the video is cut short"
+            )
+        return picture
+
+    def _at(self, part: int, frame: int) -> VideoReader:
+        """The part's video, about to read that frame."""
+        video = self._video
+        if video is not None and part == self._part:
+            gap = frame - video.position
+            if 0 <= gap <= _SEEK_GAP:
+                video.skip(gap)
+                return video
+        self.close()
+        self._part, self._video = part, VideoReader(self._play.parts[part].video_path, frame)
+        return self._video
+
+    def close(self) -> None:
+        """Let the open video go; reading again opens it again."""
+        if self._video is not None:
+            self._video.close()
+            self._video = None
+
+
+def decoded_frames(play: Play, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """All frames of a play at the policy's size, for small data that is read in any order or often.
+
+    Decoded on the first call, then read from an uncompressed array file under the cache folder, named
+    by the contents of the play's files: a changed video is decoded again.
+
+    Args:
+        play: n steps.
         size: (height, width) of the policy's picture.
 
     Returns:
         uint8 [n, height, width, 3] RGB, memory-mapped read-only.
 
     Raises:
-        RecordingError: the video cannot be decoded or is shorter than its lines.
+        RecordingError: a video cannot be decoded or is shorter than its lines.
     """
-    height, width = size
-    n = len(recording)
+    digest = hashlib.sha256(str((size, play.is_bedd)).encode())
+    for part in play.parts:
+        digest.update(sha256_of(part.video_path).encode())
+        digest.update(sha256_of(part.lines_path).encode())
     folder = cache_dir() / "frames"
-    digest = sha256_of(recording.video_path)[:32]
-    path = folder / f"{digest}-{height}x{width}-{n}.npy"
+    path = folder / f"{digest.hexdigest()[:32]}.npy"
     if not path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
-        _decode(recording, path, (n, height, width, 3))
+        _decode(FrameReader(play, size), path, size)
     frames: NDArray[np.uint8] = np.load(path, mmap_mode="r")
     return frames
 
 
-def _decode(recording: Recording, path: Path, shape: tuple[int, int, int, int]) -> None:
+def _decode(reader: FrameReader, path: Path, size: tuple[int, int]) -> None:
     """Write the array under a name of this process, then give it its final name."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    shape = (len(reader), *size, 3)
     try:
         array = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape)
-        found = 0
-        for frame in recording.frames(size=(shape[2], shape[1])):
-            if found == shape[0]:
-                break
-            array[found] = frame
-            found += 1
-        if found < shape[0]:
-            raise RecordingError(
-                f"{recording.video_path}: {found} frames for {shape[0]} lines; the video is cut short"
-            )
+        for start in range(0, len(reader), 64):
+            numbers = np.arange(start, min(start + 64, len(reader)))
+            array[numbers] = reader.read(numbers)
         array.flush()
         del array
         partial.replace(path)
     finally:
+        reader.close()
         partial.unlink(missing_ok=True)

@@ -45,8 +45,8 @@ def test_repeating_wins_where_actions_last(episodes: list[Episode]) -> None:
 
 def test_repetition_is_not_trusted_where_actions_alternate(episodes: list[Episode]) -> None:
     flicker = np.tile([0, 5 * 32], 50)
-    actions = VPTActions(flicker, np.full(100, 60), np.zeros(100, dtype=bool))
-    episode = Episode(episodes[0].recording, actions, np.arange(100), (8, 8))
+    still, never = np.full(100, 60), np.zeros(100, dtype=bool)
+    episode = Episode(episodes[0].play, np.arange(100), flicker, still, never, (8, 8))  # type: ignore[arg-type]
     assert RepeatLast([episode]).trust[0] < 0.01
 
 

@@ -3,15 +3,23 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+from bedd_files import bedd_line, esc_line, write_bedd
 from synthetic import BLUE, GREEN, write_episode, write_episodes
 
 from basalt.actions import NULL_CAMERA
 from basalt.data import frames as frames_module
+from basalt.data import steps as steps_module
+from basalt.data.bedd import Play, find_plays
 from basalt.data.dataset import SequenceStream, load_episodes, single_pass, split_episodes
-from basalt.data.frames import decoded_frames
+from basalt.data.frames import FrameReader, decoded_frames
+from basalt.data.steps import prepare_step_tables, step_table
+from basalt.data.validate import validate
 from basalt.errors import ConfigError, RecordingError
+from basalt.paths import cache_dir
 from basalt.policies.preprocess import resize_frame
+from basalt.recording import Recording
 from basalt.tasks import get_task
 from basalt.video import VideoWriter
 
@@ -22,6 +30,10 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
+def play_of(recording: Recording) -> Play:
+    return Play((recording,), "find_cave")
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_episodes(tmp_path_factory.mktemp("recordings"), range(100_000, 100_005), 20)
@@ -29,7 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_frames_are_those_of_the_video_at_the_policys_size(tmp_path: Path, cache: Path) -> None:
     recording = write_episode(tmp_path, 100_000, 12)
-    frames = decoded_frames(recording, (128, 128))
+    frames = decoded_frames(play_of(recording), (128, 128))
     expected = [resize_frame(frame) for frame in recording.frames()]
     assert len(expected) == 13  # the picture after the last step has no action
     np.testing.assert_array_equal(frames, expected[:12])
@@ -38,17 +50,17 @@ def test_frames_are_those_of_the_video_at_the_policys_size(tmp_path: Path, cache
 
 
 def test_frames_are_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    recording = write_episode(tmp_path, 100_000, 5)
-    first = np.array(decoded_frames(recording, (64, 64)))
+    play = play_of(write_episode(tmp_path, 100_000, 5))
+    first = np.array(decoded_frames(play, (64, 64)))
 
     def refuse(*_args: object) -> None:
         raise AssertionError("decoded again")
 
     monkeypatch.setattr(frames_module, "_decode", refuse)
-    np.testing.assert_array_equal(decoded_frames(recording, (64, 64)), first)
+    np.testing.assert_array_equal(decoded_frames(play, (64, 64)), first)
     write_episode(tmp_path, 100_000, 6)
     with pytest.raises(AssertionError, match="decoded again"):
-        decoded_frames(recording, (64, 64))
+        decoded_frames(play, (64, 64))
 
 
 def test_a_short_video_is_refused_and_leaves_no_file(tmp_path: Path, cache: Path) -> None:
@@ -57,8 +69,8 @@ def test_a_short_video_is_refused_and_leaves_no_file(tmp_path: Path, cache: Path
     writer.write(np.zeros((360, 640, 3), dtype=np.uint8))
     writer.close()
     with pytest.raises(RecordingError, match=r"episode-100000\.mp4: 1 frames for 12 lines"):
-        decoded_frames(recording, (128, 128))
-    assert [path for path in cache.rglob("*") if path.is_file()] == []
+        decoded_frames(play_of(recording), (128, 128))
+    assert [path for path in cache.rglob("*") if path.is_file() and path.suffix != ".parquet"] == []
 
 
 def test_labels_stand_beside_their_pictures(folder: Path) -> None:
@@ -196,3 +208,135 @@ def test_other_tasks_are_left_out(tmp_path: Path) -> None:
         load_episodes(tmp_path, task=get_task("find_cave"))
     write_episode(tmp_path, 100_001, 5)
     assert len(load_episodes(tmp_path, task=get_task("find_cave"))) == 1
+
+
+def bedd_folder(folder: Path) -> Path:
+    """A play of two files, and another player's of one; 30 steps a file, some without input."""
+    for name, hotbar, last in (
+        ("ann-0a9ad3ddd136-20220726-100000", 0, bedd_line(29)),
+        ("ann-0a9ad3ddd136-20220726-100500", 3, esc_line(29)),
+        ("bob-0a9ad3ddd137-20220726-100000", 0, bedd_line(29)),
+    ):
+        gui = dict.fromkeys(range(10, 14), True)
+        lines = [
+            bedd_line(
+                t, dx=3.0 * (t % 3 == 0), hotbar=hotbar, gui=t in gui, x=100.0 + 40 * t, y=200.0
+            )
+            for t in range(29)
+        ]
+        write_bedd(folder / "find-cave" / name, [*lines, {**last, "hotbar": hotbar}])
+    return folder
+
+
+def test_the_files_of_a_play_are_one_episode(tmp_path: Path) -> None:
+    ann, bob = load_episodes(bedd_folder(tmp_path), task=get_task("find_cave"))
+    assert (len(ann), len(bob)) == (60, 30)
+    # ESC ends the play, not a file; the slot changes between files by a press on the first's end.
+    assert np.flatnonzero(ann.esc).tolist() == [59]
+    assert ann.buttons[29] // (3 * 3 * 3 * 32) == 4
+    first, second = (list(part.frames())[:30] for part in ann.play.parts)
+    expected = np.array([resize_frame(frame) for frame in first + second])
+    changed = (ann.frames != expected).any(axis=(1, 2, 3))
+    # The pointer is in the pictures where a screen was open, and nowhere else.
+    assert np.flatnonzero(changed).tolist() == [10, 11, 12, 13, 40, 41, 42, 43]
+    assert ann.place != bob.place
+    with pytest.raises(ConfigError, match="no recording of task make_waterfall"):
+        load_episodes(tmp_path, task=get_task("make_waterfall"))
+
+
+def test_null_frames_of_a_play_are_judged_after_the_hotbar(tmp_path: Path) -> None:
+    ann, _ = load_episodes(bedd_folder(tmp_path), drop_null=True)
+    turns = [30 * part + t for part in (0, 1) for t in range(0, 29, 3)]
+    assert ann.kept.tolist() == sorted([*turns, 29, 59])
+
+
+def test_the_published_labels_can_be_had(tmp_path: Path) -> None:
+    mended, _ = load_episodes(bedd_folder(tmp_path))
+    original, _ = load_episodes(tmp_path, labels="original")
+    assert (mended.camera[:29:3] != NULL_CAMERA).all()  # 3 pixels are 0.45 degrees
+    assert (original.camera == NULL_CAMERA).all()
+    assert original.buttons[30] // (3 * 3 * 3 * 32) == 4  # one line late, in the second file
+    np.testing.assert_array_equal(original.frames, mended.frames)
+
+
+def test_quarantined_and_crashed_recordings_are_left_out(tmp_path: Path) -> None:
+    bedd_folder(tmp_path)
+    (bob,) = tmp_path.rglob("bob*.jsonl")
+    bob.write_text(bob.read_text()[:-20])
+    with pytest.raises(RecordingError, match=r"bob-.*line 30.*basalt data validate .* is left out"):
+        load_episodes(tmp_path)
+    validate(tmp_path, decode=False, progress=False)
+    write_episode(tmp_path / "crashed", 100_000, 5)
+    (ann,) = load_episodes(tmp_path)
+    assert ann.name.startswith("ann-")
+
+
+@pytest.mark.parametrize("drop_null", [False, True])
+def test_frames_read_on_the_way_are_those_of_the_cache(tmp_path: Path, drop_null: bool) -> None:
+    """Also where rows begin in the middle of a video, and where frames are passed over."""
+    bedd_folder(tmp_path)
+    write_episodes(tmp_path / "ours", range(100_000, 100_001), 50)
+    cached = load_episodes(tmp_path, size=(32, 32), drop_null=drop_null)
+    streamed = load_episodes(tmp_path, size=(32, 32), drop_null=drop_null, cache_gb=0)
+    assert all(e.cached for e in cached) and not any(e.cached for e in streamed)
+    for seed in range(3):
+        streams = [SequenceStream(e, 3, 11, seed, mirror=True) for e in (cached, streamed)]
+        for _ in range(9):
+            for a, b in zip(*map(next, streams), strict=True):
+                np.testing.assert_array_equal(a, b)
+
+
+def test_any_frame_can_be_reached_in_any_order(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(frames_module, "_SEEK_GAP", 3)
+    play = play_of(write_episode(tmp_path, 100_000, 70))
+    whole = decoded_frames(play, (16, 16))
+    reader = FrameReader(play, (16, 16))
+    order = [69, 0, 1, 5, 40, 39, 21, 20, 19, 41, 42, 60]
+    np.testing.assert_array_equal(reader.read(order), whole[order])
+    with pytest.raises(IndexError, match="frame 70 of 70"):
+        reader.read([70])
+
+
+def test_batches_do_not_depend_on_the_number_of_workers(tmp_path: Path) -> None:
+    bedd_folder(tmp_path)
+    write_episodes(tmp_path / "ours", range(100_000, 100_002), 40)
+    episodes = load_episodes(tmp_path, size=(16, 16), cache_gb=0)
+    alone, shared = (
+        SequenceStream(episodes, 3, 7, seed=5, mirror=True, workers=workers) for workers in (0, 2)
+    )
+    for stream in (alone, shared):
+        stream.skip(4)
+    for _ in range(6):
+        for a, b in zip(next(alone), next(shared), strict=True):
+            np.testing.assert_array_equal(a, b)
+    del shared
+    # A finite pass ends, and more workers than rows are not started.
+    whole = single_pass(episodes[:1], rows=2, length=16)
+    for ours, theirs in zip(single_pass(episodes[:1], 2, 16, workers=5), whole, strict=True):
+        for a, b in zip(ours, theirs, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_step_tables_are_made_once_and_again_when_lines_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bedd_folder(tmp_path)
+    play = find_plays(tmp_path)[0]
+    table = step_table(play)
+    assert table["part"].tolist() == [0] * 30 + [1] * 30
+    assert table["cursor_x"].notna().sum() == 8 and table["esc"].sum() == 1
+    np.testing.assert_allclose(table["yaw"][:4], [0.45, 0, 0, 0.45], rtol=1e-6)
+    again = step_table(play)
+    pd.testing.assert_frame_equal(table, again)
+    lines = play.parts[0].lines_path
+    lines.write_text(lines.read_text().replace('"dx": 3.0', '"dx": 20.0'))
+    assert step_table(play)["yaw"][0] == 3.0
+    for file in (cache_dir() / "steps").iterdir():
+        file.write_bytes(b"PAR1 cut short")
+    assert step_table(play)["yaw"][0] == 3.0
+
+
+def test_step_tables_of_many_plays_are_made_side_by_side(tmp_path: Path) -> None:
+    plays = [play_of(write_episode(tmp_path, 100_000 + i, 3)) for i in range(steps_module._FEW)]
+    prepare_step_tables(plays, jobs=2, progress=False)
+    assert len(step_table(plays[-1])) == 3

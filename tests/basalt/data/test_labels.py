@@ -7,7 +7,8 @@ from synthetic import write_episode
 
 from basalt.actions import NULL_CAMERA
 from basalt.data.bedd import Play, find_plays
-from basalt.data.cursor import SPRITE, frames_with_cursor, paste_cursor
+from basalt.data.cursor import SPRITE, paste_cursor
+from basalt.data.frames import FrameReader
 from basalt.data.labels import (
     label_parts,
     label_play,
@@ -19,7 +20,6 @@ from basalt.data.labels import (
 from basalt.errors import ConfigError, RecordingError
 from basalt.lines import Line
 from basalt.policies.preprocess import resize_frame
-from basalt.recording import Recording
 
 
 def lines_of(*lines):
@@ -152,8 +152,10 @@ def test_labels_pair_with_each_files_frames(tmp_path):
     for time in ("100000", "100500"):
         write_bedd(tmp_path / f"ann-0a9ad3ddd136-20220726-{time}", [bedd_line(0), bedd_line(1)])
     (play,) = find_plays(tmp_path)
-    for labels, recording in zip(label_play(play), play.parts, strict=True):
-        assert len(labels) == 2 == len(list(frames_with_cursor(recording)))
+    assert [len(labels) for labels in label_play(play)] == [2, 2]
+    reader = FrameReader(play, None)
+    whole = [frame for part in play.parts for frame in list(part.frames())[:2]]
+    np.testing.assert_array_equal(reader.read(range(4)), whole)
 
 
 def test_no_lines_and_wrong_modes():
@@ -207,22 +209,18 @@ def test_a_pointer_at_any_edge_is_cut_off_there(x, y):
 def test_the_policy_sees_the_pointer_in_open_screens_only(tmp_path):
     stem = tmp_path / "ann-0a9ad3ddd136-20220726-100000"
     write_bedd(stem, [bedd_line(0), bedd_line(1, gui=True, x=700, y=300), bedd_line(2)])
-    recording = Recording.open(stem)
-    plain = list(recording.frames())
-    seen = list(frames_with_cursor(recording))
-    assert [bool((a != b).any()) for a, b in zip(seen, plain, strict=False)] == [
-        False,
-        True,
-        False,
-    ]
+    (play,) = find_plays(tmp_path)
+    plain = list(play.parts[0].frames())
+    seen = FrameReader(play, None).read(range(3))
+    changed = [bool((a != b).any()) for a, b in zip(seen, plain, strict=False)]
+    assert changed == [False, True, False]
     expected = plain[1].copy()
     paste_cursor(expected, 700, 300)
-    small = list(frames_with_cursor(recording, (128, 128)))
-    np.testing.assert_array_equal(small[1], resize_frame(expected))
+    small = FrameReader(play, (128, 128)).read([1])
+    np.testing.assert_array_equal(small[0], resize_frame(expected))
 
 
 def test_worlds_draw_their_own_pointer(tmp_path):
     recording = write_episode(tmp_path, 100_000, 3)
-    play = Play((recording,), "find_cave")
-    for seen, frame in zip(frames_with_cursor(play.parts[0]), recording.frames(), strict=False):
-        np.testing.assert_array_equal(seen, frame)
+    seen = FrameReader(Play((recording,), "find_cave"), None).read(range(3))
+    np.testing.assert_array_equal(seen, list(recording.frames())[:3])
