@@ -9,17 +9,20 @@ from typing import Any
 import numpy as np
 
 from basalt.actions import BUTTONS
-from basalt.errors import ConfigError, WorldError
+from basalt.errors import WorldError
 from basalt.tasks import Task
 from basalt.telemetry import Item, Telemetry
 from basalt.worlds.base import DEFAULT_SIZE, Picture, WorldEnv
 from basalt.worlds.luanti.cursor import draw_cursor
 from basalt.worlds.luanti.engine import START_TIMEOUT_S, Display, Engine, Tick
 from basalt.worlds.luanti.input import Input
+from basalt.worlds.luanti.items import minecraft_name, starting_inventory
 from basalt.worlds.luanti.settings import DEGREES_PER_PIXEL, play_settings
 from basalt.worlds.luanti.worldcache import SavedWorld, saved_world, world_version
 
-TASKS_HERE = ("find_cave",)
+MOD_KEYS = {"pickItem": "p", "swapHands": "s"}
+"""What the mod does in the game's stead (``mod/keys.lua``): the letter that stands for the key."""
+
 PITCH_LIMIT = 89.5
 """The game looks no higher or lower, in degrees."""
 
@@ -37,7 +40,6 @@ class LuantiEnv(WorldEnv):
     fresh copy of the seed's saved world.
 
     Raises:
-        ConfigError: the world does not have that task.
         MissingDependencyError: (from ``reset``) engine, X server or C compiler are not installed.
     """
 
@@ -49,10 +51,6 @@ class LuantiEnv(WorldEnv):
         render_mode: str | None = None,
     ) -> None:
         super().__init__(task, size, step_limit, render_mode)
-        if task.name not in TASKS_HERE:
-            raise ConfigError(
-                f"task: the luanti world does not have {task.name} yet; it has: {', '.join(TASKS_HERE)}"
-            )
         self.last_tick: Tick | None = None
         self._display: Display | None = None
         self._engine: Engine | None = None
@@ -126,8 +124,9 @@ class LuantiEnv(WorldEnv):
         self._world = display.folder / "world"
         shutil.rmtree(self._world, ignore_errors=True)
         saved.copy_to(self._world)
+        things = starting_inventory(self.task)
         (self._world / "basalt.json").write_text(
-            json.dumps({"task": self.task.env_id, "seed": seed, "mode": "play"})
+            json.dumps({"task": self.task.name, "seed": seed, "mode": "play", "inventory": things})
         )
         config = display.folder / "play.conf"
         config.write_text(play_settings(self.size))
@@ -178,6 +177,7 @@ class LuantiEnv(WorldEnv):
         self.last_tick = tick
         self._gui_open = tick.cursor_shown
         self._remainder = np.zeros(2)
+        self._letters = ""
         self._cursor = self.size[0] // 2, self.size[1] // 2
         self._pitch = float(record["pitch"])
         return self.engine.picture(), self._telemetry(record, 0), dict(site)
@@ -201,7 +201,9 @@ class LuantiEnv(WorldEnv):
             dy = self._limit_pitch(dy)
             if dx or dy:
                 self._input.move_pointer(self.size[0] // 2 + dx, self.size[1] // 2 + dy)
-        self._input.hold({button for button in BUTTONS if action[button]})
+        held = {button for button in BUTTONS if action[button]}
+        self._input.hold(held)
+        self._hold_in_mod(held)
         self._input.flush()
         tick = self.last_tick = self.engine.tick()
         record = self._read_record()
@@ -229,6 +231,14 @@ class LuantiEnv(WorldEnv):
             "y": self._cursor[1],
         }
         return picture, self._telemetry(record, step), applied
+
+    def _hold_in_mod(self, held: set[str]) -> None:
+        """The keys for which the game has no function reach the mod by a file."""
+        letters = "".join(letter for key, letter in MOD_KEYS.items() if key in held)
+        if letters != self._letters:
+            assert self._world is not None
+            (self._world / "keys").write_text(letters)
+            self._letters = letters
 
     def _whole_pixels(self, camera: np.ndarray) -> tuple[int, int]:
         """Pixels of [pitch, yaw] degrees; what is less than a pixel is kept for the next step."""
@@ -273,9 +283,9 @@ class LuantiEnv(WorldEnv):
             health=max(0, record["health"]),
             breath=max(0, record["breath"]),
             hotbar=int(record["hotbar"]),
-            held=record["held"],
+            held=minecraft_name(record["held"]),
             inventory=tuple(
-                Item(type=item["type"], quantity=int(item["quantity"]))
+                Item(type=minecraft_name(item["type"]), quantity=int(item["quantity"]))
                 for item in record["inventory"] or ()
             ),
             gui_open=self._gui_open,

@@ -13,7 +13,7 @@ from basalt.errors import WorldError
 
 # What presses each button: a keysym name, or a mouse button. ESC is missing on purpose (it would
 # open the game's pause menu; the environment ends the episode itself), and so are pickItem and
-# swapHands, for which the game has no function.
+# swapHands, for which the game has no function: the mod's ``keys.lua`` does what they do.
 KEYS = {
     "forward": "w",
     "back": "s",

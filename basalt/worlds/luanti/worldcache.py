@@ -17,12 +17,15 @@ from typing import Any
 
 from basalt.errors import ConfigError, WorldError
 from basalt.paths import cache_dir
-from basalt.tasks import Task
+from basalt.tasks import TASKS, Task
 from basalt.worlds.luanti.engine import EPOCH_S
 from basalt.worlds.luanti.native import build
 from basalt.worlds.luanti.process import Kept, find_game, game_environment
 
 MOD = Path(__file__).parent / "mod"
+_DECIDING = ("settings.py", "shim.c", "items.py", "cursor.py", "input.py")
+"""Besides the mod, what decides how a seed's world looks and answers."""
+
 SEARCH_TIMEOUT_S = 400.0
 LAST_SEED = 2**31 - 1
 """The map generator's random numbers take no larger one."""
@@ -69,12 +72,19 @@ def game_version() -> str:
 
 @cache
 def world_version() -> str:
-    """Changes whenever the same seed may give another world: game and mod, e.g. ``5.6.1-1f2e3d4c``."""
+    """Changes whenever the same seed may give another world or other pictures, e.g. ``5.6.1-1f2e3d4c``.
+
+    The game's version, and a hash of the mod, the settings of search and play, the shim, the table of
+    items, the tasks' starting inventories, and how input is given and the cursor drawn.
+    """
     digest = hashlib.sha256()
+    digest.update(repr([(task.name, task.inventory) for task in TASKS.values()]).encode())
+    for name in _DECIDING:
+        digest.update((Path(__file__).parent / name).read_bytes())
     digest.update(f"{_SEARCH_CONF}{_WORLD_MT}{EPOCH_S}".encode())
     for path in sorted(MOD.rglob("*")):
         if path.is_file():
-            digest.update(path.name.encode() + path.read_bytes())
+            digest.update(str(path.relative_to(MOD)).encode() + path.read_bytes())
     return f"{game_version()}-{digest.hexdigest()[:8]}"
 
 
@@ -170,7 +180,7 @@ def _make(task: Task, seed: int, folder: Path) -> None:
         _install_mod(world)
         (world / "world.mt").write_text(_WORLD_MT)
         (world / "basalt.json").write_text(
-            json.dumps({"task": task.env_id, "seed": seed, "mode": "search"})
+            json.dumps({"task": task.name, "seed": seed, "mode": "search"})
         )
         config = scratch / "search.conf"
         config.write_text(_SEARCH_CONF)

@@ -272,11 +272,6 @@ def test_a_cache_where_programs_may_not_run(monkeypatch, tmp_path):
         process.Kept(["true"], tmp_path / "log", {})
 
 
-def test_a_task_that_the_world_does_not_have():
-    with pytest.raises(ConfigError, match="does not have make_waterfall yet; it has: find_cave"):
-        make_world("make_waterfall")
-
-
 @pytest.mark.parametrize("seed", [2**31, 10**15])
 def test_a_seed_too_large_for_the_map_generator(seed):
     with pytest.raises(ConfigError, match=f"seed: {seed} is not from 0 to"):

@@ -260,8 +260,8 @@ def test_digging_and_placing(env):
     start = play(env, 1)
     assert start.facts == {"in_cave": False, "dug_nodes": 0, "dug_down": False, "nodes_placed": 0}
     state = dig_one(env)
-    assert [(item.type, item.quantity) for item in state.inventory] == [("default:dirt", 1)]
-    assert state.held == "default:dirt"
+    assert [(item.type, item.quantity) for item in state.inventory] == [("dirt", 1)]
+    assert state.held == "dirt"
     assert state.facts["dug_nodes"] == 1 and state.facts["dug_down"]
     assert not state.facts["in_cave"], "a hole is no cave"
     play(env, 1, use=1)
@@ -272,7 +272,7 @@ def test_digging_and_placing(env):
 def test_clicks_move_things_in_the_inventory(make_env):
     env = make_env()
     env.reset(seed=SEED)
-    assert dig_one(env).held == "default:dirt"
+    assert dig_one(env).held == "dirt"
     env.step({"inventory": 1})
     *_, info = env.step({})
     # The hotbar's first slot, and a slot of the rows above it.
@@ -283,7 +283,7 @@ def test_clicks_move_things_in_the_inventory(make_env):
         play(env, 2)
     env.step({"inventory": 1})
     state = play(env, 3)
-    assert state.held == "" and [item.type for item in state.inventory] == ["default:dirt"]
+    assert state.held == "" and [item.type for item in state.inventory] == ["dirt"]
 
 
 def test_a_dropped_thing_leaves_the_inventory(env):

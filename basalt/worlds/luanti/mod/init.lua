@@ -1,5 +1,10 @@
 -- The world's own mod: basalt.json in the world's folder says which task it is and what to do:
 -- "search" finds the task's site in a fresh world and saves it, "play" is one episode in a copy.
+--
+-- A task is a folder of tasks/ with three files, each of which returns a table:
+-- terrain.lua   settings and noises of the map generator               (search)
+-- site.lua      area, find(v, seed) and finish(site, min, max)         (search; see search.lua)
+-- play.lua      begin(player), step(player, dtime), facts(player, feet)   (play; see telemetry.lua)
 
 local folder = minetest.get_modpath("basalt_world")
 
@@ -22,19 +27,33 @@ end
 
 basalt.config = assert(read_json("basalt.json"), "basalt.json is missing in the world's folder")
 
-dofile(folder .. "/terrain.lua")
-dofile(folder .. "/quiet.lua")
+-- A file of the mod, without its suffix; and one of the task's own.
+function basalt.load(name)
+	return dofile(folder .. "/" .. name .. ".lua")
+end
+
+local function load_of_task(name)
+	return basalt.load("tasks/" .. basalt.config.task .. "/" .. name)
+end
+
+basalt.load("quiet")
+basalt.load("items")
+basalt.load("nodes")
 
 if basalt.config.mode == "search" then
-	dofile(folder .. "/voxels.lua")
-	dofile(folder .. "/paths.lua")
-	dofile(folder .. "/find_cave.lua")
-	dofile(folder .. "/search.lua")
+	basalt.load("terrain")
+	basalt.shape_terrain(load_of_task("terrain"))
+	basalt.load("voxels")
+	basalt.load("paths")
+	basalt.load("places")
+	basalt.load("search")
+	basalt.search(load_of_task("site"))
 else
 	basalt.site = assert(read_json("site.json"), "site.json is missing in the world's folder")
-	dofile(folder .. "/caves.lua")
-	dofile(folder .. "/player.lua")
-	dofile(folder .. "/sky.lua")
-	dofile(folder .. "/sending.lua")
-	dofile(folder .. "/telemetry.lua")
+	basalt.load("keys")
+	basalt.load("player")
+	basalt.load("sky")
+	basalt.load("sending")
+	basalt.task = load_of_task("play")
+	basalt.load("telemetry")
 end

@@ -7,8 +7,10 @@ basalt.changed = {}
 
 local COLUMNS, ROWS = 9, 4
 
+-- The bottom row is the hotbar; left of the crafting grid is the off hand.
 local inventory_form = table.concat({
 	"size[9,8.4]",
+	"list[current_player;" .. basalt.OFFHAND .. ";0,2.4;1,1;]",
 	"list[current_player;craft;2,0.4;3,3;]",
 	"image[5,1.4;1,1;gui_furnace_arrow_bg.png^[transformR270]",
 	"list[current_player;craftpreview;6,1.4;1,1;]",
@@ -31,10 +33,22 @@ local function stand_at_spawn(player)
 	player:set_look_vertical(0)
 end
 
+-- The task's inventory, slot by slot, and nothing else.
+local function give_things(player)
+	local inventory, things = player:get_inventory(), {}
+	for slot, thing in ipairs(basalt.config.inventory) do
+		things[slot] = ItemStack({name = thing[1], count = thing[2]})
+	end
+	inventory:set_list("main", things)
+	inventory:set_list("craft", {})
+	inventory:set_list(basalt.OFFHAND, {})
+end
+
 minetest.register_on_joinplayer(function(player)
 	local inventory = player:get_inventory()
 	inventory:set_size("main", COLUMNS * ROWS)
-	inventory:set_list("main", {})
+	inventory:set_size(basalt.OFFHAND, 1)
+	give_things(player)
 	player:set_inventory_formspec(inventory_form)
 	player:hud_set_hotbar_itemcount(COLUMNS)
 	player:hud_set_hotbar_image(HOTBAR)
@@ -48,6 +62,7 @@ end)
 function basalt.begin(player)
 	math.randomseed(site.seed)
 	stand_at_spawn(player)
+	give_things(player)
 	player:set_hp(20)
 	player:set_breath(11)
 	basalt.counts = {dug_nodes = 0, dug_down = false, nodes_placed = 0, dead = false}

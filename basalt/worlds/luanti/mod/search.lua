@@ -1,8 +1,18 @@
 -- Generates land around the origin, then farther out, until the task finds its site; saves the site
 -- and the land around it.
+--
+-- What tasks/TASK/site.lua returns:
+-- area = {chunks, bottom, top}: width of an area in chunks of the map generator, and the heights that are
+--     looked at, in nodes; both ends of a chunk
+-- find(v, seed): the site of an area's voxels (voxels.lua), or nil; and a table of what was looked at. A site
+--     has spawn (the feet's node), spawn_yaw (degrees) and what the task needs besides. Its `path`, `spawn` and
+--     `corners` (places) say how far a player may go.
+-- finish(site, min, max), optional: the land around the site is there, in whole chunks, and nobody has seen
+--     it: build what the task needs, add to the site.
+-- Places are vectors; site.json has them as lists [x, y, z].
 
 local CHUNK, HALF = 80, 32     -- the map generator works in chunks that begin at -32
-local AREA = 3 * CHUNK
+local VIEW = 72               -- as far as a player sees, and a little more
 local MAX_AREAS = 25
 
 -- The k-th square of a spiral around the origin.
@@ -33,8 +43,17 @@ local function emerge(min, max, finished)
 	end)
 end
 
-local function as_list(p)
-	return {p.x, p.y, p.z}
+local function as_json(value)
+	if type(value) ~= "table" then
+		return value
+	elseif value.x and value.y and value.z then
+		return {value.x, value.y, value.z}
+	end
+	local result = {}
+	for key, part in pairs(value) do
+		result[key] = as_json(part)
+	end
+	return result
 end
 
 local function fail(message)
@@ -43,84 +62,60 @@ local function fail(message)
 end
 
 -- Everything a player may see or reach, in whole chunks.
-local function surroundings(path)
-	local min, max = vector.new(path[1]), vector.new(path[1])
-	for _, p in ipairs(path) do
-		min.x, min.z = math.min(min.x, p.x), math.min(min.z, p.z)
-		max.x, max.z = math.max(max.x, p.x), math.max(max.z, p.z)
+local function surroundings(site, area)
+	local min, max = vector.new(site.spawn), vector.new(site.spawn)
+	for _, places in ipairs({site.path or {}, site.corners or {}}) do
+		for _, p in ipairs(places) do
+			min.x, min.z = math.min(min.x, p.x), math.min(min.z, p.z)
+			max.x, max.z = math.max(max.x, p.x), math.max(max.z, p.z)
+		end
 	end
 	local function down(n)
 		return math.floor((n + HALF) / CHUNK) * CHUNK - HALF
 	end
-	return vector.new(down(min.x - 72), -HALF - CHUNK, down(min.z - 72)),
-		vector.new(down(max.x + 72) + CHUNK - 1, 2 * CHUNK - HALF - 1, down(max.z + 72) + CHUNK - 1)
+	return vector.new(down(min.x - VIEW), area.bottom - CHUNK, down(min.z - VIEW)),
+		vector.new(down(max.x + VIEW) + CHUNK - 1, area.top + CHUNK, down(max.z + VIEW) + CHUNK - 1)
 end
 
--- One bit for every node: can feet be here in a cave? The map generator's own caves, as they were
--- before any player dug.
-local function save_caves(min, max)
-	min, max = vector.new(min.x, -48, min.z), vector.new(max.x, 63, max.z)
-	local v = basalt.read_voxels(min, max)
-	local bytes = {}
-	for first = 1, v.dz * v.sz, 8 do
-		local byte, bit = 0, 1
-		for i = first, first + 7 do
-			local y = math.floor((i - 1) / v.dy) % v.sy
-			if y < v.sy - 1 and basalt.is_cave(v, i) then
-				byte = byte + bit
-			end
-			bit = bit * 2
-		end
-		bytes[#bytes + 1] = string.char(byte)
-	end
-	local file = io.open(minetest.get_worldpath() .. "/caves.bin", "wb")
-	file:write(minetest.compress(table.concat(bytes), "deflate", 6))
-	file:close()
-	return {min = as_list(v.min), max = as_list(v.max)}
-end
-
-local function finish(site, stats)
-	local min, max = surroundings(site.path)
+local function finish(task, site, stats)
+	local min, max = surroundings(site, task.area)
 	emerge(min, max, function()
-		local saved = {}
-		for key, value in pairs(site) do
-			saved[key] = value
+		if task.finish then
+			task.finish(site, min, max)
 		end
-		saved.spawn, saved.mouth, saved.cave = as_list(site.spawn), as_list(site.mouth), as_list(site.cave)
-		saved.path = {}
-		for k, p in ipairs(site.path) do
-			saved.path[k] = as_list(p)
-		end
-		saved.search = stats
-		saved.caves = save_caves(min, max)
-		saved.seed = basalt.config.seed
-		basalt.write_json("site.json", saved)
+		site.search = stats
+		site.land = {min = min, max = max}
+		site.task, site.seed = basalt.config.task, basalt.config.seed
+		basalt.write_json("site.json", as_json(site))
 		minetest.request_shutdown()
 	end)
 end
 
-local function try(k)
+local function try(task, k)
+	local width = task.area.chunks * CHUNK
 	if k > MAX_AREAS then
-		return fail("no site within " .. MAX_AREAS .. " areas of " .. AREA .. " nodes")
+		return fail("no site within " .. MAX_AREAS .. " areas of " .. width .. " nodes")
 	end
 	local ox, oz = spiral(k)
-	local min = vector.new(ox * AREA - HALF - CHUNK, -HALF, oz * AREA - HALF - CHUNK)
-	local max = vector.new(min.x + AREA - 1, CHUNK - HALF - 1, min.z + AREA - 1)
+	local min = vector.new(ox * width - HALF - CHUNK, task.area.bottom, oz * width - HALF - CHUNK)
+	local max = vector.new(min.x + width - 1, task.area.top, min.z + width - 1)
 	emerge(min, max, function()
 		local began = minetest.get_us_time()
 		local v = basalt.read_voxels(min, max)
-		local site, stats = basalt.find_site(v, basalt.config.seed + k)
+		local site, stats = task.find(v, basalt.config.seed + k)
 		stats.areas, stats.area = k, {ox, oz}
 		minetest.log("action", ("basalt: area %d: %s in %.2f s"):format(k,
 			minetest.write_json(stats), (minetest.get_us_time() - began) / 1e6))
 		if site then
-			finish(site, stats)
+			finish(task, site, stats)
 		else
-			try(k + 1)
+			try(task, k + 1)
 		end
 	end)
 end
 
-minetest.after(0, function()
-	try(1)
-end)
+function basalt.search(task)
+	minetest.after(0, function()
+		try(task, 1)
+	end)
+end

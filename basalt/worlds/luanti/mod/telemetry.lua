@@ -1,5 +1,11 @@
 -- What the referee knows, written after every server step into telemetry.json (always the same
 -- file, padded, so that no old end of a longer record is left behind).
+--
+-- What tasks/TASK/play.lua returns, each optional:
+-- begin(player): the episode begins, some steps before step 0; called after basalt.begin
+-- step(player, dtime): called in every server step from then on, before the record is written
+-- facts(player, feet): the task's own facts of telemetry, {name = boolean, number or text}; `feet` is the
+--     node of the feet. basalt.counts and basalt.changed (player.lua) say what the player did to the map.
 
 local path = minetest.get_worldpath()
 local out = assert(io.open(path .. "/telemetry.json", "wb"))
@@ -8,9 +14,11 @@ local written = 0
 
 local function carried(inventory)
 	local items = {}
-	for _, stack in ipairs(inventory:get_list("main") or {}) do
-		if not stack:is_empty() then
-			items[#items + 1] = {type = stack:get_name(), quantity = stack:get_count()}
+	for _, list in ipairs({"main", basalt.OFFHAND}) do
+		for _, stack in ipairs(inventory:get_list(list) or {}) do
+			if not stack:is_empty() then
+				items[#items + 1] = {type = stack:get_name(), quantity = stack:get_count()}
+			end
 		end
 	end
 	return items
@@ -30,6 +38,18 @@ local function stands(pos, velocity)
 		end
 	end
 	return false
+end
+
+local function facts(player, feet)
+	local all = {
+		dug_nodes = basalt.counts.dug_nodes,
+		dug_down = basalt.counts.dug_down,
+		nodes_placed = basalt.counts.nodes_placed,
+	}
+	for name, value in pairs(basalt.task.facts and basalt.task.facts(player, feet) or {}) do
+		all[name] = value
+	end
+	return all
 end
 
 local function record(player)
@@ -55,12 +75,7 @@ local function record(player)
 		under_roof = basalt.roof_above(head) ~= nil,
 		distance_walked = walked,
 		dead = basalt.counts.dead or player:get_hp() <= 0,
-		facts = {
-			in_cave = basalt.in_cave(feet, basalt.changed),
-			dug_nodes = basalt.counts.dug_nodes,
-			dug_down = basalt.counts.dug_down,
-			nodes_placed = basalt.counts.nodes_placed,
-		},
+		facts = facts(player, feet),
 	}
 end
 
@@ -94,6 +109,9 @@ minetest.register_globalstep(function(dtime)
 		file:close()
 		begun = true
 		basalt.begin(player)
+		if basalt.task.begin then
+			basalt.task.begin(player)
+		end
 		step = -STEPS_BEFORE - 1
 	end
 	step = step + 1
@@ -102,6 +120,10 @@ minetest.register_globalstep(function(dtime)
 	end
 	if step % STEPS_TO_LOOK_FOR_LAND == 0 then
 		basalt.look_for_land()
+	end
+	basalt.use_keys(player)
+	if basalt.task.step then
+		basalt.task.step(player, dtime)
 	end
 	write(record(player))
 end)

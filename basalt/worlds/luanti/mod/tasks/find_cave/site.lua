@@ -1,16 +1,15 @@
 -- Finds a spawn in open grassland and a natural cave that can be walked into from there.
 
-local PASSABLE, GROUND, LIQUID = basalt.PASSABLE, basalt.GROUND, basalt.LIQUID
+local PASSABLE = basalt.PASSABLE
 
 local CAVE_LIGHT = 9        -- natural light at noon in a cave is at most this,
 local DEEP_MIN, DEEP_MAX = 2, 5    -- and well inside this: dim, but not pitch dark
 local MIN_CAVE = 40         -- standing places that make a cave rather than a hole
 local MIN_COST, MAX_COST = 300, 1500     -- of the way, in tenths of a node
 local MIN_MOUTH, MAX_MOUTH = 24, 80      -- straight distance of spawn and mouth
-local EYE = 1.625 - 0.5     -- height of the eyes above the middle of the feet's node
 
--- Roofed by natural ground and dim: what telemetry calls a cave, too (caves.lua).
-function basalt.is_cave(v, i)
+-- Roofed by natural ground and dim: what telemetry calls a cave, too (play.lua).
+local function is_cave(v, i)
 	local head = i + v.dy
 	local _, y = v.position(i)
 	return v.class[i] == PASSABLE and v.class[head] == PASSABLE and v.day[head] <= CAVE_LIGHT
@@ -48,76 +47,6 @@ local function groups_of(v, places, test)
 	return groups
 end
 
--- A clearing: grass underfoot, sky above, and flat, dry land around.
-local function is_open(v, i, grass)
-	local x, y, z = v.position(i)
-	if v.ids[i - v.dy] ~= grass or v.day[i] < 15 then
-		return false
-	end
-	local flat = 0
-	for oz = -4, 4 do
-		for ox = -4, 4 do
-			local height = v.roof[v.column(i + ox * v.dx + oz * v.dz)]
-			if math.abs(height - (y - 1)) <= 1 then
-				flat = flat + 1
-			end
-			for oy = -2, 3 do
-				local class = v.class[i + ox * v.dx + oz * v.dz + oy * v.dy]
-				if class == LIQUID then
-					return false
-				elseif oy >= 0 and class ~= PASSABLE and class ~= GROUND
-					and math.abs(ox) <= 2 and math.abs(oz) <= 2 then
-					return false
-				end
-			end
-		end
-	end
-	return flat >= 65
-end
-
-local function bearing(from, to)
-	return math.deg(math.atan2(to.x - from.x, to.z - from.z))
-end
-
-local function angle_between(a, b)
-	return math.abs((a - b + 180) % 360 - 180)
-end
-
--- A direction to look at first: not at a wall, and with the mouth out of the picture.
-local function choose_yaw(v, spawn, mouth, rng)
-	local eye = vector.new(spawn.x, spawn.y + EYE, spawn.z)
-	local first = rng:next(0, 7)
-	local best, best_length = first * 45, -1
-	for k = 0, 7 do
-		local yaw = ((first + k) % 8) * 45
-		if angle_between(yaw, bearing(spawn, mouth)) > 62 then
-			local reach = 0
-			for length = 6, 24, 6 do
-				local to = vector.new(eye.x + length * math.sin(math.rad(yaw)), eye.y,
-					eye.z + length * math.cos(math.rad(yaw)))
-				if not basalt.in_sight(v, eye, to) then
-					break
-				end
-				reach = length
-			end
-			if reach > best_length then
-				best, best_length = yaw, reach
-			end
-		end
-	end
-	return best > 180 and best - 360 or best
-end
-
-local function way(v, from, next_place)
-	local path, i = {}, from
-	while i do
-		local x, y, z = v.position(i)
-		path[#path + 1] = vector.new(x, y, z)
-		i = next_place[i]
-	end
-	return path
-end
-
 -- Where the way goes under natural ground for good.
 local function mouth_of(v, path)
 	for k = #path, 1, -1 do
@@ -130,7 +59,7 @@ local function mouth_of(v, path)
 end
 
 local function sees_mouth(v, spawn, path, k)
-	local eye = vector.new(spawn.x, spawn.y + EYE, spawn.z)
+	local eye = vector.new(spawn.x, spawn.y + basalt.EYE, spawn.z)
 	for n = k, math.min(k + 2, #path) do
 		for up = 0, 1 do
 			if basalt.in_sight(v, eye, vector.new(path[n].x, path[n].y + up, path[n].z)) then
@@ -167,8 +96,8 @@ local function spawn_for(v, group, grass, places, rng)
 		local i = candidates[k]
 		candidates[k] = candidates[#candidates]
 		candidates[#candidates] = nil
-		if is_open(v, i, grass) then
-			local path = way(v, i, next_place)
+		if basalt.is_clearing(v, i, grass) then
+			local path = basalt.way(v, i, next_place)
 			local at = mouth_of(v, path)
 			local distance = vector.distance(path[1], path[at])
 			if distance >= MIN_MOUTH and distance <= MAX_MOUTH and #path - at >= 5 then
@@ -188,12 +117,12 @@ local function spawn_for(v, group, grass, places, rng)
 end
 
 -- The site of a block of voxels, or nil; and what was looked at.
-function basalt.find_site(v, seed)
+local function find(v, seed)
 	local rng = PcgRandom(seed)
 	local grass = minetest.get_content_id("default:dirt_with_grass")
 	local places = basalt.find_standing(v)
 	local groups = groups_of(v, places, function(i)
-		return basalt.is_cave(v, i)
+		return is_cave(v, i)
 	end)
 	local caves = {}
 	for _, group in ipairs(groups) do
@@ -218,8 +147,8 @@ function basalt.find_site(v, seed)
 	if not best then
 		return nil, stats
 	end
-	local yaw = choose_yaw(v, best.spawn, best.mouth, rng)
-	local in_frame = angle_between(yaw, bearing(best.spawn, best.mouth)) <= 55
+	local yaw = basalt.choose_yaw(v, best.spawn, best.mouth, rng)
+	local in_frame = basalt.angle_between(yaw, basalt.bearing(best.spawn, best.mouth)) <= 55
 	stats.cave_size = best.cave_size
 	return {
 		spawn = best.spawn,
@@ -233,3 +162,34 @@ function basalt.find_site(v, seed)
 		mouth_visible_at_spawn = best.open and in_frame,
 	}, stats
 end
+
+-- One bit for every node: can feet be here in a cave? The map generator's own caves, as they were
+-- before any player dug.
+local function save_caves(min, max)
+	min, max = vector.new(min.x, -48, min.z), vector.new(max.x, 63, max.z)
+	local v = basalt.read_voxels(min, max)
+	local bytes = {}
+	for first = 1, v.dz * v.sz, 8 do
+		local byte, bit = 0, 1
+		for i = first, first + 7 do
+			local y = math.floor((i - 1) / v.dy) % v.sy
+			if y < v.sy - 1 and is_cave(v, i) then
+				byte = byte + bit
+			end
+			bit = bit * 2
+		end
+		bytes[#bytes + 1] = string.char(byte)
+	end
+	local file = io.open(minetest.get_worldpath() .. "/caves.bin", "wb")
+	file:write(minetest.compress(table.concat(bytes), "deflate", 6))
+	file:close()
+	return {min = v.min, max = v.max}
+end
+
+return {
+	area = {chunks = 3, bottom = -32, top = 47},
+	find = find,
+	finish = function(site, min, max)
+		site.caves = save_caves(min, max)
+	end,
+}

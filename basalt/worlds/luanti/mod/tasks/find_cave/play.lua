@@ -23,33 +23,8 @@ local function was_cave(x, y, z)
 	return math.floor(byte / 2 ^ (i % 8)) % 2 == 1
 end
 
-local function definition(pos)
-	return minetest.registered_nodes[minetest.get_node(pos).name] or {}
-end
-
-function basalt.is_liquid(pos)
-	return (definition(pos).liquidtype or "none") ~= "none"
-end
-
--- What stands above a place: "ground", "plant" (only leaves or wood), or nil for the open sky.
-function basalt.roof_above(pos)
-	local plant
-	for up = 1, 64 do
-		local def = definition({x = pos.x, y = pos.y + up, z = pos.z})
-		if def.walkable ~= false and def.name ~= "ignore" and def.name then
-			local groups = def.groups or {}
-			if groups.leaves or groups.tree or groups.leafdecay or groups.choppy then
-				plant = "plant"
-			else
-				return "ground"
-			end
-		end
-	end
-	return plant
-end
-
 -- feet: the node of the player's feet. dug, placed: sets of the nodes the player changed.
-function basalt.in_cave(feet, changed)
+local function in_cave(feet, changed)
 	local head = {x = feet.x, y = feet.y + 1, z = feet.z}
 	if basalt.is_liquid(feet) or basalt.is_liquid(head) then
 		return false
@@ -63,3 +38,9 @@ function basalt.in_cave(feet, changed)
 	local light = minetest.get_natural_light(head, 0.5)
 	return light ~= nil and light <= 9 and basalt.roof_above(head) == "ground"
 end
+
+return {
+	facts = function(_, feet)
+		return {in_cave = in_cave(feet, basalt.changed)}
+	end,
+}

@@ -1,0 +1,187 @@
+-- Things of the four tasks that the game has not: made here, with textures of their own.
+-- basalt/worlds/luanti/items.py says which of Minecraft's things each of them stands for.
+
+-- A texture from 16 rows of 16 letters; palette[letter] = {red, green, blue}, other letters are clear.
+function basalt.texture(palette, rows)
+	local pixels = {}
+	for _, row in ipairs(rows) do
+		for k = 1, #row do
+			local colour = palette[row:sub(k, k)]
+			pixels[#pixels + 1] = colour and string.char(colour[1], colour[2], colour[3], 255)
+				or "\0\0\0\0"
+		end
+	end
+	local png = minetest.encode_png(#rows[1], #rows, table.concat(pixels), 9)
+	return "[png:" .. minetest.encode_base64(png)
+end
+
+local texture = basalt.texture
+
+minetest.register_craftitem("basalt_world:carrot", {
+	description = "Carrot",
+	inventory_image = texture({o = {236, 130, 32}, d = {196, 92, 18}, g = {72, 150, 44}, l = {112, 190, 70}}, {
+		"................",
+		"..........l..g..",
+		".........gl.gl..",
+		"......l..lg.g...",
+		".......g.gglg...",
+		"........ggglgl..",
+		".......oogg.....",
+		"......oodog.....",
+		".....odooo......",
+		".....ooood......",
+		"....odooo.......",
+		"...ooood........",
+		"...odoo.........",
+		"..oood..........",
+		"..od............",
+		".d..............",
+	}),
+	groups = {food_carrot = 1},
+})
+
+-- Baked clay: one colour with a little grain.
+local function grain(base, spread)
+	local rng, palette, rows = PcgRandom(7), {}, {}
+	for k = 0, 4 do
+		local by = (k - 2) * spread
+		palette[tostring(k)] = {base[1] + by, base[2] + by, base[3] + by}
+	end
+	for y = 1, 16 do
+		local row = {}
+		for x = 1, 16 do
+			row[x] = tostring(rng:next(0, 4))
+		end
+		rows[y] = table.concat(row)
+	end
+	return texture(palette, rows)
+end
+
+minetest.register_node("basalt_world:terracotta", {
+	description = "Terracotta",
+	tiles = {grain({152, 94, 68}, 3)},
+	groups = {cracky = 3},
+	sounds = default.node_sound_stone_defaults(),
+})
+
+local web = texture({w = {232, 236, 238}}, {
+	"w......w.......w",
+	".w.....w......w.",
+	"..w..www.ww..w..",
+	"...ww..w...ww...",
+	"...ww..w....w...",
+	"..w..w.w..w..w..",
+	".w....www....w..",
+	"wwwwwwwwwwwwwwww",
+	".w....www.....w.",
+	".w...w.w.w...w..",
+	"..w.w..w..w.w...",
+	"...w...w...ww...",
+	"..ww...w..w.w...",
+	"..w..wwww....w..",
+	".w.....w......w.",
+	"w......w.......w",
+})
+
+minetest.register_node("basalt_world:cobweb", {
+	description = "Cobweb",
+	drawtype = "plantlike",
+	tiles = {web},
+	inventory_image = web,
+	wield_image = web,
+	paramtype = "light",
+	sunlight_propagates = true,
+	walkable = false,
+	climbable = true,
+	move_resistance = 7,
+	groups = {snappy = 2},
+})
+
+local clay = grain({150, 82, 58}, 3)
+local soil = grain({92, 64, 42}, 4)
+
+minetest.register_node("basalt_world:flower_pot", {
+	description = "Flower Pot",
+	drawtype = "nodebox",
+	tiles = {soil, clay},
+	inventory_image = texture({c = {158, 84, 58}, d = {120, 60, 42}, s = {84, 58, 38}}, {
+		"................",
+		"................",
+		"................",
+		"................",
+		"...cccccccccc...",
+		"...cssssssssd...",
+		"...cccccccccd...",
+		"...dddddddddd...",
+		"....cccccccd....",
+		"....cccccccd....",
+		"....cccccccd....",
+		".....ccccccd....",
+		".....cccccd.....",
+		".....cccccd.....",
+		".....dddddd.....",
+		"................",
+	}),
+	paramtype = "light",
+	sunlight_propagates = true,
+	node_box = {type = "fixed", fixed = {
+		{-3 / 16, -8 / 16, -3 / 16, 3 / 16, -4 / 16, 3 / 16},
+		{-4 / 16, -4 / 16, -4 / 16, 4 / 16, -2 / 16, -3 / 16},
+		{-4 / 16, -4 / 16, 3 / 16, 4 / 16, -2 / 16, 4 / 16},
+		{-4 / 16, -4 / 16, -3 / 16, -3 / 16, -2 / 16, 3 / 16},
+		{3 / 16, -4 / 16, -3 / 16, 4 / 16, -2 / 16, 3 / 16},
+	}},
+	selection_box = {type = "fixed", fixed = {-4 / 16, -8 / 16, -4 / 16, 4 / 16, -2 / 16, 4 / 16}},
+	groups = {dig_immediate = 2, attached_node = 1},
+	sounds = default.node_sound_stone_defaults(),
+})
+
+local lantern = texture({i = {62, 64, 74}, d = {40, 42, 50}, y = {255, 214, 110}, o = {240, 150, 50}}, {
+	"......iiii......",
+	".....i....i.....",
+	"......iiii......",
+	".....iiiiii.....",
+	"....iiiiiiii....",
+	"...iiiiiiiiii...",
+	"...dyyyyyyyyd...",
+	"...dyyyyyyyyd...",
+	"...dyyooooyyd...",
+	"...dyooooooyd...",
+	"...dyyooooyyd...",
+	"...dyyyyyyyyd...",
+	"...dyyyyyyyyd...",
+	"...dddddddddd...",
+	"...iiiiiiiiii...",
+	"................",
+})
+local glass = texture({i = {62, 64, 74}, y = {255, 214, 110}, o = {240, 150, 50}}, {
+	"................", "................", "................", "................", "................",
+	"................", "................",
+	".....iiiiii.....",
+	".....iyyyyi.....",
+	".....iyooyi.....",
+	".....iyooyi.....",
+	".....iyooyi.....",
+	".....iyyyyi.....",
+	".....iiiiii.....",
+	".....iiiiii.....",
+	".....iiiiii.....",
+})
+local iron = grain({66, 68, 78}, 3)
+
+minetest.register_node("basalt_world:lantern", {
+	description = "Lantern",
+	drawtype = "nodebox",
+	tiles = {iron, iron, iron .. "^" .. glass},
+	inventory_image = lantern,
+	wield_image = lantern,
+	paramtype = "light",
+	light_source = 14,
+	sunlight_propagates = true,
+	node_box = {type = "fixed", fixed = {
+		{-3 / 16, -8 / 16, -3 / 16, 3 / 16, 1 / 16, 3 / 16},
+		{-2 / 16, 1 / 16, -2 / 16, 2 / 16, 3 / 16, 2 / 16},
+	}},
+	groups = {cracky = 3, oddly_breakable_by_hand = 2, attached_node = 1},
+	sounds = default.node_sound_metal_defaults(),
+})

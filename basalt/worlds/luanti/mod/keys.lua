@@ -1,0 +1,65 @@
+-- The keys of MineRL that the engine has no function for, swapHands and pickItem: the environment writes
+-- which of them are held, one letter each, into the file keys.
+
+local path = minetest.get_worldpath() .. "/keys"
+local REACH = 4.5
+
+basalt.OFFHAND = "offhand"     -- inventory list of one slot
+
+-- The thing in the hand and the thing in the off hand change places.
+local function swap_hands(player)
+	local inventory = player:get_inventory()
+	local held, off = player:get_wielded_item(), inventory:get_stack(basalt.OFFHAND, 1)
+	player:set_wielded_item(off)
+	inventory:set_stack(basalt.OFFHAND, 1, held)
+end
+
+-- What a node looks like in the inventory: itself, or, for the many states of a door or a plant, what it drops.
+local function item_of(name)
+	local def = minetest.registered_nodes[name]
+	if not def then
+		return nil
+	end
+	local groups = def.groups or {}
+	if groups.not_in_creative_inventory and groups.not_in_creative_inventory > 0 then
+		return type(def.drop) == "string" and def.drop ~= "" and ItemStack(def.drop):get_name() or nil
+	end
+	return name
+end
+
+-- The carried thing that is pointed at comes into the hand, in exchange for what is there.
+local function pick_item(player)
+	local from = vector.offset(player:get_pos(), 0, player:get_properties().eye_height, 0)
+	local to = vector.add(from, vector.multiply(player:get_look_dir(), REACH))
+	for thing in minetest.raycast(from, to, false, false) do
+		local item = item_of(minetest.get_node(thing.under).name)
+		local inventory = player:get_inventory()
+		for k, stack in ipairs(item and inventory:get_list("main") or {}) do
+			if stack:get_name() == item and k ~= player:get_wield_index() then
+				inventory:set_stack("main", k, player:get_wielded_item())
+				player:set_wielded_item(stack)
+				return
+			end
+		end
+		return
+	end
+end
+
+local KEYS = {{letter = "p", act = pick_item}, {letter = "s", act = swap_hands}}
+
+-- Once a step: what was newly pressed acts.
+function basalt.use_keys(player)
+	local file = io.open(path, "r")
+	if not file then
+		return
+	end
+	local letters = file:read("*a")
+	file:close()
+	for _, key in ipairs(KEYS) do
+		local held = letters:find(key.letter, 1, true) ~= nil
+		if held and not key.held then
+			key.act(player)
+		end
+		key.held = held
+	end
+end
