@@ -147,9 +147,31 @@ def leaderboard_main(argv: list[str]) -> int:
         "--study", default=STUDY_NAME, help="name of the study (default: %(default)s)"
     )
     add_store_argument(bedd)
+    serving = commands.add_parser(
+        "serve", help="serve the HTTP API alone (`basalt ui` serves it beside the app)"
+    )
+    serving.add_argument("--address", default="127.0.0.1", help="default: %(default)s")
+    serving.add_argument("--port", type=int, default=8502, help="default: %(default)s")
+    serving.add_argument(
+        "--origin",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="a site whose pages may call the API, e.g. https://judge.example; may be repeated",
+    )
+    serving.add_argument(
+        "--joins-per-minute",
+        type=int,
+        default=60,
+        metavar="N",
+        help="new raters from one address; raise it behind a proxy (default: %(default)s)",
+    )
+    add_store_argument(serving)
     options = parser.parse_args(argv)
     if options.command == "import-bedd":
         return _import_bedd(options)
+    if options.command == "serve":
+        return _serve(options)
     store = open_existing(options.store)
     study = find_study(store, options.study)
     if options.command == "judge-by-telemetry":
@@ -190,6 +212,21 @@ def _import_bedd(options: argparse.Namespace) -> int:
         f"study {done.study!r}: {done.added} answers added, {done.present} were there already, "
         f"{done.banned} by banned workers left out"
     )
+    return 0
+
+
+def _serve(options: argparse.Namespace) -> int:
+    # Only here: the other commands need neither.
+    import uvicorn
+
+    from leaderboard.api import create_server
+
+    app = create_server(
+        open_existing(options.store),
+        origins=options.origin,
+        joins_per_minute=options.joins_per_minute,
+    )
+    uvicorn.run(app, host=options.address, port=options.port, log_level="warning")
     return 0
 
 

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,11 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.orm import Session
 
 from basalt.errors import BasaltError, MissingDependencyError
+from basalt.paths import cache_dir
+from leaderboard.media import RemoteMedia
 
 MEDIA_VARIABLE = "BASALT_MEDIA"
-"""Environment variable that names the media folder of a server database."""
+"""Environment variable that names the media folder of a server database, or an object store's URL."""
 
 BUSY_SECONDS = 30
 """How long a writer waits for another one before it gives up."""
@@ -47,14 +50,16 @@ class Store:
 
     Attributes:
         url: where the database is, without password.
-        media: folder of the submitted recordings.
+        media: folder of the submitted recordings; with ``remote``, of the copies that were needed here.
+        remote: the recordings' object store, None where they lie in ``media``.
         engine: SQLAlchemy's engine; use :meth:`read` and :meth:`write` instead where possible.
         secrets: what was read of the store's own secrets, see :func:`leaderboard.access.store_secret`.
     """
 
-    def __init__(self, engine: Engine, media: Path) -> None:
+    def __init__(self, engine: Engine, media: Path, remote: RemoteMedia | None = None) -> None:
         self.engine = engine
         self.media = media
+        self.remote = remote
         self.url = engine.url.render_as_string(hide_password=True)
         self.secrets: dict[str, str] = {}
         self._writer = engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")
@@ -74,6 +79,21 @@ class Store:
         with Session(self._writer, expire_on_commit=False) as session, session.begin():
             yield session
 
+    def media_file(self, name: str) -> Path:
+        """A recording's file on this machine, fetched from the object store where need be.
+
+        Args:
+            name: e.g. ``f"{episode.media_name}.mp4"``.
+        """
+        path = self.media / name
+        if self.remote is not None and not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+            with contextlib.suppress(FileNotFoundError):
+                self.remote.fetch(name, partial)
+                partial.replace(path)
+        return path
+
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()
@@ -84,8 +104,9 @@ def open_store(location: str | Path, media: str | Path | None = None) -> Store:
 
     Args:
         location: path of an SQLite file, or a URL: ``sqlite:///FILE``, ``postgresql://...``.
-        media: folder of the recordings; by default ``NAME.media`` beside an SQLite file, else
-            ``$BASALT_MEDIA``.
+        media: folder of the recordings, or an fsspec URL (``s3://bucket/folder``); by default
+            ``$BASALT_MEDIA`` where that is a URL, ``NAME.media`` beside an SQLite file, and for a server
+            database the folder ``$BASALT_MEDIA``.
 
     Raises:
         StoreError: no such place, not a leaderboard, or made by a newer version.
@@ -93,7 +114,7 @@ def open_store(location: str | Path, media: str | Path | None = None) -> Store:
     """
     url = store_url(location)
     engine = _engine(url)
-    folder = _media_folder(url, media)
+    folder, remote = _media(url, media)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if url.get_backend_name() == "sqlite":
@@ -105,7 +126,7 @@ def open_store(location: str | Path, media: str | Path | None = None) -> Store:
         raise StoreError(f"{err.filename}: cannot be made ({err.strerror})") from err
     except DBAPIError as err:
         raise StoreError(f"{_shown(url)}: cannot be opened as a leaderboard ({err.orig})") from err
-    return Store(engine, folder)
+    return Store(engine, folder, remote)
 
 
 def store_url(location: str | Path) -> URL:
@@ -151,13 +172,18 @@ def _shown(url: URL) -> str:
     return url.render_as_string(hide_password=True)
 
 
-def _media_folder(url: URL, media: str | Path | None) -> Path:
+def _media(url: URL, media: str | Path | None) -> tuple[Path, RemoteMedia | None]:
+    """The folder of the recordings, or of copies of them, and the object store where they are in one."""
+    named = media if media is not None else os.environ.get(MEDIA_VARIABLE, "")
+    if isinstance(named, str) and "://" in named:
+        remote = RemoteMedia(named)
+        return cache_dir() / f"media-{sha256(remote.url.encode()).hexdigest()[:16]}", remote
     if media is not None:
-        return Path(media)
+        return Path(media), None
     if url.get_backend_name() == "sqlite":
-        return Path(str(url.database)).with_suffix(".media")
-    if folder := os.environ.get(MEDIA_VARIABLE):
-        return Path(folder)
+        return Path(str(url.database)).with_suffix(".media"), None
+    if named:
+        return Path(named), None
     raise StoreError(
         f"{_shown(url)}: set {MEDIA_VARIABLE} to the folder where this leaderboard keeps its recordings"
     )
@@ -167,11 +193,13 @@ def _engine(url: URL) -> Engine:
     try:
         if url.get_backend_name() == "sqlite":
             Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
-            engine = sa.create_engine(url, connect_args={"timeout": BUSY_SECONDS})
+            engine = sa.create_engine(
+                url, connect_args={"timeout": BUSY_SECONDS}, pool_size=10, max_overflow=40
+            )
             event.listen(engine, "connect", _on_sqlite_connect)
             event.listen(engine, "begin", _on_sqlite_begin)
             return engine
-        return sa.create_engine(url, pool_pre_ping=True)
+        return sa.create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=30)
     except (ModuleNotFoundError, NoSuchModuleError) as err:
         raise MissingDependencyError(
             f"{_shown(url)}: the PostgreSQL driver is missing; "

@@ -4,6 +4,7 @@ import os
 import shutil
 import time
 import unicodedata
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -100,7 +101,10 @@ def submit_recordings(
             if taken := _name_taken(session, study, name):
                 raise SubmissionError(folder, study.name, taken)
             _add_rows(session, study, name, submission_id, episodes)
-            # The folder gets its name before the rows are durable: rows never lack their files.
+            # The files get their names before the rows are durable: rows never lack their files.
+            if store.remote is not None:
+                for path in sorted(staging.iterdir()):
+                    store.remote.put(path, f"{submission_id}/{path.name}")
             staging.rename(final)
             _sync_folder(store.media)
     except BaseException:
@@ -295,6 +299,9 @@ def _remove_unregistered(store: Store, submission_id: str) -> None:
         registered = session.get(Submission, submission_id) is not None
     if not registered:
         shutil.rmtree(store.media / submission_id, ignore_errors=True)
+        if store.remote is not None:
+            with suppress(OSError):
+                store.remote.remove(submission_id)
 
 
 def _sweep_staging(media: Path) -> None:

@@ -30,7 +30,11 @@ def judge_by_telemetry(store: Store, study: StudyInfo) -> int:
 
     def judged(episode: Episode) -> Outcome:
         if episode.id not in outcomes:
-            recording = Recording.open(store.media / f"{episode.media_name}.mp4")
+            files = [
+                store.media_file(f"{episode.media_name}{suffix}")
+                for suffix in (".mp4", ".jsonl", ".json")
+            ]
+            recording = Recording.open(files[0])
             task = get_task(episode.task)
             outcomes[episode.id] = outcome(task, recording.telemetry(), episode.ended)
         return outcomes[episode.id]

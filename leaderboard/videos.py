@@ -15,8 +15,8 @@ from leaderboard.access import AccessDeniedError, store_secret
 from leaderboard.models import Assignment, Check, Episode
 from leaderboard.store import Store
 
-VIDEO_PATH = "/video"
-"""Where servers mount the videos: ``/video/TICKET``."""
+VIDEO_PATH = "/api/video"
+"""Where :mod:`leaderboard.api` serves videos, mounted at ``/api``: ``/api/video/TICKET``."""
 
 EPISODE_HOURS = 6
 """How long the address of a browsed episode is good."""
@@ -94,7 +94,7 @@ def served_video(store: Store, served_id: str, side: str, *, now: datetime | Non
     Raises:
         AccessDeniedError: no such pair or side, or its time is over.
     """
-    return store.media / served_video_name(store, served_id, side, now=now or datetime.now(UTC))
+    return store.media_file(served_video_name(store, served_id, side, now=now or datetime.now(UTC)))
 
 
 def _sides(served: Assignment | Check | None) -> tuple[str, str, datetime]:
