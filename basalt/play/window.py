@@ -100,7 +100,7 @@ class WindowScreen:
             elif self.paused:
                 if event.type == pg.MOUSEBUTTONUP and self._status.phase == "playing":
                     self._resume()
-                elif event.type == pg.KEYDOWN and event.scancode == pg.KSCAN_ESCAPE:
+                elif self._began and event.type == pg.KEYDOWN and event.scancode == pg.KSCAN_ESCAPE:
                     self._end()
             else:
                 self._play(event)
@@ -120,9 +120,9 @@ class WindowScreen:
                 controls.wheel(-event.y)
 
     def _end(self) -> None:
-        if self._began:
+        if self.paused:
             self._resume()
-            self.controls.button("ESC", down=True)
+        self.controls.button("ESC", down=True)
 
     def _resume(self) -> None:
         self.controls.release()

@@ -1,6 +1,6 @@
 """The page's server, spoken to without a browser: who may come in, what is taken, what is sent.
 
-Real Chromium plays in tests/e2e/test_play_in_browser.py.
+Real Chromium plays in tests/e2e/test_play.py.
 """
 
 import asyncio
