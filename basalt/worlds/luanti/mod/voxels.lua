@@ -33,14 +33,14 @@ local function class_of_id(id)
 end
 
 -- Reads the map between two corners (multiples of 16, and 15 more than one). Returns a table:
--- min, max, sx, sy, sz: its corners and sizes; dx, dy, dz: index steps; index(x, y, z)
+-- manip: what it was read with; min, max, sx, sy, sz: its corners and sizes; dx, dy, dz: index steps; index(x, y, z)
 -- class[i]: see above; grass[i]: true where the ground is grass
 -- day[i], night[i]: 0..15; roof[column]: height of the highest natural ground of each column
 function basalt.read_voxels(min, max)
 	local manip = minetest.get_voxel_manip()
 	local emin, emax = manip:read_from_map(min, max)
 	local ids, light = manip:get_data(), manip:get_light_data()
-	local v = {min = emin, max = emax}
+	local v = {min = emin, max = emax, manip = manip}
 	v.sx, v.sy, v.sz = emax.x - emin.x + 1, emax.y - emin.y + 1, emax.z - emin.z + 1
 	v.dx, v.dy, v.dz = 1, v.sx, v.sx * v.sy
 	function v.index(x, y, z)
