@@ -38,6 +38,8 @@ class Outcome:
         steps: its length in steps of 50 ms.
         progress: a tie-break among failures, larger is better.
         progress_name: what ``progress`` measures, in words.
+        quality: a tie-break among successes that goes before speed, larger is better.
+        quality_name: what ``quality`` measures, in words.
     """
 
     success: bool
@@ -45,6 +47,8 @@ class Outcome:
     steps: int
     progress: float
     progress_name: str
+    quality: float = 0.0
+    quality_name: str = ""
 
 
 def _find_cave(telemetry: Sequence[Telemetry], ended: str) -> Outcome:
@@ -60,9 +64,35 @@ def _find_cave(telemetry: Sequence[Telemetry], ended: str) -> Outcome:
     )
 
 
-_OUTCOMES: dict[str, Callable[[Sequence[Telemetry], str], Outcome]] = {"find_cave": _find_cave}
+def _make_waterfall(telemetry: Sequence[Telemetry], ended: str) -> Outcome:
+    """Success: the player itself ends the episode with its own falling water in the picture.
 
-_NEEDED_FACT = {"find_cave": "in_cave"}
+    Of two successes the higher fall is better; of two failures the one that came farther.
+    """
+    last = telemetry[-1].facts
+    in_view = bool(last.get("water_falling_in_view"))
+    height = float(last.get("fall_height", 0))
+    poured = bool(last.get("water_poured", 0))
+    return Outcome(
+        success=in_view and ended == "esc",
+        ended=ended,
+        steps=len(telemetry) - 1,
+        progress=float(poured) + float(height >= MIN_FALL) + float(in_view),
+        progress_name="of pouring water, letting it fall and looking at it in the end",
+        quality=height,
+        quality_name="nodes of free fall",
+    )
+
+
+MIN_FALL = 3
+"""Water that falls fewer nodes than this is no waterfall; the world's mod says the same."""
+
+_OUTCOMES: dict[str, Callable[[Sequence[Telemetry], str], Outcome]] = {
+    "find_cave": _find_cave,
+    "make_waterfall": _make_waterfall,
+}
+
+_NEEDED_FACT = {"find_cave": "in_cave", "make_waterfall": "water_falling_in_view"}
 """What a world has to tell for a task's success to be seen; Minecraft does not."""
 
 
@@ -101,10 +131,13 @@ def outcome(task: Task, telemetry: Sequence[Telemetry], ended: str) -> Outcome:
 
 
 def telemetry_judge(left: Outcome, right: Outcome) -> Verdict:
-    """Who did better by telemetry: success, then (both) speed, then (neither) progress; else a draw."""
+    """Who did better by telemetry: success; then (both) quality, speed; (neither) progress; else a draw."""
     if left.success != right.success:
         return Verdict("left" if left.success else "right", "only this player succeeded")
     if left.success:
+        if left.quality != right.quality:
+            better: Winner = "left" if left.quality > right.quality else "right"
+            return Verdict(better, f"both succeeded; more {left.quality_name}")
         if left.steps != right.steps:
             return Verdict("left" if left.steps < right.steps else "right", "succeeded sooner")
         return Verdict("draw", "both succeeded at the same step")

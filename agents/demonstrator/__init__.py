@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.demonstrator.find_cave import CaveWalk
+from agents.demonstrator.make_waterfall import WaterfallMaker
 from basalt.errors import ConfigError
 from basalt.recording import PlayerKind
 from basalt.telemetry import Telemetry
@@ -27,6 +28,7 @@ class Script(Protocol):
 
 SCRIPTS: dict[str, Callable[[Mapping[str, Any], np.random.Generator], Script]] = {
     "find_cave": CaveWalk,
+    "make_waterfall": WaterfallMaker,
 }
 """By task: makes the script of an episode from its site and a source of small irregularities."""
 

@@ -17,7 +17,7 @@ from basalt.worlds.luanti.cursor import draw_cursor
 from basalt.worlds.luanti.engine import START_TIMEOUT_S, Display, Engine, Tick
 from basalt.worlds.luanti.input import Input
 from basalt.worlds.luanti.items import minecraft_name, starting_inventory
-from basalt.worlds.luanti.settings import DEGREES_PER_PIXEL, play_settings
+from basalt.worlds.luanti.settings import DEGREES_PER_PIXEL, play_settings, vertical_fov
 from basalt.worlds.luanti.worldcache import SavedWorld, saved_world, world_version
 
 MOD_KEYS = {"pickItem": "p", "swapHands": "s"}
@@ -124,10 +124,15 @@ class LuantiEnv(WorldEnv):
         self._world = display.folder / "world"
         shutil.rmtree(self._world, ignore_errors=True)
         saved.copy_to(self._world)
-        things = starting_inventory(self.task)
-        (self._world / "basalt.json").write_text(
-            json.dumps({"task": self.task.name, "seed": seed, "mode": "play", "inventory": things})
-        )
+        orders = {
+            "mode": "play",
+            "task": self.task.name,
+            "seed": seed,
+            "inventory": starting_inventory(self.task),
+            "fov": vertical_fov(self.size),
+            "aspect": self.size[0] / self.size[1],
+        }
+        (self._world / "basalt.json").write_text(json.dumps(orders))
         config = display.folder / "play.conf"
         config.write_text(play_settings(self.size))
         self._engine = Engine(display, config, self._world, self.size)

@@ -4,8 +4,9 @@ local PASSABLE, GROUND, LIQUID = basalt.PASSABLE, basalt.GROUND, basalt.LIQUID
 
 basalt.EYE = 1.625 - 0.5     -- height of the eyes above the middle of the feet's node
 
--- A clearing: grass underfoot, sky above, and flat, dry land around.
-function basalt.is_clearing(v, i, grass)
+-- A clearing: grass underfoot, sky above, and flat, dry land around: of its 81 columns so many (65 by default)
+-- are level with its middle.
+function basalt.is_clearing(v, i, grass, enough)
 	local x, y, z = v.position(i)
 	if v.ids[i - v.dy] ~= grass or v.day[i] < 15 then
 		return false
@@ -28,7 +29,7 @@ function basalt.is_clearing(v, i, grass)
 			end
 		end
 	end
-	return flat >= 65
+	return flat >= (enough or 65)
 end
 
 function basalt.bearing(from, to)

@@ -1,1 +1,159 @@
-return {}
+-- The player's water: where it was poured, how far it falls, and how much of the fall is in the picture.
+
+local SOURCE, FLOWING = "default:water_source", "default:water_flowing"
+local FLOWS_DOWN = 8          -- bit of param2
+local MOST_NODES = 3000       -- of water that are followed
+local STEPS_TO_FOLLOW = 10
+local SAMPLES = 24            -- of the falling nodes that are looked for in the picture
+local MIN_FALL = 3            -- fewer nodes are no waterfall
+local MIN_PICTURE = 0.1       -- nor is it in view where it takes less of the picture's height
+local VIEW = 70               -- as far as the picture reaches, in nodes
+
+local sources, poured = {}, 0
+local fall = {height = 0, nodes = {}, flowing = 0}
+
+-- The bucket sets its water without telling anybody: look at what it changed.
+local bucket = minetest.registered_items["bucket:bucket_water"]
+local pour = bucket.on_place
+minetest.override_item("bucket:bucket_water", {
+	on_place = function(stack, user, pointed)
+		local places = pointed.type == "node" and {pointed.under, pointed.above} or {}
+		local before = {}
+		for k, pos in ipairs(places) do
+			before[k] = minetest.get_node(pos).name
+		end
+		local left = pour(stack, user, pointed)
+		for k, pos in ipairs(places) do
+			if minetest.get_node(pos).name == SOURCE and before[k] ~= SOURCE then
+				poured = poured + 1
+				sources[#sources + 1] = vector.new(pos)
+			end
+		end
+		return left
+	end,
+})
+
+local SIDES = {
+	vector.new(0, -1, 0), vector.new(1, 0, 0), vector.new(-1, 0, 0), vector.new(0, 0, 1),
+	vector.new(0, 0, -1),
+}
+
+-- All flowing water that comes from the player's sources; natural water is where another one's begins.
+local function follow()
+	local seen, queue, falling = {}, {}, {}
+	for k = #sources, 1, -1 do
+		if minetest.get_node(sources[k]).name == SOURCE then
+			queue[#queue + 1] = sources[k]
+			seen[minetest.hash_node_position(sources[k])] = true
+		else
+			table.remove(sources, k)     -- taken up again
+		end
+	end
+	local k, flowing = 1, 0
+	while k <= #queue and k <= MOST_NODES do
+		for _, side in ipairs(SIDES) do
+			local pos = vector.add(queue[k], side)
+			local hash = minetest.hash_node_position(pos)
+			if not seen[hash] then
+				seen[hash] = true
+				local node = minetest.get_node(pos)
+				if node.name == FLOWING then
+					flowing = flowing + 1
+					queue[#queue + 1] = pos
+					if math.floor(node.param2 / FLOWS_DOWN) % 2 == 1 then
+						falling[hash] = pos
+					end
+				end
+			end
+		end
+		k = k + 1
+	end
+	-- The longest unbroken column of falling water, from its top, and all falling nodes.
+	local nodes, height = {}, 0
+	for _, pos in ipairs(queue) do
+		local hash = minetest.hash_node_position(pos)
+		if falling[hash] then
+			nodes[#nodes + 1] = pos
+			if not falling[minetest.hash_node_position(vector.offset(pos, 0, 1, 0))] then
+				local length, below = 0, vector.new(pos)
+				while falling[minetest.hash_node_position(below)] do
+					length, below.y = length + 1, below.y - 1
+				end
+				height = math.max(height, length)
+			end
+		end
+	end
+	fall = {height = height, nodes = nodes, flowing = flowing}
+end
+
+-- Whether something that cannot be seen through is between two points.
+local function is_hidden(from, to)
+	for thing in minetest.raycast(from, to, false, false) do
+		local def = minetest.registered_nodes[minetest.get_node(thing.under).name] or {}
+		if def.walkable ~= false and not (def.drawtype or ""):find("glass") then
+			return true
+		end
+	end
+	return false
+end
+
+-- Of the falling nodes: the share that is in the picture and in sight, and from top to bottom how much of the
+-- picture's height they take.
+local function in_picture(player)
+	if #fall.nodes == 0 then
+		return 0, 0
+	end
+	local eye = vector.offset(player:get_pos(), 0, player:get_properties().eye_height, 0)
+	local look = player:get_look_dir()
+	local yaw = player:get_look_horizontal()
+	local right = vector.new(math.cos(yaw), 0, math.sin(yaw))
+	local up = vector.cross(look, right)
+	if up.y < 0 then
+		up = vector.multiply(up, -1)
+	end
+	local tangent = math.tan(math.rad(basalt.config.fov) / 2)
+	local seen, highest, lowest, count = 0, -1, 1, 0
+	local every = math.max(1, #fall.nodes / SAMPLES)
+	local at = 1
+	while at <= #fall.nodes do
+		local node = fall.nodes[math.floor(at)]
+		local to = vector.subtract(node, eye)
+		local depth = vector.dot(to, look)
+		count = count + 1
+		if depth > 0.1 and vector.length(to) < VIEW then
+			local v = vector.dot(to, up) / depth / tangent
+			local h = vector.dot(to, right) / depth / (tangent * basalt.config.aspect)
+			if math.abs(v) < 1 and math.abs(h) < 1 and not is_hidden(eye, node) then
+				seen = seen + 1
+				highest, lowest = math.max(highest, v), math.min(lowest, v)
+			end
+		end
+		at = at + every
+	end
+	return seen / count, math.max(0, (highest - lowest) / 2)
+end
+
+local steps = 0
+
+return {
+	begin = function()
+		sources, poured, fall = {}, 0, {height = 0, nodes = {}, flowing = 0}
+	end,
+	step = function()
+		steps = steps + 1
+		if poured > 0 and steps % STEPS_TO_FOLLOW == 0 then
+			follow()
+		end
+	end,
+	facts = function(player)
+		local share, extent = in_picture(player)
+		return {
+			water_poured = poured,
+			water_nodes = fall.flowing,
+			fall_height = fall.height,
+			fall_in_view = math.floor(share * 100 + 0.5) / 100,
+			fall_in_picture = math.floor(extent * 100 + 0.5) / 100,
+			water_falling_in_view = fall.height >= MIN_FALL and extent >= MIN_PICTURE,
+		}
+	end,
+}

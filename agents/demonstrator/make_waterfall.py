@@ -1,0 +1,90 @@
+"""MakeWaterfall: climbs to the lip of a cliff, pours, walks to a viewpoint, frames the fall, ends the episode."""
+
+from collections.abc import Generator, Mapping
+from typing import Any
+
+import numpy as np
+
+from agents.demonstrator.motion import Gaze, LookAround, PathWalk, direction, wrap
+from basalt.actions import null_action
+from basalt.telemetry import Telemetry
+
+AIM = 2.0
+"""How near the direction of the eyes must come to a point before the player acts, in degrees."""
+
+POURS, WATCHES, FRAMES = 4, 45, 500
+"""How often it tries to pour; how long it watches the water run, and waits for its picture at most, in steps."""
+
+GROWS = 45
+"""Water that has not fallen deeper for so many steps has reached the ground."""
+
+
+class WaterfallMaker:
+    """One episode of MakeWaterfall.
+
+    Args:
+        site: what the world's search found: ``path`` leads from spawn to ``pour_from``, from where
+            the water is poured at ``pour``; ``view_path`` leads on to a place that faces ``fall``, the top of
+            the free fall of ``fall_height`` nodes.
+        rng: source of the irregularities.
+    """
+
+    def __init__(self, site: Mapping[str, Any], rng: np.random.Generator) -> None:
+        self._site = site
+        self._rng = rng
+        self._gaze = Gaze()
+        self._script = self._play()
+        next(self._script)
+
+    def act(self, state: Telemetry) -> dict[str, Any]:
+        """The next action."""
+        return self._script.send(state)
+
+    def _play(self) -> Generator[Any, Telemetry, None]:
+        """Takes a state and gives an action, step by step."""
+        state = yield
+        site, gaze, rng = self._site, self._gaze, self._rng
+        look = LookAround(gaze, rng, steps=int(rng.integers(24, 44)), width=55.0)
+        while not look.done:
+            state = yield look.act(state)
+
+        walk = PathWalk(site["path"], gaze, rng, close=0.45)
+        while not walk.arrived(state):
+            state = yield walk.act(state)
+
+        # The bucket is in the hand from the start; the water goes onto the edge's ground.
+        edge = np.asarray(site["pour"], np.float64) - [0.0, 0.5, 0.0]
+        for _ in range(POURS):
+            for _ in range(40):
+                if self._looks_at(state, edge):
+                    break
+                state = yield null_action() | {"camera": gaze.at(state, edge, start=AIM / 2)}
+            for pressed in (1, 1, 0, 0, 0, 0):
+                state = yield null_action() | {"use": pressed}
+            if state.held != "water_bucket":
+                break
+        for _ in range(WATCHES):
+            state = yield null_action() | {"camera": gaze.at(state, edge)}
+
+        walk = PathWalk(site["view_path"], gaze, rng)
+        while not walk.arrived(state):
+            state = yield walk.act(state)
+
+        fall = np.asarray(site["fall"], np.float64)
+        middle = fall - [0.0, 0.45 * float(site["fall_height"]), 0.0]
+        height, grew = 0.0, 0
+        for step in range(FRAMES):
+            if float(state.facts["fall_height"]) > height:
+                height, grew = float(state.facts["fall_height"]), step
+            if step - grew >= GROWS and self._looks_at(state, middle):
+                break
+            state = yield null_action() | {"camera": gaze.at(state, middle, start=AIM)}
+        for _ in range(int(rng.integers(15, 30))):
+            state = yield null_action()
+        while True:
+            state = yield null_action() | {"ESC": 1}
+
+    @staticmethod
+    def _looks_at(state: Telemetry, point: np.ndarray) -> bool:
+        yaw, pitch = direction(state, point)
+        return abs(wrap(yaw - state.yaw)) < AIM and abs(pitch - state.pitch) < AIM
