@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from basalt.errors import ConfigError
@@ -6,6 +8,7 @@ from basalt.tasks import get_task
 from basalt.telemetry import Telemetry
 
 CAVE = get_task("find_cave")
+FALLS = get_task("make_waterfall")
 
 
 def states(inside, dug_down=False):
@@ -48,11 +51,39 @@ def test_the_judge_and_its_mirror_image(left, right, winner):
     assert telemetry_judge(episode(*right), episode(*left)).winner == mirror[winner]
 
 
+def waterfall(poured=1, height=9, in_view=True, steps=3, ended="esc"):
+    facts = {"water_poured": poured, "fall_height": height, "water_falling_in_view": in_view}
+    seen = [state.model_copy(update={"facts": facts}) for state in states([0] * steps)]
+    return outcome(FALLS, seen, ended)
+
+
+def test_success_is_ending_the_episode_with_the_fall_in_the_picture():
+    assert waterfall().success
+    assert not waterfall(in_view=False).success, "looks elsewhere"
+    assert not waterfall(ended="limit").success and not waterfall(ended="death").success
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "winner", "reason"),
+    [
+        ({}, {"in_view": False, "height": 30}, "left", "only this player"),
+        ({"height": 12, "steps": 9}, {}, "left", "nodes of free fall"),
+        ({}, {"steps": 9}, "left", "sooner"),
+        ({}, {}, "draw", "same step"),
+        ({"in_view": False}, {"in_view": False, "height": 2}, "left", "letting it fall"),
+        ({"poured": 0, "height": 0, "in_view": False}, {"ended": "limit"}, "right", "neither"),
+    ],
+)
+def test_the_judge_of_two_waterfalls(left, right, winner, reason):
+    verdict = telemetry_judge(waterfall(**left), waterfall(**right))
+    assert verdict.winner == winner and reason in verdict.reason
+
+
 def test_what_cannot_be_scored_is_said():
     with pytest.raises(ConfigError, match="without telemetry"):
         outcome(CAVE, (), "esc")
-    with pytest.raises(ConfigError, match="make_waterfall has no success"):
-        outcome(get_task("make_waterfall"), (), "esc")
+    with pytest.raises(ConfigError, match="juggle has no success"):
+        outcome(replace(CAVE, name="juggle"), (), "esc")
 
 
 def test_a_world_that_does_not_tell_is_not_scored():
