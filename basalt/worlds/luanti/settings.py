@@ -72,6 +72,7 @@ def play_settings(size: tuple[int, int]) -> str:
         # world
         "creative_mode": "false",
         "enable_damage": "true",
+        "enable_fence_tall": "true",
         "give_initial_stuff": "false",
         "enable_weather": "false",
         "server_announce": "false",
@@ -81,6 +82,7 @@ def play_settings(size: tuple[int, int]) -> str:
         "max_simultaneous_block_sends_per_client": 200,
         "full_block_send_enable_min_time_from_building": 0,
         "active_block_range": 2,
+        "max_forceloaded_blocks": 400,
         "active_object_send_range_blocks": 4,
         "num_emerge_threads": 1,
         # one episode is thrown away at its end: nothing needs to reach the disk

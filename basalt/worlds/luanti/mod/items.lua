@@ -185,3 +185,82 @@ minetest.register_node("basalt_world:lantern", {
 	groups = {cracky = 3, oddly_breakable_by_hand = 2, attached_node = 1},
 	sounds = default.node_sound_metal_defaults(),
 })
+
+-- What animals leave: meat in four colours, feathers, leather.
+local MEAT = {
+	"................",
+	"................",
+	"......ddddd.....",
+	"....ddmmmmmdd...",
+	"...dmmmmfmmmmd..",
+	"..dmmmffmmmmmd..",
+	"..dmmfmmmmmmmd..",
+	".dmmmmmmmmfmmd..",
+	".dmmmmmmmffmmd..",
+	".dmmfmmmmmmmd...",
+	".dmmmffmmmmmd...",
+	"..dmmmmmmmdd....",
+	"...ddmmmddbb....",
+	".....ddd..bwb...",
+	"..........bwwb..",
+	"...........bb...",
+}
+local bone = {b = {150, 140, 120}, w = {238, 232, 214}}
+local meats = {
+	beef = {"Beef", {186, 52, 44}, {232, 190, 180}},
+	porkchop = {"Porkchop", {232, 140, 130}, {250, 210, 200}},
+	mutton = {"Mutton", {198, 92, 78}, {240, 200, 186}},
+	chicken = {"Chicken", {238, 190, 160}, {250, 226, 206}},
+}
+for name, meat in pairs(meats) do
+	local m, f = meat[2], meat[3]
+	minetest.register_craftitem("basalt_world:" .. name, {
+		description = meat[1],
+		inventory_image = texture({m = m, f = f, d = {m[1] * 0.6, m[2] * 0.6, m[3] * 0.6},
+			b = bone.b, w = bone.w}, MEAT),
+	})
+end
+
+minetest.register_craftitem("basalt_world:feather", {
+	description = "Feather",
+	inventory_image = texture({w = {244, 244, 244}, g = {190, 194, 200}, d = {120, 124, 132}}, {
+		"................",
+		"............ww..",
+		"..........wwwg..",
+		".........wwwgg..",
+		"........wwwgw...",
+		".......wwwgwg...",
+		"......wwwgwg....",
+		".....wwwgwwg....",
+		".....wwgwwg.....",
+		"....wwgwwg......",
+		"....wgwwg.......",
+		"....gwwg........",
+		"...d.gg.........",
+		"..d.............",
+		".d..............",
+		"................",
+	}),
+})
+
+minetest.register_craftitem("basalt_world:leather", {
+	description = "Leather",
+	inventory_image = texture({l = {166, 98, 52}, d = {112, 62, 32}, h = {198, 130, 78}}, {
+		"................",
+		"..dd........dd..",
+		".dlld.dddd.dlld.",
+		".dlllllllllllld.",
+		"..dlhllllllhld..",
+		"...dlhllllllld..",
+		"...dllllllhld...",
+		"...dlllllllld...",
+		"...dlhllllhld...",
+		"..dllllllllld...",
+		"..dlhllllllhld..",
+		".dllllllllllld..",
+		".dlld.dddd.dlld.",
+		"..dd........dd..",
+		"................",
+		"................",
+	}),
+})

@@ -237,6 +237,67 @@ local function build_well(w, at_end)
 	return told(basalt.build_well(basalt.frame({x = x, y = y, z = z}, {x = 0, z = 1}, w.set), w.style))
 end
 
+local ANIMALS = {"chicken", "cow", "pig", "sheep"}
+local HERD, VILLAGERS = 3, 5
+
+-- Whether feet can stand on the ground of a place, with an edge free around it.
+local function is_meadow(w, u, s, edge)
+	for ou = -edge, edge do
+		for os = -edge, edge do
+			local column = w.heights[u + ou]
+			if not (column and column[s + os]) or not w.is_free(u + ou, s + os) then
+				return false
+			end
+			local x, z = w.f.world(u + ou, s + os)
+			for up = 1, 2 do
+				local node = minetest.get_node({x = x, y = column[s + os] + up, z = z})
+				local def = minetest.registered_nodes[node.name]
+				if not def or (def.walkable ~= false and not def.buildable_to) then
+					return false
+				end
+			end
+		end
+	end
+	return true
+end
+
+-- Where animals and villagers start: a herd of each kind somewhere on the village's grass, villagers on the
+-- street. A list of {kind, at}: the feet's node.
+local function settle(w)
+	local list = {}
+	local function add(kind, u, s)
+		local x, z = w.f.world(u, s)
+		list[#list + 1] = {kind = kind, at = vector.new(x, w.heights[u][s] + 1, z)}
+		w.take(u, s)
+	end
+	for _, kind in ipairs(ANIMALS) do
+		local left, u0, s0 = HERD, nil, nil
+		for _ = 1, 2000 do
+			local u, s
+			if u0 then
+				u, s = u0 + w.rng:next(-3, 3), s0 + w.rng:next(-3, 3)
+			else
+				u, s = w.rng:next(-38, 38), w.rng:next(4 - HALF_WIDTH, HALF_WIDTH - 4)
+			end
+			if is_meadow(w, u, s, u0 and 0 or 2) then
+				if not u0 then
+					u0, s0 = u, s
+				end
+				add(kind, u, s)
+				left = left - 1
+				if left == 0 then
+					break
+				end
+			end
+		end
+	end
+	for k = 1, VILLAGERS do
+		local u = math.floor((k - 0.5) * 72 / VILLAGERS) - 36 + w.rng:next(-4, 4)
+		add("villager", u, w.middle(u))
+	end
+	return list
+end
+
 local function find(v, seed)
 	local place = choose_place(v, PcgRandom(seed))
 	if not place then
@@ -277,6 +338,8 @@ local function finish(site)
 	site.well = build_well(w, at_end)
 	site.lamps = build_lamps(w)
 	ground.plant_trees(f, {HALF_LENGTH, HALF_WIDTH}, style, heights, w.is_free, rng)
+
+	site.creatures = settle(w)
 
 	-- The player starts at the other end of the street and looks along it.
 	local start, ahead = -at_end * (HALF_LENGTH - 2), -at_end * (HALF_LENGTH - 22)

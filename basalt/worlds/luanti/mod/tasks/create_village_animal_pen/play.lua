@@ -1,1 +1,21 @@
-return {}
+-- CreateVillageAnimalPen: the village's life, the harm done to it, and the pens that the player builds.
+
+local creatures = basalt.load("village/creatures")
+local harm = basalt.load("village/harm")
+
+local function begin()
+	creatures.begin()
+	harm.begin()
+end
+
+local function facts()
+	local all = {}
+	for _, part in ipairs({creatures.facts(), harm.facts()}) do
+		for name, value in pairs(part) do
+			all[name] = value
+		end
+	end
+	return all
+end
+
+return {begin = begin, facts = facts}
