@@ -13,6 +13,7 @@ from basalt.actions import BUTTONS, CAMERA_LIMIT, validate_action
 from basalt.errors import ConfigError, WorldError
 from basalt.tasks import STEPS_PER_SECOND, TRAIN_SEEDS, Task
 from basalt.telemetry import Telemetry
+from basalt.worlds.edits import Edit, edit_of
 
 Picture = NDArray[np.uint8]
 """uint8 [height, width, 3] RGB, row 0 at the top."""
@@ -40,6 +41,7 @@ class WorldEnv(gymnasium.Env[dict[str, Picture], Mapping[str, Any]]):
 
     - ``telemetry``: :class:`~basalt.telemetry.Telemetry`, always;
     - ``site``: what is known of the place, at reset;
+    - ``edit``: what the world's twin does not have, at the reset of one (:mod:`basalt.worlds.edits`);
     - ``applied``: what the step really did with the mouse;
     - ``ended``: ``"esc"``, ``"death"`` or ``"limit"``, on the last step.
 
@@ -51,6 +53,9 @@ class WorldEnv(gymnasium.Env[dict[str, Picture], Mapping[str, Any]]):
     Raises:
         ConfigError: a size or limit that makes no sense.
     """
+
+    takes_edits = False
+    """Whether the world's saved places can be edited."""
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": STEPS_PER_SECOND}  # noqa: RUF012
 
@@ -75,6 +80,7 @@ class WorldEnv(gymnasium.Env[dict[str, Picture], Mapping[str, Any]]):
         # Gymnasium types a dictionary's space by its inner spaces, an environment by its observations.
         self.observation_space = cast(Any, observation_space(self.size))
         self._picture: Picture | None = None
+        self._edit: Edit | None = None
         self._steps = 0
         self._over: str | None = "not begun"
         self._out_of_time = False  # set by a world that has a clock of its own
@@ -84,9 +90,17 @@ class WorldEnv(gymnasium.Env[dict[str, Picture], Mapping[str, Any]]):
     ) -> tuple[dict[str, Picture], dict[str, Any]]:
         """Begin an episode of the world with that seed; without one, of a random training seed.
 
+        Args:
+            seed: which place.
+            options: ``edit``, to change one thing of it (:mod:`basalt.worlds.edits`).
+
         Raises:
+            ConfigError: an edit that makes no sense, or in a world that takes none.
             WorldError: the world cannot start.
         """
+        self._edit = edit_of(options)
+        if self._edit is not None and not self.takes_edits:
+            raise ConfigError("options.edit: this world takes no edits; world=luanti does")
         super().reset(seed=seed)
         if seed is None:
             seed = int(self.np_random.integers(TRAIN_SEEDS.start, TRAIN_SEEDS.stop))
@@ -95,7 +109,10 @@ class WorldEnv(gymnasium.Env[dict[str, Picture], Mapping[str, Any]]):
         self._out_of_time = False
         self._picture, telemetry, site = self._begin(int(seed))
         self._over = None
-        return {"pov": self._picture}, {"telemetry": telemetry, "site": site, "seed": int(seed)}
+        info: dict[str, Any] = {"telemetry": telemetry, "site": site, "seed": int(seed)}
+        if self._edit is not None:
+            info["edit"] = self._edit.to_json()
+        return {"pov": self._picture}, info
 
     def step(
         self, action: Mapping[str, Any]

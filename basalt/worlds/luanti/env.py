@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from basalt.actions import BUTTONS
-from basalt.errors import WorldError
+from basalt.errors import ConfigError, WorldError
 from basalt.tasks import Task
 from basalt.telemetry import Item, Telemetry
 from basalt.worlds.base import DEFAULT_SIZE, Picture, WorldEnv
 from basalt.worlds.luanti.cursor import draw_cursor
+from basalt.worlds.luanti.edit import apply_edit
 from basalt.worlds.luanti.engine import START_TIMEOUT_S, Display, Engine, Tick
 from basalt.worlds.luanti.input import Input
 from basalt.worlds.luanti.items import minecraft_name, starting_inventory
@@ -42,6 +43,8 @@ class LuantiEnv(WorldEnv):
     Raises:
         MissingDependencyError: (from ``reset``) engine, X server or C compiler are not installed.
     """
+
+    takes_edits = True
 
     def __init__(
         self,
@@ -124,7 +127,7 @@ class LuantiEnv(WorldEnv):
         self._world = display.folder / "world"
         shutil.rmtree(self._world, ignore_errors=True)
         saved.copy_to(self._world)
-        orders = {
+        orders: dict[str, Any] = {
             "mode": "play",
             "task": self.task.name,
             "seed": seed,
@@ -132,12 +135,14 @@ class LuantiEnv(WorldEnv):
             "fov": vertical_fov(self.size),
             "aspect": self.size[0] / self.size[1],
         }
+        if self._edit is not None:
+            apply_edit(orders, self._edit)
         (self._world / "basalt.json").write_text(json.dumps(orders))
         config = display.folder / "play.conf"
         config.write_text(play_settings(self.size))
         self._engine = Engine(display, config, self._world, self.size)
         deadline = time.monotonic() + START_TIMEOUT_S
-        while self._read_record() is None:
+        while (record := self._read_record()) is None:
             if not self._engine.running:
                 raise WorldError(f"the game ended at its start: {self._engine.complaint()}")
             if time.monotonic() > deadline:
@@ -145,6 +150,8 @@ class LuantiEnv(WorldEnv):
                     f"the game did not start within {START_TIMEOUT_S:g} s: {self._engine.complaint()}"
                 )
             time.sleep(0.02)
+        if "refused" in record:
+            raise ConfigError(f"seed {seed}: {record['refused']}")
         self._input = Input(display.name, self.size)
         self._input.take_window()
         self._engine.lock()

@@ -119,6 +119,11 @@ def minecraft_name(item: str) -> str:
     return _NAMES.get(item, item)
 
 
+def game_name(name: str) -> str:
+    """The game's name of one of Minecraft's things; another name stays as it is."""
+    return ITEMS.get(name, name)
+
+
 def starting_inventory(task: Task) -> list[tuple[str, int]]:
     """What a player of the task begins with, slot by slot: (the game's name, count)."""
     return [(STARTING_ITEMS[name], count) for name, count in task.inventory]

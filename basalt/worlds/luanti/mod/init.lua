@@ -55,5 +55,6 @@ else
 	basalt.load("sky")
 	basalt.load("sending")
 	basalt.task = load_of_task("play")
+	basalt.load("edit")
 	basalt.load("telemetry")
 end

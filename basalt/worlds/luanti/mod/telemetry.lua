@@ -103,7 +103,7 @@ minetest.register_globalstep(function(dtime)
 		local file = io.open(path .. "/begin", "r")
 		if not file then
 			basalt.look_for_land()
-			write({waiting = true, uptime = uptime})
+			write({waiting = true, uptime = uptime, refused = basalt.apply_edit()})
 			return
 		end
 		file:close()

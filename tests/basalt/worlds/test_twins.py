@@ -1,0 +1,171 @@
+"""Twins: one thing of a saved world changed, and nothing else until it matters."""
+
+import math
+
+import numpy as np
+import pytest
+from behaviour import SEED
+from minerl_standin import StandIn
+
+from basalt.errors import ConfigError
+from basalt.worlds import make_env
+from basalt.worlds.edits import edit_of, parse_edit
+
+SMALL = (160, 90)
+
+
+# ---- the schema ----
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"block": {"position": [1, -2, 3], "to": "air"}},
+        {"item": {"slot": 0, "to": "torch", "quantity": 3}},
+        {"item": {"slot": 35, "to": None}},
+    ],
+)
+def test_edits_come_back_as_they_were_given(content):
+    assert parse_edit(content).to_json() == content
+    assert edit_of({"edit": content}) == parse_edit(content)
+
+
+def test_no_edit_is_none():
+    assert edit_of(None) is edit_of({}) is edit_of({"edit": None}) is None
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({}, "edit: an edit changes exactly one thing"),
+        (
+            {"block": {"position": [1, 2, 3], "to": "air"}, "item": {"slot": 0, "to": None}},
+            "not 2",
+        ),
+        ({"blok": {}}, r"edit\.blok: Extra inputs"),
+        ({"block": {"position": [1, 2], "to": "air"}}, r"edit\.block\.position"),
+        ({"block": {"position": [1, 2, 0.5], "to": "air"}}, r"edit\.block\.position"),
+        ({"block": {"position": [1, 2, 3], "to": "x/../y"}}, r"edit\.block\.to"),
+        ({"item": {"slot": 36, "to": "torch"}}, r"edit\.item\.slot"),
+        ({"item": {"slot": 0, "to": "torch", "quantity": 0}}, r"edit\.item\.quantity"),
+        ("block", "edit: "),
+    ],
+)
+def test_what_is_no_edit_is_named(content, words):
+    with pytest.raises(ConfigError, match=words):
+        parse_edit(content)
+
+
+def test_an_unknown_option_is_named():
+    with pytest.raises(ConfigError, match="unknown option 'edits'; known: edit"):
+        edit_of({"edits": {}})
+
+
+def test_minecraft_takes_no_edits():
+    with StandIn() as standin:
+        env = make_env("find_cave", "minerl", address=standin.address)
+        with pytest.raises(ConfigError, match="takes no edits"):
+            env.reset(seed=SEED, options={"edit": {"item": {"slot": 0, "to": "torch"}}})
+        env.close()
+
+
+# ---- in the world ----
+
+
+@pytest.fixture
+def twins():
+    made = [make_env("find_cave", size=SMALL) for _ in range(2)]
+    yield made
+    for env in made:
+        env.close()
+
+
+def both(twins, action):
+    return [env.step(action) for env in twins]
+
+
+def difference(a, b):
+    return float(np.abs(a["pov"].astype(np.int16) - b["pov"]).mean())
+
+
+def behind(site, distance):
+    """A place at the height of the head, so many nodes behind the player at its start."""
+    x, y, z = (round(part) for part in site["spawn"])
+    yaw = math.radians(site["spawn_yaw"])
+    return [round(x - distance * math.sin(yaw)), y + 1, round(z - distance * math.cos(yaw))]
+
+
+@pytest.mark.engine
+def test_a_block_changes_nothing_until_it_is_seen_and_met(twins):
+    ours, theirs = twins
+    first, info = ours.reset(seed=SEED)
+    edit = {"block": {"position": behind(info["site"], 2), "to": "default:goldblock"}}
+    second, twin_info = theirs.reset(seed=SEED, options={"edit": edit})
+    assert twin_info["edit"] == edit and "edit" not in info
+    assert ours.version == theirs.version
+    assert info["telemetry"] == twin_info["telemetry"] and difference(first, second) <= 0.2
+
+    # Nothing of it is in the picture.
+    for t in range(20):
+        (a, *_, info), (b, *_, twin_info) = both(twins, {"camera": [1.0, 3.0 * (-1) ** (t // 5)]})
+        assert info["telemetry"] == twin_info["telemetry"]
+        assert difference(a, b) <= 0.2
+    # It comes into sight: what is seen differs, what is true of the player does not.
+    for _ in range(20):
+        (a, *_, info), (b, *_, twin_info) = both(twins, {"camera": [-1.0, 9.0]})
+        assert info["telemetry"] == twin_info["telemetry"]
+    assert difference(a, b) > 1
+    # It is in the way.
+    for _ in range(20):
+        (*_, info), (*_, twin_info) = both(twins, {"forward": 1})
+    assert twin_info["telemetry"].distance_walked < 1.5 < info["telemetry"].distance_walked
+
+    # The saved world is as it was.
+    for env in twins:
+        again, info = env.reset(seed=SEED)
+        assert "edit" not in info and difference(again, first) <= 0.2
+
+
+@pytest.mark.engine
+def test_an_item_is_all_that_differs(twins):
+    ours, theirs = twins
+    ours.reset(seed=SEED)
+    theirs.reset(
+        seed=SEED, options={"edit": {"item": {"slot": 0, "to": "cobblestone", "quantity": 3}}}
+    )
+
+    def apart():
+        now = [env.step(action)[-1]["telemetry"].model_dump() for env in twins]
+        return {name for name in now[0] if now[0][name] != now[1][name]}, now
+
+    for t in range(30):
+        action = {"forward": 1, "jump": t % 2, "camera": [0.0, 2.0]}
+        differing, states = apart()
+        assert differing == {"held", "inventory"}
+    assert states[1]["held"] == "cobblestone"
+    assert list(states[1]["inventory"]) == [{"type": "cobblestone", "quantity": 3}]
+    for t in range(12):
+        action = {"use": t % 4 // 3, "camera": [6.0, 0.0]}
+        differing, states = apart()
+    assert differing == {"held", "inventory", "facts"} or "ypos" in differing
+    assert states[1]["facts"]["nodes_placed"] > states[0]["facts"]["nodes_placed"] == 0
+
+
+@pytest.mark.engine
+def test_what_the_world_does_not_have_is_refused(twins):
+    env, _ = twins
+    _, info = env.reset(seed=SEED)
+    x, y, z = (round(part) for part in info["site"]["spawn"])
+    free = behind(info["site"], 2)
+    for edit, words in (
+        ({"block": {"position": free, "to": "chese"}}, r"edit\.block\.to: the game has no block"),
+        ({"block": {"position": free, "to": "air"}}, r"edit\.block\.to: is there already"),
+        ({"block": {"position": [x, y, z], "to": "stone"}}, "the player begins there"),
+        ({"block": {"position": [9999, y, z], "to": "stone"}}, "outside the saved land"),
+        ({"item": {"slot": 3, "to": "chese"}}, r"edit\.item\.to: the game has no item chese"),
+    ):
+        with pytest.raises(ConfigError, match=words) as failure:
+            env.reset(seed=SEED, options={"edit": edit})
+        assert "\n" not in str(failure.value)
+    env.reset(seed=SEED)
+    assert env.step({})[-1]["telemetry"].step == 1
