@@ -1,12 +1,12 @@
 """Writing files so that a reader, or a killed writer, never meets half of one."""
 
-import fcntl
 import json
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from basalt.errors import ConfigError
 
@@ -25,6 +25,22 @@ def write_json(path: Path, content: Any) -> None:
         partial.unlink(missing_ok=True)
 
 
+def lock_file(file: IO[Any]) -> None:
+    """Take the lock of an open file, which goes with its closing or its process.
+
+    Raises:
+        OSError: somebody else has it.
+    """
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 @contextmanager
 def sole_writer(folder: Path, what: str) -> Iterator[None]:
     """Refuse a second `what` ("rollout", "download") in the same folder; the lock goes with its process.
@@ -35,7 +51,7 @@ def sole_writer(folder: Path, what: str) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock_file(lock)
         except OSError as err:
             raise ConfigError(
                 f"{folder}: another {what} is writing there; wait for it, or give another out="

@@ -79,7 +79,7 @@ def measure(n_steps: int, *, one_core: bool) -> dict[str, float]:
     try:
         if not ours.poll(60):
             raise WorldError("the stand-in for Minecraft did not start")
-        env = MinerlEnv(get_task("find_cave"), SIZE, address=f"127.0.0.1:{ours.recv()}")
+        env = MinerlEnv(get_task("find_cave"), size=SIZE, address=f"127.0.0.1:{ours.recv()}")
         _stay_on(core)
         env.reset(seed=100_000)
         actions = list(random_actions(n_steps + 50))

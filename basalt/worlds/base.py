@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, Literal, TypedDict, cast
 
 import gymnasium
 import numpy as np
@@ -33,6 +33,15 @@ def observation_space(size: tuple[int, int]) -> spaces.Dict:
     return spaces.Dict({"pov": spaces.Box(0, 255, (height, width, 3), np.uint8)})
 
 
+class WorldSettings(TypedDict, total=False):
+    """What every world's environment may be given; see :class:`WorldEnv`."""
+
+    size: tuple[int, int]
+    step_limit: int | None
+    render_mode: str | None
+    on_failure: Literal["raise", "truncate"]
+
+
 class WorldEnv(gymnasium.Env[dict[str, Picture], Mapping[str, Any]]):
     """One task in one world, in lock-step: a step is 50 ms of the game.
 
@@ -43,15 +52,20 @@ class WorldEnv(gymnasium.Env[dict[str, Picture], Mapping[str, Any]]):
     - ``site``: what is known of the place, at reset;
     - ``edit``: what the world's twin does not have, at the reset of one (:mod:`basalt.worlds.edits`);
     - ``applied``: what the step really did with the mouse;
-    - ``ended``: ``"esc"``, ``"death"`` or ``"limit"``, on the last step.
+    - ``ended``: ``"esc"``, ``"death"`` or ``"limit"``, on the last step; ``"crash"`` where the world failed
+      and was asked to truncate, and then ``error`` is the reason.
 
     Args:
         task: the task.
         size: width and height of the picture in pixels.
         step_limit: longest episode in steps; default the task's.
+        render_mode: None or ``rgb_array``.
+        on_failure: ``raise`` a :class:`~basalt.errors.WorldError` out of the step in which the world failed;
+            or ``truncate`` the episode there, marked, with the last picture again, so that many environments
+            side by side go on. Either way the next reset starts the world anew, and a reset that fails raises.
 
     Raises:
-        ConfigError: a size or limit that makes no sense.
+        ConfigError: a size, limit or mode that makes no sense.
     """
 
     takes_edits = False
@@ -65,6 +79,7 @@ class WorldEnv(gymnasium.Env[dict[str, Picture], Mapping[str, Any]]):
         size: tuple[int, int] = DEFAULT_SIZE,
         step_limit: int | None = None,
         render_mode: str | None = None,
+        on_failure: Literal["raise", "truncate"] = "raise",
     ) -> None:
         if len(size) != 2 or not all(16 <= int(edge) <= 2048 for edge in size):
             raise ConfigError(f"size: {size} is not a width and a height from 16 to 2048 pixels")
@@ -72,14 +87,18 @@ class WorldEnv(gymnasium.Env[dict[str, Picture], Mapping[str, Any]]):
             raise ConfigError(f"step_limit: {step_limit} is not a positive number of steps")
         if render_mode not in (None, "rgb_array"):
             raise ConfigError(f"render_mode: {render_mode!r} is not 'rgb_array'")
+        if on_failure not in ("raise", "truncate"):
+            raise ConfigError(f"on_failure: {on_failure!r} is not 'raise' or 'truncate'")
         self.task = task
         self.size = (int(size[0]), int(size[1]))
         self.step_limit = step_limit or task.step_limit
         self.render_mode = render_mode
+        self.on_failure = on_failure
         self.action_space = action_space()
         # Gymnasium types a dictionary's space by its inner spaces, an environment by its observations.
         self.observation_space = cast(Any, observation_space(self.size))
         self._picture: Picture | None = None
+        self._telemetry_seen: Telemetry | None = None
         self._edit: Edit | None = None
         self._steps = 0
         self._over: str | None = "not begun"
@@ -107,7 +126,12 @@ class WorldEnv(gymnasium.Env[dict[str, Picture], Mapping[str, Any]]):
         self._over = "not begun"
         self._steps = 0
         self._out_of_time = False
-        self._picture, telemetry, site = self._begin(int(seed))
+        try:
+            self._picture, telemetry, site = self._begin(int(seed))
+        except BaseException:
+            self._abandon()
+            raise
+        self._telemetry_seen = telemetry
         self._over = None
         info: dict[str, Any] = {"telemetry": telemetry, "site": site, "seed": int(seed)}
         if self._edit is not None:
@@ -121,17 +145,21 @@ class WorldEnv(gymnasium.Env[dict[str, Picture], Mapping[str, Any]]):
 
         Raises:
             ActionError: the action is not one; nothing was played.
-            WorldError: the episode is over, or the world failed.
+            WorldError: the episode is over, or the world failed (and ``on_failure`` is ``raise``).
         """
         checked = validate_action(action)
         if self._over is not None:
             raise WorldError(f"the episode is over ({self._over}); call reset() first")
         try:
             self._picture, telemetry, applied = self._advance(checked, self._steps + 1)
-        except BaseException:
+        except BaseException as err:
             self._over = "the world failed"
+            self._abandon()  # in the middle of a step nothing can be relied on
+            if self.on_failure == "truncate" and isinstance(err, WorldError):
+                return self._crashed(checked, err)
             raise
         self._steps += 1
+        self._telemetry_seen = telemetry
         info: dict[str, Any] = {"telemetry": telemetry, "applied": applied}
         terminated = bool(checked["ESC"]) or telemetry.dead
         limit_reached = self._steps >= self.step_limit or self._out_of_time
@@ -141,9 +169,26 @@ class WorldEnv(gymnasium.Env[dict[str, Picture], Mapping[str, Any]]):
             info["ended"] = self._over
         return {"pov": self._picture}, 0.0, terminated, truncated, info
 
+    def _crashed(
+        self, action: Mapping[str, Any], err: WorldError
+    ) -> tuple[dict[str, Picture], float, bool, bool, dict[str, Any]]:
+        """The last state again, as the end of an episode that was not played to its end."""
+        assert self._picture is not None
+        applied = {"camera": np.zeros(2, np.float32), "asked": action["camera"]}
+        info = {
+            "telemetry": self._telemetry_seen,
+            "applied": applied,
+            "ended": "crash",
+            "error": str(err),
+        }
+        return {"pov": self._picture}, 0.0, False, True, info
+
     def render(self) -> Picture | None:
         """The last picture, in render mode ``rgb_array``."""
         return self._picture if self.render_mode == "rgb_array" else None
+
+    def _abandon(self) -> None:
+        """Something failed: leave what cannot be relied on any more, so that a reset begins anew."""
 
     @abstractmethod
     def _begin(self, seed: int) -> tuple[Picture, Telemetry, dict[str, Any]]:

@@ -4,7 +4,7 @@ import json
 import shutil
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from basalt.actions import BUTTONS
 from basalt.errors import ConfigError, WorldError
 from basalt.tasks import Task
 from basalt.telemetry import Item, Telemetry
-from basalt.worlds.base import DEFAULT_SIZE, Picture, WorldEnv
+from basalt.worlds.base import Picture, WorldEnv, WorldSettings
 from basalt.worlds.luanti.cursor import draw_cursor
 from basalt.worlds.luanti.edit import apply_edit
 from basalt.worlds.luanti.engine import START_TIMEOUT_S, Display, Engine, Tick
@@ -46,14 +46,8 @@ class LuantiEnv(WorldEnv):
 
     takes_edits = True
 
-    def __init__(
-        self,
-        task: Task,
-        size: tuple[int, int] = DEFAULT_SIZE,
-        step_limit: int | None = None,
-        render_mode: str | None = None,
-    ) -> None:
-        super().__init__(task, size, step_limit, render_mode)
+    def __init__(self, task: Task, **settings: Unpack[WorldSettings]) -> None:
+        super().__init__(task, **settings)
         self.last_tick: Tick | None = None
         self._display: Display | None = None
         self._engine: Engine | None = None
@@ -87,6 +81,11 @@ class LuantiEnv(WorldEnv):
             raise WorldError("the game is not running; call reset()")
         return self._engine
 
+    @property
+    def engine_pid(self) -> int | None:
+        """The running game's process id, None where it is gone."""
+        return None if self._engine is None else self._engine.pid
+
     def close(self) -> None:
         """End the game and the X server and remove their files."""
         self._stop_game()
@@ -117,11 +116,8 @@ class LuantiEnv(WorldEnv):
             self._start_game(self._display, saved, seed)
             self._settle()
             return self._first_step(saved.site)
-        except BaseException as err:
-            self.close()  # whatever failed, the X server too is made anew next time
-            if isinstance(err, OSError):
-                raise WorldError(f"the world cannot start: {err}") from err
-            raise
+        except OSError as err:
+            raise WorldError(f"the world cannot start: {err}") from err
 
     def _start_game(self, display: Display, saved: SavedWorld, seed: int) -> None:
         self._world = display.folder / "world"
@@ -194,16 +190,12 @@ class LuantiEnv(WorldEnv):
         self._pitch = float(record["pitch"])
         return self.engine.picture(), self._telemetry(record, 0), dict(site)
 
+    def _abandon(self) -> None:
+        self.close()  # the X server too is made anew
+
     def _advance(
         self, action: dict[str, Any], step: int
     ) -> tuple[Picture, Telemetry, dict[str, Any]]:
-        try:
-            return self._play(action, step)
-        except BaseException:
-            self.close()  # in the middle of a step nothing can be relied on
-            raise
-
-    def _play(self, action: dict[str, Any], step: int) -> tuple[Picture, Telemetry, dict[str, Any]]:
         assert self._input is not None
         was_open = self._gui_open
         dy, dx = self._whole_pixels(action["camera"])

@@ -4,13 +4,13 @@ The process itself does not refuse a second client: both would steer the same pl
 one machine claim an address through a lock file, which goes with their process.
 """
 
-import fcntl
 import os
 import re
 from collections.abc import Sequence
 from typing import IO
 
 from basalt.errors import ConfigError
+from basalt.files import lock_file
 from basalt.paths import cache_dir
 from basalt.worlds.minerl.protocol import Address, MinecraftBusy
 
@@ -65,7 +65,7 @@ def claim_address(addresses: Sequence[Address], task: str) -> Claim:
             name = re.sub(r"[^\w.-]", "_", str(address))
             lock = (folder / f"{name}.lock").open("a+", encoding="utf-8")
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lock_file(lock)
             except OSError:
                 lock.close()
                 continue

@@ -4,16 +4,16 @@ import sys
 import uuid
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from tqdm import tqdm
 
 from basalt.errors import ConfigError
 from basalt.tasks import Task
 from basalt.telemetry import Telemetry
-from basalt.worlds.base import DEFAULT_SIZE, Picture, WorldEnv
+from basalt.worlds.base import Picture, WorldSettings
 from basalt.worlds.minerl.addresses import Claim, claim_address, parse_addresses
-from basalt.worlds.minerl.info import Observer
+from basalt.worlds.minerl.episode import MinecraftEpisode
 from basalt.worlds.minerl.process import START_TIMEOUT_S, Minecraft
 from basalt.worlds.minerl.protocol import (
     VERSION,
@@ -31,7 +31,7 @@ SPAWN_TICKS = 20
 """Ticks that Minecraft plays before the first picture; its own clock runs ahead by them."""
 
 
-class MinerlEnv(WorldEnv):
+class MinerlEnv(MinecraftEpisode):
     """A task in Minecraft; see :class:`~basalt.worlds.base.WorldEnv`.
 
     Without an address the environment starts a process of its own, at its first reset, and starts a
@@ -50,12 +50,11 @@ class MinerlEnv(WorldEnv):
         ConfigError: an address that is none, or a limit that makes no sense.
     """
 
+    clock_lead = SPAWN_TICKS
+
     def __init__(
         self,
         task: Task,
-        size: tuple[int, int] = DEFAULT_SIZE,
-        step_limit: int | None = None,
-        render_mode: str | None = None,
         *,
         address: str | Sequence[str] | None = None,
         max_memory: str = "4G",
@@ -63,8 +62,9 @@ class MinerlEnv(WorldEnv):
         world_timeout_s: float = 600.0,
         step_timeout_s: float = 60.0,
         busy_timeout_s: float = 120.0,
+        **settings: Unpack[WorldSettings],
     ) -> None:
-        super().__init__(task, size, step_limit, render_mode)
+        super().__init__(task, **settings)
         limits = {
             "start_timeout_s": start_timeout_s,
             "world_timeout_s": world_timeout_s,
@@ -83,7 +83,6 @@ class MinerlEnv(WorldEnv):
         self._claim: Claim | None = None
         self._minecraft: Minecraft | None = None
         self._connection: Connection | None = None
-        self._observer = Observer()
         self._served_world = ""
 
     @property
@@ -113,15 +112,10 @@ class MinerlEnv(WorldEnv):
 
     def _begin(self, seed: int) -> tuple[Picture, Telemetry, dict[str, Any]]:
         self._disconnect()
-        try:
-            frame = self._new_world(self._connect(), seed)
-        except BaseException:
-            self._give_up()
-            raise
+        frame = self._new_world(self._connect(), seed)
         assert frame.picture is not None
-        self._observer = Observer()
         self._served_world = str(frame.info.get("servedWorld", ""))
-        return frame.picture, self._observer.telemetry(0, frame.info, dead=False), {"seed": seed}
+        return frame.picture, self._first_state(frame.info), {"seed": seed}
 
     def _connect(self) -> Connection:
         if self.addresses:
@@ -159,17 +153,9 @@ class MinerlEnv(WorldEnv):
         if self._connection is None:
             raise MinecraftDied("there is no connection to Minecraft; call reset()")
         self._observer.acted(action)
-        try:
-            frame = self._connection.step(action, self._step_timeout_s)
-            picture = self._picture_of(frame)
-        except BaseException:
-            self._give_up()
-            raise
-        # Its clock may end an episode; whoever is alive in the last second has run out of time.
-        self._out_of_time = frame.done and step >= self.task.step_limit - SPAWN_TICKS
-        dead = frame.done and not self._out_of_time
-        telemetry = self._observer.telemetry(step, frame.info, dead=dead)
-        return picture, telemetry, {"camera": action["camera"], "asked": action["camera"]}
+        frame = self._connection.step(action, self._step_timeout_s)
+        picture = self._picture_of(frame)
+        return picture, *self._next_state(action, step, frame.info, done=frame.done)
 
     def _picture_of(self, frame: Frame) -> Picture:
         if frame.picture is not None:
@@ -180,8 +166,8 @@ class MinerlEnv(WorldEnv):
         # A world that has ended draws no more: what was seen last stays.
         return self._picture
 
-    def _give_up(self) -> None:
-        """After a failure: a process of ours is ended, since it may hang; another one is left."""
+    def _abandon(self) -> None:
+        # A process of ours is ended, since it may hang; another one is left.
         self._disconnect()
         if self._minecraft is not None:
             self._minecraft.close()

@@ -1,7 +1,7 @@
 """Minecraft through the ``minerl`` package, for those whose Python can import it."""
 
 import importlib
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -9,13 +9,13 @@ from basalt.actions import BUTTONS
 from basalt.errors import ConfigError, MissingDependencyError
 from basalt.tasks import Task
 from basalt.telemetry import Telemetry
-from basalt.worlds.base import DEFAULT_SIZE, Picture, WorldEnv
+from basalt.worlds.base import DEFAULT_SIZE, Picture, WorldSettings
 from basalt.worlds.minerl.env import WORLD_VERSION
-from basalt.worlds.minerl.info import Observer
+from basalt.worlds.minerl.episode import MinecraftEpisode
 from basalt.worlds.minerl.protocol import MinecraftDied, MinecraftGarbled
 
 
-class PackageEnv(WorldEnv):
+class PackageEnv(MinecraftEpisode):
     """A task of the ``minerl`` package, with this project's seeds, limits, ESC and info.
 
     The package wants an old gym and an old numpy; where it cannot be imported, ``world=minerl``
@@ -26,14 +26,8 @@ class PackageEnv(WorldEnv):
         ConfigError: a size; the package has but one.
     """
 
-    def __init__(
-        self,
-        task: Task,
-        size: tuple[int, int] = DEFAULT_SIZE,
-        step_limit: int | None = None,
-        render_mode: str | None = None,
-    ) -> None:
-        super().__init__(task, size, step_limit, render_mode)
+    def __init__(self, task: Task, **settings: Unpack[WorldSettings]) -> None:
+        super().__init__(task, **settings)
         if self.size != DEFAULT_SIZE:
             raise ConfigError(
                 "size: the minerl package draws 640x360 only; world=minerl others too"
@@ -47,7 +41,6 @@ class PackageEnv(WorldEnv):
                 "world=minerl needs no package, see docs/minerl.md"
             ) from err
         self._inner: Any = gym.make(f"MineRLBasalt{task.env_id}-v0")
-        self._observer = Observer()
 
     @property
     def version(self) -> str:
@@ -64,9 +57,7 @@ class PackageEnv(WorldEnv):
             observation = self._inner.reset()
         except Exception as err:
             raise MinecraftDied(f"the minerl package could not reset: {err}") from err
-        self._observer = Observer()
-        picture = self._checked(observation)
-        return picture, self._observer.telemetry(0, {}, dead=False), {"seed": seed}
+        return self._checked(observation), self._first_state({}), {"seed": seed}
 
     def _advance(
         self, action: dict[str, Any], step: int
@@ -80,11 +71,8 @@ class PackageEnv(WorldEnv):
         if "error" in info:
             # It would hand out a random picture and call the episode done.
             raise MinecraftDied(f"the minerl package lost its Minecraft: {info['error']}")
-        self._out_of_time = bool(done) and step >= self.task.step_limit
-        dead = bool(done) and not action["ESC"] and not self._out_of_time
-        telemetry = self._observer.telemetry(step, info, dead=dead)
-        applied = {"camera": action["camera"], "asked": action["camera"]}
-        return self._checked(observation), telemetry, applied
+        picture = self._checked(observation)
+        return picture, *self._next_state(action, step, info, done=bool(done))
 
     def _checked(self, observation: Any) -> Picture:
         picture = np.asarray(observation["pov"])
