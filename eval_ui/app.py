@@ -1,8 +1,7 @@
-"""The server of the app: Streamlit's pages, and the videos beside them.
+"""The server of the app: Streamlit's pages, and beside them the API, the videos and the login.
 
-Videos are sent from disk with range requests, so a browser can seek; Streamlit's own media store would
-hold whole files in memory. Their address is that of a reserved pair (``/video/PAIR/left``): it tells
-nothing of the episode, cannot be guessed, and expires with the reservation.
+Videos are sent by the API with range requests, so a browser can seek; Streamlit's own media store would
+hold whole files in memory. Everything is of one origin: cookies stay here, and one address is enough.
 """
 
 from pathlib import Path
@@ -13,19 +12,19 @@ from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from streamlit.starlette import App
 
-from basalt.errors import StudyError
-from eval_ui.rater import RaterCookie
+from basalt.errors import BasaltError
+from eval_ui import downloads, login
+from eval_ui.session import RaterCookie
 from eval_ui.store_access import the_store
-from leaderboard.videos import served_video
+from leaderboard.videos import VIDEO_PATH, video_of_ticket
 
 
 def video(request: Request) -> Response:
-    """One side of a reserved pair, whole or in ranges."""
+    """A video by its signed address, whole or in ranges."""
+    store = the_store()
     try:
-        path = served_video(
-            the_store(), request.path_params["assignment"], request.path_params["side"]
-        )
-    except StudyError as err:
+        path = store.media / video_of_ticket(store, request.path_params["ticket"])
+    except BasaltError as err:
         return PlainTextResponse(str(err), status_code=404)
     if not path.is_file():
         return PlainTextResponse("the video is missing from the media folder", status_code=404)
@@ -33,8 +32,11 @@ def video(request: Request) -> Response:
     return FileResponse(path, media_type="video/mp4", headers=headers)
 
 
+SERVED = [Route(f"{VIDEO_PATH}/{{ticket}}", video), *login.ROUTES, *downloads.ROUTES]
+"""What is served beside Streamlit's own addresses."""
+
 app = App(
     Path(__file__).resolve().with_name("main.py"),
-    routes=[Route("/video/{assignment}/{side}", video)],
+    routes=SERVED,
     middleware=[Middleware(RaterCookie)],
 )

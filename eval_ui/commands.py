@@ -1,9 +1,13 @@
 """What ``basalt ui`` does."""
 
 import argparse
+import contextlib
 import importlib.util
 import os
 import socket
+import threading
+import time
+import webbrowser
 
 from basalt.errors import ConfigError, MissingDependencyError
 from eval_ui.store_access import STORE_VARIABLE
@@ -29,8 +33,7 @@ def ui_main(argv: list[str]) -> int:
     parser.add_argument(
         "--address",
         default=LOOPBACK,
-        help="address to serve on (default: %(default)s, this machine only; there is no login yet, so "
-        "whoever reaches another address may judge)",
+        help="address to serve on (default: %(default)s, this machine only)",
     )
     parser.add_argument("--headless", action="store_true", help="do not open a browser")
     options = parser.parse_args(argv)
@@ -39,11 +42,13 @@ def ui_main(argv: list[str]) -> int:
     _require_streamlit()
     _require_free(options.address, options.port)
     os.environ[STORE_VARIABLE] = location
-    serve(options.address, options.port, headless=options.headless)
+    if options.address == LOOPBACK:
+        _offer_admin_link(options.address, options.port, headless=options.headless)
+    serve(options.address, options.port)
     return 0
 
 
-def serve(address: str, port: int, *, headless: bool) -> None:
+def serve(address: str, port: int) -> None:
     """Run the app on an address and port until interrupted."""
     # Streamlit is heavy and belongs to an extra: imported only here.
     from eval_ui.app import app
@@ -52,9 +57,11 @@ def serve(address: str, port: int, *, headless: bool) -> None:
         config={
             "server.address": address,
             "server.port": port,
-            "server.headless": headless,
+            # Streamlit would open its own page; _offer_admin_link opens ours.
+            "server.headless": True,
             "server.showEmailPrompt": False,
             "server.fileWatcherType": "none",
+            "runner.magicEnabled": False,
             "browser.gatherUsageStats": False,
             "client.toolbarMode": "minimal",
             "client.showErrorDetails": "none",
@@ -62,6 +69,25 @@ def serve(address: str, port: int, *, headless: bool) -> None:
             "theme.baseRadius": "0.4rem",
         }
     )
+
+
+def _offer_admin_link(address: str, port: int, *, headless: bool) -> None:
+    """Print the link that makes this machine's browser the admin's, and open it once the app answers."""
+    from eval_ui.login import ENTER_PATH, ONE_TIME_KEY
+
+    link = f"http://{address}:{port}{ENTER_PATH}/{ONE_TIME_KEY.new()}"
+    print(f"\n  Log in as the study's admin, once: {link}", flush=True)
+    if not headless:
+        threading.Thread(target=_open_when_up, args=(address, port, link), daemon=True).start()
+
+
+def _open_when_up(address: str, port: int, link: str) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError), socket.create_connection((address, port), timeout=1):
+            webbrowser.open(link)
+            return
+        time.sleep(0.2)
 
 
 def _require_streamlit() -> None:

@@ -1,17 +1,46 @@
 """The app's look, where Streamlit's own settings end."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import streamlit as st
+
 STYLE = """
 <style>
-.stMainBlockContainer { padding: 3.6rem 2rem 1rem; max-width: 1440px; }
+.stMainBlockContainer { padding: 3.9rem 2rem 1.5rem; max-width: 1440px; }
+.stMainBlockContainer h2 { font-size: 1.6rem; padding: 0.3rem 0 0.4rem; }
 .stMainBlockContainer h3 { padding: 0.2rem 0 0.1rem; }
+.stMainBlockContainer h4 { font-size: 1.2rem; padding: 0.2rem 0; }
+.st-key-footer { padding-top: 0.4rem; font-size: 0.9rem; }
+.stMain:focus { outline: none; }
+.wide { overflow-x: auto; }
 .board { width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; }
 .board caption { text-align: left; opacity: 0.75; font-size: 0.85rem; padding-bottom: 0.4rem; }
 .board th { text-align: right; font-weight: 600; font-size: 0.8rem; opacity: 0.75; }
+.board th[title]:not([title=""]) { cursor: help; }
 .board td { text-align: right; white-space: nowrap; }
 .board th, .board td {
-  padding: 0.45rem 0.45rem; border-bottom: 1px solid rgba(128, 128, 128, 0.25);
+  padding: 0.5rem 0.55rem; border-bottom: 1px solid rgba(128, 128, 128, 0.25);
 }
+.board tbody tr:hover { background: rgba(47, 111, 79, 0.06); }
 .board .text { text-align: left; }
+.board .weak { opacity: 0.65; }
+.board td.main { font-weight: 600; }
 .board td.agent { font-weight: 600; white-space: normal; overflow-wrap: anywhere; min-width: 6rem; }
+.facts { padding: 0; display: flex; flex-wrap: wrap; gap: 0.4rem 2.2rem; margin: 0.2rem 0 0.4rem !important; }
+.facts div { margin: 0; }
+.facts dt { font-size: 0.8rem; opacity: 0.75; }
+.facts dd { margin: 0; font-size: 1.25rem; font-weight: 600; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
+.facts.small dd { font-size: 1rem; font-weight: 500; }
+@media (max-width: 48rem) { .stMainBlockContainer { padding: 3.9rem 1rem 1rem; } }
 </style>
 """
+
+
+@contextmanager
+def heading(title: str) -> Iterator[None]:
+    """A page's title; what is drawn within stands at its right."""
+    left, right = st.columns([4, 1.4], vertical_alignment="center")
+    left.markdown(f"## {title}")
+    with right:
+        yield

@@ -156,7 +156,8 @@ def undo_last(
     The judgment stays, withdrawn: an event takes it out of the ratings.
 
     Raises:
-        AnswerRefusedError: there is none, or it is older than the study allows.
+        AnswerRefusedError: there is none, it is older than the study allows, or it belongs to the
+            qualification, whose right answers are told.
         AccessDeniedError: the rater is banned.
     """
     now = now or datetime.now(UTC)
@@ -415,4 +416,9 @@ def _last_answer(
         .limit(1)
     )
     found = [one for one in (judgment, check) if one is not None]
-    return max(found, key=lambda one: one.created, default=None)
+    last = max(found, key=lambda one: one.created, default=None)
+    if isinstance(last, CheckAnswer):
+        kind = session.get_one(Check, last.check_id).kind
+        # Its right answer has been told.
+        return None if kind == "qualification" else last
+    return last

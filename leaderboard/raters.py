@@ -27,7 +27,7 @@ from leaderboard.events import (
 from leaderboard.models import Check, CheckAnswer, Invite, Judgment, Membership, Rater, new_id
 from leaderboard.settings import JudgingSettings, read_settings
 from leaderboard.store import Store
-from leaderboard.study import StudyInfo, checked_name
+from leaderboard.study import StudyInfo, checked_name, get_study
 
 PLATFORMS = ("prolific", "mturk", "other")
 """Crowd platforms whose name for a participant can be kept."""
@@ -179,6 +179,15 @@ def revoke_invite(store: Store, study: StudyInfo, admin: AdminIdentity, invite_i
         if invite is None or invite.study_id != study.id:
             raise StudyError("the study has no such invite")
         invite.revoked = invite.revoked or datetime.now(UTC)
+
+
+def study_of_invite(store: Store, token: str) -> StudyInfo | None:
+    """The study into which an invite lets raters, None where nobody knows it."""
+    with store.read() as session:
+        study_id = session.scalar(
+            sa.select(Invite.study_id).where(Invite.token_sha256 == digest(token))
+        )
+    return None if study_id is None else get_study(store, study_id)
 
 
 def join(

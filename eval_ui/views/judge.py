@@ -1,122 +1,169 @@
 """The Judge page: one pair after another, blind."""
 
+from datetime import UTC, datetime
+
 import streamlit as st
 
 from basalt.errors import BasaltError
 from basalt.tasks import get_task
-from eval_ui.choice import choose_study
-from eval_ui.player import pair_player, player_events
-from eval_ui.questions import ask_questions, responses
-from eval_ui.rater import rater_secret
+from eval_ui.choice import current_study, pick_study
+from eval_ui.desk import Act, Answer, DeskView, Reply, desk
+from eval_ui.entry import INSTRUCTIONS, closed, farewell, welcome
+from eval_ui.session import may_see_results, rater_secret
 from eval_ui.store_access import the_store
-from leaderboard.judgments import answer_pair
-from leaderboard.raters import register_rater
+from leaderboard.judgments import (
+    answer_pair,
+    qualification_feedback,
+    undo_last,
+    undoable_until,
+)
+from leaderboard.raters import Standing, erase, register_rater, standing
 from leaderboard.serving import ServedPair, next_pair, progress
+from leaderboard.settings import JudgingSettings, get_settings
+from leaderboard.store import Store
 from leaderboard.study import StudyInfo
-
-MAIN_ANSWERS = (
-    ("left", "Left did better", "1"),
-    ("draw", "Draw", "2"),
-    ("right", "Right did better", "3"),
-)
-OTHER_ANSWERS = (
-    ("both_bad", "Both bad", "Neither is acceptable. Not the same as a draw."),
-    ("skip", "Skip", "No opinion, or a video does not play. You will not see this pair again."),
-)
+from leaderboard.videos import pair_videos
 
 
 def page() -> None:
     """Draw the page."""
     store = the_store()
-    if notice := st.session_state.pop("notice", None):
-        st.toast(notice[0], icon=notice[1])
-    about, how_far, settings = st.columns([6, 1.5, 1], vertical_alignment="center", gap="medium")
     try:
-        with settings.popover("Settings", width="stretch"):
-            study = choose_study(store)
-            name = st.text_input("Your name (optional; kept with your answers, never shown)")
-        rater = register_rater(store, rater_secret(), name or None)
-        pair = next_pair(store, study, rater)
+        study = current_study(store)
+        settings = get_settings(store, study)
+        rater = register_rater(store, rater_secret())
+        where = standing(store, study, rater)
+        if where.state in ("invite", "consent"):
+            welcome(store, study, settings, where)
+        elif where.state in ("failed", "banned"):
+            closed(where)
+        else:
+            pair = next_pair(store, study, rater) if where.state != "done" else None
+            if pair is None:
+                _end(store, study, rater, where)
+            else:
+                _show(store, study, settings, rater, where, pair)
+        _footer(store, study, settings, rater)
     except BasaltError as err:
         st.info(str(err))
-        return
-    done = progress(store, study, rater)
-    if pair is None:
-        _thanks(done.total)
-        return
+
+
+def _show(
+    store: Store,
+    study: StudyInfo,
+    settings: JudgingSettings,
+    rater: str,
+    where: Standing,
+    pair: ServedPair,
+) -> None:
     task = get_task(pair.task)
-    about.markdown(f"### {task.title}: which player did better?")
-    about.caption(task.instruction)
-    how_far.progress(done.done / max(done.total, 1), f"{done.done} of {done.total} pairs judged")
-    pair_player(
-        pair.assignment_id,
-        f"/video/{pair.assignment_id}/left",
-        f"/video/{pair.assignment_id}/right",
+    asked = task.questions if study.rules.ask_questions else None
+    how_far = progress(store, study, rater)
+    videos = pair_videos(store, pair.assignment_id)
+    undo = undoable_until(store, study, rater)
+    done, total = how_far.done, how_far.total
+    if pair.qualification:
+        done, total = where.qualification.answered, where.qualification.pairs
+
+    def handle(act: Act) -> Reply:
+        try:
+            if not isinstance(act, Answer):
+                undo_last(store, study, rater)
+                return Reply(act.nonce, "Taken back. Your answer to this pair is open again.")
+            return _answer(store, rater, act, act.responses(asked) if asked else {})
+        except BasaltError as err:
+            return Reply(act.nonce, str(err), ok=False)
+
+    desk(
+        DeskView(
+            pair=pair.assignment_id,
+            left=videos.left,
+            right=videos.right,
+            title=task.title,
+            instruction=task.instruction,
+            badge="practice" if pair.qualification else None,
+            standing=f"{done} of {total} {'practice pairs' if pair.qualification else 'pairs judged'}",
+            share=done / max(total, 1),
+            questions=asked,
+            required=settings.watch_share,
+            least=settings.reason_characters,
+            undo_until=int(undo.timestamp() * 1000)
+            if undo is not None and undo > datetime.now(UTC)
+            else None,
+        ),
+        handle,
     )
-    _answers(study, rater, pair, played=bool(player_events(pair.assignment_id)))
 
 
-def _answers(study: StudyInfo, rater: str, pair: ServedPair, *, played: bool) -> None:
-    """The reason and the buttons; closed until the pair was played, so that none is pressed unseen."""
-    reason, *others = st.columns([6, 1, 1], vertical_alignment="bottom")
-    reason.text_input(
-        "Why? (optional)",
-        key=f"reason-{pair.assignment_id}",
-        max_chars=2000,
-        placeholder="What decided it? Optional: write it first, then answer below.",
-        label_visibility="collapsed",
+def _answer(store: Store, rater: str, answer: Answer, responses: dict[str, object]) -> Reply:
+    answer_id = answer_pair(
+        store,
+        answer.pair,
+        rater,
+        answer.winner,
+        justification=answer.justification,
+        responses=responses,
+        video_events=answer.events,
+        watched=answer.seen,
     )
-    for column, (winner, label, explanation) in zip(others, OTHER_ANSWERS, strict=True):
-        column.button(
-            label,
-            key=f"{winner}-{pair.assignment_id}",
-            help=explanation,
-            on_click=_store_answer,
-            args=(rater, pair, study, winner),
-            disabled=not played and winner != "skip",
-            width="stretch",
-        )
-    for column, (winner, label, shortcut) in zip(st.columns(3), MAIN_ANSWERS, strict=True):
-        column.button(
-            label,
-            key=f"{winner}-{pair.assignment_id}",
-            type="primary",
-            help=None if played else "Play the pair first",
-            shortcut=shortcut,
-            on_click=_store_answer,
-            args=(rater, pair, study, winner),
-            disabled=not played,
-            width="stretch",
-        )
-    if study.rules.ask_questions:
-        ask_questions(get_task(pair.task), pair.assignment_id)
+    feedback = qualification_feedback(store, answer_id, rater)
+    if feedback is None:
+        return Reply(answer.nonce, "Saved.")
+    expected = {"left": "left did better", "right": "right did better", "draw": "a draw"}
+    text = (
+        "Right." if feedback.right else f"The expected answer was: {expected[feedback.expected]}."
+    )
+    return Reply(answer.nonce, f"{text} {feedback.explanation}".strip(), ok=feedback.right)
 
 
-def _store_answer(rater: str, pair: ServedPair, study: StudyInfo, winner: str) -> None:
-    asked = get_task(pair.task) if study.rules.ask_questions else None
-    try:
-        answer_pair(
-            the_store(),
-            pair.assignment_id,
-            rater,
-            winner,
-            justification=st.session_state.get(f"reason-{pair.assignment_id}") or "",
-            responses=responses(asked, pair.assignment_id) if asked else {},
-            video_events=player_events(pair.assignment_id),
-        )
-    except BasaltError as err:
-        st.session_state["notice"] = (str(err), ":material/error:")
-    else:
-        st.session_state["notice"] = ("Saved", ":material/check:")
-
-
-def _thanks(total: int) -> None:
-    st.markdown("### Thank you")
-    if total:
-        st.write(f"You have judged all {total} pairs of this study.")
-    else:
+def _end(store: Store, study: StudyInfo, rater: str, where: Standing) -> None:
+    if progress(store, study, rater).total == 0:
+        st.markdown("## Nothing to judge yet")
         st.write("This study has no pairs yet: it needs submissions of at least two agents.")
-    st.page_link("views/leaderboard.py", label="See the leaderboard", icon=":material/leaderboard:")
+        return
+    farewell(store, study, rater, where)
+    _undo_button(store, study, rater)
+    if may_see_results(study):
+        st.page_link(
+            "views/leaderboard.py", label="See the leaderboard", icon=":material/leaderboard:"
+        )
+
+
+def _undo_button(store: Store, study: StudyInfo, rater: str) -> None:
+    """Behind the last pair there is no desk, and still a minute to take the last answer back."""
+    until = undoable_until(store, study, rater)
+    if until is None or until <= datetime.now(UTC):
+        return
+    if st.columns([1, 3, 1])[1].button("Undo the last answer"):
+        undo_last(store, study, rater)
+        st.rerun()
+
+
+def _footer(store: Store, study: StudyInfo, settings: JudgingSettings, rater: str) -> None:
+    """Below the desk: what is needed seldom."""
+    with st.container(horizontal=True, vertical_alignment="center", key="footer"):
+        pick_study(store, study)
+        with st.popover("Instructions"):
+            st.markdown(settings.instructions or INSTRUCTIONS)
+        with st.popover("About you"):
+            name = st.text_input(
+                "Your name, if you like",
+                max_chars=64,
+                help="Only the organisers of the study see it, beside your answers.",
+            )
+            if name:
+                register_rater(store, rater_secret(), name)
+            st.markdown("**Forget me** removes your name, your crowd platform's id and all words that "
+                        "you wrote. Your votes stay, without you.")  # fmt: skip
+            sure = st.checkbox("I want to be forgotten")
+            if st.button("Forget me", disabled=not sure):
+                erase(store, rater)
+                st.session_state["forgotten"] = True
+                st.rerun()
+    if st.session_state.pop("forgotten", False):
+        st.toast(
+            "Forgotten. Whoever judges here now begins as somebody new.", icon=":material/check:"
+        )
 
 
 page()

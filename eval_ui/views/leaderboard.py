@@ -1,18 +1,27 @@
-"""The Leaderboard page: a table per task and world, each source of judgments on its own."""
+"""The Leaderboard page: a table per task and source of judgments, with what stands behind it."""
 
 import hashlib
 
+import pandas as pd
 import streamlit as st
 
+from basalt.comparisons import Comparison
 from basalt.errors import BasaltError
-from eval_ui.board import board_html, rating_plot
-from eval_ui.choice import choose_study
+from eval_ui.charts import development_plot, profile_plot, rating_plot, win_matrix_plot
+from eval_ui.choice import current_study, pick_study
+from eval_ui.session import may_see_results
 from eval_ui.store_access import the_store
+from eval_ui.style import heading
+from eval_ui.tables import board_html
 from leaderboard.analysis import Analysis, analyse
 from leaderboard.export import load_comparisons
+from leaderboard.profiles import profiles
 from leaderboard.rating import Table, rate
 from leaderboard.report import task_title
+from leaderboard.store import Store
+from leaderboard.study import StudyInfo
 
+# Sources of judgments as they are called here, people first.
 BADGES = {
     "human": ("People", "green", ":material/group:"),
     "bedd": ("BEDD study", "blue", ":material/groups:"),
@@ -24,11 +33,13 @@ BADGES = {
 def page() -> None:
     """Draw the page."""
     store = the_store()
-    heading, choice = st.columns([5, 1.5], vertical_alignment="center")
-    heading.markdown("### Leaderboard")
     try:
-        with choice:
-            study = choose_study(store)
+        study = current_study(store)
+        with heading("Leaderboard"):
+            pick_study(store, study)
+        if not may_see_results(study):
+            st.info("The results of this study are shown when it is over.", icon=":material/lock:")
+            return
         comparisons = load_comparisons(store, study)
     except BasaltError as err:
         st.info(str(err))
@@ -37,34 +48,80 @@ def page() -> None:
     if not present:
         st.info("No judgments yet. The first answers on the Judge page make the first table.")
         return
-    chosen = st.segmented_control(
-        "Judged by",
-        present,
-        selection_mode="multi",
-        default=present,
-        format_func=lambda source: BADGES[source][0],
-        help="Judgments of different sources are never mixed in one table.",
-    )
+    tables = _tables(comparisons, present)
+    for table in tables:
+        _show(store, study, table)
+
+
+def _tables(comparisons: list[Comparison], present: list[str]) -> list[Table]:
+    """The tables asked for: one source on its own, or, only when asked, several in one."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        mix = len(present) > 1 and st.session_state.get("mix", False)
+        chosen = st.segmented_control(
+            "Judged by",
+            present,
+            selection_mode="multi" if mix else "single",
+            default=present if mix else present[0],
+            format_func=lambda source: BADGES[source][0],
+            key=f"sources-{mix}",
+            help="Judgments of different sources are never mixed in one table unless you ask.",
+        )
+        if len(present) > 1:
+            st.toggle("Mix sources in one table", key="mix")
+    sources = set(chosen if isinstance(chosen, list) else [chosen or present[0]])
     if not {"human", "bedd"} & set(present):
         st.caption("No person has judged in this study yet.")
-    shown = rate(one for one in comparisons if one.source in chosen)
-    # People before stand-ins.
-    for table in sorted(shown, key=lambda table: (table.task, present.index(table.source))):
-        _show(table)
+    if mix and len(sources) > 1:
+        st.warning("One table of different kinds of judges: its ratings are no one's opinion.")
+    tables = rate((one for one in comparisons if one.source in sources), mix_sources=mix)
+    tasks = [table.task for table in tables]
+    if len(tasks) < 2:
+        return tables
+    task = st.segmented_control("Task", tasks, default=tasks[0], format_func=task_title)
+    return [table for table in tables if table.task == (task or tasks[0])]
 
 
-def _show(table: Table) -> None:
+def _show(store: Store, study: StudyInfo, table: Table) -> None:
+    # The cache's key: about a second's work that changes only when the judgments do.
+    judged = hashlib.sha256(" ".join(one.comparison_id for one in table.comparisons).encode())
+    analysis = _analysed(judged.hexdigest(), table)
     with st.container(border=True):
-        label, colour, icon = BADGES[table.source]
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"#### {task_title(table.task)}", width="content")
-            st.badge(label, color=colour, icon=icon)  # type: ignore[arg-type]
-        figures, plot = st.columns([2, 1], vertical_alignment="top")
-        # The cache's key: about a second's work that changes only when the judgments do.
-        judged = hashlib.sha256(" ".join(one.comparison_id for one in table.comparisons).encode())
-        analysis = _analysed(judged.hexdigest(), table)
-        figures.html(board_html(analysis))
-        plot.altair_chart(rating_plot(analysis), width="stretch")
+            for source in table.source.split("+"):
+                label, colour, icon = BADGES[source]
+                st.badge(label, color=colour, icon=icon)  # type: ignore[arg-type]
+        st.html(board_html(analysis))
+        if any(not analysis.error_bar(row).bootstrapped for row in table.rows):
+            st.caption("\\* too few comparisons for the bootstrap: μ ± 2σ")
+    ratings, course, matrix, questions = st.tabs(
+        ["Ratings", "How they developed", "Who beat whom", "Questions"]
+    )
+    ratings.altair_chart(rating_plot(analysis), width="stretch")
+    course.altair_chart(development_plot(table), width="stretch")
+    with matrix:
+        st.caption(
+            "Share of comparisons that the row's agent won against the column's; a draw is half."
+        )
+        st.altair_chart(win_matrix_plot(table), width="stretch")
+    with questions:
+        _questions(store, study, table)
+
+
+def _questions(store: Store, study: StudyInfo, table: Table) -> None:
+    found = profiles(store, study, table)
+    if not found:
+        st.caption("No answers to the task's own questions.")
+        return
+    order = [row.agent for row in table.rows]
+    for kind, note in (
+        ("direct", "How often raters said yes."),
+        ("comparative", "How often raters named this agent rather than the other; a draw is half."),
+    ):
+        frame = pd.DataFrame([vars(one) for one in found if one.kind == kind])
+        if not frame.empty:
+            st.caption(note)
+            st.altair_chart(profile_plot(frame, order), width="stretch")
 
 
 @st.cache_data(max_entries=64, show_spinner="Drawing the judgments anew, for the intervals …")

@@ -1,4 +1,4 @@
-"""A person judges in a real browser: the pair plays in step, the answer is stored, the table follows."""
+"""People judge in a real browser: pairs play in step, answers are stored, the table and the admin follow."""
 
 import os
 import shutil
@@ -15,7 +15,11 @@ import pytest
 import sqlalchemy as sa
 from three_players import ROOT, SEEDS, record_three
 
-from leaderboard.models import Judgment
+from leaderboard.access import command_line_admin
+from leaderboard.checks import add_gold_pair
+from leaderboard.models import Check, Episode, Judgment
+from leaderboard.raters import create_invite
+from leaderboard.settings import change_settings
 from leaderboard.store import Store, open_store
 from leaderboard.study import create_study, demo_study, find_study
 from leaderboard.submissions import submit_recordings
@@ -37,6 +41,7 @@ FLAGS = [
 LAPTOP = {"width": 1366, "height": 768}
 # Names that occur in no text of the page nor of Streamlit.
 PLAYERS = {"good": "Quartzwalker", "middling": "Ludwigia", "bad": "Zamioculcas"}
+ADMIN = command_line_admin()
 PATIENCE = 60_000  # milliseconds; machines that run the tests may be slow
 FRAME = 1 / 20
 
@@ -60,6 +65,7 @@ def place(tmp_path: Path, recordings: dict[str, Path]) -> Path:
     for player, folder in recordings.items():
         submit_recordings(store, study, folder, PLAYERS[player])
     judge_by_telemetry(store, study)
+    change_settings(store, study, ADMIN, watch_share=0.9)
     store.close()
     return path
 
@@ -72,12 +78,18 @@ def store(place: Path) -> Iterator[Store]:
 
 
 @pytest.fixture
-def address(place: Path, tmp_path: Path) -> Iterator[str]:
+def log(tmp_path: Path) -> Path:
+    """What `basalt ui` prints."""
+    return tmp_path / "ui.log"
+
+
+@pytest.fixture
+def address(place: Path, tmp_path: Path, log: Path) -> Iterator[str]:
     """The address of `basalt ui`, started as a user starts it."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    log = (tmp_path / "ui.log").open("w")
+    out = log.open("w")
     server = subprocess.Popen(
         [
             sys.executable, "-c", "from basalt.cli import main; main()", "ui",
@@ -85,7 +97,7 @@ def address(place: Path, tmp_path: Path) -> Iterator[str]:
         ],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stdout=log,
+        stdout=out,
         stderr=subprocess.STDOUT,
     )  # fmt: skip
     url = f"http://127.0.0.1:{port}"
@@ -108,7 +120,7 @@ def address(place: Path, tmp_path: Path) -> Iterator[str]:
         except subprocess.TimeoutExpired:
             server.kill()
             server.wait()
-        log.close()
+        out.close()
 
 
 @pytest.fixture
@@ -153,19 +165,29 @@ def positions(page: Page) -> tuple[float, float]:
     return values[0], values[1]
 
 
-def play(page: Page) -> None:
-    page.get_by_role("button", name="Play", exact=True).click()
-    page.get_by_role("button", name="Pause", exact=True).wait_for()
-
-
 def pair_shown(page: Page) -> str:
     return str(videos(page)[0].get_attribute("src"))
 
 
-def answer(page: Page, name: str) -> None:
-    """Press an answer and wait until another pair is shown."""
+def hint(page: Page) -> Locator:
+    return page.locator(".hint")
+
+
+def watch(page: Page) -> None:
+    """Play both to the end, by keyboard."""
+    ready(page)
+    page.keyboard.press("Space")
+    page.get_by_role("button", name="Pause", exact=True).wait_for()
+    page.get_by_role("button", name="Play", exact=True).wait_for()
+    expect(page.get_by_text("seen ✓")).to_have_count(2)
+
+
+def answer(page: Page, key: str) -> None:
+    """Choose an answer and submit it, by keyboard; wait until it is stored and another pair is shown."""
     before = pair_shown(page)
-    page.get_by_role("button", name=name).click()
+    page.keyboard.press(key)
+    expect(hint(page)).to_have_text("Ready to submit.", timeout=PATIENCE)
+    page.keyboard.press("Enter")
     expect(videos(page)[0]).not_to_have_attribute("src", before, timeout=PATIENCE)
 
 
@@ -186,14 +208,22 @@ def test_a_person_judges_and_the_table_follows(address: str, page: Page, store: 
     assert page.get_by_test_id("stSidebarNav").count() == 0
     assert page.get_by_role("link", name="Judge").count() == 1
 
+    requests.clear()
     page.goto(address)
     ready(page)
-    assert "Find Cave: which player did better?" in page.inner_text("body")
+    page.get_by_role("heading", name="Find Cave: which player did better?").wait_for()
     first = pair_shown(page)
-    for name in ("Left did better", "Draw", "Right did better", "Both bad"):
-        assert page.get_by_role("button", name=name).is_disabled()
 
-    play(page)
+    # Before both videos were seen, an answer can be chosen and not submitted.
+    page.keyboard.press("1")
+    expect(page.get_by_role("button", name="Left did better")).to_have_attribute(
+        "aria-pressed", "true"
+    )
+    page.keyboard.press("Enter")
+    expect(hint(page)).to_contain_text("of both videos")
+    assert human(store) == []
+
+    page.keyboard.press("Space")
     gaps: list[float] = []
     while len(gaps) < 8:
         left, right = positions(page)
@@ -201,24 +231,29 @@ def test_a_person_judges_and_the_table_follows(address: str, page: Page, store: 
         page.wait_for_timeout(150)
     assert min(positions(page)) > 0
     assert max(gaps) <= 3 * FRAME
+    expect(page.get_by_text("seen ✓")).to_have_count(2, timeout=PATIENCE)
 
-    page.get_by_placeholder("What decided it?").fill("walks <b>straight</b> in; 'left' wins")
-    answer(page, "Left did better")
+    page.keyboard.press("w")
+    page.keyboard.type("walks <b>straight</b> in; 'left' wins")
+    page.keyboard.press("Control+Enter")
+    expect(videos(page)[0]).not_to_have_attribute("src", first, timeout=PATIENCE)
     ready(page)
-    assert pair_shown(page) != first
-    assert page.get_by_placeholder("What decided it?").input_value() == ""
     page.get_by_text("1 of 6 pairs judged").wait_for()
+    assert page.locator("textarea.reason").input_value() == ""
     (stored,) = human(store)
     assert stored.winner == "left"
     assert stored.justification == "walks <b>straight</b> in; 'left' wins"
-    assert stored.assignment_id is not None and stored.assignment_id in first
-    assert stored.video_events[0]["type"] == "play"
+    assert stored.watched_left is not None and stored.watched_left >= 0.9
+    assert {"play", "quarter-1", "quarter-3"} <= {event["type"] for event in stored.video_events}
 
-    # Blind: names neither in what the page holds nor in what it asks for.
+    # Blind: neither names nor seeds nor hashes, in what the page holds and in what it asks for.
+    with store.read() as session:
+        secrets = [str(one.seed) for one in session.scalars(sa.select(Episode))]
+        secrets += [one.video_sha256 for one in session.scalars(sa.select(Episode))]
     html = page.content()
-    for name in PLAYERS.values():
-        assert name not in html
-        assert not [one.url for one in requests if name.lower() in one.url.lower()]
+    for secret in (*PLAYERS.values(), *secrets):
+        assert secret not in html
+        assert not [one.url for one in requests if secret.lower() in one.url.lower()]
     # Offline: nothing is fetched from anywhere else.
     assert {one.url.split("/")[2] for one in requests if one.url.startswith("http")} == {
         address.split("/")[2]
@@ -241,72 +276,211 @@ def test_one_screen_of_a_laptop_holds_videos_and_answers(address: str, page: Pag
         boxes = [video.bounding_box() for video in videos(page)]
         boxes += [
             page.get_by_role("button", name=name).bounding_box()
-            for name in ("Left did better", "Draw", "Right did better", "Both bad", "Skip")
+            for name in (
+                "Left did better",
+                "Draw",
+                "Right did better",
+                "Both bad",
+                "Skip",
+                "Submit",
+            )
         ]
         for box in boxes:
             assert box is not None
             assert box["y"] >= 0
             assert box["y"] + box["height"] <= height
+        # A sixth of the screen each, at least.
+        assert all(box["width"] > LAPTOP["width"] / 3 for box in boxes[:2] if box)
 
 
 def test_one_control_moves_both_videos(address: str, page: Page) -> None:
     page.goto(address)
     ready(page)
-    page.locator("select.speed").select_option("2")
     page.locator("input.scrub").fill("1.5")
     assert positions(page) == pytest.approx((1.5, 1.5), abs=FRAME)
     page.mouse.click(5, 400)
+    # A frame on, to its middle; and back.
+    page.keyboard.press(".")
+    assert positions(page) == pytest.approx((1.575, 1.575), abs=0.002)
+    page.keyboard.press(",")
+    assert positions(page) == pytest.approx((1.525, 1.525), abs=0.002)
+    page.keyboard.press("+")
+    page.keyboard.press("+")
+    assert page.locator("select.speed").input_value() == "2"
     page.keyboard.press("Space")
     page.get_by_role("button", name="Pause", exact=True).wait_for()
     for video in videos(page):
         assert video.evaluate("video => video.playbackRate") == pytest.approx(2, rel=0.11)
     # To the end: the shorter one waits on its last picture, and says so.
     page.get_by_role("button", name="Play", exact=True).wait_for()
-    assert page.get_by_text("ended", exact=True).count() == 2
-    page.get_by_role("button", name="Restart").click()
+    expect(page.get_by_text("ended")).to_have_count(2)
+    # Only half was played: scrubbing is not watching.
+    expect(page.get_by_text("seen ✓")).to_have_count(0)
+    page.keyboard.press("Home")
     page.wait_for_function(
         "videos => videos.every(video => video.currentTime === 0)",
         arg=[video.element_handle() for video in videos(page)],
     )
+    page.keyboard.press("f")
+    page.wait_for_function("() => document.fullscreenElement !== null")
+    page.keyboard.press("f")
+    page.wait_for_function("() => document.fullscreenElement === null")
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_be_visible()
 
 
-def test_all_pairs_by_keyboard_then_thanks(address: str, page: Page, store: Store) -> None:
+def test_the_last_answer_is_taken_back(address: str, page: Page, store: Store) -> None:
     page.goto(address)
-    for number, key in enumerate(("1", "2", "3", "1", "2", "3"), start=1):
-        ready(page)
-        before = pair_shown(page)
-        # The last pair's answers stand open until the page is drawn anew; a key then answers nothing.
-        draw = page.get_by_role("button", name="Draw")
-        expect(draw).to_be_disabled(timeout=PATIENCE)
-        play(page)
-        expect(draw).to_be_enabled(timeout=PATIENCE)
-        page.keyboard.press(key)
-        shown = "Thank you" if number == 6 else f"{number} of 6 pairs judged"
-        page.get_by_text(shown, exact=True).wait_for()
-        if number < 6:
-            expect(videos(page)[0]).not_to_have_attribute("src", before, timeout=PATIENCE)
-    assert [one.winner for one in human(store)] == ["left", "draw", "right"] * 2
-    assert len({one.pair for one in human(store)}) == 6
+    ready(page)
+    first = page.locator("video.left").evaluate("video => video.duration")
+    answer(page, "5")
+    page.get_by_text("1 of 6 pairs judged").wait_for()
+    page.keyboard.press("u")
+    page.get_by_text("0 of 6 pairs judged").wait_for()
+    ready(page)
+    assert page.locator("video.left").evaluate("video => video.duration") == first
+    expect(page.locator(".undo")).to_be_hidden()
+    answer(page, "5")
+    page.get_by_text("1 of 6 pairs judged").wait_for()
+    assert [one.attempt for one in human(store)] == [0, 1]
 
 
-def test_coming_back_is_the_same_rater_with_the_same_pair(
+def qualify(store: Store, page: Page) -> None:
+    """Answer a practice pair rightly, by keyboard."""
+    watch(page)
+    with store.read() as session:
+        (open_one,) = session.scalars(
+            sa.select(Check).where(Check.id.not_in(sa.text("SELECT check_id FROM check_answer")))
+        )
+    answer(page, {"left": "1", "draw": "2", "right": "3"}[open_one.expected])
+
+
+def test_invite_qualify_judge_leave_come_back_and_be_banned(
+    address: str, browser: Browser, page: Page, store: Store, log: Path
+) -> None:
+    study = find_study(store)
+    with store.read() as session:
+        episodes = list(session.scalars(sa.select(Episode).order_by(Episode.seed, Episode.id)))
+    for seed in SEEDS:
+        one, other, _ = (episode.id for episode in episodes if episode.seed == seed)
+        add_gold_pair(store, study, ADMIN, one, other, "left", "It walked straight in.")
+    change_settings(
+        store, study, ADMIN, open_signup=False, show_results=False, consent="We keep your answers.",
+        qualification_pairs=2, qualification_right=2,
+    )  # fmt: skip
+
+    # The admin's own browser, by the link that was printed.
+    link = next(word for word in log.read_text().split() if "/session/enter/" in word)
+    admin = browser.new_context(viewport=LAPTOP).new_page()  # type: ignore[arg-type]
+    admin.set_default_timeout(PATIENCE)
+    admin.goto(link)
+    admin.get_by_role("link", name="Study").click()
+    admin.get_by_role("tab", name="Invites").click()
+    admin.get_by_label("New invite for").fill("the lab")
+    admin.get_by_role("button", name="Make the link").click()
+    invite = admin.locator("code", has_text="?invite=").first.inner_text()
+    assert invite.startswith(f"{address}/?invite=")
+    assert create_invite(store, study, ADMIN, "another") not in invite
+
+    # Without the link there is no way in, and no result to see.
+    page.goto(address)
+    page.get_by_text("takes raters by invitation").wait_for()
+    page.goto(f"{address}/study")
+    page.get_by_text("Log in as an admin").wait_for()
+    page.goto(invite)
+    page.get_by_text("We keep your answers.").wait_for()
+    assert page.get_by_role("button", name="Begin").is_disabled()
+    page.get_by_text("I have read this").click()
+    page.get_by_role("button", name="Begin").click()
+    page.get_by_text("0 of 2 practice pairs").wait_for()
+    page.mouse.click(5, 400)
+    qualify(store, page)
+    expect(hint(page)).to_contain_text("It walked straight in.")
+    qualify(store, page)
+    page.get_by_text("0 of 6 pairs judged").wait_for()
+
+    winners = ["left", "draw", "right", "both_bad", "left"]
+    for number, key in enumerate(("1", "2", "3"), start=1):
+        watch(page)
+        answer(page, key)
+        page.get_by_text(f"{number} of 6 pairs judged").wait_for()
+    # Away in the middle of a pair, and back in the same browser: the same pair, as far as it was seen.
+    watch(page)
+    shown = videos(page)[1].evaluate("video => video.duration")
+    page.goto("about:blank")
+    page.goto(address)
+    ready(page)
+    page.get_by_text("3 of 6 pairs judged").wait_for()
+    assert videos(page)[1].evaluate("video => video.duration") == shown
+    expect(page.get_by_text("seen ✓")).to_have_count(2)
+    page.mouse.click(5, 400)
+    answer(page, "4")
+    page.get_by_text("4 of 6 pairs judged").wait_for()
+    watch(page)
+    answer(page, "1")
+    page.get_by_text("5 of 6 pairs judged").wait_for()
+    assert [one.winner for one in human(store)] == winners
+    assert len({one.pair for one in human(store)}) == 5
+
+    page.goto(f"{address}/leaderboard")
+    page.get_by_text("shown when it is over").wait_for()
+    admin.goto(f"{address}/leaderboard")
+    admin.locator(".board[data-source=human]").wait_for()
+    admin.goto(f"{address}/study")
+    admin.get_by_role("tab", name="Raters").click()
+    admin.get_by_label("Reason").fill("at random")
+    admin.get_by_label("Reason").press("Enter")
+    admin.get_by_role("button", name="Ban", exact=True).click()
+    admin.get_by_role("button", name="Undo the ban").wait_for()
+
+    page.goto(address)
+    page.get_by_text("You can no longer judge in this study").wait_for()
+    admin.goto(f"{address}/leaderboard")
+    admin.locator(".board[data-source=telemetry]").wait_for()
+    assert admin.locator(".board[data-source=human]").count() == 0
+    assert len(human(store)) == 5  # nothing is deleted
+
+
+def test_two_browsers_are_two_raters(
     address: str, browser: Browser, page: Page, store: Store
 ) -> None:
     page.goto(address)
     ready(page)
-    answer(page, "Skip")
+    answer(page, "5")
     page.get_by_text("1 of 6 pairs judged").wait_for()
-    ready(page)
-    shown = pair_shown(page)
-    page.reload()
-    ready(page)
-    page.get_by_text("1 of 6 pairs judged").wait_for()
-    assert pair_shown(page) == shown
     other = browser.new_context().new_page()
     other.set_default_timeout(PATIENCE)
     other.goto(address)
     ready(other)
     other.get_by_text("0 of 6 pairs judged").wait_for()
-    assert pair_shown(other) != shown
+    assert pair_shown(other) != pair_shown(page)
     assert len(human(store)) == 1
-    assert find_study(store).name == "demo"
+
+
+def test_episodes_are_watched_and_compared_with_their_telemetry(address: str, page: Page) -> None:
+    page.goto(f"{address}/episodes")
+    video = page.locator("video.left")
+    video.wait_for()
+    expect(page.locator("svg.plot polyline")).to_have_count(1)
+    page.get_by_role("combobox", name="Compare with").click()
+    page.get_by_role("option").first.click()
+    expect(page.locator("svg.plot polyline")).to_have_count(2)
+    ready(page)
+    page.mouse.click(5, 400)
+    before = page.locator("svg.plot line").get_attribute("x1")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("svg.plot line")).not_to_have_attribute("x1", str(before))
+    # A click on the curve moves both videos there.
+    box = page.locator("svg.plot").bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    half = max(videos(page)[side].evaluate("video => video.duration") for side in (0, 1)) / 2
+    assert max(positions(page)) == pytest.approx(half, abs=2 * FRAME)
+
+
+def test_a_phone_shows_everything_below_one_another(address: str, page: Page) -> None:
+    page.set_viewport_size({"width": 400, "height": 800})
+    for where in ("", "/leaderboard", "/episodes"):
+        page.goto(f"{address}{where}")
+        page.locator("video.left, .board").first.wait_for()
+        assert page.evaluate("() => document.documentElement.scrollWidth") <= 400

@@ -1,6 +1,9 @@
-"""The addresses that the app adds to Streamlit's: videos in ranges, and the rater's cookie."""
+"""The addresses that the app adds to Streamlit's: videos in ranges, cookies, logins, exports."""
 
 import asyncio
+import csv
+import io
+import json
 import re
 import socket
 
@@ -12,43 +15,56 @@ from starlette.routing import Route
 from starlette.types import Message
 
 from basalt.errors import ConfigError, MissingDependencyError
-from eval_ui.app import video
+from eval_ui import downloads
+from eval_ui.app import SERVED
 from eval_ui.commands import ui_main
-from eval_ui.rater import RATER_COOKIE, RaterCookie
+from eval_ui.downloads import FILES, download_address
+from eval_ui.login import ENTER_PATH, LOGIN_PATH, LOGOUT_PATH, ONE_TIME_KEY
+from eval_ui.session import ADMIN_COOKIE, RATER_COOKIE, RaterCookie
+from leaderboard.access import (
+    AccessDeniedError,
+    add_admin,
+    admin_of_session,
+    command_line_admin,
+    store_secret,
+)
+from leaderboard.judgments import answer_pair
 from leaderboard.raters import register_rater
 from leaderboard.serving import next_pair
 from leaderboard.store import Store
 from leaderboard.study import StudyInfo
-from leaderboard.videos import served_video
+from leaderboard.videos import pair_videos, served_video
 
 APP = Starlette(
-    routes=[
-        Route("/video/{assignment}/{side}", video),
-        Route("/", lambda request: HTMLResponse("page")),
-    ],
+    routes=[*SERVED, Route("/", lambda request: HTMLResponse("page"))],
     middleware=[Middleware(RaterCookie)],
 )
+ADMIN = command_line_admin()
+PASSWORD = "correct horse battery"
 
 
-def get(path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
+def ask(
+    method: str, path: str, body: bytes = b"", **headers: str
+) -> tuple[int, dict[str, str], bytes]:
     """Status, headers and body of a request to the app."""
     sent: list[Message] = []
     scope = {
         "type": "http",
         "asgi": {"version": "3.0"},
         "http_version": "1.1",
-        "method": "GET",
+        "method": method,
         "scheme": "http",
         "path": path,
         "raw_path": path.encode(),
         "query_string": b"",
         "root_path": "",
-        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+        "headers": [
+            (name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()
+        ],
         "server": ("127.0.0.1", 80),
         "client": ("127.0.0.1", 1),
     }
-
-    requests: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}]
+    requests: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive() -> Message:
         if not requests:
@@ -63,6 +79,15 @@ def get(path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
     return sent[0]["status"], answered, b"".join(one.get("body", b"") for one in sent[1:])
 
 
+def get(path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
+    return ask("GET", path, **headers)
+
+
+def log_in(name: str, password: object) -> tuple[int, dict[str, str], bytes]:
+    body = json.dumps({"name": name, "password": password}).encode()
+    return ask("POST", LOGIN_PATH, body, content_type="application/json")
+
+
 @pytest.fixture
 def assignment(empty_store: Store, study: StudyInfo) -> str:
     pair = next_pair(empty_store, study, register_rater(empty_store, "secret"))
@@ -75,36 +100,23 @@ def test_videos_are_sent_whole_and_in_ranges(
     empty_store: Store, assignment: str, side: str
 ) -> None:
     content = served_video(empty_store, assignment, side).read_bytes()
-    status, headers, body = get(f"/video/{assignment}/{side}")
+    address = getattr(pair_videos(empty_store, assignment), side)
+    status, headers, body = get(address)
     assert (status, body) == (200, content)
     assert headers["content-type"] == "video/mp4"
     assert headers["accept-ranges"] == "bytes"
     assert "content-disposition" not in headers
-    status, headers, body = get(f"/video/{assignment}/{side}", range="bytes=100-199")
+    status, headers, body = get(address, range="bytes=100-199")
     assert (status, body) == (206, content[100:200])
     assert headers["content-range"] == f"bytes 100-199/{len(content)}"
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/video/{0}/middle",
-        "/video/" + "0" * 32 + "/left",
-        "/video/{0}/../left",
-        "/video/..%2f/left",
-    ],
-)
-def test_other_addresses_give_nothing(assignment: str, path: str) -> None:
-    status, _, body = get(path.format(assignment))
-    assert status == 404
-    assert len(body) < 100
-
-
-def test_a_video_missing_from_the_disk_is_said(empty_store: Store, assignment: str) -> None:
-    served_video(empty_store, assignment, "left").unlink()
-    status, _, body = get(f"/video/{assignment}/left")
-    assert status == 404
-    assert b"missing from the media folder" in body
+def test_a_changed_address_gives_nothing(empty_store: Store, assignment: str) -> None:
+    address = pair_videos(empty_store, assignment).left
+    for wrong in (address[:-1], address[:-2] + "AA", address.rsplit("/", 1)[0] + "/..%2f"):
+        status, _, body = get(wrong)
+        assert status in (403, 404)
+        assert len(body) < 200
 
 
 def test_a_new_browser_gets_a_secret_of_its_own_once() -> None:
@@ -112,7 +124,8 @@ def test_a_new_browser_gets_a_secret_of_its_own_once() -> None:
     for _ in range(2):
         _, headers, _ = get("/", accept="text/html")
         match = re.fullmatch(
-            rf"{RATER_COOKIE}=([\w-]{{43}}); Path=/; HttpOnly; SameSite=Lax", headers["set-cookie"]
+            rf"{RATER_COOKIE}=([\w-]{{43}}); Path=/; Max-Age=\d+; HttpOnly; SameSite=Lax",
+            headers["set-cookie"],
         )
         assert match
         secrets.add(match[1])
@@ -121,6 +134,85 @@ def test_a_new_browser_gets_a_secret_of_its_own_once() -> None:
     assert "set-cookie" not in headers
     _, headers, _ = get("/", accept="application/json")
     assert "set-cookie" not in headers
+
+
+def admin_secret(headers: dict[str, str]) -> str:
+    match = re.fullmatch(
+        rf"{ADMIN_COOKIE}=([\w-]+); Path=/; Max-Age=\d+; HttpOnly; SameSite=Lax",
+        headers["set-cookie"],
+    )
+    assert match
+    return match[1]
+
+
+def test_an_admin_logs_in_and_out(empty_store: Store) -> None:
+    add_admin(empty_store, "ada", password=PASSWORD)
+    status, headers, _ = log_in("ada", PASSWORD)
+    assert status == 204
+    secret = admin_secret(headers)
+    assert admin_of_session(empty_store, secret).name == "ada"
+    status, headers, _ = ask("POST", LOGOUT_PATH, cookie=f"{ADMIN_COOKIE}={secret}")
+    assert status == 204
+    assert "Max-Age=0" in headers["set-cookie"]
+    with pytest.raises(AccessDeniedError):
+        admin_of_session(empty_store, secret)
+
+
+def test_a_wrong_login_gets_no_cookie_and_not_told_what_was_wrong(empty_store: Store) -> None:
+    add_admin(empty_store, "ada", password=PASSWORD)
+    answers = {log_in("ada", "wrong")[2], log_in("nobody at all", PASSWORD)[2]}
+    assert len(answers) == 1
+    for status, headers, _ in (log_in("ada", "wrong"), log_in("ada", None), log_in("ada", ["x"])):
+        assert status in (403, 422)
+        assert "set-cookie" not in headers
+
+
+def test_a_login_is_json_and_short(empty_store: Store) -> None:
+    form = b"name=ada&password=x"
+    kind = "application/x-www-form-urlencoded"
+    assert ask("POST", LOGIN_PATH, form, content_type=kind)[0] == 415
+    assert ask("POST", LOGIN_PATH, b"{", content_type="application/json")[0] == 422
+    assert ask("POST", LOGIN_PATH, b"x" * 5_000, content_type="application/json")[0] == 413
+
+
+def test_the_printed_link_is_good_once(empty_store: Store) -> None:
+    key = ONE_TIME_KEY.new()
+    assert get(f"{ENTER_PATH}/{key}x")[0] == 403
+    status, headers, _ = get(f"{ENTER_PATH}/{key}")
+    assert status == 303
+    assert admin_of_session(empty_store, admin_secret(headers)).name == "local"
+    status, headers, _ = get(f"{ENTER_PATH}/{key}")
+    assert status == 403
+    assert "set-cookie" not in headers
+
+
+def test_exports_are_for_whom_the_address_was_given(
+    empty_store: Store, study: StudyInfo, assignment: str
+) -> None:
+    rater = register_rater(empty_store, "secret", "Ada Lovelace")
+    answer_pair(empty_store, assignment, rater, "left", justification="it walked")
+    addresses = {file: download_address(empty_store, study, ADMIN, file) for file in FILES}
+    bodies = {}
+    for file, address in addresses.items():
+        status, headers, bodies[file] = get(address)
+        assert status == 200
+        assert headers["content-disposition"] == f'attachment; filename="{file}"'
+        assert b"Lovelace" not in bodies[file]
+    (row,) = csv.DictReader(io.StringIO(bodies["judgments.csv"].decode()))
+    assert (row["winner"], row["justification"], row["rater"]) == ("left", "it walked", rater)
+    assert len(json.loads(bodies["human_answers.json"])) == 1
+    # Another file under the same address, a changed address, another secret's signature, and too late.
+    assert get(addresses["judgments.csv"].replace("judgments.csv", "judgments.json"))[0] == 404
+    assert get(addresses["judgments.csv"].replace("/export/", "/export/x"))[0] == 403
+
+
+def test_an_exports_address_ends(
+    empty_store: Store, study: StudyInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = download_address(empty_store, study, ADMIN, "judgments.csv")
+    monkeypatch.setattr(downloads, "GOOD_SECONDS", -1)
+    assert get(address)[0] == 403
+    assert store_secret(empty_store, "export") not in address
 
 
 def test_without_streamlit_the_command_names_the_extra(

@@ -1,5 +1,6 @@
-"""The pages, run by Streamlit without a browser."""
+"""The pages, run by Streamlit without a browser; what the desk sends is handed over as it would come."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,11 +9,17 @@ from streamlit.testing.v1 import AppTest
 from three_players import SEEDS
 
 import eval_ui
-from eval_ui import rater
+from eval_ui import session
+from eval_ui.desk import Act, Answer, DeskView, Reply, Undo
+from leaderboard.access import add_admin, command_line_admin, log_in
+from leaderboard.checks import add_gold_pair
+from leaderboard.events import ban
+from leaderboard.export import load_comparisons
 from leaderboard.judgments import answer_pair
-from leaderboard.models import Judgment, Rater
-from leaderboard.raters import register_rater
+from leaderboard.models import Check, Episode, Judgment, Membership, Rater
+from leaderboard.raters import create_invite, register_rater
 from leaderboard.serving import next_pair
+from leaderboard.settings import change_settings
 from leaderboard.store import Store
 from leaderboard.study import StudyInfo, create_study, demo_study
 from leaderboard.submissions import submit_recordings
@@ -20,114 +27,224 @@ from leaderboard.telemetry_judge import judge_by_telemetry
 
 MAIN = Path(eval_ui.__file__).with_name("main.py")
 PLAYERS = ("good", "middling", "bad")
+ADMIN = command_line_admin()
+PASSWORD = "correct horse battery"
+HOSTILE = '<img src=x onerror="alert(1)">'
+
+
+class Desk:
+    """Stands in the place of the browser's element: what it was shown, and what it does next."""
+
+    def __init__(self) -> None:
+        self.view: DeskView | None = None
+        self.handle: Callable[[Act], Reply] | None = None
+
+    def __call__(self, view: DeskView, handle: Callable[[Act], Reply]) -> None:
+        self.view, self.handle = view, handle
+
+    @property
+    def shown(self) -> DeskView:
+        assert self.view is not None
+        return self.view
+
+    def do(self, act: Act) -> Reply:
+        assert self.handle is not None
+        return self.handle(act)
+
+    def answer(self, winner: str = "left", **changes: object) -> Reply:
+        return self.do(
+            Answer.model_validate(
+                {
+                    "kind": "answer", "nonce": "1", "pair": self.shown.pair, "winner": winner,
+                    "justification": "", "direct": [], "comparative": [], "seen": [1, 1], "events": [],
+                }
+                | changes
+            )
+        )  # fmt: skip
+
+
+@pytest.fixture
+def desk(monkeypatch: pytest.MonkeyPatch) -> Desk:
+    stand_in = Desk()
+    monkeypatch.setattr("eval_ui.desk.desk", stand_in)
+    return stand_in
 
 
 @pytest.fixture(autouse=True)
-def _one_rater(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Without a browser there are no cookies.
-    monkeypatch.setattr(rater, "rater_secret", lambda: "the tests' secret")
+def cookies(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The cookies of the browser; without one there are none."""
+    kept = {session.RATER_COOKIE: "the tests' secret"}
+    monkeypatch.setattr(session, "browser_cookie", kept.get)
+    return kept
 
 
-def opened() -> AppTest:
-    app = AppTest.from_file(str(MAIN), default_timeout=60).run()
+@pytest.fixture
+def as_admin(empty_store: Store, cookies: dict[str, str]) -> None:
+    add_admin(empty_store, "ada", password=PASSWORD)
+    cookies[session.ADMIN_COOKIE] = log_in(empty_store, "ada", PASSWORD)
+
+
+def opened(**query: str) -> AppTest:
+    app = AppTest.from_file(str(MAIN), default_timeout=60)
+    for name, value in query.items():
+        app.query_params[name] = value
+    return run(app)
+
+
+def run(app: AppTest) -> AppTest:
+    app.run()
     assert not app.exception
     return app
+
+
+def show(app: AppTest, page: str) -> AppTest:
+    app.switch_page(f"views/{page}.py")
+    return run(app)
 
 
 def press(app: AppTest, label: str) -> AppTest:
     next(button for button in app.button if button.label == label).click()
-    app.run()
-    assert not app.exception
-    return app
+    return run(app)
 
 
 def text(app: AppTest) -> str:
-    return "\n".join(
+    """All that is written on the page; the HTML elements as they go out."""
+    written = [
         str(element.value)
-        for kind in ("markdown", "caption", "info", "html", "toast")
+        for kind in ("markdown", "caption", "info", "warning", "error", "success", "toast", "code")
         for element in app.get(kind)
         if hasattr(element, "value")
-    )
+    ]
+    return "\n".join([*written, *(element.proto.body for element in app.get("html"))])
 
 
 def judgments(store: Store) -> list[Judgment]:
-    with store.read() as session:
-        return list(session.scalars(sa.select(Judgment).order_by(Judgment.number)))
+    with store.read() as session_:
+        return list(session_.scalars(sa.select(Judgment).order_by(Judgment.number)))
 
 
-def test_judging_is_blind_and_closed_until_the_pair_was_played(study: StudyInfo) -> None:
+def gold_pairs(store: Store, study: StudyInfo) -> None:
+    with store.read() as session_:
+        episodes = list(session_.scalars(sa.select(Episode).order_by(Episode.seed, Episode.id)))
+    for seed in SEEDS:
+        one, other, _ = (episode.id for episode in episodes if episode.seed == seed)
+        add_gold_pair(store, study, ADMIN, one, other, "left", "it found the cave")
+
+
+def test_judging_is_blind(study: StudyInfo, desk: Desk) -> None:
     app = opened()
-    assert "Find Cave: which player did better?" in text(app)
-    assert "end the episode by pressing ESC" in text(app)
-    everything = repr(app.main)
+    assert desk.shown.title == "Find Cave"
+    assert "end the episode by pressing ESC" in desk.shown.instruction
+    assert desk.shown.left != desk.shown.right
+    everything = repr(app.main) + repr(desk.shown)
     assert not [player for player in PLAYERS if f"'{player}'" in everything]
-    assert {button.label: button.disabled for button in app.button} == {
-        "Left did better": True,
-        "Draw": True,
-        "Right did better": True,
-        "Both bad": True,
-        "Skip": False,
-    }
+    assert not [seed for seed in SEEDS if str(seed) in repr(desk.shown)]
 
 
-def test_an_answer_is_stored_with_its_reason_and_the_next_pair_shown(
-    empty_store: Store, study: StudyInfo
+def test_an_answer_is_stored_whole_and_the_next_pair_shown(
+    empty_store: Store, study: StudyInfo, desk: Desk
 ) -> None:
     app = opened()
-    first = app.button[0].key
-    reason = next(field for field in app.text_input if field.label.startswith("Why"))
-    reason.set_value("its video did not play")
-    press(app, "Skip")
+    first = desk.shown
+    events = [{"type": "play", "at": 0.0, "clock": 1_700_000_000_000}]
+    reply = desk.answer("right", justification="straight in", seen=[1, 0.75], events=events)
+    assert (reply.text, reply.ok) == ("Saved.", True)
     (stored,) = judgments(empty_store)
-    assert (stored.winner, stored.source) == ("skip", "human")
-    assert stored.justification == "its video did not play"
-    assert "Saved" in text(app)
-    assert app.button[0].key != first
-    reason = next(field for field in app.text_input if field.label.startswith("Why"))
-    assert reason.value in ("", None)
+    assert (stored.winner, stored.source, stored.justification) == ("right", "human", "straight in")
+    assert (stored.watched_left, stored.watched_right) == (1, 0.75)
+    assert stored.video_events == events
+    run(app)
+    assert desk.shown.pair != first.pair
+    assert desk.shown.standing == "1 of 6 pairs judged"
+    assert desk.shown.undo_until is not None
 
 
-def test_the_end_is_a_thank_you(empty_store: Store, study: StudyInfo) -> None:
+def test_the_answer_is_taken_back_and_its_pair_shown_again(
+    empty_store: Store, study: StudyInfo, desk: Desk
+) -> None:
+    app = opened()
+    desk.answer("left")
+    run(app)
+    reply = desk.do(Undo(kind="undo", nonce="2"))
+    assert "Taken back" in reply.text
+    run(app)
+    assert desk.shown.standing == "0 of 6 pairs judged"
+    assert desk.shown.undo_until is None
+    assert load_comparisons(empty_store, study) == []
+    assert not desk.do(Undo(kind="undo", nonce="3")).ok
+
+
+def test_an_answer_before_both_videos_were_seen_is_refused_here_too(
+    empty_store: Store, study: StudyInfo, desk: Desk
+) -> None:
+    change_settings(empty_store, study, ADMIN, watch_share=0.9)
+    opened()
+    assert desk.shown.required == 0.9
+    reply = desk.answer("left", seen=[1, 0.5])
+    assert not reply.ok
+    assert "must be seen" in reply.text
+    assert judgments(empty_store) == []
+    assert desk.answer("skip", seen=[0, 0]).ok
+
+
+def test_the_end_is_a_thank_you_with_an_undo(
+    empty_store: Store, study: StudyInfo, desk: Desk
+) -> None:
     app = opened()
     for _ in range(6):
-        press(app, "Skip")
+        desk.answer("skip")
+        run(app)
     assert "Thank you" in text(app)
-    assert "all 6 pairs" in text(app)
-    assert len(judgments(empty_store)) == 6
+    assert "6 pairs" in text(app)
+    press(app, "Undo the last answer")
+    assert desk.shown.standing == "5 of 6 pairs judged"
 
 
 def test_an_answer_after_the_pairs_time_is_refused_with_the_reason(
-    empty_store: Store, study: StudyInfo
+    empty_store: Store, study: StudyInfo, desk: Desk
+) -> None:
+    opened()
+    with empty_store.write() as session_:
+        session_.execute(sa.text("UPDATE assignment SET expires = '2000-01-01 00:00:00'"))
+    reply = desk.answer("skip")
+    assert not reply.ok
+    assert "reserved until" in reply.text
+    assert not judgments(empty_store)
+
+
+def test_a_name_is_kept_and_forgotten_on_wish(
+    empty_store: Store, study: StudyInfo, desk: Desk
 ) -> None:
     app = opened()
-    with empty_store.write() as session:
-        session.execute(sa.text("UPDATE assignment SET expires = '2000-01-01 00:00:00'"))
-    press(app, "Skip")
-    assert not judgments(empty_store)
-    assert "came later and was not stored" in text(app)
-
-
-def test_a_name_is_kept_with_the_rater(empty_store: Store, study: StudyInfo) -> None:
-    app = opened()
+    desk.answer("left", justification="my words")
     next(field for field in app.text_input if field.label.startswith("Your name")).set_value("Ada")
-    app.run()
-    with empty_store.read() as session:
-        assert session.scalars(sa.select(Rater.name)).all() == ["Ada"]
+    run(app)
+
+    def names() -> set[str | None]:
+        with empty_store.read() as session_:
+            return set(session_.scalars(sa.select(Rater.name)))
+
+    assert "Ada" in names()
+    next(box for box in app.checkbox if box.label == "I want to be forgotten").check()
+    run(app)
+    next(field for field in app.text_input if field.label.startswith("Your name")).set_value("")
+    press(app, "Forget me")
+    assert "Ada" not in names()
+    (kept,) = judgments(empty_store)
+    assert (kept.winner, kept.justification) == ("left", "")
 
 
 def test_the_tasks_questions_are_asked_where_the_study_asks_them(
-    empty_store: Store, players: dict[str, Path]
+    empty_store: Store, players: dict[str, Path], desk: Desk
 ) -> None:
     rules = demo_study({"find_cave": SEEDS}, "test", "1").model_copy(update={"ask_questions": True})
     asking = create_study(empty_store, "asking", rules)
     for folder in players.values():
         submit_recordings(empty_store, asking, folder)
-    app = opened()
-    first = app.button_group[0]
-    assert first.label == "Did this player find and enter a cave?"
-    first.set_value(["right"])
-    app.button_group[1].set_value("draw")
-    press(app, "Skip")
+    opened()
+    assert desk.shown.questions is not None
+    assert desk.shown.questions.direct == ("Did this player find and enter a cave?",)
+    desk.answer("left", direct=["right"], comparative=["draw"])
     (stored,) = judgments(empty_store)
     assert stored.responses["direct"] == [
         {"question": "Did this player find and enter a cave?", "left": False, "right": True}
@@ -145,41 +262,215 @@ def test_without_studies_or_pairs_the_page_says_so(
     assert "needs submissions of at least two agents" in text(opened())
 
 
-def test_the_study_is_chosen_where_there_are_several(empty_store: Store, study: StudyInfo) -> None:
+def test_a_closed_study_asks_for_an_invitation(
+    empty_store: Store, study: StudyInfo, desk: Desk
+) -> None:
+    change_settings(empty_store, study, ADMIN, open_signup=False)
+    app = opened()
+    assert "by invitation" in text(app)
+    assert desk.view is None
+    app = opened(invite="forged")
+    press(app, "Begin")
+    assert "not known here" in text(app)
+    assert desk.view is None
+
+
+def test_an_invited_rater_agrees_then_judges(
+    empty_store: Store, study: StudyInfo, desk: Desk, cookies: dict[str, str]
+) -> None:
+    change_settings(empty_store, study, ADMIN, open_signup=False, consent="We keep your answers.")
+    token = create_invite(empty_store, study, ADMIN, "lab")
+    app = opened(invite=token, PROLIFIC_PID="p1")
+    assert "We keep your answers." in text(app)
+    assert "invite" not in app.query_params
+    begin = next(button for button in app.button if button.label == "Begin")
+    assert begin.disabled
+    next(box for box in app.checkbox if "agree" in box.label).check()
+    run(app)
+    press(app, "Begin")
+    assert desk.shown.standing == "0 of 6 pairs judged"
+    with empty_store.read() as session_:
+        (member,) = session_.scalars(sa.select(Membership))
+    assert (member.platform, member.participant) == ("prolific", "p1")
+    # The same participant in another browser has joined already.
+    cookies[session.RATER_COOKIE] = "another browser's"
+    again = opened(invite=token, PROLIFIC_PID="p1")
+    next(box for box in again.checkbox if "agree" in box.label).check()
+    run(again)
+    press(again, "Begin")
+    assert "has joined already" in text(again)
+
+
+def test_a_preview_on_mturk_cannot_begin(empty_store: Store, study: StudyInfo) -> None:
+    change_settings(empty_store, study, ADMIN, open_signup=False)
+    token = create_invite(empty_store, study, ADMIN, "lab")
+    app = opened(invite=token, assignmentId="ASSIGNMENT_ID_NOT_AVAILABLE")
+    assert "preview" in text(app)
+    assert "Begin" not in [button.label for button in app.button]
+
+
+def test_the_qualification_tells_what_was_expected_and_decides(
+    empty_store: Store, study: StudyInfo, desk: Desk
+) -> None:
+    gold_pairs(empty_store, study)
+    change_settings(empty_store, study, ADMIN, qualification_pairs=2, qualification_right=2)
+    app = opened()
+    assert desk.shown.badge == "practice"
+    assert desk.shown.standing == "0 of 2 practice pairs"
+
+    def expected() -> str:
+        with empty_store.read() as session_:
+            return session_.get_one(Check, desk.shown.pair).expected
+
+    reply = desk.answer(expected())
+    assert reply.ok
+    assert "it found the cave" in reply.text
+    run(app)
+    assert desk.shown.undo_until is None  # the right answer was told
+    reply = desk.answer("draw")
+    assert not reply.ok
+    assert "expected answer was" in reply.text
+    run(app)
+    assert "1 of your 2 answers" in text(app)
+    assert judgments(empty_store) == []
+
+
+def test_who_is_done_gets_the_code_and_the_way_back(
+    empty_store: Store, study: StudyInfo, desk: Desk
+) -> None:
+    change_settings(
+        empty_store, study, ADMIN, pairs_per_rater=1, completion_code="C0DE",
+        completion_url="https://crowd.example/done?cc={code}",
+    )  # fmt: skip
+    app = opened(PROLIFIC_PID="p1")
+    desk.answer("left")
+    run(app)
+    assert "C0DE" in text(app)
+    (link,) = app.get("link_button")
+    assert link.proto.url == "https://crowd.example/done?cc=C0DE"
+
+
+def test_a_banned_rater_is_told(empty_store: Store, study: StudyInfo, desk: Desk) -> None:
+    app = opened()
+    desk.answer("left")
+    run(app)
+    (stored,) = judgments(empty_store)
+    assert stored.rater_id is not None
+    ban(empty_store, study, ADMIN, stored.rater_id, "clicks at random")
+    assert not desk.answer("left").ok  # the pair that is still on the desk
+    run(app)
+    assert "no longer judge" in text(app)
+    assert "clicks at random" not in text(app)
+    assert len(judgments(empty_store)) == 1
+
+
+def test_the_study_is_chosen_where_there_are_several(
+    empty_store: Store, study: StudyInfo, desk: Desk
+) -> None:
     create_study(empty_store, "later", demo_study({"find_cave": SEEDS}, "test", "1"))
     app = opened()
     assert app.selectbox[0].options == ["later", "small"]
     assert "no pairs yet" in text(app)
-    app.selectbox[0].select("small").run()
-    assert "which player did better?" in text(app)
-    app.switch_page("views/leaderboard.py").run()
+    app.selectbox[0].select("small")
+    run(app)
+    assert desk.shown.title == "Find Cave"
+    show(app, "leaderboard")
     assert app.selectbox[0].value == "small"
 
 
-def board(app: AppTest) -> AppTest:
-    app.switch_page("views/leaderboard.py").run()
-    assert not app.exception
-    return app
+def boards(app: AppTest) -> list[str]:
+    return [one.proto.body for one in app.get("html") if 'class="board"' in one.proto.body]
 
 
-def test_the_leaderboard_keeps_sources_apart_and_names_them(
-    empty_store: Store, study: StudyInfo
+def judge_once(store: Store, study: StudyInfo, secret: str = "another") -> str:
+    person = register_rater(store, secret)
+    pair = next_pair(store, study, person)
+    assert pair is not None
+    answer_pair(store, pair.assignment_id, person, "left", justification=HOSTILE)
+    return person
+
+
+def test_the_leaderboard_keeps_sources_apart_unless_asked(
+    empty_store: Store, study: StudyInfo, desk: Desk
 ) -> None:
-    app = board(opened())
+    app = show(opened(), "leaderboard")
     assert "No judgments yet" in text(app)
     judge_by_telemetry(empty_store, study)
-    app = board(opened())
-    assert "Telemetry stand-in" in text(app)
+    app = show(opened(), "leaderboard")
+    (table,) = boards(app)
+    assert 'data-source="telemetry"' in table
     assert "No person has judged" in text(app)
-    person = register_rater(empty_store, "another")
-    pair = next_pair(empty_store, study, person)
-    assert pair is not None
-    answer_pair(empty_store, pair.assignment_id, person, "left")
-    app = board(opened())
-    tables = [element for element in app.get("html") if 'class="board"' in element.proto.body]
-    assert ['data-source="human"' in table.proto.body for table in tables] == [True, False]
-    app.button_group[0].set_value(["telemetry"]).run()
-    tables = [element for element in app.get("html") if 'class="board"' in element.proto.body]
-    assert ['data-source="telemetry"' in table.proto.body for table in tables] == [True]
-    order = [tables[0].proto.body.index(f">{player}<") for player in PLAYERS]
+    order = [table.index(f">{player}<") for player in PLAYERS]
     assert order == sorted(order)
+    judge_once(empty_store, study)
+    app = show(opened(), "leaderboard")
+    (table,) = boards(app)
+    assert 'data-source="human"' in table  # people first
+    app.button_group[0].set_value("telemetry")
+    (table,) = boards(run(app))
+    assert 'data-source="telemetry"' in table
+    app.toggle[0].set_value(True)
+    (table,) = boards(run(app))
+    assert 'data-source="human+telemetry"' in table
+    assert "no one's opinion" in text(app)
+
+
+def test_hidden_results_are_hidden_from_raters_and_shown_to_admins(
+    empty_store: Store, study: StudyInfo, desk: Desk, request: pytest.FixtureRequest
+) -> None:
+    judge_once(empty_store, study)
+    change_settings(empty_store, study, ADMIN, show_results=False)
+    for page in ("leaderboard", "episodes"):
+        app = show(opened(), page)
+        assert "when it is over" in text(app) or "when the study is over" in text(app)
+        assert not [player for player in PLAYERS if player in repr(app.main)]
+    request.getfixturevalue("as_admin")
+    assert len(boards(show(opened(), "leaderboard"))) == 1
+    assert "bad" in repr(show(opened(), "episodes").main)
+
+
+def test_the_study_page_is_for_admins(empty_store: Store, study: StudyInfo, desk: Desk) -> None:
+    judge_once(empty_store, study)
+    app = show(opened(), "study")
+    assert "Log in as an admin" in text(app)
+    assert not app.tabs
+    assert "Judgments by people" not in text(app)
+
+
+SECTIONS = ("Progress", "Raters", "Gold pairs", "Invites", "Settings", "Export", "History")
+
+
+def section(app: AppTest, name: str) -> AppTest:
+    app.session_state["section"] = name
+    return run(app)
+
+
+@pytest.mark.usefixtures("as_admin")
+def test_every_section_of_the_study_page_is_drawn_empty_and_filled(
+    empty_store: Store, study: StudyInfo, desk: Desk
+) -> None:
+    app = show(opened(), "study")
+    for name in SECTIONS:
+        section(app, name)
+    judge_once(empty_store, study)
+    gold_pairs(empty_store, study)
+    create_invite(empty_store, study, ADMIN, HOSTILE)
+    for name in SECTIONS:
+        section(app, name)
+        assert HOSTILE not in text(app)
+
+
+@pytest.mark.usefixtures("as_admin")
+def test_an_admin_bans_and_the_table_follows(
+    empty_store: Store, study: StudyInfo, desk: Desk
+) -> None:
+    person = judge_once(empty_store, study)
+    app = section(show(opened(), "study"), "Raters")
+    next(field for field in app.text_input if field.label == "Reason").set_value("at random")
+    press(app, "Ban")
+    assert load_comparisons(empty_store, study) == []
+    assert "No judgments yet" in text(show(opened(), "leaderboard"))
+    app = section(show(opened(), "study"), "Raters")
+    press(app, "Undo the ban")
+    (back,) = load_comparisons(empty_store, study)
+    assert back.rater == person

@@ -41,6 +41,7 @@ from leaderboard.raters import (
     register_rater,
     revoke_invite,
     standing,
+    study_of_invite,
 )
 from leaderboard.rating import rate
 from leaderboard.serving import next_pair, progress
@@ -165,6 +166,24 @@ def test_the_qualification_decides_who_judges(store: Store, full_study: StudyInf
     assert [one.right_answers for one in list_gold_pairs(store, full_study, ADMIN)] == [2, 1] or [
         one.right_answers for one in list_gold_pairs(store, full_study, ADMIN)
     ] == [1, 2]
+
+
+def test_an_answer_of_the_qualification_stays_once_the_right_one_is_told(
+    store: Store, full_study: StudyInfo
+) -> None:
+    gold_pairs(store, full_study)
+    change_settings(store, full_study, ADMIN, qualification_pairs=2, qualification_right=1)
+    rater = register_rater(store, "alice")
+    answer(store, full_study, rater)
+    assert undoable_until(store, full_study, rater) is None
+    with pytest.raises(AnswerRefusedError, match="no answer to take back"):
+        undo_last(store, full_study, rater)
+
+
+def test_an_invite_tells_its_study(store: Store, full_study: StudyInfo) -> None:
+    token = create_invite(store, full_study, ADMIN, "the lab")
+    assert study_of_invite(store, token) == full_study
+    assert study_of_invite(store, "forged") is None
 
 
 def test_gold_pairs_are_of_one_seed_and_can_be_retired(store: Store, full_study: StudyInfo) -> None:

@@ -1,0 +1,275 @@
+// The judge's desk: the player, the task's questions one at a time, and the answer as a whole.
+//
+// data: { pair, left, right, title, instruction, badge, progress: {text, share}, direct: [..], comparative: [..],
+//         required: share of each video to be seen, reason: {least, placeholder}, undo: {until} or null,
+//         reply: {nonce, text, ok} of the last act or null }
+// Acts go out as the trigger "act": {kind: "answer" | "undo", nonce, ...}.
+
+const SIDES = [["left", "Left"], ["draw", "Draw"], ["right", "Right"]];
+const PLAYERS = [["left", "Left"], ["both", "Both"], ["right", "Right"], ["neither", "Neither"]];
+const OVERALL = [
+  ["left", "Left did better"], ["draw", "Draw"], ["right", "Right did better"],
+  ["both_bad", "Both bad", "Neither is acceptable. Not the same as a draw."],
+  ["skip", "Skip", "No opinion, or a video does not play. You will not see this pair again."],
+];
+
+class Desk {
+  constructor(root, data, send) {
+    const find = (selector) => root.querySelector(selector);
+    this.root = root;
+    this.send = send;
+    this.question = find(".question");
+    this.options = find(".options");
+    this.dots = find(".dots");
+    this.reason = find(".reason");
+    this.previousButton = find(".previous");
+    this.nextButton = find(".next");
+    this.submitButton = find(".last .submit");
+    this.hint = find(".hint");
+    this.undoButton = find(".undo");
+    this.steps = [
+      ...data.direct.map((text) => ({ kind: "direct", text, options: PLAYERS })),
+      ...data.comparative.map((text) => ({
+        kind: "comparative", text, options: [...SIDES, ["na", "Not applicable"]],
+      })),
+      { kind: "overall", text: "Overall, which player did better?", options: OVERALL },
+    ];
+    this.pair = data.pair;
+    const draft = Desk.draft(data.pair);
+    this.answers = draft?.answers ?? this.steps.map(() => null);
+    this.reason.value = draft?.reason ?? "";
+    this.current = draft?.current ?? 0;
+    this.pending = null;
+    this.player = new Player(root, {
+      names: ["Left", "Right"],
+      urls: [data.left, data.right],
+      memory: draft?.memory,
+      announce: () => this.showGate(),
+    });
+    const on = this.player.on;
+    on(this.previousButton, "click", () => this.go(this.current - 1));
+    on(this.nextButton, "click", () => this.go(this.current + 1));
+    on(this.submitButton, "click", () => this.submit());
+    on(this.undoButton, "click", () => this.undo());
+    on(this.reason, "keydown", (event) => this.onReasonKey(event));
+    on(this.reason, "input", () => { this.complaint = null; this.keep(); });
+    on(document, "keydown", (event) => this.onKey(event));
+    on(window, "pagehide", () => this.keep());
+    this.clock = setInterval(() => { this.showUndo(); this.keep(); }, 1000);
+    this.update(data);
+    this.go(this.current);
+  }
+
+  destroy() {
+    clearInterval(this.clock);
+    this.player.destroy();
+  }
+
+  // What was watched and answered of the pair on the desk outlives a reload.
+  static draft(pair) {
+    try {
+      const kept = JSON.parse(localStorage.getItem("basalt-draft"));
+      return kept?.pair === pair ? kept : null;
+    } catch { return null; }
+  }
+
+  keep() {
+    const { pair, answers, current } = this;
+    const kept = { pair, answers, current, reason: this.reason.value, memory: this.player.memory };
+    try { localStorage.setItem("basalt-draft", JSON.stringify(kept)); } catch { /* a full or closed store */ }
+  }
+
+  // Streamlit draws the page anew: texts, and the reply to what was sent.
+  update(data) {
+    const find = (selector) => this.root.querySelector(selector);
+    this.data = data;
+    this.player.required = data.required;
+    find(".title").textContent = data.title;
+    find(".instruction").textContent = data.instruction;
+    find(".badge").textContent = data.badge ?? "";
+    find(".badge").hidden = !data.badge;
+    find(".count").textContent = data.progress.text;
+    find("progress").value = data.progress.share;
+    this.reason.placeholder = data.reason.placeholder;
+    if (this.pending !== null && data.reply?.nonce === this.pending) this.pending = null;
+    this.reply = data.reply;
+    this.complaint = null;
+    this.showUndo();
+    this.showGate();
+  }
+
+  get step() { return this.steps[this.current]; }
+  get winner() { return this.answers[this.steps.length - 1]; }
+
+  go(number) {
+    this.current = Math.max(0, Math.min(this.steps.length - 1, number));
+    const last = this.current === this.steps.length - 1;
+    this.complaint = null;
+    this.question.textContent = this.step.text;
+    this.dots.hidden = this.steps.length === 1;
+    this.previousButton.hidden = this.steps.length === 1;
+    this.previousButton.disabled = this.current === 0;
+    this.nextButton.hidden = last;
+    this.submitButton.hidden = !last;
+    this.drawDots();
+    this.drawOptions();
+    this.showGate();
+  }
+
+  drawDots() {
+    this.dots.replaceChildren(...this.steps.map((step, number) => {
+      const dot = document.createElement("button");
+      dot.type = "button";
+      dot.textContent = step.kind === "overall" ? "★" : String(number + 1);
+      dot.title = step.text;
+      dot.setAttribute("aria-label", `Question ${number + 1} of ${this.steps.length}: ${step.text}`);
+      dot.classList.toggle("answered", this.answers[number] !== null);
+      if (number === this.current) dot.setAttribute("aria-current", "step");
+      dot.addEventListener("click", () => this.go(number));
+      return dot;
+    }));
+  }
+
+  drawOptions() {
+    this.options.replaceChildren(...this.step.options.map(([value, label, explanation], index) => {
+      const option = document.createElement("button");
+      const key = document.createElement("kbd");
+      option.type = "button";
+      key.textContent = String(index + 1);
+      key.setAttribute("aria-hidden", "true");
+      option.append(label, key);
+      option.title = explanation ?? "";
+      option.dataset.value = value;
+      option.classList.toggle("minor", index > 2);
+      option.setAttribute("aria-pressed", String(this.answers[this.current] === value));
+      option.setAttribute("aria-keyshortcuts", String(index + 1));
+      option.addEventListener("click", () => this.choose(index));
+      return option;
+    }));
+  }
+
+  // Chosen again, an answer is taken away; a sub-question's answer goes on to the next one.
+  choose(index) {
+    const option = this.step.options[index];
+    if (!option || this.pending !== null) return;
+    const again = this.answers[this.current] === option[0];
+    this.answers[this.current] = again ? null : option[0];
+    this.complaint = null;
+    if (!again && this.step.kind !== "overall") this.go(this.current + 1);
+    else this.go(this.current);
+    this.keep();
+  }
+
+  // What still stands between the rater and an answer; null when nothing does.
+  missing() {
+    if (this.winner === "skip") return null;
+    const least = this.data.reason.least;
+    if (this.player.shares.some((share) => share < this.data.required)) {
+      return this.data.required >= 0.995
+        ? "Watch both videos to the end; any speed counts."
+        : `Watch ${Math.round(this.data.required * 100)} % of both videos; any speed counts.`;
+    }
+    if (this.winner === null) return "Choose an answer.";
+    const written = this.reason.value.trim().length;
+    if (written < least) return `Say why, in at least ${least} characters: ${least - written} to go.`;
+    return null;
+  }
+
+  showGate() {
+    if (!this.player) return;
+    const missing = this.missing();
+    const open = missing === null && this.pending === null;
+    this.submitButton.classList.toggle("open", open);
+    this.submitButton.setAttribute("aria-disabled", String(!open));
+    let text = missing ?? "Ready to submit.";
+    let mood = "";
+    if (this.pending !== null) text = "Saving …";
+    else if (this.complaint) [text, mood] = [this.complaint, "wrong"];
+    else if (this.reply?.text) [text, mood] = [this.reply.text, this.reply.ok ? "right" : "wrong"];
+    if (this.hint.textContent !== text) this.hint.textContent = text;
+    this.hint.className = `hint ${mood}`;
+    // What was said about the last answer stands until something is done about this one.
+    if (this.reply && this.player.playing) this.reply = null;
+  }
+
+  submit() {
+    if (this.pending !== null) return;
+    const missing = this.missing();
+    if (missing) {
+      this.complaint = missing;
+      this.showGate();
+      return;
+    }
+    const questions = this.steps.map((step, number) => [step, this.answers[number]]);
+    this.act({
+      kind: "answer",
+      pair: this.pair,
+      winner: this.winner,
+      justification: this.reason.value,
+      direct: questions.filter(([step]) => step.kind === "direct").map(([, answer]) => answer),
+      comparative: questions.filter(([step]) => step.kind === "comparative").map(([, answer]) => answer),
+      seen: this.player.shares.map((share) => Math.round(share * 1000) / 1000),
+      events: this.player.events,
+    });
+  }
+
+  undo() {
+    if (this.pending === null && this.undoSeconds() > 0) this.act({ kind: "undo" });
+  }
+
+  act(what) {
+    this.pending = `${Date.now()}-${Math.random()}`;
+    this.reply = null;
+    this.send({ ...what, nonce: this.pending });
+    this.showGate();
+  }
+
+  undoSeconds() {
+    return this.data.undo ? Math.ceil((this.data.undo.until - Date.now()) / 1000) : 0;
+  }
+
+  showUndo() {
+    const seconds = this.undoSeconds();
+    this.undoButton.hidden = seconds <= 0;
+    this.undoButton.textContent = `Undo the last answer (${seconds} s)`;
+  }
+
+  onReasonKey(event) {
+    if (event.key === "Escape") this.reason.blur();
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) this.submit();
+  }
+
+  onKey(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
+    const field = event.composedPath()[0];
+    if (field instanceof Element && (field.matches("input:not([type=range]), textarea, select") || field.closest("dialog"))) return;
+    if (field instanceof Element && field.matches("button, a, summary") && event.key === "Enter") return;
+    const last = this.current === this.steps.length - 1;
+    const actions = {
+      Enter: () => last ? this.submit() : this.go(this.current + 1),
+      Backspace: () => this.go(this.current - 1),
+      0: () => this.go(this.steps.length - 1),
+      w: () => { this.go(this.steps.length - 1); this.reason.focus(); },
+      u: () => this.undo(),
+    };
+    const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+    const action = /^[1-9]$/.test(key) ? () => this.choose(Number(key) - 1) : actions[key];
+    if (!action) return;
+    event.preventDefault();
+    action();
+  }
+}
+
+// Streamlit calls this at every rerun of the page: the desk is made once a pair and then left alone.
+export default function ({ parentElement, data, setTriggerValue }) {
+  if (parentElement.desk?.pair !== data.pair) {
+    parentElement.desk?.destroy();
+    parentElement.desk = new Desk(parentElement, data, (act) => setTriggerValue("act", act));
+  } else {
+    parentElement.desk.update(data);
+  }
+  return () => {
+    parentElement.desk?.destroy();
+    delete parentElement.desk;
+  };
+}

@@ -1,0 +1,264 @@
+// One or two videos under one set of controls, kept in step: same position, together playing or waiting.
+
+const TOLERANCE = 0.1;    // seconds, two frames at 20 Hz: closer than this counts as in step
+const CHECK_EVERY = 100;  // milliseconds
+const FRAME = 1 / 20;     // seconds
+const MOST_EVENTS = 400;  // kept of one pair; more says nothing
+
+// Which parts of a video were played in front of somebody, in slices of a quarter of a second.
+class Seen {
+  constructor() { this.slices = new Set(); this.last = null; }
+
+  watch(video, rate) {
+    const now = performance.now();
+    const at = video.currentTime;
+    const before = this.last;
+    this.last = video.paused || video.seeking || document.hidden ? null : { at, now };
+    if (!before) return;
+    // A jump is not watched; a tick that came late is.
+    const most = ((now - before.now) / 1000) * rate * 1.3 + 0.3;
+    if (at < before.at || at - before.at > most) return;
+    for (let slice = Math.floor(before.at * 4); slice <= Math.floor(at * 4); slice += 1) this.slices.add(slice);
+  }
+
+  share(length) {
+    const whole = Math.max(1, Math.floor(length * 4 + 0.001));
+    let seen = 0;
+    for (const slice of this.slices) if (slice < whole) seen += 1;
+    return length ? seen / whole : 0;
+  }
+}
+
+class Player {
+  // names: captions of the videos; urls: their addresses; options: { announce(player), memory }
+  constructor(root, { names, urls, announce = () => {}, memory = null }) {
+    const find = (selector) => root.querySelector(selector);
+    this.root = root;
+    this.box = find(".player");
+    this.sides = [find("video.left"), find("video.right")].slice(0, urls.length);
+    this.names = names;
+    this.seenLabels = [...root.querySelectorAll(".seen")];
+    this.playButton = find(".play");
+    this.scrub = find(".scrub");
+    this.time = find(".time");
+    this.speed = find(".speed");
+    this.trouble = find(".trouble");
+    this.announce = announce;
+    this.events = memory?.events ?? [];
+    this.seen = this.sides.map(() => new Seen());
+    memory?.slices?.forEach((slices, index) => slices.forEach((slice) => this.seen[index]?.slices.add(slice)));
+    this.reached = 0;
+    this.playing = false;
+    this.required = 0; // share of each video that must be seen; 0 asks for none
+    this.listeners = new AbortController();
+    this.box.classList.toggle("single", urls.length === 1);
+    [...root.querySelectorAll("figure")].forEach((figure, index) => {
+      figure.hidden = index >= urls.length;
+      figure.style.display = figure.hidden ? "none" : "";
+      figure.querySelector(".name").textContent = names[index] ?? "";
+    });
+
+    const on = this.on = (target, type, action) =>
+      target?.addEventListener(type, action, { signal: this.listeners.signal });
+    on(this.playButton, "click", () => this.toggle());
+    on(find(".restart"), "click", () => this.seek(0, "restart"));
+    on(find(".back"), "click", () => this.step(-1));
+    on(find(".on"), "click", () => this.step(1));
+    on(this.scrub, "input", () => this.seek(Number(this.scrub.value)));
+    on(this.scrub, "change", () => this.note("seek"));
+    on(this.speed, "change", () => this.setRates());
+    on(find(".full"), "click", () => this.fullScreen());
+    on(find(".keys"), "click", () => this.showKeys());
+    on(document, "keydown", (event) => this.onKey(event));
+    on(document, "visibilitychange", () => { if (document.hidden && this.playing) this.toggle(); });
+    this.sides.forEach((video, index) => {
+      video.setAttribute("aria-label", `Video: ${names[index]}`);
+      on(video, "loadedmetadata", () => this.show());
+      on(video, "error", () => this.fail(index));
+      on(video, "click", () => this.toggle());
+      video.src = urls[index];
+    });
+    this.timer = setInterval(() => this.keepInStep(), CHECK_EVERY);
+    this.setRates();
+    this.show();
+  }
+
+  destroy() {
+    clearInterval(this.timer);
+    this.listeners.abort();
+    for (const video of this.sides) {
+      video.pause();
+      video.removeAttribute("src");
+      video.load();
+    }
+  }
+
+  lengthOf(video) { return Number.isFinite(video.duration) ? video.duration : 0; }
+  get length() { return Math.max(...this.sides.map((video) => this.lengthOf(video))); }
+  // The longer video keeps the time: the other may have ended.
+  get leader() {
+    return this.sides.reduce((longest, video) => this.lengthOf(video) > this.lengthOf(longest) ? video : longest);
+  }
+  get position() { return this.leader.currentTime; }
+  get shares() { return this.sides.map((video, index) => this.seen[index].share(this.lengthOf(video))); }
+  get memory() { return { events: this.events, slices: this.seen.map((seen) => [...seen.slices]) }; }
+  atEnd(video) { return video.ended || video.currentTime >= this.lengthOf(video) - 0.001; }
+
+  toggle() {
+    if (!this.playing && this.atEnd(this.leader)) this.seek(0);
+    this.playing = !this.playing;
+    this.note(this.playing ? "play" : "pause");
+    this.keepInStep();
+  }
+
+  seek(position, event) {
+    for (const video of this.sides) {
+      video.currentTime = Math.max(0, Math.min(position, this.lengthOf(video)));
+    }
+    if (event) this.note(event);
+    this.show();
+  }
+
+  // To the middle of a frame, so that rounding shows neither neighbour.
+  step(frames) {
+    if (this.playing) this.toggle();
+    const frame = Math.floor(this.position / FRAME + 1e-6) + frames;
+    this.seek((Math.max(0, frame) + 0.5) * FRAME);
+  }
+
+  setRates() {
+    for (const video of this.sides) video.playbackRate = Number(this.speed.value);
+    this.note(`speed-${this.speed.value}`);
+  }
+
+  changeSpeed(by) {
+    const next = this.speed.selectedIndex + by;
+    if (next < 0 || next >= this.speed.options.length) return;
+    this.speed.selectedIndex = next;
+    this.setRates();
+  }
+
+  // Both run, or both wait: one that is still loading or seeking holds the other.
+  keepInStep() {
+    const running = this.sides.filter((video) => !this.atEnd(video));
+    const ready = this.sides.every((video) => video.readyState >= 3 && !video.seeking || this.atEnd(video));
+    this.sides.forEach((video, index) => this.seen[index].watch(video, Number(this.speed.value)));
+    if (this.playing && running.length === 0) {
+      this.playing = false;
+      this.note("ended");
+    }
+    for (const video of this.sides) {
+      const shouldRun = this.playing && ready && running.includes(video);
+      if (shouldRun && video.paused) {
+        video.play().catch((error) => { if (error.name !== "AbortError") this.fail(this.sides.indexOf(video)); });
+      }
+      if (!shouldRun && !video.paused) video.pause();
+    }
+    if (running.length === 2 && ready) this.correct();
+    this.show();
+  }
+
+  // The one behind catches up a little faster; after a long gap it jumps.
+  correct() {
+    const rate = Number(this.speed.value);
+    const [left, right] = this.sides;
+    const gap = left.currentTime - right.currentTime;
+    const behind = gap > 0 ? right : left;
+    if (Math.abs(gap) > Math.max(0.5, rate * 0.3)) {
+      behind.currentTime = Math.max(left.currentTime, right.currentTime);
+    }
+    const hurry = Math.abs(gap) > TOLERANCE / 2 ? 1.1 : 1;
+    for (const video of this.sides) {
+      const wanted = video === behind ? rate * hurry : rate;
+      if (video.playbackRate !== wanted) video.playbackRate = wanted;
+    }
+  }
+
+  show() {
+    const minutes = (seconds) => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
+    const hundredths = String(Math.floor((this.position % 1) * 100 + 1e-6)).padStart(2, "0");
+    this.scrub.max = String(this.length || 1);
+    this.scrub.value = String(this.position);
+    this.scrub.setAttribute("aria-valuetext", `${minutes(this.position)} of ${minutes(this.length)}`);
+    this.time.textContent = `${minutes(this.position)}.${hundredths} / ${minutes(this.length)}`;
+    this.playButton.textContent = this.playing ? "Pause" : "Play";
+    this.sides.forEach((video, index) => this.showSeen(video, index));
+    this.noteQuarters();
+    this.announce(this);
+  }
+
+  showSeen(video, index) {
+    const label = this.seenLabels[index];
+    const length = this.lengthOf(video);
+    const parts = [];
+    if (length && this.atEnd(video)) parts.push("ended");
+    if (this.required && length) {
+      const share = this.seen[index].share(length);
+      const done = share >= this.required;
+      label.classList.toggle("done", done);
+      parts.push(done ? "seen ✓" : `seen ${Math.floor(share * 100)} %`);
+    }
+    label.textContent = parts.join(" · ");
+  }
+
+  noteQuarters() {
+    if (!this.playing || !this.length) return;
+    const quarter = Math.floor((4 * this.position) / this.length + 0.02);
+    while (this.reached < Math.min(quarter, 4)) {
+      this.reached += 1;
+      this.note(`quarter-${this.reached}`);
+    }
+  }
+
+  note(type) {
+    if (this.events.length >= MOST_EVENTS) return;
+    this.events.push({ type, at: Math.round(this.position * 1000) / 1000, clock: Date.now() });
+  }
+
+  fullScreen() {
+    if (document.fullscreenElement) document.exitFullscreen();
+    else (this.root.querySelector(".stage") ?? this.box).requestFullscreen?.().then(
+      () => this.note("full-screen"), () => {});
+  }
+
+  showKeys() { this.root.querySelector("dialog.help")?.showModal(); }
+
+  // Keys of the player; answers come from whoever holds it. Fields and buttons keep their own keys.
+  onKey(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
+    const field = event.composedPath()[0];
+    const is = (selector) => field instanceof Element && field.matches(selector);
+    if (is("input:not([type=range]), textarea, select, [contenteditable]") || field.closest?.("dialog")) return;
+    if (is("button, a, summary, [role=button]") && [" ", "Enter"].includes(event.key)) return;
+    if (is("input[type=range]") && event.key.startsWith("Arrow")) return;
+    const action = this.keys()[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+    if (!action) return;
+    event.preventDefault();
+    action();
+  }
+
+  keys() {
+    return {
+      " ": () => this.toggle(),
+      k: () => this.toggle(),
+      ArrowLeft: () => this.seek(this.position - 1, "seek"),
+      ArrowRight: () => this.seek(this.position + 1, "seek"),
+      ",": () => this.step(-1),
+      ".": () => this.step(1),
+      Home: () => this.seek(0, "restart"),
+      End: () => this.seek(this.length, "seek"),
+      "-": () => this.changeSpeed(-1),
+      "+": () => this.changeSpeed(1),
+      "=": () => this.changeSpeed(1),
+      f: () => this.fullScreen(),
+      "?": () => this.showKeys(),
+    };
+  }
+
+  fail(index) {
+    this.playing = false;
+    this.trouble.hidden = false;
+    this.trouble.textContent =
+      `The video "${this.names[index]}" cannot be played. Load the page again; if it stays, skip the pair.`;
+  }
+}

@@ -1,0 +1,83 @@
+"""Exports for admins: files under addresses that are signed, and good for minutes.
+
+The page hands such an address to an admin only; who has it may fetch the file, so it is short-lived.
+"""
+
+import tempfile
+from pathlib import Path
+
+from itsdangerous import BadData, URLSafeTimedSerializer
+from starlette.background import BackgroundTask
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from basalt.errors import BasaltError
+from eval_ui.store_access import the_store
+from leaderboard.access import AdminIdentity, store_secret
+from leaderboard.bedd_study import export_bedd
+from leaderboard.export import export_comparisons, load_comparisons
+from leaderboard.store import Store
+from leaderboard.study import StudyInfo, get_study
+
+PATH = "/export"
+GOOD_SECONDS = 900
+
+FILES = {
+    "judgments.csv": "One row a judgment, for a spreadsheet",
+    "judgments.parquet": "The same with types, for pandas and for reward models",
+    "judgments.json": "The same as a list of objects",
+    "human_answers.json": "Wins, losses and draws by people in the form of the BEDD evaluation data set",
+}
+"""What can be fetched, and what it is. Raters stand in it by pseudonym alone."""
+
+
+def download_address(store: Store, study: StudyInfo, admin: AdminIdentity, file: str) -> str:
+    """Address of one of :data:`FILES`, for an admin; good for :data:`GOOD_SECONDS`."""
+    return f"{PATH}/{_serializer(store).dumps([study.id, file])}/{file}"
+
+
+async def download(request: Request) -> Response:
+    """The file that a signed address stands for, made now."""
+    store = the_store()
+    try:
+        study_id, file = _serializer(store).loads(
+            request.path_params["ticket"], max_age=GOOD_SECONDS
+        )
+    except (BadData, ValueError, TypeError):
+        return PlainTextResponse("This address is over; open the page again.", status_code=403)
+    if file != request.path_params["file"] or file not in FILES:
+        return PlainTextResponse("No such file.", status_code=404)
+    path = Path(tempfile.mkdtemp(prefix="basalt-export-")) / file
+    try:
+        await run_in_threadpool(_write, store, study_id, path)
+    except BasaltError as err:
+        _remove(path)
+        return PlainTextResponse(str(err), status_code=409)
+    return FileResponse(
+        path,
+        filename=file,
+        headers={"Cache-Control": "no-store"},
+        background=BackgroundTask(_remove, path),
+    )
+
+
+ROUTES = [Route(f"{PATH}/{{ticket}}/{{file}}", download)]
+
+
+def _write(store: Store, study_id: str, path: Path) -> None:
+    study = get_study(store, study_id)
+    if path.name == "human_answers.json":
+        export_bedd(path, store, study, "human")
+    else:
+        export_comparisons(path, load_comparisons(store, study))
+
+
+def _remove(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    path.parent.rmdir()
+
+
+def _serializer(store: Store) -> URLSafeTimedSerializer:
+    return URLSafeTimedSerializer(store_secret(store, "export"), salt="export")

@@ -1,0 +1,98 @@
+"""Who sits at the browser: a rater, known by a secret in a cookie, and perhaps an admin, by another.
+
+Both cookies are out of the reach of scripts (``HttpOnly``) and go to this site alone. Streamlit's scripts
+read them from the connection; only HTTP answers set them: the pages' for raters (:class:`RaterCookie`),
+:mod:`eval_ui.login` for admins.
+"""
+
+import secrets
+
+import streamlit as st
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from eval_ui.store_access import the_store
+from leaderboard.access import AccessDeniedError, AdminIdentity, admin_of_email, admin_of_session
+from leaderboard.settings import get_settings
+from leaderboard.study import StudyInfo
+
+RATER_COOKIE = "basalt_rater"
+ADMIN_COOKIE = "basalt_admin"
+
+RATER_DAYS = 180
+"""How long a browser stays the same rater after its last visit that renewed the cookie."""
+
+
+def browser_cookie(name: str) -> str | None:
+    """A cookie of the browser behind the running script."""
+    return st.context.cookies.get(name)
+
+
+def rater_secret() -> str:
+    """The secret of this browser: its cookie, or where it keeps none, of this page's session."""
+    if kept := browser_cookie(RATER_COOKIE):
+        return kept
+    return st.session_state.setdefault("rater_secret", secrets.token_urlsafe(32))
+
+
+def admin_secret() -> str | None:
+    """The secret of this browser's admin session, if it has one."""
+    return browser_cookie(ADMIN_COOKIE)
+
+
+def current_admin() -> AdminIdentity | None:
+    """The admin at this browser, by an open session or by OIDC; None for anybody else."""
+    store = the_store()
+    try:
+        return admin_of_session(store, admin_secret())
+    except AccessDeniedError:
+        pass
+    if not getattr(st.user, "is_logged_in", False):
+        return None
+    try:
+        verified = str(st.user.get("email_verified")).lower() == "true"
+        return admin_of_email(store, str(st.user.get("email") or ""), verified=verified)
+    except AccessDeniedError:
+        return None
+
+
+def may_see_results(study: StudyInfo) -> bool:
+    """Whether whoever sits here may see ratings, episodes and players' names of a study."""
+    return get_settings(the_store(), study).show_results or current_admin() is not None
+
+
+class RaterCookie:
+    """Gives a browser without one a secret of its own."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on; a page's answer to a new browser carries the cookie."""
+        if scope["type"] != "http" or not self._is_page_of_new_browser(scope):
+            await self.app(scope, receive, send)
+            return
+
+        async def send_with_cookie(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).append(
+                    "Set-Cookie",
+                    cookie(scope, RATER_COOKIE, secrets.token_urlsafe(32), RATER_DAYS * 86_400),
+                )
+            await send(message)
+
+        await self.app(scope, receive, send_with_cookie)
+
+    @staticmethod
+    def _is_page_of_new_browser(scope: Scope) -> bool:
+        request = Request(scope)
+        return (
+            "text/html" in request.headers.get("accept", "") and RATER_COOKIE not in request.cookies
+        )
+
+
+def cookie(scope: Scope, name: str, value: str, seconds: int) -> str:
+    """A ``Set-Cookie`` header's value; over HTTPS the cookie is never sent in the clear."""
+    secure = "; Secure" if scope.get("scheme") == "https" else ""
+    return f"{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}"

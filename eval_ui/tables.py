@@ -1,0 +1,82 @@
+"""A table of ratings as HTML. Names were written by strangers: every text is escaped."""
+
+from html import escape
+
+from leaderboard.analysis import Analysis
+from leaderboard.rating import Row
+from leaderboard.report import source_note, world_title
+
+_COLUMNS = (
+    ("#", "text", "place, by μ − 3σ"),
+    ("Agent", "text", ""),
+    ("Rating μ", "", "mean of the TrueSkill rating"),
+    (
+        "95 %",
+        "",
+        "interval of μ by bootstrap over raters and comparisons; with ± 2σ, too few for it",
+    ),
+    ("Places", "", "places taken in 95 % of the bootstrap's replicates"),
+    ("μ − 3σ", "", "what the agent is at least worth, almost surely"),
+    ("Bradley–Terry", "", "order-free strength and its standard error; 0 is the average agent"),
+    ("Comparisons", "", "wins, losses and draws"),
+    ("Won – lost – drawn", "", ""),
+    ("Both bad", "", "pairs in which neither episode was acceptable"),
+)
+
+
+def board_html(analysis: Analysis) -> str:
+    """The table of one task and source."""
+    table = analysis.table
+    head = "".join(
+        f'<th scope="col" class="{kind}" title="{escape(note)}">{escape(name)}</th>'
+        for name, kind, note in _COLUMNS
+    )
+    body = "".join(
+        f"<tr>{_cells(analysis, row, place)}</tr>" for place, row in enumerate(table.rows, start=1)
+    )
+    caption = escape(
+        f"{world_title(table.world, table.world_version)}, {source_note(table.source)}. "
+        "TrueSkill; rows in order of μ − 3σ."
+    )
+    return (
+        f'<div class="wide"><table class="board" data-source="{escape(table.source)}" '
+        f'data-task="{escape(table.task)}"><caption>{caption}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def facts_html(facts: dict[str, str], *, small: bool = False) -> str:
+    """A few figures in a row, each under its name."""
+    items = "".join(
+        f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>"
+        for name, value in facts.items()
+    )
+    return f'<dl class="facts{" small" if small else ""}">{items}</dl>'
+
+
+def _cells(analysis: Analysis, row: Row, place: int) -> str:
+    strength = analysis.strengths[row.agent]
+    bar = analysis.error_bar(row)
+    interval = f"{bar.low:.1f} – {bar.high:.1f}"
+    if not bar.bootstrapped:
+        interval = f'<span class="weak" title="too few comparisons: μ ± 2σ">{interval}*</span>'
+    cells = (
+        ("text", str(place)),
+        ("text agent", escape(row.agent)),
+        ("main", f"{row.mu:.2f}"),
+        ("", interval),
+        ("", _places(analysis, row)),
+        ("", f"{row.conservative:.2f}"),
+        ("", f"{strength.value:+.2f} ± {strength.error:.2f}"),
+        ("", str(row.comparisons)),
+        ("", f"{row.wins} – {row.losses} – {row.draws}"),
+        ("", str(row.both_bad)),
+    )
+    return "".join(f'<td class="{kind}">{value}</td>' for kind, value in cells)
+
+
+def _places(analysis: Analysis, row: Row) -> str:
+    places = analysis.places(row)
+    if places is None:
+        return '<span class="weak" title="too few comparisons">–</span>'
+    return f"{places[0]} – {places[1]}" if places[0] != places[1] else str(places[0])

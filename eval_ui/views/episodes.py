@@ -1,0 +1,109 @@
+"""The Episodes page: browse what the agents did, watch it, compare two, with the telemetry beside it."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+
+from basalt.errors import BasaltError
+from basalt.tasks import STEPS_PER_SECOND
+from eval_ui.choice import current_study, pick_study
+from eval_ui.session import may_see_results
+from eval_ui.store_access import the_store
+from eval_ui.style import heading
+from eval_ui.tables import facts_html
+from eval_ui.watch import Curve, curves, watch
+from leaderboard.episodes import EpisodeInfo, episode_telemetry, list_episodes
+from leaderboard.report import task_title
+from leaderboard.store import Store
+from leaderboard.videos import episode_video
+
+ENDED = {
+    "esc": "ended by the player",
+    "death": "the player died",
+    "limit": "cut at the limit",
+    "cut": "cut",
+}
+
+
+def page() -> None:
+    """Draw the page."""
+    store = the_store()
+    try:
+        study = current_study(store)
+        with heading("Episodes"):
+            pick_study(store, study)
+        if not may_see_results(study):
+            st.info("Who played what is shown when the study is over.", icon=":material/lock:")
+            return
+        episodes = list_episodes(store, study)
+        if not episodes:
+            st.info("No recordings here yet. `basalt submit` brings some.")
+            return
+        _watch(store, _choose(episodes))
+        with st.expander(f"All {len(episodes)} episodes"):
+            _list(episodes)
+    except BasaltError as err:
+        st.info(str(err))
+
+
+def _choose(episodes: Sequence[EpisodeInfo]) -> list[EpisodeInfo]:
+    """One episode, or two of the same task and seed."""
+    task_box, seed_box, first_box, second_box = st.columns([1.3, 1, 1.3, 1.3])
+    tasks = list(dict.fromkeys(one.task for one in episodes))
+    task = task_box.selectbox("Task", tasks, format_func=task_title)
+    seeds = list(dict.fromkeys(one.seed for one in episodes if one.task == task))
+    seed = seed_box.selectbox("Seed", seeds)
+    there = {one.agent: one for one in episodes if (one.task, one.seed) == (task, seed)}
+    first = first_box.selectbox("Agent", list(there))
+    others = [agent for agent in there if agent != first]
+    second = second_box.selectbox("Compare with", others, index=None, placeholder="nobody")
+    return [there[agent] for agent in (first, second) if agent is not None]
+
+
+def _watch(store: Store, chosen: Sequence[EpisodeInfo]) -> None:
+    names = [one.agent for one in chosen]
+    # The address of a video is signed anew at every run; the player keeps the one it began with.
+    watch(
+        " ".join(one.id for one in chosen),
+        names,
+        [episode_video(store, one.id) for one in chosen],
+        _curves(tuple(one.id for one in chosen), store),
+    )
+    for one, column in zip(chosen, st.columns(len(chosen)), strict=True):
+        column.html(
+            facts_html(
+                {
+                    "Player": f"{one.agent} ({one.kind})",
+                    "Length": f"{one.steps / STEPS_PER_SECOND:.1f} s",
+                    "End": ENDED.get(one.ended, one.ended),
+                    "Replayed": "verified" if one.verified else "unverified",
+                }
+            )
+        )
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _curves(episode_ids: tuple[str, ...], _store: Store) -> list[Curve]:
+    return curves([episode_telemetry(_store, one) for one in episode_ids])
+
+
+def _list(episodes: Sequence[EpisodeInfo]) -> None:
+    st.dataframe(
+        pd.DataFrame(
+            {
+                "Task": [task_title(one.task) for one in episodes],
+                "Seed": [one.seed for one in episodes],
+                "Agent": [one.agent for one in episodes],
+                "Kind": [one.kind for one in episodes],
+                "Seconds": [one.steps / STEPS_PER_SECOND for one in episodes],
+                "End": [ENDED.get(one.ended, one.ended) for one in episodes],
+                "Replayed": ["verified" if one.verified else "unverified" for one in episodes],
+            }
+        ),
+        hide_index=True,
+        width="stretch",
+    )
+
+
+page()

@@ -1,0 +1,48 @@
+"""The Study page, for admins: progress, raters, checks, invites, settings, exports, history."""
+
+import streamlit as st
+
+from basalt.errors import BasaltError
+from eval_ui.admin import exports, gold, history, invites, progress, raters, settings_form
+from eval_ui.choice import current_study, pick_study
+from eval_ui.session import current_admin
+from eval_ui.signin import sign_in, sign_out
+from eval_ui.store_access import the_store
+from eval_ui.style import heading
+
+SECTIONS = {
+    "Progress": progress.draw,
+    "Raters": raters.draw,
+    "Gold pairs": gold.draw,
+    "Invites": invites.draw,
+    "Settings": settings_form.draw,
+    "Export": exports.draw,
+    "History": history.draw,
+}
+
+
+def page() -> None:
+    """Draw the page."""
+    admin = current_admin()
+    if admin is None:
+        sign_in()
+        return
+    store = the_store()
+    try:
+        study = current_study(store)
+        with heading("Study"), st.container(horizontal=True, vertical_alignment="center"):
+            pick_study(store, study)
+            sign_out()
+        for tab, draw in zip(
+            st.tabs(list(SECTIONS), key="section", on_change="rerun"),
+            SECTIONS.values(),
+            strict=True,
+        ):
+            if tab.open:
+                with tab:
+                    draw(store, study, admin)
+    except BasaltError as err:
+        st.info(str(err))
+
+
+page()

@@ -1,0 +1,102 @@
+"""Watching episodes: one or two in step, with a curve of their telemetry under them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from basalt.tasks import STEPS_PER_SECOND
+from basalt.telemetry import Telemetry
+from eval_ui.components import component
+
+MOST_POINTS = 600
+"""Points of a curve that are sent to the browser."""
+
+_FIELDS = {
+    "distance_walked": ("Distance walked", "nodes"),
+    "ypos": ("Height", "nodes"),
+    "light": ("Light at the head", "of 15"),
+    "health": ("Health", "of 20"),
+    "breath": ("Breath", ""),
+    "under_roof": ("Under a roof", ""),
+    "in_liquid": ("In a liquid", ""),
+}
+
+_watch = component("basalt_watch", frame="watch.html", styles=["watch.css"], scripts=["watch.js"])
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One signal over time, of one or two episodes.
+
+    Attributes:
+        label: what it is.
+        unit: of its values.
+        sides: of each episode: seconds from one value to the next, and the values.
+    """
+
+    label: str
+    unit: str
+    sides: tuple[tuple[float, list[float]], ...]
+
+
+def curves(episodes: Sequence[Sequence[Telemetry]]) -> list[Curve]:
+    """The signals that all given episodes tell: those that change first, the task's own before others."""
+    if not episodes or not all(episodes):
+        return []
+    facts = [
+        name
+        for name in episodes[0][0].facts
+        if all(_is_number(one.facts.get(name)) for episode in episodes for one in episode)
+    ]
+    out = [
+        Curve(
+            name.replace("_", " ").capitalize(),
+            "",
+            tuple(_thinned([one.facts[name] for one in episode]) for episode in episodes),
+        )
+        for name in facts
+    ]
+    for field, (label, unit) in _FIELDS.items():
+        if all(episode[0].tells(field) for episode in episodes):
+            sides = tuple(
+                _thinned([getattr(one, field) for one in episode]) for episode in episodes
+            )
+            out.append(Curve(label, unit, sides))
+    # Stable: within both groups the order stays.
+    return sorted(out, key=lambda curve: not any(len(set(values)) > 1 for _, values in curve.sides))
+
+
+def watch(key: str, names: Sequence[str], urls: Sequence[str], shown: Sequence[Curve]) -> None:
+    """Show one or two videos.
+
+    Args:
+        key: another one loads other videos.
+        names: captions of the videos.
+        urls: their addresses.
+        shown: curves to choose from.
+    """
+    _watch(
+        key="watch",
+        data={
+            "key": key,
+            "names": list(names),
+            "urls": list(urls),
+            "curves": [
+                {
+                    "label": curve.label,
+                    "unit": curve.unit,
+                    "sides": [{"every": every, "values": values} for every, values in curve.sides],
+                }
+                for curve in shown
+            ],
+        },
+    )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, bool | int | float)
+
+
+def _thinned(values: Sequence[object]) -> tuple[float, list[float]]:
+    """Seconds from one value to the next, and so many values that a browser draws them at once."""
+    every = max(1, -(-len(values) // MOST_POINTS))
+    return every / STEPS_PER_SECOND, [round(float(value), 3) for value in values[::every]]  # type: ignore[arg-type]

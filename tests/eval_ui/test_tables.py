@@ -1,0 +1,110 @@
+"""The table's HTML and the plots: figures in order, strangers' names escaped."""
+
+from dataclasses import replace
+
+import pytest
+
+from basalt.comparisons import Comparison
+from eval_ui.charts import development, rating_plot, spread, win_matrix
+from eval_ui.tables import board_html, facts_html
+from leaderboard.analysis import Analysis, analyse
+from leaderboard.bootstrap import MIN_COMPARISONS, Interval
+from leaderboard.rating import Row, Table, rate
+
+HOSTILE = '<script>alert("x")</script>'
+
+
+def table(*names: str) -> Analysis:
+    rows = tuple(
+        Row(name, mu=25.0 - place, sigma=2.0, comparisons=3, wins=1, losses=1, draws=1, both_bad=2,
+            source="telemetry")
+        for place, name in enumerate(names)
+    )  # fmt: skip
+    return analyse(Table("study", "find_cave", "<b>luanti</b>", "5.6.1", "telemetry", rows))
+
+
+def judged(comparison, winners: str) -> Table:
+    """The table after first and second met, once a letter: l, r, d(raw), b(oth bad)."""
+    full = {"l": "left", "r": "right", "d": "draw", "b": "both_bad"}
+    (made,) = rate(comparison(number, full[winner]) for number, winner in enumerate(winners))
+    return made
+
+
+@pytest.fixture
+def comparison():
+    from datetime import UTC, datetime, timedelta
+
+    def make(number: int, winner: str) -> Comparison:
+        return Comparison(
+            comparison_id=str(number), study="study", task="find_cave", world="luanti",
+            world_version="1", seed=1, left_agent="first", right_agent="second",
+            left_episode="a" * 64, right_episode="b" * 64, winner=winner, source="human",
+            created=datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=number),
+        )  # fmt: skip
+
+    return make
+
+
+def test_every_text_a_stranger_wrote_is_escaped() -> None:
+    html = board_html(table(HOSTILE, "plain")) + facts_html({HOSTILE: HOSTILE})
+    assert "<script" not in html
+    assert "&lt;script&gt;" in html
+    assert "<b>" not in html
+
+
+def test_rows_say_rating_uncertainty_and_count() -> None:
+    html = board_html(table("first", "second"))
+    assert html.index("first") < html.index("second")
+    for cell in ("25.00", "21.0 – 29.0*", "19.00", ">3</td>", "1 – 1 – 1", ">2</td>"):
+        assert cell in html
+    assert "a stand-in where no person has judged" in html
+
+
+def test_the_plot_shows_two_deviations_to_each_side() -> None:
+    data = rating_plot(table("first")).to_dict()["datasets"]
+    ((row,),) = data.values()
+    assert (row["low"], row["rating"], row["high"]) == (21.0, 25.0, 29.0)
+    assert row["bar"] == "μ ± 2σ"
+
+
+def test_intervals_and_places_are_shown_where_there_are_comparisons_enough() -> None:
+    few = table("first", "second")
+    enough = replace(
+        few,
+        intervals={
+            "first": Interval(23.5, 26.5, 1, 2, MIN_COMPARISONS),
+            "second": Interval(22.5, 25.5, 2, 2, MIN_COMPARISONS - 1),
+        },
+    )
+    html = board_html(enough)
+    assert ">1 – 2</td>" in html
+    assert ">23.5 – 26.5</td>" in html
+    assert "20.0 – 28.0*" in html
+    (rows,) = rating_plot(enough).to_dict()["datasets"].values()
+    assert [(row["low"], row["high"], row["bar"]) for row in rows] == [
+        (23.5, 26.5, "95 % by bootstrap"),
+        (20.0, 28.0, "μ ± 2σ"),
+    ]
+
+
+def test_the_development_ends_at_the_tables_ratings(comparison) -> None:
+    made = judged(comparison, "lrdbl")
+    frame = development(made)
+    assert frame["comparison"].max() == 4  # both bad rates nobody
+    ends = frame.groupby("agent").last()["rating"].to_dict()
+    assert ends == pytest.approx({row.agent: row.mu for row in made.rows})
+    starts = frame.groupby("agent").first()["rating"]
+    assert set(starts) == {25.0}
+
+
+def test_the_matrix_counts_a_draw_half_and_both_ways(comparison) -> None:
+    frame = win_matrix(judged(comparison, "lldbr")).set_index(["agent", "other"])
+    assert frame.loc[("first", "second")].to_list() == [0.625, 2, 1, 1]
+    assert frame.loc[("second", "first")].to_list() == [0.375, 1, 1, 2]
+
+
+def test_labels_are_spread_apart_about_their_values() -> None:
+    places = spread([10.0, 10.1, 20.0], gap=0.1)
+    assert places[1] - places[0] == pytest.approx(1.0)
+    assert sum(places) == pytest.approx(40.1)
+    assert sorted(places) == places
