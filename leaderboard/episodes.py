@@ -52,7 +52,7 @@ def list_episodes(store: Store, study: StudyInfo) -> list[EpisodeInfo]:
             episode.ended, episode.verified,
         )
         for episode, agent in rows
-        if (store.media / f"{episode.media_name}.mp4").is_file()
+        if store.remote is not None or (store.media / f"{episode.media_name}.mp4").is_file()
     ]  # fmt: skip
 
 
@@ -64,4 +64,7 @@ def episode_telemetry(store: Store, episode_id: str) -> tuple[Telemetry, ...]:
     """
     with store.read() as session:
         episode = session.get_one(Episode, episode_id)
-    return Recording.open(store.media / f"{episode.media_name}.mp4").telemetry()
+    video, *_ = (
+        store.media_file(f"{episode.media_name}{suffix}") for suffix in (".mp4", ".jsonl", ".json")
+    )
+    return Recording.open(video).telemetry()

@@ -25,7 +25,7 @@ COMMAND_LINE = {"basalt/cli.py", "basalt/demo.py"}
 NO_TORCH = {"leaderboard", "eval_ui"}
 
 BASALT_FOR_LEADERBOARD = {
-    "tasks", "recording", "video", "scoring", "telemetry", "comparisons", "errors", "paths", "files",
+    "actions", "tasks", "recording", "video", "scoring", "telemetry", "comparisons", "errors", "paths", "files",
     "intervals", "replay",
 }  # fmt: skip
 

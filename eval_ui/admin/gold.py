@@ -8,7 +8,7 @@ import streamlit as st
 from basalt.errors import BasaltError
 from eval_ui.watch import watch
 from leaderboard.access import AdminIdentity
-from leaderboard.checks import add_gold_pair, list_gold_pairs, retire_gold_pair
+from leaderboard.checks import GoldInfo, add_gold_pair, list_gold_pairs, retire_gold_pair
 from leaderboard.episodes import EpisodeInfo, list_episodes
 from leaderboard.report import task_title
 from leaderboard.settings import get_settings
@@ -52,15 +52,12 @@ def draw(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
         )
     if in_use:
         with st.popover("Take one out of use"):
+            known = {pair.id: pair for pair in in_use}
             gold = st.selectbox(
-                "Gold pair",
-                in_use,
-                format_func=lambda pair: (
-                    f"{task_title(pair.task)} {pair.seed}: {pair.left} – {pair.right}"
-                ),
+                "Gold pair", list(known), format_func=lambda one: _label(known[one])
             )
-            if st.button("Take it out") and gold is not None:
-                retire_gold_pair(store, study, admin, gold.id)
+            if st.button("Take it out"):
+                retire_gold_pair(store, study, admin, gold)
                 st.rerun()
     st.markdown("#### Add one")
     _add(store, study, admin)
@@ -71,17 +68,20 @@ def _add(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
     groups: dict[tuple[str, int], list[EpisodeInfo]] = {}
     for one in episodes:
         groups.setdefault((one.task, one.seed), []).append(one)
-    choices = [pair for group in groups.values() for pair in combinations(group, 2)]
+    choices = {
+        (one.id, other.id): (one, other)
+        for group in groups.values()
+        for one, other in combinations(group, 2)
+    }
     if not choices:
         st.caption("It takes episodes of two agents on the same seed.")
         return
-    pair = st.selectbox(
-        "Pair",
-        choices,
-        format_func=lambda two: (
-            f"{task_title(two[0].task)}, seed {two[0].seed}: {two[0].agent} – {two[1].agent}"
-        ),
-    )
+
+    def label(ids: tuple[str, str]) -> str:
+        one, other = choices[ids]
+        return f"{task_title(one.task)}, seed {one.seed}: {one.agent} – {other.agent}"
+
+    pair = choices[st.selectbox("Pair", list(choices), format_func=label)]
     watch(
         "gold " + " ".join(one.id for one in pair),
         [one.agent for one in pair],
@@ -102,3 +102,7 @@ def _add(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
                 st.error(str(err))
             else:
                 st.rerun()
+
+
+def _label(pair: GoldInfo) -> str:
+    return f"{task_title(pair.task)}, seed {pair.seed}: {pair.left} – {pair.right}"

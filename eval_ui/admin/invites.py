@@ -60,10 +60,11 @@ def draw(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
     open_ones = [one for one in invites if one.revoked is None]
     if open_ones:
         with st.popover("Take an invite back"):
-            invite = st.selectbox("Invite", open_ones, format_func=lambda one: one.label)
+            labels = {one.id: one.label for one in open_ones}
+            invite = st.selectbox("Invite", list(labels), format_func=labels.__getitem__)
             st.caption("Nobody can join by it any more; those who have stay.")
-            if st.button("Take it back") and invite is not None:
-                revoke_invite(store, study, admin, invite.id)
+            if st.button("Take it back"):
+                revoke_invite(store, study, admin, invite)
                 st.rerun()
 
 

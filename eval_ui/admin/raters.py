@@ -89,9 +89,9 @@ def _actions(
     store: Store, study: StudyInfo, admin: AdminIdentity, reports: Sequence[RaterReport]
 ) -> None:
     who, why, *buttons = st.columns([2, 2.4, 1, 1.3, 1], vertical_alignment="bottom")
-    one = who.selectbox("Rater", reports, format_func=_label)
-    if one is None:
-        return
+    # Ids rather than reports: a box keeps what was picked, and a report is of the moment.
+    known = {one.rater_id: one for one in reports}
+    one = known[who.selectbox("Rater", list(known), format_func=lambda rater: _label(known[rater]))]
     reason = why.text_input("Reason", max_chars=500, placeholder="kept with the ban")
     try:
         if one.state == "banned":

@@ -155,6 +155,7 @@ class Desk {
     const again = this.answers[this.current] === option[0];
     this.answers[this.current] = again ? null : option[0];
     this.complaint = null;
+    this.reply = null;
     if (!again && this.step.kind !== "overall") this.go(this.current + 1);
     else this.go(this.current);
     this.keep();

@@ -17,7 +17,7 @@ from three_players import ROOT, SEEDS, record_three
 
 from leaderboard.access import command_line_admin
 from leaderboard.checks import add_gold_pair
-from leaderboard.models import Check, Episode, Judgment
+from leaderboard.models import Check, CheckAnswer, Episode, Judgment
 from leaderboard.raters import create_invite
 from leaderboard.settings import change_settings
 from leaderboard.store import Store, open_store
@@ -350,7 +350,7 @@ def qualify(store: Store, page: Page) -> None:
     watch(page)
     with store.read() as session:
         (open_one,) = session.scalars(
-            sa.select(Check).where(Check.id.not_in(sa.text("SELECT check_id FROM check_answer")))
+            sa.select(Check).where(Check.id.not_in(sa.select(CheckAnswer.check_id)))
         )
     answer(page, {"left": "1", "draw": "2", "right": "3"}[open_one.expected])
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
@@ -80,8 +81,9 @@ def cookies(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
 @pytest.fixture
 def as_admin(empty_store: Store, cookies: dict[str, str]) -> None:
-    add_admin(empty_store, "ada", password=PASSWORD)
-    cookies[session.ADMIN_COOKIE] = log_in(empty_store, "ada", PASSWORD)
+    name = f"ada {uuid4()}"  # logins are counted by name, whatever the store
+    add_admin(empty_store, name, password=PASSWORD)
+    cookies[session.ADMIN_COOKIE] = log_in(empty_store, name, PASSWORD)
 
 
 def opened(**query: str) -> AppTest:
