@@ -41,6 +41,16 @@ def all_pairs(session: Session, study: StudyInfo) -> list[tuple[Episode, Episode
     ]
 
 
+def count_pairs(session: Session, study: StudyInfo) -> int:
+    """How many pairs with videos a study has."""
+    groups = session.scalars(
+        sa.select(sa.func.count())
+        .where(Episode.study_id == study.id, Episode.steps > 0)
+        .group_by(Episode.task, Episode.seed)
+    )
+    return sum(count * (count - 1) // 2 for count in groups)
+
+
 def key_of(pair: tuple[Episode, Episode]) -> str:
     """The pair's key, see :func:`leaderboard.models.pair_key`."""
     return pair_key(pair[0].id, pair[1].id)

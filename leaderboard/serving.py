@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from basalt.errors import StudyError
 from leaderboard.access import AccessDeniedError
 from leaderboard.checks import attention_check, qualification_pair
-from leaderboard.events import withdrawn_answers
+from leaderboard.matchmaking import board_of
 from leaderboard.models import (
     Assignment,
     Check,
@@ -24,9 +24,9 @@ from leaderboard.models import (
     new_id,
     pair_key,
 )
-from leaderboard.pairs import all_pairs, key_of, lock_study, require_source
+from leaderboard.pairs import count_pairs, lock_study, require_source
 from leaderboard.raters import read_standing
-from leaderboard.settings import read_settings
+from leaderboard.settings import JudgingSettings, read_settings
 from leaderboard.store import Store
 from leaderboard.study import StudyInfo
 
@@ -83,8 +83,8 @@ def next_pair(
 ) -> ServedPair | None:
     """Reserve the next pair for a rater; asked again before the answer, it is the same pair.
 
-    Never a pair the rater has answered; among the others those with the fewest judgments by people
-    first, a pair that another rater has reserved counting as judged, equal ones in random order.
+    Never a pair the rater has answered; among the others the one from which most is to be learned
+    (:mod:`leaderboard.matchmaking`).
 
     Args:
         store: the leaderboard.
@@ -119,11 +119,11 @@ def next_pair(
         if served is None and rng.random() < settings.check_share:
             served = attention_check(session, study, rater_id, settings.check_kinds, now, rng)
         if served is None:
-            pair = _choose(session, study, rater_id, now, rng)
+            pair = _choose(store, session, study, rater_id, settings, now, rng)
             if pair is None:
                 return None
             left, right = rng.sample(pair, 2)
-            served = assign(session, study, rater_id, left.id, right.id, now)
+            served = assign(session, study, rater_id, left, right, now)
         return served_pair(session, served)
 
 
@@ -131,7 +131,7 @@ def progress(store: Store, study: StudyInfo, rater_id: str) -> Progress:
     """How many pairs the rater has answered, and how many the study asks of this rater."""
     with store.read() as session:
         rater = read_standing(session, study, rater_id)
-        pairs = len(all_pairs(session, study)) + rater.checks
+        pairs = count_pairs(session, study) + rater.checks
     return Progress(rater.answered, pairs if rater.limit is None else min(rater.limit, pairs))
 
 
@@ -219,27 +219,26 @@ def _unanswered(study: StudyInfo, now: datetime) -> sa.Select[Assignment]:
 
 
 def _choose(
-    session: Session, study: StudyInfo, rater_id: str, now: datetime, rng: random.Random
-) -> tuple[Episode, Episode] | None:
-    gone = withdrawn_answers(session, study.id)
-    human = [
-        (pair, rater)
-        for answer, pair, rater in session.execute(
-            sa.select(Judgment.id, Judgment.pair, Judgment.rater_id).where(
-                Judgment.study_id == study.id, Judgment.source == "human"
-            )
+    store: Store,
+    session: Session,
+    study: StudyInfo,
+    rater_id: str,
+    settings: JudgingSettings,
+    now: datetime,
+    rng: random.Random,
+) -> tuple[str, str] | None:
+    known = session.execute(
+        sa.select(Check.left_episode_id, Check.right_episode_id).where(
+            Check.study_id == study.id,
+            Check.rater_id == rater_id,
+            Check.kind.in_(("qualification", "gold")),
         )
-        if answer not in gone
-    ]
-    answered = {pair for pair, rater in human if rater == rater_id}
-    count: dict[str, int] = {}
-    # A skipped pair has not been judged, but it was shown: it comes after those nobody has seen.
-    for key, _ in human:
-        count[key] = count.get(key, 0) + 1
-    for assignment in session.scalars(_unanswered(study, now)):
-        count[assignment.pair] = count.get(assignment.pair, 0) + 1
-    free = [pair for pair in all_pairs(session, study) if key_of(pair) not in answered]
-    if not free:
-        return None
-    fewest = min(count.get(key_of(pair), 0) for pair in free)
-    return rng.choice([pair for pair in free if count.get(key_of(pair), 0) == fewest])
+    )
+    reserved = session.scalars(_unanswered(study, now))
+    return board_of(store, session, study.id).choose(
+        rater_id,
+        [(left, right) for left, right in known],
+        [(one.left_episode_id, one.right_episode_id) for one in reserved],
+        rng,
+        overlap=rng.random() < settings.overlap_share,
+    )

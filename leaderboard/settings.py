@@ -32,6 +32,8 @@ class JudgingSettings(BaseModel):
         check_share: share of served pairs that are checks of attention, 0 to 0.5.
         check_kinds: which: ``gold`` pairs, ``repeat`` (a pair answered before, sides swapped), ``self``
             (a video against itself).
+        overlap_share: share of pairs served that somebody else has judged once already, so that agreement
+            can be measured.
         ban_after_failed_checks: failed checks (gold and self) after which a rater is banned by rule; None
             never bans. A repeated pair answered otherwise is counted, and never banned for.
         pairs_per_rater: how many pairs a rater answers, checks included; None for all there are.
@@ -58,6 +60,7 @@ class JudgingSettings(BaseModel):
     qualification_right: int = Field(default=0, ge=0)
     check_share: float = Field(default=0.0, ge=0.0, le=0.5)
     check_kinds: tuple[CheckKind, ...] = ("gold", "repeat", "self")
+    overlap_share: float = Field(default=0.0, ge=0.0, le=1.0)
     ban_after_failed_checks: int | None = Field(default=None, gt=0)
     pairs_per_rater: int | None = Field(default=None, gt=0)
     answers_per_minute: int = Field(default=60, gt=0)
@@ -80,7 +83,9 @@ class JudgingSettings(BaseModel):
         return digest(self.consent) if self.consent else None
 
 
-OFFICIAL_SETTINGS = JudgingSettings(open_signup=False, watch_share=0.9, show_results=False)
+OFFICIAL_SETTINGS = JudgingSettings(
+    open_signup=False, overlap_share=0.1, watch_share=0.9, show_results=False
+)
 """Of the official study when it is made: by invitation, videos seen, results hidden from raters."""
 
 

@@ -19,7 +19,8 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 # The package's own margin: its inverse of the normal distribution is an approximation too.
-_DRAW_MARGIN = float(trueskill.calc_draw_margin(ENVIRONMENT.draw_probability, 2, ENVIRONMENT))
+DRAW_MARGIN = float(trueskill.calc_draw_margin(ENVIRONMENT.draw_probability, 2, ENVIRONMENT))
+"""Draws are where performances differ by less."""
 
 # Numerical Recipes (Press et al.), `erfcc`: coefficients from the lowest power of t to the highest.
 _ERFC = (
@@ -85,7 +86,7 @@ def update(
     spread_squared = variance_first + variance_second + 2 * ENVIRONMENT.beta**2
     spread = np.sqrt(spread_squared)
     gap = (mu_first - mu_second) / spread
-    margin = _DRAW_MARGIN / spread
+    margin = DRAW_MARGIN / spread
     v, w = _truncated_by_win(gap - margin)
     if drawn.any():
         v[drawn], w[drawn] = _truncated_by_draw(gap[drawn], margin[drawn])
@@ -101,7 +102,7 @@ def update(
 
 def _truncated_by_win(x: Floats) -> tuple[Floats, Floats]:
     """The paper's V and W of a win; far out, where both underflow, their limits."""
-    below = _cdf(x)
+    below = cdf(x)
     possible = below > 0
     v = np.where(possible, _pdf(x) / np.where(possible, below, 1.0), -x)
     w = np.where(possible, v * (v + x), 1.0)
@@ -112,7 +113,7 @@ def _truncated_by_draw(gap: Floats, margin: Floats) -> tuple[Floats, Floats]:
     """The paper's V and W of a draw; far out, where both underflow, their limits."""
     distance = np.abs(gap)
     high, low = margin - distance, -margin - distance
-    inside = _cdf(high) - _cdf(low)
+    inside = cdf(high) - cdf(low)
     possible = inside > 0
     inside = np.where(possible, inside, 1.0)
     pdf_high, pdf_low = _pdf(high), _pdf(low)
@@ -125,7 +126,8 @@ def _pdf(x: Floats) -> Floats:
     return np.exp(-0.5 * x * x) * (1 / math.sqrt(2 * math.pi))
 
 
-def _cdf(x: Floats) -> Floats:
+def cdf(x: Floats) -> Floats:
+    """The normal distribution function, as the package computes it."""
     z = np.abs(x) * (1 / math.sqrt(2))
     t = 1 / (1 + 0.5 * z)
     power = np.full_like(t, _ERFC[-1])
