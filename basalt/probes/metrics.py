@@ -12,11 +12,11 @@ from basalt.data.dataset import Episode
 from basalt.policies.imitation import evaluate
 from basalt.policies.vpt import VPTPolicy
 from basalt.probes.activations import replaced
-from basalt.probes.sae import JumpReLUSAE
+from basalt.probes.sae import SAE
 
 
 @torch.no_grad()
-def reconstruction(sae: JumpReLUSAE, activations: Tensor) -> dict[str, float]:
+def reconstruction(sae: SAE, activations: Tensor) -> dict[str, float]:
     """Figures on raw activations [n, d] that the autoencoder was not trained on.
 
     Returns:
@@ -44,7 +44,7 @@ def splice(
     policy: VPTPolicy,
     episodes: Sequence[Episode],
     site: str,
-    sae: JumpReLUSAE,
+    sae: SAE,
     mean: Tensor,
     encoded: Sequence[Tensor],
 ) -> dict[str, Any]:
@@ -78,13 +78,3 @@ def splice(
         "bc_loss_change": losses["spliced"] - losses["clean"],
         "loss_recovered": (losses["zero"] - losses["spliced"]) / worth if worth else None,
     }
-
-
-def mean_max_cosine(found: Tensor, planted: Tensor) -> float:
-    """Mean over planted directions [k, d] of the largest |cosine| with a found one [m, d].
-
-    Chance is not 0: print that of random directions beside it.
-    """
-    found = found / found.norm(dim=1, keepdim=True)
-    planted = planted / planted.norm(dim=1, keepdim=True)
-    return float((planted @ found.T).abs().max(1).values.mean())

@@ -20,12 +20,12 @@ from basalt.policies.imitation import encode_episodes, start_at_marginals
 from basalt.policies.vpt import VPTPolicy
 from basalt.probes.activations import collect
 from basalt.probes.metrics import reconstruction, splice
-from basalt.probes.sae import JumpReLUSAE, SAEConfig, save_sae, train_sae
+from basalt.probes.sae import SAE, SAEConfig, save_sae, train_sae
 from basalt.tasks import get_task
 
 LABEL = "smoke test: a small autoencoder on few frames; it shows that the probe runs, not what the policy knows"
 
-SMOKE = SAEConfig(width=256, sparsity=0.3, target_l0=12.0, steps=500, batch=256)
+SMOKE = SAEConfig(width=256, target_l0=12.0, steps=500, batch=256)
 
 
 def probe_smoke(
@@ -89,7 +89,7 @@ def probe_smoke(
         "held_out_frames": sum(len(e) for e in held_out),
         "held_out_episodes": [e.name for e in held_out],
     }
-    saes: dict[str, JumpReLUSAE] = {}
+    saes: dict[str, SAE] = {}
     for name, network in (("trained", policy), ("random_network", untrained)):
         saes[name], report[name] = _probe(network, training, held_out, site, config)
     report["seconds"] = time.monotonic() - began
@@ -104,7 +104,7 @@ def _probe(
     held_out: Sequence[Episode],
     site: str,
     config: SAEConfig,
-) -> tuple[JumpReLUSAE, dict[str, Any]]:
+) -> tuple[SAE, dict[str, Any]]:
     """One network's SAE and its figures."""
 
     def activations(episodes: Sequence[Episode], encoded: Sequence[Tensor]) -> Tensor:
@@ -119,7 +119,7 @@ def _probe(
     return sae.cpu(), figures
 
 
-def _write(out: Path, report: dict[str, Any], saes: dict[str, JumpReLUSAE]) -> None:
+def _write(out: Path, report: dict[str, Any], saes: dict[str, SAE]) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for name, sae in saes.items():
         metadata = {"site": report["site"], "checkpoint": report["checkpoint"], "network": name}

@@ -17,7 +17,7 @@ from basalt.policies.vpt import VPTConfig, VPTPolicy
 from basalt.probes.activations import collect, replaced
 from basalt.probes.metrics import splice
 from basalt.probes.report import probe_smoke, summary_lines
-from basalt.probes.sae import JumpReLUSAE, SAEConfig, load_sae
+from basalt.probes.sae import SAE, SAEConfig, load_sae
 
 CONFIG = VPTConfig(
     hidsize=32, attention_heads=2, attention_memory_size=24, timesteps=8, n_recurrence_layers=2,
@@ -119,8 +119,8 @@ def test_splicing_in_the_activation_itself_changes_nothing(
 def test_splice_losses_of_known_autoencoders(policy: VPTPolicy, episodes: list[Episode]) -> None:
     encoded = encode_episodes(policy, episodes)
     mean = torch.zeros(32)
-    perfect = JumpReLUSAE(32, 64, centre=False)
-    zero = JumpReLUSAE(32, 64, centre=False)
+    perfect = SAE(32, 64)
+    zero = SAE(32, 64)
     with torch.no_grad():
         perfect.W_dec.copy_(torch.cat([torch.eye(32), -torch.eye(32)]))
         perfect.W_enc.copy_(perfect.W_dec.T)
