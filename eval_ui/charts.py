@@ -82,7 +82,9 @@ def development_plot(table: Table) -> alt.LayerChart:
     )
     height = max(280, 20 * len(order))
     ends = frame.groupby("agent", as_index=False).last()
-    ends["label"] = spread(ends["rating"].to_list(), 15 / height)
+    # A line of text is about 15 pixels high.
+    span = float(frame["rating"].max() - frame["rating"].min())
+    ends["label"] = spread(ends["rating"].to_list(), 16 / height * span)
     names = (
         alt.Chart(ends)
         .mark_text(align="left", dx=6, fontSize=12, limit=150)
@@ -100,13 +102,12 @@ def spread(values: Sequence[float], gap: float) -> list[float]:
 
     Args:
         values: where they would lie.
-        gap: least distance of two, as a share of the range of the values.
+        gap: least distance of two.
     """
-    least = gap * (max(values) - min(values))
     order = sorted(range(len(values)), key=values.__getitem__)
     places = list(values)
     for before, after in pairwise(order):
-        places[after] = max(places[after], places[before] + least)
+        places[after] = max(places[after], places[before] + gap)
     # What was pushed up is shared by all, so that the labels stay about their values.
     shift = sum(places) / len(places) - sum(values) / len(values)
     return [place - shift for place in places]

@@ -2,12 +2,16 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from html import escape
 
 import streamlit as st
+
+from leaderboard.study import StudyInfo
 
 STYLE = """
 <style>
 .stMainBlockContainer { padding: 3.9rem 2rem 1.5rem; max-width: 1440px; }
+.stMainBlockContainer h2 small { font-size: 1rem; font-weight: 400; opacity: 0.7; padding-left: 0.6rem; overflow-wrap: anywhere; }
 .stMainBlockContainer h2 { font-size: 1.6rem; padding: 0.3rem 0 0.4rem; }
 .stMainBlockContainer h3 { padding: 0.2rem 0 0.1rem; }
 .stMainBlockContainer h4 { font-size: 1.2rem; padding: 0.2rem 0; }
@@ -27,20 +31,19 @@ STYLE = """
 .board .weak { opacity: 0.65; }
 .board td.main { font-weight: 600; }
 .board td.agent { font-weight: 600; white-space: normal; overflow-wrap: anywhere; min-width: 6rem; }
-.facts { padding: 0; display: flex; flex-wrap: wrap; gap: 0.4rem 2.2rem; margin: 0.2rem 0 0.4rem !important; }
-.facts div { margin: 0; }
-.facts dt { font-size: 0.8rem; opacity: 0.75; }
-.facts dd { margin: 0; font-size: 1.25rem; font-weight: 600; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
-.facts.small dd { font-size: 1rem; font-weight: 500; }
+.facts { display: flex; flex-wrap: wrap; gap: 0.4rem 2.2rem; margin: 0.2rem 0 0.4rem; }
+.facts .what { display: block; font-size: 0.8rem; opacity: 0.75; }
+.facts .value { font-size: 1.25rem; font-weight: 600; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
+.facts.small .value { font-size: 1rem; font-weight: 500; }
 @media (max-width: 48rem) { .stMainBlockContainer { padding: 3.9rem 1rem 1rem; } }
 </style>
 """
 
 
 @contextmanager
-def heading(title: str) -> Iterator[None]:
-    """A page's title; what is drawn within stands at its right."""
+def heading(title: str, study: StudyInfo) -> Iterator[None]:
+    """A page's title with the study's name; what is drawn within stands at its right."""
     left, right = st.columns([4, 1.4], vertical_alignment="center")
-    left.markdown(f"## {title}")
+    left.html(f"<h2>{escape(title)} <small>{escape(study.name)}</small></h2>")
     with right:
         yield

@@ -48,10 +48,10 @@ def board_html(analysis: Analysis) -> str:
 def facts_html(facts: dict[str, str], *, small: bool = False) -> str:
     """A few figures in a row, each under its name."""
     items = "".join(
-        f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>"
+        f'<div><span class="what">{escape(name)}</span><span class="value">{escape(value)}</span></div>'
         for name, value in facts.items()
     )
-    return f'<dl class="facts{" small" if small else ""}">{items}</dl>'
+    return f'<div class="facts{" small" if small else ""}">{items}</div>'
 
 
 def _cells(analysis: Analysis, row: Row, place: int) -> str:

@@ -5,12 +5,14 @@ Each takes its command line and returns the exit status; a user's mistake is rai
 """
 
 import argparse
+import getpass
 import json
+import sys
 from pathlib import Path
 
 from basalt.errors import StudyError
 from basalt.recording import find_recordings
-from leaderboard.access import command_line_admin
+from leaderboard.access import add_admin, command_line_admin, remove_admin
 from leaderboard.analysis import MODELS, analyse
 from leaderboard.bedd import read_answers, read_banned
 from leaderboard.bedd_study import STUDY_NAME, export_bedd, import_bedd
@@ -94,7 +96,7 @@ def submit_main(argv: list[str]) -> int:
 
 
 def leaderboard_main(argv: list[str]) -> int:
-    """``basalt leaderboard show|export|judge-by-telemetry|import-bedd``."""
+    """``basalt leaderboard show|export|judge-by-telemetry|import-bedd|serve|admin``."""
     parser = argparse.ArgumentParser(
         prog="basalt leaderboard", description="Show or export a leaderboard."
     )
@@ -167,7 +169,18 @@ def leaderboard_main(argv: list[str]) -> int:
         help="new raters from one address; raise it behind a proxy (default: %(default)s)",
     )
     add_store_argument(serving)
+    admin = commands.add_parser(
+        "admin", help="let somebody into the app's Study page: by password, or by OIDC"
+    )
+    admin.add_argument("name", help="the login's name")
+    admin.add_argument(
+        "--email", metavar="ADDRESS", help="that an OIDC provider vouches for; no password then"
+    )
+    admin.add_argument("--remove", action="store_true", help="take the rights away, at once")
+    add_store_argument(admin)
     options = parser.parse_args(argv)
+    if options.command == "admin":
+        return _admin(options)
     if options.command == "import-bedd":
         return _import_bedd(options)
     if options.command == "serve":
@@ -198,6 +211,28 @@ def leaderboard_main(argv: list[str]) -> int:
     else:
         print(f"Study {study.name!r}: no judgments yet; `basalt ui` opens the judging app")
     return 0
+
+
+def _admin(options: argparse.Namespace) -> int:
+    store = open_existing(options.store)
+    if options.remove:
+        remove_admin(store, options.name)
+        print(f"admin {options.name!r}: removed, open sessions included")
+        return 0
+    password = None if options.email else _asked_password()
+    add_admin(store, options.name, password=password, email=options.email)
+    print(f"admin {options.name!r}: may log in on the Study page of `basalt ui`")
+    return 0
+
+
+def _asked_password() -> str:
+    """A password from the terminal, unseen and twice, or the first line of a pipe."""
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().rstrip("\n")
+    password = getpass.getpass("Password: ")
+    if password != getpass.getpass("Once more: "):
+        raise StudyError("the two passwords differ; nothing was changed")
+    return password
 
 
 def _import_bedd(options: argparse.Namespace) -> int:

@@ -27,7 +27,7 @@ def draw(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
     st.dataframe(
         pd.DataFrame(
             {
-                "When (UTC)": [one.created for one in happened],
+                "When (UTC)": [one.created.strftime("%Y-%m-%d %H:%M:%S") for one in happened],
                 "What": [KINDS.get(one.kind, one.kind) for one in happened],
                 "Rater": [(one.rater_id or "")[:8] for one in happened],
                 "By": [one.by for one in happened],

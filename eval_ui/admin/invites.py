@@ -49,9 +49,9 @@ def draw(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
             {
                 "For": [one.label for one in invites],
                 "Raters": [one.raters for one in invites],
-                "At most": [one.max_raters for one in invites],
-                "Good until": [one.expires for one in invites],
-                "Taken back": [one.revoked for one in invites],
+                "At most": [str(one.max_raters or "any number") for one in invites],
+                "Good until (UTC)": [_moment(one.expires) for one in invites],
+                "Taken back (UTC)": [_moment(one.revoked) for one in invites],
             }
         ),
         hide_index=True,
@@ -75,6 +75,10 @@ def _show_link(link: str) -> None:
         for name, addition in CROWD.items():
             st.caption(name)
             st.code(link + addition, language=None)
+
+
+def _moment(when: datetime | None) -> str:
+    return "" if when is None else when.strftime("%Y-%m-%d %H:%M")
 
 
 def _origin() -> str:

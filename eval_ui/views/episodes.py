@@ -31,7 +31,7 @@ def page() -> None:
     store = the_store()
     try:
         study = current_study(store)
-        with heading("Episodes"):
+        with heading("Episodes", study):
             pick_study(store, study)
         if not may_see_results(study):
             st.info("Who played what is shown when the study is over.", icon=":material/lock:")

@@ -35,7 +35,9 @@ def page() -> None:
         where = standing(store, study, rater)
         if where.state in ("invite", "consent"):
             welcome(store, study, settings, where)
-        elif where.state in ("failed", "banned"):
+            pick_study(store, study)
+            return
+        if where.state in ("failed", "banned"):
             closed(where)
         else:
             pair = next_pair(store, study, rater) if where.state != "done" else None

@@ -35,7 +35,7 @@ def page() -> None:
     store = the_store()
     try:
         study = current_study(store)
-        with heading("Leaderboard"):
+        with heading("Leaderboard", study):
             pick_study(store, study)
         if not may_see_results(study):
             st.info("The results of this study are shown when it is over.", icon=":material/lock:")
@@ -86,11 +86,11 @@ def _show(store: Store, study: StudyInfo, table: Table) -> None:
     judged = hashlib.sha256(" ".join(one.comparison_id for one in table.comparisons).encode())
     analysis = _analysed(judged.hexdigest(), table)
     with st.container(border=True):
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"#### {task_title(table.task)}", width="content")
-            for source in table.source.split("+"):
-                label, colour, icon = BADGES[source]
-                st.badge(label, color=colour, icon=icon)  # type: ignore[arg-type]
+        badges = [
+            f":{colour}-badge[{icon} {label}]"
+            for label, colour, icon in (BADGES[source] for source in table.source.split("+"))
+        ]
+        st.markdown(f"#### {task_title(table.task)} {' '.join(badges)}")
         st.html(board_html(analysis))
         if any(not analysis.error_bar(row).bootstrapped for row in table.rows):
             st.caption("\\* too few comparisons for the bootstrap: μ ± 2σ")

@@ -30,7 +30,7 @@ def page() -> None:
     store = the_store()
     try:
         study = current_study(store)
-        with heading("Study"), st.container(horizontal=True, vertical_alignment="center"):
+        with heading("Study", study), st.container(horizontal=True, vertical_alignment="center"):
             pick_study(store, study)
             sign_out()
         for tab, draw in zip(

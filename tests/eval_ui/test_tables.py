@@ -104,7 +104,7 @@ def test_the_matrix_counts_a_draw_half_and_both_ways(comparison) -> None:
 
 
 def test_labels_are_spread_apart_about_their_values() -> None:
-    places = spread([10.0, 10.1, 20.0], gap=0.1)
+    places = spread([10.0, 10.1, 20.0], gap=1.0)
     assert places[1] - places[0] == pytest.approx(1.0)
     assert sum(places) == pytest.approx(40.1)
     assert sorted(places) == places

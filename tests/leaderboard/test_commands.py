@@ -1,6 +1,7 @@
 """The commands a user types, on a store of their own."""
 
 import csv
+import io
 import json
 from pathlib import Path
 
@@ -9,7 +10,9 @@ from three_players import SEEDS, record
 
 from basalt import cli
 from basalt.comparisons import read_comparisons
+from basalt.errors import StudyError
 from basalt.tasks import get_task
+from leaderboard.access import admin_names, admin_of_email, admin_of_session, log_in
 from leaderboard.commands import leaderboard_main, submit_main
 from leaderboard.export import load_comparisons
 from leaderboard.judgments import answer_pair
@@ -164,3 +167,24 @@ def test_exports_hold_every_judgment(
     assert leaderboard_main(["export", str(only), "--source", "human", "--store", str(place)]) == 0
     assert len(read_comparisons(only)) == 5
     store.close()
+
+
+def test_an_admin_is_made_and_removed_from_the_terminal(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = ["--store", str(place)]
+    monkeypatch.setattr("sys.stdin", io.StringIO("correct horse battery\n"))
+    assert leaderboard_main(["admin", "grace", *store]) == 0
+    opened = open_store(place)
+    assert (
+        admin_of_session(opened, log_in(opened, "grace", "correct horse battery")).name == "grace"
+    )
+    assert leaderboard_main(["admin", "grace", "--email", "Grace@lab.example", *store]) == 0
+    assert admin_of_email(opened, "grace@lab.example", verified=True).name == "grace"
+    assert leaderboard_main(["admin", "grace", "--remove", *store]) == 0
+    assert admin_names(opened) == []
+    opened.close()
+    monkeypatch.setattr("sys.stdin", io.StringIO("short\n"))
+    with pytest.raises(StudyError, match="fewer than"):
+        leaderboard_main(["admin", "grace", *store])
+    assert "correct horse" not in capsys.readouterr().out
