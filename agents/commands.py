@@ -40,12 +40,12 @@ def _hydra_app(config: str, function: Callable[[DictConfig], None], argv: list[s
     Raises:
         BasaltError: what the function raised, or a ConfigError for a setting Hydra does not accept.
     """
-    raised: list[BasaltError] = []
+    raised: list[BasaltError | OSError] = []
 
     def job(cfg: DictConfig) -> None:
         try:
             function(cfg)
-        except BasaltError as err:
+        except (BasaltError, OSError) as err:
             raised.append(err)
 
     # Hydra would print a traceback and end the process; we want the exception, to print one line.

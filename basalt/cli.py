@@ -1,5 +1,6 @@
 """The ``basalt`` command. The one place that knows all packages; each loads only when its command runs."""
 
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -146,13 +147,22 @@ def run(argv: list[str]) -> int:
             file=sys.stderr,
         )
         return USER_ERROR
-    except KeyboardInterrupt:
-        print(f"\nbasalt {name}: interrupted; the same command goes on", file=sys.stderr)
-        return INTERRUPTED
     except BrokenPipeError:
         # The reader of our output (head, less) has gone: not our failure, and nothing to say.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as err:
+        if err.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        where = f"{err.filename}: " if err.filename else ""
+        print(
+            f"basalt {name}: {where}{os.strerror(err.errno)}; make room, and the same command goes on",
+            file=sys.stderr,
+        )
+        return USER_ERROR
+    except KeyboardInterrupt:
+        print(f"\nbasalt {name}: interrupted; the same command goes on", file=sys.stderr)
+        return INTERRUPTED
 
 
 _OUR_PACKAGES = ("basalt", "agents", "leaderboard", "eval_ui", "configs")

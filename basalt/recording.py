@@ -5,6 +5,7 @@
 step. BEDD's own recordings have no ``NAME.json`` and are read by the same code.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -321,8 +322,10 @@ class RecordingWriter:
     def abandon(self) -> None:
         """Leave nothing of the episode; harmless after :meth:`finish`."""
         if not self._file.closed:
-            self._file.close()
-            self._video.close()
+            for part in (self._file, self._video):
+                # On a full disk neither can be closed in order; what they hold goes anyhow.
+                with contextlib.suppress(Exception):
+                    part.close()
         for path in self._partial.values():
             path.unlink(missing_ok=True)
 

@@ -1,7 +1,7 @@
-"""``basalt bench world``: speed and determinism of the Luanti world.
+"""``basalt bench world``: speed, memory and determinism of the Luanti world, task by task.
 
 One step is 50 ms of game time, so 20 steps a second are real time. ``ratio`` is the multiple of real
-time in deterministic lock-step at 640x360, one instance.
+time in deterministic lock-step at 640x360, one instance, of the slowest task.
 """
 
 import argparse
@@ -20,11 +20,24 @@ import gymnasium
 import numpy as np
 
 import basalt.worlds  # noqa: F401  (registers the tasks)
-from basalt.errors import WorldError
-from basalt.tasks import STEPS_PER_SECOND
+from basalt.errors import ConfigError, WorldError
+from basalt.tasks import STEPS_PER_SECOND, TASKS, get_task
 
 SEED = 100_000
 _START_S = 300.0
+_RESETS = 3
+
+LIMITS = {"reset_s": 3.0, "memory_mb": 450.0}
+"""What an instance may take: a new episode from the cached world, and game and X server together."""
+
+_PARTS = {
+    "frame_ms": "the software renderer, drawing the frame",
+    "pixels_ms": "reading the picture from the renderer",
+    "client_wait_ms": "the client, taking in packets and land",
+    "server_wait_ms": "the server's step (the task's mod)",
+    "environment_ms": "the environment: input, telemetry, handing over the picture",
+}
+"""What a step's time is made of, by figure."""
 
 
 def random_actions(n: int, seed: int = 0) -> Iterator[dict[str, Any]]:
@@ -64,7 +77,7 @@ def memory_mb(pid: int | None) -> float:
 
 
 def measure_speed(
-    size: tuple[int, int], n_steps: int, barrier: Barrier | None = None
+    task: str, size: tuple[int, int], n_steps: int, barrier: Barrier | None = None
 ) -> dict[str, float]:
     """Steps per second of one instance, and where the time goes.
 
@@ -73,11 +86,17 @@ def measure_speed(
         several processes use); per step in ms: ``wall``, ``cpu`` (game and environment), ``frame`` (the
         client's drawing), ``pixels`` (reading the picture), ``client_wait`` (until its packets and
         meshes are done), ``server_wait`` (the server's step), ``environment`` (input, telemetry,
-        picture, hand-over); ``began`` and ``ended`` in monotonic seconds.
+        picture, hand-over); ``reset_s``, the slowest of some resets from the cached world; ``began`` and
+        ``ended`` in monotonic seconds.
     """
-    env = gymnasium.make("basalt/FindCave-v0", world="luanti", size=size)
+    env = gymnasium.make(get_task(task).gym_id, world="luanti", size=size)
     try:
         env.reset(seed=SEED)
+        resets = []
+        for _ in range(0 if barrier else _RESETS):
+            before = time.monotonic()
+            env.reset(seed=SEED)
+            resets.append(time.monotonic() - before)
         world: Any = env.unwrapped
         actions = list(random_actions(n_steps + 20))
         for action in actions[:20]:
@@ -108,6 +127,7 @@ def measure_speed(
         "wall_ms": wall,
         "cpu_ms": cpu * 1e3 / n_steps,
         "memory_mb": memory,
+        "reset_s": max(resets, default=0.0),
         **parts,
         "environment_ms": wall - sum(parts.values()),
         "began": began,
@@ -115,9 +135,18 @@ def measure_speed(
     }
 
 
-def _instance(size: tuple[int, int], n_steps: int, barrier: Barrier, results: Any) -> None:
+def bounded_by(figures: dict[str, float]) -> str:
+    """What takes most of a step's time, in words."""
+    part = max(_PARTS, key=lambda name: figures[name])
+    share, busy = figures[part] / figures["wall_ms"], figures["cpu_ms"] / figures["wall_ms"]
+    return f"{_PARTS[part]} ({share:.0%} of a step); {busy:.0%} of a step is processor time"
+
+
+def _instance(
+    task: str, size: tuple[int, int], n_steps: int, barrier: Barrier, results: Any
+) -> None:
     try:
-        results.put(measure_speed(size, n_steps, barrier))
+        results.put(measure_speed(task, size, n_steps, barrier))
     except BaseException:
         barrier.abort()  # the other one need not wait
         raise
@@ -131,7 +160,7 @@ def _next_result(players: list[Any], results: Any) -> dict[str, float]:
     raise WorldError("one of the two instances failed; its error is above")
 
 
-def measure_two(size: tuple[int, int], n_steps: int) -> dict[str, float]:
+def measure_two(task: str, size: tuple[int, int], n_steps: int) -> dict[str, float]:
     """Two instances at once, each in a process of its own.
 
     Raises:
@@ -140,7 +169,7 @@ def measure_two(size: tuple[int, int], n_steps: int) -> dict[str, float]:
     context = multiprocessing.get_context("spawn")
     barrier, results = context.Barrier(2), context.Queue()
     players = [
-        context.Process(target=_instance, args=(size, n_steps, barrier, results), daemon=True)
+        context.Process(target=_instance, args=(task, size, n_steps, barrier, results), daemon=True)
         for _ in range(2)
     ]
     for player in players:
@@ -160,7 +189,7 @@ def measure_two(size: tuple[int, int], n_steps: int) -> dict[str, float]:
     }
 
 
-def measure_determinism(n_steps: int, runs: int = 3) -> dict[str, Any]:
+def measure_determinism(task: str, n_steps: int, runs: int = 3) -> dict[str, Any]:
     """Play the same random actions several times and compare with the first time.
 
     Returns:
@@ -172,7 +201,7 @@ def measure_determinism(n_steps: int, runs: int = 3) -> dict[str, Any]:
     differences: list[float] = []
     last: Any = None
     for run_number in range(runs):
-        env = gymnasium.make("basalt/FindCave-v0", world="luanti")
+        env = gymnasium.make(get_task(task).gym_id, world="luanti")
         try:
             env.reset(seed=SEED)
             states.append([])
@@ -202,30 +231,97 @@ def measure_determinism(n_steps: int, runs: int = 3) -> dict[str, Any]:
     }
 
 
-def run(argv: list[str]) -> dict[str, Any]:
-    """All measurements, ready to be printed as JSON.
+def measure_task(task: str, n_steps: int, determinism_steps: int) -> dict[str, Any]:
+    """One task at 640x360: one instance, and the same actions played three times."""
+    one = measure_speed(task, (640, 360), n_steps)
+    return {
+        "real_time": round(one["steps_per_s"] / STEPS_PER_SECOND, 2),
+        "bounded_by": bounded_by(one),
+        **{name: round(value, 2) for name, value in one.items() if name not in ("began", "ended")},
+        "within_limits": {name: one[name] < limit for name, limit in LIMITS.items()},
+        "determinism": measure_determinism(task, determinism_steps),
+    }
 
-    Args:
-        argv: ``--steps N`` (per speed measurement), ``--determinism-steps N``.
+
+def measure_other(task: str, world: str, n_steps: int, **settings: Any) -> dict[str, Any]:
+    """One task in another world: what can be seen of any environment.
+
+    Returns:
+        ``real_time``, ``steps_per_s``, ``wall_ms`` and ``cpu_ms`` (this process) a step, ``waiting_ms`` (the
+        rest: the world), ``reset_s``.
     """
-    parser = argparse.ArgumentParser(prog="basalt bench world", description=__doc__)
-    parser.add_argument("--steps", type=int, default=400, help="steps per speed measurement")
-    parser.add_argument("--determinism-steps", type=int, default=300)
-    args = parser.parse_args(argv)
+    env = gymnasium.make(get_task(task).gym_id, world=world, **settings)
+    try:
+        began = time.monotonic()
+        env.reset(seed=SEED)
+        reset = time.monotonic() - began
+        cpu, began = time.process_time(), time.monotonic()
+        for action in random_actions(n_steps):
+            env.step(action)
+        wall, cpu = time.monotonic() - began, time.process_time() - cpu
+    finally:
+        env.close()
+    return {
+        "real_time": round(n_steps / wall / STEPS_PER_SECOND, 2),
+        "steps_per_s": round(n_steps / wall, 2),
+        "wall_ms": round(wall * 1e3 / n_steps, 2),
+        "cpu_ms": round(cpu * 1e3 / n_steps, 2),
+        "waiting_ms": round((wall - cpu) * 1e3 / n_steps, 2),
+        "reset_s": round(reset, 2),
+    }
+
+
+def measure_sizes(task: str, n_steps: int) -> dict[str, Any]:
+    """One task at two sizes of the picture, one and two instances at once."""
     figures: dict[str, Any] = {}
     for size in ((640, 360), (160, 90)):
-        one = measure_speed(size, args.steps)
-        two = measure_two(size, args.steps)
+        one, two = measure_speed(task, size, n_steps), measure_two(task, size, n_steps)
         figures[f"{size[0]}x{size[1]}"] = {
             "real_time_one": round(one["steps_per_s"] / STEPS_PER_SECOND, 2),
             "real_time_two": round(two["steps_per_s"] / STEPS_PER_SECOND, 2),
             "one": {k: round(v, 2) for k, v in one.items() if k not in ("began", "ended")},
             "two": {k: round(v, 2) for k, v in two.items()},
         }
-    figures["determinism"] = measure_determinism(args.determinism_steps)
+    return figures
+
+
+def run(argv: list[str]) -> dict[str, Any]:
+    """All measurements, ready to be printed as JSON.
+
+    Args:
+        argv: ``--task NAME`` (more than once; all), ``--steps N`` (per speed measurement),
+            ``--determinism-steps N``, ``--sizes`` (a smaller picture and two instances, too);
+            ``world=minerl`` and ``address=HOST:PORT`` for another world, of which only speed is measured.
+
+    Raises:
+        ConfigError: a setting that is none.
+    """
+    parser = argparse.ArgumentParser(prog="basalt bench world", description=__doc__)
+    parser.add_argument("--task", action="append", help="one of the tasks; all without")
+    parser.add_argument("--steps", type=int, default=400, help="steps per speed measurement")
+    parser.add_argument("--determinism-steps", type=int, default=200)
+    parser.add_argument(
+        "--sizes", action="store_true", help="also 160x90, and two instances at once"
+    )
+    parser.add_argument("settings", nargs="*", metavar="world=NAME, address=HOST:PORT")
+    args = parser.parse_args(argv)
+    settings = dict(text.partition("=")[::2] for text in args.settings)
+    if unknown := [name for name in settings if name not in ("world", "address")]:
+        raise ConfigError(f"bench world: unknown setting {unknown[0]!r}; known: world, address")
+    world = settings.pop("world", "luanti")
+    tasks = [get_task(name).name for name in args.task or TASKS]
+    figures: dict[str, Any] = {
+        task: measure_task(task, args.steps, args.determinism_steps)
+        if world == "luanti"
+        else measure_other(task, world, args.steps, **settings)
+        for task in tasks
+    }
+    slowest = min(figures[task]["real_time"] for task in tasks)
+    if args.sizes and world == "luanti":
+        figures["sizes"] = {tasks[0]: measure_sizes(tasks[0], args.steps)}
     return {
         "name": "world",
         "figures": figures,
-        "peer": "real time (20 steps/s): deterministic lock-step, 640x360, one instance",
-        "ratio": figures["640x360"]["real_time_one"],
+        "peer": f"real time (20 steps/s): {world} in lock-step, 640x360, one instance, slowest task",
+        "ratio": slowest,
     }

@@ -6,7 +6,7 @@ chance (``docs/worlds.md`` has the schema).
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -38,16 +38,38 @@ class ItemEdit(_Part):
     quantity: Annotated[int, Field(ge=1, le=64)] = 1
 
 
+class AnimalEdit(_Part):
+    """The animal ``number`` (as telemetry and the site's ``creatures`` count, from 1) is another one.
+
+    Either its kind becomes ``to`` (chicken, cow, pig, sheep; null: it is not there), or it starts at
+    ``position``, the node of its feet.
+    """
+
+    number: Annotated[int, Field(ge=1)]
+    to: Literal["chicken", "cow", "pig", "sheep"] | None = None
+    position: Place | None = None
+
+    @model_validator(mode="after")
+    def _one_change(self) -> "AnimalEdit":
+        if len(self.model_fields_set & {"to", "position"}) != 1 or (
+            "position" in self.model_fields_set and self.position is None
+        ):
+            raise ValueError("an animal gets either another kind (to) or another position")
+        return self
+
+
 class Edit(_Part):
     """Exactly one change.
 
     Attributes:
         block: of a block.
         item: of the starting inventory.
+        animal: of an animal of a village.
     """
 
     block: BlockEdit | None = None
     item: ItemEdit | None = None
+    animal: AnimalEdit | None = None
 
     @model_validator(mode="after")
     def _one_thing(self) -> "Edit":

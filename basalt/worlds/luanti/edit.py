@@ -12,9 +12,9 @@ def apply_edit(config: dict[str, Any], edit: Edit) -> None:
     What is carried is changed here; the mod changes the rest, and refuses names that the game does not have.
     """
     change = edit.to_json()
-    for part in change.values():
-        if part.get("to") is not None:
-            part["to"] = game_name(part["to"])
+    for kind in ("block", "item"):
+        if kind in change and change[kind]["to"] is not None:
+            change[kind]["to"] = game_name(change[kind]["to"])
     config["edit"] = change
     if edit.item is not None:
         things = [list(thing) for thing in config["inventory"]]

@@ -109,6 +109,9 @@ class SavedWorld:
         try:
             shutil.copytree(self.folder, folder, ignore=shutil.ignore_patterns("worldmods"))
             _install_mod(folder)
+        except shutil.Error as err:  # a list of (from, to, reason), one per file
+            _, place, reason = err.args[0][0]
+            raise WorldError(f"{self.folder} cannot be copied to {place}: {reason}") from err
         except OSError as err:
             raise WorldError(f"{self.folder} cannot be copied to {folder}: {err}") from err
 

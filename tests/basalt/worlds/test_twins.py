@@ -23,6 +23,9 @@ SMALL = (160, 90)
         {"block": {"position": [1, -2, 3], "to": "air"}},
         {"item": {"slot": 0, "to": "torch", "quantity": 3}},
         {"item": {"slot": 35, "to": None}},
+        {"animal": {"number": 3, "to": "sheep"}},
+        {"animal": {"number": 3, "to": None}},
+        {"animal": {"number": 3, "position": [1, 2, 3]}},
     ],
 )
 def test_edits_come_back_as_they_were_given(content):
@@ -48,6 +51,11 @@ def test_no_edit_is_none():
         ({"block": {"position": [1, 2, 3], "to": "x/../y"}}, r"edit\.block\.to"),
         ({"item": {"slot": 36, "to": "torch"}}, r"edit\.item\.slot"),
         ({"item": {"slot": 0, "to": "torch", "quantity": 0}}, r"edit\.item\.quantity"),
+        ({"animal": {"number": 3}}, "either another kind"),
+        ({"animal": {"number": 3, "to": "cow", "position": [1, 2, 3]}}, "either another kind"),
+        ({"animal": {"number": 3, "position": None}}, "either another kind"),
+        ({"animal": {"number": 0, "to": "cow"}}, r"edit\.animal\.number"),
+        ({"animal": {"number": 3, "to": "dragon"}}, r"edit\.animal\.to"),
         ("block", "edit: "),
     ],
 )
@@ -169,3 +177,46 @@ def test_what_the_world_does_not_have_is_refused(twins):
         assert "\n" not in str(failure.value)
     env.reset(seed=SEED)
     assert env.step({})[-1]["telemetry"].step == 1
+
+
+def animals(info):
+    """Number to (kind, x, y, z) of the animals that telemetry tells."""
+    told = info["telemetry"].facts["animals"].split("; ")
+    return {int(number): (kind, *place) for kind, number, *place in map(str.split, told)}
+
+
+@pytest.mark.engine
+def test_one_animal_is_another_kind_elsewhere_or_gone_and_the_others_go_their_ways():
+    ours, theirs = (make_env("create_village_animal_pen", size=SMALL) for _ in range(2))
+    try:
+        _, info = ours.reset(seed=SEED)
+        creatures = info["site"]["creatures"]
+        number = next(k for k, one in enumerate(creatures, start=1) if one["kind"] == "cow")
+        walk = [{}] * 12
+        before = [animals(info)] + [animals(ours.step(action)[-1]) for action in walk]
+        x, y, z = creatures[number - 1]["at"]
+        free = [x, y + 1, z]
+        for change, expected in (
+            ({"to": "pig"}, lambda one: one[0] == "pig"),
+            ({"to": None}, lambda one: one is None),
+            ({"position": free}, lambda one: one[0] == "cow"),
+        ):
+            edit = {"animal": {"number": number, **change}}
+            _, info = theirs.reset(seed=SEED, options={"edit": edit})
+            after = [animals(info)] + [animals(theirs.step(action)[-1]) for action in walk]
+            for was, now in zip(before, after, strict=True):
+                assert expected(now.pop(number, None))
+                was = {key: value for key, value in was.items() if key != number}
+                assert now == was, "all the others are where they would be"
+        villager = next(k for k, one in enumerate(creatures, start=1) if one["kind"] == "villager")
+        for change, words in (
+            ({"number": 999, "to": "pig"}, "there is no animal 999"),
+            ({"number": villager, "to": "pig"}, f"there is no animal {villager}"),
+            ({"number": number, "to": "cow"}, "is a cow already"),
+            ({"number": number, "position": [x, y - 1, z]}, "inside a block of"),
+        ):
+            with pytest.raises(ConfigError, match=words):
+                theirs.reset(seed=SEED, options={"edit": {"animal": change}})
+    finally:
+        ours.close()
+        theirs.close()

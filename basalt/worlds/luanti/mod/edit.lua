@@ -30,6 +30,28 @@ local function change_item(change)
 	end
 end
 
+-- The site's list is what the village is filled from; numbers, and with them the animals' random numbers, stay.
+local function change_animal(change)
+	local list = basalt.site.creatures or {}
+	local one = list[change.number]
+	if not one or one.kind == "villager" then
+		return ("edit.animal.number: there is no animal %d"):format(change.number)
+	elseif change.position then
+		local pos = vector.new(unpack(change.position))
+		local was = name_of(pos)
+		if was == "ignore" then
+			return "edit.animal.position: outside the saved land"
+		elseif (minetest.registered_nodes[was] or {}).walkable ~= false then
+			return "edit.animal.position: inside a block of " .. was
+		end
+		one.at = change.position
+	elseif one.kind == change.to then
+		return ("edit.animal.to: animal %d is a %s already"):format(change.number, change.to)
+	else
+		one.kind = change.to
+	end
+end
+
 local tried, refused
 
 -- Makes the change, once; the reason if it cannot be made.
@@ -40,6 +62,8 @@ function basalt.apply_edit()
 			refused = change_block(edit.block)
 		elseif edit.item then
 			refused = change_item(edit.item)
+		elseif edit.animal then
+			refused = change_animal(edit.animal)
 		end
 	end
 	return refused

@@ -306,7 +306,9 @@ function creatures.begin()
 	creatures.all = {}
 	for id, one in ipairs(basalt.site.creatures) do
 		local name = one.kind == "villager" and "villager_" .. ROBES[id % #ROBES + 1] or one.kind
-		add(name, one.at, id)
+		if name then     -- an edit may have taken it away (edit.lua)
+			add(name, one.at, id)
+		end
 	end
 end
 

@@ -1,0 +1,84 @@
+"""A disk that is full, for real: a small file system of its own, in a namespace of its own."""
+
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from behaviour import SEED
+
+from basalt.tasks import get_task
+from basalt.worlds.luanti.worldcache import saved_world
+
+HERE = Path(__file__).parent
+
+
+def on_a_small_disk(tmp_path, kilobytes, code, *arguments):
+    """Run Python where ``tmp_path/small`` is a file system of that size; its exit status, stdout and stderr."""
+    small = tmp_path / "small"
+    small.mkdir()
+    if shutil.which("unshare") is None:
+        pytest.skip("unshare (util-linux) is not installed")
+    mount = f'mount -t tmpfs -o size={kilobytes}k tmpfs {small} || exit 77; exec "$@"'
+    command = ["unshare", "--map-root-user", "--mount", "sh", "-c", mount, "sh"]
+    command += [sys.executable, "-c", textwrap.dedent(code), str(small), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    if done.returncode == 77 or "unshare:" in done.stderr:
+        pytest.skip(f"no file system may be mounted here: {done.stderr.strip()}")
+    return done
+
+
+COPY = """
+    import os, sys, tempfile
+    from pathlib import Path
+    from basalt.errors import WorldError
+    from basalt.worlds import make_env
+    small, seed = Path(sys.argv[1]), int(sys.argv[2])
+    tempfile.tempdir = str(small)
+    env = make_env("find_cave", size=(160, 90))
+    try:
+        env.reset(seed=seed)
+    except WorldError as err:
+        print(err)
+    assert not list(small.iterdir()), list(small.iterdir())
+    tempfile.tempdir = None
+    env.reset(seed=seed)
+    print("mended", env.step({})[-1]["telemetry"].step)
+    env.close()
+"""
+
+
+@pytest.mark.engine
+def test_a_world_that_cannot_be_copied_is_said_and_leaves_nothing(tmp_path):
+    saved_world(get_task("find_cave"), SEED)
+    done = on_a_small_disk(tmp_path, 600, COPY, str(SEED))
+    assert done.returncode == 0, done.stderr
+    failure, mended = done.stdout.strip().splitlines()
+    assert "cannot be copied" in failure and "No space left on device" in failure
+    assert len(failure) < 600 and mended == "mended 1"
+
+
+ROLLOUT = """
+    import sys
+    from pathlib import Path
+    out = Path(sys.argv[1], "out")
+    sys.path.insert(0, sys.argv[2])
+    from minerl_standin import StandIn
+    from basalt.cli import run
+    with StandIn() as standin:
+        address = f"world.args.address={standin.address}"
+        status = run(["rollout", "agent=random", "world=minerl", address, "seeds=1",
+                      f"out={out}", "max_steps=100", "crf=0"])
+    print(sorted(path.name for path in out.iterdir()))
+    sys.exit(status)
+"""
+
+
+def test_a_recording_that_has_no_room_is_one_clear_error_and_nothing_half_written(tmp_path):
+    done = on_a_small_disk(tmp_path, 64, ROLLOUT, str(HERE))
+    assert done.returncode == 1, done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("basalt rollout:")]
+    assert "No space left on device" in line and "Traceback" not in done.stderr, done.stderr
+    assert done.stdout.splitlines()[-1] == "['.lock', 'rollout.json']"
