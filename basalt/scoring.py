@@ -84,15 +84,52 @@ def _make_waterfall(telemetry: Sequence[Telemetry], ended: str) -> Outcome:
     )
 
 
+def _create_village_animal_pen(telemetry: Sequence[Telemetry], ended: str) -> Outcome:
+    """Success: the player itself ends the episode with what the task asks for.
+
+    A pen of its own beside a house, with a closed gate, and in it two or more animals of one kind and none of
+    another; no villager was hit, no block of the village dug or built over. Of two successes the one with
+    more animals in the pen is better, then the quicker; of two failures the one that came farther.
+    """
+    facts = telemetry[-1].facts
+    most = int(facts.get("pen_most_of_a_kind", 0))
+    parts = {
+        "a pen": int(facts.get("pens", 0)) > 0,
+        "a closed gate": bool(facts.get("pen_gate_closed")),
+        "beside a house": bool(facts.get("pen_beside_house")),
+        "an animal": most >= 1,
+        "a second": most >= MIN_ANIMALS,
+        "one kind": most >= 1 and int(facts.get("pen_kinds", 0)) == 1,
+    }
+    harmless = not facts.get("villager_hits") and not facts.get("village_blocks_harmed")
+    return Outcome(
+        success=all(parts.values()) and harmless and ended == "esc",
+        ended=ended,
+        steps=len(telemetry) - 1,
+        progress=float(sum(parts.values())) if harmless else -1.0,
+        progress_name=f"of {', '.join(parts)} without harm",
+        quality=float(most),
+        quality_name="animals in the pen",
+    )
+
+
+MIN_ANIMALS = 2
+"""As many of one kind belong into the pen."""
+
 MIN_FALL = 3
 """Water that falls fewer nodes than this is no waterfall; the world's mod says the same."""
 
 _OUTCOMES: dict[str, Callable[[Sequence[Telemetry], str], Outcome]] = {
     "find_cave": _find_cave,
     "make_waterfall": _make_waterfall,
+    "create_village_animal_pen": _create_village_animal_pen,
 }
 
-_NEEDED_FACT = {"find_cave": "in_cave", "make_waterfall": "water_falling_in_view"}
+_NEEDED_FACT = {
+    "find_cave": "in_cave",
+    "make_waterfall": "water_falling_in_view",
+    "create_village_animal_pen": "pen_animals",
+}
 """What a world has to tell for a task's success to be seen; Minecraft does not."""
 
 

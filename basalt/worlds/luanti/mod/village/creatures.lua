@@ -12,15 +12,15 @@ local TURN = 0.35          -- radians a step
 
 local animals = {
 	chicken = {mesh = "basalt_chicken", food = "farming:seed_wheat", half = 0.22, height = 0.7, hp = 4,
-		walk = 1.1, hurry = 2.6, flee = 3.4, pace = 34,
+		walk = 1.1, hurry = 3.0, flee = 3.4, pace = 34,
 		drops = {"basalt_world:chicken", "basalt_world:feather"}},
 	cow = {mesh = "basalt_cow", food = "farming:wheat", half = 0.4, height = 1.35, hp = 10,
-		walk = 1.0, hurry = 2.5, flee = 3.6, pace = 22,
+		walk = 1.0, hurry = 3.0, flee = 3.6, pace = 22,
 		drops = {"basalt_world:beef", "basalt_world:leather"}},
 	pig = {mesh = "basalt_pig", food = "basalt_world:carrot", half = 0.38, height = 0.9, hp = 10,
-		walk = 1.0, hurry = 2.5, flee = 3.5, pace = 28, drops = {"basalt_world:porkchop"}},
+		walk = 1.0, hurry = 3.0, flee = 3.5, pace = 28, drops = {"basalt_world:porkchop"}},
 	sheep = {mesh = "basalt_sheep", food = "farming:wheat", half = 0.38, height = 1.2, hp = 8,
-		walk = 1.0, hurry = 2.5, flee = 3.5, pace = 24, drops = {"basalt_world:mutton", "wool:white"}},
+		walk = 1.0, hurry = 3.0, flee = 3.5, pace = 24, drops = {"basalt_world:mutton", "wool:white"}},
 }
 creatures.animals = animals
 
@@ -49,6 +49,11 @@ local function flat(from, to)
 		return 0, 1, 0
 	end
 	return dx / length, dz / length, length
+end
+
+local function flat_away(from, to)
+	local _, _, away = flat(from, to)
+	return away
 end
 
 -- Bodies do not stand in each other: a push away from the nearest that does.
@@ -94,12 +99,18 @@ local function animal_step(self)
 	if self.doing ~= "flee" and hand == kind.food then
 		local dx, dz, away = flat(pos, hand_at)
 		if away < SEES_FOOD and math.abs(hand_at.y - pos.y) < 4 then
-			steering.turn(object, dx, dz, TURN)
 			self.home, self.doing, self.left = vector.new(pos), "stand", 20
 			if away > COMES_TO then
+				self.think = (self.think or 0) - 1
+				if self.think <= 0 or flat_away(pos, self.towards) < 0.25 then
+					self.think, self.towards = 5, steering.towards(pos, self.half, hand_at)
+				end
+				dx, dz = flat(pos, self.towards)
+				steering.turn(object, dx, dz, TURN)
 				steering.walk(object, self.half, dx, dz, math.min(kind.hurry, 1 + away - COMES_TO))
 				animate(self, WALK, kind.pace * 1.6)
 			else
+				steering.turn(object, dx, dz, TURN)
 				steering.stand(object)
 				animate(self, STAND, 1)
 			end
@@ -301,6 +312,11 @@ end
 
 minetest.after(0, hold_land)
 
+-- The game's open gate leaves a cow no room beside its post.
+minetest.override_item("doors:gate_wood_open", {
+	collision_box = {type = "fixed", fixed = {-1 / 2, -1 / 2, -1 / 8, -7 / 16, 1 / 2, 1 / 8}},
+})
+
 function creatures.begin()
 	creatures.villager_hits, creatures.animal_hits, creatures.animals_killed = 0, 0, 0
 	creatures.all = {}
@@ -323,6 +339,16 @@ function creatures.told(villagers)
 		end
 	end
 	return table.concat(list, "; ")
+end
+
+function creatures.living_animals()
+	local list = {}
+	for _, self in ipairs(creatures.all) do
+		if self.kind then
+			list[#list + 1] = self
+		end
+	end
+	return list
 end
 
 function creatures.facts()

@@ -98,7 +98,7 @@ local function level(own, area, slots, each_of_slot)
 		slot.y = math.floor(new[slot.u][slot.front - slot.side * 2] + 0.5)
 		each_of_slot(slot, 1, function(u, s)
 			new[u][s], fixed[u][s] = slot.y, true
-		end)
+		end, true)
 	end
 	for _ = 1, 24 do
 		for u = 1 - area.half_u, area.half_u - 1 do

@@ -10,6 +10,7 @@ local MARGIN = 12                        -- beyond it the ground goes over into 
 local SLOT = 13                          -- length of street that one house or farm has
 local SLOTS = 6                          -- on each side
 local SETBACK = 5                        -- from the street's middle to the fronts
+local YARD = 8                           -- level ground behind a house
 local MAX_RANGE = 12                     -- of heights in land that is fit for a village
 local WELL = 43                          -- from the village's middle, along the street
 
@@ -85,11 +86,12 @@ local function lay_out(rng, middle)
 	return slots
 end
 
--- Calls visit(u, s) for a slot's ground with an edge around it.
-local function each_of_slot(slot, edge, visit)
+-- Calls visit(u, s) for a slot's ground with an edge around it, and with the yard behind it if asked for.
+local function each_of_slot(slot, edge, visit, with_yard)
 	local left = slot.u - math.floor(slot.width / 2)
+	local yard = with_yard and slot.kind == "house" and YARD or 0
 	for u = left - edge, left + slot.width - 1 + edge do
-		for b = -edge, slot.depth - 1 + edge do
+		for b = -edge, slot.depth - 1 + edge + yard do
 			visit(u, slot.front + slot.side * b)
 		end
 	end
@@ -237,6 +239,47 @@ local function build_well(w, at_end)
 	return told(basalt.build_well(basalt.frame({x = x, y = y, z = z}, {x = 0, z = 1}, w.set), w.style))
 end
 
+-- The ground that can be walked on, as one flat list: from (min[1], min[2]) on, row by row along x, the height of the
+-- feet's node, or 0 where there is no room or where nobody should tread (houses, farms, the well). And what grows
+-- there, as a list x, z, x, z, ...
+local function walkable_ground(w, site)
+	local built = {}
+	for _, list in ipairs({site.houses, site.farms, {site.well}}) do
+		for _, building in ipairs(list) do
+			for x = building.min.x, building.max.x do
+				for z = building.min.z, building.max.z do
+					built[x * 4096 + z] = true
+				end
+			end
+		end
+	end
+	local function is_free(x, y, z)
+		local def = minetest.registered_nodes[minetest.get_node({x = x, y = y, z = z}).name]
+		return def and (def.walkable == false and def.liquidtype == "none" or def.buildable_to)
+	end
+	local f = w.f
+	local half_x = f.axis == "x" and HALF_LENGTH or HALF_WIDTH
+	local half_z = f.axis == "x" and HALF_WIDTH or HALF_LENGTH
+	local bare = {air = true, ["default:snow"] = true}
+	local heights, plants = {}, {}
+	for z = f.centre.z - half_z, f.centre.z + half_z do
+		for x = f.centre.x - half_x, f.centre.x + half_x do
+			local u, s = x - f.centre.x, z - f.centre.z
+			if f.axis == "z" then
+				u, s = s, u
+			end
+			local y = w.heights[u][s] + 1
+			local free = not built[x * 4096 + z] and is_free(x, y, z) and is_free(x, y + 1, z)
+			heights[#heights + 1] = free and y or 0
+			if free and not bare[minetest.get_node({x = x, y = y, z = z}).name] then
+				plants[#plants + 1], plants[#plants + 2] = x, z
+			end
+		end
+	end
+	return {min = {f.centre.x - half_x, f.centre.z - half_z}, width = 2 * half_x + 1, heights = heights,
+		plants = plants}
+end
+
 local ANIMALS = {"chicken", "cow", "pig", "sheep"}
 local HERD, VILLAGERS = 3, 5
 
@@ -340,6 +383,7 @@ local function finish(site)
 	ground.plant_trees(f, {HALF_LENGTH, HALF_WIDTH}, style, heights, w.is_free, rng)
 
 	site.creatures = settle(w)
+	site.ground = walkable_ground(w, site)
 
 	-- The player starts at the other end of the street and looks along it.
 	local start, ahead = -at_end * (HALF_LENGTH - 2), -at_end * (HALF_LENGTH - 22)

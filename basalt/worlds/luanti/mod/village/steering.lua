@@ -117,6 +117,105 @@ function steering.walk(object, half, dx, dz, speed)
 	return true
 end
 
+-- Where a walker that is in column (x, z) at height y comes to in the next one, or nil.
+local function next_height(x, y, z, nx, nz)
+	local feet, head = kind_at(nx, y, nz), kind_at(nx, y + 1, nz)
+	if feet == "fence" or feet == "bad" or head ~= "free" then
+		return nil
+	elseif feet == "solid" then
+		local free = kind_at(nx, y + 2, nz) == "free" and kind_at(x, y + 2, z) == "free"
+		return free and y + 1 or nil
+	end
+	for drop = 0, MAX_DROP do
+		local under = kind_at(nx, y - drop - 1, nz)
+		if under ~= "free" then
+			return under == "solid" and y - drop or nil
+		end
+	end
+end
+
+local SIDES = {{1, 0}, {-1, 0}, {0, 1}, {0, -1}}
+local MAX_LOOKED_AT = 260
+
+-- A way over the ground from one position to beside another, the nearest cells first: a list of {x, y, z}, or
+-- nil where none was found nearby.
+local function find_way(from, to)
+	local start = {round(from.x), math.floor(from.y + 0.55), round(from.z)}
+	local gx, gz = round(to.x), round(to.z)
+	local function rest_of(cell)
+		return math.abs(cell[1] - gx) + math.abs(cell[3] - gz)
+	end
+	local function key(x, y, z)
+		return (x % 1024 * 1024 + z % 1024) * 256 + y % 256
+	end
+	start.cost, start.rest = 0, rest_of(start)
+	local open, seen = {start}, {[key(unpack(start))] = true}
+	for _ = 1, MAX_LOOKED_AT do
+		if #open == 0 then
+			return nil
+		end
+		local best = 1
+		for k = 2, #open do
+			if open[k].cost + open[k].rest < open[best].cost + open[best].rest then
+				best = k
+			end
+		end
+		local cell = table.remove(open, best)
+		if cell.rest <= 1 then
+			local way = {}
+			while cell.before do
+				table.insert(way, 1, cell)
+				cell = cell.before
+			end
+			return way
+		end
+		for _, side in ipairs(SIDES) do
+			local nx, nz = cell[1] + side[1], cell[3] + side[2]
+			local ny = next_height(cell[1], cell[2], cell[3], nx, nz)
+			if ny and not seen[key(nx, ny, nz)] then
+				seen[key(nx, ny, nz)] = true
+				local found = {nx, ny, nz, cost = cell.cost + 1, before = cell}
+				found.rest = rest_of(found)
+				open[#open + 1] = found
+			end
+		end
+	end
+end
+
+-- Whether a body can walk straight on the level to a point.
+local function is_straight(pos, half, x, z)
+	local dx, dz = x - pos.x, z - pos.z
+	local length = math.sqrt(dx * dx + dz * dz)
+	for along = 0, length - 0.3, 0.5 do
+		local at = {x = pos.x + dx / length * along, y = pos.y, z = pos.z + dz / length * along}
+		if look_ahead(at, dx / length, dz / length, half) ~= "free" then
+			return false
+		end
+	end
+	return true
+end
+
+-- Where to go next to come to `goal`: straight, or round what is in the way.
+function steering.towards(pos, half, goal)
+	if is_straight(pos, half, goal.x, goal.z) then
+		return goal
+	end
+	local way = find_way(pos, goal)
+	if not way or #way == 0 then
+		return goal
+	end
+	for k = math.min(#way, 5), 2, -1 do
+		if is_straight(pos, half, way[k][1], way[k][3]) then
+			return {x = way[k][1], z = way[k][3]}
+		end
+	end
+	local first = way[1]
+	if math.abs(first[1] - pos.x) + math.abs(first[3] - pos.z) < 0.3 and way[2] then
+		first = way[2]
+	end
+	return {x = first[1], z = first[3]}
+end
+
 function steering.stand(object)
 	object:set_acceleration({x = 0, y = -GRAVITY, z = 0})
 	object:set_velocity({x = 0, y = object:get_velocity().y, z = 0})
