@@ -390,9 +390,9 @@ class PenBuilder:
         if self._ground.height(goal):
             state = yield from self._walk(state, goal)
         x, z = (yard.low[0] + yard.high[0]) / 2, (yard.low[1] + yard.high[1]) / 2
+        state = yield from self._aim(state, [x, state.ypos + 0.3, z], near=4.0)
         for _ in range(int(self._rng.integers(30, 50))):
-            point = [x, state.ypos + 0.5, z]
-            state = yield null_action() | {"camera": self._gaze.at(state, point, start=3.0)}
+            state = yield null_action()
         return state
 
     # ---- the body ----
@@ -422,12 +422,12 @@ class PenBuilder:
             state = yield null_action()
         return state
 
-    def _aim(self, state: Telemetry, point: list[float]) -> Doing:
+    def _aim(self, state: Telemetry, point: list[float], near: float = AIM) -> Doing:
         for _ in range(60):
             yaw, pitch = direction(state, point)
-            if max(abs(wrap(yaw - state.yaw)), abs(pitch - state.pitch)) < AIM:
+            if max(abs(wrap(yaw - state.yaw)), abs(pitch - state.pitch)) < near:
                 break
-            state = yield null_action() | {"camera": self._gaze.at(state, point, start=AIM / 2)}
+            state = yield null_action() | {"camera": self._gaze.at(state, point, start=near / 2)}
         return state
 
     @staticmethod

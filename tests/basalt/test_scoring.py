@@ -9,6 +9,7 @@ from basalt.telemetry import Telemetry
 
 CAVE = get_task("find_cave")
 FALLS = get_task("make_waterfall")
+PEN = get_task("create_village_animal_pen")
 
 
 def states(inside, dug_down=False):
@@ -91,3 +92,40 @@ def test_a_world_that_does_not_tell_is_not_scored():
     assert not can_score(CAVE, silent) and not can_score(CAVE, ())
     with pytest.raises(ConfigError, match="did not tell 'in_cave'"):
         outcome(CAVE, silent, "esc")
+
+
+GOOD_PEN = {
+    "pens": 1, "pen_animals": "cow 2", "pen_kinds": 1, "pen_most_of_a_kind": 2, "pen_gate": True,
+    "pen_gate_closed": True, "pen_beside_house": True, "villager_hits": 0, "village_blocks_harmed": 0,
+}  # fmt: skip
+
+
+def pen(steps=3, ended="esc", **changes):
+    facts = {**GOOD_PEN, **changes}
+    seen = [state.model_copy(update={"facts": facts}) for state in states([0] * steps)]
+    return outcome(PEN, seen, ended)
+
+
+def test_success_is_two_of_a_kind_behind_a_closed_gate_beside_a_house_without_harm():
+    assert pen().success
+    for change in (
+        {"ended": "limit"},
+        {"pens": 0},
+        {"pen_most_of_a_kind": 1},
+        {"pen_kinds": 2},
+        {"pen_gate_closed": False},
+        {"pen_beside_house": False},
+        {"villager_hits": 1},
+        {"village_blocks_harmed": 1},
+    ):
+        assert not pen(**change).success, change
+
+
+def test_of_two_pens_the_fuller_then_the_quicker_is_better_and_harm_is_worst():
+    assert telemetry_judge(pen(pen_most_of_a_kind=3, steps=9), pen()).winner == "left"
+    assert telemetry_judge(pen(steps=9), pen()).winner == "right"
+    one = pen(pen_most_of_a_kind=1)
+    none = pen(pen_most_of_a_kind=0, pen_kinds=0)
+    assert telemetry_judge(one, none).winner == "left"
+    verdict = telemetry_judge(none, pen(villager_hits=2))
+    assert verdict.winner == "left" and "without harm" in verdict.reason
