@@ -207,6 +207,7 @@ _CHECKS: tuple[Callable[[], Check], ...] = (
     _torch,
     _package("trueskill", "the leaderboard", "leaderboard"),
     _package("streamlit", "the judging app", "ui"),
+    _package("pygame-ce", "a window for basalt play (a browser does without)", "play"),
     _minecraft("Minecraft: built jar", "find_minecraft"),
     _minecraft("Minecraft: Java 8", "find_java"),
     _minecraft("Minecraft: display", "find_display"),
