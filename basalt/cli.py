@@ -73,7 +73,7 @@ COMMANDS: dict[str, Command] = {
     "submit": Command(
         "enter a rollout into a study of the leaderboard",
         "basalt submit rollouts/bc --name my-agent",
-        "leaderboard.commands:submit_main",
+        "leaderboard.submit:submit_main",
         "leaderboard",
     ),
     "leaderboard": Command(

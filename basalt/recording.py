@@ -28,9 +28,10 @@ from basalt.tasks import STEPS_PER_SECOND
 from basalt.telemetry import Telemetry
 from basalt.video import DEFAULT_CRF, FRAME_SIZE, VideoInfo, VideoWriter, probe, read_frames
 
-Ended = Literal["esc", "death", "limit", "cut", "crash"]
+Ended = Literal["esc", "death", "limit", "cut", "crash", "unknown"]
 """How an episode ended: by the player, by death, at the task's step limit, cut short by a shorter
-limit of the caller or by a player who went (``cut``), or by a failure of the world."""
+limit of the caller or by a player who went (``cut``), or by a failure of the world;
+``unknown`` where nobody can tell (a video without actions)."""
 
 PlayerKind = Literal["agent", "scripted", "random", "human"]
 

@@ -11,8 +11,7 @@ import sys
 from pathlib import Path
 
 from basalt.errors import StudyError
-from basalt.recording import find_recordings
-from leaderboard.access import add_admin, command_line_admin, remove_admin
+from leaderboard.access import add_admin, remove_admin
 from leaderboard.analysis import MODELS, analyse
 from leaderboard.bedd import read_answers, read_banned
 from leaderboard.bedd_study import STUDY_NAME, export_bedd, import_bedd
@@ -21,16 +20,10 @@ from leaderboard.export import export_comparisons, load_comparisons
 from leaderboard.models import SOURCES
 from leaderboard.rating import rate
 from leaderboard.report import analysis_records, text_analyses
-from leaderboard.settings import OFFICIAL_SETTINGS, change_settings
 from leaderboard.store import Store, StoreError, open_store, store_exists
 from leaderboard.study import (
-    StudyInfo,
-    create_study,
     find_study,
-    list_studies,
-    official_study,
 )
-from leaderboard.submissions import SubmissionError, check_recordings, submit_recordings
 from leaderboard.telemetry_judge import judge_by_telemetry
 
 DEMO_STORE = Path("runs/demo/leaderboard.sqlite")
@@ -66,33 +59,6 @@ def add_store_argument(parser: argparse.ArgumentParser) -> None:
         help=f"the leaderboard: an SQLite file or a database URL (default: {DEMO_STORE} if there, "
         f"else {DEFAULT_STORE})",
     )
-
-
-def submit_main(argv: list[str]) -> int:
-    """``basalt submit DIR --name NAME [--study S]``: verify recordings, register them as an agent's."""
-    parser = argparse.ArgumentParser(
-        prog="basalt submit",
-        description="Verify a folder of recordings against a study's rules and register them.",
-    )
-    parser.add_argument("folder", metavar="DIR", type=Path, help="folder of the recordings")
-    parser.add_argument("--name", help="the agent's name in the table (default: as recorded)")
-    parser.add_argument(
-        "--study",
-        help=f"name of the study (default: the newest; {OFFICIAL!r}: the 11 official seeds of each "
-        "task in the recordings' world, made if need be)",
-    )
-    add_store_argument(parser)
-    options = parser.parse_args(argv)
-
-    if options.study == OFFICIAL:
-        store = open_store(options.store or default_store())
-        study = _official(store, options.folder)
-    else:
-        store = open_existing(options.store)
-        study = find_study(store, options.study)
-    done = submit_recordings(store, study, options.folder, options.name)
-    print(f"registered {done.agent!r} in study {done.study!r}: {done.episodes} episodes")
-    return 0
 
 
 def leaderboard_main(argv: list[str]) -> int:
@@ -270,29 +236,3 @@ def _count(text: str) -> int:
     if not 0 <= number <= MAX_REPLICATES:
         raise argparse.ArgumentTypeError(f"{text}: a whole number from 0 to {MAX_REPLICATES}")
     return number
-
-
-def _official(store: Store, folder: Path) -> StudyInfo:
-    """The official study of the world that the recordings were played in, made if need be.
-
-    Raises:
-        StudyError: the recordings are of several worlds, or break the rules of a study yet to be made.
-    """
-    worlds = {
-        (one.meta.world, one.meta.world_version) for one in find_recordings(folder) if one.meta
-    }
-    if len(worlds) != 1:
-        found = ", ".join(sorted(" ".join(world) for world in worlds)) or "none with NAME.json"
-        raise StudyError(f"{folder}: recordings of one world make a submission; found {found}")
-    world, version = worlds.pop()
-    name = f"{OFFICIAL} {world} {version}"
-    if name in {study.name for study in list_studies(store)}:
-        return find_study(store, name)
-    rules = official_study(world, version)
-    # No study is made for recordings that it would refuse.
-    _, faults = check_recordings(folder, rules)
-    if faults:
-        raise SubmissionError(folder, name, faults)
-    study = create_study(store, name, rules)
-    change_settings(store, study, command_line_admin(), **OFFICIAL_SETTINGS.model_dump())
-    return study

@@ -4,6 +4,7 @@ import os
 import shutil
 import time
 import unicodedata
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,9 +12,12 @@ from pathlib import Path
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
+from tqdm import tqdm
 
 from basalt.errors import RecordingError, StudyError
 from basalt.recording import Recording, RecordingMeta, find_videos, sha256_of
+from leaderboard.bundle import MAX_FILE_BYTES, About, Manifest, manifest_of
+from leaderboard.clean_video import Cleaning, clean, cleaning_of
 from leaderboard.models import Agent, Episode, Study, Submission, new_id
 from leaderboard.store import Store
 from leaderboard.study import StudyInfo, StudyRules, checked_name
@@ -55,14 +59,21 @@ class SubmissionInfo:
 
 @dataclass(frozen=True)
 class CheckedRecording:
-    """A recording that keeps the study's rules."""
+    """A recording that keeps the study's rules, and what its video needs before it is shown."""
 
     recording: Recording
     meta: RecordingMeta
+    cleaning: Cleaning | None = None
 
 
 def submit_recordings(
-    store: Store, study: StudyInfo, folder: str | Path, name: str | None = None
+    store: Store,
+    study: StudyInfo,
+    folder: str | Path,
+    name: str | None = None,
+    *,
+    about: About | None = None,
+    verified: Collection[tuple[str, int]] = (),
 ) -> SubmissionInfo:
     """Verify a folder of recordings against a study and register them as an agent's episodes.
 
@@ -74,6 +85,8 @@ def submit_recordings(
         study: the study, see :func:`leaderboard.study.find_study`.
         folder: holds the recordings (NAME.mp4, .jsonl and .json), also in folders below.
         name: the agent's name in the table; by default the player's name in the recordings.
+        about: what the submission says of its agent, kept with it.
+        verified: task and seed of the episodes that were replayed in their world and came out the same.
 
     Raises:
         SubmissionError: with the list of all faults; nothing was written.
@@ -92,15 +105,17 @@ def submit_recordings(
     staging = store.media / f"{_STAGING}{submission_id}"
     final = store.media / submission_id
     episodes = [(new_id(), item) for item in checked]
+    about = (about or About(agent=name)).model_copy(update={"agent": name})
+    manifest = manifest_of([item.recording for item in checked], about)
     _sweep_staging(store.media)
     try:
-        _copy_to(staging, episodes)
+        shown = _copy_to(staging, episodes)
         with store.write() as session:
             _lock_study(session, study)
             # Asked again under the lock: another submission may have taken the name meanwhile.
             if taken := _name_taken(session, study, name):
                 raise SubmissionError(folder, study.name, taken)
-            _add_rows(session, study, name, submission_id, episodes)
+            _add_rows(session, study, manifest, submission_id, episodes, shown, verified)
             # The files get their names before the rows are durable: rows never lack their files.
             if store.remote is not None:
                 for path in sorted(staging.iterdir()):
@@ -159,14 +174,17 @@ def _check_one(video: Path, rules: StudyRules) -> tuple[CheckedRecording | None,
             f"{recording.meta_path.name} is missing; it says task, world, seed and player"
         ]
     faults = []
+    cleaning: Cleaning | None = None
     try:
+        for path in (recording.video_path, recording.lines_path, recording.meta_path):
+            if path.is_symlink() or path.stat().st_size > MAX_FILE_BYTES:
+                return CheckedRecording(recording, meta), [
+                    f"{path.name}: is a link, or larger than {MAX_FILE_BYTES} bytes"
+                ]
         info = recording.check()
         recording.telemetry()
-        if not info.plays_in_browsers:
-            faults.append(
-                f"is {info.codec} {info.pixel_format}; browsers need H.264 with yuv420p, "
-                "record it again"
-            )
+        cleaning = cleaning_of(recording.video_path, info)
+        faults += _faults_of_end(recording, meta)
     except RecordingError as err:
         faults.append(_without_path(err, video.parent))
     if (meta.world, meta.world_version) != (rules.world, rules.world_version):
@@ -174,8 +192,6 @@ def _check_one(video: Path, rules: StudyRules) -> tuple[CheckedRecording | None,
             f"was played in {meta.world} {meta.world_version}; "
             f"the study is about {rules.world} {rules.world_version}"
         )
-    if meta.ended == "crash":
-        faults.append("ended by a failure of the world; record this seed again")
     task_rules = rules.tasks.get(meta.task)
     if task_rules is None:
         faults.append(f"is of task {meta.task!r}; the study has {', '.join(rules.tasks)}")
@@ -190,7 +206,23 @@ def _check_one(video: Path, rules: StudyRules) -> tuple[CheckedRecording | None,
         )
     elif meta.steps > task_rules.step_limit:
         faults.append(f"has {meta.steps} steps; the study allows {task_rules.step_limit}")
-    return CheckedRecording(recording, meta), faults
+    return CheckedRecording(recording, meta, cleaning), faults
+
+
+def _faults_of_end(recording: Recording, meta: RecordingMeta) -> list[str]:
+    """What is wrong with how an episode says that it ended."""
+    if meta.ended == "crash":
+        return ["ended by a failure of the world; record this seed again"]
+    if meta.ended == "limit" and meta.steps < meta.step_limit:
+        return [f"says that it ended at the limit of {meta.step_limit} steps, after {meta.steps}"]
+    if meta.ended == "cut" and meta.steps < meta.step_limit:
+        return [f"was cut after {meta.steps} steps, before the limit of {meta.step_limit}"]
+    lines = recording.lines
+    if meta.ended == "esc" and not (lines and lines[-1].ends_session):
+        return ["says that its player ended it; no ESC is on its last line"]
+    if meta.ended == "death" and meta.final_telemetry and not meta.final_telemetry.dead:
+        return ["says that its player died; the last state is alive"]
+    return []
 
 
 def _without_path(err: RecordingError, parent: Path) -> str:
@@ -225,21 +257,32 @@ def name_key(name: str) -> str:
     return "".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
-def _copy_to(staging: Path, episodes: list[tuple[str, CheckedRecording]]) -> None:
+def _copy_to(staging: Path, episodes: list[tuple[str, CheckedRecording]]) -> dict[str, str]:
+    """Copy all files, videos cleaned where need be; SHA-256 of each episode's video as it is shown."""
     staging.mkdir(parents=True)
-    for episode_id, item in episodes:
+    shown = {}
+    for episode_id, item in tqdm(episodes, "copy", unit="episode", disable=len(episodes) < 10):
         for source, claimed in (
             (item.recording.video_path, item.meta.video_sha256),
             (item.recording.lines_path, item.meta.lines_sha256),
-            (item.recording.meta_path, None),
         ):
             copy = staging / f"{episode_id}{source.suffix}"
             shutil.copyfile(source, copy)
-            if claimed is not None and sha256_of(copy) != claimed:
+            if sha256_of(copy) != claimed:
                 raise StudyError(f"{source}: changed while it was being submitted; submit again")
-            with copy.open("rb") as file:
+        meta = item.meta
+        if item.cleaning is not None:
+            video = staging / f"{episode_id}.mp4"
+            cleaned = staging / f"{episode_id}.cleaned.mp4"
+            meta = meta.model_copy(update={"video_sha256": clean(video, cleaned, item.cleaning)})
+            cleaned.replace(video)
+        (staging / f"{episode_id}.json").write_text(meta.model_dump_json(indent=1) + "\n")
+        shown[episode_id] = meta.video_sha256
+        for suffix in (".mp4", ".jsonl", ".json"):
+            with (staging / f"{episode_id}{suffix}").open("rb") as file:
                 os.fsync(file.fileno())
     _sync_folder(staging)
+    return shown
 
 
 def _sync_folder(folder: Path) -> None:
@@ -253,10 +296,13 @@ def _sync_folder(folder: Path) -> None:
 def _add_rows(
     session: Session,
     study: StudyInfo,
-    name: str,
+    manifest: Manifest,
     submission_id: str,
     episodes: list[tuple[str, CheckedRecording]],
+    shown: dict[str, str],
+    verified: Collection[tuple[str, int]],
 ) -> None:
+    name = manifest.agent
     now = datetime.now(UTC)
     agent = Agent(
         id=new_id(),
@@ -268,7 +314,15 @@ def _add_rows(
     )
     session.add(agent)
     session.flush()
-    session.add(Submission(id=submission_id, study_id=study.id, agent_id=agent.id, created=now))
+    session.add(
+        Submission(
+            id=submission_id,
+            study_id=study.id,
+            agent_id=agent.id,
+            created=now,
+            manifest=manifest.model_dump(mode="json"),
+        )
+    )
     session.flush()
     session.add_all(
         Episode(
@@ -280,8 +334,9 @@ def _add_rows(
             seed=item.meta.seed,
             steps=item.meta.steps,
             ended=item.meta.ended,
-            video_sha256=item.meta.video_sha256,
+            video_sha256=shown[episode_id],
             lines_sha256=item.meta.lines_sha256,
+            verified=(item.meta.task, item.meta.seed) in verified,
         )
         for episode_id, item in episodes
     )

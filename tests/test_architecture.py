@@ -26,7 +26,7 @@ NO_TORCH = {"leaderboard", "eval_ui"}
 
 BASALT_FOR_LEADERBOARD = {
     "actions", "tasks", "recording", "video", "scoring", "telemetry", "comparisons", "errors", "paths", "files",
-    "intervals", "replay",
+    "intervals", "replay", "lines",
 }  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from basalt.comparisons import read_comparisons
 from basalt.errors import StudyError
 from basalt.tasks import get_task
 from leaderboard.access import admin_names, admin_of_email, admin_of_session, log_in
-from leaderboard.commands import leaderboard_main, submit_main
+from leaderboard.commands import leaderboard_main
 from leaderboard.export import load_comparisons
 from leaderboard.judgments import answer_pair
 from leaderboard.raters import register_rater
@@ -22,6 +22,7 @@ from leaderboard.serving import next_pair
 from leaderboard.store import Store, open_store
 from leaderboard.study import StudyInfo, create_study, demo_study, find_study, list_studies
 from leaderboard.submissions import submit_recordings
+from leaderboard.submit import submit_main
 from leaderboard.telemetry_judge import judge_by_telemetry
 
 
