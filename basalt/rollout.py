@@ -9,8 +9,9 @@ import multiprocessing
 import os
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,9 @@ MakeAgent = Callable[[], Agent]
 
 WORLD_ATTEMPTS = 3
 """An episode whose world fails is played again from its start, this often in all."""
+
+FAILED_SEEDS = 3
+"""After so many seeds whose world kept failing the fault is not theirs, and a rollout stops."""
 
 HOW_A_WORLD_RUNS = ("address", "max_memory")
 """Settings of worlds that do not change what is played: with others a rollout goes on, as with other
@@ -85,7 +89,8 @@ def rollout(
 
     Raises:
         ConfigError: the folder holds another rollout, or another process is writing to it.
-        WorldError: a world kept failing; finished episodes stay.
+        WorldError: a world kept failing. That of one seed does not keep the others from being played,
+            those of :data:`FAILED_SEEDS` do; finished episodes stay.
         PlayerLeft: the player went; what it had played stays, as cut.
     """
     if jobs < 1:
@@ -95,12 +100,16 @@ def rollout(
     with sole_writer(plan.out, "rollout"):
         _same_rollout(plan)
         missing = [seed for seed in plan.seeds if not _is_recorded(plan, seed)]
+        failures = _Failures(len(missing))
         if jobs == 1 or len(missing) < 2:
             with _Player(make_agent(), plan) as sole:
-                for seed in missing:
-                    sole.play(seed, progress=progress)
+                for number, seed in enumerate(missing, start=1):
+                    of = f" ({number} of {len(missing)})" if len(missing) > 1 else ""
+                    with failures.of(seed):
+                        sole.play(seed, progress=progress, title=f"seed {seed}{of}")
         else:
-            _play_side_by_side(make_agent, plan, missing, jobs, progress)
+            _play_side_by_side(make_agent, plan, missing, jobs, progress, failures)
+        failures.tell()
     return [Recording.open(plan.out / _name(seed)) for seed in plan.seeds]
 
 
@@ -205,6 +214,33 @@ def _same_rollout(plan: RolloutPlan) -> None:
         write_json(path, {"package_version": basalt.__version__, **asked})
 
 
+class _Failures:
+    """The seeds whose worlds kept failing while others were played."""
+
+    def __init__(self, seeds: int) -> None:
+        self._seeds = seeds
+        self._errors: list[WorldError] = []
+
+    @contextmanager
+    def of(self, seed: int) -> Iterator[None]:
+        """Keep the world's failure of a seed for later, unless there were too many."""
+        try:
+            yield
+        except WorldError as err:
+            self._errors.append(err)
+            if len(self._errors) >= FAILED_SEEDS:
+                self.tell()
+            if self._seeds > 1:
+                tqdm.write(f"seed {seed}: left out; going on with the others")
+
+    def tell(self) -> None:
+        """Raise what was kept, if anything."""
+        if len(self._errors) == 1:
+            raise self._errors[0]
+        if self._errors:
+            raise WorldError(f"{len(self._errors)} seeds failed; first: {self._errors[0]}")
+
+
 class _Player:
     """An agent and its world, playing one episode after the other."""
 
@@ -220,11 +256,11 @@ class _Player:
     def __exit__(self, *_: object) -> None:
         self._close_world()
 
-    def play(self, seed: int, *, progress: bool) -> Path:
+    def play(self, seed: int, *, progress: bool, title: str = "") -> Path:
         """Record one episode; the path of its recording without suffix."""
         for attempt in range(1, WORLD_ATTEMPTS + 1):
             try:
-                return self._episode(seed, progress)
+                return self._episode(seed, progress, title)
             except WorldError as err:
                 self._close_world()
                 if attempt == WORLD_ATTEMPTS:
@@ -234,7 +270,7 @@ class _Player:
                 tqdm.write(f"seed {seed}: {err}; playing it again")
         raise AssertionError("unreachable")
 
-    def _episode(self, seed: int, progress: bool) -> Path:
+    def _episode(self, seed: int, progress: bool, title: str) -> Path:
         plan, limit = self._plan, self._plan.step_limit
         env = self._world()
         observation, info = env.reset(seed=seed)
@@ -251,7 +287,7 @@ class _Player:
                 step_limit=limit,
                 crf=plan.crf,
             ) as writer,
-            _bar(limit, f"{self._agent.name} seed {seed}", "step", progress) as bar,
+            _bar(limit, f"{self._agent.name} {title}", "step", progress) as bar,
         ):
             writer.begin(observation["pov"], info["telemetry"])
             ended: Ended | None = None
@@ -334,7 +370,12 @@ def _play_in_worker(seed: int) -> int:
 
 
 def _play_side_by_side(
-    make_agent: MakeAgent, plan: RolloutPlan, seeds: Sequence[int], jobs: int, progress: bool
+    make_agent: MakeAgent,
+    plan: RolloutPlan,
+    seeds: Sequence[int],
+    jobs: int,
+    progress: bool,
+    failures: _Failures,
 ) -> None:
     # Spawned, not forked: an agent may hold threads and a GPU.
     context = multiprocessing.get_context("spawn")
@@ -342,10 +383,11 @@ def _play_side_by_side(
         jobs, mp_context=context, initializer=_start_worker, initargs=(make_agent, plan)
     )
     try:
-        futures = [pool.submit(_play_in_worker, seed) for seed in seeds]
+        futures = {pool.submit(_play_in_worker, seed): seed for seed in seeds}
         with _bar(len(seeds), plan.task, "episode", progress) as bar:
             for future in as_completed(futures):
-                future.result()
+                with failures.of(futures[future]):
+                    future.result()
                 bar.update()
     finally:
         pool.shutdown(cancel_futures=True)

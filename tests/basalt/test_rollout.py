@@ -113,6 +113,22 @@ def test_a_world_that_keeps_failing_is_one_error_and_leaves_what_was_whole(tmp_p
     assert not list(tmp_path.glob("*.partial*"))
 
 
+def test_one_seed_whose_world_keeps_failing_does_not_keep_the_others_back(tmp_path, capsys):
+    CountingWorld.failures[:] = [2, 2, 2]
+    with pytest.raises(WorldError, match="seed 1: the world failed 3 times"):
+        rollout(Walker, plan(tmp_path, seeds=(1, 2, 3)), progress=False)
+    assert [found.name for found in find_recordings(tmp_path)] == ["seed_2", "seed_3"]
+    assert "seed 1: left out; going on with the others" in capsys.readouterr().out
+    assert len(rollout(Walker, plan(tmp_path, seeds=(1, 2, 3)), progress=False)) == 3
+
+
+def test_a_world_that_fails_for_many_seeds_ends_the_rollout(tmp_path):
+    CountingWorld.failures[:] = [2] * 100
+    with pytest.raises(WorldError, match="3 seeds failed; first: seed 1: the world failed 3 times"):
+        rollout(Walker, plan(tmp_path, seeds=tuple(range(1, 30))), progress=False)
+    assert len(CountingWorld.failures) == 100 - 9
+
+
 def test_an_impossible_action_is_the_agents_error(tmp_path):
     class Wrong(Walker):
         def act(self, pov, first):
@@ -133,7 +149,7 @@ def test_another_rollout_is_not_mixed_into_the_folder(tmp_path, changes):
 
 
 def test_a_rollout_without_an_episode_binds_nobody(tmp_path):
-    CountingWorld.failures[:] = [0, 0, 0]
+    CountingWorld.failures[:] = [0] * 6
     with pytest.raises(WorldError):
         rollout(Walker, plan(tmp_path), progress=False)
     assert len(rollout(Walker, plan(tmp_path, agent={"name": "other"}), progress=False)) == 2
