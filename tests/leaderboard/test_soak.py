@@ -1,0 +1,181 @@
+"""Many raters at once over the real server, which is killed meanwhile: nothing is lost, doubled or crossed."""
+
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx2
+import pytest
+import sqlalchemy as sa
+from filled import fill
+from three_players import ROOT
+
+from leaderboard.access import command_line_admin, digest
+from leaderboard.export import load_comparisons
+from leaderboard.models import Assignment, Judgment, Rater
+from leaderboard.settings import change_settings
+from leaderboard.store import Store, open_store
+
+PATIENCE_S = 300
+"""How long anything may take on a machine that is busy with other things."""
+
+SERVER = "import sys; from basalt.cli import run; sys.exit(run(sys.argv[1:]))"
+
+
+class Server:
+    """``basalt leaderboard serve`` as a process of its own, which can be killed and started again."""
+
+    def __init__(self, location: str, media: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._location, self._media = location, media
+        self.start()
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(
+            [
+                sys.executable, "-c", SERVER, "leaderboard", "serve", "--store", self._location,
+                "--port", str(self.port), "--joins-per-minute", "100000",
+            ],
+            env=os.environ | {"PYTHONPATH": str(ROOT), "BASALT_MEDIA": str(self._media)},
+        )  # fmt: skip
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            assert self._process.poll() is None, "the server ended by itself"
+            try:
+                httpx2.get(f"{self.url}/api/studies", timeout=30)
+                return
+            except httpx2.TransportError:
+                time.sleep(0.05)
+        raise AssertionError("the server did not start")
+
+    def kill(self) -> None:
+        self._process.send_signal(signal.SIGKILL)
+        self._process.wait()
+
+
+@dataclass
+class SimulatedRater:
+    """Answers at random; whatever fails to arrive is sent again, as a browser's retry does."""
+
+    url: str
+    number: int
+    answers: int
+    others: list[str]
+    said: dict[str, str] = field(default_factory=dict)
+    secret: str = ""
+    failure: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            rng = random.Random(self.number)
+            with httpx2.Client(base_url=self.url, timeout=60) as client:
+                self.secret = self._send(client, "studies/small/join", {}).json()["secret"]
+                while len(self.said) < self.answers:
+                    pair = self._send(client, "studies/small/next").json()["pair"]
+                    assert pair not in self.said
+                    self.others.append(pair)
+                    winner = rng.choice(["left", "right", "draw", "both_bad", "skip"])
+                    for _ in range(rng.choice([1, 1, 2])):
+                        answer = self._send(client, "answers", {"pair": pair, "winner": winner})
+                        assert answer.status_code == 200, answer.text
+                    self.said[pair] = winner
+                    foreign = rng.choice(self.others)
+                    if foreign not in self.said and rng.random() < 0.2:
+                        wrong = self._send(client, "answers", {"pair": foreign, "winner": "left"})
+                        assert wrong.status_code == 409, wrong.text
+                assert self._send(client, "studies/small/next").json() is None
+        except BaseException as err:
+            self.failure = err
+
+    def _send(self, client: httpx2.Client, path: str, body: dict | None = None) -> httpx2.Response:
+        headers = {"Authorization": f"Bearer {self.secret}"} if self.secret else {}
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                answer = client.post(f"/api/{path}", json=body, headers=headers)
+                if answer.status_code < 500:
+                    return answer
+            except httpx2.TransportError:
+                pass
+            assert time.monotonic() < deadline, f"no answer to {path}"
+            time.sleep(0.1)
+
+
+def soak(place: tuple[str, Path], raters: int, answers: int, kills: int) -> None:
+    """Let raters judge, kill the server again and again, and compare what they said with the store."""
+    store = open_store(*place)
+    study = fill(store, agents=6, seeds=4)
+    change_settings(
+        store, study, command_line_admin(), pairs_per_rater=answers, answers_per_minute=100_000
+    )
+    server = Server(*place)
+    shared: list[str] = []
+    people = [SimulatedRater(server.url, number, answers, shared) for number in range(raters)]
+    threads = [threading.Thread(target=one.run) for one in people]
+    for thread in threads:
+        thread.start()
+    total = raters * answers
+    for number in range(kills):
+        # Spread over the answers, not over time: every kill falls into the middle of the work.
+        goal = (number + 1) * total // (kills + 1)
+        while any(thread.is_alive() for thread in threads) and (
+            sum(len(one.said) for one in people) < goal
+        ):
+            time.sleep(0.01)
+        server.kill()
+        server.start()
+    for thread in threads:
+        thread.join(PATIENCE_S * 3)
+    server.kill()
+    failures = [one.failure for one in people if one.failure]
+    assert not failures, failures[0]
+    assert_nothing_lost_doubled_or_crossed(store, people)
+    with store.read() as session:
+        stored = session.scalar(sa.select(sa.func.count()).select_from(Judgment))
+    assert stored == len(load_comparisons(store, study)) == total
+    store.close()
+
+
+def assert_nothing_lost_doubled_or_crossed(store: Store, people: list[SimulatedRater]) -> None:
+    with store.read() as session:
+        ids = dict(session.execute(sa.select(Rater.token_sha256, Rater.id)).all())
+        judgments = list(session.scalars(sa.select(Judgment)))
+        served = {one.id: one for one in session.scalars(sa.select(Assignment))}
+    for one in people:
+        mine = [row for row in judgments if row.rater_id == ids[digest(one.secret)]]
+        assert {row.assignment_id: row.winner for row in mine} == one.said
+        assert max(Counter(row.pair for row in mine).values()) == 1
+    for row in judgments:
+        assignment = served[str(row.assignment_id)]
+        assert (row.rater_id, row.pair, row.left_episode_id) == (
+            assignment.rater_id,
+            assignment.pair,
+            assignment.left_episode_id,
+        )
+
+
+def test_a_few_raters_and_one_kill(store_place: tuple[str, Path]) -> None:
+    soak(store_place, raters=6, answers=5, kills=1)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_fifty_raters_at_once(store_place: tuple[str, Path]) -> None:
+    soak(store_place, raters=50, answers=20, kills=0)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_fifty_raters_and_twenty_kills(store_place: tuple[str, Path]) -> None:
+    soak(store_place, raters=50, answers=20, kills=20)
