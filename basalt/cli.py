@@ -54,6 +54,18 @@ COMMANDS: dict[str, Command] = {
         "basalt.play.commands:main",
         "play",
     ),
+    "policy": Command(
+        "fetch OpenAI's published policies, look into them, label plain video by one",
+        "basalt policy download foundation-1x",
+        "basalt.policies.commands:main",
+        "train",
+    ),
+    "embed": Command(
+        "what a frozen policy makes of recordings, for training heads on it",
+        "basalt embed policy=foundation-1x data=folder data.source=bedd out=embeddings",
+        "basalt.embed:main",
+        "train",
+    ),
     "record": Command(
         "demonstrations by the scripted player, on training seeds",
         "basalt record task=find_cave seeds=100000..100009 out=demos",

@@ -12,6 +12,7 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
+from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from basalt.errors import RecordingError
@@ -129,6 +130,7 @@ class VideoReader:
     def __init__(self, path: Path, start: int = 0) -> None:
         self.path = path
         self.position = start
+        self._converter = VideoReformatter()
         self._container = _open(path)
         stream = self._container.streams.video[0]
         stream.thread_count = 1
@@ -161,12 +163,18 @@ class VideoReader:
                 break
 
     def read(self) -> NDArray[np.uint8] | None:
-        """The next frame, uint8 [H, W, 3] RGB, the caller's own; None at the end."""
+        """The next frame, uint8 [H, W, 3] RGB, read-only; None at the end."""
         frame = self._next()
         if frame is None:
             return None
-        picture: NDArray = frame.to_ndarray(format="rgb24")
-        return picture
+        # A view of the converted frame: with one thread and no copy this takes a third of the time
+        # of `to_ndarray`.
+        converted = self._converter.reformat(frame, format="rgb24", threads=1)
+        plane = converted.planes[0]
+        rows = np.frombuffer(memoryview(plane), dtype=np.uint8).reshape(
+            converted.height, plane.line_size
+        )
+        return rows[:, : 3 * converted.width].reshape(converted.height, converted.width, 3)
 
     def _next(self) -> av.VideoFrame | None:
         frame, self._ahead = self._ahead, None
@@ -200,10 +208,11 @@ def read_frames(path: Path, size: tuple[int, int] | None = None) -> Iterator[NDA
     reader = VideoReader(path)
     try:
         while (picture := reader.read()) is not None:
-            if size is not None:
+            if size is None:
+                yield picture.copy()
+            else:
                 resized = cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR)
-                picture = resized.astype(np.uint8, copy=False)
-            yield picture
+                yield resized.astype(np.uint8, copy=False)
     finally:
         reader.close()
 

@@ -14,6 +14,7 @@ from basalt.bench.machine import machine
 from basalt.errors import ConfigError
 
 BENCHMARKS = {
+    "decode": ("basalt.bench.decode", "training frames per second from recordings on disk"),
     "minerl": ("basalt.bench.minerl", "speed of the client of MineRL's Minecraft"),
     "rating": ("leaderboard.bench", "speed of the ratings' intervals by bootstrap"),
     "ui": ("eval_ui.bench", "raters' waiting times in the judging app and over the API"),

@@ -10,7 +10,7 @@ in this process or in workers that each read some of the rows (:mod:`basalt.data
 import copy
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -240,25 +240,25 @@ def batches(
         workers: processes that read ahead; more than rows are of no use.
     """
     if workers < 1:
-        return read_batches(episodes, plan, range(rows), length)
+        return read_batches(episodes, plan, rows, length)
     from basalt.data.workers import read_in_workers
 
     return read_in_workers(episodes, plan, rows, length, workers)
 
 
 def read_batches(
-    episodes: Sequence[Episode], plan: Iterable[RowPlans], rows: Sequence[int], length: int
+    episodes: Sequence[Episode], plan: Iterable[RowPlans], rows: int, length: int
 ) -> Iterator[Batch]:
-    """Read some rows of each planned batch; one video a row is open at a time."""
-    readers = {row: _RowReader(episodes) for row in rows}
+    """Read each planned batch in this process; one video a row is open at a time."""
+    readers = {row: RowReader(episodes) for row in range(rows)}
     for plans in plan:
-        batch = _empty_batch(len(rows), length, episodes[0].size if episodes else (0, 0))
-        for at, row in enumerate(rows):
-            readers[row].fill(batch, at, plans[row])
+        batch = new_batch(rows, length, episodes[0].size)
+        for row, reader in readers.items():
+            reader.fill(batch, row, plans[row])
         yield batch
 
 
-class _RowReader:
+class RowReader:
     """Fills one row of batches."""
 
     def __init__(self, episodes: Sequence[Episode]) -> None:
@@ -267,7 +267,9 @@ class _RowReader:
         self._reader: FrameReader | None = None
 
     def fill(self, batch: Batch, row: int, pieces: Sequence[Piece]) -> None:
-        """Put the pieces into the batch's row."""
+        """Put the pieces into the batch's row, and padding behind them."""
+        for column, padding in zip(batch, PADDING, strict=True):
+            column[row] = padding
         at = 0
         for index, start, stop, begins, mirrored in pieces:
             episode, end = self._episodes[index], at + stop - start
@@ -297,15 +299,20 @@ class _RowReader:
         return self._reader.read(frames)
 
 
-def _empty_batch(rows: int, length: int, size: tuple[int, int]) -> Batch:
-    return Batch(
-        img=np.zeros((rows, length, *size, 3), dtype=np.uint8),
-        first=np.zeros((rows, length), dtype=bool),
-        valid=np.zeros((rows, length), dtype=bool),
-        buttons=np.zeros((rows, length), dtype=np.int64),
-        camera=np.zeros((rows, length), dtype=np.int64),
-        esc=np.zeros((rows, length), dtype=bool),
-        episode=np.full((rows, length), -1, dtype=np.int64),
-        position=np.zeros((rows, length), dtype=np.int64),
-        frame=np.zeros((rows, length), dtype=np.int64),
-    )
+PADDING = (0, False, False, 0, 0, False, -1, 0, 0)
+"""What stands in each column of a batch behind the last frame."""
+
+
+def batch_layout(
+    rows: int, length: int, size: tuple[int, int]
+) -> list[tuple[tuple[int, ...], np.dtype[Any]]]:
+    """Shape and type of each column of a batch."""
+    small, whole, flag = (rows, length), np.dtype(np.int64), np.dtype(np.bool_)
+    pictures = ((*small, *size, 3), np.dtype(np.uint8))
+    flags, numbers = (small, flag), (small, whole)
+    return [pictures, flags, flags, numbers, numbers, flags, numbers, numbers, numbers]
+
+
+def new_batch(rows: int, length: int, size: tuple[int, int]) -> Batch:
+    """A batch to be filled."""
+    return Batch(*(np.empty(shape, kind) for shape, kind in batch_layout(rows, length, size)))

@@ -81,8 +81,8 @@ class Report:
 class _Pair:
     """A recording's two files, lines first: paths below the target, addresses at the source."""
 
-    paths: tuple[str, str]
-    urls: tuple[str, str]
+    paths: tuple[str, ...]
+    urls: tuple[str, ...]
 
     @property
     def name(self) -> str:
@@ -198,6 +198,43 @@ class Downloader:
                 raise
         report.missing.sort()
         report.fetched.sort()
+        return report
+
+    def fetch(self, files: Sequence[tuple[str, str]], *, dry_run: bool = False) -> Report:
+        """Fetch single files, each as recordings are.
+
+        Args:
+            files: path below the target, ``FOLDER/NAME``, and address of each.
+            dry_run: only find out what would be fetched.
+
+        Raises:
+            ConfigError: the disk is too full, or another download holds the folder.
+        """
+        self._stop.clear()
+        report = Report(dry_run=dry_run)
+        with ExitStack() as stack:
+            if not dry_run:
+                stack.enter_context(sole_writer(self._staging, "download"))
+            here = self._present()
+            jobs = []
+            for path, url in files:
+                found = self._look_up(_Pair((path,), (url,)), here)
+                if isinstance(found, _Absent):
+                    report.missing.append(url)
+                elif isinstance(found, _Failed):
+                    report.failed[url] = found.reason
+                else:
+                    report.bytes_chosen += found[0].size or 0
+                    report.present += path in here
+                    if path not in here:
+                        report.bytes_to_fetch += found[0].size or 0
+                        jobs.append([(path, found[0])])
+            if jobs and not dry_run:
+                self._check_disk(jobs)
+                try:
+                    self._fetch_all(jobs, report)
+                finally:
+                    self._stop.set()
         return report
 
     # Planning
@@ -418,7 +455,7 @@ class Downloader:
                     return fs.cat_file(source, start=start, end=stop)
                 except Exception:
                     # Where connections are cut early, smaller pieces get through.
-                    length = max(length // 2, LEAST_CHUNK_BYTES)
+                    length = max(length // 4, LEAST_CHUNK_BYTES)
                     raise
 
             try:

@@ -62,6 +62,7 @@ class FrameReader:
             frame = self._full(int(number))
             x, y = self._cursor[number]
             if not np.isnan(x):
+                frame = frame.copy()
                 paste_cursor(frame, x, y)
             if (frame.shape[1], frame.shape[0]) == self._size:
                 picture[:] = frame
@@ -70,7 +71,7 @@ class FrameReader:
         return pictures
 
     def _full(self, number: int) -> NDArray[np.uint8]:
-        """The full frame, the caller's own."""
+        """The full frame, read-only."""
         if not 0 <= number < len(self):
             raise IndexError(f"frame {number} of {len(self)}")
         part = int(np.searchsorted(self._starts, number, side="right")) - 1

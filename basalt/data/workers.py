@@ -1,74 +1,140 @@
-"""Reading batches in worker processes, by torch's DataLoader: each worker reads some of the rows.
+"""Reading batches in worker processes: each fills some of the rows, in memory that all share.
 
-A row's videos stay with one worker, so each is decoded once and forward. Which worker reads a row
-changes nothing in the batches.
+A row's videos stay with one worker, so each is decoded once and forward; which worker fills a row
+changes nothing in the batches. Workers need neither torch nor a copy of a frame on its way.
 """
 
-from __future__ import annotations
-
+import contextlib
+import math
+import multiprocessing
+import signal
 from collections.abc import Iterable, Iterator, Sequence
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
 from typing import Any
 
 import cv2
-import torch
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+import numpy as np
 
-from basalt.data.dataset import Batch, RowPlans, read_batches
+from basalt.data.dataset import Batch, RowPlans, RowReader, batch_layout
 from basalt.data.episodes import Episode
+from basalt.errors import BasaltError
 
+AHEAD = 3
+"""Batches that are being filled while one is used."""
 
-class _Shares(IterableDataset[Batch]):
-    """In worker w of W: of every batch the rows w, w + W, w + 2 W..."""
-
-    def __init__(
-        self, episodes: Sequence[Episode], plan: Iterable[RowPlans], rows: int, length: int
-    ) -> None:
-        self._episodes, self._plan, self._rows, self._length = episodes, plan, rows, length
-
-    def __iter__(self) -> Iterator[Batch]:
-        worker = get_worker_info()
-        assert worker is not None
-        cv2.setNumThreads(1)
-        mine = range(worker.id, self._rows, worker.num_workers)
-        return read_batches(self._episodes, self._plan, mine, self._length)
+_FILLED, _END, _FAILED = "filled", "end", "failed"
 
 
 def read_in_workers(
-    episodes: Sequence[Episode],
-    plan: Iterable[RowPlans],
-    rows: int,
-    length: int,
-    workers: int,
-    ahead: int = 2,
+    episodes: Sequence[Episode], plan: Iterable[RowPlans], rows: int, length: int, workers: int
 ) -> Iterator[Batch]:
-    """Batches of a plan, read by processes into shared memory.
+    """Batches of a plan, the caller's own.
 
     Args:
         episodes, plan, rows, length: see `basalt.data.dataset.batches`.
         workers: processes; not more than rows are started.
-        ahead: batches each reads before they are asked for.
+
+    Raises:
+        BasaltError: what a worker met, or that it was killed.
     """
+    # Spawned: decoders hold threads, which a fork would break.
+    context = multiprocessing.get_context("spawn")
     workers = min(workers, rows)
-    loader = DataLoader(
-        _Shares(episodes, plan, rows, length),
-        batch_size=None,
-        num_workers=workers,
-        prefetch_factor=ahead,
-        # Spawned: decoders and torch hold threads, which a fork would break.
-        multiprocessing_context="spawn",
-    )
-    shares = iter(loader)
-    # The loader takes from the workers in turn.
-    for first in shares:
-        parts = [first, *(next(shares) for _ in range(workers - 1))]
-        yield Batch(*(_interleave(list(column), rows) for column in zip(*parts, strict=True)))
+    size = episodes[0].size
+    slots = [context.RawArray("B", _bytes(rows, length, size)) for _ in range(AHEAD)]
+    views = [_view(slot, rows, length, size) for slot in slots]
+    processes: list[SpawnProcess] = []
+    pipes: list[Connection] = []
+    try:
+        for worker in range(workers):
+            pipe, theirs = context.Pipe()
+            share = range(worker, rows, workers)
+            arguments = (theirs, slots, episodes, plan, rows, share, length)
+            process = context.Process(target=_work, args=arguments, daemon=True)
+            process.start()
+            theirs.close()
+            processes.append(process)
+            pipes.append(pipe)
+        number = 0
+        while True:
+            if not all([_answer(pipe) for pipe in pipes]):  # noqa: C419 (each must be heard)
+                return
+            columns: list[Any] = [column.copy() for column in views[number % AHEAD]]
+            yield Batch(*columns)
+            for pipe in pipes:
+                # A worker that is done with its plan, or was killed, no longer listens.
+                with contextlib.suppress(OSError):
+                    pipe.send(number)
+            number += 1
+    finally:
+        for pipe in pipes:
+            pipe.close()
+        for process in processes:
+            process.terminate()
+            process.join()
 
 
-def _interleave(parts: Sequence[torch.Tensor], rows: int) -> Any:
-    """The rows of a batch in order, as an array, from the workers' shares."""
-    if len(parts) == 1:
-        return parts[0].numpy()
-    whole = parts[0].new_empty((rows, *parts[0].shape[1:]))
-    for worker, part in enumerate(parts):
-        whole[worker :: len(parts)] = part
-    return whole.numpy()
+def _answer(pipe: Connection) -> bool:
+    """Whether the worker filled its share of the next batch; False at the plan's end."""
+    try:
+        wait([pipe])
+        kind, error = pipe.recv()
+    except (EOFError, OSError) as err:
+        raise BasaltError(
+            "a process that reads recordings was killed, perhaps for lack of memory; "
+            "use fewer workers or rows"
+        ) from err
+    if kind == _FAILED:
+        raise error
+    return kind == _FILLED
+
+
+def _work(
+    pipe: Connection,
+    slots: Sequence[Any],
+    episodes: Sequence[Episode],
+    plan: Iterable[RowPlans],
+    rows: int,
+    share: Sequence[int],
+    length: int,
+) -> None:
+    """A worker: fill the rows of `share` of batch after batch, each slot once it is free."""
+    # Ctrl-C is for the main process to answer; when it goes, the pipe ends.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    cv2.setNumThreads(1)
+    views = [_view(slot, rows, length, episodes[0].size) for slot in slots]
+    readers = {row: RowReader(episodes) for row in share}
+    try:
+        for number, plans in enumerate(plan):
+            if number >= AHEAD:
+                pipe.recv()
+            for row, reader in readers.items():
+                reader.fill(views[number % AHEAD], row, plans[row])
+            pipe.send((_FILLED, None))
+        pipe.send((_END, None))
+        with contextlib.suppress(EOFError):
+            while True:
+                pipe.recv()
+    except (EOFError, OSError):
+        return
+    except Exception as err:
+        pipe.send((_FAILED, err))
+
+
+def _bytes(rows: int, length: int, size: tuple[int, int]) -> int:
+    return sum(math.prod(s) * kind.itemsize for s, kind in batch_layout(rows, length, size))
+
+
+def _view(slot: Any, rows: int, length: int, size: tuple[int, int]) -> Batch:
+    """A batch in shared memory. Wide columns come first, so that all are aligned."""
+    memory = np.frombuffer(slot, dtype=np.uint8)
+    layout = batch_layout(rows, length, size)
+    columns: dict[int, Any] = {}
+    at = 0
+    for place in sorted(range(len(layout)), key=lambda k: -layout[k][1].itemsize):
+        shape, kind = layout[place]
+        count = math.prod(shape) * kind.itemsize
+        columns[place] = memory[at : at + count].view(kind).reshape(shape)
+        at += count
+    return Batch(*(columns[place] for place in range(len(layout))))

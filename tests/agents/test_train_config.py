@@ -66,7 +66,7 @@ def test_the_command_answers_mistakes_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.run(["train", "data=folder", f"data.source={tmp_path}", f"out={tmp_path}/run"]) == 1
-    assert "holds no recordings" in capsys.readouterr().err
+    assert "holds no usable recording" in capsys.readouterr().err
     assert cli.run(["train", "stepz=3"]) == 1
     assert "stepz" in capsys.readouterr().err
     assert cli.run(["train", "agent=random"]) == 1

@@ -1,5 +1,6 @@
 """Training sequences show each episode's frames in order beside the right actions."""
 
+import multiprocessing
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from basalt.data.dataset import SequenceStream, load_episodes, single_pass, spli
 from basalt.data.frames import FrameReader, decoded_frames
 from basalt.data.steps import prepare_step_tables, step_table
 from basalt.data.validate import validate
-from basalt.errors import ConfigError, RecordingError
+from basalt.errors import BasaltError, ConfigError, RecordingError
 from basalt.paths import cache_dir
 from basalt.policies.preprocess import resize_frame
 from basalt.recording import Recording
@@ -340,3 +341,23 @@ def test_step_tables_of_many_plays_are_made_side_by_side(tmp_path: Path) -> None
     plays = [play_of(write_episode(tmp_path, 100_000 + i, 3)) for i in range(steps_module._FEW)]
     prepare_step_tables(plays, jobs=2, progress=False)
     assert len(step_table(plays[-1])) == 3
+
+
+def test_what_a_worker_meets_is_told(tmp_path: Path) -> None:
+    play_of(write_episode(tmp_path, 100_000, 12))
+    episodes = load_episodes(tmp_path, size=(16, 16), cache_gb=0)
+    episodes[0].play.parts[0].video_path.write_bytes(b"no video")
+    with pytest.raises(RecordingError, match=r"episode-100000\.mp4: not a video"):
+        next(single_pass(episodes, 1, 8, workers=1))
+
+
+def test_a_killed_worker_is_told(tmp_path: Path) -> None:
+    episodes = load_episodes(write_episodes(tmp_path, range(100_000, 100_002), 40), size=(8, 8))
+    stream = SequenceStream(episodes, 2, 4, seed=0, workers=2)
+    next(stream)
+    for process in multiprocessing.active_children():
+        process.kill()
+    with pytest.raises(BasaltError, match="a process that reads recordings was killed"):
+        for _ in range(10):
+            next(stream)
+    assert not multiprocessing.active_children()

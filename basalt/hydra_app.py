@@ -1,0 +1,60 @@
+"""Commands that are Hydra applications over ``configs/``, with errors of one line."""
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from basalt.errors import BasaltError, ConfigError
+
+
+def hydra_app(config: str, function: Callable[[DictConfig], None], argv: list[str]) -> int:
+    """Compose ``configs/{config}.yaml`` with the arguments and call the function with it.
+
+    With ``-m`` Hydra's launcher calls it for each combination of a sweep, here or elsewhere.
+
+    Raises:
+        BasaltError: what the function raised, or a ConfigError for a setting Hydra does not accept.
+    """
+    raised: list[BasaltError | OSError] = []
+
+    def job(cfg: DictConfig) -> None:
+        try:
+            function(cfg)
+        except (BasaltError, OSError) as err:
+            if HydraConfig.get().mode == RunMode.MULTIRUN:
+                raise  # perhaps in another process; the launcher brings it back
+            raised.append(err)
+
+    # Hydra would print a traceback and end the process; we want the exception, to print one line.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    sys.argv = [f"basalt {config}", *argv]
+    try:
+        hydra.main(version_base="1.3", config_path="pkg://configs", config_name=config)(job)()
+    except (HydraException, OmegaConfBaseException) as err:
+        raise ConfigError(_one_line(err)) from err
+    if raised:
+        raise raised[0]
+    return 0
+
+
+def plain(cfg: Any) -> dict[str, Any]:
+    """A composed configuration as plain values."""
+    content = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    assert isinstance(content, dict)
+    return {str(key): value for key, value in content.items()}
+
+
+def _one_line(err: Exception) -> str:
+    """Hydra's message without its layout; it names the key."""
+    cause = err.__cause__
+    text = f"{err} {cause}" if cause is not None and str(cause) not in str(err) else str(err)
+    told, _, _ = text.partition("Config search path:")
+    return "; ".join(line.strip(" ;\t") for line in told.splitlines() if line.strip(" ;\t"))

@@ -1,0 +1,193 @@
+"""Action labels for plain video, by VPT's inverse dynamics model: a video becomes a recording.
+
+The model sees a window of frames, past and future, so windows overlap and only their middles count. What
+is labelled is written as it comes, and an interrupted video goes on at the last whole step.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from basalt.actions import VPT_BUTTONS, bins_to_camera
+from basalt.errors import ConfigError, RecordingError
+from basalt.lines import (
+    DEGREES_PER_PIXEL,
+    KEY_OF_BUTTON,
+    MOUSE_OF_BUTTON,
+    WINDOW,
+    Keyboard,
+    Line,
+    Mouse,
+)
+from basalt.policies.idm import IDMOutput
+from basalt.policies.preprocess import resize_frame
+from basalt.tasks import STEPS_PER_SECOND
+from basalt.video import VideoReader, probe
+
+WINDOW_FRAMES = 128
+"""Frames the model sees at once, as in its training."""
+
+STEP = 64
+"""Frames that each window labels: those in its middle."""
+
+Model = Callable[[torch.Tensor], IDMOutput]
+
+
+def label_video(
+    model: Model,
+    video: Path,
+    out: Path,
+    *,
+    size: tuple[int, int],
+    device: torch.device,
+    on_frames: Callable[[int], object] = lambda frames: None,
+) -> Path:
+    """Write ``out/NAME.jsonl`` for a video, and put the video beside it, so that both are a recording.
+
+    Args:
+        model: the inverse dynamics model.
+        video: a video of play at 20 Hz.
+        out: folder; may be the video's own.
+        size: (height, width) of the model's picture.
+        device: the model's.
+        on_frames: told how many frames were labelled.
+
+    Returns:
+        The file of lines. Where it was there before, nothing is done.
+
+    Raises:
+        RecordingError: not a video, at another rate, or of fewer than two frames.
+        ConfigError: the name is taken by another recording.
+    """
+    lines_path, linked = out / f"{video.stem}.jsonl", out / video.name
+    if video.suffix != ".mp4":
+        raise RecordingError(f"{video}: not an .mp4; convert it first (ffmpeg -i IN -r 20 OUT.mp4)")
+    info = probe(video)
+    if abs(info.fps - STEPS_PER_SECOND) > 0.1:
+        raise RecordingError(
+            f"{video}: runs at {info.fps:g} Hz, the model knows {STEPS_PER_SECOND}; "
+            f"convert it first (ffmpeg -i {video.name} -r {STEPS_PER_SECOND} OUT.mp4)"
+        )
+    if info.frames < 2:
+        raise RecordingError(f"{video}: {info.frames} frame; an action lies between two")
+    if linked.exists() and linked.resolve() != video.resolve():
+        raise ConfigError(f"{linked}: there is another video of that name; give another out=FOLDER")
+    if lines_path.is_file():
+        on_frames(info.frames - 1)
+        return lines_path
+    out.mkdir(parents=True, exist_ok=True)
+    partial = out / f".{video.stem}.jsonl.partial"
+    labelled = _read_whole_steps(partial)
+    on_frames(len(labelled))
+    writer = _IDMLines(labelled)
+    with partial.open("a", encoding="utf-8") as file:
+        for buttons, camera in _windows(model, video, len(labelled), info.frames, size, device):
+            for held, degrees in zip(buttons, camera, strict=True):
+                file.write(writer.line(held, degrees).to_json() + "\n")
+            file.flush()
+            on_frames(len(buttons))
+    if not linked.exists():
+        linked.symlink_to(video.resolve())
+    partial.replace(lines_path)
+    return lines_path
+
+
+def _read_whole_steps(partial: Path) -> list[Line]:
+    """Lines of an earlier run up to its last whole step; the file is cut there."""
+    if not partial.is_file():
+        return []
+    lines = []
+    for text in partial.read_text(encoding="utf-8").splitlines():
+        try:
+            lines.append(Line.model_validate(json.loads(text)))
+        except ValueError:
+            break
+    lines = lines[: len(lines) // STEP * STEP]
+    partial.write_text("".join(line.to_json() + "\n" for line in lines), encoding="utf-8")
+    return lines
+
+
+@torch.inference_mode()
+def _windows(
+    model: Model, video: Path, start: int, frames: int, size: tuple[int, int], device: torch.device
+) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.float64]]]:
+    """From frame `start` on: buttons bool [n, 20] and camera degrees [n, 2], STEP frames at a time.
+
+    The last frame has no action behind it and gets none.
+    """
+    margin = (WINDOW_FRAMES - STEP) // 2
+    low = max(start - margin, 0)
+    reader = VideoReader(video, low)
+    window: list[NDArray[np.uint8]] = []
+    try:
+        for begin in range(start, frames - 1, STEP):
+            stop, high = min(begin + STEP, frames - 1), min(begin + STEP + margin, frames)
+            keep_from = max(begin - margin, 0)
+            window = window[keep_from - low :]
+            low = keep_from
+            while low + len(window) < high:
+                picture = reader.read()
+                if picture is None:
+                    raise RecordingError(f"{video}: ends after {reader.position} frames")
+                window.append(resize_frame(picture, size))
+            output = model(torch.from_numpy(np.stack(window))[None].to(device))
+            here = slice(begin - low, stop - low)
+            held = output.buttons_logits[0, here].argmax(-1).bool().cpu().numpy()
+            bins = output.camera_logits[0, here].argmax(-1).cpu().numpy()
+            yield held, bins_to_camera(bins)
+    finally:
+        reader.close()
+
+
+class _IDMLines:
+    """Lines of a player whose hands are known and whose screen is not: no screen counts as open."""
+
+    def __init__(self, before: list[Line]) -> None:
+        self._tick = len(before)
+        last = before[-1] if before else None
+        self._keys = set(last.keyboard.keys) if last and last.keyboard else set()
+        self._mouse = set(last.mouse.buttons) if last and last.mouse else set()
+        self._slot = _slot_after(last) if last else 0
+
+    def line(self, held: NDArray[np.bool_], camera: NDArray[np.float64]) -> Line:
+        """The line of the next frame: 20 buttons, pitch and yaw in degrees."""
+        buttons = [name for name, pressed in zip(VPT_BUTTONS, held, strict=True) if pressed]
+        keys = [KEY_OF_BUTTON[name] for name in buttons if name in KEY_OF_BUTTON]
+        mouse = [MOUSE_OF_BUTTON[name] for name in buttons if name in MOUSE_OF_BUTTON]
+        dy, dx = (round(float(degrees) / DEGREES_PER_PIXEL, 4) for degrees in camera)
+        numbers: dict[str, Any] = {"scaled_x": 0.0, "scaled_y": 0.0, "dwheel": 0.0}
+        line = Line(
+            mouse=Mouse(
+                x=WINDOW[0] / 2,
+                y=WINDOW[1] / 2,
+                dx=dx,
+                dy=dy,
+                buttons=mouse,
+                new_buttons=[number for number in mouse if number not in self._mouse],
+                **numbers,
+            ),
+            keyboard=Keyboard(
+                keys=keys, new_keys=[key for key in keys if key not in self._keys], chars=""
+            ),
+            hotbar=self._slot,
+            tick=self._tick,
+            is_gui_open=False,
+        )
+        self._tick += 1
+        self._keys, self._mouse, self._slot = set(keys), set(mouse), _slot_after(line)
+        return line
+
+
+def _slot_after(line: Line) -> int:
+    """The slot that the next line shows."""
+    for slot in range(9, 0, -1):
+        if line.keyboard and KEY_OF_BUTTON[f"hotbar.{slot}"] in line.keyboard.keys:
+            return slot - 1
+    return line.hotbar
