@@ -12,8 +12,8 @@ from basalt.telemetry import Telemetry
 AIM = 2.0
 """How near the direction of the eyes must come to a point before the player acts, in degrees."""
 
-POURS, WATCHES, FRAMES = 4, 45, 500
-"""How often it tries to pour; how long it watches the water run, and waits for its picture at most, in steps."""
+WATCHES, FRAMES = 45, 500
+"""How long it watches the water run, and waits for its picture at most, in steps."""
 
 GROWS = 45
 """Water that has not fallen deeper for so many steps has reached the ground."""
@@ -52,13 +52,15 @@ class WaterfallMaker:
         while not walk.arrived(state):
             state = yield walk.act(state)
 
-        # The bucket is in the hand from the start; the water goes onto the edge's ground.
+        # The bucket is in the hand from the start; the water goes onto the edge's ground. What misses it
+        # (the ground may be lower than a whole node) is aimed lower, then nearer.
         edge = np.asarray(site["pour"], np.float64) - [0.0, 0.5, 0.0]
-        for _ in range(POURS):
+        near = (np.asarray(site["pour_from"], np.float64) - site["pour"]) / 2
+        for aim in (edge, edge - [0.0, 0.4, 0.0], edge + near, edge + near - [0.0, 0.4, 0.0]):
             for _ in range(40):
-                if self._looks_at(state, edge):
+                if self._looks_at(state, aim):
                     break
-                state = yield null_action() | {"camera": gaze.at(state, edge, start=AIM / 2)}
+                state = yield null_action() | {"camera": gaze.at(state, aim, start=AIM / 2)}
             for pressed in (1, 1, 0, 0, 0, 0):
                 state = yield null_action() | {"use": pressed}
             if state.held != "water_bucket":

@@ -29,7 +29,11 @@ def play_settings(size: tuple[int, int]) -> str:
         "autosave_screensize": "false",
         "fov": FOV,
         "viewing_range": 70,
-        "display_gamma": 1.6,
+        # A steeper start of the light curve: what is lit by 2 to 5 of 15 in a cave can be told apart
+        # on a judge's screen, and the unlit depth of it stays dark.
+        "display_gamma": 2.0,
+        "lighting_alpha": 1.0,
+        "lighting_boost_spread": 0.3,
         "enable_shaders": "false",
         "enable_clouds": "false",
         "enable_particles": "false",

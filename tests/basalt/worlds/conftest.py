@@ -24,14 +24,14 @@ def changed_mod(monkeypatch, tmp_path):
 
 @pytest.fixture
 def staged_env(changed_mod):
-    """Makes a small FindCave whose every episode also runs a piece of Lua at its beginning.
+    """Makes a small world of a task (FindCave) whose every episode also runs a piece of Lua at its beginning.
 
     The Lua knows ``at(seconds, function(player) ... end)``.
     """
     made = []
 
-    def make(seed, lua):
-        env = make_env("find_cave", size=(160, 90))
+    def make(seed, lua, task="find_cave", size=(160, 90)):
+        env = make_env(task, size=size)
         made.append(env)
         worldcache.saved_world(env.task, seed)
         changed_mod(

@@ -205,11 +205,11 @@ def a_site(**changes):
 
 def test_the_table_has_a_row_for_every_seed():
     seen = a_site(mouth_unobstructed=True, mouth_visible_at_spawn=True)
-    lines = sites.markdown_table([(5, a_site()), (6, seen)]).splitlines()
+    lines = sites.markdown_table(TASK, [(5, a_site()), (6, seen)]).splitlines()
     assert len(lines) == 4 and len({line.count("|") for line in lines}) == 1
     assert lines[2] == "| 5 | 33 (31 places) | 25 | no | 12 | 80 | 2 |"
     assert "| yes |" in lines[3]
-    assert "after turning" in sites.markdown_table([(7, a_site(mouth_unobstructed=True))])
+    assert "after turning" in sites.markdown_table(TASK, [(7, a_site(mouth_unobstructed=True))])
 
 
 def test_senseless_seeds_are_refused_in_one_line(capsys):

@@ -51,6 +51,7 @@ if basalt.config.mode == "search" then
 else
 	basalt.site = assert(read_json("site.json"), "site.json is missing in the world's folder")
 	basalt.load("keys")
+	basalt.load("hands")
 	basalt.load("player")
 	basalt.load("sky")
 	basalt.load("sending")

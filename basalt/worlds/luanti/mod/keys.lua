@@ -3,6 +3,7 @@
 
 local path = minetest.get_worldpath() .. "/keys"
 local REACH = 4.5
+local OFFHAND_SCALE = {x = 2.5, y = 2.5}
 
 basalt.OFFHAND = "offhand"     -- inventory list of one slot
 
@@ -12,6 +13,40 @@ local function swap_hands(player)
 	local held, off = player:get_wielded_item(), inventory:get_stack(basalt.OFFHAND, 1)
 	player:set_wielded_item(off)
 	inventory:set_stack(basalt.OFFHAND, 1, held)
+end
+
+-- A picture of a thing: its own, or a cube of its tiles.
+local function picture_of(name)
+	local def = minetest.registered_items[name]
+	if not def or name == "" then
+		return ""
+	elseif def.inventory_image ~= "" then
+		return def.inventory_image .. "^[resize:16x16"
+	end
+	local tiles = {}
+	for k, tile in ipairs(def.tiles or {}) do
+		tiles[k] = type(tile) == "table" and tile.name or tile
+	end
+	local top, side = tiles[1] or "", tiles[6] or tiles[3] or tiles[1] or ""
+	return minetest.inventorycube(top, side, side) .. "^[resize:16x16"
+end
+
+-- The off hand's thing is shown left of the hotbar, as in Minecraft.
+local shown, element
+
+local function show_offhand(player)
+	local name = player:get_inventory():get_stack(basalt.OFFHAND, 1):get_name()
+	if name == shown then
+		return
+	end
+	shown = name
+	local image = picture_of(name)
+	if element then
+		player:hud_change(element, "text", image)
+	else
+		element = player:hud_add({hud_elem_type = "image", text = image, position = {x = 0.5, y = 1},
+			offset = {x = -300, y = -34}, alignment = {x = 0, y = 0}, scale = OFFHAND_SCALE})
+	end
 end
 
 -- What a node looks like in the inventory: itself, or, for the many states of a door or a plant, what it drops.
@@ -49,6 +84,7 @@ local KEYS = {{letter = "p", act = pick_item}, {letter = "s", act = swap_hands}}
 
 -- Once a step: what was newly pressed acts.
 function basalt.use_keys(player)
+	show_offhand(player)
 	local file = io.open(path, "r")
 	if not file then
 		return

@@ -9,7 +9,7 @@ return {
 		mgv7_mount_zero_level = "4",
 	},
 	noises = {
-		mg_biome_np_heat = {offset = 45, scale = 14, spread = {x = 220, y = 220, z = 220},
+		mg_biome_np_heat = {offset = 54, scale = 8, spread = {x = 220, y = 220, z = 220},
 			seed = 5349, octaves = 3, persist = 0.5, lacunarity = 2.0, flags = "eased"},
 		mg_biome_np_humidity = {offset = 52, scale = 16, spread = {x = 160, y = 160, z = 160},
 			seed = 842, octaves = 3, persist = 0.5, lacunarity = 2.0, flags = "eased"},
