@@ -127,3 +127,16 @@ def game_name(name: str) -> str:
 def starting_inventory(task: Task) -> list[tuple[str, int]]:
     """What a player of the task begins with, slot by slot: (the game's name, count)."""
     return [(STARTING_ITEMS[name], count) for name, count in task.inventory]
+
+
+def markdown_table() -> str:
+    """The table as ``docs/worlds.md`` shows it: ``python -m basalt.worlds.luanti.items`` prints it."""
+    rows = ["| Minecraft | here | |", "|---|---|---|"]
+    for name, item in ITEMS.items():
+        note = " made by the mod " if item.startswith("basalt_world:") else " "
+        rows.append(f"| `{name}` | `{item}` |{note}|")
+    return "\n".join(rows) + "\n"
+
+
+if __name__ == "__main__":
+    print(markdown_table(), end="")

@@ -1,13 +1,18 @@
 """The table of things: whole, one to one, the same in the docs, and of the real game."""
 
 import json
-import re
 from pathlib import Path
 
 import pytest
 
 from basalt.tasks import TASKS
-from basalt.worlds.luanti.items import ITEMS, STARTING_ITEMS, minecraft_name, starting_inventory
+from basalt.worlds.luanti.items import (
+    ITEMS,
+    STARTING_ITEMS,
+    markdown_table,
+    minecraft_name,
+    starting_inventory,
+)
 
 DOCS = Path(__file__).parents[3] / "docs" / "worlds.md"
 
@@ -27,8 +32,8 @@ def test_names_are_one_to_one():
 
 
 def test_the_docs_have_the_same_table():
-    rows = re.findall(r"^\| `(\w+)` \| `(\w+:\w+)` \|", DOCS.read_text(), flags=re.MULTILINE)
-    assert rows == list(ITEMS.items())
+    """``python -m basalt.worlds.luanti.items`` prints it anew."""
+    assert markdown_table() in DOCS.read_text()
 
 
 @pytest.mark.engine
