@@ -314,9 +314,11 @@ class RecordingWriter:
             final_telemetry=self._telemetry,
         )
         self._partial[".json"].write_text(meta.model_dump_json(indent=1) + "\n", encoding="utf-8")
-        # NAME.json comes last: where it stands, the other two are whole.
+        # First onto the disk, which takes time, then all names at once.
         for suffix in _SUFFIXES:
             _sync(self._partial[suffix])
+        # NAME.json comes last: where it stands, the other two are whole.
+        for suffix in _SUFFIXES:
             self._partial[suffix].replace(_with_suffix(stem, suffix))
         return Recording(stem, meta)
 
