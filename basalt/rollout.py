@@ -58,6 +58,9 @@ class RolloutPlan:
         max_steps: cut episodes at this many steps; None for the task's own limit.
         world_args: further keyword arguments of the environment.
         crf: x264's quality of the videos, lower is better and larger.
+
+    Raises:
+        ConfigError: fewer than one step.
     """
 
     task: str
@@ -68,6 +71,10 @@ class RolloutPlan:
     max_steps: int | None = None
     world_args: Mapping[str, Any] = field(default_factory=dict)
     crf: int = DEFAULT_CRF
+
+    def __post_init__(self) -> None:
+        if self.max_steps is not None and self.max_steps < 1:
+            raise ConfigError(f"max_steps: {self.max_steps} is less than 1")
 
     @property
     def step_limit(self) -> int:
@@ -95,8 +102,6 @@ def rollout(
     """
     if jobs < 1:
         raise ConfigError(f"jobs: {jobs} is less than 1")
-    if plan.max_steps is not None and plan.max_steps < 1:
-        raise ConfigError(f"max_steps: {plan.max_steps} is less than 1")
     with sole_writer(plan.out, "rollout"):
         _same_rollout(plan)
         missing = [seed for seed in plan.seeds if not _is_recorded(plan, seed)]

@@ -58,6 +58,8 @@ class WindowScreen:
         self._began = False
         try:
             pygame.display.init()
+            if pygame.display.get_driver() in _UNSEEN:
+                raise pygame.error(f"SDL found only {pygame.display.get_driver()!r}")
             pygame.font.init()
             self._window = pygame.display.set_mode(WINDOW, pygame.RESIZABLE)
         except pygame.error as err:
@@ -184,6 +186,9 @@ class WindowScreen:
             picture, ((width - picture.get_width()) // 2, (height - picture.get_height()) // 2)
         )
 
+
+_UNSEEN = ("offscreen", "dummy")
+"""What SDL draws to where the screen that is named does not answer."""
 
 _MOUSE = {1: "attack", 2: "pickItem", 3: "use"}
 

@@ -264,6 +264,17 @@ def test_a_cache_that_cannot_be_written(monkeypatch, tmp_path):
         make_world("find_cave", size=SMALL).reset(seed=SEED)
 
 
+def test_a_home_that_cannot_be_written(monkeypatch):
+    """Where not even root may write: in the kernel's own file system."""
+    monkeypatch.delenv("BASALT_CACHE")
+    monkeypatch.setenv("HOME", "/proc/nobody")
+    with pytest.raises(
+        BasaltError, match=r"/proc/nobody/\.cache/basalt .* set BASALT_CACHE"
+    ) as failure:
+        make_world("find_cave", size=SMALL).reset(seed=SEED)
+    assert "\n" not in str(failure.value)
+
+
 def test_a_cache_where_programs_may_not_run(monkeypatch, tmp_path):
     keeper = tmp_path / "keeper"
     keeper.write_text("")
