@@ -71,9 +71,9 @@ def run(argv: list[str]) -> dict[str, Any]:
     """
     parser = argparse.ArgumentParser(prog="basalt bench ui", description=__doc__)
     parser.add_argument("--raters", type=int, default=50)
-    parser.add_argument("--answers", type=int, default=4, help="of each rater, in each way")
+    parser.add_argument("--answers", type=int, default=3, help="of each rater, in each way")
     parser.add_argument("--agents", type=int, default=10)
-    parser.add_argument("--think", type=float, default=10.0, help="mean seconds before an answer")
+    parser.add_argument("--think", type=float, default=5.0, help="mean seconds before an answer")
     options = parser.parse_args(argv)
     if min(options.raters, options.answers) < 1 or options.agents < 2 or options.think < 0:
         raise ConfigError("bench ui: raters and answers begin at 1, agents at 2, think at 0")
@@ -143,9 +143,7 @@ async def _all(
 
     try:
         async with asyncio.timeout(PATIENCE_S + options.answers * options.think * 3):
-            async with asyncio.TaskGroup() as group:
-                for _ in range(options.raters):
-                    group.create_task(one())
+            await asyncio.gather(*(one() for _ in range(options.raters)))
     except TimeoutError as err:
         raise BenchError(f"the raters by {what} were not served in time") from err
     finally:
@@ -179,6 +177,7 @@ class _Session:
         self.desk_id = ""
         self.pair = ""
         self.page_hash = ""
+        self.reply: object = None
 
     async def rerun(self, act: dict[str, Any] | None = None) -> None:
         """Ask for the page, with what was done on the desk, and read until it is whole."""
@@ -213,8 +212,11 @@ class _Session:
                 desk = element.bidi_component
                 if desk.component_name == "basalt_desk":
                     data = json.loads(desk.mixed.json or desk.json)
-                    self.desk_id, self.pair = desk.id, data["pair"]
-        return kind == "script_finished"
+                    self.desk_id, self.pair, self.reply = desk.id, data["pair"], data["reply"]
+        return (
+            kind == "script_finished"
+            and message.script_finished != ForwardMsg.FINISHED_EARLY_FOR_RERUN
+        )
 
 
 def _trigger_id(desk_id: str) -> str:
@@ -240,7 +242,7 @@ async def _page_rater(address: str, options: argparse.Namespace, times: Times) -
                 await session.rerun(act)
                 times.setdefault("answer", []).append(time.perf_counter() - start)
                 if session.pair == before:
-                    raise BenchError("an answer brought no other pair")
+                    raise BenchError(f"an answer brought no other pair: {session.reply}")
 
 
 def _act(pair: str, number: int) -> dict[str, Any]:

@@ -20,6 +20,9 @@ def current_study(store: Store) -> StudyInfo:
         StudyError: the store holds none.
     """
     invite = arrival().invite
+    studies = list_studies(store)
+    if len(studies) == 1:
+        return studies[0]
     if _KEY not in st.session_state:
         invited = study_of_invite(store, invite) if invite else None
         named = st.query_params.get("study")
@@ -29,8 +32,9 @@ def current_study(store: Store) -> StudyInfo:
         elif named in known:
             st.session_state[_KEY] = named
     chosen = st.session_state.get(_KEY)
-    if chosen in {study.name for study in list_studies(store)}:
-        return find_study(store, chosen)
+    for study in studies:
+        if study.name == chosen:
+            return study
     seen = visible_studies(store)
     return seen[0] if seen else find_study(store)
 
@@ -50,9 +54,9 @@ def visible_studies(store: Store) -> list[StudyInfo]:
 
 def pick_study(store: Store, shown: StudyInfo) -> None:
     """A box to pick another study, where there are several."""
-    names = [study.name for study in visible_studies(store)]
-    if len(names) < 2:
+    if len(list_studies(store)) < 2:
         return
+    names = [study.name for study in visible_studies(store)]
     if shown.name not in names:
         names.insert(0, shown.name)
     # The widget's own key is lost when another page is shown; the choice is kept beside it.

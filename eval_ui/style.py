@@ -12,7 +12,7 @@ STYLE = """
 <style>
 .stMainBlockContainer { padding: 3.9rem 2rem 1.5rem; max-width: 1440px; }
 .stMainBlockContainer h2 small { font-size: 1rem; font-weight: 400; opacity: 0.7; padding-left: 0.6rem; overflow-wrap: anywhere; }
-.stMainBlockContainer h2 { font-size: 1.6rem; padding: 0.3rem 0 0.4rem; }
+.stMainBlockContainer h2 { margin: 0; font-size: 1.6rem; padding: 0.3rem 0 0.4rem; }
 .stMainBlockContainer h3 { padding: 0.2rem 0 0.1rem; }
 .stMainBlockContainer h4 { font-size: 1.2rem; padding: 0.2rem 0; }
 .st-key-footer { padding-top: 0.4rem; font-size: 0.9rem; }

@@ -170,7 +170,9 @@ class Desk {
         ? "Watch both videos to the end; any speed counts."
         : `Watch ${Math.round(this.data.required * 100)} % of both videos; any speed counts.`;
     }
-    if (this.winner === null) return "Choose an answer.";
+    if (this.winner === null) {
+      return this.step.kind === "overall" ? "Choose an answer." : "Who did better over all (★) is still open.";
+    }
     const written = this.reason.value.trim().length;
     if (written < least) return `Say why, in at least ${least} characters: ${least - written} to go.`;
     return null;

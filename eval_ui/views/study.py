@@ -3,22 +3,12 @@
 import streamlit as st
 
 from basalt.errors import BasaltError
-from eval_ui.admin import exports, gold, history, invites, progress, raters, settings_form
+from eval_ui.admin import SECTIONS
 from eval_ui.choice import current_study, pick_study
 from eval_ui.session import current_admin
 from eval_ui.signin import sign_in, sign_out
 from eval_ui.store_access import the_store
 from eval_ui.style import heading
-
-SECTIONS = {
-    "Progress": progress.draw,
-    "Raters": raters.draw,
-    "Gold pairs": gold.draw,
-    "Invites": invites.draw,
-    "Settings": settings_form.draw,
-    "Export": exports.draw,
-    "History": history.draw,
-}
 
 
 def page() -> None:

@@ -53,7 +53,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def recordings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    return record_three(tmp_path_factory.mktemp("recordings"), steps=60)
+    return record_three(tmp_path_factory.mktemp("recordings"), steps=40)
 
 
 @pytest.fixture
