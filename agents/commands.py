@@ -59,6 +59,7 @@ def _play(settings: Mapping[str, Any]) -> None:
         max_steps=settings["max_steps"],
         world_args=settings["world"]["args"],
         crf=settings["crf"],
+        edit=settings["edit"],
     )
     recordings = rollout(partial(make_agent, **settings["agent"]), plan, jobs=settings["jobs"])
     _print_summary(recordings, plan.out)

@@ -69,6 +69,9 @@ class RecordingMeta(BaseModel):
     video_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     lines_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     final_telemetry: Telemetry | None = Field(description="the state after the last step")
+    edit: dict[str, Any] | None = Field(
+        default=None, description="what was changed in the seed's world, for a twin"
+    )
 
 
 class Recording:
@@ -221,7 +224,8 @@ class RecordingWriter:
     Args:
         directory: folder of the recording, made if missing.
         name: file name without suffix.
-        task, world, world_version, seed, player, player_kind, step_limit: see :class:`RecordingMeta`.
+        task, world, world_version, seed, player, player_kind, step_limit, edit: see
+            :class:`RecordingMeta`.
         crf: x264's quality, lower is better and larger.
     """
 
@@ -237,6 +241,7 @@ class RecordingWriter:
         player: str,
         player_kind: PlayerKind,
         step_limit: int,
+        edit: Mapping[str, Any] | None = None,
         crf: int = DEFAULT_CRF,
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
@@ -249,6 +254,7 @@ class RecordingWriter:
             "player": player,
             "player_kind": player_kind,
             "step_limit": step_limit,
+            "edit": None if edit is None else dict(edit),
         }
         self._partial = {
             suffix: directory / f".{name}.{os.getpid()}.partial{suffix}" for suffix in _SUFFIXES

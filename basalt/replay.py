@@ -132,7 +132,8 @@ def replay(
             differences.append(float(np.abs(pair[0] - pair[1]).mean()))
 
     try:
-        observation, info = env.reset(seed=meta.seed)
+        options = None if meta.edit is None else {"edit": meta.edit}
+        observation, info = env.reset(seed=meta.seed, options=options)
         _same_version(recording, meta, env.get_wrapper_attr("version"), any_version)
         see(observation, info)
         steps = range(len(actions))

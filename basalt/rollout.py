@@ -31,6 +31,7 @@ from basalt.recording import CRASHED, Ended, Recording, RecordingWriter
 from basalt.scoring import Outcome, can_score, outcome
 from basalt.tasks import Task, get_task
 from basalt.video import DEFAULT_CRF
+from basalt.worlds.edits import parse_edit
 
 MakeAgent = Callable[[], Agent]
 
@@ -58,9 +59,10 @@ class RolloutPlan:
         max_steps: cut episodes at this many steps; None for the task's own limit.
         world_args: further keyword arguments of the environment.
         crf: x264's quality of the videos, lower is better and larger.
+        edit: what to change in every seed's world, for twins (:mod:`basalt.worlds.edits`).
 
     Raises:
-        ConfigError: fewer than one step.
+        ConfigError: fewer than one step, or an edit that is none.
     """
 
     task: str
@@ -71,10 +73,13 @@ class RolloutPlan:
     max_steps: int | None = None
     world_args: Mapping[str, Any] = field(default_factory=dict)
     crf: int = DEFAULT_CRF
+    edit: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if self.max_steps is not None and self.max_steps < 1:
             raise ConfigError(f"max_steps: {self.max_steps} is less than 1")
+        if self.edit is not None:
+            parse_edit(self.edit)
 
     @property
     def step_limit(self) -> int:
@@ -205,6 +210,7 @@ def _same_rollout(plan: RolloutPlan) -> None:
         "world": plan.world,
         "world_args": world_args,
         "step_limit": plan.step_limit,
+        "edit": None if plan.edit is None else dict(plan.edit),
     }
     # A rollout that failed before its first episode binds nobody.
     if path.is_file() and any(plan.out.glob("seed_*.json")):
@@ -278,7 +284,8 @@ class _Player:
     def _episode(self, seed: int, progress: bool, title: str) -> Path:
         plan, limit = self._plan, self._plan.step_limit
         env = self._world()
-        observation, info = env.reset(seed=seed)
+        options = None if plan.edit is None else {"edit": plan.edit}
+        observation, info = env.reset(seed=seed, options=options)
         with (
             RecordingWriter(
                 plan.out,
@@ -290,6 +297,7 @@ class _Player:
                 player=self._agent.name,
                 player_kind=self._agent.kind,
                 step_limit=limit,
+                edit=plan.edit,
                 crf=plan.crf,
             ) as writer,
             _bar(limit, f"{self._agent.name} {title}", "step", progress) as bar,

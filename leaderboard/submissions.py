@@ -192,6 +192,10 @@ def _check_one(video: Path, rules: StudyRules) -> tuple[CheckedRecording | None,
             f"was played in {meta.world} {meta.world_version}; "
             f"the study is about {rules.world} {rules.world_version}"
         )
+    if meta.edit is not None:
+        faults.append(
+            f"was played in a world that was changed ({meta.edit}); play the seed as it is"
+        )
     task_rules = rules.tasks.get(meta.task)
     if task_rules is None:
         faults.append(f"is of task {meta.task!r}; the study has {', '.join(rules.tasks)}")

@@ -99,6 +99,7 @@ def _play(settings: Mapping[str, Any], *, as_json: bool) -> int:
         max_steps=settings["max_steps"],
         world_args=settings["world"]["args"],
         crf=settings["crf"],
+        edit=settings["edit"],
     )
     screen = _screen(settings, task)
     player = HumanPlayer(screen, str(settings["player"]), plan.step_limit)

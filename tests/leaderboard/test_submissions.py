@@ -67,6 +67,16 @@ def test_a_name_given_replaces_the_players(
     assert submit_recordings(store, study, agents["good"], " Deep Walker ").agent == "Deep Walker"
 
 
+def test_a_twin_of_the_seeds_world_is_refused(store: Store, study: StudyInfo, folder: Path) -> None:
+    recording = Recording.open(next(folder.glob("*.mp4")))
+    assert recording.meta is not None
+    edit = {"item": {"slot": 0, "to": "torch"}}
+    meta = recording.meta.model_copy(update={"edit": edit})
+    recording.meta_path.write_text(meta.model_dump_json())
+    (fault,) = faults_of(store, study, folder)
+    assert "was played in a world that was changed" in fault and "torch" in fault
+
+
 @pytest.mark.parametrize("name", ["good", "GOOD", "ｇｏｏｄ", "go od"])
 def test_a_taken_name_is_refused_in_any_disguise(
     store: Store, study: StudyInfo, agents: dict[str, Path], name: str

@@ -7,7 +7,10 @@ import pytest
 from behaviour import SEED
 from minerl_standin import StandIn
 
+from agents.commands import rollout_main
 from basalt.errors import ConfigError
+from basalt.recording import Recording
+from basalt.replay import replay
 from basalt.worlds import make_env
 from basalt.worlds.edits import edit_of, parse_edit
 
@@ -220,3 +223,19 @@ def test_one_animal_is_another_kind_elsewhere_or_gone_and_the_others_go_their_wa
     finally:
         ours.close()
         theirs.close()
+
+
+@pytest.mark.engine
+def test_a_recorded_twin_says_its_edit_and_replays_with_it(tmp_path):
+    item = "{item: {slot: 0, to: torch, quantity: 5}}"
+    arguments = ["agent=random", f"seeds={SEED}", "max_steps=25", f"out={tmp_path}"]
+    assert rollout_main([*arguments, f"edit={item}"]) == 0
+    recording = Recording.open(tmp_path / f"seed_{SEED}")
+    recording.check()
+    assert recording.meta.edit == {"item": {"slot": 0, "to": "torch", "quantity": 5}}
+    assert recording.telemetry()[0].held == "torch"
+    assert replay(recording).exact
+    with pytest.raises(ConfigError, match=r"edit is .* not None: another rollout"):
+        rollout_main(arguments)
+    with pytest.raises(ConfigError, match=r"edit\.item\.slot"):
+        rollout_main([*arguments, "edit={item: {slot: 99, to: torch}}"])
