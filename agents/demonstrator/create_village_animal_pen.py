@@ -10,6 +10,7 @@ import numpy as np
 from agents.demonstrator.motion import Gaze, LookAround, PathWalk, direction, wrap
 from agents.demonstrator.village import Beast, Cell, Ground, beasts
 from basalt.actions import null_action
+from basalt.errors import ConfigError
 from basalt.telemetry import Telemetry
 
 Doing = Generator[dict[str, Any], Telemetry, Telemetry]
@@ -137,7 +138,9 @@ class PenBuilder:
                 if best is None or cost < best[0]:
                     best = cost, kind, yard
         if best is None:
-            raise ValueError("the village has no room for a pen or too few animals")
+            raise ConfigError(
+                "agent: the village has no room for a pen, or no two animals of a kind"
+            )
         return best[1], best[2]
 
     def _yards(self) -> list[Yard]:

@@ -49,7 +49,9 @@ class Ground:
         self._west, self._south = (int(part) for part in told["min"])
         heights = np.asarray(told["heights"], np.int64)
         self._heights = heights.reshape(-1, int(told["width"]))
-        self.plants = {(int(x), int(z)) for x, z in np.reshape(told["plants"], (-1, 2))}
+        # The mod writes an empty list as null.
+        plants = np.reshape(told["plants"] or [], (-1, 2))
+        self.plants = {(int(x), int(z)) for x, z in plants}
         blocks = np.reshape(site["blocks"], (-1, 3)).astype(np.int64)
         self.built = {(int(x), int(z)) for x, _, z in blocks}
         self._barred: set[Cell] = set()

@@ -4,6 +4,7 @@ Seeds that are not in the cache are searched first, which takes some seconds eac
 """
 
 import argparse
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -50,7 +51,33 @@ _MAKE_WATERFALL: Columns = {
     "areas searched": _searched("areas"),
 }
 
-COLUMNS: Mapping[str, Columns] = {"find_cave": _FIND_CAVE, "make_waterfall": _MAKE_WATERFALL}
+
+def _herds(site: Site) -> str:
+    kinds = Counter(one["kind"] for one in site["creatures"])
+    return ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+
+
+def _count(name: str) -> Callable[[Site], str]:
+    return lambda site: str(len(site[name]))
+
+
+_VILLAGE: Columns = {
+    "style": lambda site: str(site["style"]),
+    "houses": _count("houses"),
+    "farms": _count("farms"),
+    "free plots": _count("plots"),
+    "blocks of the village": lambda site: str(len(site["blocks"]) // 3),
+    "animals and villagers": _herds,
+    "heights in the land": _searched("range"),
+    "areas searched": _searched("areas"),
+}
+
+COLUMNS: Mapping[str, Columns] = {
+    "find_cave": _FIND_CAVE,
+    "make_waterfall": _MAKE_WATERFALL,
+    "create_village_animal_pen": _VILLAGE,
+    "build_village_house": _VILLAGE,
+}
 """By task: a column's title, and its text for a site. Other tasks show where the player starts."""
 
 _ANY_TASK: Columns = {
