@@ -6,7 +6,9 @@ import struct
 import numpy as np
 import pytest
 
+from agents.demonstrator import Demonstrator
 from agents.demonstrator.village import beasts
+from basalt.worlds import make_env
 from basalt.worlds.luanti import creatures
 
 
@@ -219,3 +221,42 @@ def test_what_encloses_nothing_is_no_pen_and_harm_is_counted(staged_env):
     assert facts["pens"] == 0 and facts["village_blocks_harmed"] == 0
     facts = play(env, 20, FENCE).facts
     assert facts["village_blocks_harmed"] == 2
+
+
+# ---- sameness ----
+
+
+def demonstrated(n):
+    """Telemetry of so many steps of the demonstrator in a game of its own."""
+    env = make_env(TASK, size=(160, 90))
+    try:
+        player = Demonstrator()
+        observation, info = env.reset(seed=SEED)
+        told = [info["telemetry"]]
+        for step in range(n):
+            player.observe([info])
+            action = player.act(observation["pov"][None], np.array([step == 0]))[0]
+            observation, *_, info = env.step(action)
+            told.append(info["telemetry"])
+        return told
+    finally:
+        env.close()
+
+
+@pytest.mark.engine
+def test_animals_and_villagers_go_the_same_ways_again():
+    first, second = demonstrated(120), demonstrated(120)
+    assert first == second
+    moved = zip(
+        *(beasts(str(told[k].facts["animals"])) for k in (0, -1) for told in [first]), strict=True
+    )
+    assert sum(float(np.linalg.norm(a.at - b.at)) > 0.5 for a, b in moved) >= 4, "they do move"
+
+
+@pytest.mark.engine
+@pytest.mark.long
+def test_three_runs_of_a_demonstration_are_equal():
+    """Positions, inventories, animals, villagers and pens, over fencing and luring."""
+    first, *others = (demonstrated(600) for _ in range(3))
+    assert all(told == first for told in others)
+    assert int(first[-1].facts["nodes_placed"]) >= 5
