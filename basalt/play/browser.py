@@ -36,8 +36,8 @@ DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8300
 """Where nothing is said and the port is free, so that a tunnel's command stays the same."""
 
-HEARTBEAT_S = 5.0
-"""A browser that does not answer for half as long is gone."""
+HEARTBEAT_S = 16.0
+"""A browser that does not answer for half as long is gone, and may come back."""
 
 SECOND_CLIENT = 4409
 """The WebSocket's closing code for whoever comes second."""
@@ -347,7 +347,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _same(given: str, expected: str) -> bool:
-    return hmac.compare_digest(given.encode(), expected.encode())
+    return hmac.compare_digest(given.encode(errors="surrogateescape"), expected.encode())
 
 
 def _read(name: str) -> str:

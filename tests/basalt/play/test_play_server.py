@@ -93,6 +93,19 @@ def test_a_wrong_token_opens_nothing_and_the_right_one_still_does(screen, query)
     run(visit())
 
 
+def test_a_cookie_of_any_bytes_is_only_wrong(screen):
+    async def visit():
+        reader, writer = await asyncio.open_connection("127.0.0.1", screen.port)
+        name = screen._cookie_name.encode()
+        writer.write(
+            b"GET /play.js HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: " + name + b"=\xff\xfe\r\n\r\n"
+        )
+        assert b" 403 " in await reader.readline()
+        writer.close()
+
+    run(visit())
+
+
 def test_after_its_use_no_token_is_taken(screen):
     async def visit():
         async with visitor(screen), visitor(screen, knows=False) as stranger:
