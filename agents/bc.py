@@ -1,34 +1,35 @@
-"""Behavioural cloning: copy what the recorded player did, from pixels.
+"""Behavioural cloning: copy what the recorded player did, from pixels or from embeddings of them.
 
-`train` is one plain loop over sequences with carried memory; `BCAgent` plays a checkpoint.
+`train` is one plain loop over sequences with carried memory; `agents.bc_agent` plays a checkpoint.
 """
 
 from __future__ import annotations
 
-import json
+import copy
 import logging
 import math
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 from tqdm import tqdm
 
+from agents.held_out import held_out_report
+from agents.objective import PARTS, Memories, Objective, choose_trained
 from agents.optimization import make_optimizer, restore, schedule, training_tensors
 from agents.runs import Metrics, StopRequest, claim_run, read_settings
-from basalt.actions import INVENTORY_INDEX, NULL_CAMERA, indices_to_env
-from basalt.data.baselines import Marginals, RepeatLast, baseline_loss
-from basalt.data.dataset import Episode, SequenceStream, load_episodes, split_episodes
+from agents.team import Team, launch
+from basalt.data.baselines import Marginals
+from basalt.data.dataset import SequenceStream
+from basalt.data.embeddings import MANIFEST, load_embedded, read_manifest
+from basalt.data.episodes import DEFAULT_CACHE_GB, Episode, load_episodes, split_episodes
+from basalt.data.labels import LabelMode
 from basalt.errors import ConfigError
 from basalt.files import sole_writer, write_json
-from basalt.intervals import episode_interval
-from basalt.policies.attention import PolicyState
 from basalt.policies.checkpoint import (
     choose_device,
     find_checkpoint,
@@ -37,16 +38,22 @@ from basalt.policies.checkpoint import (
     load_training,
     save_checkpoint,
 )
-from basalt.policies.imitation import Labels, evaluate, imitation_loss, start_at_marginals
-from basalt.policies.preprocess import resize_frames
+from basalt.policies.imitation import Labels, evaluate, start_at_marginals, start_esc_at_marginals
+from basalt.policies.source import fingerprint, open_policy
 from basalt.policies.vpt import VPTConfig, VPTPolicy
-from basalt.recording import PlayerKind
 from basalt.tasks import get_task
 
 log = logging.getLogger(__name__)
 
 # Settings that do not change what is learned, or only how far.
-_MAY_CHANGE = frozenset({"out", "steps", "device", "progress", "checkpoint_every", "log_every"})
+_MAY_CHANGE = frozenset(
+    {
+        *("out", "steps", "device", "devices", "progress", "checkpoint_every", "log_every"),
+        *("workers", "cache_gb"),
+    }
+)
+_LOGGED = ("buttons", "camera", "esc", "kl")
+
 MEASURED_FRAMES = 5_000
 """Training loss is measured on about so many frames, the same before and after."""
 
@@ -58,7 +65,8 @@ class TrainConfig:
     Attributes:
         out: the run's folder. The same command goes on with a run that was interrupted.
         task: which task's recordings to learn from.
-        data: folder of recordings, or `sample`.
+        data: folder of recordings or of embeddings (`basalt embed`), or `sample`. On embeddings only
+            the heads are trained.
         steps: optimizer steps.
         rows: sequences side by side in a batch.
         length: frames of a sequence between optimizer steps; memory is carried on, gradients are not.
@@ -68,10 +76,18 @@ class TrainConfig:
         weight_decay: of AdamW, on weights of two or more dimensions.
         grad_clip: largest norm of the gradient.
         esc_weight: largest weight of a frame with ESC against one without.
-        size: `small`, or a published size `1x`, `2x`, `3x`.
+        size: `small`, or a published size `1x`, `2x`, `3x`; of a fresh policy only.
+        init: policy to begin with, see `basalt.policies.source.open_policy`; "" = a fresh one, or
+            that of the embeddings.
+        train: what changes: `all`, `last` (last layer and heads) or `heads`.
+        kl: weight of the divergence from `init`.
         held_out: share of places (task and seed) kept for testing.
         mirror: show half of the episodes mirrored, actions included, which doubles small data.
         drop_null: leave out frames without any action.
+        labels: `mended`, or `original` as the published loaders made them.
+        cache_gb: see `load_episodes`.
+        workers: processes that decode; 0 = decode between the steps.
+        devices: GPUs, or processes on a CPU, that share the rows.
         seed: of the weights, the split and the order.
         device: `auto`, `cpu`, `cuda`...
         checkpoint_every: steps between checkpoints; there is always one at the end.
@@ -91,9 +107,16 @@ class TrainConfig:
     grad_clip: float = 1.0
     esc_weight: float = 50.0
     size: str = "small"
+    init: str = ""
+    train: str = "all"
+    kl: float = 0.0
     held_out: float = 0.3
     mirror: bool = True
     drop_null: bool = False
+    labels: str = "mended"
+    cache_gb: float = DEFAULT_CACHE_GB
+    workers: int = 0
+    devices: int = 1
     seed: int = 0
     device: str = "auto"
     checkpoint_every: int = 100
@@ -101,7 +124,7 @@ class TrainConfig:
     progress: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("steps", "rows", "length", "checkpoint_every", "log_every"):
+        for name in ("steps", "rows", "length", "checkpoint_every", "log_every", "devices"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}: {getattr(self, name)} must be at least 1")
         for name in ("lr", "grad_clip"):
@@ -109,6 +132,14 @@ class TrainConfig:
                 raise ConfigError(f"{name}: {getattr(self, name)} must be above 0")
         if self.esc_weight < 1:
             raise ConfigError(f"esc_weight: {self.esc_weight} must be at least 1")
+        for name, known in (("train", tuple(PARTS)), ("labels", get_args(LabelMode))):
+            if getattr(self, name) not in known:
+                value = getattr(self, name)
+                raise ConfigError(f"{name}: {value!r} is not one of {', '.join(known)}")
+        if self.kl < 0:
+            raise ConfigError(f"kl: {self.kl} must be at least 0")
+        if self.rows % self.devices:
+            raise ConfigError(f"devices: {self.devices} cannot share {self.rows} rows evenly")
 
     @classmethod
     def from_mapping(cls, settings: Mapping[str, Any]) -> TrainConfig:
@@ -148,53 +179,136 @@ class TrainResult:
     report: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class _Data:
+    """Episodes of a training, and how they come.
+
+    Attributes:
+        training, held_out: episodes.
+        embedded_by: SHA-256 of the policy that made the embeddings; "" for pictures.
+    """
+
+    training: list[Episode]
+    held_out: list[Episode]
+    embedded_by: str
+
+    @classmethod
+    def load(cls, cfg: TrainConfig, frame_size: tuple[int, int]) -> _Data:
+        """The episodes that the settings name."""
+        task = get_task(cfg.task)
+        episodes: Sequence[Episode]
+        if (Path(cfg.data) / MANIFEST).is_file():
+            made = read_manifest(Path(cfg.data))
+            if made.labels != cfg.labels:
+                raise ConfigError(f"labels: {cfg.data} holds {made.labels}, not {cfg.labels}")
+            episodes = load_embedded(cfg.data, task=task, drop_null=cfg.drop_null)
+            embedded_by = made.fingerprint
+        else:
+            episodes = load_episodes(
+                cfg.data,
+                task=task,
+                size=frame_size,
+                drop_null=cfg.drop_null,
+                labels="original" if cfg.labels == "original" else "mended",
+                cache_gb=cfg.cache_gb,
+                jobs=max(cfg.workers, 1),
+            )
+            embedded_by = ""
+        return cls(*split_episodes(episodes, cfg.held_out, cfg.seed), embedded_by)
+
+    def facts(self, cfg: TrainConfig) -> dict[str, Any]:
+        """What a checkpoint says of its training."""
+        return {
+            "agent": "bc",
+            "task": cfg.task,
+            "data": cfg.data,
+            "drop_null": cfg.drop_null,
+            "labels": cfg.labels,
+            "train_places": sorted({e.place for e in self.training}),
+            "held_out_places": sorted({e.place for e in self.held_out}),
+        }
+
+
 def train(cfg: TrainConfig) -> TrainResult:
-    """Train a policy on recordings, or go on with the run in `cfg.out`.
+    """Train a policy on recordings or embeddings, or go on with the run in `cfg.out`.
 
     Raises:
         BasaltError: data, settings or the run's folder are not usable; the message says what to do.
     """
     began = time.monotonic()
     device = choose_device(cfg.device)
-    policy_config = VPTConfig.preset(cfg.size)
-    episodes = load_episodes(
-        cfg.data, task=get_task(cfg.task), size=policy_config.frame_size, drop_null=cfg.drop_null
-    )
-    training, held_out = split_episodes(episodes, cfg.held_out, cfg.seed)
-    facts = {
-        "agent": "bc",
-        "task": cfg.task,
-        "data": cfg.data,
-        "drop_null": cfg.drop_null,
-        "train_places": sorted({e.place for e in training}),
-        "held_out_places": sorted({e.place for e in held_out}),
-    }
+    embedded = (Path(cfg.data) / MANIFEST).is_file()
+    cfg = _settled(cfg, embedded)
+    start = _starting_policy(cfg)
+    data = _Data.load(cfg, start.config.frame_size)
+    if embedded and fingerprint(start) != data.embedded_by:
+        raise ConfigError(f"init: {cfg.init} is not the policy that made {cfg.data}")
     run = Path(cfg.out)
     with sole_writer(run, "training"):
         claim_run(run, asdict(cfg), _MAY_CHANGE)
-        learner = _Learner.begin(cfg, policy_config, training, device)
-        first_loss = _training_loss(learner.policy, training)
-        if has_checkpoint(run):
-            learner = _Learner.resume(cfg, run, facts, device)
-        metrics = Metrics(run, learner.step)
-        _learn(cfg, run, learner, training, facts, metrics)
-        metrics.close()
-        last_loss = _training_loss(learner.policy, training)
-        interrupted = learner.step < cfg.steps
-        report: dict[str, Any] = {}
-        if not interrupted and held_out:
-            report = held_out_report(learner.policy, training, held_out)
-            write_json(run / "report.json", report)
+        figures = launch(_train, cfg.devices, device, cfg, device)
     return TrainResult(
         run=run,
         checkpoint=find_checkpoint(run),
-        step=learner.step,
-        interrupted=interrupted,
-        first_loss=first_loss,
-        last_loss=last_loss,
+        interrupted=figures["step"] < cfg.steps,
         seconds=time.monotonic() - began,
-        report=report,
+        **figures,
     )
+
+
+def _settled(cfg: TrainConfig, embedded: bool) -> TrainConfig:
+    """The settings with what follows from them filled in.
+
+    Raises:
+        ConfigError: settings that do not go together.
+    """
+    if embedded:
+        if cfg.train not in ("all", "heads"):
+            raise ConfigError(f"train: on embeddings only heads can be trained, not {cfg.train!r}")
+        origin = cfg.init or read_manifest(Path(cfg.data)).policy
+        # Latents have no left and right.
+        return replace(cfg, train="heads", init=origin, mirror=False)
+    if not cfg.init and (cfg.train != "all" or cfg.kl):
+        raise ConfigError(
+            f"init: train={cfg.train} and kl={cfg.kl:g} need a policy to begin with, "
+            "e.g. init=foundation-1x"
+        )
+    return cfg
+
+
+def _starting_policy(cfg: TrainConfig) -> VPTPolicy:
+    """The policy to begin with, on the CPU, or a fresh one."""
+    torch.manual_seed(cfg.seed)
+    if cfg.init:
+        return open_policy(cfg.init, torch.device("cpu"))
+    return VPTPolicy(VPTConfig.preset(cfg.size))
+
+
+def _train(team: Team, cfg: TrainConfig, device: torch.device) -> dict[str, Any]:
+    """One process of a training; figures of a `TrainResult`."""
+    run, device = Path(cfg.out), team.device(device)
+    start = _starting_policy(cfg)
+    data = _Data.load(cfg, start.config.frame_size)
+    learner = _Learner.begin(cfg, start, data, device, team)
+    first_loss = _training_loss(learner.policy, data.training) if team.leads else 0.0
+    if has_checkpoint(run):
+        learner.resume(cfg, run, data.facts(cfg), team)
+    metrics = Metrics(run, learner.step) if team.leads else None
+    _learn(cfg, run, learner, data, metrics, team)
+    if not team.leads:
+        return {}
+    if metrics is not None:
+        metrics.close()
+    report: dict[str, Any] = {}
+    if learner.step >= cfg.steps and data.held_out:
+        report = held_out_report(learner.policy, data.training, data.held_out)
+        write_json(run / "report.json", report)
+    return {
+        "step": learner.step,
+        "first_loss": first_loss,
+        "last_loss": _training_loss(learner.policy, data.training),
+        "report": report,
+    }
 
 
 def _training_loss(policy: VPTPolicy, training: list[Episode]) -> float:
@@ -212,106 +326,130 @@ class _Learner:
     """What changes while learning.
 
     Attributes:
-        policy: being trained.
+        objective: the policy being trained, its base and its loss.
         optimizer: its Adam.
-        memory: of each row, carried from batch to batch.
+        memories: of each row of this process, carried from batch to batch.
         step: optimizer steps done.
     """
 
-    policy: VPTPolicy
+    objective: Objective
     optimizer: torch.optim.AdamW
-    memory: PolicyState
+    memories: Memories
     step: int
+
+    @property
+    def policy(self) -> VPTPolicy:
+        """The policy being trained."""
+        return self.objective.policy
 
     @classmethod
     def begin(
-        cls, cfg: TrainConfig, sizes: VPTConfig, training: list[Episode], device: torch.device
+        cls, cfg: TrainConfig, policy: VPTPolicy, data: _Data, device: torch.device, team: Team
     ) -> _Learner:
-        """A fresh policy whose heads begin at the training frequencies."""
-        torch.manual_seed(cfg.seed)
-        policy = VPTPolicy(sizes)
-        start_at_marginals(policy, Marginals(training))
+        """A policy before its first step. What it has not learned begins at the training frequencies."""
+        base = copy.deepcopy(policy).to(device).requires_grad_(False) if cfg.kl else None
+        marginals = Marginals(data.training)
+        if not cfg.init:
+            start_at_marginals(policy, marginals)
+        elif not policy.esc_head.linear.weight.any():
+            start_esc_at_marginals(policy, marginals)
         policy.to(device).train()
+        choose_trained(policy, cfg.train)
+        frames = sum(len(e) for e in data.training)
+        presses = sum(int(e.esc.sum()) for e in data.training)
+        esc_weight = min(max((frames - presses) / max(presses, 1), 1.0), cfg.esc_weight)
+        objective = Objective(policy, base, cfg.train, cfg.kl, esc_weight)
         return cls(
-            policy,
+            objective,
             make_optimizer(policy, cfg.lr, cfg.weight_decay),
-            policy.initial_state(cfg.rows),
+            objective.initial_memories(cfg.rows // team.size),
             0,
         )
 
-    @classmethod
-    def resume(
-        cls, cfg: TrainConfig, run: Path, facts: Mapping[str, Any], device: torch.device
-    ) -> _Learner:
-        """Where the newest checkpoint left off.
+    def resume(self, cfg: TrainConfig, run: Path, facts: Mapping[str, Any], team: Team) -> None:
+        """Go back to where the newest checkpoint left off.
 
         Raises:
             ConfigError: the recordings are not those the run began with.
         """
         checkpoint = find_checkpoint(run)
-        policy, info = load_policy(checkpoint, device)
+        policy, info = load_policy(checkpoint, self.policy.device)
         for key in ("train_places", "held_out_places"):
             if info.get(key) != facts[key]:
                 raise ConfigError(
                     f"data: {cfg.data} no longer holds the recordings that {run} began with; "
                     "put them back, or give another out=FOLDER"
                 )
-        optimizer = make_optimizer(policy, cfg.lr, cfg.weight_decay)
-        memory = restore(optimizer, policy, load_training(checkpoint))
-        log.info("going on with %s from step %d", run, info["step"])
-        return cls(policy.train(), optimizer, memory, int(info["step"]))
+        self.policy.load_state_dict(policy.state_dict())
+        states = restore(self.optimizer, self.policy, load_training(checkpoint))
+        base = states.get("base")
+        self.memories = Memories(
+            team.share(states["policy"]), None if base is None else team.share(base)
+        )
+        self.step = int(info["step"])
+        log.info("going on with %s from step %d", run, self.step)
 
 
 def _learn(
     cfg: TrainConfig,
     run: Path,
     learner: _Learner,
-    training: list[Episode],
-    facts: Mapping[str, Any],
-    metrics: Metrics,
+    data: _Data,
+    metrics: Metrics | None,
+    team: Team,
 ) -> None:
     """The loop: until `cfg.steps`, or Ctrl-C."""
     began = time.monotonic()
-    policy, optimizer = learner.policy, learner.optimizer
-    device = policy.device
-    stream = SequenceStream(training, cfg.rows, cfg.length, cfg.seed, mirror=cfg.mirror)
+    policy, optimizer, device = learner.policy, learner.optimizer, learner.policy.device
+    objective = team.spread(learner.objective)
+    stream = SequenceStream(
+        data.training,
+        cfg.rows,
+        cfg.length,
+        cfg.seed,
+        mirror=cfg.mirror,
+        workers=cfg.workers,
+        share=(team.rank, team.size),
+    )
     stream.skip(learner.step)
-    frames = sum(len(e) for e in training)
-    presses = sum(int(e.actions.esc.sum()) for e in training)
-    esc_weight = min(max((frames - presses) / max(presses, 1), 1.0), cfg.esc_weight)
     # None lets tqdm decide: a bar in a terminal, silence in a log file.
-    silent = None if cfg.progress else True
+    silent = None if cfg.progress and team.leads else True
     bar = tqdm(total=cfg.steps, initial=learner.step, desc="training", unit="step", disable=silent)
     with StopRequest() as stop, bar:
-        while learner.step < cfg.steps and not stop.requested:
+        stopping = False
+        while learner.step < cfg.steps and not stopping:
             labels = Labels.of(next(stream), device)
             for group in optimizer.param_groups:
                 group["lr"] = cfg.lr * schedule(learner.step, cfg.warmup, cfg.steps)
-            with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-                output = policy(labels.img, labels.first, learner.memory)
-            loss = imitation_loss(output, labels, esc_weight)
+            loss, divergence, learner.memories = objective(labels, learner.memories)
             optimizer.zero_grad(set_to_none=True)
-            loss.total.backward()
+            (loss.total + cfg.kl * divergence).backward()
             norm = nn.utils.clip_grad_norm_(policy.parameters(), cfg.grad_clip)
             optimizer.step()
-            learner.memory = output.state.detach()
             learner.step += 1
             bar.update()
             if learner.step % cfg.log_every == 0 or learner.step in (1, cfg.steps):
-                parts = {name: value.item() for name, value in loss._asdict().items()}
-                total = parts.pop("total")
+                values = team.mean(torch.stack([*(x.detach() for x in loss), divergence.detach()]))
+                total, *parts = values.tolist()
                 if not math.isfinite(total):
                     raise ConfigError(
                         f"training: the loss is {total} at step {learner.step}; lower lr"
                     )
+                row = {"loss": total, **dict(zip(_LOGGED, parts, strict=True))}
                 rates = {"gradient_norm": norm.item(), "lr": optimizer.param_groups[0]["lr"]}
                 seconds = {"seconds": time.monotonic() - began}
-                metrics.write(learner.step, {"loss": total} | parts | rates | seconds)
+                if metrics is not None:
+                    metrics.write(learner.step, row | rates | seconds)
                 bar.set_postfix(loss=f"{total:.3f}")
+            stopping = team.any(stop.requested)
             due = learner.step % cfg.checkpoint_every == 0 or learner.step == cfg.steps
-            if due or stop.requested:
-                tensors = training_tensors(optimizer, policy, learner.memory)
-                save_checkpoint(run, learner.step, policy, tensors, facts)
+            if due or stopping:
+                states = {"policy": team.gather(learner.memories.policy)}
+                if learner.memories.base is not None:
+                    states["base"] = team.gather(learner.memories.base)
+                if team.leads:
+                    tensors = training_tensors(optimizer, policy, states)
+                    save_checkpoint(run, learner.step, policy, tensors, data.facts(cfg))
 
 
 def run_training(settings: Mapping[str, Any]) -> None:
@@ -322,7 +460,8 @@ def run_training(settings: Mapping[str, Any]) -> None:
         KeyboardInterrupt: stopped by Ctrl-C; the same settings go on.
     """
     flat = {k: v for k, v in settings.items() if k not in ("agent", "checkpoint")}
-    flat["task"], flat["data"] = settings["task"]["name"], settings["data"]["source"]
+    flat["task"] = settings["task"]["name"]
+    flat["data"] = settings["data"]["source"]
     result = train(TrainConfig.from_mapping(flat))
     print(f"{result.step} steps in {result.seconds:.0f} s; checkpoint: {result.checkpoint}")
     if result.interrupted:
@@ -335,125 +474,3 @@ def run_training(settings: Mapping[str, Any]) -> None:
     for name in ("marginals", "repeat_last"):
         if result.report:
             print(f"policy better than {name} by {result.report[name]['policy_better_by']:+.3f}")
-
-
-def held_out_report(
-    policy: VPTPolicy, training: list[Episode], held_out: list[Episode]
-) -> dict[str, Any]:
-    """The policy's figures on held-out episodes beside baselines fitted on the training episodes.
-
-    Returns:
-        `policy` as from `evaluate`; `marginals` and `repeat_last` with the same losses and intervals,
-        and `policy_better_by`: the difference in loss, with its interval over the same episodes.
-    """
-    policy_figures = evaluate(policy, held_out)
-    report: dict[str, Any] = {"policy": policy_figures}
-    frames = [len(e) for e in held_out]
-    for name, baseline in (
-        ("marginals", Marginals(training)),
-        ("repeat_last", RepeatLast(training)),
-    ):
-        figures = baseline_loss(baseline, held_out)
-        totals = [baseline_loss(baseline, [e]).total * len(e) for e in held_out]
-        ours = [row["loss"] * row["frames"] for row in policy_figures["per_episode"]]
-        better = [theirs - mine for theirs, mine in zip(totals, ours, strict=True)]
-        report[name] = {
-            "loss": figures.total,
-            "loss_interval": episode_interval(totals, frames),
-            "buttons": figures.buttons,
-            "camera": figures.camera,
-            "esc": figures.esc,
-            "policy_better_by": sum(better) / sum(frames),
-            "policy_better_by_interval": episode_interval(better, frames),
-        }
-    return report
-
-
-class BCAgent:
-    """Plays a checkpoint, many episodes side by side.
-
-    Buttons and camera are drawn from the policy (or its likeliest choice is taken). ESC is pressed
-    with the probability that the policy gives it, which imitates when players stop: a fixed
-    threshold on a thing done once an episode would almost never be crossed.
-
-    Args:
-        checkpoint: a run's folder or one of its checkpoints.
-        device: `auto`, `cpu`, `cuda`...
-        deterministic: take the likeliest buttons and camera, and press ESC once the policy thinks it
-            likelier than not that a player would have stopped by now.
-        seed: of the draws.
-    """
-
-    name = "bc"
-    kind: PlayerKind = "agent"
-
-    def __init__(
-        self,
-        checkpoint: str | Path | None,
-        device: str = "auto",
-        deterministic: bool = False,
-        seed: int = 0,
-    ) -> None:
-        if checkpoint is None:
-            raise ConfigError("agent bc: give the run to play, checkpoint=FOLDER")
-        self._policy, self.info = load_policy(checkpoint, choose_device(device))
-        self._deterministic = deterministic
-        self._generator = torch.Generator().manual_seed(seed)
-        self._state: PolicyState | None = None
-        self._going_on = torch.zeros(0)
-
-    @torch.no_grad()
-    def act(self, pov: NDArray[np.uint8], first: NDArray[np.bool_]) -> list[dict[str, Any]]:
-        """One environment action per episode; see `basalt.agent.Agent.act`.
-
-        Raises:
-            ConfigError: another number of episodes than before, in the middle of some.
-        """
-        rows = len(pov)
-        if self._state is None or self._state.mask.shape[0] != rows:
-            if not np.all(first):
-                raise ConfigError(
-                    f"act: {rows} episodes, but not all begin now and this agent remembers "
-                    f"{0 if self._state is None else self._state.mask.shape[0]}"
-                )
-            self._state = self._policy.initial_state(rows)
-            self._going_on = torch.ones(rows)
-        device = self._policy.device
-        img = torch.from_numpy(resize_frames(pov, self._policy.config.frame_size))
-        begins = torch.from_numpy(np.asarray(first, dtype=bool))
-        out = self._policy(img[:, None].to(device), begins[:, None].to(device), self._state)
-        self._state = out.state
-        buttons = self._choose(out.buttons_logits[:, 0])
-        camera = self._choose(out.camera_logits[:, 0])
-        # The camera head is never taught beside the inventory key, where players do not turn.
-        camera[buttons == INVENTORY_INDEX] = NULL_CAMERA
-        esc = self._press_esc(out.esc_logit[:, 0].sigmoid().cpu(), begins)
-        actions = indices_to_env(buttons.numpy(), camera.numpy(), esc.numpy())
-        return [actions.step(row) for row in range(rows)]
-
-    def _choose(self, logits: Tensor) -> Tensor:
-        """int64 [B] from float32 [B, n]."""
-        logits = logits.cpu()
-        if self._deterministic:
-            return logits.argmax(-1)
-        return torch.multinomial(logits.softmax(-1), 1, generator=self._generator)[:, 0]
-
-    def _press_esc(self, probability: Tensor, first: Tensor) -> Tensor:
-        """bool [B]."""
-        if not self._deterministic:
-            return torch.rand(len(probability), generator=self._generator) < probability
-        self._going_on = torch.where(first, 1.0, self._going_on) * (1 - probability)
-        return self._going_on < 0.5
-
-
-def load_report(run: str | Path) -> dict[str, Any]:
-    """The held-out figures a finished run wrote.
-
-    Raises:
-        ConfigError: the run has none.
-    """
-    file = Path(run) / "report.json"
-    if not file.is_file():
-        raise ConfigError(f"{file}: missing; the run is not finished or held nothing out")
-    report: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    return report

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -42,24 +43,26 @@ def make_optimizer(policy: VPTPolicy, lr: float, weight_decay: float) -> torch.o
 
 
 def training_tensors(
-    optimizer: torch.optim.AdamW, policy: VPTPolicy, state: PolicyState
+    optimizer: torch.optim.AdamW, policy: VPTPolicy, states: Mapping[str, PolicyState]
 ) -> dict[str, Tensor]:
-    """What `restore` needs: Adam's moments by parameter name, and the rows' memory."""
+    """What `restore` needs: Adam's moments by parameter name, and the rows' memories by name."""
     tensors = {
         f"optimizer/{name}/{key}": value
         for name, parameter in _trained(policy).items()
         for key, value in optimizer.state[parameter].items()
     }
-    tensors["memory/mask"] = state.mask
-    for j, (keys, values) in enumerate(zip(state.keys, state.values, strict=True)):
-        tensors[f"memory/{j}/keys"], tensors[f"memory/{j}/values"] = keys, values
+    for whose, state in states.items():
+        tensors[f"memory/{whose}/mask"] = state.mask
+        for j, (keys, values) in enumerate(zip(state.keys, state.values, strict=True)):
+            tensors[f"memory/{whose}/{j}/keys"] = keys
+            tensors[f"memory/{whose}/{j}/values"] = values
     return tensors
 
 
 def restore(
-    optimizer: torch.optim.AdamW, policy: VPTPolicy, tensors: dict[str, Tensor]
-) -> PolicyState:
-    """Put Adam's moments back, in place, and return the rows' memory."""
+    optimizer: torch.optim.AdamW, policy: VPTPolicy, tensors: Mapping[str, Tensor]
+) -> dict[str, PolicyState]:
+    """Put Adam's moments back, in place, and return the rows' memories by name."""
     device = policy.device
     for name, parameter in _trained(policy).items():
         prefix = f"optimizer/{name}/"
@@ -70,8 +73,12 @@ def restore(
             if key.startswith(prefix)
         }
     blocks = range(policy.config.n_recurrence_layers)
-    return PolicyState(
-        tensors["memory/mask"].to(device),
-        tuple(tensors[f"memory/{j}/keys"].to(device) for j in blocks),
-        tuple(tensors[f"memory/{j}/values"].to(device) for j in blocks),
-    )
+    masks = [key for key in tensors if key.startswith("memory/") and key.endswith("/mask")]
+    return {
+        whose: PolicyState(
+            tensors[f"memory/{whose}/mask"].to(device),
+            tuple(tensors[f"memory/{whose}/{j}/keys"].to(device) for j in blocks),
+            tuple(tensors[f"memory/{whose}/{j}/values"].to(device) for j in blocks),
+        )
+        for whose in (key.split("/")[1] for key in masks)
+    }

@@ -13,7 +13,7 @@ from basalt.errors import ConfigError
 
 # Module and class; imported only when asked for, since some need torch.
 AGENTS: dict[str, tuple[str, str]] = {
-    "bc": ("agents.bc", "BCAgent"),
+    "bc": ("agents.bc_agent", "BCAgent"),
     "demonstrator": ("agents.demonstrator", "Demonstrator"),
     "random": ("agents.random_agent", "RandomAgent"),
 }

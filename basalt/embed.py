@@ -141,13 +141,8 @@ def embed_episodes(
     Yields:
         Each episode as soon as it is done, with its latents, float32 [n, hidsize] on the CPU.
     """
-    if not episodes:
-        return
-    rows = min(rows, len(episodes))
-    state = policy.initial_state(rows)
     open_plays: dict[int, Tensor] = {}
-    for batch in single_pass(episodes, rows, length, workers):
-        latents, state = _latents(policy, batch, state)
+    for batch, latents in latent_batches(policy, episodes, rows, length, workers):
         done = []
         for row, index in _parts(batch):
             here = batch.episode[row] == index
@@ -161,6 +156,19 @@ def embed_episodes(
         on_batch(int(batch.valid.sum()))
         for index in done:
             yield episodes[index], open_plays.pop(index)
+
+
+@torch.inference_mode()
+def latent_batches(
+    policy: VPTPolicy, episodes: Sequence[Episode], rows: int, length: int, workers: int
+) -> Iterator[tuple[Batch, Tensor]]:
+    """Batches of whole plays in order, each with its latents, float32 [B, T, hidsize] on the CPU."""
+    if not episodes:
+        return
+    state = policy.initial_state(min(rows, len(episodes)))
+    for batch in single_pass(episodes, rows, length, workers):
+        latents, state = _latents(policy, batch, state)
+        yield batch, latents
 
 
 def _latents(policy: VPTPolicy, batch: Batch, state: Any) -> tuple[Tensor, Any]:

@@ -14,6 +14,7 @@ from basalt.bench.machine import machine
 from basalt.errors import ConfigError
 
 BENCHMARKS = {
+    "embed": ("basalt.bench.embed", "frames per second from recordings to embeddings, 1x policy"),
     "decode": ("basalt.bench.decode", "training frames per second from recordings on disk"),
     "minerl": ("basalt.bench.minerl", "speed of the client of MineRL's Minecraft"),
     "rating": ("leaderboard.bench", "speed of the ratings' intervals by bootstrap"),

@@ -34,7 +34,7 @@ class Batch(NamedTuple):
     """T frames for each of B rows, with what the player did at each.
 
     Attributes:
-        img: uint8 [B, T, height, width, 3] RGB.
+        img: uint8 [B, T, height, width, 3] RGB; of embedded episodes the latents, float [B, T, width].
         first: bool [B, T], an episode begins at this frame.
         valid: bool [B, T], False for padding behind the last episode of a finite pass.
         buttons: int64 [B, T] below 8641.
@@ -45,7 +45,7 @@ class Batch(NamedTuple):
         frame: int64 [B, T], frame of the play.
     """
 
-    img: NDArray[np.uint8]
+    img: NDArray[Any]
     first: NDArray[np.bool_]
     valid: NDArray[np.bool_]
     buttons: NDArray[np.int64]
@@ -176,6 +176,7 @@ class SequenceStream(Iterator[Batch]):
         seed: of the order.
         mirror: show every other episode, by chance, in a mirror, actions included.
         workers: processes that read ahead; 0 = read in this process when asked.
+        share: (k, n): of the B rows only k, k + n, ...; for n trainers side by side.
     """
 
     def __init__(
@@ -187,11 +188,12 @@ class SequenceStream(Iterator[Batch]):
         *,
         mirror: bool = False,
         workers: int = 0,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
         self._episodes = list(episodes)
         self._length, self._workers = length, workers
         self._plan = EndlessPlan([len(e) for e in episodes], rows, length, seed, mirror)
-        self._rows = rows
+        self._rows = range(share[0], rows, share[1])
         self._batches: Iterator[Batch] | None = None
 
     def skip(self, batches: int) -> None:
@@ -220,13 +222,13 @@ def single_pass(
         workers: processes that read ahead.
     """
     plan = FinitePlan([len(e) for e in episodes], rows, length)
-    return batches(episodes, plan, plan.rows, length, workers)
+    return batches(episodes, plan, range(plan.rows), length, workers)
 
 
 def batches(
     episodes: Sequence[Episode],
     plan: Iterable[RowPlans],
-    rows: int,
+    rows: Sequence[int],
     length: int,
     workers: int = 0,
 ) -> Iterator[Batch]:
@@ -235,7 +237,7 @@ def batches(
     Args:
         episodes: those the plan's numbers mean.
         plan: what each batch shows; picklable where there are workers.
-        rows: B.
+        rows: which of the plan's rows, B of them.
         length: T.
         workers: processes that read ahead; more than rows are of no use.
     """
@@ -247,14 +249,14 @@ def batches(
 
 
 def read_batches(
-    episodes: Sequence[Episode], plan: Iterable[RowPlans], rows: int, length: int
+    episodes: Sequence[Episode], plan: Iterable[RowPlans], rows: Sequence[int], length: int
 ) -> Iterator[Batch]:
     """Read each planned batch in this process; one video a row is open at a time."""
-    readers = {row: RowReader(episodes) for row in range(rows)}
+    readers = [RowReader(episodes) for _ in rows]
     for plans in plan:
-        batch = new_batch(rows, length, episodes[0].size)
-        for row, reader in readers.items():
-            reader.fill(batch, row, plans[row])
+        batch = Batch(*(np.empty(*kind) for kind in batch_layout(len(rows), length, episodes[0])))
+        for at, row in enumerate(rows):
+            readers[at].fill(batch, at, plans[row])
         yield batch
 
 
@@ -288,7 +290,7 @@ class RowReader:
             batch.frame[row, at:end] = episode.kept[start:stop]
             at = end
 
-    def _read(self, index: int, frames: NDArray[np.int32]) -> NDArray[np.uint8]:
+    def _read(self, index: int, frames: NDArray[np.int32]) -> NDArray[Any]:
         episode = self._episodes[index]
         if episode.cached:
             return episode.frames[frames]
@@ -304,15 +306,10 @@ PADDING = (0, False, False, 0, 0, False, -1, 0, 0)
 
 
 def batch_layout(
-    rows: int, length: int, size: tuple[int, int]
+    rows: int, length: int, episode: Episode
 ) -> list[tuple[tuple[int, ...], np.dtype[Any]]]:
-    """Shape and type of each column of a batch."""
+    """Shape and type of each column of a batch of such episodes."""
     small, whole, flag = (rows, length), np.dtype(np.int64), np.dtype(np.bool_)
-    pictures = ((*small, *size, 3), np.dtype(np.uint8))
+    pictures = ((*small, *episode.frame_shape), np.dtype(episode.frame_type))
     flags, numbers = (small, flag), (small, whole)
     return [pictures, flags, flags, numbers, numbers, flags, numbers, numbers, numbers]
-
-
-def new_batch(rows: int, length: int, size: tuple[int, int]) -> Batch:
-    """A batch to be filled."""
-    return Batch(*(np.empty(shape, kind) for shape, kind in batch_layout(rows, length, size)))

@@ -12,18 +12,25 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from basalt.data.bedd import Play
+from basalt.data.episodes import Episode
 from basalt.errors import ConfigError
 from basalt.files import write_json
+from basalt.tasks import Task
 
 MANIFEST = "embeddings.json"
 FORMAT, VERSION = "basalt-embeddings", 1
@@ -82,6 +89,92 @@ class Shard:
                 return {name: file.get_tensor(name) for name in COLUMNS}
         except (OSError, SafetensorError) as err:
             raise _damaged(self.path, err) from err
+
+
+@dataclass(frozen=True)
+class EmbeddedEpisode(Episode):
+    """A play whose frames are a policy's latents; `size` is (1, width).
+
+    Attributes:
+        path: its shard.
+        ground: see `Episode.place`.
+        label: its name.
+    """
+
+    path: Path = Path()
+    ground: str = ""
+    label: str = ""
+
+    @property
+    def name(self) -> str:
+        """Name of the play's first recording."""
+        return self.label
+
+    @property
+    def place(self) -> str:
+        """What two plays share when they show the same ground."""
+        return self.ground
+
+    @property
+    def frame_shape(self) -> tuple[int, ...]:
+        """Shape of one latent."""
+        return (self.size[1],)
+
+    @property
+    def frame_type(self) -> str:
+        """Type of its numbers."""
+        return str(self.frames.dtype)
+
+    @cached_property
+    def frames(self) -> NDArray[Any]:
+        """float16 or float32 [n, width], memory-mapped from the shard."""
+        with self.path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            entry = json.loads(file.read(length))["latents"]
+        kind = {"F16": np.float16, "F32": np.float32}[entry["dtype"]]
+        offset = 8 + length + entry["data_offsets"][0]
+        return np.memmap(self.path, kind, "r", offset, tuple(entry["shape"]))
+
+
+def load_embedded(
+    folder: str | Path, *, task: Task | None = None, drop_null: bool = False
+) -> list[EmbeddedEpisode]:
+    """Episodes of a folder of embeddings, in order of path.
+
+    Args:
+        folder: what `basalt embed` made.
+        task: keep this task's plays only. Plays that do not say their task are kept.
+        drop_null: leave out frames without any action.
+
+    Raises:
+        ConfigError: no embeddings there, none of this task, or a damaged shard.
+    """
+    width = read_manifest(Path(folder)).width
+    episodes = []
+    for shard in find_shards(folder):
+        if task and shard.task not in (None, task.name):
+            continue
+        with safe_open(shard.path, framework="np") as file:
+            buttons, camera, esc, null = (file.get_tensor(name) for name in COLUMNS[1:])
+        kept = np.flatnonzero(~(null & drop_null) | esc).astype(np.int32)
+        if len(kept):
+            episodes.append(
+                EmbeddedEpisode(
+                    play=Play((), shard.task),
+                    kept=kept,
+                    buttons=buttons[kept],
+                    camera=camera[kept],
+                    esc=esc[kept],
+                    size=(1, width),
+                    path=shard.path,
+                    ground=shard.place,
+                    label=shard.name,
+                )
+            )
+    if not episodes:
+        wanted = f" of task {task.name}" if task else ""
+        raise ConfigError(f"data: {folder} holds no embedded play{wanted} with an action in it")
+    return episodes
 
 
 def claim_folder(folder: Path, manifest: Manifest) -> None:

@@ -58,6 +58,16 @@ class Episode:
         return self.play.name
 
     @property
+    def frame_shape(self) -> tuple[int, ...]:
+        """Shape of one frame."""
+        return (*self.size, 3)
+
+    @property
+    def frame_type(self) -> str:
+        """Type of its numbers."""
+        return "uint8"
+
+    @property
     def actions(self) -> VPTActions:
         """VPT indices of the frames used."""
         return self.actions_between(0, len(self))

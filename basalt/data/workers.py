@@ -8,7 +8,7 @@ import contextlib
 import math
 import multiprocessing
 import signal
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any
@@ -23,11 +23,18 @@ from basalt.errors import BasaltError
 AHEAD = 3
 """Batches that are being filled while one is used."""
 
+Layout = list[tuple[tuple[int, ...], np.dtype[Any]]]
+"""Shape and type of each column of a batch."""
+
 _FILLED, _END, _FAILED = "filled", "end", "failed"
 
 
 def read_in_workers(
-    episodes: Sequence[Episode], plan: Iterable[RowPlans], rows: int, length: int, workers: int
+    episodes: Sequence[Episode],
+    plan: Iterable[RowPlans],
+    rows: Sequence[int],
+    length: int,
+    workers: int,
 ) -> Iterator[Batch]:
     """Batches of a plan, the caller's own.
 
@@ -40,17 +47,17 @@ def read_in_workers(
     """
     # Spawned: decoders hold threads, which a fork would break.
     context = multiprocessing.get_context("spawn")
-    workers = min(workers, rows)
-    size = episodes[0].size
-    slots = [context.RawArray("B", _bytes(rows, length, size)) for _ in range(AHEAD)]
-    views = [_view(slot, rows, length, size) for slot in slots]
+    workers = min(workers, len(rows))
+    layout = batch_layout(len(rows), length, episodes[0])
+    slots = [context.RawArray("B", _bytes(layout)) for _ in range(AHEAD)]
+    views = [_view(slot, layout) for slot in slots]
     processes: list[SpawnProcess] = []
     pipes: list[Connection] = []
     try:
         for worker in range(workers):
             pipe, theirs = context.Pipe()
-            share = range(worker, rows, workers)
-            arguments = (theirs, slots, episodes, plan, rows, share, length)
+            share = {at: rows[at] for at in range(worker, len(rows), workers)}
+            arguments = (theirs, slots, layout, episodes, plan, share)
             process = context.Process(target=_work, args=arguments, daemon=True)
             process.start()
             theirs.close()
@@ -93,24 +100,26 @@ def _answer(pipe: Connection) -> bool:
 def _work(
     pipe: Connection,
     slots: Sequence[Any],
+    layout: Layout,
     episodes: Sequence[Episode],
     plan: Iterable[RowPlans],
-    rows: int,
-    share: Sequence[int],
-    length: int,
+    share: Mapping[int, int],
 ) -> None:
-    """A worker: fill the rows of `share` of batch after batch, each slot once it is free."""
+    """A worker: fill some rows of batch after batch, each slot once it is free.
+
+    `share` says which of the plan's rows goes to which of the batch's.
+    """
     # Ctrl-C is for the main process to answer; when it goes, the pipe ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(1)
-    views = [_view(slot, rows, length, episodes[0].size) for slot in slots]
-    readers = {row: RowReader(episodes) for row in share}
+    views = [_view(slot, layout) for slot in slots]
+    readers = {at: RowReader(episodes) for at in share}
     try:
         for number, plans in enumerate(plan):
             if number >= AHEAD:
                 pipe.recv()
-            for row, reader in readers.items():
-                reader.fill(views[number % AHEAD], row, plans[row])
+            for at, reader in readers.items():
+                reader.fill(views[number % AHEAD], at, plans[share[at]])
             pipe.send((_FILLED, None))
         pipe.send((_END, None))
         with contextlib.suppress(EOFError):
@@ -122,14 +131,13 @@ def _work(
         pipe.send((_FAILED, err))
 
 
-def _bytes(rows: int, length: int, size: tuple[int, int]) -> int:
-    return sum(math.prod(s) * kind.itemsize for s, kind in batch_layout(rows, length, size))
+def _bytes(layout: Layout) -> int:
+    return sum(math.prod(shape) * kind.itemsize for shape, kind in layout)
 
 
-def _view(slot: Any, rows: int, length: int, size: tuple[int, int]) -> Batch:
+def _view(slot: Any, layout: Layout) -> Batch:
     """A batch in shared memory. Wide columns come first, so that all are aligned."""
     memory = np.frombuffer(slot, dtype=np.uint8)
-    layout = batch_layout(rows, length, size)
     columns: dict[int, Any] = {}
     at = 0
     for place in sorted(range(len(layout)), key=lambda k: -layout[k][1].itemsize):

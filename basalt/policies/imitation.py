@@ -116,6 +116,12 @@ def start_at_marginals(policy: VPTPolicy, marginals: Marginals) -> None:
         layer.weight.mul_(0.1)
         bias = torch.from_numpy(np.log(probabilities)).to(layer.bias)
         layer.bias.copy_(bias * head.temperature)
+    start_esc_at_marginals(policy, marginals)
+
+
+@torch.no_grad()
+def start_esc_at_marginals(policy: VPTPolicy, marginals: Marginals) -> None:
+    """Let the ESC head of a policy that has none of its own begin at the training frequency."""
     policy.esc_head.linear.bias.fill_(float(np.log(marginals.esc / (1 - marginals.esc))))
 
 
@@ -183,7 +189,7 @@ def evaluate(
     for batch in single_pass(episodes, rows, length):
         labels = Labels.of(batch, policy.device)
         if encoded is None:
-            output = policy(labels.img, labels.first, state)
+            output = policy.run(labels.img, labels.first, state)
         else:
             output = policy.forward_encoded(gather(encoded, batch), labels.first, state)
         state = output.state

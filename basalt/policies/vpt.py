@@ -235,11 +235,19 @@ class VPTNet(nn.Module):
 
     def recur(self, x: Tensor, first: Tensor, state: PolicyState) -> tuple[Tensor, PolicyState]:
         """Encoded frames [B, T, hidsize] -> latents [B, T, hidsize] and the next state."""
+        x, state = self.transform(x, first, state)
+        return self.finish(x), state
+
+    def transform(self, x: Tensor, first: Tensor, state: PolicyState) -> tuple[Tensor, PolicyState]:
+        """The transformer alone: as `recur`, before the last layer."""
         if self.pre_lstm_ln is not None:
             x = self.pre_lstm_ln(x)
-        x, state = self.recurrent_layer(x, first, state)
+        return self.recurrent_layer(x, first, state)
+
+    def finish(self, x: Tensor) -> Tensor:
+        """The last layer and norm: the transformer's output [B, T, hidsize] -> latents."""
         x = self.lastlayer_out(self.lastlayer(F.relu(x)))
-        return self.latent(self.final_ln(x)), state
+        return self.latent(self.final_ln(x))
 
 
 class VPTPolicy(nn.Module):
@@ -300,6 +308,12 @@ class VPTPolicy(nn.Module):
             value=self.value_head.normalizer.denormalize(value),
             state=state,
         )
+
+    def run(self, seen: Tensor, first: Tensor, state: PolicyState) -> PolicyOutput:
+        """`forward` on pictures (uint8), or the heads alone on latents (float [B, T, hidsize])."""
+        if seen.dtype == torch.uint8:
+            return self(seen, first, state)
+        return self.heads(seen.float(), state)
 
     def forward(self, img: Tensor, first: Tensor, state: PolicyState) -> PolicyOutput:
         """Run T frames for each of B rows.

@@ -15,7 +15,9 @@ import torch
 from synthetic import BLUE, GREEN, RED, picture, write_episodes
 
 from agents import bc
-from agents.bc import BCAgent, TrainConfig, load_report, train
+from agents.bc import TrainConfig, train
+from agents.bc_agent import BCAgent
+from agents.held_out import load_report
 from basalt.agent import Agent
 from basalt.data.dataset import SequenceStream
 from basalt.errors import ConfigError
