@@ -36,12 +36,13 @@ def ours(policy: VPTPolicy, episodes: Sequence[Episode], workers: int) -> Iterat
 @torch.inference_mode()
 def peer(policy: VPTPolicy, episodes: Sequence[Episode]) -> Iterator[int]:
     """One recording after the other, frame by frame; yields 1 for each."""
+    size = policy.config.frame_size
     for episode in episodes:
         state = policy.initial_state(1)
         first = torch.zeros(1, 1, dtype=torch.bool, device=policy.device)
         for part in episode.play.parts:
             for _, frame in zip(range(len(episode)), part.frames(), strict=False):
-                picture = torch.from_numpy(resize_frame(frame))[None, None].to(policy.device)
+                picture = torch.from_numpy(resize_frame(frame, size))[None, None].to(policy.device)
                 latent, state = policy.net.recur(policy.net.encode(picture), first, state)
                 latent.cpu()
                 yield 1
