@@ -116,6 +116,45 @@ def _create_village_animal_pen(telemetry: Sequence[Telemetry], ended: str) -> Ou
 MIN_ANIMALS = 2
 """As many of one kind belong into the pen."""
 
+
+def _build_village_house(telemetry: Sequence[Telemetry], ended: str) -> Outcome:
+    """Success: a finished house that harms nothing, shown, and the episode ended by the player itself.
+
+    Finished is what one can live in: enclosed by walls, roof and door, with :data:`MIN_FLOOR` places to
+    stand, roofed all over, its door to be reached from outside, at least :data:`MIN_STYLE` of it of the
+    village's own materials. Shown is what was looked at from outside after the last change.
+
+    Of two successes the one with more of the village's materials and fewer blocks left lying about is
+    better; of two failures the one with more parts of a finished house.
+    """
+    last = telemetry[-1].facts
+    style = float(last.get("house_style_share", 0))
+    loose = min(int(last.get("loose_blocks", 0)), MOST_LOOSE)
+    parts = (
+        bool(last.get("house_enclosed")) and int(last.get("house_floor_area", 0)) >= MIN_FLOOR,
+        float(last.get("house_roof_share", 0)) >= MIN_ROOF,
+        bool(last.get("house_door_reachable")),
+        style >= MIN_STYLE,
+        int(last.get("house_sides_seen", 0)) >= 1,
+        not last.get("village_blocks_harmed", 0) and not last.get("villager_hits", 0),
+    )
+    return Outcome(
+        success=all(parts) and ended == "esc",
+        ended=ended,
+        steps=len(telemetry) - 1,
+        progress=float(sum(parts)) if last.get("house_blocks") else 0.0,
+        progress_name="of: enclosed, roofed, a door, in style, shown, no harm done",
+        quality=round(style - LOOSE_COST * loose, 3),
+        quality_name="of the village's materials, less what lies about",
+    )
+
+
+MIN_FLOOR, MIN_ROOF, MIN_STYLE = 4, 0.9, 0.5
+"""Of a finished house: places to stand, share under its roof, share of the village's materials."""
+
+LOOSE_COST, MOST_LOOSE = 0.02, 25
+"""What a block that is no part of the house costs in share of style, and how many are counted."""
+
 MIN_FALL = 3
 """Water that falls fewer nodes than this is no waterfall; the world's mod says the same."""
 
@@ -123,12 +162,14 @@ _OUTCOMES: dict[str, Callable[[Sequence[Telemetry], str], Outcome]] = {
     "find_cave": _find_cave,
     "make_waterfall": _make_waterfall,
     "create_village_animal_pen": _create_village_animal_pen,
+    "build_village_house": _build_village_house,
 }
 
 _NEEDED_FACT = {
     "find_cave": "in_cave",
     "make_waterfall": "water_falling_in_view",
     "create_village_animal_pen": "pen_animals",
+    "build_village_house": "house_enclosed",
 }
 """What a world has to tell for a task's success to be seen; Minecraft does not."""
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from agents.demonstrator.build_village_house import HouseBuilding
 from agents.demonstrator.create_village_animal_pen import PenBuilder
 from agents.demonstrator.find_cave import CaveWalk
 from agents.demonstrator.make_waterfall import WaterfallMaker
@@ -31,6 +32,7 @@ SCRIPTS: dict[str, Callable[[Mapping[str, Any], np.random.Generator], Script]] =
     "find_cave": CaveWalk,
     "make_waterfall": WaterfallMaker,
     "create_village_animal_pen": PenBuilder,
+    "build_village_house": HouseBuilding,
 }
 """By task: makes the script of an episode from its site and a source of small irregularities."""
 

@@ -27,7 +27,7 @@ degrees: between turns the mouse lies still, as a person's does."""
 STUCK_STEPS = 16
 """Without progress for so many steps, it backs off and tries again."""
 
-EYE_HEIGHT = 1.625
+EYE_HEIGHT = 1.47
 """Of the eyes above the feet, in nodes."""
 
 

@@ -129,3 +129,47 @@ def test_of_two_pens_the_fuller_then_the_quicker_is_better_and_harm_is_worst():
     assert telemetry_judge(one, none).winner == "left"
     verdict = telemetry_judge(none, pen(villager_hits=2))
     assert verdict.winner == "left" and "without harm" in verdict.reason
+
+
+HOUSE = get_task("build_village_house")
+FINISHED = {
+    "house_blocks": 90, "loose_blocks": 0, "house_enclosed": True, "house_floor_area": 9,
+    "house_roof_share": 1.0, "house_door_reachable": True, "house_style_share": 0.95,
+    "house_sides_seen": 3, "village_blocks_harmed": 0, "villager_hits": 0,
+}  # fmt: skip
+
+
+def house(ended="esc", steps=3, **facts):
+    seen = [state.model_copy(update={"facts": FINISHED | facts}) for state in states([0] * steps)]
+    return outcome(HOUSE, seen, ended)
+
+
+def test_success_is_a_finished_house_that_was_shown_and_harmed_nothing():
+    assert house().success and not house(ended="limit").success
+    for lack in (
+        {"house_enclosed": False},
+        {"house_floor_area": 3},
+        {"house_roof_share": 0.8},
+        {"house_door_reachable": False},
+        {"house_style_share": 0.4},
+        {"house_sides_seen": 0},
+        {"village_blocks_harmed": 1},
+        {"villager_hits": 1},
+    ):
+        assert not house(**lack).success, lack
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "winner", "reason"),
+    [
+        ({"steps": 9}, {"house_style_share": 0.8}, "left", "materials"),
+        ({}, {"loose_blocks": 3}, "left", "lies about"),
+        ({}, {"steps": 9}, "left", "sooner"),
+        ({"house_door_reachable": False}, {"ended": "limit", "house_enclosed": False}, "draw", "equal"),
+        ({"house_sides_seen": 0}, {"house_sides_seen": 0, "villager_hits": 2}, "left", "neither"),
+        ({"ended": "limit", "house_blocks": 0}, {"ended": "limit"}, "right", "neither"),
+    ],
+)  # fmt: skip
+def test_the_judge_of_two_houses(left, right, winner, reason):
+    verdict = telemetry_judge(house(**left), house(**right))
+    assert verdict.winner == winner and reason in verdict.reason

@@ -105,6 +105,8 @@ FOUND_ITEMS = {
     "wooden_shovel": "default:shovel_wood",
     "wooden_sword": "default:sword_wood",
     "stone_sword": "default:sword_stone",
+    "crafting_table": "basalt_world:crafting_table",
+    "cut_sandstone": "default:sandstonebrick",
 }
 """What players may dig up, pick or make besides. All else keeps the game's own name."""
 

@@ -51,9 +51,10 @@ def play_settings(size: tuple[int, int]) -> str:
         "arm_inertia": "false",
         "smooth_lighting": "true",
         "leaves_style": "fancy",
-        "gui_scaling": round(max(0.3, height / 600), 3),
+        # a form's unit is 12 pixels in a picture 360 pixels high (mod/crafting.lua)
+        "gui_scaling": 0.6,
         "hud_scaling": round(max(0.3, height / 600), 3),
-        "font_size": 12,
+        "font_size": max(5, round(13 * height / 360)),
         "tooltip_show_delay": 0,
         # pace
         "fps_max": 1000,

@@ -12,6 +12,7 @@ import basalt.worlds
 from basalt.actions import BUTTONS
 from basalt.bench.world import random_actions
 from basalt.worlds.luanti.cursor import draw_cursor
+from basalt.worlds.luanti.forms import carried_slot
 
 pytestmark = pytest.mark.engine
 SMALL = (320, 180)
@@ -276,7 +277,7 @@ def test_clicks_move_things_in_the_inventory(make_env):
     env.step({"inventory": 1})
     *_, info = env.step({})
     # The hotbar's first slot, and a slot of the rows above it.
-    for x, y in ((257, 231), (288, 184)):
+    for x, y in (carried_slot(0), carried_slot(10)):
         way = np.array([y - info["applied"]["y"], x - info["applied"]["x"]])
         *_, info = env.step({"camera": way * PIXEL})
         play(env, 1, attack=1)

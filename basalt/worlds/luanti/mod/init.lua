@@ -52,6 +52,7 @@ else
 	basalt.site = assert(read_json("site.json"), "site.json is missing in the world's folder")
 	basalt.load("keys")
 	basalt.load("hands")
+	basalt.load("crafting")
 	basalt.load("player")
 	basalt.load("sky")
 	basalt.load("sending")

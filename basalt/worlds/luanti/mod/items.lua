@@ -64,6 +64,11 @@ minetest.register_node("basalt_world:terracotta", {
 	sounds = default.node_sound_stone_defaults(),
 })
 
+-- Minecraft has no such stairs; the roofs of desert villages are made of them, and players can make them.
+stairs.register_stair_and_slab("terracotta", "basalt_world:terracotta", {cracky = 3},
+	{grain({152, 94, 68}, 3)}, "Terracotta Stair", "Terracotta Slab",
+	default.node_sound_stone_defaults(), false)
+
 local web = texture({w = {232, 236, 238}}, {
 	"w......w.......w",
 	".w.....w......w.",

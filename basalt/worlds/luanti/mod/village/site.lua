@@ -185,9 +185,7 @@ local function build_slot(w, slot, site)
 	local frame = w.frame(left, slot.front, slot.y, into)
 	each_of_slot(slot, 1, function(u, s)
 		w.take(u, s)
-		if slot.kind ~= "plot" then
-			w.clear(u, s, slot.y, 2)
-		end
+		w.clear(u, s, slot.y, 2)
 	end)
 	if slot.kind == "house" then
 		local house = basalt.build_house(frame, w.style, slot.house, w.rng)

@@ -1,0 +1,346 @@
+"""What a builder knows of the place where it builds: which nodes are there, where one can stand, and
+from where, looking where, a click puts a block into its place.
+
+Nodes are whole numbers (x, y, z), y up; a node's cube reaches half a node to each side of them. Feet stand on
+a node's top at y + 0.5.
+"""
+
+import heapq
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from agents.demonstrator.motion import EYE_HEIGHT
+
+Node = tuple[int, int, int]
+Point = tuple[float, float, float]
+Box = tuple[float, float, float, float, float, float]
+
+REACH, SURE_REACH = 3.9, 3.5
+"""How far a click goes (the game's own limit is 4), and how far one is planned to go."""
+
+SIDES: tuple[Node, ...] = ((1, 0, 0), (-1, 0, 0), (0, 0, 1), (0, 0, -1))
+_FACES: tuple[Node, ...] = (*SIDES, (0, 1, 0), (0, -1, 0))
+_CUBE: Box = (-0.5, -0.5, -0.5, 0.5, 0.5, 0.5)
+_FARTHEST = 30.0
+"""Longest way worth going for one block, in nodes."""
+
+
+def add(a: Node, b: Node) -> Node:
+    """Sum of two nodes."""
+    return a[0] + b[0], a[1] + b[1], a[2] + b[2]
+
+
+@dataclass(frozen=True)
+class Block:
+    """What stands at a node.
+
+    Attributes:
+        shape: ``full``, ``stair``, ``slab``, ``pane``, ``door`` or ``torch``.
+        rises: for a stair, the direction to its high side.
+    """
+
+    shape: str = "full"
+    rises: Node | None = None
+
+    @property
+    def holds(self) -> bool:
+        """Whether one can stand on it, and put other blocks against it."""
+        return self.shape in ("full", "stair", "slab")
+
+    @property
+    def free(self) -> bool:
+        """Whether one can walk through it."""
+        return self.shape == "torch"
+
+    def boxes(self) -> tuple[Box, ...]:
+        """What a click hits, relative to the node."""
+        if self.shape == "stair" and self.rises is not None:
+            x, _, z = self.rises
+            high = (min(x, 0) * 0.5, 0.0, min(z, 0) * 0.5, max(x, 0) * 0.5, 0.5, max(z, 0) * 0.5)
+            if x:
+                high = (high[0], 0.0, -0.5, high[3], 0.5, 0.5)
+            else:
+                high = (-0.5, 0.0, high[2], 0.5, 0.5, high[5])
+            return (-0.5, -0.5, -0.5, 0.5, 0.0, 0.5), high
+        if self.shape == "slab":
+            return ((-0.5, -0.5, -0.5, 0.5, 0.0, 0.5),)
+        if self.shape == "torch":
+            return ((-0.2, -0.5, -0.2, 0.2, 0.3, 0.2),)
+        return (_CUBE,)
+
+
+@dataclass(frozen=True)
+class Hit:
+    """What a click in some direction would meet: the node, and the side of it (a unit vector)."""
+
+    node: Node
+    side: Node
+
+    @property
+    def target(self) -> Node:
+        """Where a block would be put."""
+        return add(self.node, self.side)
+
+
+@dataclass(frozen=True)
+class Spot:
+    """Where to stand (the feet's node) and at which side of which node to click."""
+
+    stand: Node
+    hit: Hit
+
+
+@dataclass
+class Place:
+    """The ground, and everything above it.
+
+    Args:
+        ground: height of the ground's highest node of a column (x, z), None where nobody shall walk.
+        blocks: what stands above the ground.
+        shut: where feet shall not be, though there is room.
+    """
+
+    ground: Callable[[int, int], int | None]
+    blocks: dict[Node, Block] = field(default_factory=dict)
+    shut: frozenset[Node] = frozenset()
+
+    def block(self, node: Node) -> Block | None:
+        """What is at a node, None for air."""
+        height = self.ground(node[0], node[2])
+        if height is not None and node[1] <= height:
+            return _GROUND
+        return self.blocks.get(node)
+
+    def can_stand(self, feet: Node) -> bool:
+        """Whether there is room for a player, and something underfoot."""
+        if self.ground(feet[0], feet[2]) is None or feet in self.shut:
+            return False
+        below, here, head = (self.block(add(feet, (0, up, 0))) for up in (-1, 0, 1))
+        room = all(block is None or block.free for block in (here, head))
+        return room and below is not None and below.holds
+
+    def steps(self, feet: Node) -> Iterator[tuple[Node, float]]:
+        """Where one can go from a place, and how far that is (climbing counts more)."""
+        for side in SIDES:
+            for up in (0, 1, -1, -2):
+                there = add(feet, (side[0], up, side[2]))
+                if not self.can_stand(there):
+                    continue
+                top = there if up < 0 else feet
+                clear = [add(top, (0, 2, 0))] if up == 1 else []
+                if up < 0:
+                    clear = [add(there, (0, 1 + k, 0)) for k in range(1, 1 - up)]
+                if all((block := self.block(node)) is None or block.free for node in clear):
+                    yield there, 1.0 + 3.0 * abs(up)
+                break
+
+    def ways(
+        self, start: Node, farthest: float = _FARTHEST
+    ) -> Iterator[tuple[Node, float, list[Node]]]:
+        """Places in the order of their distance: (place, distance, way there without the start)."""
+        came: dict[Node, Node | None] = {}
+        queue: list[tuple[float, int, Node, Node | None]] = [(0.0, 0, start, None)]
+        order = itertools.count(1)
+        while queue:
+            cost, _, here, before = heapq.heappop(queue)
+            if here in came:
+                continue
+            came[here] = before
+            way: list[Node] = []
+            at: Node | None = here
+            while at is not None and at != start:
+                way.append(at)
+                at = came[at]
+            yield here, cost, way[::-1]
+            for there, length in self.steps(here):
+                if there not in came and cost + length <= farthest:
+                    heapq.heappush(queue, (cost + length, next(order), there, here))
+
+    def is_clear(self, x: float, z: float, to: Node) -> bool:
+        """Whether one can walk straight from a position to the middle of a node on the same level."""
+        count = max(2, math.ceil(math.hypot(to[0] - x, to[2] - z) / 0.25))
+        for k in range(count + 1):
+            at_x, at_z = x + (to[0] - x) * k / count, z + (to[2] - z) * k / count
+            corners = itertools.product((-_WIDE, _WIDE), repeat=2)
+            nodes = {
+                (math.floor(at_x + a + 0.5), to[1], math.floor(at_z + b + 0.5)) for a, b in corners
+            }
+            if not all(self.can_stand(node) for node in nodes):
+                return False
+        return True
+
+    def look(self, eye: Point, point: Point, reach: float = REACH) -> Hit | None:
+        """What a click meets that is aimed from a point at another."""
+        length = math.dist(eye, point)
+        unit = (
+            (point[0] - eye[0]) / length,
+            (point[1] - eye[1]) / length,
+            (point[2] - eye[2]) / length,
+        )
+        node = math.floor(eye[0] + 0.5), math.floor(eye[1] + 0.5), math.floor(eye[2] + 0.5)
+        for _ in range(16):
+            hit = self._hit(node, eye, unit, reach)
+            if hit is not None:
+                return hit
+            node, at = _next(node, eye, unit)
+            if at > reach:
+                return None
+        return None
+
+    def surely_meets(self, eye: Point, way: Point, hit: Hit, reach: float = REACH) -> bool:
+        """Whether a click in a direction meets that, even if the eyes are a little to the side."""
+        for x, y, z in _SWAY:
+            start = eye[0] + x, eye[1] + y, eye[2] + z
+            if (
+                self.look(start, (start[0] + way[0], start[1] + way[1], start[2] + way[2]), reach)
+                != hit
+            ):
+                return False
+        return True
+
+    def _hit(self, node: Node, eye: Point, unit: Point, reach: float) -> Hit | None:
+        block = self.block(node)
+        if block is None:
+            return None
+        best, side = reach, None
+        for box in block.boxes():
+            found = _enter(box, node, eye, unit)
+            if found is not None and 0 <= found[0] < best:
+                best, side = found
+        return None if side is None else Hit(node, side)
+
+    def aim_at(
+        self, eye: Point, hit: Hit, *, low: bool = False, reach: float = REACH
+    ) -> Point | None:
+        """A point to look at so that a click meets that side of that node, the middle if possible.
+
+        Args:
+            eye: where the eyes are.
+            hit: what the click shall meet.
+            low: only the lower half of an upright side, so that a stair is not put upside down.
+            reach: how far the click may go.
+        """
+        for across, up in _OFFSETS_LOW if low and hit.side[1] == 0 else _OFFSETS:
+            point = _on_side(hit, across, up)
+            way = point[0] - eye[0], point[1] - eye[1], point[2] - eye[2]
+            if self.surely_meets(eye, way, hit, reach):
+                return point
+        return None
+
+    def spots(
+        self, wants: Sequence["Want"], start: Node
+    ) -> Iterator[tuple["Want", Spot, list[Node]]]:
+        """From where which block can be put into its place, nearest places to stand first.
+
+        Args:
+            wants: blocks to put.
+            start: where the player stands.
+        """
+        sides = [(want, hit) for want in wants for hit in self.sides_for(want.target)]
+        for stand, _, way in self.ways(start):
+            eye = stand[0], stand[1] - 0.5 + EYE_HEIGHT, stand[2]
+            for want, hit in sides:
+                if want.target in (stand, add(stand, (0, 1, 0))):
+                    continue
+                if math.dist(eye, hit.node) > SURE_REACH + 0.9 or not want.fits(stand, hit):
+                    continue
+                if self.aim_at(eye, hit, low=want.low, reach=SURE_REACH) is not None:
+                    yield want, Spot(stand, hit), way
+
+    def sides_for(self, target: Node) -> list[Hit]:
+        """What to click at so that a block comes into a place."""
+        if self.block(target) is not None:
+            return []
+        return [
+            Hit(node, side)
+            for side in _FACES
+            if (block := self.block(node := add(target, _back(side)))) is not None and block.holds
+        ]
+
+
+@dataclass(frozen=True)
+class Want:
+    """A block to put somewhere.
+
+    Attributes:
+        target: where.
+        block: what stands there then.
+        thing: what has to be in the hand.
+        fits: conditions on where to stand and what to click at.
+    """
+
+    target: Node
+    block: Block
+    thing: str
+    fits: Callable[[Node, Hit], bool] = lambda stand, hit: True
+
+    @property
+    def low(self) -> bool:
+        """Whether a click at the upper half of a side would put it upside down."""
+        return self.block.shape in ("stair", "slab")
+
+
+_GROUND = Block()
+_SWAY: tuple[Point, ...] = (
+    (0.0, 0.0, 0.0),
+    (0.0, -0.09, 0.0),
+    (0.0, 0.09, 0.0),
+    *((x, 0.0, z) for x in (-0.09, 0.09) for z in (-0.09, 0.09)),
+)
+"""How far the eyes may be from where they are thought to be."""
+
+_WIDE = 0.33
+"""Half of the width that a player needs."""
+
+_OFFSETS = [(0.0, 0.0), (0.0, -0.25), (0.25, 0.0), (-0.25, 0.0), (0.0, 0.25)]
+_OFFSETS += [(x, y) for y in (-0.38, 0.38, -0.2, 0.2) for x in (-0.38, 0.38, 0.0)]
+_OFFSETS_LOW = [(x, y) for y in (-0.25, -0.15, -0.4) for x in (0.0, 0.25, -0.25, 0.4, -0.4)]
+
+
+def _back(side: Node) -> Node:
+    return -side[0], -side[1], -side[2]
+
+
+def _on_side(hit: Hit, across: float, up: float) -> Point:
+    """A point on a node's side, that far from its middle."""
+    x, y, z = (part + 0.5 * out for part, out in zip(hit.node, hit.side, strict=True))
+    if hit.side[0]:
+        return x, y + up, z + across
+    if hit.side[1]:
+        return x + across, y, z + up
+    return x + across, y + up, z
+
+
+def _next(node: Node, eye: Point, unit: Point) -> tuple[Node, float]:
+    """The node that a ray comes to after this one, and at which distance."""
+    best, axis = math.inf, 0
+    for k in range(3):
+        if unit[k]:
+            at = (node[k] + math.copysign(0.5, unit[k]) - eye[k]) / unit[k]
+            if at < best:
+                best, axis = at, k
+    after = list(node)
+    after[axis] += 1 if unit[axis] > 0 else -1
+    return (after[0], after[1], after[2]), best
+
+
+def _enter(box: Box, node: Node, eye: Point, unit: Point) -> tuple[float, Node] | None:
+    """Where a ray enters a box: the distance, and the side it enters by."""
+    near, far, axis = -math.inf, math.inf, 0
+    for k in range(3):
+        low, high = node[k] + box[k] - eye[k], node[k] + box[k + 3] - eye[k]
+        if abs(unit[k]) < 1e-12:
+            if low > 0 or high < 0:
+                return None
+            continue
+        a, b = sorted((low / unit[k], high / unit[k]))
+        if a > near:
+            near, axis = a, k
+        far = min(far, b)
+    if near > far or near < 0:
+        return None
+    side = [0, 0, 0]
+    side[axis] = -1 if unit[axis] > 0 else 1
+    return near, (side[0], side[1], side[2])
