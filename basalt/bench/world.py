@@ -299,7 +299,7 @@ def run(argv: list[str]) -> dict[str, Any]:
     parser = argparse.ArgumentParser(prog="basalt bench world", description=__doc__)
     parser.add_argument("--task", action="append", help="one of the tasks; all without")
     parser.add_argument("--steps", type=int, default=400, help="steps per speed measurement")
-    parser.add_argument("--determinism-steps", type=int, default=200)
+    parser.add_argument("--determinism-steps", type=int, default=300)
     parser.add_argument(
         "--sizes", action="store_true", help="also 160x90, and two instances at once"
     )
