@@ -65,6 +65,8 @@ def serve(address: str, port: int) -> None:
             "browser.gatherUsageStats": False,
             "client.toolbarMode": "minimal",
             "client.showErrorDetails": "none",
+            # One look for all: pictures seem darker on black, and raters should see the same.
+            "theme.base": "light",
             "theme.primaryColor": "#2f6f4f",
             "theme.baseRadius": "0.4rem",
         }

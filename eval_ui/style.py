@@ -17,6 +17,8 @@ STYLE = """
 .stMainBlockContainer h4 { font-size: 1.2rem; padding: 0.2rem 0; }
 .st-key-footer { padding-top: 0.4rem; font-size: 0.9rem; }
 .stMain:focus { outline: none; }
+[data-testid="stCaptionContainer"] p { color: #5b605d; }
+[data-testid="stCaptionContainer"] code { color: #2f6f4f; }
 .wide { overflow-x: auto; }
 .board { width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; }
 .board caption { text-align: left; opacity: 0.75; font-size: 0.85rem; padding-bottom: 0.4rem; }
@@ -28,7 +30,7 @@ STYLE = """
 }
 .board tbody tr:hover { background: rgba(47, 111, 79, 0.06); }
 .board .text { text-align: left; }
-.board .weak { opacity: 0.65; }
+.board .weak { opacity: 0.75; }
 .board td.main { font-weight: 600; }
 .board td.agent { font-weight: 600; white-space: normal; overflow-wrap: anywhere; min-width: 6rem; }
 .facts { display: flex; flex-wrap: wrap; gap: 0.4rem 2.2rem; margin: 0.2rem 0 0.4rem; }

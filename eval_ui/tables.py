@@ -1,10 +1,12 @@
 """A table of ratings as HTML. Names were written by strangers: every text is escaped."""
 
+from collections.abc import Sequence
 from html import escape
 
 from leaderboard.analysis import Analysis
+from leaderboard.overall import OverallRow
 from leaderboard.rating import Row
-from leaderboard.report import source_note, world_title
+from leaderboard.report import source_note, task_title, world_title
 
 _COLUMNS = (
     ("#", "text", "place, by μ − 3σ"),
@@ -43,6 +45,43 @@ def board_html(analysis: Analysis) -> str:
         f'data-task="{escape(table.task)}"><caption>{caption}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
+
+
+def overall_html(rows: Sequence[OverallRow], caption: str) -> str:
+    """The table over all tasks."""
+    tasks = list(rows[0].tasks)
+    head = "".join(
+        f'<th scope="col" class="{kind}" title="{escape(note)}">{escape(name)}</th>'
+        for name, kind, note in (
+            ("#", "text", "place, by the overall score"),
+            ("Agent", "text", ""),
+            (
+                "Overall",
+                "",
+                "mean over the tasks of the ratings, each normalised to mean 0, variance 1",
+            ),
+            ("95 %", "", "interval by bootstrap"),
+            *((task_title(task), "", "normalised rating in this task") for task in tasks),
+            ("Comparisons", "", "of all tasks"),
+        )
+    )
+    body = "".join(
+        f'<tr><td class="text">{place}</td><td class="text agent">{escape(row.agent)}</td>'
+        f'<td class="main">{row.score:+.2f}</td><td>{_between(row.low, row.high)}</td>'
+        + "".join(f"<td>{row.tasks[task]:+.2f}</td>" for task in tasks)
+        + f"<td>{row.comparisons}</td></tr>"
+        for place, row in enumerate(rows, start=1)
+    )
+    return (
+        f'<div class="wide"><table class="board" data-task="overall"><caption>{escape(caption)}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def _between(low: float | None, high: float | None) -> str:
+    if low is None or high is None:
+        return '<span class="weak" title="too few comparisons in a task">–</span>'
+    return f"{low:+.2f} – {high:+.2f}"
 
 
 def facts_html(facts: dict[str, str], *, small: bool = False) -> str:

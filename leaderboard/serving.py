@@ -131,7 +131,8 @@ def progress(store: Store, study: StudyInfo, rater_id: str) -> Progress:
     """How many pairs the rater has answered, and how many the study asks of this rater."""
     with store.read() as session:
         rater = read_standing(session, study, rater_id)
-        pairs = count_pairs(session, study) + rater.checks
+        known = {pair_key(*pair) for pair in _known_pairs(session, study, rater_id)}
+        pairs = count_pairs(session, study) - len(known) + rater.checks
     return Progress(rater.answered, pairs if rater.limit is None else min(rater.limit, pairs))
 
 
@@ -218,6 +219,18 @@ def _unanswered(study: StudyInfo, now: datetime) -> sa.Select[Assignment]:
     )
 
 
+def _known_pairs(session: Session, study: StudyInfo, rater_id: str) -> list[tuple[str, str]]:
+    """Pairs that a rater has seen as gold pairs, and is not asked about again."""
+    rows = session.execute(
+        sa.select(Check.left_episode_id, Check.right_episode_id).where(
+            Check.study_id == study.id,
+            Check.rater_id == rater_id,
+            Check.kind.in_(("qualification", "gold")),
+        )
+    )
+    return [(left, right) for left, right in rows]
+
+
 def _choose(
     store: Store,
     session: Session,
@@ -227,17 +240,11 @@ def _choose(
     now: datetime,
     rng: random.Random,
 ) -> tuple[str, str] | None:
-    known = session.execute(
-        sa.select(Check.left_episode_id, Check.right_episode_id).where(
-            Check.study_id == study.id,
-            Check.rater_id == rater_id,
-            Check.kind.in_(("qualification", "gold")),
-        )
-    )
+    known = _known_pairs(session, study, rater_id)
     reserved = session.scalars(_unanswered(study, now))
     return board_of(store, session, study.id).choose(
         rater_id,
-        [(left, right) for left, right in known],
+        known,
         [(one.left_episode_id, one.right_episode_id) for one in reserved],
         rng,
         overlap=rng.random() < settings.overlap_share,

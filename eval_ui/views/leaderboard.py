@@ -12,12 +12,13 @@ from eval_ui.choice import current_study, pick_study
 from eval_ui.session import may_see_results
 from eval_ui.store_access import the_store
 from eval_ui.style import heading
-from eval_ui.tables import board_html
+from eval_ui.tables import board_html, overall_html
 from leaderboard.analysis import Analysis, analyse
 from leaderboard.export import load_comparisons
+from leaderboard.overall import OverallRow, overall
 from leaderboard.profiles import profiles
 from leaderboard.rating import Table, rate
-from leaderboard.report import task_title
+from leaderboard.report import source_note, task_title, world_title
 from leaderboard.store import Store
 from leaderboard.study import StudyInfo
 
@@ -28,6 +29,9 @@ BADGES = {
     "telemetry": ("Telemetry stand-in", "orange", ":material/sensors:"),
     "model": ("Learned model", "violet", ":material/smart_toy:"),
 }
+
+
+OVERALL = "overall"
 
 
 def page() -> None:
@@ -49,8 +53,22 @@ def page() -> None:
         st.info("No judgments yet. The first answers on the Judge page make the first table.")
         return
     tables = _tables(comparisons, present)
+    # A world is one study's, so its tables are the tasks'.
+    tasks = [table.task for table in tables]
+    chosen: str | None = None
+    if len(tasks) > 1:
+        chosen = st.segmented_control(
+            "Task",
+            [OVERALL, *tasks],
+            default=OVERALL,
+            required=True,
+            format_func=lambda task: "All tasks" if task == OVERALL else task_title(task),
+        )
+    if chosen == OVERALL:
+        _show_overall(tables)
     for table in tables:
-        _show(store, study, table)
+        if chosen in (None, table.task):
+            _show(store, study, table)
 
 
 def _tables(comparisons: list[Comparison], present: list[str]) -> list[Table]:
@@ -73,24 +91,24 @@ def _tables(comparisons: list[Comparison], present: list[str]) -> list[Table]:
         st.caption("No person has judged in this study yet.")
     if mix and len(sources) > 1:
         st.warning("One table of different kinds of judges: its ratings are no one's opinion.")
-    tables = rate((one for one in comparisons if one.source in sources), mix_sources=mix)
-    tasks = [table.task for table in tables]
-    if len(tasks) < 2:
-        return tables
-    task = st.segmented_control("Task", tasks, default=tasks[0], format_func=task_title)
-    return [table for table in tables if table.task == (task or tasks[0])]
+    return rate((one for one in comparisons if one.source in sources), mix_sources=mix)
+
+
+def _show_overall(tables: list[Table]) -> None:
+    rows = _overall(_judged(*tables), tables)
+    with st.container(border=True):
+        st.markdown(f"#### All tasks {_badges(tables[0].source)}")
+        if rows:
+            note = f"{world_title(tables[0].world, tables[0].world_version)}, {source_note(tables[0].source)}"
+            st.html(overall_html(rows, f"{note}. Ratings normalised per task, and their mean."))
+        else:
+            st.caption("No agent stands in the tables of all tasks.")
 
 
 def _show(store: Store, study: StudyInfo, table: Table) -> None:
-    # The cache's key: about a second's work that changes only when the judgments do.
-    judged = hashlib.sha256(" ".join(one.comparison_id for one in table.comparisons).encode())
-    analysis = _analysed(judged.hexdigest(), table)
+    analysis = _analysed(_judged(table), table)
     with st.container(border=True):
-        badges = [
-            f":{colour}-badge[{icon} {label}]"
-            for label, colour, icon in (BADGES[source] for source in table.source.split("+"))
-        ]
-        st.markdown(f"#### {task_title(table.task)} {' '.join(badges)}")
+        st.markdown(f"#### {task_title(table.task)} {_badges(table.source)}")
         st.html(board_html(analysis))
         if any(not analysis.error_bar(row).bootstrapped for row in table.rows):
             st.caption("\\* too few comparisons for the bootstrap: μ ± 2σ")
@@ -124,9 +142,27 @@ def _questions(store: Store, study: StudyInfo, table: Table) -> None:
             st.altair_chart(profile_plot(frame, order), width="stretch")
 
 
+def _badges(source: str) -> str:
+    return " ".join(
+        f":{colour}-badge[{icon} {label}]"
+        for label, colour, icon in (BADGES[one] for one in source.split("+"))
+    )
+
+
+def _judged(*tables: Table) -> str:
+    """A name for the judgments of tables: what is computed from them changes only when they do."""
+    ids = " ".join(one.comparison_id for table in tables for one in table.comparisons)
+    return hashlib.sha256(ids.encode()).hexdigest()
+
+
 @st.cache_data(max_entries=64, show_spinner="Drawing the judgments anew, for the intervals …")
 def _analysed(judged: str, _table: Table) -> Analysis:
     return analyse(_table)
+
+
+@st.cache_data(max_entries=64, show_spinner="Drawing the judgments anew, for the intervals …")
+def _overall(judged: str, _tables: list[Table]) -> list[OverallRow]:
+    return overall(_tables)
 
 
 page()

@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 import sqlalchemy as sa
 from streamlit.testing.v1 import AppTest
-from three_players import SEEDS
+from three_players import SEEDS, record
 
 import eval_ui
 from eval_ui import session
@@ -415,6 +415,28 @@ def test_the_leaderboard_keeps_sources_apart_unless_asked(
     (table,) = boards(run(app))
     assert 'data-source="human+telemetry"' in table
     assert "no one's opinion" in text(app)
+
+
+def test_all_tasks_come_first_and_each_has_its_table(
+    empty_store: Store, tmp_path: Path, desk: Desk
+) -> None:
+    tasks = ("find_cave", "make_waterfall")
+    study = create_study(
+        empty_store, "two tasks", demo_study(dict.fromkeys(tasks, SEEDS[:1]), "test", "1")
+    )
+    for player in ("first", "second"):
+        for task in tasks:
+            record(tmp_path / player, SEEDS[0], player=player, task=task)
+        submit_recordings(empty_store, study, tmp_path / player)
+    for _ in tasks:
+        judge_once(empty_store, study)
+    app = show(opened(), "leaderboard")
+    (table,) = boards(app)
+    assert 'data-task="overall"' in table
+    assert "Make Waterfall" in table
+    app.button_group[1].set_value("make_waterfall")
+    (table,) = boards(run(app))
+    assert 'data-task="make_waterfall"' in table
 
 
 def test_hidden_results_are_hidden_from_raters_and_shown_to_admins(

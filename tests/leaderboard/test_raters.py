@@ -180,6 +180,23 @@ def test_an_answer_of_the_qualification_stays_once_the_right_one_is_told(
         undo_last(store, full_study, rater)
 
 
+def test_gold_pairs_of_the_qualification_are_not_asked_again_nor_counted(
+    store: Store, full_study: StudyInfo
+) -> None:
+    gold_pairs(store, full_study)
+    change_settings(store, full_study, ADMIN, qualification_pairs=2)
+    rater = register_rater(store, "alice")
+    before = progress(store, full_study, register_rater(store, "bob")).total
+    for _ in range(2):
+        answer(store, full_study, rater)
+    assert progress(store, full_study, rater).total == before - 2
+    judged = 0
+    while next_pair(store, full_study, rater) is not None:
+        answer(store, full_study, rater)
+        judged += 1
+    assert judged == before - 2
+
+
 def test_an_invite_tells_its_study(store: Store, full_study: StudyInfo) -> None:
     token = create_invite(store, full_study, ADMIN, "the lab")
     assert study_of_invite(store, token) == full_study
