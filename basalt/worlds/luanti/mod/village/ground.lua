@@ -169,7 +169,7 @@ local function reshape(v, f, area, style, own, new, rng)
 				for y = math.min(own[u][s], new[u][s]) - 1, v.max.y - 1 do
 					local i = v.index(x, y, z)
 					if v.class[i] == basalt.PLANT then
-						felled[#felled + 1] = {i, 9}
+						felled[#felled + 1] = {i, 16}
 					end
 				end
 			end
@@ -199,7 +199,7 @@ function ground.make(f, size, style, slots, each_of_slot, rng)
 	function area.outside(u, s)
 		return smoothstep(math.max(math.abs(u) - size[1], math.abs(s) - size[2], 0) / size[3])
 	end
-	local beyond = 10   -- a tree that is felled reaches as far
+	local beyond = 17   -- a tree that is felled reaches as far
 	local x1, z1 = f.world(-area.half_u - beyond, -area.half_s - beyond)
 	local x2, z2 = f.world(area.half_u + beyond, area.half_s + beyond)
 	local v = basalt.read_voxels(vector.new(x1, -16, z1), vector.new(x2, 63, z2))
