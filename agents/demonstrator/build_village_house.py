@@ -208,10 +208,10 @@ class HouseBuilding:
     # ---- the end ----
 
     def _show(self) -> Doing[None]:
-        """Walk round the house with the eyes on it, and look at it slowly from the front."""
+        """Walk round the house and look at it slowly from the front and from each corner."""
         body, at = self._body, self._frame.at
         middle = at(WIDTH // 2, 3, DEPTH // 2)
-        corners = [(-4, -4), (-4, DEPTH + 3), (WIDTH + 3, DEPTH + 3), (WIDTH + 3, -4), (2, -4)]
+        corners = [(2, -4), (-4, -4), (-4, DEPTH + 3), (WIDTH + 3, DEPTH + 3), (WIDTH + 3, -4)]
         for a, b in corners:
             goal = at(a, 1, b)
             for stand, _, way in body.place.ways(body.feet, farthest=60.0):

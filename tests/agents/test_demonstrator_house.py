@@ -1,0 +1,54 @@
+"""The script of BuildVillageHouse in the game."""
+
+import numpy as np
+import pytest
+
+from agents.demonstrator import Demonstrator
+from basalt.scoring import outcome
+from basalt.worlds import make_env
+
+pytestmark = pytest.mark.engine
+SEED = 100_001
+
+
+def play(env, steps):
+    """Telemetry of the script's first steps, and how they ended."""
+    observation, info = env.reset(seed=SEED)
+    script, told = Demonstrator(), [info["telemetry"]]
+    for k in range(steps):
+        script.observe([info])
+        action = script.act(observation["pov"][None], np.array([k == 0]))[0]
+        observation, _, terminated, truncated, info = env.step(action)
+        told.append(info["telemetry"])
+        if terminated or truncated:
+            break
+    return told, info.get("ended", "cut")
+
+
+@pytest.fixture
+def env():
+    env = make_env("build_village_house")
+    yield env
+    env.close()
+
+
+def test_it_plays_the_same_again(env):
+    """The way to the plot: positions, inventory, harm are all telemetry."""
+    first, _ = play(env, 120)
+    again, _ = play(env, 120)
+    assert first == again
+    assert first[-1].distance_walked > 5
+
+
+@pytest.mark.long
+def test_three_runs_are_the_same_in_every_step(env):
+    runs = [play(env, 600)[0] for _ in range(3)]
+    assert runs[0] == runs[1] == runs[2]
+    facts = runs[0][-1].facts
+    assert facts["nodes_placed"] >= 1, "the crafting table stands"
+
+
+@pytest.mark.long
+def test_it_builds_a_house(env):
+    told, ended = play(env, 9_000)
+    assert outcome(env.unwrapped.task, told, ended).success
