@@ -45,10 +45,11 @@ def played(env, seed, n_steps):
 
 
 def assert_equal_plays(plays):
+    """But for breath, which the engine counts from some moment of its start (docs/worlds.md)."""
     first_states, first_liquids = plays[0]
     for states, liquids in plays[1:]:
         for a, b in zip(first_states, states, strict=True):
-            assert a == b, f"step {a.step}"
+            assert a == b.model_copy(update={"breath": a.breath}), f"step {a.step}"
         assert liquids == first_liquids
 
 

@@ -56,6 +56,7 @@ else
 	basalt.load("player")
 	basalt.load("sky")
 	basalt.load("sending")
+	basalt.load("liquids")
 	basalt.task = load_of_task("play")
 	basalt.load("edit")
 	basalt.load("telemetry")

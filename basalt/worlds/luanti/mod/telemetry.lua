@@ -107,6 +107,10 @@ minetest.register_globalstep(function(dtime)
 			return
 		end
 		file:close()
+		if not basalt.liquids_moved() then
+			write({waiting = true, uptime = uptime})
+			return
+		end
 		begun = true
 		basalt.begin(player)
 		if basalt.task.begin then
