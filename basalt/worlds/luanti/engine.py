@@ -56,7 +56,8 @@ class Display:
             self._server = Kept(
                 [
                     *(xvfb, "-displayfd", str(theirs), "-screen", "0", f"{SCREEN}x{SCREEN}x24"),
-                    *("-nolisten", "tcp", "-noreset", "-ac"),
+                    # no repeats of held keys: they come by real time, so on a slow machine only
+                    *("-nolisten", "tcp", "-noreset", "-ac", "-r"),
                 ],
                 self.folder / "xvfb.log",
                 dict(os.environ),
