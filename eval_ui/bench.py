@@ -208,7 +208,11 @@ class _Session:
             self.page_hash = message.navigation.page_script_hash
         if kind == "delta" and message.delta.WhichOneof("type") == "new_element":
             element = message.delta.new_element
-            if element.WhichOneof("type") == "bidi_component":
+            if element.WhichOneof("type") == "alert":
+                self.reply = element.alert.body
+            elif element.WhichOneof("type") == "exception":
+                self.reply = element.exception.message
+            elif element.WhichOneof("type") == "bidi_component":
                 desk = element.bidi_component
                 if desk.component_name == "basalt_desk":
                     data = json.loads(desk.mixed.json or desk.json)
