@@ -287,7 +287,11 @@ class PenBuilder:
         x, z = yard.gate
         self._ground.free(yard.gate)
         height = self._ground.height(yard.gate)
-        for k in range(5):
+        for k in range(8):
+            for _ in range(80):  # a click would meet an animal that stands in the gateway
+                if self._is_clear(state, yard):
+                    break
+                state = yield null_action()
             closed = state.facts["pen_gate_closed"]
             point = [x, height + 0.1 * (k % 3), z]
             state = yield from self._aim(state, point)
@@ -295,6 +299,16 @@ class PenBuilder:
             if state.facts["pen_gate_closed"] != closed:
                 break
         return state
+
+    @staticmethod
+    def _is_clear(state: Telemetry, yard: Yard) -> bool:
+        """Whether no animal stands in the gateway, nor between it and the player."""
+        gate = np.array(yard.gate, np.float64)
+        line = np.linspace(gate, [state.xpos, state.zpos], 6)
+        return not any(
+            np.linalg.norm(line - beast.at[[0, 2]], axis=1).min() < 0.9
+            for beast in beasts(str(state.facts["animals"]))
+        )
 
     # ---- luring ----
 
