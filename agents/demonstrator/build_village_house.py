@@ -103,7 +103,8 @@ class HouseBuilding:
         for full, to in ((0, 33), (1, 32), (7, 34), (8, 35)):
             yield from hands.move(full, to)
         if m.roof == m.planks:
-            yield from hands.make_of_half(m.logs, 16, STORE)
+            # For the roof's stairs 64, and 4 for the table, which are taken from the fullest slot.
+            yield from hands.make_of_half(m.logs, 17, STORE)
         if m.wall == m.planks:
             yield from hands.make_of_half(m.logs, 11, WALL_SLOT)
         else:
