@@ -24,7 +24,7 @@ from basalt.policies.checkpoint import choose_device
 from basalt.policies.preprocess import resize_frame
 from basalt.policies.vpt import VPTConfig, VPTPolicy
 
-ROWS, LENGTH = 8, 8
+ROWS, LENGTH = 4, 32
 
 
 def ours(policy: VPTPolicy, episodes: Sequence[Episode], workers: int) -> Iterator[int]:
