@@ -15,7 +15,7 @@ def test_a_ray_cluster_of_two_workers_embeds_all(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Before ray is imported: a busy machine starts it slowly, and it need not guard a local test.
-    monkeypatch.setenv("RAY_raylet_start_wait_time_s", "900")
+    monkeypatch.setenv("RAY_raylet_start_wait_time_s", "300")
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     ray = pytest.importorskip("ray", reason="the extra launch-ray is not installed")
     pytest.importorskip("hydra_plugins.hydra_ray_launcher")
