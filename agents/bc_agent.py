@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ from basalt.errors import ConfigError
 from basalt.policies.attention import PolicyState
 from basalt.policies.checkpoint import choose_device, load_policy
 from basalt.policies.preprocess import resize_frames
+from basalt.probes.activations import replaced
+from basalt.probes.interventions import read_steering
 from basalt.recording import PlayerKind
 
 
@@ -31,6 +35,8 @@ class BCAgent:
         deterministic: take the likeliest buttons and camera, and press ESC once the policy thinks it
             likelier than not that a player would have stopped by now.
         seed: of the draws.
+        steer: [site, latent, value], maybe with a mode, see `basalt.probes.interventions`.
+        sae: folder of the autoencoder that `steer` speaks of.
     """
 
     name = "bc"
@@ -42,10 +48,17 @@ class BCAgent:
         device: str = "auto",
         deterministic: bool = False,
         seed: int = 0,
+        steer: Sequence[Any] | None = None,
+        sae: str | Path | None = None,
     ) -> None:
         if checkpoint is None:
             raise ConfigError("agent bc: give the run to play, checkpoint=FOLDER")
         self._policy, self.info = load_policy(checkpoint, choose_device(device))
+        if steer is not None:
+            steering = read_steering(steer, sae, self._policy)
+            # For as long as the agent plays.
+            self._steered = ExitStack()
+            self._steered.enter_context(replaced(self._policy, steering.site, steering))
         self._deterministic = deterministic
         self._generator = torch.Generator().manual_seed(seed)
         self._state: PolicyState | None = None

@@ -19,6 +19,7 @@ BENCHMARKS = {
     "minerl": ("basalt.bench.minerl", "speed of the client of MineRL's Minecraft"),
     "rating": ("leaderboard.bench", "speed of the ratings' intervals by bootstrap"),
     "ui": ("eval_ui.bench", "raters' waiting times in the judging app and over the API"),
+    "sae": ("basalt.bench.sae", "speed and quality of sparse autoencoders beside their peers"),
     "world": ("basalt.bench.world", "speed and determinism of the embedded world"),
 }
 """Module with ``run(argv) -> dict`` of all keys but ``machine``, and what it measures. By name, so that

@@ -105,3 +105,23 @@ def collect(
     values, episode, frame = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.lexsort((frame, episode))
     return Activations(torch.from_numpy(values[order]), episode[order], frame[order])
+
+
+@torch.no_grad()
+def site_widths(policy: VPTPolicy) -> dict[str, int]:
+    """Width of each site's activation, found by running one black frame."""
+    widths: dict[str, int] = {}
+    handles = [
+        module.register_forward_hook(
+            lambda _m, _i, out, site=site: widths.__setitem__(site, out.shape[-1])
+        )
+        for site, module in policy.sites().items()
+    ]
+    try:
+        img = torch.zeros(1, 1, *policy.config.img_shape, dtype=torch.uint8, device=policy.device)
+        first = torch.ones(1, 1, dtype=torch.bool, device=policy.device)
+        policy(img, first, policy.initial_state(1))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return {site: widths[site] for site in policy.sites()}

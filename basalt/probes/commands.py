@@ -4,43 +4,131 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 
-from hydra import compose, initialize_config_module
-from hydra.errors import HydraException
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig
 
 from basalt.errors import ConfigError
+from basalt.hydra_app import hydra_app, plain
 
-PROBES = ("sae",)
+PROBES = {
+    "sites": "the activations that can be read, with their shapes",
+    "sae": "one sparse autoencoder, beside one on an untrained network",
+    "scope": "autoencoders on every site, measured; the Probes page shows them",
+    "latent": "what taking away, scaling or clamping one latent does to the logits on recordings",
+    "steered": "two rollouts, plain and steered, compared by telemetry",
+}
 
 
 def main(argv: list[str]) -> int:
-    """Run the probe named first, with Hydra overrides of ``configs/probe.yaml`` behind it.
+    """Run the probe named first, with Hydra overrides behind it.
 
     Raises:
         BasaltError: no such probe, a setting that does not exist, or what the probe found wrong.
     """
     if not argv or argv[0] in ("-h", "--help"):
-        print("usage: basalt probe sae checkpoint=RUN [data=sample] [out=DIR] [site=lastlayer] ...")
+        print("usage: basalt probe PROBE checkpoint=RUN [data=sample] [out=DIR] ...\n")
+        for name, what in PROBES.items():
+            print(f"  {name:<8} {what}")
         return 0
     probe, *overrides = argv
-    if probe not in PROBES:
+    jobs = {
+        "sites": ("probe", _sites),
+        "sae": ("probe", _sae),
+        "scope": ("scope", _scope),
+        "latent": ("latent", _latent),
+        "steered": ("steered", _steered),
+    }
+    if probe not in jobs:
         close = get_close_matches(probe, PROBES, n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""
         raise ConfigError(f"probe: unknown probe {probe!r}; {hint}known: {', '.join(PROBES)}")
-    try:
-        with initialize_config_module("configs", version_base="1.3"):
-            cfg = compose("probe", overrides=overrides)
-        checkpoint, data, out = str(cfg.checkpoint), str(cfg.data.source), str(cfg.out)
-        site, device = str(cfg.site), str(cfg.device)
-        settings = dict(cfg.sae)
-    except (HydraException, OmegaConfBaseException) as err:
-        message = "; ".join(line.strip() for line in str(err).splitlines() if line.strip())
-        raise ConfigError(message) from err
+    config, job = jobs[probe]
+    return hydra_app(config, job, overrides)
+
+
+def _sites(cfg: DictConfig) -> None:
+    from basalt.policies.checkpoint import choose_device, load_policy
+    from basalt.probes.activations import site_widths
+
+    policy, _ = load_policy(str(cfg.checkpoint), choose_device(str(cfg.device)))
+    print(f"{'site':<22}{'width':>6}   one row a frame, [B, T, width]")
+    for site, width in site_widths(policy).items():
+        print(f"{site:<22}{width:>6}")
+
+
+def _sae(cfg: DictConfig) -> None:
     from basalt.probes.report import probe_smoke, summary_lines
     from basalt.probes.sae import SAEConfig
 
-    config = SAEConfig(**settings)
-    report = probe_smoke(checkpoint, data, out, site=site, config=config, device=device)
+    settings = plain(cfg)
+    report = probe_smoke(
+        settings["checkpoint"],
+        settings["data"]["source"],
+        settings["out"],
+        site=settings["site"],
+        config=SAEConfig(**settings["sae"]),
+        device=settings["device"],
+    )
     print("\n".join(summary_lines(report)))
-    print(f"report and autoencoders: {out}")
-    return 0
+    print(f"report and autoencoders: {settings['out']}")
+
+
+def _scope(cfg: DictConfig) -> None:
+    from basalt.probes.card import table_lines
+    from basalt.probes.scope import ScopeConfig, run_scope
+
+    settings = plain(cfg)
+    settings["data"] = settings["data"]["source"]
+    report = run_scope(ScopeConfig(**settings))
+    print("\n".join(table_lines(report)))
+    if report["label"]:
+        print(f"({report['label']})")
+    print(f"report, model card and autoencoders: {settings['out']}")
+
+
+def _latent(cfg: DictConfig) -> None:
+    from pathlib import Path
+
+    from basalt.files import write_json
+    from basalt.policies.imitation import encode_episodes
+    from basalt.probes.interventions import change_of_choices, read_steering
+    from basalt.probes.subject import load_subject
+
+    settings = plain(cfg)
+    subject = load_subject(settings["checkpoint"], settings["data"]["source"], settings["device"])
+    steering = read_steering(settings["steer"], settings["sae"], subject.policy)
+    episodes = subject.held_out[: settings["episodes"]]
+    encoded = encode_episodes(subject.policy, episodes)
+    report = change_of_choices(subject.policy, episodes, encoded, steering)
+    report |= {"steer": settings["steer"], "sae": settings["sae"], "episodes": len(episodes)}
+    if settings["out"]:
+        Path(settings["out"]).parent.mkdir(parents=True, exist_ok=True)
+        write_json(Path(settings["out"]), report)
+    print(f"change of log-odds over {report['frames']} held-out frames, {len(episodes)} episodes")
+    print(f"{'':<12}{'change':>9}{'95 %':>22}{'random direction':>18}")
+    for row in report["measures"][:12]:
+        low, high = row["interval"] or (float("nan"), float("nan"))
+        print(
+            f"{row['name']:<12}{row['change']:>+9.4f}{f'{low:+.4f} to {high:+.4f}':>22}"
+            f"{row['random_direction']:>+18.4f}"
+        )
+
+
+def _steered(cfg: DictConfig) -> None:
+    from pathlib import Path
+
+    from basalt.files import write_json
+    from basalt.probes.interventions import compare_rollouts
+
+    settings = plain(cfg)
+    report = compare_rollouts(Path(settings["plain"]), Path(settings["steered"]))
+    if settings["out"]:
+        write_json(Path(settings["out"]), report)
+    print(
+        f"{'':<20}{'plain':>10}{'steered':>10}{'difference':>12}   95 % over {len(report['seeds'])} seeds"
+    )
+    for name, row in report["readings"].items():
+        interval = row["interval"]
+        shown = f"{interval[0]:+.2f} to {interval[1]:+.2f}" if interval else "too few seeds"
+        print(
+            f"{name:<20}{row['plain']:>10.2f}{row['steered']:>10.2f}{row['difference']:>+12.2f}   {shown}"
+        )

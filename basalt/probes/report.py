@@ -8,20 +8,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from basalt.data.baselines import Marginals
-from basalt.data.dataset import Episode, load_episodes
-from basalt.errors import ConfigError
+from basalt.data.dataset import Episode
 from basalt.files import write_json
-from basalt.policies.checkpoint import choose_device, load_policy
-from basalt.policies.imitation import encode_episodes, start_at_marginals
+from basalt.policies.imitation import encode_episodes
 from basalt.policies.vpt import VPTPolicy
 from basalt.probes.activations import collect
 from basalt.probes.metrics import reconstruction, splice
 from basalt.probes.sae import SAE, SAEConfig, save_sae, train_sae
-from basalt.tasks import get_task
+from basalt.probes.subject import load_subject
 
 LABEL = "smoke test: a small autoencoder on few frames; it shows that the probe runs, not what the policy knows"
 
@@ -60,26 +56,10 @@ def probe_smoke(
         BasaltError: no such checkpoint, data or site, or no held-out episode among the data.
     """
     began = time.monotonic()
-    policy, info = load_policy(checkpoint, choose_device(device))
-    episodes = load_episodes(
-        data,
-        task=get_task(info["task"]),
-        size=policy.config.frame_size,
-        drop_null=info["drop_null"],
-    )
-    training = [e for e in episodes if e.place in info["train_places"]]
-    held_out = [e for e in episodes if e.place not in info["train_places"]]
-    if not training or not held_out:
-        raise ConfigError(
-            f"probe: {data} has {len(training)} episodes that {checkpoint} was trained on and "
-            f"{len(held_out)} that it was not; both are needed"
-        )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        untrained = VPTPolicy(policy.config)
+    subject = load_subject(checkpoint, data, device)
+    training, held_out = subject.training, subject.held_out
     # Both networks know the action frequencies, so that their losses are of one size.
-    start_at_marginals(untrained, Marginals(training))
-    untrained.to(policy.device).eval()
+    networks = {"trained": subject.policy, "random_network": subject.untrained(config.seed)}
     report: dict[str, Any] = {
         "label": LABEL,
         "site": site,
@@ -90,7 +70,7 @@ def probe_smoke(
         "held_out_episodes": [e.name for e in held_out],
     }
     saes: dict[str, SAE] = {}
-    for name, network in (("trained", policy), ("random_network", untrained)):
+    for name, network in networks.items():
         saes[name], report[name] = _probe(network, training, held_out, site, config)
     report["seconds"] = time.monotonic() - began
     if out is not None:

@@ -9,51 +9,16 @@ import torch
 from synthetic import write_episodes
 
 from basalt import cli
-from basalt.data.dataset import Episode, load_episodes
+from basalt.data.dataset import Episode
 from basalt.errors import ConfigError
-from basalt.policies.checkpoint import save_checkpoint
 from basalt.policies.imitation import encode_episodes, evaluate
-from basalt.policies.vpt import VPTConfig, VPTPolicy
+from basalt.policies.vpt import VPTPolicy
 from basalt.probes.activations import collect, replaced
 from basalt.probes.metrics import splice
 from basalt.probes.report import probe_smoke, summary_lines
 from basalt.probes.sae import SAE, SAEConfig, load_sae
 
-CONFIG = VPTConfig(
-    hidsize=32, attention_heads=2, attention_memory_size=24, timesteps=8, n_recurrence_layers=2,
-    impala_chans=(2, 4, 4), impala_width=1, img_shape=(32, 32, 3),
-)  # fmt: skip
 QUICK = SAEConfig(width=16, target_l0=4.0, sparsity=0.3, steps=20, batch=32)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _own_cache_one_thread(tmp_path_factory: pytest.TempPathFactory) -> object:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BASALT_CACHE", str(tmp_path_factory.mktemp("cache")))
-        before = torch.get_num_threads()
-        torch.set_num_threads(1)  # networks this small are slower on two
-        yield
-        torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_episodes(tmp_path_factory.mktemp("recordings"), range(100_000, 100_004), 30)
-
-
-@pytest.fixture(scope="module")
-def episodes(folder: Path) -> list[Episode]:
-    return load_episodes(folder, size=(32, 32))
-
-
-@pytest.fixture(scope="module")
-def policy() -> VPTPolicy:
-    torch.manual_seed(3)
-    policy = VPTPolicy(CONFIG).eval()
-    with torch.no_grad():
-        for head in ("buttons", "camera"):
-            policy.pi_head[head].get_submodule("linear_layer").weight.mul_(3)  # type: ignore[operator]
-    return policy
 
 
 @torch.no_grad()
@@ -142,23 +107,12 @@ def test_an_unknown_site_is_answered(policy: VPTPolicy) -> None:
         pass
 
 
-@pytest.fixture(scope="module")
-def run(
-    policy: VPTPolicy, episodes: list[Episode], tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    run = tmp_path_factory.mktemp("run")
-    places = [e.place for e in episodes]
-    info = {"task": "find_cave", "drop_null": False, "train_places": places[:3]}
-    save_checkpoint(run, 1, policy, {}, info)
-    return run
-
-
 def test_the_smoke_test_reports_held_out_figures_beside_a_random_network(
     run: Path, folder: Path, tmp_path: Path
 ) -> None:
     report = probe_smoke(run, folder, tmp_path / "probe", config=QUICK, device="cpu")
     assert report["label"].startswith("smoke test")
-    assert report["held_out_episodes"] == ["episode-100003"]
+    assert report["held_out_episodes"] == [f"episode-{seed}" for seed in range(100_003, 100_008)]
     for name in ("trained", "random_network"):
         row = report[name]
         assert {"variance_explained", "l0", "dead_share", "bc_loss_change"} <= set(row)

@@ -1,0 +1,412 @@
+"""Policy Scope: autoencoders on every site of a policy, measured.
+
+    OUT/config.json                    what the suite is about: weights, recordings, training settings
+    OUT/activations/                   the store; activations-random/: of the network before training
+    OUT/saes/SITE/ARCH-wWIDTH-l0L0/    one autoencoder: weights, cfg.json, metrics.json, latents.json,
+                                       effects.npy (float16 [M, 142], `basalt.probes.effects.MEASURES`)
+    OUT/saes/SITE/site.json            ablations of the site and what its raw activation tells
+    OUT/report.json, README.md, pareto.png
+
+Every step leaves a file and is skipped where that file is: an interrupted suite goes on, a larger one adds
+to a smaller one, and jobs for different sites may run side by side.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from basalt.data.dataset import Episode
+from basalt.errors import ConfigError
+from basalt.files import sole_writer, write_json
+from basalt.policies.imitation import encode_episodes
+from basalt.policies.vpt import VPTPolicy
+from basalt.probes.activations import site_module
+from basalt.probes.card import write_report
+from basalt.probes.concepts import ConceptRows
+from basalt.probes.effects import latent_effects
+from basalt.probes.latents import density, describe_latents
+from basalt.probes.metrics import density_histogram, reconstruction
+from basalt.probes.sae import ARCHITECTURES, SAE, SAEConfig, load_sae, save_sae, train_saes
+from basalt.probes.splicing import Variant, constant, splice_all
+from basalt.probes.store import ActivationStore, Rows, write_store
+from basalt.probes.subject import Subject, load_subject
+
+CONTROL = "random-network"
+
+
+@dataclass(frozen=True)
+class ScopeConfig:
+    """What to train and how long to measure.
+
+    Attributes:
+        checkpoint: a run's folder or one of its checkpoints.
+        data: the recordings it was trained on; others there count as held out.
+        out: the suite's folder.
+        sites: of `policy.sites()`; empty = all but `resid_mid`.
+        architectures: of `basalt.probes.sae.ARCHITECTURES`; empty = all.
+        widths: latents.
+        l0: wanted active latents per frame.
+        steps, batch, lr: of each training.
+        seed: of weights and orders.
+        device: of the policy.
+        dtype: of the activation store.
+        eval_frames: held-out frames for splicing, whole episodes.
+        concept_frames: frames of each split that concepts are measured on.
+        effect_frames: held-out frames for effects on the logits.
+    """
+
+    checkpoint: str
+    data: str
+    out: str
+    sites: tuple[str, ...] = ()
+    architectures: tuple[str, ...] = ()
+    widths: tuple[int, ...] = (512,)
+    l0: tuple[float, ...] = (8.0, 24.0)
+    steps: int = 1000
+    batch: int = 512
+    lr: float = 3e-3
+    seed: int = 0
+    device: str = "auto"
+    dtype: str = "float16"
+    eval_frames: int = 8192
+    concept_frames: int = 16_384
+    effect_frames: int = 512
+
+    def __post_init__(self) -> None:
+        for name in ("sites", "architectures", "widths", "l0"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        if not self.widths or not self.l0:
+            raise ConfigError("scope: give at least one of widths and one of l0")
+        for name in ("eval_frames", "concept_frames", "effect_frames"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"scope: {name}={getattr(self, name)} must be at least 1")
+        self.trainings()  # complains about settings that cannot be
+
+    def trainings(self) -> list[SAEConfig]:
+        """Each combination, in order of width, L0 and architecture."""
+        return [
+            SAEConfig(
+                architecture=architecture,
+                width=int(width),
+                target_l0=float(l0),
+                bandwidth=0.3 / math.sqrt(l0),
+                steps=self.steps,
+                batch=self.batch,
+                lr=self.lr,
+                seed=self.seed,
+            )
+            for width, l0, architecture in product(
+                self.widths, self.l0, self.architectures or ARCHITECTURES
+            )
+        ]
+
+
+def suite_sites(policy: VPTPolicy, asked: Sequence[str] = ()) -> list[str]:
+    """The asked sites, or each block's attention, MLP and stream, the encoder, last layer and latent.
+
+    Raises:
+        ConfigError: no such site.
+    """
+    for site in asked:
+        site_module(policy, site)
+    return list(asked) or [site for site in policy.sites() if not site.endswith("resid_mid")]
+
+
+def sae_name(config: SAEConfig) -> str:
+    """Folder of an autoencoder, e.g. `gated-w512-l08`."""
+    return f"{config.architecture}-w{config.width}-l0{config.target_l0:g}"
+
+
+def run_scope(cfg: ScopeConfig, *, progress: bool = True) -> dict[str, Any]:
+    """Train and measure what is missing of the suite; returns the report over all that is there.
+
+    Raises:
+        BasaltError: no such checkpoint, data or site; too few recordings; another policy's folder.
+    """
+    began = time.monotonic()
+    subject = load_subject(cfg.checkpoint, cfg.data, cfg.device)
+    sites = suite_sites(subject.policy, cfg.sites)
+    out = Path(cfg.out)
+    _claim(out, cfg, subject)
+    stored = list(dict.fromkeys([*suite_sites(subject.policy), *sites]))
+    store = _store(out / "activations", subject, subject.policy, stored, cfg, progress)
+    if store.count("training") < cfg.batch:
+        raise ConfigError(
+            f"scope: {store.count('training')} training frames for batches of {cfg.batch}; "
+            "record more, or set batch"
+        )
+    control = _store(
+        out / "activations-random", subject, subject.untrained(cfg.seed), stored, cfg, progress
+    )
+    evaluation = _Evaluation(cfg, subject, store, control)
+    for site in tqdm(sites, desc="sites", disable=None if progress else True):
+        with sole_writer(out / "saes" / site, "suite"):
+            _train_site(out, site, cfg.trainings(), store, cfg)
+            first = replace(cfg.trainings()[0], architecture="jumprelu")
+            _train_control(out, site, first, control, cfg)
+            evaluation.site(out, site)
+    return write_report(out, time.monotonic() - began)
+
+
+def _claim(out: Path, cfg: ScopeConfig, subject: Subject) -> None:
+    """Write what the suite is about, or refuse a folder that is about something else."""
+    asked = {
+        "checkpoint": str(subject.checkpoint),
+        "fingerprint": subject.fingerprint,
+        "data": str(cfg.data),
+        "task": subject.info["task"],
+        **{key: getattr(cfg, key) for key in ("steps", "batch", "lr", "seed", "dtype")},
+        "training_frames": sum(map(len, subject.training)),
+        "held_out_frames": sum(map(len, subject.held_out)),
+        "training_episodes": len(subject.training),
+        "held_out_episodes": len(subject.held_out),
+    }
+    file = out / "config.json"
+    if file.is_file():
+        found = json.loads(file.read_text(encoding="utf-8"))
+        for key, value in asked.items():
+            if key != "checkpoint" and found.get(key) != value:
+                what = "policy" if key == "fingerprint" else key
+                raise ConfigError(
+                    f"{file}: a suite with another {what} ({found.get(key)!r}, not {value!r}); "
+                    "give another folder with out="
+                )
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(file, asked)
+
+
+def _store(
+    folder: Path,
+    subject: Subject,
+    policy: VPTPolicy,
+    sites: Sequence[str],
+    cfg: ScopeConfig,
+    progress: bool,
+) -> ActivationStore:
+    """The activations of a network; another job that writes them is waited for."""
+    fingerprint = subject.fingerprint if policy is subject.policy else f"random:{cfg.seed}"
+    said = False
+    while True:
+        try:
+            with sole_writer(folder.with_name(f"{folder.name}.turn"), "suite"):
+                return write_store(
+                    folder, policy, subject.episodes, subject.splits, sites,
+                    checkpoint=fingerprint, dtype=cfg.dtype, progress=progress,
+                )  # fmt: skip
+        except ConfigError as err:
+            if "another suite is writing" not in str(err):
+                raise
+            if not said:
+                tqdm.write(f"{folder}: another job writes the activations; waiting for it")
+            said = True
+            time.sleep(2)
+
+
+def _train_site(
+    out: Path, site: str, configs: Sequence[SAEConfig], store: ActivationStore, cfg: ScopeConfig
+) -> None:
+    """Those of the site's autoencoders that are not there yet, in one pass."""
+    folder = out / "saes" / site
+    missing = [c for c in configs if not (folder / sae_name(c) / "cfg.json").is_file()]
+    if not missing:
+        return
+    for config, sae in zip(missing, _train(site, missing, store, cfg), strict=True):
+        facts = {"site": site, "checkpoint": store.checkpoint, "training": asdict(config)}
+        save_sae(folder / sae_name(config), sae, facts)
+
+
+def _train_control(
+    out: Path, site: str, config: SAEConfig, control: ActivationStore, cfg: ScopeConfig
+) -> None:
+    folder = out / "saes" / site / CONTROL
+    if not (folder / "cfg.json").is_file():
+        (sae,) = _train(site, [config], control, cfg)
+        facts = {"site": site, "checkpoint": control.checkpoint, "training": asdict(config)}
+        save_sae(folder, sae, facts)
+
+
+def _train(
+    site: str, configs: Sequence[SAEConfig], store: ActivationStore, cfg: ScopeConfig
+) -> list[SAE]:
+    first = store.read(site, "training", _spread(store.count("training"), 4096))
+    batches = store.batches(site, "training", cfg.batch, seed=cfg.seed)
+    return train_saes(batches, first, store.scale(site), configs)
+
+
+def _spread(n: int, most: int) -> np.ndarray:
+    """At most so many row numbers, evenly over n."""
+    return np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(np.int64))
+
+
+class _Evaluation:
+    """Measures autoencoders on held-out episodes; what all sites share is made once."""
+
+    def __init__(
+        self, cfg: ScopeConfig, subject: Subject, store: ActivationStore, control: ActivationStore
+    ) -> None:
+        self._cfg, self._subject = cfg, subject
+        self._stores = {"trained": store, "random": control}
+        self._picked = {
+            split: _spread(store.count(split), cfg.concept_frames)
+            for split in ("training", "held_out")
+        }
+        self._shared: tuple[list[Episode], list[Tensor], ConceptRows] | None = None
+
+    def _prepared(self) -> tuple[list[Episode], list[Tensor], ConceptRows]:
+        """Episodes to splice on, their encoded frames, and concepts."""
+        if self._shared is None:
+            episodes: list[Episode] = []
+            for episode in self._subject.held_out:
+                if episodes and sum(map(len, episodes)) >= self._cfg.eval_frames:
+                    break
+                episodes.append(episode)
+            store, rows = self._stores["trained"], {}
+            for split, picked in self._picked.items():
+                everything = store.rows(split)
+                rows[split] = Rows(everything.episode[picked], everything.frame[picked])
+            concepts = ConceptRows(store.episodes, rows["training"], rows["held_out"])
+            self._shared = episodes, encode_episodes(self._subject.policy, episodes), concepts
+        return self._shared
+
+    def site(self, out: Path, site: str) -> None:
+        """Measure the site's autoencoders that are not measured yet."""
+        folder = out / "saes" / site
+        there = sorted(p.parent for p in folder.glob("*/cfg.json") if p.parent.name != CONTROL)
+        missing = [p for p in there if not (p / "metrics.json").is_file()]
+        if not missing and (folder / "site.json").is_file():
+            return
+        episodes, encoded, concepts = self._prepared()
+        policy, store = self._subject.policy, self._stores["trained"]
+        saes = {p.name: load_sae(p)[0] for p in missing}
+        variants = {name: Variant(site, sae.to(policy.device)) for name, sae in saes.items()}
+        variants |= {
+            "zero": Variant(site, torch.zeros_like),
+            "mean": Variant(site, constant(store.mean(site))),
+        }
+        spliced = splice_all(policy, episodes, variants, encoded)
+        effects = latent_effects(
+            policy, episodes, encoded, {n: (site, sae) for n, sae in saes.items()},
+            frames=self._cfg.effect_frames, progress=False,
+        )  # fmt: skip
+        for sae in saes.values():
+            sae.cpu()
+        x = {split: store.read(site, split, rows) for split, rows in self._picked.items()}
+        if not (folder / "site.json").is_file():
+            write_json(folder / "site.json", finite(self._raw(folder, site, x, spliced, concepts)))
+        for path in missing:
+            sae = saes[path.name]
+            described = describe_latents(sae, store, site)
+            told = _told(sae, x, concepts)
+            for row in described:
+                row["concept"] = None
+            for row in told["best_per_latent"]:
+                described[row["latent"]]["concept"] = {k: row[k] for k in ("concept", "auc")}
+            config = json.loads((path / "cfg.json").read_text(encoding="utf-8"))["metadata"]
+            np.save(path / "effects.npy", effects[path.name].half().numpy())
+            write_json(path / "latents.json", finite(described))
+            figures: dict[str, Any] = {
+                "site": site,
+                "name": path.name,
+                "training": config["training"],
+                **reconstruction(sae, x["held_out"]),
+                "density_histogram": density_histogram(density(described)),
+                "dense_share": _share(described, lambda row: row["density"] > 0.1),
+                "one_episode_share": _share(
+                    [r for r in described if r["episodes"]], lambda row: row["top_share"] > 0.9
+                ),
+                **spliced.figures(path.name),
+                "recovered_zero": spliced.recovered(path.name, "zero"),
+                "recovered_mean": spliced.recovered(path.name, "mean"),
+                "concepts": told["concepts"],
+            }
+            # Last: with it the autoencoder counts as measured.
+            write_json(path / "metrics.json", finite(figures))
+
+    def _raw(
+        self, folder: Path, site: str, x: Mapping[str, Tensor], spliced: Any, concepts: ConceptRows
+    ) -> dict[str, Any]:
+        """Ablations of a site, what its raw activation tells, and the controls."""
+        sae, _ = load_sae(folder / CONTROL)
+        random = {
+            split: self._stores["random"].read(site, split, rows)
+            for split, rows in self._picked.items()
+        }
+        return {
+            "site": site,
+            "width": x["training"].shape[1],
+            "clean_loss": float(spliced.clean.sum() / spliced.frames.sum()),
+            "eval_frames": int(spliced.frames.sum()),
+            "eval_episodes": len(spliced.frames),
+            "zero": spliced.figures("zero"),
+            "mean": spliced.figures("mean"),
+            "concepts_left_out": concepts.left_out,
+            "concept_frames": {split: len(values) for split, values in x.items()},
+            "dense_probe": concepts.dense_probe(x["training"], x["held_out"])
+            if concepts.names
+            else [],
+            "best_neuron": concepts.best_columns(x["training"], x["held_out"], signed=False)
+            if concepts.names
+            else [],
+            "random_network_sae": concepts.best_columns(
+                sae.encode(random["training"]), sae.encode(random["held_out"])
+            )
+            if concepts.names
+            else [],
+        }
+
+
+@torch.no_grad()
+def _codes(sae: SAE, x: Tensor) -> Tensor:
+    return torch.cat([sae.encode(part) for part in x.split(4096)])
+
+
+def _told(sae: SAE, x: Mapping[str, Tensor], concepts: ConceptRows) -> dict[str, Any]:
+    """What an autoencoder's latents tell of the concepts, and which concept each latent tells best."""
+    if not concepts.names:
+        return {"concepts": [], "best_per_latent": []}
+    codes = {split: _codes(sae, values) for split, values in x.items()}
+    best = concepts.best_columns(codes["training"], codes["held_out"])
+    shuffled = concepts.best_columns(codes["training"], codes["held_out"], shuffled=True)
+    with torch.enable_grad():
+        probes = concepts.sparse_probes(codes["training"], codes["held_out"])
+    rows = []
+    for row, control in zip(best, shuffled, strict=True):
+        rows.append(
+            {
+                "concept": row["concept"],
+                "latent": row["column"],
+                "auc": row["auc"],
+                "interval": row["interval"],
+                "shuffled_labels_auc": control["auc"],
+                "sparse_probe_auc": probes[row["concept"]],
+            }
+        )
+    return {"concepts": rows, "best_per_latent": concepts.best_concepts(codes)}
+
+
+def _share(rows: Sequence[Mapping[str, Any]], test: Any) -> float:
+    return sum(bool(test(row)) for row in rows) / max(len(rows), 1)
+
+
+def finite(value: Any) -> Any:
+    """The same content with null for what is not a finite number, which JSON cannot say."""
+    if isinstance(value, dict):
+        return {key: finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(each) for each in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

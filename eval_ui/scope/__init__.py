@@ -1,0 +1,1 @@
+"""Behind the Probes page: suites of sparse autoencoders, read as files."""

@@ -1,0 +1,166 @@
+"""A latent as HTML: films with their curves, histogram, effects on buttons and on the camera grid.
+
+The page and the static export show the same; every text is escaped.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+FPS = 20
+CAMERA_BINS = 11
+_WIDTH, _HEIGHT = 320, 44
+
+
+def latent_html(
+    latent: int,
+    row: Mapping[str, Any],
+    effects: NDArray[np.float32],
+    measures: Sequence[str],
+    episodes: Sequence[Mapping[str, Any]],
+    film: Callable[[Mapping[str, Any]], str],
+    note: str = "",
+) -> str:
+    """One latent's page.
+
+    Args:
+        latent: its number.
+        row: of latents.json.
+        effects: float32 [142] of `measures`.
+        measures: names; the last 121 are camera bins.
+        episodes: of the activation store.
+        film: address of a moment's film; raises nothing, an empty one shows none.
+        note: what a person wrote.
+    """
+    if not row["moments"]:
+        return f"<p>Latent {latent} fires on no held-out frame.</p>"
+    concept = row.get("concept")
+    told = f"{escape(concept['concept'])}, AUC {_number(concept['auc'])}" if concept else "–"
+    facts = {
+        "Fires on": f"{row['density']:.2%} of frames",
+        "Episodes": f"{row['episodes']}",
+        "In its top episode": f"{row['top_share']:.0%} of its mass",
+        "Mean when active": _number(row["mean"]),
+        "Largest": _number(row["max"]),
+        "Tells best": told,
+    }
+    listed = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts.items())
+    parts = [f'<dl class="facts small">{listed}</dl>']
+    if note:
+        parts.append(f'<blockquote class="note">{escape(note)}</blockquote>')
+    parts.append("<h4>Strongest moments</h4>" + _films(row["moments"], row["max"], episodes, film))
+    buttons = [(name, float(value)) for name, value in zip(measures, effects, strict=True)]
+    buttons = [each for each in buttons if not each[0].startswith("camera.")]
+    camera = effects[len(measures) - CAMERA_BINS**2 :].reshape(CAMERA_BINS, CAMERA_BINS)
+    parts.append(
+        '<div class="panels">'
+        f"<figure><figcaption>Effect on log-odds, first order</figcaption>{bars(buttons)}</figure>"
+        f"<figure><figcaption>Effect on the camera's bins</figcaption>{camera_grid(camera)}</figure>"
+        f"<figure><figcaption>Active values, 0 to {_number(row['max'])}</figcaption>"
+        f"{histogram(row['histogram'])}</figure></div>"
+    )
+    parts.append("<h4>By quantile</h4>" + _films(row["examples"], row["max"], episodes, film))
+    return f'<div class="latent" data-latent="{latent}">{"".join(parts)}</div>'
+
+
+def _films(
+    moments: Sequence[Mapping[str, Any]],
+    largest: float,
+    episodes: Sequence[Mapping[str, Any]],
+    film: Callable[[Mapping[str, Any]], str],
+) -> str:
+    shown = []
+    for moment in moments:
+        episode = episodes[moment["episode"]]
+        title = f"{escape(str(episode['name']))}, {moment['frame'] / FPS:.1f} s"
+        if "quantile" in moment:
+            title = f"{moment['quantile']:.0%} quantile · {title}"
+        address = film(moment)
+        video = (
+            f'<video src="{escape(address)}" muted loop playsinline preload="auto" tabindex="0"></video>'
+            if address
+            else '<div class="gone">the recording is not there</div>'
+        )
+        shown.append(
+            f'<figure class="film" data-frames="{len(moment["curve"])}">{video}'
+            f"{curve(moment['curve'], largest, moment['frame'] - moment['start'])}"
+            f"<figcaption>{title} · {_number(moment['value'])}</figcaption></figure>"
+        )
+    return f'<div class="films">{"".join(shown)}</div>'
+
+
+def curve(values: Sequence[float], largest: float, at: int) -> str:
+    """Activation over a film's frames, the moment marked."""
+    top = max(largest, 1e-9)
+    step = _WIDTH / max(len(values) - 1, 1)
+    points = " ".join(
+        f"{i * step:.1f},{_HEIGHT * (0.96 - 0.9 * value / top):.1f}"
+        for i, value in enumerate(values)
+    )
+    return (
+        f'<svg class="curve" viewBox="0 0 {_WIDTH} {_HEIGHT}" preserveAspectRatio="none" role="img" '
+        f'aria-label="activation over the film"><line class="mark" x1="{at * step:.1f}" '
+        f'x2="{at * step:.1f}" y1="0" y2="{_HEIGHT}"></line><polyline points="{points}"></polyline>'
+        f'<line class="now" x1="0" x2="0" y1="0" y2="{_HEIGHT}"></line></svg>'
+    )
+
+
+def bars(values: Sequence[tuple[str, float]], most: int = 10) -> str:
+    """The largest effects as bars to the left (less) and right (more)."""
+    chosen = sorted(values, key=lambda each: -abs(each[1]))[:most]
+    top = max((abs(value) for _, value in chosen), default=0.0) or 1.0
+    rows = []
+    for i, (name, value) in enumerate(chosen):
+        length = 80 * abs(value) / top
+        x = 190 if value >= 0 else 190 - length
+        kind = "more" if value >= 0 else "less"
+        rows.append(
+            f'<text x="96" y="{18 * i + 13}" text-anchor="end">{escape(name)}</text>'
+            f'<rect class="{kind}" x="{x:.1f}" y="{18 * i + 3}" width="{length:.1f}" height="12"></rect>'
+            f'<text class="value" x="{278}" y="{18 * i + 13}">{value:+.3f}</text>'
+        )
+    return (
+        f'<svg class="bars" viewBox="0 0 330 {18 * len(chosen) + 4}" role="img" '
+        f'aria-label="effect on buttons">{"".join(rows)}</svg>'
+    )
+
+
+def camera_grid(values: NDArray[np.float32]) -> str:
+    """The 11 x 11 camera bins: up is up, right is right; green more likely, red less."""
+    top = float(np.abs(values).max()) or 1.0
+    cells = []
+    for pitch in range(CAMERA_BINS):
+        for yaw in range(CAMERA_BINS):
+            value = float(values[pitch, yaw])
+            kind = "more" if value >= 0 else "less"
+            cells.append(
+                f'<rect class="{kind}" x="{16 * yaw + 1}" y="{16 * pitch + 1}" width="15" height="15" '
+                f'fill-opacity="{abs(value) / top:.3f}"><title>pitch bin {pitch}, yaw bin {yaw}: '
+                f"{value:+.4f}</title></rect>"
+            )
+    return (
+        f'<svg class="camera" viewBox="0 0 178 178" role="img" aria-label="effect on camera bins">'
+        f'{"".join(cells)}<rect class="centre" x="81" y="81" width="15" height="15"></rect></svg>'
+    )
+
+
+def histogram(counts: Sequence[int]) -> str:
+    """Counts of active values, on a logarithmic scale."""
+    top = float(np.log1p(max(counts, default=0))) or 1.0
+    width = 300 / max(len(counts), 1)
+    rects = "".join(
+        f'<rect x="{i * width:.1f}" y="{100 * (1 - np.log1p(count) / top):.1f}" width="{width - 1:.1f}" '
+        f'height="{100 * np.log1p(count) / top:.1f}"><title>{count} frames</title></rect>'
+        for i, count in enumerate(counts)
+    )
+    return (
+        f'<svg class="histogram" viewBox="0 0 300 100" preserveAspectRatio="none" role="img" '
+        f'aria-label="histogram of active values">{rects}</svg>'
+    )
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3g}"

@@ -1,0 +1,73 @@
+"""A small policy that has learned nothing, with recordings, for all tests of probes."""
+
+from pathlib import Path
+
+import pytest
+import synthetic
+import torch
+from synthetic import write_episodes
+
+from basalt.data.dataset import Episode, load_episodes
+from basalt.policies.checkpoint import save_checkpoint
+from basalt.policies.vpt import VPTConfig, VPTPolicy
+from basalt.telemetry import Telemetry
+
+CONFIG = VPTConfig(
+    hidsize=32, attention_heads=2, attention_memory_size=24, timesteps=8, n_recurrence_layers=2,
+    impala_chans=(2, 4, 4), impala_width=1, img_shape=(32, 32, 3),
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True, scope="package")
+def _own_cache_one_thread(tmp_path_factory: pytest.TempPathFactory) -> object:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BASALT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        before = torch.get_num_threads()
+        torch.set_num_threads(1)  # networks this small are slower on two
+        yield
+        torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="package")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight episodes of which the referee has something to tell."""
+    plain = synthetic.telemetry
+
+    def telling(step: int) -> Telemetry:
+        return plain(step).model_copy(
+            update={
+                "pitch": 45.0 if step // 8 % 2 else 0.0,
+                "distance_walked": float(step // 10),
+                "facts": {"in_cave": step >= 15},
+            }
+        )
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(synthetic, "telemetry", telling)
+        return write_episodes(tmp_path_factory.mktemp("recordings"), range(100_000, 100_008), 30)
+
+
+@pytest.fixture(scope="package")
+def episodes(folder: Path) -> list[Episode]:
+    return load_episodes(folder, size=(32, 32))
+
+
+@pytest.fixture(scope="package")
+def policy() -> VPTPolicy:
+    torch.manual_seed(3)
+    policy = VPTPolicy(CONFIG).eval()
+    with torch.no_grad():
+        for head in ("buttons", "camera"):
+            policy.pi_head[head].get_submodule("linear_layer").weight.mul_(3)  # type: ignore[operator]
+    return policy
+
+
+@pytest.fixture(scope="package")
+def run(
+    policy: VPTPolicy, episodes: list[Episode], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    run = tmp_path_factory.mktemp("run")
+    places = [e.place for e in episodes]
+    info = {"task": "find_cave", "drop_null": False, "train_places": places[:3]}
+    save_checkpoint(run, 1, policy, {}, info)
+    return run
