@@ -30,14 +30,18 @@ MEASURES = (*VPT_BUTTONS, "ESC", *(f"camera.{i}" for i in range(N_CAMERA)))
 _MEMBER = torch.from_numpy(BUTTON_TABLE[:, [COLUMN[b] for b in VPT_BUTTONS]].T.astype(bool))
 
 
+def measure_columns(output: PolicyOutput) -> list[Tensor]:
+    """142 tensors [...] in the order of `MEASURES`, each with a graph of its own behind the heads."""
+    logits, columns = output.buttons_logits, []
+    for member in _MEMBER.to(logits.device):
+        has, lacks = (logits.masked_fill(mask, -torch.inf) for mask in (~member, member))
+        columns.append(has.logsumexp(-1) - lacks.logsumexp(-1))
+    return [*columns, output.esc_logit, *output.camera_logits.log_softmax(-1).unbind(-1)]
+
+
 def measures(output: PolicyOutput) -> Tensor:
     """float [..., 142] of an output, in the order of `MEASURES`."""
-    log_p = output.buttons_logits.log_softmax(-1)
-    odds = []
-    for member in _MEMBER.to(log_p.device):
-        odds.append(log_p[..., member].logsumexp(-1) - log_p[..., ~member].logsumexp(-1))
-    camera = output.camera_logits.log_softmax(-1)
-    return torch.cat([torch.stack(odds, -1), output.esc_logit[..., None], camera], -1)
+    return torch.stack(measure_columns(output), -1)
 
 
 def latent_effects(
@@ -88,7 +92,7 @@ def latent_effects(
         for name, f in latents.items():
             counts[name] += (f > 0).sum(0).float().cpu()
         for m in range(len(MEASURES)):
-            outputs = values[..., m][valid].sum()
+            outputs = values[m][valid].sum()
             grads = torch.autograd.grad(
                 outputs,
                 [seen[s] for s in sites],
@@ -109,8 +113,8 @@ def latent_effects(
 
 def _with_gradients(
     policy: VPTPolicy, sites: Sequence[str], inputs: Tensor, first: Tensor, state: Any
-) -> tuple[dict[str, Tensor], Tensor, Any]:
-    """Each site's activation in a graph, the measures [B, T, 142] that hang on it, and the next state."""
+) -> tuple[dict[str, Tensor], list[Tensor], Any]:
+    """Each site's activation in a graph, the 142 measures [B, T] that hang on it, and the next state."""
     seen: dict[str, Tensor] = {}
 
     def keep(site: str) -> Any:
@@ -124,4 +128,4 @@ def _with_gradients(
         for site in sites:
             stack.enter_context(replaced(policy, site, keep(site)))
         output = policy.forward_encoded(inputs, first, state)
-        return seen, measures(output), output.state.detach()
+        return seen, measure_columns(output), output.state.detach()

@@ -1,7 +1,9 @@
 """A small policy that has learned nothing, with recordings, for all tests of probes."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import synthetic
 import torch
@@ -71,3 +73,20 @@ def run(
     info = {"task": "find_cave", "drop_null": False, "train_places": places[:3]}
     save_checkpoint(run, 1, policy, {}, info)
     return run
+
+
+@pytest.fixture(scope="package")
+def taught(policy: VPTPolicy, episodes: list[Episode]) -> list[Episode]:
+    """The episodes with the policy's own likeliest actions as labels: whatever is ablated costs loss."""
+    labelled = []
+    for episode in episodes:
+        with torch.no_grad():
+            img = torch.from_numpy(episode.frames[episode.kept])[None]
+            first = torch.arange(len(episode))[None] == 0
+            output = policy(img, first, policy.initial_state(1))
+        buttons, camera = (
+            logits[0].argmax(-1).numpy().astype(np.int16)
+            for logits in (output.buttons_logits, output.camera_logits)
+        )
+        labelled.append(replace(episode, buttons=buttons, camera=camera))
+    return labelled

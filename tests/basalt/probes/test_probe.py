@@ -81,8 +81,8 @@ def test_splicing_in_the_activation_itself_changes_nothing(
     assert evaluate(policy, episodes) == clean  # the hook is gone
 
 
-def test_splice_losses_of_known_autoencoders(policy: VPTPolicy, episodes: list[Episode]) -> None:
-    encoded = encode_episodes(policy, episodes)
+def test_splice_losses_of_known_autoencoders(policy: VPTPolicy, taught: list[Episode]) -> None:
+    encoded = encode_episodes(policy, taught)
     mean = torch.zeros(32)
     perfect = SAE(32, 64)
     zero = SAE(32, 64)
@@ -90,10 +90,10 @@ def test_splice_losses_of_known_autoencoders(policy: VPTPolicy, episodes: list[E
         perfect.W_dec.copy_(torch.cat([torch.eye(32), -torch.eye(32)]))
         perfect.W_enc.copy_(perfect.W_dec.T)
         zero.W_dec.zero_()
-    figures = splice(policy, episodes, "lastlayer", perfect, mean, encoded)
+    figures = splice(policy, taught, "lastlayer", perfect, mean, encoded)
     assert figures["bc_loss_change"] == pytest.approx(0, abs=1e-6)
     assert figures["loss_recovered"] == pytest.approx(1, abs=1e-4)
-    figures = splice(policy, episodes, "lastlayer", zero, mean, encoded)
+    figures = splice(policy, taught, "lastlayer", zero, mean, encoded)
     assert figures["loss_spliced"] == figures["loss_zero"] == figures["loss_mean"]
     assert figures["loss_recovered"] == 0
     assert figures["bc_loss_change"] != 0

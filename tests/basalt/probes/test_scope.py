@@ -151,16 +151,16 @@ def test_the_commands(
 
 
 def test_an_identity_recovers_all_and_zeros_are_zero_ablation(
-    policy: VPTPolicy, episodes: list[Episode]
+    policy: VPTPolicy, taught: list[Episode]
 ) -> None:
-    encoded = encode_episodes(policy, episodes)
+    encoded = encode_episodes(policy, taught)
     perfect, zero = SAE(32, 64), SAE(32, 64)
     perfect.W_dec.copy_(torch.cat([torch.eye(32), -torch.eye(32)]))
     perfect.W_enc.copy_(perfect.W_dec.T)
-    mean = collect(policy, episodes, "lastlayer", encoded).values.mean(0)
+    mean = collect(policy, taught, "lastlayer", encoded).values.mean(0)
     run = splice_all(
         policy,
-        episodes,
+        taught,
         {
             "itself": Variant("lastlayer", unchanged),
             "perfect": Variant("lastlayer", perfect),
@@ -180,11 +180,11 @@ def test_an_identity_recovers_all_and_zeros_are_zero_ablation(
     assert np.array_equal(run.sums["nothing"], run.sums["zero"])
     for name, replacement in (("zero", torch.zeros_like), ("mean", constant(mean))):
         with replaced(policy, "lastlayer", replacement):
-            alone = evaluate(policy, episodes)["loss"]
+            alone = evaluate(policy, taught)["loss"]
         assert run.figures(name)["loss"] == pytest.approx(alone, abs=1e-4)
-    assert run.figures("elsewhere")["loss"] != run.figures("zero")["loss"]
+    assert run.figures("elsewhere")["loss_change"] > 0
     assert run.clean.sum() / run.frames.sum() == pytest.approx(
-        evaluate(policy, episodes)["loss"], abs=1e-4
+        evaluate(policy, taught)["loss"], abs=1e-4
     )
 
 
@@ -235,7 +235,7 @@ def test_effects_behind_a_linear_head_are_what_taking_a_latent_away_costs(
     encoded = encode_episodes(policy, episodes)
     sae = SAE(32, 40)
     generator = torch.Generator().manual_seed(1)
-    sae.W_dec.copy_(0.01 * torch.randn(40, 32, generator=generator))
+    sae.W_dec.copy_(0.001 * torch.randn(40, 32, generator=generator))
     sae.W_enc.copy_(torch.randn(32, 40, generator=generator))
     found = latent_effects(
         policy, episodes, encoded, {"a": ("latent", sae)}, frames=10**6, progress=False
@@ -251,7 +251,7 @@ def test_effects_behind_a_linear_head_are_what_taking_a_latent_away_costs(
         active = latents[:, i] > 0
         without = x - latents[:, [i]] * sae.W_dec[i]
         cost = (output(x) - output(without))[active].mean(0)
-        torch.testing.assert_close(found[i], cost, rtol=0.05, atol=2e-4)
+        torch.testing.assert_close(found[i], cost, rtol=0.05, atol=5e-5)
 
 
 def test_moments_are_the_strongest_frames(suite: Path) -> None:

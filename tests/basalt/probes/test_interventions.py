@@ -1,0 +1,151 @@
+"""A steered latent moves the policy along its direction, and what does not fit is refused."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import synthetic
+import torch
+from synthetic import write_episodes
+
+from agents.bc_agent import BCAgent
+from basalt import cli
+from basalt.data.dataset import Episode
+from basalt.errors import ConfigError
+from basalt.policies.imitation import encode_episodes
+from basalt.policies.vpt import VPTPolicy
+from basalt.probes.interventions import Steering, change_of_choices, compare_rollouts, read_steering
+from basalt.probes.sae import SAE, save_sae
+
+
+@pytest.fixture(scope="module")
+def sae() -> SAE:
+    made = SAE(32, 16)
+    generator = torch.Generator().manual_seed(5)
+    directions = torch.randn(16, 32, generator=generator)
+    made.W_dec.copy_(directions / directions.norm(dim=1, keepdim=True))
+    made.W_enc.copy_(made.W_dec.T)
+    return made
+
+
+@pytest.fixture(scope="module")
+def folder_of_sae(sae: SAE, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sae") / "jumprelu"
+    save_sae(folder, sae, {"site": "lastlayer"})
+    return folder
+
+
+def test_modes_set_the_latent(sae: SAE) -> None:
+    x = torch.randn(2, 3, 32, generator=torch.Generator().manual_seed(1))
+    f = sae.encode(x)[..., 4]
+    for mode, value, wanted in (
+        ("clamp", 2.5, torch.full_like(f, 2.5)),
+        ("clamp", 0.0, torch.zeros_like(f)),
+        ("scale", 3.0, 3 * f),
+        ("scale", 1.0, f),
+        ("add", 1.5, f + 1.5),
+    ):
+        moved = Steering("lastlayer", sae, 4, value, mode)(x) - x
+        torch.testing.assert_close(moved @ sae.W_dec[4], wanted - f, rtol=1e-4, atol=1e-5)
+        along = moved - (moved @ sae.W_dec[4])[..., None] * sae.W_dec[4]
+        assert along.abs().max() < 1e-4
+    control = Steering("lastlayer", sae, 4, 2.5).at_random()
+    torch.testing.assert_close((control(x) - x).norm(dim=-1), (2.5 - f).abs())
+
+
+def test_nothing_changed_changes_nothing_and_more_changes_more(
+    policy: VPTPolicy, episodes: list[Episode], sae: SAE
+) -> None:
+    encoded = encode_episodes(policy, episodes)
+    still = change_of_choices(
+        policy, episodes, encoded, Steering("lastlayer", sae, 4, 1.0, "scale")
+    )
+    assert all(row["change"] == 0 for row in still["measures"])
+    little, much = (
+        change_of_choices(policy, episodes, encoded, Steering("lastlayer", sae, 4, value, "add"))
+        for value in (0.5, 4.0)
+    )
+    assert abs(much["measures"][0]["change"]) > abs(little["measures"][0]["change"]) > 0
+    assert much["frames"] == sum(map(len, episodes))
+    assert np.array(much["camera"]).shape == (11, 11)
+    row = much["measures"][0]
+    assert row["interval"][0] <= row["change"] <= row["interval"][1]
+    sizes = [abs(row["change"]) for row in much["measures"]]
+    assert sizes == sorted(sizes, reverse=True)
+
+
+def test_a_steered_agent_plays_otherwise(run: Path, folder_of_sae: Path) -> None:
+    pov = np.random.default_rng(0).integers(0, 255, (1, 360, 640, 3), dtype=np.uint8)
+    seen = []
+    for steer in (None, ["lastlayer", 4, 60.0, "add"]):
+        agent = BCAgent(run, device="cpu", deterministic=True, steer=steer, sae=folder_of_sae)
+        agent.act(pov, np.array([True]))
+        assert agent._state is not None
+        latent: list[torch.Tensor] = []
+        handle = agent._policy.sites()["latent"].register_forward_hook(
+            lambda _m, _i, out, kept=latent: kept.append(out)
+        )
+        agent.act(pov, np.array([False]))
+        handle.remove()
+        seen.append(latent[0])
+    assert not torch.allclose(seen[0], seen[1], atol=0.1)
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (["lastlayer", 4], "expected"),
+        (["lastlayer", "4", 1.0], "latent '4'"),
+        (["lastlayer", 4, "much"], "value 'much'"),
+        (["lastlayer", 16, 1.0], "latent 16 of an autoencoder with 16"),
+        (["lastlayer", 4, float("nan")], "not a finite number"),
+        (["lastlayer", 4, 1.0, "double"], "mode 'double'"),
+        (["lastlayr", 4, 1.0], "did you mean 'lastlayer'"),
+        (["latent", 4, 1.0], "is of site 'lastlayer', not 'latent'"),
+    ],
+)
+def test_steering_that_cannot_be_is_refused(
+    asked: list, message: str, policy: VPTPolicy, folder_of_sae: Path
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        read_steering(asked, folder_of_sae, policy)
+
+
+def test_an_autoencoder_of_another_policy_is_refused(policy: VPTPolicy, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="give the autoencoder"):
+        read_steering(["lastlayer", 0, 1.0], None, policy)
+    save_sae(tmp_path / "wide", SAE(64, 8), {"site": "lastlayer"})
+    with pytest.raises(ConfigError, match="width 64, this policy's lastlayer has 32"):
+        read_steering(["lastlayer", 0, 1.0], tmp_path / "wide", policy)
+
+
+def test_rollouts_are_compared_seed_by_seed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real = synthetic.telemetry
+    write_episodes(tmp_path / "plain", range(100_000, 100_004), 20)
+    monkeypatch.setattr(
+        synthetic, "telemetry", lambda step: real(step).model_copy(update={"pitch": 40.0})
+    )
+    write_episodes(tmp_path / "steered", range(100_001, 100_005), 20)
+    report = compare_rollouts(tmp_path / "plain", tmp_path / "steered")
+    assert report["seeds"] == [100_001, 100_002, 100_003]
+    pitch = report["readings"]["mean_pitch"]
+    assert (pitch["plain"], pitch["steered"], pitch["interval"]) == (0, 40, [40, 40])
+    assert report["readings"]["steps"]["difference"] == 0
+    arguments = [f"plain={tmp_path}/plain", f"steered={tmp_path}/steered", f"out={tmp_path}/r.json"]
+    assert cli.run(["probe", "steered", *arguments]) == 0
+    assert "+40.00" in capsys.readouterr().out
+    assert json.loads((tmp_path / "r.json").read_text()) == report
+    with pytest.raises(ConfigError, match="no seed in common"):
+        write_episodes(tmp_path / "other", range(100_010, 100_011), 20)
+        compare_rollouts(tmp_path / "plain", tmp_path / "other")
+
+
+def test_the_command(
+    run: Path, folder: Path, folder_of_sae: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = [f"checkpoint={run}", "data=folder", f"data.source={folder}", "device=cpu"]
+    assert cli.run(["probe", "latent", *data, "steer=[lastlayer,4,0]", f"sae={folder_of_sae}"]) == 0
+    assert "random direction" in capsys.readouterr().out

@@ -1,0 +1,140 @@
+"""The Probes page reads suites as files, escapes what it shows, and keeps notes whatever happens."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+import eval_ui
+from basalt.errors import BasaltError, ConfigError
+from eval_ui import session
+from eval_ui.scope.clips import cut_clip, data_address
+from eval_ui.scope.export import export_html
+from eval_ui.scope.notes import FILE, read_notes, write_note
+from eval_ui.scope.pictures import latent_html
+from eval_ui.scope.suites import PROBES_VARIABLE, find_suites, open_autoencoder
+from leaderboard.store import Store
+
+MAIN = Path(eval_ui.__file__).with_name("main.py")
+HOSTILE = '<img src=x onerror="alert(1)">'
+MEASURES = ["attack", "forward", *(f"camera.{i}" for i in range(121))]
+
+
+@pytest.fixture
+def suite(players: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A suite of one autoencoder with two latents, the second silent, on a real recording."""
+    folder = tmp_path / "probes" / "bc"
+    sae = folder / "saes" / "lastlayer" / "topk-w2-l01"
+    sae.mkdir(parents=True)
+    recording = sorted(players["good"].glob("*.mp4"))[0].with_suffix("")
+    metrics = {
+        "site": "lastlayer", "name": "topk-w2-l01", "l0": 1.0, "variance_explained": 0.5, "dead_share": 0.5,
+        "loss_change": 0.01, "recovered_mean": {"value": 0.9, "interval": None},
+    }  # fmt: skip
+    report = {
+        "format": "basalt-scope", "version": 1, "measures": MEASURES, "label": "smoke test",
+        "saes": [metrics], "sites": {}, "config": {},
+    }  # fmt: skip
+    (folder / "report.json").write_text(json.dumps(report))
+    (folder / "activations").mkdir()
+    episodes = [{"name": HOSTILE, "recordings": [str(recording)], "frames": 20}]
+    (folder / "activations" / "store.json").write_text(json.dumps({"episodes": episodes}))
+    moment = {"episode": 0, "frame": 5, "value": 2.0, "start": 0, "curve": [0.0, 1.0, 2.0, 0.5]}
+    alive = {
+        "density": 0.1, "episodes": 1, "top_share": 1.0, "mean": 1.0, "max": 2.0, "histogram": [3, 1],
+        "moments": [moment], "examples": [moment | {"quantile": 0.5}],
+        "concept": {"concept": HOSTILE, "auc": 0.8},
+    }  # fmt: skip
+    silent = {
+        "density": 0.0, "episodes": 0, "top_share": None, "mean": None, "max": None, "histogram": [],
+        "moments": [], "examples": [], "concept": None,
+    }  # fmt: skip
+    (sae / "latents.json").write_text(json.dumps([alive, silent]))
+    np.save(sae / "effects.npy", np.linspace(-1, 1, 2 * len(MEASURES)).reshape(2, -1).astype("f2"))
+    monkeypatch.setenv(PROBES_VARIABLE, str(tmp_path / "probes"))
+    return folder
+
+
+def test_the_page_shows_the_suite(
+    suite: Path, empty_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "browser_cookie", lambda name: None)
+    app = AppTest.from_file(str(MAIN), default_timeout=120).run()
+    app.switch_page("views/probes.py").run()
+    assert not app.exception
+    labels = {box.label: box for box in app.selectbox}
+    assert labels["Suite"].options == ["bc"]
+    assert labels["Latent"].options == ["0"]
+    assert not any("<img" in text.value for text in app.markdown)
+
+
+def test_without_a_suite_it_says_how_to_make_one(
+    empty_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(PROBES_VARIABLE, str(tmp_path))
+    (tmp_path / "report.json").write_text("{half")
+    app = AppTest.from_file(str(MAIN), default_timeout=120).run()
+    app.switch_page("views/probes.py").run()
+    assert not app.exception
+    assert "basalt probe scope" in app.info[0].value
+
+
+def test_everything_is_escaped_and_drawn(suite: Path) -> None:
+    (found,) = find_suites()
+    sae = open_autoencoder(found, "lastlayer", "topk-w2-l01")
+    html = latent_html(
+        0, sae.latents[0], sae.effects[0], MEASURES, sae.episodes, lambda _: "", note=HOSTILE
+    )
+    assert "<img" not in html
+    assert html.count("&lt;img") == 4  # concept, two films, note
+    assert html.count('class="more"') + html.count('class="less"') == 121 + 2
+    assert "fires on no held-out frame" in latent_html(
+        1, sae.latents[1], sae.effects[1], MEASURES, sae.episodes, lambda _: ""
+    )
+
+
+def test_clips_are_cut_from_the_recording(suite: Path) -> None:
+    (found,) = find_suites()
+    sae = open_autoencoder(found, "lastlayer", "topk-w2-l01")
+    stems = tuple(sae.episodes[0]["recordings"])
+    clip = cut_clip(stems, 3, 4)
+    assert clip[4:8] == b"ftyp"
+    with pytest.raises(BasaltError):
+        cut_clip(stems, 100_000, 4)
+    with pytest.raises(BasaltError):
+        cut_clip(("gone",), 0, 4)
+    page = export_html(found, sae, [0], lambda _: data_address(clip), {0: {"text": HOSTILE}})
+    assert "data:video/mp4;base64," in page
+    assert "<img" not in page
+    assert "export default" not in page
+
+
+def test_damaged_or_unknown_autoencoders_are_told(suite: Path) -> None:
+    (found,) = find_suites()
+    with pytest.raises(ConfigError, match="has no autoencoder"):
+        open_autoencoder(found, "../../etc", "passwd")
+    file = suite / "saes" / "lastlayer" / "topk-w2-l01" / "latents.json"
+    file.write_text("[")
+    with pytest.raises(BasaltError, match="cannot be read"):
+        open_autoencoder(found, "lastlayer", "topk-w2-l01")
+    file.write_text("[]")
+    with pytest.raises(BasaltError, match="do not fit"):
+        open_autoencoder(found, "lastlayer", "topk-w2-l01")
+
+
+def test_notes_are_kept_line_by_line(tmp_path: Path) -> None:
+    for text in ("a tree", "a trunk"):
+        write_note(tmp_path, "lastlayer", "topk", 3, text, "ada")
+    with (tmp_path / FILE).open("a") as file:
+        file.write('{"site": "lastl')  # a writer was killed
+    write_note(tmp_path, "lastlayer", "topk", 4, "the sky", "ada")
+    notes = read_notes(tmp_path, "lastlayer", "topk")
+    assert {latent: note["text"] for latent, note in notes.items()} == {3: "a trunk", 4: "the sky"}
+    write_note(tmp_path, "lastlayer", "topk", 3, " ", "ada")
+    assert set(read_notes(tmp_path, "lastlayer", "topk")) == {4}
+    assert read_notes(tmp_path, "embed", "topk") == {}
+    with pytest.raises(ConfigError, match="at most"):
+        write_note(tmp_path, "lastlayer", "topk", 3, "x" * 3000, "ada")
+    assert len((tmp_path / FILE).read_text().splitlines()) == 5
