@@ -5,6 +5,7 @@ Each takes its command line and returns the exit status; a user's mistake is rai
 """
 
 import argparse
+import dataclasses
 import getpass
 import json
 import sys
@@ -18,7 +19,8 @@ from leaderboard.bedd_study import STUDY_NAME, export_bedd, import_bedd
 from leaderboard.bootstrap import REPLICATES
 from leaderboard.export import export_comparisons, load_comparisons
 from leaderboard.models import SOURCES
-from leaderboard.rating import rate
+from leaderboard.planning import SPREAD, plan, text_plan
+from leaderboard.rating import ENVIRONMENT, rate
 from leaderboard.report import analysis_records, text_analyses
 from leaderboard.store import Store, StoreError, open_store, store_exists
 from leaderboard.study import (
@@ -62,7 +64,7 @@ def add_store_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def leaderboard_main(argv: list[str]) -> int:
-    """``basalt leaderboard show|export|judge-by-telemetry|import-bedd|serve|admin``."""
+    """``basalt leaderboard show|export|plan|judge-by-telemetry|import-bedd|serve|admin``."""
     parser = argparse.ArgumentParser(
         prog="basalt leaderboard", description="Show or export a leaderboard."
     )
@@ -144,6 +146,34 @@ def leaderboard_main(argv: list[str]) -> int:
     )
     admin.add_argument("--remove", action="store_true", help="take the rights away, at once")
     add_store_argument(admin)
+    planned = commands.add_parser(
+        "plan", help="how many comparisons one task needs for intervals of a wanted width"
+    )
+    planned.add_argument("--agents", type=int, required=True, metavar="N")
+    planned.add_argument(
+        "--width", type=float, required=True, metavar="W", help="of the 95 %% interval of mu"
+    )
+    planned.add_argument(
+        "--judgments",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="sizes to simulate (default: ever larger ones until the width is reached)",
+    )
+    planned.add_argument(
+        "--spread",
+        type=float,
+        default=SPREAD,
+        help="assumed standard deviation of true skills, in units of mu (default: %(default).2f)",
+    )
+    planned.add_argument(
+        "--draws",
+        type=float,
+        default=ENVIRONMENT.draw_probability,
+        help="assumed share of draws between equals (default: %(default)s)",
+    )
+    planned.add_argument("--seed", type=int, default=0, help="of the simulation")
+    planned.add_argument("--json", action="store_true", help="as one JSON object")
     options = parser.parse_args(argv)
     if options.command == "admin":
         return _admin(options)
@@ -151,6 +181,8 @@ def leaderboard_main(argv: list[str]) -> int:
         return _import_bedd(options)
     if options.command == "serve":
         return _serve(options)
+    if options.command == "plan":
+        return _plan(options)
     store = open_existing(options.store)
     study = find_study(store, options.study)
     if options.command == "judge-by-telemetry":
@@ -213,6 +245,19 @@ def _import_bedd(options: argparse.Namespace) -> int:
         f"study {done.study!r}: {done.added} answers added, {done.present} were there already, "
         f"{done.banned} by banned workers left out"
     )
+    return 0
+
+
+def _plan(options: argparse.Namespace) -> int:
+    made = plan(
+        options.agents,
+        options.width,
+        sizes=options.judgments,
+        spread=options.spread,
+        draws=options.draws,
+        seed=options.seed,
+    )
+    print(json.dumps(dataclasses.asdict(made), indent=1) if options.json else text_plan(made))
     return 0
 
 
