@@ -1,6 +1,7 @@
 """What a table says beyond its ratings: how sure they are, and what an order-free model finds."""
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Literal, get_args
 
 from leaderboard.bootstrap import REPLICATES, Interval, bootstrap
@@ -55,6 +56,20 @@ class Analysis:
         if interval is None or not interval.enough:
             return None
         return interval.rank_low, interval.rank_high
+
+    def reversals(self) -> dict[str, float]:
+        """By agent, the share of replicates that put the next row's agent before it, from 0 to 1.
+
+        Near 0 the order of the two rows is sure, near 0.5 it is open. Replicates are ordered by
+        TrueSkill's mu - 3 sigma, whatever the order of the rows. Rows of which one has too few
+        comparisons are left out, and so is the last row.
+        """
+        shares = {}
+        for row, following in pairwise(self.table.rows):
+            one, other = (self.intervals.get(each.agent) for each in (row, following))
+            if one is not None and other is not None and one.enough and other.enough:
+                shares[row.agent] = one.behind[following.agent]
+        return shares
 
 
 def analyse(

@@ -7,8 +7,8 @@ raters differ: then each drawn rater's comparisons are drawn anew as well, so th
 plain bootstrap over comparisons. Judgments without a rater (rules, models) are drawn one by one.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,8 @@ class Interval:
         mu_low, mu_high: bounds of its rating mu (percentiles of the replicates).
         rank_low, rank_high: best and worst place, by mu - 3 sigma as in the table.
         comparisons: how many comparisons of the agent stand behind it.
+        behind: by other agent, the share of replicates in which this one is behind it, by mu - 3 sigma;
+            a replicate in which both stand level counts half.
     """
 
     mu_low: float
@@ -48,6 +50,7 @@ class Interval:
     rank_low: int
     rank_high: int
     comparisons: int
+    behind: Mapping[str, float] = field(default_factory=dict, repr=False)
 
     @property
     def enough(self) -> bool:
@@ -74,7 +77,11 @@ def bootstrap(table: Table, replicates: int = REPLICATES, seed: int = 0) -> dict
     names = sorted(row.agent for row in table.rows)
     mu, sigma = resampled_ratings(decisive, names, replicates, seed)
     conservative = mu - 3 * sigma
-    places = 1 + (conservative[:, None, :] > conservative[:, :, None]).sum(axis=2)
+    better = conservative[:, None, :] > conservative[:, :, None]
+    places = 1 + better.sum(axis=2)
+    # Of (one, other): how often the other is better.
+    ahead = better.mean(axis=0)
+    behind = (ahead + 1 - ahead.T) / 2
     tail = (1 - LEVEL) / 2
     bounds = np.quantile(mu, [tail, 1 - tail], axis=0)
     ranks = np.quantile(places, [tail, 1 - tail], axis=0, method="inverted_cdf")
@@ -86,6 +93,7 @@ def bootstrap(table: Table, replicates: int = REPLICATES, seed: int = 0) -> dict
             int(ranks[0, i]),
             int(ranks[1, i]),
             counts[name],
+            {other: float(behind[i, j]) for j, other in enumerate(names) if j != i},
         )
         for i, name in enumerate(names)
     }

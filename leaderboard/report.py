@@ -41,8 +41,11 @@ def text_analyses(analyses: Sequence[Analysis]) -> str:
     parts = []
     for analysis in analyses:
         bars = [analysis.error_bar(row) for row in analysis.table.rows]
-        extra = [_analysis_cells(analysis, row) for row in analysis.table.rows]
-        header = f" {'mu, 95 %':>15} {'places':>7} {'BT +- error':>13}"
+        reversals = analysis.reversals()
+        extra = [
+            _analysis_cells(analysis, row, reversals.get(row.agent)) for row in analysis.table.rows
+        ]
+        header = f" {'mu, 95 %':>15} {'places':>7} {'BT +- error':>13} {'next before':>12}"
         parts.append(_text(analysis.table, header, extra))
         if any(not bar.bootstrapped for bar in bars):
             parts[-1] += (
@@ -60,11 +63,15 @@ def analysis_records(analyses: Iterable[Analysis]) -> list[dict[str, Any]]:
     """One flat record per row with intervals and Bradley-Terry strengths, for JSON.
 
     ``interval`` says what ``mu_low`` and ``mu_high`` are: ``bootstrap`` (95 %) or ``2 sigma``; places
-    are null with too few comparisons.
+    are null with too few comparisons. ``next_before`` is the share of the bootstrap's replicates in which
+    the next row's agent stands before this one (:meth:`leaderboard.analysis.Analysis.reversals`), or null.
     """
     return [
-        _record(analysis.table, row) | _analysis_record(analysis, row)
+        _record(analysis.table, row)
+        | _analysis_record(analysis, row)
+        | {"next_before": reversals.get(row.agent)}
         for analysis in analyses
+        for reversals in (analysis.reversals(),)
         for row in analysis.table.rows
     ]
 
@@ -103,12 +110,16 @@ def _analysis_record(analysis: Analysis, row: Row) -> dict[str, Any]:
     }
 
 
-def _analysis_cells(analysis: Analysis, row: Row) -> str:
+def _analysis_cells(analysis: Analysis, row: Row, reversed_share: float | None) -> str:
     bar, strength = analysis.error_bar(row), analysis.strengths[row.agent]
     places = analysis.places(row)
     bounds = f"{bar.low:.2f}..{bar.high:.2f}{' ' if bar.bootstrapped else '*'}"
     between = f"{places[0]}-{places[1]}" if places else "?"
-    return f" {bounds:>15} {between:>7} {f'{strength.value:+.2f} +- {strength.error:.2f}':>13}"
+    order = "" if reversed_share is None else f"{reversed_share:.1%}"
+    return (
+        f" {bounds:>15} {between:>7} {f'{strength.value:+.2f} +- {strength.error:.2f}':>13}"
+        f" {order:>12}".rstrip()
+    )
 
 
 def _text(table: Table, header: str = "", cells: Sequence[str] = ()) -> str:

@@ -56,3 +56,22 @@ def test_the_plain_tables_figures_are_part_of_the_analysed_one() -> None:
         text_tables([table]).splitlines(), text_analyses([analysis]).splitlines(), strict=False
     ):
         assert more.startswith(plain)
+
+
+def test_neighbours_say_how_often_replicates_reverse_them() -> None:
+    (table,) = rate(planted((0, 0, 4), 300, raters=20))
+    analysis = analyse(table, replicates=200)
+    best, second, last = analysis_records([analysis])
+    assert best["agent"] == "a2" and best["next_before"] < 0.01
+    assert 0.02 < second["next_before"] <= 0.7, "equals"
+    assert last["next_before"] is None
+    one, other = (analysis.intervals[name] for name in ("a0", "a1"))
+    assert one.behind["a1"] + other.behind["a0"] == pytest.approx(1)
+    assert f"{second['next_before']:.1%}" in text_analyses([analysis])
+
+
+@pytest.mark.parametrize(("count", "replicates"), [(20, 50), (300, 0)])
+def test_few_comparisons_or_no_replicates_say_nothing_of_neighbours(
+    count: int, replicates: int
+) -> None:
+    assert analyse(the_table(count), replicates=replicates).reversals() == {}
