@@ -19,6 +19,7 @@ from leaderboard.bedd_study import STUDY_NAME, export_bedd, import_bedd
 from leaderboard.bootstrap import REPLICATES
 from leaderboard.export import export_comparisons, load_comparisons
 from leaderboard.models import SOURCES
+from leaderboard.page import write_page
 from leaderboard.planning import SPREAD, plan, text_plan
 from leaderboard.rating import ENVIRONMENT, rate
 from leaderboard.report import analysis_records, text_analyses
@@ -87,8 +88,12 @@ def leaderboard_main(argv: list[str]) -> int:
         metavar="N",
         help="of the bootstrap for the intervals; 0 leaves it out (default: %(default)s)",
     )
-    export = commands.add_parser("export", help="write the judgments to a file")
-    export.add_argument("file", type=Path, help="a .parquet, .csv or .json file")
+    export = commands.add_parser("export", help="write the judgments to a file, or a page")
+    export.add_argument(
+        "file",
+        type=Path,
+        help="a .parquet, .csv or .json file of judgments, or a .html page of the tables",
+    )
     export.add_argument(
         "--bedd",
         action="store_true",
@@ -194,6 +199,10 @@ def leaderboard_main(argv: list[str]) -> int:
         print(f"wrote {count} answers of study {study.name!r} to {options.file}, in BEDD's form")
         return 0
     comparisons = load_comparisons(store, study, [options.source] if options.source else None)
+    if options.command == "export" and options.file.suffix == ".html":
+        write_page(options.file, study.name, [analyse(table) for table in rate(comparisons)])
+        print(f"wrote the tables of study {study.name!r} to {options.file}")
+        return 0
     if options.command == "export":
         count = export_comparisons(options.file, comparisons)
         print(f"wrote {count} comparisons of study {study.name!r} to {options.file}")

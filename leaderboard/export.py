@@ -69,7 +69,7 @@ def export_comparisons(path: str | Path, comparisons: list[Comparison]) -> int:
     """
     path = Path(path)
     if path.suffix not in FORMATS:
-        raise ConfigError(f"{path}: name a file that ends in {', '.join(FORMATS)}")
+        raise ConfigError(f"{path}: name a file that ends in {', '.join(FORMATS)} or .html")
     if path.suffix == ".parquet":
         return write_comparisons(path, comparisons)
     frame = to_table(comparisons).to_pandas(integer_object_nulls=True)

@@ -164,6 +164,9 @@ def test_exports_hold_every_judgment(
         assert row["justification"] == one["justification"] == comparison.justification
         assert int(row["seed"]) == one["seed"] == comparison.seed
         assert row["created"] == comparison.created.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    page = tmp_path / "board.html"
+    assert leaderboard_main(["export", str(page), "--store", str(place)]) == 0
+    assert page.read_text().count("<table") == len(rate(stored)) == 2
     only = tmp_path / "human.parquet"
     assert leaderboard_main(["export", str(only), "--source", "human", "--store", str(place)]) == 0
     assert len(read_comparisons(only)) == 5
