@@ -22,6 +22,7 @@ from leaderboard.models import SOURCES
 from leaderboard.page import write_page
 from leaderboard.planning import SPREAD, plan, text_plan
 from leaderboard.rating import ENVIRONMENT, rate
+from leaderboard.recompute import recompute
 from leaderboard.report import analysis_records, text_analyses
 from leaderboard.store import Store, StoreError, open_store, store_exists
 from leaderboard.study import (
@@ -65,7 +66,7 @@ def add_store_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def leaderboard_main(argv: list[str]) -> int:
-    """``basalt leaderboard show|export|plan|judge-by-telemetry|import-bedd|serve|admin``."""
+    """``basalt leaderboard show|export|plan|recompute|judge-by-telemetry|import-bedd|serve|admin``."""
     parser = argparse.ArgumentParser(
         prog="basalt leaderboard", description="Show or export a leaderboard."
     )
@@ -102,7 +103,11 @@ def leaderboard_main(argv: list[str]) -> int:
     judge = commands.add_parser(
         "judge-by-telemetry", help="let the telemetry judge stand in on pairs it has not judged"
     )
-    for command in (show, export, judge):
+    anew = commands.add_parser(
+        "recompute",
+        help="compute all ratings anew by two ways, and print a digest to compare machines by",
+    )
+    for command in (show, export, judge, anew):
         command.add_argument("--study", help="name of the study (default: the newest)")
         add_store_argument(command)
     for command in (show, export):
@@ -193,6 +198,14 @@ def leaderboard_main(argv: list[str]) -> int:
     if options.command == "judge-by-telemetry":
         added = judge_by_telemetry(store, study)
         print(f"study {study.name!r}: {added} pairs newly judged by telemetry")
+        return 0
+    if options.command == "recompute":
+        found = recompute(load_comparisons(store, study))
+        print(
+            f"study {study.name!r}: {found.ratings} ratings from {found.judgments} judgments, none of "
+            f"them stored;\ncomputed twice, largest difference {found.difference:.1e}\n"
+            f"sha256 {found.digest}"
+        )
         return 0
     if options.command == "export" and options.bedd:
         count = export_bedd(options.file, store, study, options.source)

@@ -18,6 +18,7 @@ from leaderboard.export import load_comparisons
 from leaderboard.judgments import answer_pair
 from leaderboard.raters import register_rater
 from leaderboard.rating import rate
+from leaderboard.recompute import recompute
 from leaderboard.serving import next_pair
 from leaderboard.store import Store, open_store
 from leaderboard.study import StudyInfo, create_study, demo_study, find_study, list_studies
@@ -164,6 +165,8 @@ def test_exports_hold_every_judgment(
         assert row["justification"] == one["justification"] == comparison.justification
         assert int(row["seed"]) == one["seed"] == comparison.seed
         assert row["created"] == comparison.created.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    assert leaderboard_main(["recompute", "--store", str(place)]) == 0
+    assert f"sha256 {recompute(back).digest}" in capsys.readouterr().out
     page = tmp_path / "board.html"
     assert leaderboard_main(["export", str(page), "--store", str(place)]) == 0
     assert page.read_text().count("<table") == len(rate(stored)) == 2
