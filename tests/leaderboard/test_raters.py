@@ -222,7 +222,8 @@ def test_checks_look_like_pairs_and_never_enter_ratings(
 ) -> None:
     gold_pairs(store, full_study)
     rater = register_rater(store, "alice")
-    for _ in range(4):
+    # A repeat needs pairs to repeat; of the two gold pairs one must be left.
+    for _ in range(4 if kind == "repeat" else 1):
         answer(store, full_study, rater, "left")
     rated = rate(load_comparisons(store, full_study))
     change_settings(store, full_study, ADMIN, check_share=0.5, check_kinds=(kind,))
@@ -230,8 +231,6 @@ def test_checks_look_like_pairs_and_never_enter_ratings(
     assert pair is not None
     with store.read() as session:
         check = session.get(Check, pair.assignment_id)
-    if check is None and kind == "gold":
-        return  # all gold pairs were judged as ordinary pairs before
     assert check is not None and check.kind == kind
     assert not pair.qualification
     assert pair_videos(store, pair.assignment_id)
