@@ -2,6 +2,7 @@
 
 Both replay the same resampled judgments on one core, in turn, within one run; the package replays fewer
 replicates, as each takes it about half a second. The ratings must agree to 1e-9.
+Beside it, what choosing the next pair takes in a study of 100 agents, 4 tasks and 11 seeds.
 """
 
 import argparse
@@ -17,10 +18,20 @@ import trueskill
 from basalt.comparisons import Comparison, Winner
 from basalt.errors import ConfigError
 from leaderboard.bootstrap import draw_anew, outcomes, resampled_ratings, sequences
+from leaderboard.matchmaking import Board
 from leaderboard.rating import ENVIRONMENT
 
 AGENTS, RATERS, DRAWS = 17, 100, 0.1
 """As many agents as in the published evaluation; raters and share of draws are ours."""
+
+PAIR_SHAPE = (4, 100, 11)
+"""Tasks, agents and seeds of the study whose next pair is looked for: every agent, every episode."""
+
+PAIR_LIMIT_MS = 50.0
+"""Finding the next pair of that study is to take less."""
+
+_PAIR_CALLS = 9
+"""The median counts."""
 
 TARGET_S = 5.0
 """1,000 replicates of 3,000 comparisons are to take less, on one core."""
@@ -55,6 +66,37 @@ def judgments(count: int, seed: int = 0) -> list[Comparison]:
             )
         )
     return out
+
+
+def next_pair_ms() -> list[float]:
+    """Milliseconds that each choice of a next pair takes, the board in memory, the database apart.
+
+    Each chosen pair is judged before the next is chosen, by one of ``RATERS`` raters in turn.
+    """
+    tasks, agents, seeds = PAIR_SHAPE
+    episodes = np.arange(tasks * agents * seeds, dtype=np.int64).reshape(PAIR_SHAPE)
+    board = Board(
+        episodes=episodes,
+        ids=[str(number) for number in range(episodes.size)],
+        place={
+            str(number): (int(task), int(agent), int(seed))
+            for (task, agent, seed), number in np.ndenumerate(episodes)
+        },
+        mu=np.full((tasks, agents), ENVIRONMENT.mu),
+        variance=np.full((tasks, agents), ENVIRONMENT.sigma**2),
+        shown=np.zeros((tasks, agents, agents, seeds), np.int32),
+    )
+    rng = random.Random(0)
+    took = []
+    for number in range(_PAIR_CALLS):
+        rater = f"rater {number % RATERS}"
+        start = time.perf_counter()
+        pair = board.choose(rater, (), (), rng)
+        took.append(1000 * (time.perf_counter() - start))
+        if pair is None:
+            raise ConfigError("bench rating: no pair is left")
+        board.add(*pair, rng.choice(("left", "right", "draw")), rater)
+    return took
 
 
 def by_package(
@@ -110,6 +152,7 @@ def run(argv: list[str]) -> dict[str, Any]:
         found = np.stack([mu[:peers], sigma[:peers]], axis=-1)
         difference = max(difference, float(np.abs(found - package).max()))
     seconds = statistics.median(ours)
+    pair_ms = next_pair_ms()
     speed, peer_speed = options.replicates / seconds, peers / statistics.median(theirs)
     return {
         "name": "rating",
@@ -120,6 +163,10 @@ def run(argv: list[str]) -> dict[str, Any]:
             "seconds": round(seconds, 3),
             "seconds_all": [round(one, 3) for one in ours],
             "target_seconds_for_1000_of_3000": TARGET_S,
+            "next_pair_tasks_agents_seeds": PAIR_SHAPE,
+            "next_pair_ms": round(statistics.median(pair_ms), 2),
+            "next_pair_ms_all": [round(one, 2) for one in pair_ms],
+            "next_pair_limit_ms": PAIR_LIMIT_MS,
             "replicates_per_s": round(speed, 1),
             "package_replicates_per_s": round(peer_speed, 3),
             "largest_difference": difference,

@@ -16,6 +16,8 @@ def test_the_measurement_is_one_json_object_and_both_ways_agree(
     assert set(result) == {"name", "figures", "peer", "ratio", "machine"}
     assert result["figures"]["largest_difference"] < 1e-9
     assert result["figures"]["replicates"] == 20
+    assert result["figures"]["next_pair_tasks_agents_seeds"] == [4, 100, 11]
+    assert 0 < min(result["figures"]["next_pair_ms_all"]) <= result["figures"]["next_pair_ms"]
     assert result["peer"].startswith("trueskill ")
 
 
