@@ -191,19 +191,21 @@ def test_luanti_over_the_wire_is_luanti():
 
 
 @pytest.mark.engine
-def test_the_command_serves_until_it_is_interrupted():
+def test_the_command_serves_until_it_is_interrupted(tmp_path):
+    no_folder = tmp_path / "cache"
+    no_folder.write_text("a file stands where saved worlds should lie")
     serving = subprocess.Popen(
         [sys.executable, "-c", "from basalt.cli import main; main()", "serve-luanti-as-minerl",
          "--port", "0"],
+        env={**os.environ, "BASALT_CACHE": str(no_folder)},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     address = serving.stdout.readline().split()[-1]
-    task = get_task("build_village_house")
-    env = MinerlEnv(task, size=SMALL, address=address)
+    env = MinerlEnv(get_task("build_village_house"), size=SMALL, address=address)
     with pytest.raises(MinecraftDied):
         env.reset(seed=100_001)
     env.close()
     os.kill(serving.pid, signal.SIGINT)
     _, errors = serving.communicate(timeout=60)
     assert serving.returncode == 130
-    assert "does not have build_village_house yet" in errors, "the server says what was wrong"
+    assert str(no_folder) in errors, "the server says what was wrong"
