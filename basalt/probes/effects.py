@@ -27,6 +27,9 @@ from basalt.probes.sae import SAE
 MEASURES = (*VPT_BUTTONS, "ESC", *(f"camera.{i}" for i in range(N_CAMERA)))
 """Log-odds of the 20 buttons and of ESC, then log-probabilities of the 121 camera bins (pitch * 11 + yaw)."""
 
+CALL = 16
+"""Frames of a call; a latent's effect on later frames of the same call counts too."""
+
 _MEMBER = torch.from_numpy(BUTTON_TABLE[:, [COLUMN[b] for b in VPT_BUTTONS]].T.astype(bool))
 
 
@@ -70,9 +73,10 @@ def latent_effects(
     """
     sites = sorted({site for site, _ in saes.values()})
     rows = min(8, len(episodes))
-    calls = max(1, round(frames / (rows * 64)))
-    batches = list(single_pass(episodes, rows, 64))
-    picked = set(np.linspace(0, len(batches) - 1, min(calls, len(batches))).round().astype(int))
+    batches = list(single_pass(episodes, rows, CALL))
+    calls = min(max(1, round(frames / (rows * CALL))), len(batches))
+    # From all parts of the episodes: what is seen at their ends is not seen at their beginnings.
+    picked = set(((np.arange(calls) + 0.5) / calls * len(batches)).astype(int).tolist())
     sums = {name: torch.zeros(sae.W_dec.shape[0], len(MEASURES)) for name, (_, sae) in saes.items()}
     counts = {name: torch.zeros(sae.W_dec.shape[0]) for name, (_, sae) in saes.items()}
     state = policy.initial_state(rows)

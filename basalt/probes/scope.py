@@ -82,7 +82,7 @@ class ScopeConfig:
     dtype: str = "float16"
     eval_frames: int = 8192
     concept_frames: int = 16_384
-    effect_frames: int = 512
+    effect_frames: int = 1024
 
     def __post_init__(self) -> None:
         for name in ("sites", "architectures", "widths", "l0"):
