@@ -11,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 from three_players import SEEDS, record_three
 
+from leaderboard import access
 from leaderboard.store import Store, open_store
 from leaderboard.study import StudyInfo, create_study, demo_study
 from leaderboard.submissions import submit_recordings
@@ -87,3 +88,9 @@ def full_study(store: Store, study: StudyInfo, agents: dict[str, Path]) -> Study
     for folder in agents.values():
         submit_recordings(store, study, folder)
     return study
+
+
+@pytest.fixture(autouse=True)
+def fresh_rate_limits() -> None:
+    """Limits count per process and minute; without this, one test's logins would refuse another's."""
+    access._limiter.storage.reset()
