@@ -10,7 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from basalt.errors import BasaltError, ConfigError
 
@@ -28,10 +28,12 @@ def hydra_app(config: str, function: Callable[[DictConfig], None], argv: list[st
     def job(cfg: DictConfig) -> None:
         try:
             function(cfg)
-        except (BasaltError, OSError) as err:
+        except (BasaltError, OSError, OmegaConfBaseException) as err:
             if HydraConfig.get().mode == RunMode.MULTIRUN:
                 raise  # perhaps in another process; the launcher brings it back
-            raised.append(err)
+            raised.append(
+                ConfigError(_one_line(err)) if isinstance(err, OmegaConfBaseException) else err
+            )
 
     # Hydra would print a traceback and end the process; we want the exception, to print one line.
     os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -54,6 +56,8 @@ def plain(cfg: Any) -> dict[str, Any]:
 
 def _one_line(err: Exception) -> str:
     """Hydra's message without its layout; it names the key."""
+    if isinstance(err, MissingMandatoryValue):
+        return f"{err.full_key}: has no value; give {err.full_key}=..."
     cause = err.__cause__
     text = f"{err} {cause}" if cause is not None and str(cause) not in str(err) else str(err)
     told, _, _ = text.partition("Config search path:")

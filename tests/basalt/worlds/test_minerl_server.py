@@ -200,12 +200,15 @@ def test_the_command_serves_until_it_is_interrupted(tmp_path):
         env={**os.environ, "BASALT_CACHE": str(no_folder)},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    address = serving.stdout.readline().split()[-1]
-    env = MinerlEnv(get_task("build_village_house"), size=SMALL, address=address)
-    with pytest.raises(MinecraftDied):
-        env.reset(seed=100_001)
-    env.close()
-    os.kill(serving.pid, signal.SIGINT)
-    _, errors = serving.communicate(timeout=60)
-    assert serving.returncode == 130
-    assert str(no_folder) in errors, "the server says what was wrong"
+    try:
+        address = serving.stdout.readline().split()[-1]
+        env = MinerlEnv(get_task("build_village_house"), size=SMALL, address=address)
+        with pytest.raises(MinecraftDied):
+            env.reset(seed=100_001)
+        env.close()
+        os.kill(serving.pid, signal.SIGINT)
+        _, errors = serving.communicate(timeout=60)
+        assert serving.returncode == 130
+        assert str(no_folder) in errors, "the server says what was wrong"
+    finally:
+        serving.kill()
