@@ -57,6 +57,9 @@ _LOGGED = ("buttons", "camera", "esc", "kl")
 MEASURED_FRAMES = 5_000
 """Training loss is measured on about so many frames, the same before and after."""
 
+PLAY_SETTINGS = ("agent", "checkpoint", "steer", "sae")
+"""Settings of ``configs/agent/bc.yaml``: how a checkpoint plays, nothing about how it is trained."""
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -459,7 +462,7 @@ def run_training(settings: Mapping[str, Any]) -> None:
         BasaltError: see `train`.
         KeyboardInterrupt: stopped by Ctrl-C; the same settings go on.
     """
-    flat = {k: v for k, v in settings.items() if k not in ("agent", "checkpoint")}
+    flat = {k: v for k, v in settings.items() if k not in PLAY_SETTINGS}
     flat["task"] = settings["task"]["name"]
     flat["data"] = settings["data"]["source"]
     result = train(TrainConfig.from_mapping(flat))

@@ -12,7 +12,7 @@ from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 from synthetic import write_episodes
 
-from agents.bc import TrainConfig
+from agents.bc import PLAY_SETTINGS, TrainConfig
 from agents.registry import make_agent
 from basalt import cli
 from basalt.data.dataset import Batch, SequenceStream
@@ -22,9 +22,7 @@ from basalt.errors import ConfigError
 def composed(*overrides: str) -> dict[str, Any]:
     with initialize_config_module("configs", version_base=None):
         cfg = compose("train", overrides=list(overrides))
-    settings = {
-        str(k): v for k, v in cfg.items() if k not in ("task", "agent", "data", "checkpoint")
-    }
+    settings = {str(k): v for k, v in cfg.items() if k not in ("task", "data", *PLAY_SETTINGS)}
     plain = OmegaConf.to_container(OmegaConf.create(settings), resolve=False)
     assert isinstance(plain, dict)
     return {**plain, "out": str(cfg.out), "task": cfg.task.name, "data": cfg.data.source}
