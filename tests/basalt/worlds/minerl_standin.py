@@ -73,11 +73,14 @@ class StandIn:
 
     def stop(self):
         """End like a process that is killed: nobody listens, and all connections break."""
+        self.refuse_newcomers()
+        for connection in self._connections:
+            _break_off(connection)
+
+    def refuse_newcomers(self):
+        """Listen no more; clients that are there stay."""
         self._open = False
-        for connection in [self._listener, *self._connections]:
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-            connection.close()
+        _break_off(self._listener)
 
     def whole_session(self):
         """What was received up to the client's goodbye, once that has come."""
@@ -96,6 +99,9 @@ class StandIn:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
+            if not self._open:  # it came in while the listener was being closed
+                _break_off(connection)
+                return
             self._connections.append(connection)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             threading.Thread(target=self._client, args=(connection,), daemon=True).start()
@@ -109,6 +115,12 @@ class StandIn:
         finally:
             client.stop_playing()
             connection.close()
+
+
+def _break_off(connection):
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+    connection.close()
 
 
 class _Client:
@@ -137,6 +149,8 @@ class _Client:
             elif message == "<Echo/>":
                 self.send(b"<Echo><Echo/></Echo>")
             elif message == "<Exit>NOW</Exit>":
+                # Before the answer: whoever has it may rely on nobody listening.
+                self.standin.refuse_newcomers()
                 self.send(struct.pack("!I", 1))
                 self.standin.stop()
                 return
