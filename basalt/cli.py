@@ -88,6 +88,12 @@ COMMANDS: dict[str, Command] = {
         "leaderboard.submit:submit_main",
         "leaderboard",
     ),
+    "references": Command(
+        "let random, demonstrator and bc play a study's seeds, and enter them as opponents",
+        "basalt references --study official --jobs 2",
+        "basalt.references:main",
+        "train,leaderboard",
+    ),
     "leaderboard": Command(
         "show the ratings, export the judgments",
         "basalt leaderboard show",

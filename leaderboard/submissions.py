@@ -30,10 +30,12 @@ class SubmissionError(StudyError):
     """A submission that breaks its study's rules.
 
     Attributes:
+        study: name of the study.
         faults: one line each, all that were found.
     """
 
     def __init__(self, folder: Path, study: str, faults: list[str]) -> None:
+        self.study = study
         self.faults = faults
         count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
         listed = "\n".join(f"  - {fault}" for fault in faults)
@@ -92,12 +94,10 @@ def submit_recordings(
         SubmissionError: with the list of all faults; nothing was written.
     """
     folder = Path(folder)
-    checked, faults = check_recordings(folder, study.rules)
-    name, name_faults = _agent_name(checked, name)
-    if not name_faults:
+    checked, name, faults = check_submission(folder, study.rules, name)
+    if name:
         with store.read() as session:
-            name_faults = _name_taken(session, study, name)
-    faults += name_faults
+            faults += _name_taken(session, study, name)
     if faults:
         raise SubmissionError(folder, study.name, faults)
 
@@ -127,6 +127,24 @@ def submit_recordings(
         _remove_unregistered(store, submission_id)
         raise
     return SubmissionInfo(submission_id, name, study.name, len(episodes))
+
+
+def check_submission(
+    folder: Path, rules: StudyRules, name: str | None
+) -> tuple[list[CheckedRecording], str, list[str]]:
+    """What may be told of a submission without its study's other agents.
+
+    Args:
+        folder: holds the recordings.
+        rules: the study's.
+        name: the agent's; None takes the player's.
+
+    Returns:
+        The recordings that keep the rules, the agent's name ("" where it has a fault), and all faults.
+    """
+    checked, faults = check_recordings(folder, rules)
+    name, name_faults = _agent_name(checked, name)
+    return checked, name, faults + name_faults
 
 
 def check_recordings(folder: Path, rules: StudyRules) -> tuple[list[CheckedRecording], list[str]]:

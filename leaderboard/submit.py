@@ -36,7 +36,7 @@ from leaderboard.study import (
 from leaderboard.submissions import (
     CheckedRecording,
     SubmissionError,
-    check_recordings,
+    check_submission,
     submit_recordings,
 )
 
@@ -58,30 +58,17 @@ def submit_main(argv: list[str]) -> int:
     with _prepared(options) as given:
         if options.check or options.pack:
             return _check_only(options, given)
-        if options.study == OFFICIAL:
-            store = open_store(options.store or default_store())
-            study = _official(store, given.folder)
-        else:
-            store = open_existing(options.store)
-            study = find_study(store, options.study)
         about = _about(options, given)
-        verified: set[tuple[str, int]] = set()
-        if options.replay:
-            checked, faults = check_recordings(given.folder, study.rules)
-            if not faults:
-                verified = _replayed(checked, options.replay, options.random_seed)
+        name = options.name or (given.about.agent if given.about else None)
         try:
+            verified = _confirmed(options, given.folder, name)
+            store, study = _entered(options, given.folder)
             done = submit_recordings(
-                store,
-                study,
-                given.folder,
-                options.name or (given.about.agent if given.about else None),
-                about=about,
-                verified=verified,
+                store, study, given.folder, name, about=about, verified=verified
             )
         except SubmissionError as err:
             # By the name that the user gave, not that of the unpacked copy.
-            raise SubmissionError(options.source, study.name, err.faults) from err
+            raise SubmissionError(options.source, err.study, err.faults) from err
     print(f"registered {done.agent!r} in study {done.study!r}: {done.episodes} episodes")
     return 0
 
@@ -159,9 +146,40 @@ def _prepared(options: argparse.Namespace) -> Iterator[Prepared]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+def _confirmed(options: argparse.Namespace, folder: Path, name: str | None) -> set[tuple[str, int]]:
+    """Check and replay as far as is asked for, before anything is written; what was confirmed."""
+    if not options.replay and options.study != OFFICIAL:
+        return set()
+    rules, study = _rules(options, folder)
+    checked, _, faults = check_submission(folder, rules, name)
+    if faults:
+        raise SubmissionError(options.source, study, faults)
+    return _replayed(checked, options.replay, options.random_seed)
+
+
+def _entered(options: argparse.Namespace, folder: Path) -> tuple[Store, StudyInfo]:
+    """The study to register in, and its store."""
+    if options.study == OFFICIAL:
+        store = open_store(options.store or default_store())
+        return store, open_official(store, *_world(folder))
+    store = open_existing(options.store)
+    return store, find_study(store, options.study)
+
+
+def open_official(store: Store, world: str, version: str) -> StudyInfo:
+    """The official study of a world, made if need be: by invitation, results hidden from raters."""
+    name = f"{OFFICIAL} {world} {version}"
+    if name in {study.name for study in list_studies(store)}:
+        return find_study(store, name)
+    study = create_study(store, name, official_study(world, version))
+    change_settings(store, study, command_line_admin(), **OFFICIAL_SETTINGS.model_dump())
+    return study
+
+
 def _check_only(options: argparse.Namespace, given: Prepared) -> int:
     rules, name = _rules(options, given.folder)
-    checked, faults = check_recordings(given.folder, rules)
+    agent = options.name or (given.about.agent if given.about else None)
+    checked, agent, faults = check_submission(given.folder, rules, agent)
     if faults:
         raise SubmissionError(options.source, name, faults)
     verified = _replayed(checked, options.replay, options.random_seed)
@@ -171,7 +189,7 @@ def _check_only(options: argparse.Namespace, given: Prepared) -> int:
         state = "replayed: the same places" if key in verified else "unverified"
         print(f"  {item.meta.task} seed {item.meta.seed}: {item.meta.steps} steps, {state}")
     if options.pack:
-        about = _about(options, given) or About(agent=options.name or checked[0].meta.player)
+        about = _about(options, given) or About(agent=agent)
         manifest = write_bundle(options.pack, [item.recording for item in checked], about)
         print(f"wrote {options.pack}: {manifest.agent!r}, {len(manifest.files)} files")
     return 0
@@ -235,7 +253,8 @@ def _replayed(
 
 def _rules(options: argparse.Namespace, folder: Path) -> tuple[StudyRules, str]:
     """The rules to check by, and the study's name."""
-    if options.study not in (None, OFFICIAL):
+    registers = not (options.check or options.pack)
+    if options.study not in (None, OFFICIAL) or (options.study is None and registers):
         study = find_study(open_existing(options.store), options.study)
         return study.rules, study.name
     world, version = _world(folder)
@@ -251,23 +270,3 @@ def _world(folder: Path) -> tuple[str, str]:
         found = ", ".join(sorted(" ".join(world) for world in worlds)) or "none with NAME.json"
         raise StudyError(f"{folder}: recordings of one world make a submission; found {found}")
     return worlds.pop()
-
-
-def _official(store: Store, folder: Path) -> StudyInfo:
-    """The official study of the world that the recordings were played in, made if need be.
-
-    Raises:
-        StudyError: the recordings are of several worlds, or break the rules of a study yet to be made.
-    """
-    world, version = _world(folder)
-    name = f"{OFFICIAL} {world} {version}"
-    if name in {study.name for study in list_studies(store)}:
-        return find_study(store, name)
-    rules = official_study(world, version)
-    # No study is made for recordings that it would refuse.
-    _, faults = check_recordings(folder, rules)
-    if faults:
-        raise SubmissionError(folder, name, faults)
-    study = create_study(store, name, rules)
-    change_settings(store, study, command_line_admin(), **OFFICIAL_SETTINGS.model_dump())
-    return study

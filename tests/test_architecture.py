@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "configs": set(),
 }
 
-COMMAND_LINE = {"basalt/cli.py", "basalt/demo.py"}
+COMMAND_LINE = {"basalt/cli.py", "basalt/demo.py", "basalt/references.py"}
 """The layer that knows all packages."""
 
 NO_TORCH = {"leaderboard", "eval_ui"}
