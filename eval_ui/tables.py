@@ -1,6 +1,6 @@
 """A table of ratings as HTML. Names were written by strangers: every text is escaped."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 from leaderboard.analysis import Analysis
@@ -19,22 +19,42 @@ _COLUMNS = (
     ),
     ("Places", "", "places taken in 95 % of the bootstrap's replicates"),
     ("μ − 3σ", "", "what the agent is at least worth, almost surely"),
+    (
+        "Next before",
+        "",
+        "share of the bootstrap's replicates in which the next row stands before this one: "
+        "near 0 % their order is sure, near 50 % it is open",
+    ),
     ("Bradley–Terry", "", "order-free strength and its standard error; 0 is the average agent"),
     ("Comparisons", "", "wins, losses and draws"),
     ("Won – lost – drawn", "", ""),
     ("Both bad", "", "pairs in which neither episode was acceptable"),
+    (
+        "Replayed",
+        "",
+        "episodes whose actions were replayed in the world and led to the same places; "
+        "unverified: none was",
+    ),
 )
 
 
-def board_html(analysis: Analysis) -> str:
-    """The table of one task and source."""
+def board_html(analysis: Analysis, replayed: Mapping[str, tuple[int, int]]) -> str:
+    """The table of one task and source.
+
+    Args:
+        analysis: what it shows.
+        replayed: by agent, how many episodes a replay confirmed, of how many.
+    """
     table = analysis.table
+    reversals = analysis.reversals()
     head = "".join(
         f'<th scope="col" class="{kind}" title="{escape(note)}">{escape(name)}</th>'
         for name, kind, note in _COLUMNS
     )
     body = "".join(
-        f"<tr>{_cells(analysis, row, place)}</tr>" for place, row in enumerate(table.rows, start=1)
+        f"<tr>{_cells(analysis, row, place, reversals.get(row.agent))}"
+        f"<td>{_replayed(*replayed.get(row.agent, (0, 0)))}</td></tr>"
+        for place, row in enumerate(table.rows, start=1)
     )
     caption = escape(
         f"{world_title(table.world, table.world_version)}, {source_note(table.source)}. "
@@ -93,7 +113,7 @@ def facts_html(facts: dict[str, str], *, small: bool = False) -> str:
     return f'<div class="facts{" small" if small else ""}">{items}</div>'
 
 
-def _cells(analysis: Analysis, row: Row, place: int) -> str:
+def _cells(analysis: Analysis, row: Row, place: int, next_before: float | None) -> str:
     strength = analysis.strengths[row.agent]
     bar = analysis.error_bar(row)
     interval = f"{bar.low:.1f} – {bar.high:.1f}"
@@ -106,6 +126,7 @@ def _cells(analysis: Analysis, row: Row, place: int) -> str:
         ("", interval),
         ("", _places(analysis, row)),
         ("", f"{row.conservative:.2f}"),
+        ("", _next_before(next_before)),
         ("", f"{strength.value:+.2f} ± {strength.error:.2f}"),
         ("", str(row.comparisons)),
         ("", f"{row.wins} – {row.losses} – {row.draws}"),
@@ -119,3 +140,15 @@ def _places(analysis: Analysis, row: Row) -> str:
     if places is None:
         return '<span class="weak" title="too few comparisons">–</span>'
     return f"{places[0]} – {places[1]}" if places[0] != places[1] else str(places[0])
+
+
+def _next_before(share: float | None) -> str:
+    if share is None:
+        return '<span class="weak" title="the last row, or too few comparisons">–</span>'
+    return f"{share:.1%}"
+
+
+def _replayed(confirmed: int, episodes: int) -> str:
+    if not confirmed:
+        return '<span class="weak">unverified</span>'
+    return f"{confirmed} of {episodes}"

@@ -56,6 +56,26 @@ def list_episodes(store: Store, study: StudyInfo) -> list[EpisodeInfo]:
     ]  # fmt: skip
 
 
+def replayed(store: Store, study: StudyInfo) -> dict[tuple[str, str], tuple[int, int]]:
+    """By task and agent: how many episodes a replay confirmed, and how many there are."""
+    query = (
+        sa.select(
+            Episode.task,
+            Agent.name,
+            sa.func.sum(sa.case((Episode.verified, 1), else_=0)),
+            sa.func.count(),
+        )
+        .join(Agent, Episode.agent_id == Agent.id)
+        .where(Episode.study_id == study.id)
+        .group_by(Episode.task, Agent.name)
+    )
+    with store.read() as session:
+        return {
+            (task, agent): (confirmed, count)
+            for task, agent, confirmed, count in session.execute(query)
+        }
+
+
 def episode_telemetry(store: Store, episode_id: str) -> tuple[Telemetry, ...]:
     """What the referee knew at each step of an episode; empty where it has no telemetry.
 

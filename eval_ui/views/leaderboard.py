@@ -14,6 +14,7 @@ from eval_ui.store_access import the_store
 from eval_ui.style import heading
 from eval_ui.tables import board_html, overall_html
 from leaderboard.analysis import Analysis, analyse
+from leaderboard.episodes import replayed
 from leaderboard.export import load_comparisons
 from leaderboard.overall import OverallRow, overall
 from leaderboard.profiles import profiles
@@ -66,9 +67,13 @@ def page() -> None:
         )
     if chosen == OVERALL:
         _show_overall(tables)
+    confirmed = replayed(store, study)
     for table in tables:
         if chosen in (None, table.task):
-            _show(store, study, table)
+            mine = {
+                agent: found for (task, agent), found in confirmed.items() if task == table.task
+            }
+            _show(store, study, table, mine)
 
 
 def _tables(comparisons: list[Comparison], present: list[str]) -> list[Table]:
@@ -105,11 +110,13 @@ def _show_overall(tables: list[Table]) -> None:
             st.caption("No agent stands in the tables of all tasks.")
 
 
-def _show(store: Store, study: StudyInfo, table: Table) -> None:
+def _show(
+    store: Store, study: StudyInfo, table: Table, confirmed: dict[str, tuple[int, int]]
+) -> None:
     analysis = _analysed(_judged(table), table)
     with st.container(border=True):
         st.markdown(f"#### {task_title(table.task)} {_badges(table.source)}")
-        st.html(board_html(analysis))
+        st.html(board_html(analysis, confirmed))
         if any(not analysis.error_bar(row).bootstrapped for row in table.rows):
             st.caption("\\* too few comparisons for the bootstrap: μ ± 2σ")
     ratings, course, matrix, questions = st.tabs(

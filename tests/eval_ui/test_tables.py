@@ -46,17 +46,18 @@ def comparison():
 
 
 def test_every_text_a_stranger_wrote_is_escaped() -> None:
-    html = board_html(table(HOSTILE, "plain")) + facts_html({HOSTILE: HOSTILE})
+    html = board_html(table(HOSTILE, "plain"), {}) + facts_html({HOSTILE: HOSTILE})
     assert "<script" not in html
     assert "&lt;script&gt;" in html
     assert "<b>" not in html
 
 
 def test_rows_say_rating_uncertainty_and_count() -> None:
-    html = board_html(table("first", "second"))
+    html = board_html(table("first", "second"), {"second": (2, 11)})
     assert html.index("first") < html.index("second")
     for cell in ("25.00", "21.0 – 29.0*", "19.00", ">3</td>", "1 – 1 – 1", ">2</td>"):
         assert cell in html
+    assert html.count("unverified</span>") == 1 and ">2 of 11<" in html
     assert "a stand-in where no person has judged" in html
 
 
@@ -76,7 +77,7 @@ def test_intervals_and_places_are_shown_where_there_are_comparisons_enough() -> 
             "second": Interval(22.5, 25.5, 2, 2, MIN_COMPARISONS - 1),
         },
     )
-    html = board_html(enough)
+    html = board_html(enough, {})
     assert ">1 – 2</td>" in html
     assert ">23.5 – 26.5</td>" in html
     assert "20.0 – 28.0*" in html
@@ -85,6 +86,16 @@ def test_intervals_and_places_are_shown_where_there_are_comparisons_enough() -> 
         (23.5, 26.5, "95 % by bootstrap"),
         (20.0, 28.0, "μ ± 2σ"),
     ]
+
+
+def test_how_open_the_order_of_neighbours_is_stands_in_the_table() -> None:
+    sure = Interval(23.5, 26.5, 1, 1, MIN_COMPARISONS, behind={"second": 0.034})
+    open_ = Interval(22.5, 25.5, 2, 2, MIN_COMPARISONS)
+    html = board_html(
+        replace(table("first", "second"), intervals={"first": sure, "second": open_}), {}
+    )
+    first, second = html.split("<tbody>")[1].split("</tr>")[:2]
+    assert ">3.4%<" in first and "the last row" in second
 
 
 def test_the_development_ends_at_the_tables_ratings(comparison) -> None:
