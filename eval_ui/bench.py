@@ -9,7 +9,7 @@ ways, one after the other:
   answer is durable.
 - **API**: each rater joins and then asks for pairs and answers them over HTTP.
 
-Raters think for a while between a pair and its answer, a few seconds at random: real ones take minutes.
+Raters think for a while between a pair and its answer, some seconds at random: real ones take minutes.
 """
 
 import argparse
@@ -36,6 +36,7 @@ from tqdm import tqdm
 from basalt.actions import validate_action
 from basalt.errors import BasaltError, ConfigError
 from basalt.recording import RecordingWriter
+from basalt.tasks import STEPS_PER_SECOND
 from basalt.telemetry import Telemetry
 from eval_ui.session import RATER_COOKIE
 from leaderboard.access import command_line_admin
@@ -50,6 +51,9 @@ TARGET_S = 1.0
 
 SEEDS = (100_001, 100_002, 100_003)
 STUDY = "bench"
+STEPS = 4
+"""Of each video."""
+
 PATIENCE_S = 300.0
 
 Times = dict[str, list[float]]
@@ -73,7 +77,7 @@ def run(argv: list[str]) -> dict[str, Any]:
     parser.add_argument("--raters", type=int, default=50)
     parser.add_argument("--answers", type=int, default=3, help="of each rater, in each way")
     parser.add_argument("--agents", type=int, default=10)
-    parser.add_argument("--think", type=float, default=5.0, help="mean seconds before an answer")
+    parser.add_argument("--think", type=float, default=20.0, help="mean seconds before an answer")
     options = parser.parse_args(argv)
     if min(options.raters, options.answers) < 1 or options.agents < 2 or options.think < 0:
         raise ConfigError("bench ui: raters and answers begin at 1, agents at 2, think at 0")
@@ -163,7 +167,8 @@ async def _warm_up(address: str) -> None:
 
 
 async def _think(options: argparse.Namespace) -> None:
-    await asyncio.sleep(random.uniform(0, 2 * options.think))
+    # An answer that comes sooner than both videos can have been seen is refused.
+    await asyncio.sleep(max(STEPS / STEPS_PER_SECOND, random.uniform(0, 2 * options.think)))
 
 
 # -- by the page ------------------------------------------------------------------------------------
@@ -304,7 +309,7 @@ def _fill(place: Path, folder: Path, agents: int) -> None:
     store.close()
 
 
-def _record(folder: Path, seed: int, player: str, steps: int = 4) -> None:
+def _record(folder: Path, seed: int, player: str, steps: int = STEPS) -> None:
     colour = np.random.default_rng([seed, hash(player) % 2**31]).integers(0, 255, 3)
     picture = np.broadcast_to(colour.astype(np.uint8), (360, 640, 3)).copy()
     with RecordingWriter(

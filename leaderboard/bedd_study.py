@@ -1,7 +1,8 @@
 """A study made of BEDD's answers, and any study's judgments written in BEDD's form.
 
-The study takes judgments of the source ``bedd`` only, so it is never mixed with one's own raters, and
-its episodes come without videos: nothing of it is served to be judged.
+The study takes judgments of the source ``bedd`` only, and its episodes come without videos: nothing of it is
+served to be judged until :mod:`leaderboard.bedd_videos` adds them. One's own raters' judgments then stand in
+tables of their own.
 """
 
 import json
@@ -20,6 +21,7 @@ from basalt.comparisons import Comparison
 from basalt.errors import ConfigError
 from basalt.tasks import get_task
 from leaderboard.bedd import BeddAnswer, BeddError, answer_keys, read_answers, read_banned
+from leaderboard.events import BY_RULE, banned_raters, record_ban
 from leaderboard.export import load_comparisons
 from leaderboard.models import Agent, Episode, Judgment, Rater, Study, Submission, new_id, pair_key
 from leaderboard.store import Store
@@ -47,18 +49,22 @@ class BeddImport:
         added: answers that are new in it.
         present: answers that an earlier import had added.
         banned: answers left out because their worker is banned.
+        taken_out: workers whose answers an earlier import had added, and who are banned from now on.
     """
 
     study: str
     added: int
     present: int
     banned: int
+    taken_out: int = 0
 
 
 def import_bedd(
     store: Store, answers: Path, banned: Path | None = None, name: str = STUDY_NAME
 ) -> BeddImport:
     """Import BEDD's answers into a study of their own; the same files again add nothing.
+
+    A worker who is banned only now is banned in the study: the answers stay stored and leave the ratings.
 
     Ratings replay the file's order (newest first, so reversed): where its times run backwards or are
     missing, an answer gets the moment after the one before it.
@@ -80,7 +86,7 @@ def import_bedd(
         raise BeddError(f"{answers}: all {len(everything)} answers are by banned workers")
     with store.write() as session:
         study = _study(session, checked_name(name, "study name"), kept)
-        _refuse_banned(session, study, out)
+        taken_out = _ban(session, study, out)
         ids = [_digest(study, key) for key in answer_keys(kept)]
         present = dict(
             session.execute(
@@ -104,7 +110,9 @@ def import_bedd(
             _judgment(study, judgment_id, one, moment, episodes, raters)
             for judgment_id, one, moment in new
         )
-    return BeddImport(study.name, len(new), len(kept) - len(new), len(everything) - len(kept))
+    return BeddImport(
+        study.name, len(new), len(kept) - len(new), len(everything) - len(kept), taken_out
+    )
 
 
 def export_bedd(path: Path, store: Store, study: StudyInfo, source: str | None = None) -> int:
@@ -172,7 +180,7 @@ def _study(session: Session, name: str, answers: Sequence[BeddAnswer]) -> Study:
         session.flush()
         return study
     rules = StudyRules.model_validate(study.rules)
-    if rules.sources != ("bedd",):
+    if "bedd" not in rules.sources or not {"bedd", "human"} >= set(rules.sources):
         raise BeddError(f"study {name!r} is not of BEDD; import into one of its own with --study")
     for task, numbers in seeds.items():
         known = set(rules.tasks[task].seeds) if task in rules.tasks else set()
@@ -184,19 +192,19 @@ def _study(session: Session, name: str, answers: Sequence[BeddAnswer]) -> Study:
     return study
 
 
-def _refuse_banned(session: Session, study: Study, banned: set[str]) -> None:
+def _ban(session: Session, study: Study, banned: set[str]) -> int:
+    """Ban the workers whose answers are in the study already; how many are banned newly."""
     keys = {_rater_key(study, worker) for worker in banned}
-    judged = session.scalars(
-        sa.select(Rater.token_sha256)
+    raters = session.execute(
+        sa.select(Rater.id, Rater.token_sha256)
         .join(Judgment, Judgment.rater_id == Rater.id)
         .where(Judgment.study_id == study.id)
         .distinct()
     )
-    if found := keys & set(judged):
-        raise BeddError(
-            f"study {study.name!r} has answers of {len(found)} workers who are banned now, and "
-            "judgments are never taken away; import into another study with --study"
-        )
+    found = {rater for rater, key in raters if key in keys} - banned_raters(session, study.id)
+    for rater in sorted(found):
+        record_ban(session, study.id, rater, BY_RULE, "in the published list of banned workers")
+    return len(found)
 
 
 def _moments(answers: Sequence[BeddAnswer]) -> list[datetime]:

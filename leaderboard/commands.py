@@ -16,6 +16,7 @@ from leaderboard.access import add_admin, remove_admin
 from leaderboard.analysis import MODELS, analyse
 from leaderboard.bedd import read_answers, read_banned
 from leaderboard.bedd_study import STUDY_NAME, export_bedd, import_bedd
+from leaderboard.bedd_videos import add_videos
 from leaderboard.bootstrap import REPLICATES
 from leaderboard.export import export_comparisons, load_comparisons
 from leaderboard.models import SOURCES
@@ -25,9 +26,7 @@ from leaderboard.rating import ENVIRONMENT, rate
 from leaderboard.recompute import recompute
 from leaderboard.report import analysis_records, text_analyses
 from leaderboard.store import Store, StoreError, open_store, store_exists
-from leaderboard.study import (
-    find_study,
-)
+from leaderboard.study import find_study
 from leaderboard.telemetry_judge import judge_by_telemetry
 
 DEMO_STORE = Path("runs/demo/leaderboard.sqlite")
@@ -122,6 +121,13 @@ def leaderboard_main(argv: list[str]) -> int:
         nargs="?",
         metavar="banned_workers.json",
         help="workers whose answers are left out (default: nobody)",
+    )
+    bedd.add_argument(
+        "videos",
+        type=Path,
+        nargs="?",
+        metavar="agent_videos",
+        help="folder of AGENT/TASK/seed_N.mp4: with it new agents can be judged against these",
     )
     bedd.add_argument(
         "--study", default=STUDY_NAME, help="name of the study (default: %(default)s)"
@@ -260,13 +266,17 @@ def _import_bedd(options: argparse.Namespace) -> int:
     read_answers(options.answers)
     if options.banned is not None:
         read_banned(options.banned)
-    done = import_bedd(
-        open_store(options.store or default_store()), options.answers, options.banned, options.study
-    )
+    store = open_store(options.store or default_store())
+    done = import_bedd(store, options.answers, options.banned, options.study)
     print(
         f"study {done.study!r}: {done.added} answers added, {done.present} were there already, "
         f"{done.banned} by banned workers left out"
     )
+    if done.taken_out:
+        print(f"{done.taken_out} workers are banned from now on: their answers rate nobody")
+    if options.videos is not None:
+        added = add_videos(store, find_study(store, done.study), options.videos)
+        print(f"{added} videos added; people can judge them, and new agents against them")
     return 0
 
 

@@ -94,7 +94,9 @@ def _convert(video: Path, folder: Path, out: Path, origin: PlainOrigin) -> None:
         ended = "esc" if lines[-1].ends_session else "unknown"
     if len(lines) == task.step_limit:
         ended = "limit"
-    target = out / task.name / f"seed_{match[1]}"
+    target = out / task.name / f"seed_{int(match[1])}"
+    if target.with_suffix(".mp4").exists():
+        raise RecordingError(f"is the second video of {task.name} with seed {int(match[1])}")
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(video, target.with_suffix(".mp4"))
     # Unknown input stays in the file as null.

@@ -102,26 +102,19 @@ def submit_recordings(
         raise SubmissionError(folder, study.name, faults)
 
     submission_id = new_id()
-    staging = store.media / f"{_STAGING}{submission_id}"
-    final = store.media / submission_id
+    staging = staging_folder(store)
     episodes = [(new_id(), item) for item in checked]
     about = (about or About(agent=name)).model_copy(update={"agent": name})
     manifest = manifest_of([item.recording for item in checked], about)
-    _sweep_staging(store.media)
     try:
-        shown = _copy_to(staging, episodes)
+        shown = copy_recordings(staging, episodes)
         with store.write() as session:
             _lock_study(session, study)
             # Asked again under the lock: another submission may have taken the name meanwhile.
             if taken := _name_taken(session, study, name):
                 raise SubmissionError(folder, study.name, taken)
             _add_rows(session, study, manifest, submission_id, episodes, shown, verified)
-            # The files get their names before the rows are durable: rows never lack their files.
-            if store.remote is not None:
-                for path in sorted(staging.iterdir()):
-                    store.remote.put(path, f"{submission_id}/{path.name}")
-            staging.rename(final)
-            _sync_folder(store.media)
+            put_in_place(store, staging, submission_id)
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         _remove_unregistered(store, submission_id)
@@ -158,7 +151,7 @@ def check_recordings(folder: Path, rules: StudyRules) -> tuple[list[CheckedRecor
     faults: list[str] = []
     claimed: dict[tuple[str, int], str] = {}
     for video in videos:
-        item, item_faults = _check_one(video, rules)
+        item, item_faults = check_recording(video, rules)
         faults += [f"{video.relative_to(folder)}: {fault}" for fault in item_faults]
         if item is None:
             continue
@@ -180,7 +173,7 @@ def check_recordings(folder: Path, rules: StudyRules) -> tuple[list[CheckedRecor
     return checked, faults
 
 
-def _check_one(video: Path, rules: StudyRules) -> tuple[CheckedRecording | None, list[str]]:
+def check_recording(video: Path, rules: StudyRules) -> tuple[CheckedRecording | None, list[str]]:
     """One recording's claims and faults; None for the claims where it makes none that can be read."""
     try:
         recording = Recording.open(video)
@@ -279,7 +272,31 @@ def name_key(name: str) -> str:
     return "".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
-def _copy_to(staging: Path, episodes: list[tuple[str, CheckedRecording]]) -> dict[str, str]:
+def staging_folder(store: Store) -> Path:
+    """Where files may lie before they are a submission's; not there yet, and swept a day later."""
+    _sweep_staging(store.media)
+    return store.media / f"{_STAGING}{new_id()}"
+
+
+def put_in_place(store: Store, staging: Path, submission_id: str) -> None:
+    """Give a submission's files their names, within the transaction that is to make its rows durable.
+
+    So rows never lack their files.
+    """
+    if store.remote is not None:
+        for path in sorted(staging.iterdir()):
+            store.remote.put(path, f"{submission_id}/{path.name}")
+    final = store.media / submission_id
+    if final.exists():
+        for path in sorted(staging.iterdir()):
+            path.replace(final / path.name)
+        _sync_folder(final)
+    else:
+        staging.rename(final)
+    _sync_folder(store.media)
+
+
+def copy_recordings(staging: Path, episodes: list[tuple[str, CheckedRecording]]) -> dict[str, str]:
     """Copy all files, videos cleaned where need be; SHA-256 of each episode's video as it is shown."""
     staging.mkdir(parents=True)
     shown = {}

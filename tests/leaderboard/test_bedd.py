@@ -1,25 +1,33 @@
 """BEDD's answers: read strictly where ratings depend on it, imported once, exported without loss."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import sqlalchemy as sa
 import trueskill
 
 from basalt import cli
+from basalt.video import VideoWriter
+from leaderboard.access import command_line_admin
 from leaderboard.bedd import BeddError, read_answers, read_banned
 from leaderboard.bedd_study import export_bedd, import_bedd
+from leaderboard.bedd_videos import add_videos
 from leaderboard.export import load_comparisons
-from leaderboard.models import Judgment, Rater
+from leaderboard.judgments import answer_pair
+from leaderboard.models import Episode, Judgment, Rater
 from leaderboard.raters import register_rater
 from leaderboard.rating import rate
 from leaderboard.serving import next_pair
+from leaderboard.settings import change_settings
 from leaderboard.store import Store, open_store
 from leaderboard.study import StudyError, StudyInfo, find_study
 from leaderboard.telemetry_judge import judge_by_telemetry
+from leaderboard.videos import pair_videos
 
 CAVE = "Did this player find and enter a cave?"
 
@@ -169,12 +177,92 @@ def test_answers_of_banned_workers_are_left_out(lite: Store, tmp_path: Path, ans
             ("Random", "Human1", False),
         ]
     )
-    banned.write_text(json.dumps([{"workerId": "W0"}]))
-    with pytest.raises(BeddError, match="1 workers who are banned now"):
-        import_bedd(lite, answers, banned)
     banned.write_text(json.dumps([{"workerId": f"W{i}"} for i in range(3)]))
     with pytest.raises(BeddError, match="all 6 answers are by banned workers"):
         import_bedd(lite, answers, banned, "another")
+
+
+def test_a_worker_banned_later_leaves_the_ratings_at_once(
+    lite: Store, tmp_path: Path, answers: Path
+) -> None:
+    import_bedd(lite, answers)
+    banned = tmp_path / "banned_workers.json"
+    banned.write_text(json.dumps([{"workerId": "W1"}]))
+    done = import_bedd(lite, answers, banned)
+    assert (done.added, done.present, done.banned, done.taken_out) == (0, 4, 2, 1)
+    assert import_bedd(lite, answers, banned).taken_out == 0
+    import_bedd(lite, answers, banned, "from the beginning")
+    assert ratings(lite, "BEDD") == ratings(lite, "from the beginning")
+    with lite.read() as session:
+        assert session.scalar(sa.select(sa.func.count()).select_from(Judgment)) == 6 + 4
+
+
+def the_videos(folder: Path, *agents: str, seed: int = 14169) -> Path:
+    """The published folder's layout, invented; the pictures tell the agents apart."""
+    for number, agent in enumerate(agents):
+        task = folder / agent / ("FindCave" if number % 2 else "MineRLBasaltFindCave-v0")
+        task.mkdir(parents=True)
+        writer = VideoWriter(task / f"seed_{seed}.mp4")
+        for step in range(7 + number):
+            writer.write(np.full((360, 640, 3), 40 * number + step, np.uint8))
+        writer.close()
+    return folder
+
+
+def test_a_new_agent_is_judged_against_the_published_ones(
+    lite: Store, tmp_path: Path, answers: Path
+) -> None:
+    import_bedd(lite, answers)
+    before = ratings(lite, "BEDD")
+    videos = the_videos(tmp_path / "agent_videos", "GoUp", "Human1")
+    assert add_videos(lite, find_study(lite, "BEDD"), videos) == 2
+    assert add_videos(lite, find_study(lite, "BEDD"), videos) == 0
+    assert import_bedd(lite, answers).present == 6
+    assert ratings(lite, "BEDD") == before
+
+    mine = the_videos(tmp_path / "mine", "Newcomer") / "Newcomer"
+    place = ["--study", "BEDD", "--store", str(tmp_path / "leaderboard.sqlite")]
+    assert cli.run(["submit", str(mine), *place]) == 0
+    study = find_study(lite, "BEDD")
+    change_settings(lite, study, command_line_admin(), watch_share=0)
+    rater = register_rater(lite, "secret")
+    shown = set()
+    while pair := next_pair(lite, study, rater):
+        shown.add(pair.steps)
+        assert pair_videos(lite, pair.assignment_id).left
+        answer_pair(lite, pair.assignment_id, rater, "left")
+    # Random has no video here: nobody is asked about it.
+    assert {frozenset(steps) for steps in shown} == {frozenset({6, 7}), frozenset({6})}
+    people = rate(load_comparisons(lite, study, ["human"]))
+    assert {row.agent for row in people[0].rows} == {"GoUp", "Human1", "Newcomer"}
+    bedd = rate(load_comparisons(lite, study, ["bedd"]))
+    assert {row.agent: (row.mu, row.sigma) for row in bedd[0].rows} == before
+    (together,) = rate(load_comparisons(lite, study), mix_sources=True)
+    assert {row.agent for row in together.rows} == {"GoUp", "Human1", "Newcomer", "Random"}
+
+
+def test_videos_that_no_answer_is_about_are_all_named_and_none_is_added(
+    lite: Store, tmp_path: Path, answers: Path
+) -> None:
+    import_bedd(lite, answers)
+    study = find_study(lite, "BEDD")
+    videos = the_videos(tmp_path / "agent_videos", "GoUp", "Stranger")
+    the_videos(tmp_path / "other", "GoUp", "Human1", seed=7)
+    shutil.copytree(tmp_path / "other" / "Human1", videos / "Human1")
+    shutil.copytree(videos / "GoUp" / "MineRLBasaltFindCave-v0", videos / "GoUp" / "find_cave")
+    with pytest.raises(BeddError) as told:
+        add_videos(lite, study, videos)
+    for fault in (
+        "Stranger: no answer is about an agent",
+        "Human1/find_cave/seed_7.mp4: has seed 7",
+        "is the second video of find_cave with seed 14169",
+    ):
+        assert fault in str(told.value)
+    with lite.read() as session:
+        assert set(session.scalars(sa.select(Episode.steps))) == {0}
+    assert not list(lite.media.iterdir())
+    with pytest.raises(BeddError, match="no folders of agents"):
+        add_videos(lite, study, tmp_path / "other" / "GoUp" / "MineRLBasaltFindCave-v0")
 
 
 def test_the_lists_order_wins_over_its_times(lite: Store, tmp_path: Path, answers: Path) -> None:

@@ -212,7 +212,7 @@ submissions.submit_recordings(store, find_study(store), Path(folder))
 """
 
 
-@pytest.mark.parametrize("stage", ["_copy_to", "_add_rows", "_sync_folder"])
+@pytest.mark.parametrize("stage", ["copy_recordings", "_add_rows", "_sync_folder"])
 def test_killed_at_any_moment_nothing_is_registered_half(
     store_place: tuple[str, Path],
     store: Store,
