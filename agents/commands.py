@@ -8,6 +8,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from agents.registry import make_agent
+from basalt.errors import ConfigError
 from basalt.files import write_json
 from basalt.hydra_app import hydra_app, plain
 from basalt.recording import Recording
@@ -49,6 +50,10 @@ def _rollout(cfg: DictConfig) -> None:
 def _play(settings: Mapping[str, Any]) -> None:
     from basalt.rollout import RolloutPlan, rollout
 
+    for name in ("jobs", "crf", "max_steps"):
+        value = settings[name]
+        if type(value) is not int and not (value is None and name == "max_steps"):
+            raise ConfigError(f"{name}: {value!r} is not a whole number")
     task = get_task(settings["task"]["name"])
     plan = RolloutPlan(
         task=task.name,

@@ -126,7 +126,15 @@ COMMANDS: dict[str, Command] = {
 
 def main() -> None:
     """Entry point of the console script."""
-    sys.exit(run(sys.argv[1:]))
+    try:
+        try:
+            sys.exit(run(sys.argv[1:]))
+        finally:
+            sys.stdout.flush()  # here, not as the interpreter ends, where nobody could catch it
+    except BrokenPipeError:
+        # The reader of our output (head, less) has gone: not our failure, and nothing to say.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
 
 
 def run(argv: list[str]) -> int:
@@ -165,10 +173,6 @@ def run(argv: list[str]) -> int:
             file=sys.stderr,
         )
         return USER_ERROR
-    except BrokenPipeError:
-        # The reader of our output (head, less) has gone: not our failure, and nothing to say.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except OSError as err:
         if err.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise

@@ -3,11 +3,12 @@
 import os
 import sys
 from collections.abc import Callable
+from difflib import get_close_matches
 from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
+from hydra.errors import HydraException, MissingConfigException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
@@ -58,6 +59,11 @@ def _one_line(err: Exception) -> str:
     """Hydra's message without its layout; it names the key."""
     if isinstance(err, MissingMandatoryValue):
         return f"{err.full_key}: has no value; give {err.full_key}=..."
+    if isinstance(err, MissingConfigException) and err.missing_cfg_file and err.options:
+        group, _, value = err.missing_cfg_file.rpartition("/")
+        close = get_close_matches(value, err.options, n=1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        return f"{group}: there is no {value!r}; {hint}known: {', '.join(err.options)}"
     cause = err.__cause__
     text = f"{err} {cause}" if cause is not None and str(cause) not in str(err) else str(err)
     told, _, _ = text.partition("Config search path:")

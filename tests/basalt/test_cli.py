@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -30,6 +31,42 @@ def test_help_imports_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stderr.strip() == "" and done.returncode == 0
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["doctor", "--help"], ["bench", "--help"]])
+def test_a_reader_that_goes_away_is_no_failure(arguments):
+    """As with ``basalt --help | head -1``."""
+    code = "import sys; from basalt import cli; sys.argv = ['basalt', *sys.argv[1:]]; cli.main()"
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", code, *arguments],
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_an_unknown_choice_is_one_line_with_the_known_ones(capsys):
+    assert cli.run(["rollout", "task=find_cav"]) == cli.USER_ERROR
+    said = capsys.readouterr().err
+    assert said.startswith(
+        "basalt rollout: task: there is no 'find_cav'; did you mean 'find_cave'?"
+    )
+    assert "make_waterfall" in said and said.count("\n") == 1
+
+
+@pytest.mark.parametrize("setting", ["jobs=two", "crf=1.5", "max_steps=all", "jobs=null"])
+def test_a_number_that_is_none_is_one_line(setting, tmp_path, capsys):
+    assert cli.run(["rollout", setting, f"out={tmp_path / 'out'}"]) == cli.USER_ERROR
+    said = capsys.readouterr().err
+    assert said.startswith(f"basalt rollout: {setting.split('=')[0]}: ")
+    assert "is not a whole number" in said and not (tmp_path / "out").exists()
 
 
 def test_an_unknown_command_is_wrong_usage(capsys):
