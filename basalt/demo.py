@@ -12,7 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from agents.bc import TrainConfig, train
+from agents.bc import train
+from agents.bc_config import TrainConfig
 from agents.registry import make_agent
 from basalt.errors import BasaltError
 from basalt.files import write_json

@@ -142,7 +142,8 @@ def _play(name: str, study: StudyInfo, folder: Path, options: argparse.Namespace
 def _trained(task: str, run: Path, options: argparse.Namespace) -> Path:
     """A run of behavioural cloning on the demonstrations, made or finished if need be."""
     # torch is heavy, and only this player needs it.
-    from agents.bc import TrainConfig, train
+    from agents.bc import train
+    from agents.bc_config import TrainConfig
 
     settings: Mapping[str, Any] = {"steps": options.train_steps} if options.train_steps else {}
     result = train(TrainConfig(out=str(run), task=task, data=options.data, **settings))

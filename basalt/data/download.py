@@ -1,55 +1,31 @@
-"""Fetch recordings of BEDD, some or all, from any address fsspec knows to any other.
+"""Fetch recordings of BEDD, some or all: which, how much that is, and many at a time.
 
-Nothing stands under its final name before it is whole, what was fetched is kept across interruptions
-and continued by byte ranges, and what is there is not asked for again.
+What is there is not asked for again. How one file comes is the matter of :mod:`basalt.data.transfer`.
 """
 
 import hashlib
 import shutil
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import fsspec
 import pandas as pd
-from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 from tqdm import tqdm
 
+from basalt.data.transfer import Remote, StoppedError, Transfer, is_full, reason
 from basalt.errors import ConfigError
 from basalt.files import sole_writer
-from basalt.paths import cache_dir
 
 GIGABYTE = 10**9
-
-CHUNK_BYTES = 4 * 2**20
-LEAST_CHUNK_BYTES = 64 * 2**10
 
 MARGIN_BYTES = GIGABYTE
 """Kept free on the disk."""
 
-_HTTP_TIMEOUT_S = 60.0
-
-_Result = TypeVar("_Result")
-
-
-@dataclass(frozen=True)
-class Remote:
-    """One file to fetch.
-
-    Attributes:
-        url: where it is.
-        size: bytes the server claims; None if it does not say.
-        version: what the server calls this state of the file, or "".
-    """
-
-    url: str
-    size: int | None
-    version: str
+_LESS = "choose fewer with max_gb= or n=, or another disk with out="
 
 
 @dataclass
@@ -148,15 +124,14 @@ class Downloader:
             raise ConfigError(f"jobs {jobs} and attempts {attempts} must be at least 1")
         self._source = source
         self._jobs = jobs
-        self._attempts = self._tries = attempts
-        self._slowest_retry_s = slowest_retry_s
+        self._attempts = attempts
         self._progress = progress
-        self._options = dict(storage_options or {})
-        self._target, self._root = _file_system(str(out))
-        self._local = Path(self._root) if _is_local(self._target) else None
-        self._staging = self._local or cache_dir() / "download"
-        self._stop = threading.Event()
-        self._sources: dict[str, fsspec.AbstractFileSystem] = {}
+        self._transfer = Transfer(
+            out,
+            attempts=attempts,
+            slowest_retry_s=slowest_retry_s,
+            storage_options=storage_options,
+        )
 
     def run(
         self,
@@ -182,19 +157,19 @@ class Downloader:
             raise ConfigError(f"n: {recordings} is less than 1")
         if max_gb is not None and not max_gb > 0:
             raise ConfigError(f"max_gb: {max_gb} is not above 0")
-        self._stop.clear()
-        self._tries = min(self._attempts, 2) if dry_run else self._attempts
+        self._transfer.stop.clear()
+        self._transfer.attempts = min(self._attempts, 2) if dry_run else self._attempts
         report = Report(dry_run=dry_run)
         with ExitStack() as stack:
             if not dry_run:
-                stack.enter_context(sole_writer(self._staging, "download"))
+                stack.enter_context(sole_writer(self._transfer.staging, "download"))
             try:
                 jobs = self._plan(plays, recordings, max_gb, report)
                 if not dry_run and jobs:
                     self._check_disk(jobs)
                     self._fetch_all(jobs, report)
             except BaseException:
-                self._stop.set()
+                self._transfer.stop.set()
                 raise
         report.missing.sort()
         report.fetched.sort()
@@ -210,12 +185,12 @@ class Downloader:
         Raises:
             ConfigError: the disk is too full, or another download holds the folder.
         """
-        self._stop.clear()
+        self._transfer.stop.clear()
         report = Report(dry_run=dry_run)
         with ExitStack() as stack:
             if not dry_run:
-                stack.enter_context(sole_writer(self._staging, "download"))
-            here = self._present()
+                stack.enter_context(sole_writer(self._transfer.staging, "download"))
+            here = self._transfer.present()
             jobs = []
             for path, url in files:
                 found = self._look_up(_Pair((path,), (url,)), here)
@@ -234,7 +209,7 @@ class Downloader:
                 try:
                     self._fetch_all(jobs, report)
                 finally:
-                    self._stop.set()
+                    self._transfer.stop.set()
         return report
 
     # Planning
@@ -247,10 +222,8 @@ class Downloader:
         report: Report,
     ) -> list[list[tuple[str, Remote]]]:
         """Files to fetch, as one list of (path below the target, remote file) per recording."""
-        here = self._present()
+        here = self._transfer.present()
         rows = [row for play in plays for row in play.itertuples()][:recordings]
-        if rows:
-            self._source_of(self._pair(rows[0]).urls[0])  # made once, before threads use it
         budget = None if max_gb is None else int(max_gb * GIGABYTE)
         jobs: list[list[tuple[str, Remote]]] = []
         bar = tqdm(total=len(rows), desc="sizes", unit="rec", disable=not self._progress)
@@ -298,15 +271,6 @@ class Downloader:
             jobs.append(job)
         return True
 
-    def _present(self) -> dict[str, int]:
-        """Bytes of the files in the target, by path below it."""
-        self._target.invalidate_cache()
-        found = self._target.find(self._root, detail=True)
-        root = self._target._strip_protocol(self._root).rstrip("/")
-        return {
-            path[len(root) :].lstrip("/"): int(info["size"] or 0) for path, info in found.items()
-        }
-
     def _pair(self, row: Any) -> _Pair:
         url = row.url
         if self._source is not None:
@@ -327,42 +291,26 @@ class Downloader:
                 remotes.append(Remote(url, here[path], ""))
                 continue
             try:
-                info = self._again(partial(self._info, url))
+                remotes.append(self._transfer.look_up(url))
             except FileNotFoundError:
                 return _Absent(url)
             except Exception as err:
-                return _Failed(url, _reason(err))
-            version = info.get("ETag") or info.get("Last-Modified") or info.get("mtime") or ""
-            remotes.append(Remote(url, info.get("size"), str(version)))
+                return _Failed(url, reason(err))
         return tuple(remotes)
-
-    def _info(self, url: str) -> dict[str, Any]:
-        fs, path = self._source_of(url)
-        try:
-            return fs.info(path)
-        except FileNotFoundError as err:
-            # fsspec reports every failure of an HTTP server as a missing file; the cause tells.
-            status = getattr(err.__cause__, "status", None)
-            if err.__cause__ is not None and status not in (404, 410):
-                raise err.__cause__ from err
-            raise
 
     def _check_disk(self, jobs: Sequence[Sequence[tuple[str, Remote]]]) -> None:
         sizes = [remote.size or 0 for job in jobs for _, remote in job]
-        if self._local is None:
+        if self._transfer.local is None:
             needed = sum(sorted(sizes)[-self._jobs :])
         else:
-            needed = sum(sizes) - sum(path.stat().st_size for path in self._partials())
-        free = shutil.disk_usage(self._staging).free
+            needed = sum(sizes) - sum(path.stat().st_size for path in self._transfer.partials())
+        free = shutil.disk_usage(self._transfer.staging).free
         if needed + MARGIN_BYTES > free:
             raise ConfigError(
-                f"{self._staging}: {free / GIGABYTE:.1f} GB free, but {needed / GIGABYTE:.1f} GB are "
-                f"to come and {MARGIN_BYTES / GIGABYTE:.0f} GB are kept free; "
-                "choose fewer with max_gb= or n=, or another disk with out="
+                f"{self._transfer.staging}: {free / GIGABYTE:.1f} GB free, but "
+                f"{needed / GIGABYTE:.1f} GB are to come and {MARGIN_BYTES / GIGABYTE:.0f} GB are kept "
+                f"free; {_LESS}"
             )
-
-    def _partials(self) -> Iterator[Path]:
-        return self._staging.rglob(".*.partial")
 
     # Fetching
 
@@ -387,7 +335,7 @@ class Downloader:
                 for future in done:
                     future.result()
         finally:
-            self._stop.set()
+            self._transfer.stop.set()
             pool.shutdown(cancel_futures=True)
             bar.close()
 
@@ -395,124 +343,22 @@ class Downloader:
         """The lines, then the video: without its lines a video is of no use."""
         for path, remote in job:
             try:
-                self._deliver(self._fetch(path, remote, bar), path)
+                self._transfer.fetch(path, remote, bar.update)
             except FileNotFoundError:
                 report.missing.append(remote.url)
                 return
-            except _StoppedError:
+            except StoppedError:
                 return
             except Exception as err:
-                report.failed[remote.url] = _reason(err)
+                if is_full(err):
+                    self._transfer.stop.set()
+                    raise ConfigError(
+                        f"{self._transfer.staging / path}: the disk is full; what came is kept, and the "
+                        f"same command goes on once there is room; or {_LESS}"
+                    ) from err
+                report.failed[remote.url] = reason(err)
                 return
             report.fetched.append(path)
-
-    def _fetch(self, path: str, remote: Remote, bar: tqdm) -> Path:
-        """Fetch one file, going on where an earlier attempt stopped; the path of the whole copy."""
-        # The server's name of the file's state is part of ours: pieces of two states never mix.
-        state = hashlib.sha256(f"{remote.url}|{remote.size}|{remote.version}".encode()).hexdigest()
-        final = self._staging / path
-        piece = final.with_name(f".{final.name}.{state[:12]}.partial")
-        piece.parent.mkdir(parents=True, exist_ok=True)
-        for other in final.parent.glob(f".{final.name}.*.partial"):
-            if other != piece:
-                other.unlink()
-        fs, source = self._source_of(remote.url)
-        if remote.size is None:
-            data = self._again(lambda: fs.cat_file(source))
-            piece.write_bytes(data)
-            bar.update(len(data))
-            return piece
-        with piece.open("ab") as file:
-            # The last byte is fetched again, with the one behind it, which must not exist.
-            start = min(file.tell(), max(remote.size - 1, 0))
-            file.truncate(start)
-            bar.update(start)
-            try:
-                self._append(file, fs, source, remote.size, start, bar)
-            except _LengthError:
-                file.truncate(0)
-                raise
-        return piece
-
-    def _append(
-        self,
-        file: Any,
-        fs: fsspec.AbstractFileSystem,
-        source: str,
-        size: int,
-        start: int,
-        bar: tqdm,
-    ) -> None:
-        length = CHUNK_BYTES
-        while start < size:
-
-            def read(start: int = start) -> bytes:
-                nonlocal length
-                stop = start + length
-                # One byte more than is left shows a server that claimed too little.
-                stop = stop if stop < size else size + 1
-                try:
-                    return fs.cat_file(source, start=start, end=stop)
-                except Exception:
-                    # Where connections are cut early, smaller pieces get through.
-                    length = max(length // 4, LEAST_CHUNK_BYTES)
-                    raise
-
-            try:
-                data = self._again(read)
-            except Exception as err:
-                if getattr(err, "status", None) == 416:
-                    raise _LengthError(size, start) from err
-                raise
-            asked = min(length, size - start)
-            if len(data) == size > asked + 1:
-                data, asked = data[start:], size  # the server ignored the range and sent all
-            if len(data) > asked:
-                raise _LengthError(size, None)
-            if not data:
-                raise _LengthError(size, start)
-            file.write(data)
-            start += len(data)
-            bar.update(len(data))
-
-    def _deliver(self, piece: Path, path: str) -> None:
-        if self._local is not None:
-            piece.replace(self._local / path)
-            return
-        root = self._root.rstrip("/")
-        folder, name = path.rsplit("/", 1)
-        unfinished = f"{root}/{folder}/.{name}.partial"
-        self._target.makedirs(f"{root}/{folder}", exist_ok=True)
-        self._again(lambda: self._target.put_file(str(piece), unfinished))
-        self._target.mv(unfinished, f"{root}/{path}")
-        piece.unlink()
-
-    def _source_of(self, url: str) -> tuple[fsspec.AbstractFileSystem, str]:
-        protocol = url.split("://", 1)[0] if "://" in url else "file"
-        if protocol not in self._sources:
-            self._sources[protocol] = _file_system(url, self._options)[0]
-        fs = self._sources[protocol]
-        return fs, fs._strip_protocol(url)
-
-    def _again(self, request: Callable[[], _Result]) -> _Result:
-        """Make a request, again after a pause if it fails for a reason that may pass."""
-
-        def attempt() -> _Result:
-            if self._stop.is_set():
-                raise _StoppedError
-            return request()
-
-        retrying = Retrying(
-            retry=retry_if_exception(_may_pass),
-            wait=wait_random_exponential(multiplier=0.5, max=self._slowest_retry_s),
-            stop=stop_after_attempt(self._tries),
-            sleep=self._pause,
-            reraise=True,
-        )
-        return retrying(attempt)
-
-    def _pause(self, seconds: float) -> None:
-        self._stop.wait(seconds)
 
 
 @dataclass(frozen=True)
@@ -534,59 +380,3 @@ def _refuse_if_out_of_reach(found: Sequence[object]) -> None:
             f"{failures[0].url}: {failures[0].reason}; {len(found)} recordings in a row cannot be "
             "reached; check the connection, or give another source="
         )
-
-
-class _StoppedError(Exception):
-    """The download was interrupted."""
-
-
-class _LengthError(Exception):
-    """A file is not as long as its server claimed."""
-
-    def __init__(self, claimed: int, actual: int | None) -> None:
-        found = "more" if actual is None else str(actual)
-        super().__init__(f"the server claimed {claimed} bytes and sent {found}; not kept")
-
-
-def _file_system(
-    url: str, options: Mapping[str, Any] | None = None
-) -> tuple[fsspec.AbstractFileSystem, str]:
-    """A file system of our own for an address, and the path in it."""
-    settings = dict(options or {})
-    if url.startswith(("http://", "https://")):
-        import aiohttp  # fsspec needs it for these addresses only
-
-        timeout = aiohttp.ClientTimeout(
-            total=None, sock_connect=_HTTP_TIMEOUT_S, sock_read=_HTTP_TIMEOUT_S
-        )
-        # Compressed answers have other lengths than the file's ranges.
-        headers = {"Accept-Encoding": "identity"}
-        settings.setdefault("client_kwargs", {"timeout": timeout, "headers": headers})
-        settings.setdefault("use_listings_cache", False)
-    try:
-        return fsspec.core.url_to_fs(url, **settings)
-    except ImportError as err:
-        raise ConfigError(f"{url}: {err}") from err
-    except ValueError as err:
-        raise ConfigError(f"{url}: not an address that can be used ({err})") from err
-
-
-def _is_local(fs: fsspec.AbstractFileSystem) -> bool:
-    return isinstance(fs, fsspec.implementations.local.LocalFileSystem)
-
-
-def _may_pass(error: BaseException) -> bool:
-    """Whether the same request may succeed later: time-outs, cut connections, busy servers."""
-    if isinstance(error, (FileNotFoundError, PermissionError, _StoppedError, _LengthError)):
-        return False
-    status = getattr(error, "status", None)
-    if isinstance(status, int) and status:
-        return status >= 500 or status in (408, 425, 429)
-    if type(error).__module__.split(".")[0] == "aiohttp":
-        return True
-    return isinstance(error, (OSError, TimeoutError))
-
-
-def _reason(error: BaseException) -> str:
-    status = getattr(error, "status", None)
-    return f"HTTP {status}" if status else f"{type(error).__name__}: {error}".rstrip(": ")

@@ -15,8 +15,9 @@ import torch
 from synthetic import BLUE, GREEN, RED, picture, write_episodes
 
 from agents import bc
-from agents.bc import TrainConfig, train
+from agents.bc import train
 from agents.bc_agent import BCAgent
+from agents.bc_config import TrainConfig
 from agents.held_out import load_report
 from basalt.agent import Agent
 from basalt.data.dataset import SequenceStream
@@ -170,7 +171,8 @@ def test_a_run_killed_between_checkpoints_drops_what_it_logged_since(
 @pytest.mark.long
 def test_survives_kill(folder: Path, tmp_path: Path) -> None:
     code = (
-        "import sys, json; from agents.bc import *; "
+        "import sys, json; from agents.bc import train; from agents.bc_config import TrainConfig; "
+        "from basalt.policies.vpt import VPTConfig; "
         "VPTConfig.small = classmethod(lambda cls: VPTConfig(**json.loads(sys.argv[1]))); "
         "train(TrainConfig.from_mapping(json.loads(sys.argv[2])))"
     )

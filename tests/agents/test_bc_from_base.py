@@ -9,8 +9,9 @@ import pytest
 import torch
 from synthetic import BLUE, RED, picture, write_episodes
 
-from agents.bc import TrainConfig, train
+from agents.bc import train
 from agents.bc_agent import BCAgent
+from agents.bc_config import TrainConfig
 from agents.objective import kl_to_base
 from basalt.data.dataset import single_pass
 from basalt.data.embeddings import load_embedded

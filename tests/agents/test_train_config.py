@@ -12,7 +12,7 @@ from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 from synthetic import write_episodes
 
-from agents.bc import PLAY_SETTINGS, TrainConfig
+from agents.bc_config import PLAY_SETTINGS, TrainConfig
 from agents.registry import make_agent
 from basalt import cli
 from basalt.data.dataset import Batch, SequenceStream

@@ -10,8 +10,10 @@ import threading
 import fsspec
 import pytest
 from range_server import Server
+from small_disk import on_a_small_disk
 
 from basalt.data import download as download_module
+from basalt.data import transfer
 from basalt.data.bedd import load_index
 from basalt.data.download import Downloader, choose_plays
 from basalt.errors import ConfigError
@@ -118,7 +120,7 @@ def test_a_dry_run_out_of_reach_still_says_what(server, table, out):
 
 
 def test_large_files_come_in_ranges(server, table, out, monkeypatch):
-    monkeypatch.setattr(download_module, "CHUNK_BYTES", 100_000)
+    monkeypatch.setattr(transfer, "CHUNK_BYTES", 100_000)
     fetch(out, table)
     # The last range asks for one byte too many, to catch a server that claims too little.
     assert server.ranges[video(NAMES[0])] == [
@@ -129,7 +131,7 @@ def test_large_files_come_in_ranges(server, table, out, monkeypatch):
 
 
 def test_an_interrupted_file_goes_on_where_it_stopped(server, table, out, monkeypatch):
-    monkeypatch.setattr(download_module, "CHUNK_BYTES", 100_000)
+    monkeypatch.setattr(transfer, "CHUNK_BYTES", 100_000)
     server.faults[video(NAMES[0])] = "dies after first"
     report = fetch(out, table)
     assert list(report.failed) == [server.url + video(NAMES[0])]
@@ -143,7 +145,7 @@ def test_an_interrupted_file_goes_on_where_it_stopped(server, table, out, monkey
 
 
 def test_a_file_that_changed_at_the_source_is_begun_again(server, table, out, monkeypatch):
-    monkeypatch.setattr(download_module, "CHUNK_BYTES", 100_000)
+    monkeypatch.setattr(transfer, "CHUNK_BYTES", 100_000)
     server.faults[video(NAMES[0])] = "dies after first"
     fetch(out, table)
     server.faults.clear()
@@ -205,7 +207,7 @@ def test_lengths_that_lie_are_detected_and_nothing_of_the_file_is_kept(server, t
 
 
 def test_a_server_without_ranges_is_taken_as_it_is(server, table, out, monkeypatch):
-    monkeypatch.setattr(download_module, "CHUNK_BYTES", 100_000)
+    monkeypatch.setattr(transfer, "CHUNK_BYTES", 100_000)
     server.faults[video(NAMES[0])] = "no ranges"
     assert fetch(out, table).failed == {}
     assert (out / "find_cave" / f"{NAMES[0]}.mp4").read_bytes() == server.files[video(NAMES[0])]
@@ -239,6 +241,30 @@ def test_a_full_disk_is_noticed_before_anything_is_fetched(server, table, out, m
     with pytest.raises(ConfigError, match="GB free"):
         fetch(out, table)
     assert files_in(out) == set()
+
+
+ON_A_FILLING_DISK = """
+    import sys
+    from pathlib import Path
+    from basalt.cli import run
+    from basalt.data import download
+    small, index = sys.argv[1:]
+    download.MARGIN_BYTES = -(10**9)  # it had room when it was asked
+    arguments = ["data", "download", "task=find_cave", f"out={small}", "--local", index, "--quiet"]
+    status = run([*arguments, "jobs=1"])
+    kept = list(Path(small).rglob(".*.partial"))
+    whole = list(Path(small).rglob("*.mp4"))
+    print(status, len(whole), len(kept), kept[0].stat().st_size > 0)
+"""
+
+
+def test_a_disk_that_fills_up_on_the_way_is_said_once_and_what_came_is_kept(
+    server, table, tmp_path
+):
+    done = on_a_small_disk(tmp_path, 500, ON_A_FILLING_DISK, str(tmp_path / "index"))
+    assert done.stdout.splitlines()[-1] == "1 1 1 True", done.stderr
+    (line,) = done.stderr.strip().splitlines()
+    assert "the disk is full" in line and "max_gb=" in line
 
 
 def test_two_downloads_do_not_share_a_folder(table, out):
@@ -295,7 +321,7 @@ def test_fewer_plays_are_among_more_and_names_are_checked(table):
 def test_the_command_goes_on_after_it_was_stopped(server, table, tmp_path, stop, status):
     """Stopped in the middle of a file of six ranges; the next run fetches the rest only."""
     name = NAMES[0]
-    server.files[video(name)] = os.urandom(6 * download_module.CHUNK_BYTES)
+    server.files[video(name)] = os.urandom(6 * transfer.CHUNK_BYTES)
     server.faults[video(name)] = "hangs from the third"
     arguments = [
         "task=find_cave", f"sessions={name[:-16]}", f"out={tmp_path / 'bedd'}", "--local",
@@ -323,5 +349,5 @@ def test_the_command_goes_on_after_it_was_stopped(server, table, tmp_path, stop,
     )
     assert json.loads(done.stdout)["fetched"] == [f"find_cave/{name}.mp4"]
     first = int(server.ranges[video(name)][0].removeprefix("bytes=").split("-")[0])
-    assert first >= 2 * download_module.CHUNK_BYTES
+    assert first >= 2 * transfer.CHUNK_BYTES
     assert final.read_bytes() == server.files[video(name)]
