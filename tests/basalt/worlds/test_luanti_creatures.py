@@ -251,12 +251,3 @@ def test_animals_and_villagers_go_the_same_ways_again():
         *(beasts(str(told[k].facts["animals"])) for k in (0, -1) for told in [first]), strict=True
     )
     assert sum(float(np.linalg.norm(a.at - b.at)) > 0.5 for a, b in moved) >= 4, "they do move"
-
-
-@pytest.mark.engine
-@pytest.mark.long
-def test_three_runs_of_a_demonstration_are_equal():
-    """Positions, inventories, animals, villagers and pens, over fencing and luring."""
-    first, *others = (demonstrated(600) for _ in range(3))
-    assert all(told == first for told in others)
-    assert int(first[-1].facts["nodes_placed"]) >= 5

@@ -6,22 +6,32 @@ import numpy as np
 import pytest
 
 from agents.demonstrator import Demonstrator
+from basalt.tasks import TASKS
 
 pytestmark = pytest.mark.engine
 
-# All liquid around the player's way, told every second.
-_LIQUIDS = """
+# What telemetry does not tell, told every second: all liquid around the player's way (where the task has one),
+# and all that moves by itself.
+_MORE = """
     local path, seconds = basalt.site.path, 0
-    local last = path[#path]
     local function tell()
         seconds = seconds + 1
-        local found = {}
-        for _, pos in ipairs(minetest.find_nodes_in_area(vector.new(last[1] - 24, last[2] - 40, last[3] - 24),
-            vector.new(last[1] + 24, last[2] + 8, last[3] + 24), {"group:liquid"})) do
-            local node = minetest.get_node(pos)
-            found[#found + 1] = {minetest.pos_to_string(pos), node.name, node.param2}
+        local liquids, movers = {}, {}
+        if path then
+            local last = path[#path]
+            for _, pos in ipairs(minetest.find_nodes_in_area(
+                vector.new(last[1] - 24, last[2] - 40, last[3] - 24),
+                vector.new(last[1] + 24, last[2] + 8, last[3] + 24), {"group:liquid"})) do
+                local node = minetest.get_node(pos)
+                liquids[#liquids + 1] = {minetest.pos_to_string(pos), node.name, node.param2}
+            end
         end
-        basalt.write_json("liquids.json", {seconds = seconds, found = found})
+        for _, entity in pairs(minetest.luaentities) do
+            local pos = entity.object:get_pos()
+            movers[#movers + 1] = string.format("%s %.3f %.3f %.3f", entity.name, pos.x, pos.y, pos.z)
+        end
+        table.sort(movers)
+        basalt.write_json("more.json", {seconds = seconds, liquids = liquids, movers = movers})
         minetest.after(1, tell)
     end
     tell()
@@ -29,49 +39,60 @@ _LIQUIDS = """
 
 
 def played(env, seed, n_steps):
-    """Telemetry of the demonstrator's first steps, and the liquids around its goal at the end."""
+    """Telemetry of the demonstrator's first steps, and at every second what telemetry does not tell."""
     agent = Demonstrator()
     observation, info = env.reset(seed=seed)
-    states = [info["telemetry"]]
+    states, more = [info["telemetry"]], []
     for step in range(n_steps):
         agent.observe([info])
         (action,) = agent.act(observation["pov"][None], np.array([step == 0]))
         observation, _, terminated, truncated, info = env.step(action)
         states.append(info["telemetry"])
+        if step % 20 == 19:
+            more.append(json.loads((env.display.folder / "world" / "more.json").read_text()))
         if terminated or truncated:
             break
-    liquids = (env.display.folder / "world" / "liquids.json").read_text()
-    return states, json.loads(liquids)
+    return states, more
 
 
 def assert_equal_plays(plays):
     """But for breath, which the engine counts from some moment of its start (docs/worlds.md)."""
-    first_states, first_liquids = plays[0]
-    for states, liquids in plays[1:]:
+    first_states, first_more = plays[0]
+    for states, more in plays[1:]:
         for a, b in zip(first_states, states, strict=True):
             assert a == b.model_copy(update={"breath": a.breath}), f"step {a.step}"
-        assert liquids == first_liquids
+        assert more == first_more
 
 
 @pytest.mark.parametrize("task", ["find_cave", "make_waterfall"])
 def test_two_demonstrations_are_the_same(staged_env, task):
-    env = staged_env(SHORT[task], _LIQUIDS, task=task)
+    env = staged_env(SHORT[task], _MORE, task=task)
     assert_equal_plays([played(env, SHORT[task], 100) for _ in range(2)])
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("task", ["find_cave", "make_waterfall"])
+@pytest.mark.parametrize("task", TASKS)
 def test_three_demonstrations_of_600_steps_are_the_same(staged_env, task):
-    env = staged_env(SHORT[task], _LIQUIDS, task=task)
+    """Positions, inventories and facts, liquids, animals and villagers."""
+    env = staged_env(SHORT[task], _MORE, task=task)
     plays = [played(env, SHORT[task], 600) for _ in range(3)]
     assert_equal_plays(plays)
-    states, liquids = plays[0]
+    states, more = plays[0]
     if task == "make_waterfall":
         assert states[-1].facts["water_poured"] == 1 and states[-1].facts["fall_height"] >= 3
-        assert sum("default:water_flowing" in node for node in liquids["found"]) > 5
-    else:
+        assert sum("default:water_flowing" in node for node in more[-1]["liquids"]) > 5
+    elif task == "find_cave":
         assert states[-1].distance_walked > 30
+    else:
+        assert len(more[-1]["movers"]) >= 17, "twelve animals, five villagers"
+        assert len(set(more[0]["movers"]) - set(more[-1]["movers"])) >= 8, "which do move"
+        assert states[-1].inventory != states[0].inventory, "fences put, planks made"
 
 
-SHORT = {"find_cave": 100_001, "make_waterfall": 100_001}
+SHORT = {
+    "find_cave": 100_001,
+    "make_waterfall": 100_001,
+    "create_village_animal_pen": 100_002,
+    "build_village_house": 100_000,
+}
 """Training seeds with a short way."""
