@@ -21,11 +21,9 @@ from basalt.probes.report import probe_smoke, summary_lines
 from basalt.recording import Recording
 from basalt.rollout import RolloutPlan, rollout, summary
 from basalt.tasks import get_task
-from leaderboard.access import command_line_admin
 from leaderboard.export import load_comparisons
 from leaderboard.rating import Table, rate
 from leaderboard.report import table_records, text_tables
-from leaderboard.settings import change_settings
 from leaderboard.store import Store, open_store
 from leaderboard.study import StudyInfo, create_study, demo_study, find_study, list_studies
 from leaderboard.submissions import submit_recordings, submitted_agents
@@ -189,9 +187,7 @@ def _study(store: Store, played: Mapping[str, Iterable[Recording]]) -> StudyInfo
         if recording.meta
     }
     rules = demo_study({TASK.name: SEEDS}, "luanti", version, step_limit=STEP_LIMIT)
-    study = create_study(store, STUDY, rules)
-    change_settings(store, study, command_line_admin(), watch_share=0.9)
-    return study
+    return create_study(store, STUDY, rules)
 
 
 def _print_episodes(recordings: Sequence[Recording]) -> None:

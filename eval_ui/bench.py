@@ -305,7 +305,7 @@ def _fill(place: Path, folder: Path, agents: int) -> None:
         for seed in SEEDS:
             _record(folder / str(number), seed, f"agent {number}")
         submit_recordings(store, study, folder / str(number), f"agent {number}")
-    change_settings(store, study, command_line_admin(), answers_per_minute=10_000, watch_share=0.9)
+    change_settings(store, study, command_line_admin(), answers_per_minute=10_000)
     store.close()
 
 

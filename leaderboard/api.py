@@ -250,7 +250,7 @@ def answer(store: StoreArg, rater: RaterArg, body: shapes.AnswerRequest) -> shap
         rater,
         body.winner,
         justification=body.justification,
-        responses=body.responses,
+        responses=body.responses.model_dump() if body.responses else None,
         video_events=body.video_events,
         watched=watched,
     )

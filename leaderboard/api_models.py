@@ -2,11 +2,12 @@
 
 import math
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from basalt.comparisons import Winner
+from basalt.tasks import TASKS
 from leaderboard.judgments import MAX_EVENTS, MAX_TEXT
 from leaderboard.raters import State
 
@@ -34,13 +35,52 @@ class JoinRequest(_Taken):
     participant: str | None = Field(None, max_length=100, description="the platform's id of them")
 
 
+_QUESTIONS = frozenset(
+    question
+    for task in TASKS.values()
+    for question in (*task.questions.direct, *task.questions.comparative)
+)
+
+
+def _official(question: str) -> str:
+    if question not in _QUESTIONS:
+        raise ValueError("not one of the tasks' questions")
+    return question
+
+
+Question = Annotated[str, Field(max_length=500), AfterValidator(_official)]
+"""One of the tasks' own questions, word for word, as a study's details give them."""
+
+
+class DirectAnswer(_Taken):
+    """Whether each player did it; null where it was left open."""
+
+    question: Question
+    left: bool | None
+    right: bool | None
+
+
+class ComparativeAnswer(_Taken):
+    """Which player it was; ``na`` where it does not apply, null where it was left open."""
+
+    question: Question
+    answer: Literal["left", "draw", "right", "na"] | None
+
+
+class Responses(_Taken):
+    """Answers to the task's own questions: of fixed forms, so that nobody's words are among them."""
+
+    direct: list[DirectAnswer] = Field(default_factory=list, max_length=50)
+    comparative: list[ComparativeAnswer] = Field(default_factory=list, max_length=50)
+
+
 class AnswerRequest(_Taken):
     """An answer to a reserved pair; see :func:`leaderboard.judgments.answer_pair`."""
 
     pair: str = Field(max_length=64, description="as served")
     winner: Winner
     justification: str = Field("", max_length=MAX_TEXT)
-    responses: dict[str, Any] = Field(default_factory=dict, description="to the task's questions")
+    responses: Responses | None = Field(None, description="to the task's questions")
     video_events: list[Any] = Field(default_factory=list, max_length=MAX_EVENTS)
     watched_left: float | None = Field(None, ge=0, le=1, description="share of it that was played")
     watched_right: float | None = Field(None, ge=0, le=1)

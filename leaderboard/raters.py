@@ -349,7 +349,9 @@ def rater_of_code(store: Store, study: StudyInfo, admin: AdminIdentity, code: st
 
 
 def erase(store: Store, rater_id: str, by: str = BY_RATER) -> None:
-    """Forget a person: name, secret, the platform's id and all words they wrote. The votes stay.
+    """Forget a person: name, secret, the platform's id, all words they wrote and when they played what.
+
+    The votes stay: who won, the answers to the task's questions, the time an answer took.
 
     Under the secret that the browser still keeps a new rater would begin.
 
@@ -374,8 +376,8 @@ def erase(store: Store, rater_id: str, by: str = BY_RATER) -> None:
         for table in (Judgment, CheckAnswer):
             session.execute(
                 sa.update(table)
-                .where(table.rater_id == rater_id, table.justification != "")
-                .values(justification="")
+                .where(table.rater_id == rater_id)
+                .values(justification="", video_events=[])
             )
         for study_id in _studies_of(session, rater_id):
             give_back(session, study_id, rater_id, now)

@@ -64,7 +64,7 @@ class JudgingSettings(BaseModel):
     ban_after_failed_checks: int | None = Field(default=None, gt=0)
     pairs_per_rater: int | None = Field(default=None, gt=0)
     answers_per_minute: int = Field(default=60, gt=0)
-    watch_share: float = Field(default=0.0, ge=0.0, le=1.0)
+    watch_share: float = Field(default=0.9, ge=0.0, le=1.0)
     reason_characters: int = Field(default=0, ge=0, le=1000)
     undo_seconds: int = Field(default=60, ge=0, le=3600)
     completion_code: str = Field(default="", max_length=100, pattern=r"^[A-Za-z0-9_-]*$")
@@ -83,9 +83,7 @@ class JudgingSettings(BaseModel):
         return digest(self.consent) if self.consent else None
 
 
-OFFICIAL_SETTINGS = JudgingSettings(
-    open_signup=False, overlap_share=0.1, watch_share=0.9, show_results=False
-)
+OFFICIAL_SETTINGS = JudgingSettings(open_signup=False, overlap_share=0.1, show_results=False)
 """Of the official study when it is made: by invitation, videos seen, results hidden from raters."""
 
 

@@ -7,6 +7,10 @@ from synthetic import picture, telemetry
 
 from basalt.actions import validate_action
 from basalt.recording import Recording, RecordingWriter
+from leaderboard.access import command_line_admin
+from leaderboard.settings import change_settings
+from leaderboard.store import Store
+from leaderboard.study import StudyInfo, StudyRules, create_study
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -47,3 +51,10 @@ def record_three(root: Path, steps: int = 4) -> dict[str, Path]:
         for seed in SEEDS:
             record(root / player, seed, player=player, steps=length, cave_steps=cave)
     return {player: root / player for player in ("good", "middling", "bad")}
+
+
+def unwatched_study(store: Store, name: str, rules: StudyRules) -> StudyInfo:
+    """A study that takes answers to videos which nobody has played."""
+    study = create_study(store, name, rules)
+    change_settings(store, study, command_line_admin(), watch_share=0)
+    return study

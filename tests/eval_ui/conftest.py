@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from three_players import SEEDS, record_three
+from three_players import SEEDS, record_three, unwatched_study
 
 from eval_ui.store_access import STORE_VARIABLE, the_store
 from leaderboard.store import Store, open_store
-from leaderboard.study import StudyInfo, create_study, demo_study
+from leaderboard.study import StudyInfo, demo_study
 from leaderboard.submissions import submit_recordings
 
 
@@ -33,7 +33,7 @@ def empty_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sto
 @pytest.fixture
 def study(empty_store: Store, players: dict[str, Path]) -> StudyInfo:
     """A study of six pairs in that store."""
-    made = create_study(empty_store, "small", demo_study({"find_cave": SEEDS}, "test", "1"))
+    made = unwatched_study(empty_store, "small", demo_study({"find_cave": SEEDS}, "test", "1"))
     for folder in players.values():
         submit_recordings(empty_store, made, folder)
     return made

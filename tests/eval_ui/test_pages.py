@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 import sqlalchemy as sa
 from streamlit.testing.v1 import AppTest
-from three_players import SEEDS, record
+from three_players import SEEDS, record, unwatched_study
 
 import eval_ui
 from eval_ui import session
@@ -240,7 +240,7 @@ def test_the_tasks_questions_are_asked_where_the_study_asks_them(
     empty_store: Store, players: dict[str, Path], desk: Desk
 ) -> None:
     rules = demo_study({"find_cave": SEEDS}, "test", "1").model_copy(update={"ask_questions": True})
-    asking = create_study(empty_store, "asking", rules)
+    asking = unwatched_study(empty_store, "asking", rules)
     for folder in players.values():
         submit_recordings(empty_store, asking, folder)
     opened()
@@ -421,7 +421,7 @@ def test_all_tasks_come_first_and_each_has_its_table(
     empty_store: Store, tmp_path: Path, desk: Desk
 ) -> None:
     tasks = ("find_cave", "make_waterfall")
-    study = create_study(
+    study = unwatched_study(
         empty_store, "two tasks", demo_study(dict.fromkeys(tasks, SEEDS[:1]), "test", "1")
     )
     for player in ("first", "second"):

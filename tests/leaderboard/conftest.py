@@ -9,11 +9,11 @@ from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
-from three_players import SEEDS, record_three
+from three_players import SEEDS, record_three, unwatched_study
 
 from leaderboard import access
 from leaderboard.store import Store, open_store
-from leaderboard.study import StudyInfo, create_study, demo_study
+from leaderboard.study import StudyInfo, demo_study
 from leaderboard.submissions import submit_recordings
 
 POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))
@@ -79,7 +79,7 @@ def store(store_place: tuple[str, Path]) -> Iterator[Store]:
 
 @pytest.fixture
 def study(store: Store) -> StudyInfo:
-    return create_study(store, "small", demo_study({"find_cave": SEEDS}, "test", "1"))
+    return unwatched_study(store, "small", demo_study({"find_cave": SEEDS}, "test", "1"))
 
 
 @pytest.fixture

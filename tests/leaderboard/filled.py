@@ -2,9 +2,11 @@
 
 from datetime import UTC, datetime
 
+from three_players import unwatched_study
+
 from leaderboard.models import Agent, Episode, Submission, new_id
 from leaderboard.store import Store
-from leaderboard.study import StudyInfo, create_study, demo_study
+from leaderboard.study import StudyInfo, demo_study
 
 
 def fill(
@@ -17,7 +19,7 @@ def fill(
 ) -> StudyInfo:
     """A study in which every agent has an episode of every task and seed."""
     numbers = list(range(100_001, 100_001 + seeds))
-    study = create_study(store, name, demo_study(dict.fromkeys(tasks, numbers), "test", "1"))
+    study = unwatched_study(store, name, demo_study(dict.fromkeys(tasks, numbers), "test", "1"))
     now = datetime.now(UTC)
     with store.write() as session:
         for number in range(agents):

@@ -152,6 +152,11 @@ HOSTILE = [
     {"winner": "left", "justification": "nul \0 byte"},
     {"winner": "left", "responses": {"deep": "\0"}},
     {"winner": "left", "responses": {"big": "x" * 70_000}},
+    {"winner": "left", "responses": {"direct": ["Ada"]}},
+    {
+        "winner": "left",
+        "responses": {"direct": [{"question": "Ada?", "left": True, "right": True}]},
+    },
     {"winner": "left", "video_events": [0] * 1001},
     {"winner": "left", "watched_left": 2, "watched_right": 1},
     {"winner": "left", "rater": "someone else"},

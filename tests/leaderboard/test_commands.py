@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from three_players import SEEDS, record
+from three_players import SEEDS, record, unwatched_study
 
 from basalt import cli
 from basalt.comparisons import read_comparisons
@@ -32,7 +32,7 @@ def place(tmp_path: Path) -> Path:
     """An SQLite store with an empty study."""
     path = tmp_path / "leaderboard.sqlite"
     store = open_store(path)
-    create_study(store, "small", demo_study({"find_cave": SEEDS}, "test", "1"))
+    unwatched_study(store, "small", demo_study({"find_cave": SEEDS}, "test", "1"))
     store.close()
     return path
 

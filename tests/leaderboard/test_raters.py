@@ -310,14 +310,16 @@ def test_the_last_answer_is_taken_back_within_a_minute(store: Store, full_study:
 
 def test_a_forgotten_rater_leaves_the_votes_only(store: Store, full_study: StudyInfo) -> None:
     rater = join(store, full_study, "alice", name="Alice", platform="other", participant="p1")
-    answer(store, full_study, rater, justification="I, Alice, say so")
+    events = [{"type": "play", "clock": 1_700_000_000_000}]
+    answer(store, full_study, rater, justification="I, Alice, say so", video_events=events)
     before = rate(load_comparisons(store, full_study))
     erase(store, rater)
     assert rate(load_comparisons(store, full_study)) == before
     with store.read() as session:
         assert session.get_one(Rater, rater).name is None
         assert session.get_one(Membership, (full_study.id, rater)).participant is None
-        assert session.scalar(sa.select(Judgment.justification)) == ""
+        (judgment,) = session.scalars(sa.select(Judgment))
+        assert (judgment.justification, judgment.video_events) == ("", [])
     with pytest.raises(AccessDeniedError):
         find_rater(store, "alice")
     assert join(store, full_study, "alice") != rater
@@ -378,7 +380,7 @@ def test_settings_are_checked_and_their_changes_kept(store: Store, full_study: S
     change_settings(store, full_study, ADMIN, undo_seconds=30)
     change_settings(store, full_study, ADMIN, undo_seconds=30)
     assert get_settings(store, full_study).undo_seconds == 30
-    assert [one.kind for one in history(store, full_study, ADMIN)] == ["settings"]
+    assert [one.kind for one in history(store, full_study, ADMIN)] == ["settings"] * 2
 
 
 @pytest.mark.parametrize(
