@@ -1,6 +1,7 @@
 """Commands that are Hydra applications over ``configs/``, with errors of one line."""
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from difflib import get_close_matches
@@ -33,7 +34,7 @@ def hydra_app(config: str, function: Callable[[DictConfig], None], argv: list[st
             if HydraConfig.get().mode == RunMode.MULTIRUN:
                 raise  # perhaps in another process; the launcher brings it back
             raised.append(
-                ConfigError(_one_line(err)) if isinstance(err, OmegaConfBaseException) else err
+                ConfigError(one_line(err)) if isinstance(err, OmegaConfBaseException) else err
             )
 
     # Hydra would print a traceback and end the process; we want the exception, to print one line.
@@ -42,7 +43,7 @@ def hydra_app(config: str, function: Callable[[DictConfig], None], argv: list[st
     try:
         hydra.main(version_base="1.3", config_path="pkg://configs", config_name=config)(job)()
     except (HydraException, OmegaConfBaseException) as err:
-        raise ConfigError(_one_line(err)) from err
+        raise ConfigError(one_line(err)) from err
     if raised:
         raise raised[0]
     return 0
@@ -55,8 +56,8 @@ def plain(cfg: Any) -> dict[str, Any]:
     return {str(key): value for key, value in content.items()}
 
 
-def _one_line(err: Exception) -> str:
-    """Hydra's message without its layout; it names the key."""
+def one_line(err: Exception) -> str:
+    """What Hydra or OmegaConf complains of, in one line that names the key and what mends it."""
     if isinstance(err, MissingMandatoryValue):
         return f"{err.full_key}: has no value; give {err.full_key}=..."
     if isinstance(err, MissingConfigException) and err.missing_cfg_file and err.options:
@@ -66,5 +67,7 @@ def _one_line(err: Exception) -> str:
         return f"{group}: there is no {value!r}; {hint}known: {', '.join(err.options)}"
     cause = err.__cause__
     text = f"{err} {cause}" if cause is not None and str(cause) not in str(err) else str(err)
+    if unknown := re.match(r"Could not override '([^']+)'", text):
+        return f"{unknown[1]}: there is no such setting; --help lists them"
     told, _, _ = text.partition("Config search path:")
     return "; ".join(line.strip(" ;\t") for line in told.splitlines() if line.strip(" ;\t"))

@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from basalt.agent import PlayerLeft
 from basalt.errors import ConfigError
+from basalt.hydra_app import one_line
 from basalt.play.player import HumanPlayer, Screen, Status
 from basalt.recording import Recording, find_recordings
 from basalt.tasks import TRAIN_SEEDS, Task, get_task, parse_seeds
@@ -76,8 +77,7 @@ def _compose(overrides: list[str]) -> dict[str, Any]:
             cfg = compose("play", overrides=overrides)
         settings = OmegaConf.to_container(cfg, resolve=True)
     except (HydraException, OmegaConfBaseException) as err:
-        message = "; ".join(line.strip() for line in str(err).splitlines() if line.strip())
-        raise ConfigError(message) from err
+        raise ConfigError(one_line(err)) from err
     assert isinstance(settings, dict)
     return {str(key): value for key, value in settings.items()}
 
