@@ -56,6 +56,9 @@ STEPS = 4
 
 PATIENCE_S = 300.0
 
+LOG_SHOWN = 4000
+"""Characters of the server's log in an error."""
+
 Times = dict[str, list[float]]
 
 
@@ -243,6 +246,8 @@ async def _page_rater(address: str, options: argparse.Namespace, times: Times) -
             session = _Session(socket_)
             await session.rerun()
             times.setdefault("open", []).append(time.perf_counter() - start)
+            if not session.pair:
+                raise BenchError(f"the page brought no pair: {session.reply}")
             for number in range(options.answers):
                 await _think(options)
                 before = session.pair
@@ -359,6 +364,9 @@ def _server(place: Path, folder: Path) -> Iterator[str]:
             except OSError:
                 time.sleep(0.1)
         yield f"http://127.0.0.1:{port}"
+    except BenchError as err:
+        said = log.read_text(errors="replace").strip()[-LOG_SHOWN:]
+        raise BenchError(f"{err}\nThe server said last:\n{said}") from err
     finally:
         server.terminate()
         try:

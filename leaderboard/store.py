@@ -9,6 +9,7 @@ import os
 import sqlite3
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
@@ -40,6 +41,10 @@ _MIGRATION_LOCK = 7_313_001
 
 _migrating = threading.Lock()
 
+_turns: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+"""By SQLite file: whose turn it is to write in this process. SQLite's own waiting is not fair: among fifty
+writers some wait in vain until they give up."""
+
 
 class StoreError(BasaltError):
     """A leaderboard's database that cannot be opened or used."""
@@ -63,6 +68,12 @@ class Store:
         self.url = engine.url.render_as_string(hide_password=True)
         self.secrets: dict[str, str] = {}
         self._writer = engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")
+        # PostgreSQL needs no turns: its writers wait for rows, in order.
+        self._turn: contextlib.AbstractContextManager[Any] = (
+            _turns[str(Path(str(engine.url.database)).resolve())]
+            if engine.dialect.name == "sqlite"
+            else contextlib.nullcontext()
+        )
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -76,7 +87,11 @@ class Store:
 
         On SQLite it holds the write lock from its start, so what it reads cannot change under it.
         """
-        with Session(self._writer, expire_on_commit=False) as session, session.begin():
+        with (
+            self._turn,
+            Session(self._writer, expire_on_commit=False) as session,
+            session.begin(),
+        ):
             yield session
 
     def media_file(self, name: str) -> Path:
