@@ -25,6 +25,11 @@ MIN_FRAMES, MIN_EPISODES = 20, 3
 
 SPARSE = (1, 5, 20)
 
+NEAR = 24.0
+"""Horizontal nodes within which an animal or a villager counts."""
+HALF_VIEW = 45.0
+"""Degrees to either side of the yaw that count as in view, somewhat inside the picture's edges."""
+
 Flags = NDArray[np.bool_]
 States = Sequence[Telemetry]
 
@@ -59,10 +64,33 @@ def _about_to_end(states: States, ended: str) -> Flags | None:
     return flags
 
 
-def _near_village(states: States, _: str) -> Flags | None:
-    if "village_distance" not in states[0].facts:
-        return None
-    return np.array([float(s.facts["village_distance"]) < 24 for s in states[:-1]], dtype=bool)
+def _places(state: Telemetry, fact: str) -> NDArray[np.float64]:
+    """Positions [n, 3] in a fact such as ``cow 4 26.0 4.5 17.0; pig 7 -9.9 4.5 26.9``."""
+    each = [entry.split()[2:] for entry in str(state.facts[fact]).split(";") if entry.strip()]
+    return np.array(each, dtype=np.float64).reshape(-1, 3)
+
+
+def _sees_animal(state: Telemetry) -> bool:
+    away = _places(state, "animals") - (state.xpos, state.ypos, state.zpos)
+    bearing = np.degrees(np.arctan2(away[:, 0], away[:, 2])) - state.yaw
+    ahead = np.abs((bearing + 180) % 360 - 180) < HALF_VIEW
+    return bool((ahead & (np.hypot(away[:, 0], away[:, 2]) < NEAR)).any())
+
+
+def _by_village(state: Telemetry) -> bool:
+    away = _places(state, "villagers") - (state.xpos, state.ypos, state.zpos)
+    return bool((np.hypot(away[:, 0], away[:, 2]) < NEAR).any())
+
+
+def _where_told(
+    fact: str, test: Callable[[Telemetry], bool]
+) -> Callable[[States, str], Flags | None]:
+    def flags(states: States, ended: str) -> Flags | None:
+        if any(fact not in s.facts for s in states):
+            return None
+        return _each(test)(states, ended)
+
+    return flags
 
 
 CONCEPTS: dict[str, Callable[[States, str], Flags | None]] = {
@@ -72,8 +100,8 @@ CONCEPTS: dict[str, Callable[[States, str], Flags | None]] = {
     "under_water": _each(lambda s: s.in_liquid),
     "gui_open": _each(lambda s: s.gui_open),
     "item_held": _each(lambda s: bool(s.held)),
-    "animal_in_view": _fact("animal_in_view"),
-    "near_village": _near_village,
+    "animal_in_view": _where_told("animals", _sees_animal),
+    "near_village": _where_told("villagers", _by_village),
     "looking_down": _each(lambda s: s.pitch > 30),
     "looking_up": _each(lambda s: s.pitch < -15),
     "moving": _moving,
@@ -83,7 +111,8 @@ CONCEPTS: dict[str, Callable[[States, str], Flags | None]] = {
     "about_to_press_esc": _about_to_end,
 }
 """By name: bool [frames] from an episode's states (one more than frames) and how it ended; None where the
-world does not tell. `about_to_press_esc` is the last two seconds before it."""
+world does not tell. `about_to_press_esc` is the last two seconds before it; `animal_in_view` is an animal
+within `NEAR` and `HALF_VIEW`, whether or not something hides it; `near_village` is a villager within `NEAR`."""
 
 
 def concept_labels(episodes: Sequence[StoredEpisode], rows: Rows) -> dict[str, Flags]:
