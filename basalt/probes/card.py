@@ -210,6 +210,10 @@ def _pareto(path: Path, report: dict[str, Any]) -> None:
         axis.grid(alpha=0.25)
     for axis in axes.flat[len(sites) :]:
         axis.axis("off")
-    handles, labels = axes.flat[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=6, fontsize=8)
+    # A site may have been given fewer architectures than another.
+    legend = {}
+    for axis in axes.flat[: len(sites)]:
+        handles, labels = axis.get_legend_handles_labels()
+        legend |= dict(zip(labels, handles, strict=True))
+    figure.legend(list(legend.values()), list(legend), loc="outside lower center", ncols=6, fontsize=8)
     figure.savefig(path, dpi=110)
