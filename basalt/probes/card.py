@@ -215,5 +215,7 @@ def _pareto(path: Path, report: dict[str, Any]) -> None:
     for axis in axes.flat[: len(sites)]:
         handles, labels = axis.get_legend_handles_labels()
         legend |= dict(zip(labels, handles, strict=True))
-    figure.legend(list(legend.values()), list(legend), loc="outside lower center", ncols=6, fontsize=8)
+    figure.legend(
+        list(legend.values()), list(legend), loc="outside lower center", ncols=6, fontsize=8
+    )
     figure.savefig(path, dpi=110)
