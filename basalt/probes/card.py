@@ -211,10 +211,10 @@ def _pareto(path: Path, report: dict[str, Any]) -> None:
     for axis in axes.flat[len(sites) :]:
         axis.axis("off")
     # A site may have been given fewer architectures than another.
-    legend = {}
+    legend: dict[str, Any] = {}
     for axis in axes.flat[: len(sites)]:
         handles, labels = axis.get_legend_handles_labels()
-        legend |= dict(zip(labels, handles, strict=True))
+        legend |= dict(zip(map(str, labels), handles, strict=True))
     figure.legend(
         list(legend.values()), list(legend), loc="outside lower center", ncols=6, fontsize=8
     )
