@@ -68,7 +68,7 @@ def test_the_command_answers_mistakes_in_one_line(
     assert cli.run(["train", "stepz=3"]) == 1
     assert "stepz" in capsys.readouterr().err
     assert cli.run(["train", "agent=random"]) == 1
-    assert "training/random" in capsys.readouterr().err
+    assert "there is no 'random'; known: bc" in capsys.readouterr().err
 
 
 def test_playing_without_a_checkpoint_is_answered() -> None:
