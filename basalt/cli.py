@@ -1,6 +1,5 @@
 """The ``basalt`` command. The one place that knows all packages; each loads only when its command runs."""
 
-import errno
 import os
 import sys
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from importlib import import_module
 
 import basalt
 from basalt.errors import BasaltError
+from basalt.files import is_full
 
 USAGE_ERROR, USER_ERROR, INTERRUPTED = 2, 1, 130
 
@@ -126,15 +126,16 @@ COMMANDS: dict[str, Command] = {
 
 def main() -> None:
     """Entry point of the console script."""
+    status = 0
     try:
         try:
-            sys.exit(run(sys.argv[1:]))
+            status = run(sys.argv[1:])
         finally:
             sys.stdout.flush()  # here, not as the interpreter ends, where nobody could catch it
     except BrokenPipeError:
         # The reader of our output (head, less) has gone: not our failure, and nothing to say.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+    sys.exit(status)
 
 
 def run(argv: list[str]) -> int:
@@ -174,7 +175,7 @@ def run(argv: list[str]) -> int:
         )
         return USER_ERROR
     except OSError as err:
-        if err.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if err.errno is None or not is_full(err):
             raise
         where = f"{err.filename}: " if err.filename else ""
         print(

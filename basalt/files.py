@@ -1,5 +1,6 @@
 """Writing files so that a reader, or a killed writer, never meets half of one."""
 
+import errno
 import json
 import os
 import sys
@@ -23,6 +24,11 @@ def write_json(path: Path, content: Any) -> None:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether there is no room on the disk, or in the user's share of it."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def lock_file(file: IO[Any]) -> None:

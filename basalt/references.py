@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.registry import make_agent
-from basalt.errors import StudyError
+from basalt.errors import ConfigError, StudyError
 from basalt.paths import sample_dir
 from basalt.recording import find_recordings
 from basalt.rollout import RolloutPlan, rollout
@@ -36,6 +36,8 @@ DEFAULT_OUT = Path("runs/references")
 def main(argv: list[str]) -> int:
     """Play what is missing, enter who is missing; the same command goes on where it stopped."""
     options = _parser().parse_args(argv)
+    if options.jobs < 1:  # before a study is made
+        raise ConfigError(f"--jobs: {options.jobs} is less than 1")
     store, study = _opened(options)
     try:
         for name in options.players or PLAYERS:

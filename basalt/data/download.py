@@ -16,9 +16,9 @@ from typing import Any
 import pandas as pd
 from tqdm import tqdm
 
-from basalt.data.transfer import Remote, StoppedError, Transfer, is_full, reason
+from basalt.data.transfer import Remote, StoppedError, Transfer, reason
 from basalt.errors import ConfigError
-from basalt.files import sole_writer
+from basalt.files import is_full, sole_writer
 
 GIGABYTE = 10**9
 

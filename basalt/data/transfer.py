@@ -4,7 +4,6 @@ Nothing stands under its final name before it is whole, what was fetched is kept
 and continued by byte ranges, and what may pass (cut connections, busy servers) is tried again.
 """
 
-import errno
 import hashlib
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +16,7 @@ import fsspec
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from basalt.errors import ConfigError
+from basalt.files import is_full
 from basalt.paths import cache_dir
 
 CHUNK_BYTES = 4 * 2**20
@@ -258,11 +258,6 @@ def reason(error: BaseException) -> str:
     """What a transfer failed with, in a few words."""
     status = getattr(error, "status", None)
     return f"HTTP {status}" if status else f"{type(error).__name__}: {error}".rstrip(": ")
-
-
-def is_full(error: BaseException) -> bool:
-    """Whether there is no room on the disk, or in the user's share of it."""
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def _may_pass(error: BaseException) -> bool:

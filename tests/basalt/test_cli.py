@@ -33,23 +33,36 @@ def test_help_imports_nothing_heavy():
     assert done.stderr.strip() == "" and done.returncode == 0
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["doctor", "--help"], ["bench", "--help"]])
-def test_a_reader_that_goes_away_is_no_failure(arguments):
-    """As with ``basalt --help | head -1``."""
-    code = "import sys; from basalt import cli; sys.argv = ['basalt', *sys.argv[1:]]; cli.main()"
+def run_without_reader(code: str, *arguments: str) -> tuple[int, str]:
+    """Exit status and stderr of a Python program whose output nobody reads any more."""
     reading, writing = os.pipe()
     os.close(reading)
+    # Output is buffered, as Python has it unless told otherwise, and meets the closed pipe at the end.
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
     try:
         done = subprocess.run(
             [sys.executable, "-c", code, *arguments],
             stdout=writing,
             stderr=subprocess.PIPE,
+            env=environment,
             text=True,
             check=False,
         )
     finally:
         os.close(writing)
-    assert (done.returncode, done.stderr) == (0, "")
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["doctor", "--help"], ["bench", "--help"]])
+def test_a_reader_that_goes_away_is_no_failure(arguments):
+    """As with ``basalt --help | head -1``."""
+    code = "import sys; from basalt import cli; sys.argv = ['basalt', *sys.argv[1:]]; cli.main()"
+    assert run_without_reader(code, *arguments) == (0, "")
+
+
+def test_a_command_that_failed_says_so_though_its_reader_went_away():
+    code = "from basalt import cli; cli.run = lambda argv: print('lacks') or 1; cli.main()"
+    assert run_without_reader(code) == (1, "")
 
 
 def test_an_unknown_choice_is_one_line_with_the_known_ones(capsys):
