@@ -37,6 +37,7 @@ class BCAgent:
         seed: of the draws.
         steer: [site, latent, value], maybe with a mode, see `basalt.probes.interventions`.
         sae: folder of the autoencoder that `steer` speaks of.
+        along: `latent`, or `random` for the control.
     """
 
     name = "bc"
@@ -50,12 +51,13 @@ class BCAgent:
         seed: int = 0,
         steer: Sequence[Any] | None = None,
         sae: str | Path | None = None,
+        along: str = "latent",
     ) -> None:
         if checkpoint is None:
             raise ConfigError("agent bc: give the run to play, checkpoint=FOLDER")
         self._policy, self.info = load_policy(checkpoint, choose_device(device))
         if steer is not None:
-            steering = read_steering(steer, sae, self._policy)
+            steering = read_steering(steer, sae, self._policy, along)
             # For as long as the agent plays.
             self._steered = ExitStack()
             self._steered.enter_context(replaced(self._policy, steering.site, steering))

@@ -22,7 +22,7 @@ MAY_CHANGE = frozenset(
 )
 """Settings that do not change what is learned, or only how far."""
 
-PLAY_SETTINGS = ("agent", "checkpoint", "steer", "sae")
+PLAY_SETTINGS = ("agent", "checkpoint", "steer", "sae", "along")
 """Settings of ``configs/agent/bc.yaml``: how a checkpoint plays, nothing about how it is trained."""
 
 

@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from basalt.data.dataset import Episode, single_pass
+from basalt.data.dataset import Batch, Episode, single_pass
 from basalt.errors import ConfigError
+from basalt.policies.attention import PolicyState
 from basalt.policies.imitation import gather
 from basalt.policies.vpt import VPTPolicy
 
@@ -105,6 +106,76 @@ def collect(
     values, episode, frame = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.lexsort((frame, episode))
     return Activations(torch.from_numpy(values[order]), episode[order], frame[order])
+
+
+def stream(
+    policy: VPTPolicy,
+    episodes: Sequence[Episode],
+    site: str,
+    batch: int,
+    *,
+    pool: int = 16_384,
+    rows: int = 8,
+    length: int = 64,
+    seed: int = 0,
+) -> Iterator[Tensor]:
+    """Endless raw batches [batch, width], float32, made while they are used.
+
+    Nothing is kept but a pool: when it is full it is shuffled and half of it given out, so that
+    neighbouring frames, near-copies of each other, do not stay together. Each pass runs the episodes in
+    an order of its own, with carried memory.
+
+    Args:
+        policy: in evaluation mode.
+        episodes: which to run over, again and again.
+        site: one of `policy.sites()`.
+        batch: activations a batch.
+        pool: activations held at a time; at most all there are.
+        rows: episodes side by side.
+        length: frames of a call.
+        seed: of the orders.
+
+    Raises:
+        ConfigError: fewer frames than a batch, or no such site.
+    """
+    frames = sum(map(len, episodes))
+    if frames < batch:
+        raise ConfigError(f"stream: {frames} frames for batches of {batch}; record more")
+    rng = np.random.default_rng(seed)
+    size = max(min(pool, frames), batch)
+    parts: list[Tensor] = []
+    while True:
+        order = [episodes[i] for i in rng.permutation(len(episodes))]
+        side = min(rows, len(order))
+        state = policy.initial_state(side)
+        for chunk in single_pass(order, side, length):
+            values, state = _values(policy, site, chunk, state)
+            parts.append(values)
+            if sum(map(len, parts)) < size:
+                continue
+            full = torch.cat(parts)
+            full = full[torch.from_numpy(rng.permutation(len(full)))]
+            given = max(len(full) // 2 // batch, 1) * batch
+            yield from full[:given].split(batch)
+            parts = [full[given:]]
+
+
+@torch.no_grad()
+def _values(
+    policy: VPTPolicy, site: str, chunk: Batch, state: PolicyState
+) -> tuple[Tensor, PolicyState]:
+    """The site's activations at a chunk's frames [n, width], on the CPU, and the next state."""
+    seen: list[Tensor] = []
+
+    def keep(x: Tensor) -> Tensor:
+        seen.append(x)
+        return x
+
+    with replaced(policy, site, keep):  # no longer than this: others may use the policy meanwhile
+        img = torch.from_numpy(chunk.img).to(policy.device)
+        first = torch.from_numpy(chunk.first).to(policy.device)
+        _, state = policy.net.recur(policy.net.encode(img), first, state)
+    return seen[0].float().cpu()[torch.from_numpy(chunk.valid)], state
 
 
 @torch.no_grad()

@@ -66,6 +66,7 @@ def _sae(cfg: DictConfig) -> None:
         settings["out"],
         site=settings["site"],
         config=SAEConfig(**settings["sae"]),
+        pool=settings["pool"],
         device=settings["device"],
     )
     print("\n".join(summary_lines(report)))

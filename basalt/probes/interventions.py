@@ -80,16 +80,19 @@ class Steering:
         return Steering(self.site, self.sae, self.latent, self.value, self.mode, direction)
 
 
-def read_steering(asked: Sequence[Any], sae: str | Path | None, policy: VPTPolicy) -> Steering:
+def read_steering(
+    asked: Sequence[Any], sae: str | Path | None, policy: VPTPolicy, along: str = "latent"
+) -> Steering:
     """Steering as asked on the command line.
 
     Args:
         asked: [site, latent, value] or [site, latent, value, mode].
         sae: folder of an autoencoder, `SUITE/saes/SITE/NAME`.
         policy: whose site it is.
+        along: `latent`, its own direction, or `random`, the control (`Steering.at_random`).
 
     Raises:
-        ConfigError: not such a list, or policy and autoencoder do not fit.
+        ConfigError: not such a list, no such direction, or policy and autoencoder do not fit.
     """
     if not 3 <= len(asked) <= 4:
         raise ConfigError(f"steer: {list(asked)!r}; expected [site,latent,value] and maybe a mode")
@@ -98,6 +101,8 @@ def read_steering(asked: Sequence[Any], sae: str | Path | None, policy: VPTPolic
         raise ConfigError(f"steer: latent {latent!r} is not a number of a latent")
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ConfigError(f"steer: value {value!r} is not a number")
+    if along not in ("latent", "random"):
+        raise ConfigError(f"along: {along!r} is unknown; known: latent, random")
     site_module(policy, str(site))
     if sae is None:
         raise ConfigError("steer: give the autoencoder too, sae=SUITE/saes/SITE/NAME")
@@ -109,7 +114,8 @@ def read_steering(asked: Sequence[Any], sae: str | Path | None, policy: VPTPolic
         raise ConfigError(
             f"steer: {sae} is of activations of width {loaded.W_dec.shape[1]}, this policy's {site} has {width}"
         )
-    return Steering(str(site), loaded.to(policy.device), latent, float(value), str(mode))
+    steering = Steering(str(site), loaded.to(policy.device), latent, float(value), str(mode))
+    return steering if along == "latent" else steering.at_random()
 
 
 @torch.no_grad()

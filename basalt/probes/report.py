@@ -5,18 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from basalt.data.dataset import Episode
 from basalt.files import write_json
 from basalt.policies.imitation import encode_episodes
 from basalt.policies.vpt import VPTPolicy
-from basalt.probes.activations import collect
+from basalt.probes.activations import collect, stream
 from basalt.probes.metrics import reconstruction, splice
-from basalt.probes.sae import SAE, SAEConfig, save_sae, train_sae
+from basalt.probes.sae import SAE, SAEConfig, save_sae, train_sae, train_saes
 from basalt.probes.subject import load_subject
 
 LABEL = "smoke test: a small autoencoder on few frames; it shows that the probe runs, not what the policy knows"
@@ -31,6 +33,7 @@ def probe_smoke(
     *,
     site: str = "lastlayer",
     config: SAEConfig = SMOKE,
+    pool: int = 0,
     device: str = "auto",
 ) -> dict[str, Any]:
     """Train an SAE on the training episodes' activations and test it on episodes held out in training.
@@ -45,6 +48,8 @@ def probe_smoke(
         out: folder for report.json and the two SAEs; None writes nothing.
         site: which activation, one of `policy.sites()`.
         config: of both SAEs.
+        pool: train from a stream of activations with a shuffled pool of so many
+            (`basalt.probes.activations.stream`); 0 holds all of them in memory.
         device: of the policies; the SAEs train on the CPU.
 
     Returns:
@@ -71,7 +76,7 @@ def probe_smoke(
     }
     saes: dict[str, SAE] = {}
     for name, network in networks.items():
-        saes[name], report[name] = _probe(network, training, held_out, site, config)
+        saes[name], report[name] = _probe(network, training, held_out, site, config, pool)
     report["seconds"] = time.monotonic() - began
     if out is not None:
         _write(Path(out), report, saes)
@@ -84,14 +89,21 @@ def _probe(
     held_out: Sequence[Episode],
     site: str,
     config: SAEConfig,
+    pool: int,
 ) -> tuple[SAE, dict[str, Any]]:
     """One network's SAE and its figures."""
 
     def activations(episodes: Sequence[Episode], encoded: Sequence[Tensor]) -> Tensor:
         return collect(policy, episodes, site, encoded).values
 
-    seen = activations(training, encode_episodes(policy, training))
-    sae = train_sae(seen, config)
+    if pool:
+        batches = stream(policy, training, site, config.batch, pool=pool, seed=config.seed)
+        seen = torch.cat(list(islice(batches, max(pool // 2 // config.batch, 1))))
+        scale = float(seen.square().sum(1).mean().sqrt())
+        (sae,) = train_saes(batches, seen, scale, [config])
+    else:
+        seen = activations(training, encode_episodes(policy, training))
+        sae = train_sae(seen, config)
     encoded = encode_episodes(policy, held_out)
     figures: dict[str, Any] = dict(reconstruction(sae, activations(held_out, encoded)))
     sae_there = sae.to(policy.device)

@@ -92,6 +92,18 @@ def test_a_steered_agent_plays_otherwise(run: Path, folder_of_sae: Path) -> None
     assert not torch.allclose(seen[0], seen[1], atol=0.1)
 
 
+def test_the_control_steers_as_far_another_way(policy: VPTPolicy, folder_of_sae: Path) -> None:
+    x = torch.randn(2, 3, 32, generator=torch.Generator().manual_seed(1))
+    asked = ["lastlayer", 4, 60.0, "add"]
+    own, control = (
+        read_steering(asked, folder_of_sae, policy, along)(x) - x for along in ("latent", "random")
+    )
+    torch.testing.assert_close(own.norm(dim=-1), control.norm(dim=-1))
+    assert torch.cosine_similarity(own, control, dim=-1).abs().max() < 0.7
+    with pytest.raises(ConfigError, match="along: 'sideways'"):
+        read_steering(asked, folder_of_sae, policy, "sideways")
+
+
 @pytest.mark.parametrize(
     ("asked", "message"),
     [

@@ -1,6 +1,8 @@
 """Activations belong to their frames, splices do what they say, and the smoke test reports it."""
 
 import json
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ from basalt.data.dataset import Episode
 from basalt.errors import ConfigError
 from basalt.policies.imitation import encode_episodes, evaluate
 from basalt.policies.vpt import VPTPolicy
-from basalt.probes.activations import collect, replaced
+from basalt.probes.activations import collect, replaced, stream
 from basalt.probes.metrics import splice
 from basalt.probes.report import probe_smoke, summary_lines
 from basalt.probes.sae import SAE, SAEConfig, load_sae
@@ -148,3 +150,32 @@ def test_data_without_held_out_episodes_is_refused(run: Path, folder: Path, tmp_
         ConfigError, match=r"2 episodes that .* was trained on and 0 that it was not"
     ):
         probe_smoke(run, tmp_path, config=QUICK, device="cpu")
+
+
+def test_a_stream_gives_the_activations_that_are_there(
+    policy: VPTPolicy, episodes: list[Episode]
+) -> None:
+    truth = collect(policy, episodes, "lastlayer", encode_episodes(policy, episodes)).values
+    n = sum(map(len, episodes))
+    with replaced(policy, "embed", lambda x: x):  # beside other hooks
+        batches = list(islice(stream(policy, episodes, "lastlayer", 10, pool=50, length=9), n // 5))
+    apart = torch.cdist(torch.cat(batches), truth, compute_mode="donot_use_mm_for_euclid_dist")
+    nearest = apart.min(1)
+    assert nearest.values.max() < 1e-3
+    assert len(nearest.indices.unique()) > 0.9 * n  # two passes, less what the pool still holds
+    jumps = (nearest.indices.diff().abs() > 1).float().mean()
+    assert jumps > 0.8  # neighbours do not stay together
+    again = next(stream(policy, episodes, "lastlayer", 10, pool=50, length=9))
+    assert torch.equal(again, batches[0])
+    with pytest.raises(ConfigError, match=f"{n} frames for batches of {n + 1}"):
+        next(stream(policy, episodes, "lastlayer", n + 1))
+
+
+def test_an_autoencoder_may_be_trained_from_a_stream(run: Path, folder: Path) -> None:
+    held, streamed = (
+        probe_smoke(run, folder, config=replace(QUICK, steps=100), pool=pool, device="cpu")
+        for pool in (0, 64)
+    )
+    for name in ("trained", "random_network"):
+        explained = [report[name]["variance_explained"] for report in (held, streamed)]
+        assert explained[1] > explained[0] - 0.1
