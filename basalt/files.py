@@ -31,8 +31,12 @@ def is_full(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
-def lock_file(file: IO[Any]) -> None:
+def lock_file(file: IO[Any], *, wait: bool = False) -> None:
     """Take the lock of an open file, which goes with its closing or its process.
+
+    Args:
+        file: open for writing.
+        wait: until whoever has it gives it back, instead of failing.
 
     Raises:
         OSError: somebody else has it.
@@ -40,11 +44,18 @@ def lock_file(file: IO[Any]) -> None:
     if sys.platform == "win32":
         import msvcrt
 
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        while True:
+            try:
+                msvcrt.locking(file.fileno(), msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
+                return
+            except OSError as err:
+                # It waits for ten seconds at most.
+                if not wait or err.errno != errno.EDEADLK:
+                    raise
     else:
         import fcntl
 
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
 
 
 @contextmanager

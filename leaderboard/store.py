@@ -27,6 +27,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.orm import Session
 
 from basalt.errors import BasaltError, MissingDependencyError
+from basalt.files import lock_file
 from basalt.paths import cache_dir
 from leaderboard.media import RemoteMedia
 
@@ -34,16 +35,15 @@ MEDIA_VARIABLE = "BASALT_MEDIA"
 """Environment variable that names the media folder of a server database, or an object store's URL."""
 
 BUSY_SECONDS = 30
-"""How long a writer waits for another one before it gives up."""
+"""How long SQLite waits for a program that does not take turns (see :func:`_turn`) before it gives up."""
 
 # Any fixed number: it names the lock under which PostgreSQL stores are migrated.
 _MIGRATION_LOCK = 7_313_001
 
 _migrating = threading.Lock()
 
-_turns: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
-"""By SQLite file: whose turn it is to write in this process. SQLite's own waiting is not fair: among fifty
-writers some wait in vain until they give up."""
+_turns: defaultdict[Path, threading.Lock] = defaultdict(threading.Lock)
+"""By SQLite file: whose turn it is to write in this process."""
 
 
 class StoreError(BasaltError):
@@ -68,12 +68,6 @@ class Store:
         self.url = engine.url.render_as_string(hide_password=True)
         self.secrets: dict[str, str] = {}
         self._writer = engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")
-        # PostgreSQL needs no turns: its writers wait for rows, in order.
-        self._turn: contextlib.AbstractContextManager[Any] = (
-            _turns[str(Path(str(engine.url.database)).resolve())]
-            if engine.dialect.name == "sqlite"
-            else contextlib.nullcontext()
-        )
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -88,7 +82,7 @@ class Store:
         On SQLite it holds the write lock from its start, so what it reads cannot change under it.
         """
         with (
-            self._turn,
+            _turn(self.engine),
             Session(self._writer, expire_on_commit=False) as session,
             session.begin(),
         ):
@@ -255,6 +249,23 @@ def _use_write_ahead_log(engine: Engine) -> None:
             time.sleep(0.02)
 
 
+@contextmanager
+def _turn(engine: Engine) -> Iterator[None]:
+    """One writer after another, in all threads and processes of this machine.
+
+    SQLite alone would let writers try again at intervals, the longer the more often they failed: among fifty
+    some try in vain until they give up. So they wait here, for a lock that the system hands on, and that a
+    killed process gives back. PostgreSQL needs no turns: its writers wait for rows, in order.
+    """
+    if engine.dialect.name != "sqlite":
+        yield
+        return
+    path = Path(str(engine.url.database)).resolve()
+    with _turns[path], path.with_name(f"{path.name}-turn").open("a") as file:
+        lock_file(file, wait=True)
+        yield
+
+
 def _on_sqlite_begin(connection: Connection) -> None:
     connection.exec_driver_sql(connection.get_execution_options().get("sqlite_begin", "BEGIN"))
 
@@ -262,7 +273,7 @@ def _on_sqlite_begin(connection: Connection) -> None:
 def _migrate(engine: Engine) -> None:
     """Bring a new or older database to this version's tables, in one transaction."""
     writer = engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")
-    with writer.begin() as connection:
+    with _turn(engine), writer.begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
         config = alembic_config(connection)

@@ -1,6 +1,8 @@
 """The store opens, migrates, refuses what it cannot read, and keeps judgments as they came."""
 
 import sqlite3
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -9,8 +11,11 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from filled import fill
+from three_players import ROOT
 
-from leaderboard.models import Base, Rater
+from leaderboard.models import Base, Judgment, Rater
+from leaderboard.raters import register_rater
 from leaderboard.store import Store, StoreError, open_store, store_exists
 from leaderboard.study import StudyInfo, create_study, demo_study, find_study
 from leaderboard.telemetry_judge import judge_by_telemetry
@@ -97,6 +102,71 @@ def test_foreign_keys_hold(store: Store) -> None:
                 "VALUES ('a', 'no such study', 'no such agent', '2026-01-01')"
             )
         )
+
+
+# SQLite itself does not wait here: whoever writes out of turn fails at once.
+JUDGES = """
+import sys, threading
+import leaderboard.store
+leaderboard.store.BUSY_SECONDS = 0
+from leaderboard.judgments import answer_pair
+from leaderboard.raters import register_rater
+from leaderboard.serving import next_pair
+from leaderboard.study import find_study
+
+store = leaderboard.store.open_store(sys.argv[1])
+study = find_study(store, "small")
+failures = []
+
+def judge(number):
+    try:
+        rater = register_rater(store, f"{sys.argv[2]} {number}")
+        while pair := next_pair(store, study, rater):
+            answer_pair(store, pair.assignment_id, rater, "left")
+    except BaseException as err:
+        failures.append(err)
+
+threads = [threading.Thread(target=judge, args=(number,)) for number in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+if failures:
+    raise failures[0]
+"""
+
+
+def test_processes_take_turns_to_write_to_sqlite(tmp_path: Path) -> None:
+    place = tmp_path / "leaderboard.sqlite"
+    store = open_store(place)
+    fill(store, agents=3, seeds=4)
+    processes = [
+        subprocess.Popen([sys.executable, "-c", JUDGES, str(place), name], cwd=ROOT)
+        for name in ("app", "api")
+    ]
+    assert [process.wait(timeout=600) for process in processes] == [0, 0]
+    with store.read() as session:
+        rows = session.execute(sa.select(Judgment.rater_id, Judgment.pair)).all()
+    store.close()
+    raters, pairs = 8, 12
+    assert len(rows) == len(set(rows)) == raters * pairs
+
+
+def test_a_writer_that_was_killed_gives_up_its_turn(tmp_path: Path) -> None:
+    place = tmp_path / "leaderboard.sqlite"
+    store = open_store(place)
+    writer = (
+        "import sys, time; from leaderboard.store import open_store\n"
+        "with open_store(sys.argv[1]).write(): print('writing', flush=True); time.sleep(600)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", writer, str(place)], cwd=ROOT, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"writing\n"
+        process.kill()
+    assert register_rater(store, "secret")
+    store.close()
 
 
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
