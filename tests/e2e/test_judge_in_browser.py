@@ -1,19 +1,12 @@
 """People judge in a real browser: pairs play in step, answers are stored, the table and the admin follow."""
 
-import os
-import shutil
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from three_players import ROOT, SEEDS, record_three
+from real_browser import CHROMIUM, FLAGS, LAPTOP, PATIENCE, running_app
+from three_players import SEEDS, record_three
 
 from leaderboard.access import command_line_admin
 from leaderboard.checks import add_gold_pair
@@ -28,21 +21,9 @@ from leaderboard.telemetry_judge import judge_by_telemetry
 pytest.importorskip("playwright", reason="Playwright is not installed (pip install playwright)")
 from playwright.sync_api import Browser, Locator, Page, Request, expect, sync_playwright
 
-CHROMIUM = shutil.which("chromium")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-LAPTOP = {"width": 1366, "height": 768}
 # Names that occur in no text of the page nor of Streamlit.
 PLAYERS = {"good": "Quartzwalker", "middling": "Ludwigia", "bad": "Zamioculcas"}
 ADMIN = command_line_admin()
-PATIENCE = 60_000  # milliseconds; machines that run the tests may be slow
 FRAME = 1 / 20
 
 pytestmark = [
@@ -86,41 +67,8 @@ def log(tmp_path: Path) -> Path:
 @pytest.fixture
 def address(place: Path, tmp_path: Path, log: Path) -> Iterator[str]:
     """The address of `basalt ui`, started as a user starts it."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    out = log.open("w")
-    server = subprocess.Popen(
-        [
-            sys.executable, "-c", "from basalt.cli import main; main()", "ui",
-            "--store", str(place), "--port", str(port), "--headless",
-        ],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stdout=out,
-        stderr=subprocess.STDOUT,
-    )  # fmt: skip
-    url = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(600):
-            if server.poll() is not None:
-                pytest.fail(f"basalt ui ended: {(tmp_path / 'ui.log').read_text()}")
-            try:
-                urllib.request.urlopen(f"{url}/_stcore/health", timeout=1)
-                break
-            except OSError:
-                time.sleep(0.1)
-        else:
-            pytest.fail(f"basalt ui did not answer: {(tmp_path / 'ui.log').read_text()}")
+    with running_app(place, tmp_path, log) as url:
         yield url
-    finally:
-        server.send_signal(signal.SIGTERM)
-        try:
-            server.wait(20)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
-        out.close()
 
 
 @pytest.fixture

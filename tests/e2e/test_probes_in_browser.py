@@ -1,0 +1,112 @@
+"""A suite is trained and looked at in a real browser: films play, a note is kept, a page is exported."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from real_browser import CHROMIUM, FLAGS, LAPTOP, PATIENCE, running_app
+from synthetic import write_episodes
+
+from basalt.data.dataset import load_episodes
+from basalt.policies.checkpoint import save_checkpoint
+from basalt.policies.vpt import VPTConfig, VPTPolicy
+from basalt.probes.scope import ScopeConfig, run_scope
+from eval_ui.scope.notes import read_notes
+from leaderboard.store import open_store
+from leaderboard.study import create_study, demo_study
+
+pytest.importorskip("playwright", reason="Playwright is not installed (pip install playwright)")
+from playwright.sync_api import Locator, Page, expect, sync_playwright
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (Debian: chromium)"),
+]
+
+TINY = VPTConfig(
+    hidsize=32, attention_heads=2, attention_memory_size=24, timesteps=8, n_recurrence_layers=2,
+    impala_chans=(2, 4, 4), impala_width=1, img_shape=(32, 32, 3),
+)  # fmt: skip
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A folder as a user has it: recordings, a run, a suite under `runs`, and a store."""
+    recordings = write_episodes(tmp_path / "demos", range(100_000, 100_006), 40)
+    torch.manual_seed(3)
+    places = [e.place for e in load_episodes(recordings, size=(32, 32))]
+    info = {"task": "find_cave", "drop_null": False, "train_places": places[:3]}
+    save_checkpoint(tmp_path / "runs" / "bc", 1, VPTPolicy(TINY).eval(), {}, info)
+    suite = ScopeConfig(
+        checkpoint=str(tmp_path / "runs" / "bc"), data=str(recordings),
+        out=str(tmp_path / "runs" / "scope"), sites=("embed", "lastlayer"),
+        architectures=("jumprelu", "topk"), widths=(16,), l0=(4,), steps=40, batch=32, device="cpu",
+        eval_frames=40, effect_frames=32,
+    )  # fmt: skip
+    run_scope(suite, progress=False)
+    store = open_store(tmp_path / "leaderboard.sqlite")
+    create_study(store, "demo", demo_study({"find_cave": (100_000,)}, "test", "1"))
+    store.close()
+    return tmp_path
+
+
+@pytest.fixture
+def page() -> Iterator[Page]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        opened = browser.new_context(viewport=LAPTOP).new_page()  # type: ignore[arg-type]
+        opened.set_default_timeout(PATIENCE)
+        yield opened
+        browser.close()
+
+
+def choose(page: Page, label: str, option: str) -> None:
+    """One of a select box's options."""
+    page.get_by_role("combobox", name=re.compile(rf"\b{label}$")).click()
+    page.get_by_role("option", name=option, exact=True).click()
+
+
+def plays(film: Locator) -> None:
+    """Wait until a film runs, and the line under it with it."""
+    video = film.locator("video").element_handle()
+    film.page.wait_for_function("video => video.currentTime > 0 && !video.paused", arg=video)
+    now = film.locator(".curve .now").element_handle()
+    film.page.wait_for_function("line => Number(line.getAttribute('x1')) > 0", arg=now)
+
+
+def test_a_latent_is_chosen_seen_noted_and_exported(place: Path, page: Page) -> None:
+    failed: list[str] = []
+    page.on("pageerror", lambda error: failed.append(str(error)))
+    log = place / "ui.log"
+    with running_app(place / "leaderboard.sqlite", place, log):
+        # An admin, by the link that was printed.
+        page.goto(next(word for word in log.read_text().split() if "/session/enter/" in word))
+        page.get_by_role("link", name="Probes").click()
+        choose(page, "Site", "lastlayer")
+        choose(page, "Autoencoder", "topk-w16-l04")
+        page.get_by_text("4.0", exact=True).wait_for()  # its L0
+        latent = page.locator(".latent")
+        latent.wait_for()
+        number = int(latent.get_attribute("data-latent") or -1)
+        for name, many in (("film", 2), ("camera", 1), ("histogram", 1), ("bars", 1)):
+            assert latent.locator(f".{name}").count() >= many, name
+        plays(latent.locator(".film").first)
+
+        page.get_by_role("textbox", name="Note").fill("blue <b>walls</b>")
+        page.get_by_role("button", name="Keep").click()
+        expect(latent.locator("blockquote.note")).to_have_text("blue <b>walls</b>")
+        notes = read_notes(place / "runs" / "scope", "lastlayer", "topk-w16-l04")
+        assert notes[number]["text"] == "blue <b>walls</b>"
+
+        page.get_by_role("button", name=re.compile("^Static page of")).click()
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Download", exact=True).click()
+        download.value.save_as(place / "export.html")
+    # Served by nobody, it still shows all.
+    page.goto((place / "export.html").as_uri())
+    assert page.locator(".latent").count() > 1
+    expect(page.locator("blockquote.note")).to_have_text("blue <b>walls</b>")
+    plays(page.locator(".film").first)
+    assert failed == []
