@@ -1,4 +1,4 @@
-"""The suite's report: a table over all that is measured, a model card, the Pareto plot."""
+"""The suite's report: a table over all that is measured, a model card, the Pareto plots."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import Any
 
 from basalt.files import write_json
 from basalt.probes.effects import MEASURES
+from basalt.probes.plots import draw_pareto
 
 LABEL_SMALL = "smoke test: few frames; it shows that the suite runs, not what the policy knows"
 ENOUGH_FRAMES = 100_000
 
 
 def write_report(out: Path, seconds: float) -> dict[str, Any]:
-    """Gather what is measured under OUT/saes into report.json, README.md and, with matplotlib, pareto.png.
+    """Gather what is measured under OUT/saes into report.json, README.md and, with matplotlib, the plots.
 
     Returns:
         `config`, `label`, `measures` (columns of each effects.npy), `sites` (by name, see `scope`), `saes` (metrics of each), `seconds` of this call.
@@ -41,7 +42,7 @@ def write_report(out: Path, seconds: float) -> dict[str, Any]:
     }
     write_json(out / "report.json", report)
     _write_text(out / "README.md", model_card(report))
-    _pareto(out / "pareto.png", report)
+    draw_pareto(out, report)
     return report
 
 
@@ -177,45 +178,3 @@ def _write_text(path: Path, text: str) -> None:
     partial = path.with_name(f".{path.name}.partial")
     partial.write_text(text, encoding="utf-8")
     partial.replace(path)
-
-
-def _pareto(path: Path, report: dict[str, Any]) -> None:
-    """Loss recovered against L0, a panel a site."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        return  # of the extra `plots`
-    sites = list(report["sites"])
-    if not sites:
-        return
-    columns = min(3, len(sites))
-    lines = -(-len(sites) // columns)
-    figure = Figure(figsize=(4.2 * columns, 3.1 * lines), layout="constrained")
-    axes = figure.subplots(lines, columns, squeeze=False)
-    names: dict[str, int] = {}
-    for axis, site in zip(axes.flat, sites, strict=False):
-        groups: dict[str, list[tuple[float, float]]] = {}
-        for row in report["saes"]:
-            if row["site"] == site and row["recovered_mean"]["value"] is not None:
-                label = f"{row['training']['architecture']} {row['training']['width']}"
-                groups.setdefault(label, []).append((row["l0"], row["recovered_mean"]["value"]))
-        for label, points in sorted(groups.items()):
-            colour = f"C{names.setdefault(label, len(names)) % 10}"
-            xs, ys = zip(*sorted(points), strict=True)
-            axis.plot(xs, ys, marker="o", color=colour, label=label, markersize=4, linewidth=1.2)
-        axis.set_title(site, fontsize=10)
-        axis.set_xlabel("L0")
-        axis.set_ylabel("loss recovered (mean)")
-        axis.axhline(1, color="grey", linewidth=0.6)
-        axis.grid(alpha=0.25)
-    for axis in axes.flat[len(sites) :]:
-        axis.axis("off")
-    # A site may have been given fewer architectures than another.
-    legend: dict[str, Any] = {}
-    for axis in axes.flat[: len(sites)]:
-        handles, labels = axis.get_legend_handles_labels()
-        legend |= dict(zip(map(str, labels), handles, strict=True))
-    figure.legend(
-        list(legend.values()), list(legend), loc="outside lower center", ncols=6, fontsize=8
-    )
-    figure.savefig(path, dpi=110)

@@ -5,7 +5,7 @@
     OUT/saes/SITE/ARCH-wWIDTH-l0L0/    one autoencoder: weights, cfg.json, metrics.json, latents.json,
                                        effects.npy (float16 [M, 142], `basalt.probes.effects.MEASURES`)
     OUT/saes/SITE/site.json            ablations of the site and what its raw activation tells
-    OUT/report.json, README.md, pareto.png
+    OUT/report.json, README.md, pareto.png, pareto-kl.png
 
 Every step leaves a file and is skipped where that file is: an interrupted suite goes on, a larger one adds
 to a smaller one, and jobs for different sites may run side by side.
