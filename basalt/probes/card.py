@@ -68,11 +68,12 @@ def table_lines(report: dict[str, Any], *, site: str | None = None) -> list[str]
 def ablation_lines(report: dict[str, Any]) -> list[str]:
     """What each site is worth, as a Markdown table."""
     lines = [
-        "| site | width | clean loss | zero: loss + | KL buttons | KL camera | mean: loss + | KL buttons | KL camera |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|--:|",
+        "| site | width | 8, 24 axes leave | clean loss | zero: loss + | KL buttons | KL camera | mean: loss + | KL buttons | KL camera |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for name, row in report["sites"].items():
-        cells = [f"{row['width']}", f"{row['clean_loss']:.3f}"]
+        axes = ", ".join(f"{share:.3f}" for share in row["principal_unexplained"].values())
+        cells = [f"{row['width']}", axes, f"{row['clean_loss']:.3f}"]
         for kind in ("zero", "mean"):
             figures = row[kind]
             cells += [
@@ -89,12 +90,12 @@ def concept_lines(report: dict[str, Any], site: str) -> list[str]:
     raw = report["sites"][site]
     mine = [row for row in report["saes"] if row["site"] == site]
     lines = [
-        "| concept | best latent | AUC | 5-latent probe | dense probe | best neuron | shuffled labels | random network's SAE |",
-        "|---|---|--:|--:|--:|--:|--:|--:|",
+        "| concept | best latent | AUC | 5-latent probe | dense probe | best neuron | best principal axis | shuffled labels | random network's SAE |",
+        "|---|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
-    dense, neuron, random = (
+    dense, neuron, axis, random = (
         {row["concept"]: row for row in raw[kind]}
-        for kind in ("dense_probe", "best_neuron", "random_network_sae")
+        for kind in ("dense_probe", "best_neuron", "best_component", "random_network_sae")
     )
     for concept in dense:
         rows = [
@@ -110,6 +111,7 @@ def concept_lines(report: dict[str, Any], site: str) -> list[str]:
                 _number(each["sparse_probe_auc"].get("5"), ".3f"),
                 _auc(dense[concept]),
                 _auc(neuron[concept]),
+                _auc(axis[concept]),
                 _number(each["shuffled_labels_auc"], ".3f"),
                 _auc(random[concept]),
             ]

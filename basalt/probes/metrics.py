@@ -44,6 +44,25 @@ def reconstruction(sae: SAE, activations: Tensor) -> dict[str, float]:
 
 
 @torch.no_grad()
+def principal_components(training: Tensor, values: Tensor) -> Tensor:
+    """Raw activations [n, d] in the coordinates [n, min(m, d)] of training activations' [m, d] principal axes."""
+    centre = training.mean(0)
+    axes = torch.linalg.svd(training - centre, full_matrices=False).Vh
+    return (values - centre) @ axes.T
+
+
+@torch.no_grad()
+def principal_unexplained(training: Tensor, held_out: Tensor, k: int) -> float:
+    """Share of held-out variance that the k first principal axes of training activations leave.
+
+    As dense as k active latents are sparse: axes are the same at every frame, a dictionary's are chosen.
+    """
+    kept = principal_components(training, held_out)[:, :k].square().sum()
+    away = (held_out - training.mean(0)).square().sum()
+    return float((away - kept) / (held_out - held_out.mean(0)).square().sum())
+
+
+@torch.no_grad()
 def density_histogram(density: Tensor) -> list[int]:
     """Latents by log10 of the share [M] of frames they fire on; the dead are in none of `DENSITY_BINS`."""
     alive = density[density > 0].double().log10().cpu().numpy()

@@ -16,34 +16,23 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor
 from tqdm import tqdm
 
-from basalt.data.dataset import Episode
 from basalt.errors import ConfigError
 from basalt.files import sole_writer, write_json
-from basalt.policies.imitation import encode_episodes
 from basalt.policies.vpt import VPTPolicy
 from basalt.probes.activations import site_module
 from basalt.probes.card import write_report
-from basalt.probes.concepts import ConceptRows
-from basalt.probes.effects import latent_effects
-from basalt.probes.latents import density, describe_latents
-from basalt.probes.metrics import density_histogram, reconstruction
-from basalt.probes.sae import ARCHITECTURES, SAE, SAEConfig, load_sae, save_sae, train_saes
-from basalt.probes.splicing import Variant, constant, splice_all
-from basalt.probes.store import ActivationStore, Rows, write_store
+from basalt.probes.evaluation import CONTROL, Evaluation
+from basalt.probes.sae import ARCHITECTURES, SAE, SAEConfig, save_sae, train_saes
+from basalt.probes.store import ActivationStore, spread, write_store
 from basalt.probes.subject import Subject, load_subject
-
-CONTROL = "random-network"
 
 
 @dataclass(frozen=True)
@@ -150,13 +139,16 @@ def run_scope(cfg: ScopeConfig, *, progress: bool = True) -> dict[str, Any]:
     control = _store(
         out / "activations-random", subject, subject.untrained(cfg.seed), stored, cfg, progress
     )
-    evaluation = _Evaluation(cfg, subject, store, control)
+    evaluation = Evaluation(
+        subject, store, control, eval_frames=cfg.eval_frames,
+        concept_frames=cfg.concept_frames, effect_frames=cfg.effect_frames,
+    )  # fmt: skip
     for site in tqdm(sites, desc="sites", disable=None if progress else True):
         with sole_writer(out / "saes" / site, "suite"):
             _train_site(out, site, cfg.trainings(), store, cfg)
             first = replace(cfg.trainings()[0], architecture="jumprelu")
             _train_control(out, site, first, control, cfg)
-            evaluation.site(out, site)
+            evaluation.measure(out / "saes" / site)
     return write_report(out, time.monotonic() - began)
 
 
@@ -241,172 +233,6 @@ def _train_control(
 def _train(
     site: str, configs: Sequence[SAEConfig], store: ActivationStore, cfg: ScopeConfig
 ) -> list[SAE]:
-    first = store.read(site, "training", _spread(store.count("training"), 4096))
+    first = store.read(site, "training", spread(store.count("training"), 4096))
     batches = store.batches(site, "training", cfg.batch, seed=cfg.seed)
     return train_saes(batches, first, store.scale(site), configs)
-
-
-def _spread(n: int, most: int) -> np.ndarray:
-    """At most so many row numbers, evenly over n."""
-    return np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(np.int64))
-
-
-class _Evaluation:
-    """Measures autoencoders on held-out episodes; what all sites share is made once."""
-
-    def __init__(
-        self, cfg: ScopeConfig, subject: Subject, store: ActivationStore, control: ActivationStore
-    ) -> None:
-        self._cfg, self._subject = cfg, subject
-        self._stores = {"trained": store, "random": control}
-        self._picked = {
-            split: _spread(store.count(split), cfg.concept_frames)
-            for split in ("training", "held_out")
-        }
-        self._shared: tuple[list[Episode], list[Tensor], ConceptRows] | None = None
-
-    def _prepared(self) -> tuple[list[Episode], list[Tensor], ConceptRows]:
-        """Episodes to splice on, their encoded frames, and concepts."""
-        if self._shared is None:
-            episodes: list[Episode] = []
-            for episode in self._subject.held_out:
-                if episodes and sum(map(len, episodes)) >= self._cfg.eval_frames:
-                    break
-                episodes.append(episode)
-            store, rows = self._stores["trained"], {}
-            for split, picked in self._picked.items():
-                everything = store.rows(split)
-                rows[split] = Rows(everything.episode[picked], everything.frame[picked])
-            concepts = ConceptRows(store.episodes, rows["training"], rows["held_out"])
-            self._shared = episodes, encode_episodes(self._subject.policy, episodes), concepts
-        return self._shared
-
-    def site(self, out: Path, site: str) -> None:
-        """Measure the site's autoencoders that are not measured yet."""
-        folder = out / "saes" / site
-        there = sorted(p.parent for p in folder.glob("*/cfg.json") if p.parent.name != CONTROL)
-        missing = [p for p in there if not (p / "metrics.json").is_file()]
-        if not missing and (folder / "site.json").is_file():
-            return
-        episodes, encoded, concepts = self._prepared()
-        policy, store = self._subject.policy, self._stores["trained"]
-        saes = {p.name: load_sae(p)[0] for p in missing}
-        variants = {name: Variant(site, sae.to(policy.device)) for name, sae in saes.items()}
-        variants |= {
-            "zero": Variant(site, torch.zeros_like),
-            "mean": Variant(site, constant(store.mean(site))),
-        }
-        spliced = splice_all(policy, episodes, variants, encoded)
-        effects = latent_effects(
-            policy, episodes, encoded, {n: (site, sae) for n, sae in saes.items()},
-            frames=self._cfg.effect_frames, progress=False,
-        )  # fmt: skip
-        for sae in saes.values():
-            sae.cpu()
-        x = {split: store.read(site, split, rows) for split, rows in self._picked.items()}
-        if not (folder / "site.json").is_file():
-            write_json(folder / "site.json", finite(self._raw(folder, site, x, spliced, concepts)))
-        for path in missing:
-            sae = saes[path.name]
-            described = describe_latents(sae, store, site)
-            told = _told(sae, x, concepts)
-            for row in described:
-                row["concept"] = None
-            for row in told["best_per_latent"]:
-                described[row["latent"]]["concept"] = {k: row[k] for k in ("concept", "auc")}
-            config = json.loads((path / "cfg.json").read_text(encoding="utf-8"))["metadata"]
-            np.save(path / "effects.npy", effects[path.name].half().numpy())
-            write_json(path / "latents.json", finite(described))
-            figures: dict[str, Any] = {
-                "site": site,
-                "name": path.name,
-                "training": config["training"],
-                **reconstruction(sae, x["held_out"]),
-                "density_histogram": density_histogram(density(described)),
-                "dense_share": _share(described, lambda row: row["density"] > 0.1),
-                "one_episode_share": _share(
-                    [r for r in described if r["episodes"]], lambda row: row["top_share"] > 0.9
-                ),
-                **spliced.figures(path.name),
-                "recovered_zero": spliced.recovered(path.name, "zero"),
-                "recovered_mean": spliced.recovered(path.name, "mean"),
-                "concepts": told["concepts"],
-            }
-            # Last: with it the autoencoder counts as measured.
-            write_json(path / "metrics.json", finite(figures))
-
-    def _raw(
-        self, folder: Path, site: str, x: Mapping[str, Tensor], spliced: Any, concepts: ConceptRows
-    ) -> dict[str, Any]:
-        """Ablations of a site, what its raw activation tells, and the controls."""
-        sae, _ = load_sae(folder / CONTROL)
-        random = {
-            split: self._stores["random"].read(site, split, rows)
-            for split, rows in self._picked.items()
-        }
-        return {
-            "site": site,
-            "width": x["training"].shape[1],
-            "clean_loss": float(spliced.clean.sum() / spliced.frames.sum()),
-            "eval_frames": int(spliced.frames.sum()),
-            "eval_episodes": len(spliced.frames),
-            "zero": spliced.figures("zero"),
-            "mean": spliced.figures("mean"),
-            "concepts_left_out": concepts.left_out,
-            "concept_frames": {split: len(values) for split, values in x.items()},
-            "dense_probe": concepts.dense_probe(x["training"], x["held_out"])
-            if concepts.names
-            else [],
-            "best_neuron": concepts.best_columns(x["training"], x["held_out"], signed=False)
-            if concepts.names
-            else [],
-            "random_network_sae": concepts.best_columns(
-                sae.encode(random["training"]), sae.encode(random["held_out"])
-            )
-            if concepts.names
-            else [],
-        }
-
-
-@torch.no_grad()
-def _codes(sae: SAE, x: Tensor) -> Tensor:
-    return torch.cat([sae.encode(part) for part in x.split(4096)])
-
-
-def _told(sae: SAE, x: Mapping[str, Tensor], concepts: ConceptRows) -> dict[str, Any]:
-    """What an autoencoder's latents tell of the concepts, and which concept each latent tells best."""
-    if not concepts.names:
-        return {"concepts": [], "best_per_latent": []}
-    codes = {split: _codes(sae, values) for split, values in x.items()}
-    best = concepts.best_columns(codes["training"], codes["held_out"])
-    shuffled = concepts.best_columns(codes["training"], codes["held_out"], shuffled=True)
-    with torch.enable_grad():
-        probes = concepts.sparse_probes(codes["training"], codes["held_out"])
-    rows = []
-    for row, control in zip(best, shuffled, strict=True):
-        rows.append(
-            {
-                "concept": row["concept"],
-                "latent": row["column"],
-                "auc": row["auc"],
-                "interval": row["interval"],
-                "shuffled_labels_auc": control["auc"],
-                "sparse_probe_auc": probes[row["concept"]],
-            }
-        )
-    return {"concepts": rows, "best_per_latent": concepts.best_concepts(codes)}
-
-
-def _share(rows: Sequence[Mapping[str, Any]], test: Any) -> float:
-    return sum(bool(test(row)) for row in rows) / max(len(rows), 1)
-
-
-def finite(value: Any) -> Any:
-    """The same content with null for what is not a finite number, which JSON cannot say."""
-    if isinstance(value, dict):
-        return {key: finite(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(each) for each in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

@@ -64,6 +64,11 @@ class Rows(NamedTuple):
     frame: NDArray[np.int64]
 
 
+def spread(n: int, most: int) -> NDArray[np.int64]:
+    """At most so many row numbers, evenly over n."""
+    return np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(np.int64))
+
+
 def write_store(
     folder: Path,
     policy: VPTPolicy,

@@ -14,11 +14,12 @@ from basalt.errors import ConfigError
 from basalt.policies.checkpoint import save_checkpoint
 from basalt.policies.imitation import encode_episodes, evaluate
 from basalt.policies.vpt import VPTPolicy
-from basalt.probes import scope
+from basalt.probes import evaluation
 from basalt.probes.activations import collect, replaced
 from basalt.probes.concepts import CONCEPTS, auc, column_auc, linear_probe, ranks
 from basalt.probes.effects import MEASURES, latent_effects, measures
 from basalt.probes.latents import describe_latents
+from basalt.probes.metrics import principal_components, principal_unexplained
 from basalt.probes.sae import ARCHITECTURES, SAE, load_sae
 from basalt.probes.scope import ScopeConfig, run_scope
 from basalt.probes.splicing import Variant, bernoulli_kl, constant, splice_all, unchanged
@@ -89,7 +90,7 @@ def test_an_interrupted_suite_goes_on(
 
     cfg = settings(run, folder, tmp_path / "out", sites=["latent"])
     with monkeypatch.context() as patch:
-        patch.setattr(scope, "latent_effects", interrupt)
+        patch.setattr(evaluation, "latent_effects", interrupt)
         with pytest.raises(KeyboardInterrupt):
             run_scope(cfg, progress=False)
     assert not list(tmp_path.glob("out/saes/*/*/metrics.json"))
@@ -273,3 +274,17 @@ def test_moments_are_the_strongest_frames(suite: Path) -> None:
         np.testing.assert_allclose(column[span][: len(curve)], curve, atol=1e-3)
         assert sum(row["histogram"]) == (column > 0).sum()
         assert row["episodes"] == len(set(rows.episode[column > 0]))
+
+
+def test_principal_axes_are_those_of_the_training_rows() -> None:
+    generator = torch.Generator().manual_seed(0)
+    size = torch.tensor([5.0, 3.0, 1.0, 0.1])
+    turn = torch.linalg.qr(torch.randn(4, 4, generator=generator)).Q
+    training, held_out = (torch.randn(n, 4, generator=generator) * size @ turn for n in (4000, 900))
+    training, held_out = training + 7, held_out + 7
+    components = principal_components(training, held_out)
+    along = (held_out - training.mean(0)) @ turn.T
+    torch.testing.assert_close(components.abs(), along.abs(), rtol=0.1, atol=0.4)
+    for k in (1, 2, 4):
+        share = float(along[:, k:].square().sum() / along.square().sum())
+        assert principal_unexplained(training, held_out, k) == pytest.approx(share, abs=0.01)

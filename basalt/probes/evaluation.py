@@ -1,0 +1,223 @@
+"""What a suite measures of a site's autoencoders, all of it on held-out episodes."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from basalt.data.dataset import Episode
+from basalt.files import write_json
+from basalt.policies.imitation import encode_episodes
+from basalt.probes.concepts import ConceptRows
+from basalt.probes.effects import latent_effects
+from basalt.probes.latents import density, describe_latents
+from basalt.probes.metrics import (
+    density_histogram,
+    principal_components,
+    principal_unexplained,
+    reconstruction,
+)
+from basalt.probes.sae import SAE, load_sae
+from basalt.probes.splicing import Variant, constant, splice_all
+from basalt.probes.store import ActivationStore, Rows, spread
+from basalt.probes.subject import Subject
+
+CONTROL = "random-network"
+"""Folder of the autoencoder on the network before training, beside a site's others."""
+
+COMPONENTS = (8, 24)
+"""Principal axes that are kept, beside as many active latents."""
+
+
+class Evaluation:
+    """Measures autoencoders on held-out episodes; what all sites share is made once.
+
+    Args:
+        subject: the policy and its recordings.
+        store, control: its activations, and those of the network before training.
+        eval_frames: held-out frames for splicing, whole episodes.
+        concept_frames: frames of each split that concepts are measured on.
+        effect_frames: held-out frames for effects on the logits.
+    """
+
+    def __init__(
+        self,
+        subject: Subject,
+        store: ActivationStore,
+        control: ActivationStore,
+        *,
+        eval_frames: int,
+        concept_frames: int,
+        effect_frames: int,
+    ) -> None:
+        self._subject = subject
+        self._eval_frames, self._effect_frames = eval_frames, effect_frames
+        self._stores = {"trained": store, "random": control}
+        self._picked = {
+            split: spread(store.count(split), concept_frames) for split in ("training", "held_out")
+        }
+        self._shared: tuple[list[Episode], list[Tensor], ConceptRows] | None = None
+
+    def _prepared(self) -> tuple[list[Episode], list[Tensor], ConceptRows]:
+        """Episodes to splice on, their encoded frames, and concepts."""
+        if self._shared is None:
+            episodes: list[Episode] = []
+            for episode in self._subject.held_out:
+                if episodes and sum(map(len, episodes)) >= self._eval_frames:
+                    break
+                episodes.append(episode)
+            store, rows = self._stores["trained"], {}
+            for split, picked in self._picked.items():
+                everything = store.rows(split)
+                rows[split] = Rows(everything.episode[picked], everything.frame[picked])
+            concepts = ConceptRows(store.episodes, rows["training"], rows["held_out"])
+            self._shared = episodes, encode_episodes(self._subject.policy, episodes), concepts
+        return self._shared
+
+    def measure(self, folder: Path) -> None:
+        """Measure those of a site's autoencoders (SAES/SITE) that are not measured yet."""
+        site = folder.name
+        there = sorted(p.parent for p in folder.glob("*/cfg.json") if p.parent.name != CONTROL)
+        missing = [p for p in there if not (p / "metrics.json").is_file()]
+        if not missing and (folder / "site.json").is_file():
+            return
+        episodes, encoded, concepts = self._prepared()
+        policy, store = self._subject.policy, self._stores["trained"]
+        saes = {p.name: load_sae(p)[0] for p in missing}
+        variants = {name: Variant(site, sae.to(policy.device)) for name, sae in saes.items()}
+        variants |= {
+            "zero": Variant(site, torch.zeros_like),
+            "mean": Variant(site, constant(store.mean(site))),
+        }
+        spliced = splice_all(policy, episodes, variants, encoded)
+        effects = latent_effects(
+            policy, episodes, encoded, {n: (site, sae) for n, sae in saes.items()},
+            frames=self._effect_frames, progress=False,
+        )  # fmt: skip
+        for sae in saes.values():
+            sae.cpu()
+        x = {split: store.read(site, split, rows) for split, rows in self._picked.items()}
+        if not (folder / "site.json").is_file():
+            write_json(folder / "site.json", finite(self._raw(folder, site, x, spliced, concepts)))
+        for path in missing:
+            sae = saes[path.name]
+            described = describe_latents(sae, store, site)
+            told = _told(sae, x, concepts)
+            for row in described:
+                row["concept"] = None
+            for row in told["best_per_latent"]:
+                described[row["latent"]]["concept"] = {k: row[k] for k in ("concept", "auc")}
+            config = json.loads((path / "cfg.json").read_text(encoding="utf-8"))["metadata"]
+            np.save(path / "effects.npy", effects[path.name].half().numpy())
+            write_json(path / "latents.json", finite(described))
+            figures: dict[str, Any] = {
+                "site": site,
+                "name": path.name,
+                "training": config["training"],
+                **reconstruction(sae, x["held_out"]),
+                "density_histogram": density_histogram(density(described)),
+                "dense_share": _share(described, lambda row: row["density"] > 0.1),
+                "one_episode_share": _share(
+                    [r for r in described if r["episodes"]], lambda row: row["top_share"] > 0.9
+                ),
+                **spliced.figures(path.name),
+                "recovered_zero": spliced.recovered(path.name, "zero"),
+                "recovered_mean": spliced.recovered(path.name, "mean"),
+                "concepts": told["concepts"],
+            }
+            # Last: with it the autoencoder counts as measured.
+            write_json(path / "metrics.json", finite(figures))
+
+    def _raw(
+        self, folder: Path, site: str, x: Mapping[str, Tensor], spliced: Any, concepts: ConceptRows
+    ) -> dict[str, Any]:
+        """Ablations of a site, what its raw activation tells, and the controls."""
+        sae, _ = load_sae(folder / CONTROL)
+        random = {
+            split: self._stores["random"].read(site, split, rows)
+            for split, rows in self._picked.items()
+        }
+        components = {
+            split: principal_components(x["training"], values) for split, values in x.items()
+        }
+        return {
+            "site": site,
+            "width": x["training"].shape[1],
+            "clean_loss": float(spliced.clean.sum() / spliced.frames.sum()),
+            "eval_frames": int(spliced.frames.sum()),
+            "eval_episodes": len(spliced.frames),
+            "zero": spliced.figures("zero"),
+            "mean": spliced.figures("mean"),
+            "principal_unexplained": {
+                str(k): principal_unexplained(x["training"], x["held_out"], k) for k in COMPONENTS
+            },
+            "concepts_left_out": concepts.left_out,
+            "concept_frames": {split: len(values) for split, values in x.items()},
+            "dense_probe": concepts.dense_probe(x["training"], x["held_out"])
+            if concepts.names
+            else [],
+            "best_neuron": concepts.best_columns(x["training"], x["held_out"], signed=False)
+            if concepts.names
+            else [],
+            "best_component": concepts.best_columns(
+                components["training"], components["held_out"], signed=False
+            )
+            if concepts.names
+            else [],
+            "random_network_sae": concepts.best_columns(
+                sae.encode(random["training"]), sae.encode(random["held_out"])
+            )
+            if concepts.names
+            else [],
+        }
+
+
+@torch.no_grad()
+def _codes(sae: SAE, x: Tensor) -> Tensor:
+    return torch.cat([sae.encode(part) for part in x.split(4096)])
+
+
+def _told(sae: SAE, x: Mapping[str, Tensor], concepts: ConceptRows) -> dict[str, Any]:
+    """What an autoencoder's latents tell of the concepts, and which concept each latent tells best."""
+    if not concepts.names:
+        return {"concepts": [], "best_per_latent": []}
+    codes = {split: _codes(sae, values) for split, values in x.items()}
+    best = concepts.best_columns(codes["training"], codes["held_out"])
+    shuffled = concepts.best_columns(codes["training"], codes["held_out"], shuffled=True)
+    with torch.enable_grad():
+        probes = concepts.sparse_probes(codes["training"], codes["held_out"])
+    rows = []
+    for row, control in zip(best, shuffled, strict=True):
+        rows.append(
+            {
+                "concept": row["concept"],
+                "latent": row["column"],
+                "auc": row["auc"],
+                "interval": row["interval"],
+                "shuffled_labels_auc": control["auc"],
+                "sparse_probe_auc": probes[row["concept"]],
+            }
+        )
+    return {"concepts": rows, "best_per_latent": concepts.best_concepts(codes)}
+
+
+def _share(rows: Sequence[Mapping[str, Any]], test: Any) -> float:
+    return sum(bool(test(row)) for row in rows) / max(len(rows), 1)
+
+
+def finite(value: Any) -> Any:
+    """The same content with null for what is not a finite number, which JSON cannot say."""
+    if isinstance(value, dict):
+        return {key: finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(each) for each in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
