@@ -21,8 +21,9 @@ from basalt.probes.report import probe_smoke, summary_lines
 from basalt.recording import Recording
 from basalt.rollout import RolloutPlan, rollout, summary
 from basalt.tasks import get_task
+from leaderboard.episodes import replayed
 from leaderboard.export import load_comparisons
-from leaderboard.rating import Table, rate
+from leaderboard.rating import rate
 from leaderboard.report import table_records, text_tables
 from leaderboard.store import Store, open_store
 from leaderboard.study import StudyInfo, create_study, demo_study, find_study, list_studies
@@ -94,7 +95,7 @@ class Demo:
         )
         played = self._play()
         print("\n3/4  A small study: all pairs judged by telemetry, a stand-in for people")
-        print(text_tables(self._rank(played)))
+        print(self._rank(played))
         print("\n4/4  A look inside the policy")
         self._probe()
         self.results["seconds"] = round(time.monotonic() - began, 1)
@@ -149,7 +150,7 @@ class Demo:
         ]
         return played
 
-    def _rank(self, played: Mapping[str, list[Recording]]) -> list[Table]:
+    def _rank(self, played: Mapping[str, list[Recording]]) -> str:
         store = open_store(self.out / "leaderboard.sqlite")
         try:
             study = _study(store, played)
@@ -158,13 +159,14 @@ class Demo:
                 submit_recordings(store, study, self.out / "rollouts" / name, name)
             judge_by_telemetry(store, study)
             tables = rate(load_comparisons(store, study, ["telemetry"]))
+            confirmed = replayed(store, study)
         finally:
             store.close()
         columns = ("agent", "mu", "sigma", "comparisons", "source")
         self.results["table"] = [
             {column: record[column] for column in columns} for record in table_records(tables)
         ]
-        return tables
+        return text_tables(tables, confirmed)
 
     def _probe(self) -> None:
         report = probe_smoke(self.out / "bc", "sample", self.out / "probe")

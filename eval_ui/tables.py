@@ -1,12 +1,12 @@
 """A table of ratings as HTML. Names were written by strangers: every text is escaped."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
 
 from leaderboard.analysis import Analysis
 from leaderboard.overall import OverallRow
 from leaderboard.rating import Row
-from leaderboard.report import source_note, task_title, world_title
+from leaderboard.report import Replayed, replayed_text, source_note, task_title, world_title
 
 _COLUMNS = (
     ("#", "text", "place, by μ − 3σ"),
@@ -38,13 +38,8 @@ _COLUMNS = (
 )
 
 
-def board_html(analysis: Analysis, replayed: Mapping[str, tuple[int, int]]) -> str:
-    """The table of one task and source.
-
-    Args:
-        analysis: what it shows.
-        replayed: by agent, how many episodes a replay confirmed, of how many.
-    """
+def board_html(analysis: Analysis, replayed: Replayed) -> str:
+    """The table of one task and source."""
     table = analysis.table
     reversals = analysis.reversals()
     head = "".join(
@@ -53,7 +48,7 @@ def board_html(analysis: Analysis, replayed: Mapping[str, tuple[int, int]]) -> s
     )
     body = "".join(
         f"<tr>{_cells(analysis, row, place, reversals.get(row.agent))}"
-        f"<td>{_replayed(*replayed.get(row.agent, (0, 0)))}</td></tr>"
+        f"<td>{_replayed(*replayed.get((table.task, row.agent), (0, 0)))}</td></tr>"
         for place, row in enumerate(table.rows, start=1)
     )
     caption = escape(
@@ -149,6 +144,5 @@ def _next_before(share: float | None) -> str:
 
 
 def _replayed(confirmed: int, episodes: int) -> str:
-    if not confirmed:
-        return '<span class="weak">unverified</span>'
-    return f"{confirmed} of {episodes}"
+    text = replayed_text(confirmed, episodes)
+    return text if confirmed else f'<span class="weak">{text}</span>'

@@ -32,6 +32,7 @@ from leaderboard.access import (
     throttle,
 )
 from leaderboard.api_media import BodyLimit, video_response
+from leaderboard.episodes import replayed
 from leaderboard.events import ban, unban
 from leaderboard.export import load_comparisons
 from leaderboard.judgments import (
@@ -282,7 +283,8 @@ def scores(
     """The tables, a record per row; for admins alone while the study hides its results."""
     if not get_settings(store, study).show_results:
         _the_admin(store, credentials)
-    return table_records(rate(load_comparisons(store, study, [source] if source else None)))
+    tables = rate(load_comparisons(store, study, [source] if source else None))
+    return table_records(tables, replayed(store, study))
 
 
 @_router.get("/video/{ticket}", tags=["rater"], response_class=Response)

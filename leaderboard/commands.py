@@ -18,6 +18,7 @@ from leaderboard.bedd import read_answers, read_banned
 from leaderboard.bedd_study import STUDY_NAME, export_bedd, import_bedd
 from leaderboard.bedd_videos import add_videos
 from leaderboard.bootstrap import REPLICATES
+from leaderboard.episodes import replayed
 from leaderboard.export import export_comparisons, load_comparisons
 from leaderboard.models import SOURCES
 from leaderboard.page import write_page
@@ -219,7 +220,8 @@ def leaderboard_main(argv: list[str]) -> int:
         return 0
     comparisons = load_comparisons(store, study, [options.source] if options.source else None)
     if options.command == "export" and options.file.suffix == ".html":
-        write_page(options.file, study.name, [analyse(table) for table in rate(comparisons)])
+        analyses = [analyse(table) for table in rate(comparisons)]
+        write_page(options.file, study.name, analyses, replayed(store, study))
         print(f"wrote the tables of study {study.name!r} to {options.file}")
         return 0
     if options.command == "export":
@@ -231,9 +233,9 @@ def leaderboard_main(argv: list[str]) -> int:
         analyse(table, model=options.model, replicates=options.replicates) for table in tables
     ]
     if options.json:
-        print(json.dumps(analysis_records(analyses), indent=1))
+        print(json.dumps(analysis_records(analyses, replayed(store, study)), indent=1))
     elif tables:
-        print(f"Study {study.name!r}\n\n{text_analyses(analyses)}")
+        print(f"Study {study.name!r}\n\n{text_analyses(analyses, replayed(store, study))}")
     else:
         print(f"Study {study.name!r}: no judgments yet; `basalt ui` opens the judging app")
     return 0

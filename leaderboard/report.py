@@ -1,6 +1,7 @@
 """Tables of ratings as text and as plain data."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from basalt.tasks import TASKS
@@ -14,6 +15,18 @@ SOURCE_NOTES = {
     "model": "judged by a learned model",
 }
 """What stands beside a table, by the source of its judgments."""
+
+
+Replayed = Mapping[tuple[str, str], tuple[int, int]]
+"""By task and agent: how many episodes a replay confirmed, of how many
+(:func:`leaderboard.episodes.replayed`). Who is not in it counts as never replayed."""
+
+NONE_REPLAYED: Replayed = MappingProxyType({})
+
+
+def replayed_text(confirmed: int, episodes: int) -> str:
+    """What stands in a row: a claim about the world that nobody checked is marked."""
+    return f"{confirmed} of {episodes}" if confirmed else "unverified"
 
 
 def source_note(source: str) -> str:
@@ -31,12 +44,12 @@ def world_title(world: str, version: str) -> str:
     return version if version.startswith(world) else f"{world} {version}"
 
 
-def text_tables(tables: Sequence[Table]) -> str:
+def text_tables(tables: Sequence[Table], replayed: Replayed = NONE_REPLAYED) -> str:
     """The tables for a terminal, each under a line that says task, world and who judged."""
-    return "\n\n".join(_text(table) for table in tables)
+    return "\n\n".join(_text(table, replayed) for table in tables)
 
 
-def text_analyses(analyses: Sequence[Analysis]) -> str:
+def text_analyses(analyses: Sequence[Analysis], replayed: Replayed = NONE_REPLAYED) -> str:
     """The tables for a terminal with intervals, places and Bradley-Terry strengths."""
     parts = []
     for analysis in analyses:
@@ -46,7 +59,7 @@ def text_analyses(analyses: Sequence[Analysis]) -> str:
             _analysis_cells(analysis, row, reversals.get(row.agent)) for row in analysis.table.rows
         ]
         header = f" {'mu, 95 %':>15} {'places':>7} {'BT +- error':>13} {'next before':>12}"
-        parts.append(_text(analysis.table, header, extra))
+        parts.append(_text(analysis.table, replayed, header, extra))
         if any(not bar.bootstrapped for bar in bars):
             parts[-1] += (
                 "\n* mu +- 2 sigma: too few comparisons for the bootstrap, or --replicates 0"
@@ -54,12 +67,16 @@ def text_analyses(analyses: Sequence[Analysis]) -> str:
     return "\n\n".join(parts)
 
 
-def table_records(tables: Iterable[Table]) -> list[dict[str, Any]]:
-    """One flat record per row, for JSON."""
-    return [_record(table, row) for table in tables for row in table.rows]
+def table_records(
+    tables: Iterable[Table], replayed: Replayed = NONE_REPLAYED
+) -> list[dict[str, Any]]:
+    """One flat record per row, for JSON; ``replayed`` of ``episodes`` were confirmed by a replay."""
+    return [_record(table, row, replayed) for table in tables for row in table.rows]
 
 
-def analysis_records(analyses: Iterable[Analysis]) -> list[dict[str, Any]]:
+def analysis_records(
+    analyses: Iterable[Analysis], replayed: Replayed = NONE_REPLAYED
+) -> list[dict[str, Any]]:
     """One flat record per row with intervals and Bradley-Terry strengths, for JSON.
 
     ``interval`` says what ``mu_low`` and ``mu_high`` are: ``bootstrap`` (95 %) or ``2 sigma``; places
@@ -67,7 +84,7 @@ def analysis_records(analyses: Iterable[Analysis]) -> list[dict[str, Any]]:
     the next row's agent stands before this one (:meth:`leaderboard.analysis.Analysis.reversals`), or null.
     """
     return [
-        _record(analysis.table, row)
+        _record(analysis.table, row, replayed)
         | _analysis_record(analysis, row)
         | {"next_before": reversals.get(row.agent)}
         for analysis in analyses
@@ -76,7 +93,8 @@ def analysis_records(analyses: Iterable[Analysis]) -> list[dict[str, Any]]:
     ]
 
 
-def _record(table: Table, row: Row) -> dict[str, Any]:
+def _record(table: Table, row: Row, replayed: Replayed) -> dict[str, Any]:
+    confirmed, episodes = replayed.get((table.task, row.agent), (0, 0))
     return {
         "study": table.study,
         "task": table.task,
@@ -92,6 +110,8 @@ def _record(table: Table, row: Row) -> dict[str, Any]:
         "draws": row.draws,
         "both_bad": row.both_bad,
         "source": row.source,
+        "replayed": confirmed,
+        "episodes": episodes,
     }
 
 
@@ -122,20 +142,21 @@ def _analysis_cells(analysis: Analysis, row: Row, reversed_share: float | None) 
     )
 
 
-def _text(table: Table, header: str = "", cells: Sequence[str] = ()) -> str:
+def _text(table: Table, replayed: Replayed, header: str = "", cells: Sequence[str] = ()) -> str:
     """A table, optionally with further columns: their header, and their cells by row."""
     width = max([len("agent"), *(len(row.agent) for row in table.rows)])
     lines = [
         f"{task_title(table.task)}, {world_title(table.world, table.world_version)} "
         f"({source_note(table.source)})",
         f"{'':>3} {'agent':<{width}} {'mu':>6} {'sigma':>6} {'mu-3sigma':>10} "
-        f"{'comparisons':>12} {'won-lost-drawn':>15} {'source':>10}{header}",
+        f"{'comparisons':>12} {'won-lost-drawn':>15} {'source':>10} {'replayed':>11}{header}",
     ]
     for place, row in enumerate(table.rows, start=1):
         counts = f"{row.wins}-{row.losses}-{row.draws}"
+        checked = replayed_text(*replayed.get((table.task, row.agent), (0, 0)))
         lines.append(
             f"{place:>3} {row.agent:<{width}} {row.mu:>6.2f} {row.sigma:>6.2f} "
-            f"{row.conservative:>10.2f} {row.comparisons:>12} {counts:>15} {row.source:>10}"
-            f"{cells[place - 1] if cells else ''}"
+            f"{row.conservative:>10.2f} {row.comparisons:>12} {counts:>15} {row.source:>10} "
+            f"{checked:>11}{cells[place - 1] if cells else ''}"
         )
     return "\n".join(lines)

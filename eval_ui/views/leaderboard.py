@@ -19,7 +19,7 @@ from leaderboard.export import load_comparisons
 from leaderboard.overall import OverallRow, overall
 from leaderboard.profiles import profiles
 from leaderboard.rating import Table, rate
-from leaderboard.report import source_note, task_title, world_title
+from leaderboard.report import Replayed, source_note, task_title, world_title
 from leaderboard.store import Store
 from leaderboard.study import StudyInfo
 
@@ -70,10 +70,7 @@ def page() -> None:
     confirmed = replayed(store, study)
     for table in tables:
         if chosen in (None, table.task):
-            mine = {
-                agent: found for (task, agent), found in confirmed.items() if task == table.task
-            }
-            _show(store, study, table, mine)
+            _show(store, study, table, confirmed)
 
 
 def _tables(comparisons: list[Comparison], present: list[str]) -> list[Table]:
@@ -110,9 +107,7 @@ def _show_overall(tables: list[Table]) -> None:
             st.caption("No agent stands in the tables of all tasks.")
 
 
-def _show(
-    store: Store, study: StudyInfo, table: Table, confirmed: dict[str, tuple[int, int]]
-) -> None:
+def _show(store: Store, study: StudyInfo, table: Table, confirmed: Replayed) -> None:
     analysis = _analysed(_judged(table), table)
     with st.container(border=True):
         st.markdown(f"#### {task_title(table.task)} {_badges(table.source)}")

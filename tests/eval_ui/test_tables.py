@@ -53,7 +53,7 @@ def test_every_text_a_stranger_wrote_is_escaped() -> None:
 
 
 def test_rows_say_rating_uncertainty_and_count() -> None:
-    html = board_html(table("first", "second"), {"second": (2, 11)})
+    html = board_html(table("first", "second"), {("find_cave", "second"): (2, 11)})
     assert html.index("first") < html.index("second")
     for cell in ("25.00", "21.0 – 29.0*", "19.00", ">3</td>", "1 – 1 – 1", ">2</td>"):
         assert cell in html

@@ -58,6 +58,19 @@ def test_the_plain_tables_figures_are_part_of_the_analysed_one() -> None:
         assert more.startswith(plain)
 
 
+def test_rows_that_no_replay_confirmed_are_marked() -> None:
+    table = the_table()
+    analysis = analyse(table, replicates=0)
+    checked = {(table.task, "a2"): (3, 11), (table.task, "a1"): (0, 11), ("other", "a0"): (5, 5)}
+    for text in (text_tables([table], checked), text_analyses([analysis], checked)):
+        assert text.count("unverified") == 2
+        assert " 3 of 11" in next(line for line in text.splitlines() if " a2 " in line)
+    records = {one["agent"]: one for one in analysis_records([analysis], checked)}
+    assert (records["a2"]["replayed"], records["a2"]["episodes"]) == (3, 11)
+    assert (records["a1"]["replayed"], records["a1"]["episodes"]) == (0, 11)
+    assert text_tables([table]).count("unverified") == 3, "what is not known counts as never"
+
+
 def test_neighbours_say_how_often_replicates_reverse_them() -> None:
     (table,) = rate(planted((0, 0, 4), 300, raters=20))
     analysis = analyse(table, replicates=200)

@@ -50,6 +50,13 @@ def test_all_tables_stand_on_the_page_sources_apart() -> None:
         assert f"{row.mu:.2f}" in page
 
 
+def test_rows_that_no_replay_confirmed_are_marked_on_the_page() -> None:
+    tables = rate([one_comparison("first", "second", "left")])
+    analyses = [analyse(table, replicates=0) for table in tables]
+    read = Reader(html_page("a study", analyses, {(tables[0].task, "first"): (2, 11)}))
+    assert read.text.count("2 of 11") == read.text.count("unverified") == 1
+
+
 def test_names_are_text_and_never_markup() -> None:
     tables = rate([one_comparison(HOSTILE, "other", "left")])
     read = Reader(html_page(HOSTILE, [analyse(table) for table in tables]))
