@@ -26,8 +26,11 @@ def hydra_app(config: str, function: Callable[[DictConfig], None], argv: list[st
         BasaltError: what the function raised, or a ConfigError for a setting Hydra does not accept.
     """
     raised: list[BasaltError | OSError] = []
+    composed = False
 
     def job(cfg: DictConfig) -> None:
+        nonlocal composed
+        composed = True
         try:
             function(cfg)
         except (BasaltError, OSError, OmegaConfBaseException) as err:
@@ -37,6 +40,10 @@ def hydra_app(config: str, function: Callable[[DictConfig], None], argv: list[st
                 ConfigError(one_line(err)) if isinstance(err, OmegaConfBaseException) else err
             )
 
+    if removed := next((arg for arg in argv if arg.startswith("~")), None):
+        raise ConfigError(
+            f"{removed}: settings cannot be taken away; {removed[1:]}=null empties one"
+        )
     # Hydra would print a traceback and end the process; we want the exception, to print one line.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     sys.argv = [f"basalt {config}", *argv]
@@ -44,6 +51,11 @@ def hydra_app(config: str, function: Callable[[DictConfig], None], argv: list[st
         hydra.main(version_base="1.3", config_path="pkg://configs", config_name=config)(job)()
     except (HydraException, OmegaConfBaseException) as err:
         raise ConfigError(one_line(err)) from err
+    except (TypeError, ValueError) as err:
+        # Hydra's own, for a choice that is no name (task=3). A sweep's jobs may run elsewhere.
+        if composed or {"-m", "--multirun"} & set(argv):
+            raise
+        raise ConfigError(f"{' '.join(argv)}: {one_line(err)}; --help lists the choices") from err
     if raised:
         raise raised[0]
     return 0

@@ -94,7 +94,8 @@ def rollout(
     """Play the plan's episodes that are not recorded yet; returns all its recordings in seed order.
 
     Args:
-        make_agent: makes the agent, once per process; picklable where ``jobs`` > 1.
+        make_agent: makes the agent, once in this process and once in each of ``jobs`` > 1, for which it must be
+            picklable.
         plan: what to play.
         jobs: processes that play side by side, each with a world of its own.
         progress: show a progress bar on stderr.
@@ -107,17 +108,19 @@ def rollout(
     """
     if jobs < 1:
         raise ConfigError(f"jobs: {jobs} is less than 1")
+    agent = make_agent()  # before anything is written: one that cannot be made leaves no folder
     with sole_writer(plan.out, "rollout"):
         _same_rollout(plan)
         missing = [seed for seed in plan.seeds if not _is_recorded(plan, seed)]
         failures = _Failures(len(missing))
         if jobs == 1 or len(missing) < 2:
-            with _Player(make_agent(), plan) as sole:
+            with _Player(agent, plan) as sole:
                 for number, seed in enumerate(missing, start=1):
                     of = f" ({number} of {len(missing)})" if len(missing) > 1 else ""
                     with failures.of(seed):
                         sole.play(seed, progress=progress, title=f"seed {seed}{of}")
         else:
+            del agent  # every process makes its own
             _play_side_by_side(make_agent, plan, missing, jobs, progress, failures)
         failures.tell()
     return [Recording.open(plan.out / _name(seed)) for seed in plan.seeds]

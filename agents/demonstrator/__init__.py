@@ -18,6 +18,7 @@ from agents.demonstrator.make_waterfall import WaterfallMaker
 from basalt.errors import ConfigError
 from basalt.recording import PlayerKind
 from basalt.telemetry import Telemetry
+from basalt.worlds.luanti.forms import PICTURE
 
 
 class Script(Protocol):
@@ -81,11 +82,21 @@ class Demonstrator:
         """One action per episode; the pictures are not looked at.
 
         Raises:
-            ConfigError: :meth:`observe` did not see every episode from its start.
+            ConfigError: :meth:`observe` did not see every episode from its start, or the script works in
+                forms and the picture has not the size whose slots it knows.
         """
         if len(self._scripts) != len(pov):
             raise ConfigError(
                 "demonstrator: it needs the telemetry of every episode from its reset"
+            )
+        width, height = PICTURE
+        if pov.shape[1:3] != (height, width) and any(
+            isinstance(script, HouseBuilding) for script in self._scripts
+        ):
+            raise ConfigError(
+                "agent: the demonstrator of BuildVillageHouse clicks in forms, whose slots it knows in "
+                f"pictures of {width}x{height} only, not {pov.shape[2]}x{pov.shape[1]}; "
+                "leave the world's size as it is"
             )
         return [
             script.act(telemetry)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from agents.demonstrator import Demonstrator
+from basalt.errors import ConfigError
 from basalt.scoring import outcome
 from basalt.worlds import make_env
 
@@ -38,6 +39,15 @@ def test_it_plays_the_same_again(env):
     again, _ = play(env, 120)
     assert first == again
     assert first[-1].distance_walked > 5
+
+
+def test_pictures_whose_forms_it_does_not_know_are_one_error():
+    env = make_env("build_village_house", size=(160, 90))
+    try:
+        with pytest.raises(ConfigError, match="640x360 only, not 160x90"):
+            play(env, 1)
+    finally:
+        env.close()
 
 
 @pytest.mark.long

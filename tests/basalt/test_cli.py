@@ -82,6 +82,14 @@ def test_a_number_that_is_none_is_one_line(setting, tmp_path, capsys):
     assert "is not a whole number" in said and not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("setting", ["task=3", "+task=3", "world=[1]", "~task"])
+def test_a_choice_that_is_no_name_is_one_line(setting, tmp_path, capsys):
+    assert cli.run(["rollout", setting, f"out={tmp_path / 'out'}"]) == cli.USER_ERROR
+    said = capsys.readouterr().err
+    assert said.startswith(f"basalt rollout: {setting}") and said.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_unknown_command_is_wrong_usage(capsys):
     assert cli.run(["rolout"]) == cli.USAGE_ERROR
     assert "did you mean 'basalt rollout'" in capsys.readouterr().err

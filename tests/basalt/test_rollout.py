@@ -155,6 +155,16 @@ def test_a_rollout_without_an_episode_binds_nobody(tmp_path):
     assert len(rollout(Walker, plan(tmp_path, agent={"name": "other"}), progress=False)) == 2
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_an_agent_that_cannot_be_made_leaves_nothing_behind(tmp_path, jobs):
+    def make_agent():
+        raise ConfigError("checkpoint: not there")
+
+    with pytest.raises(ConfigError, match="checkpoint: not there"):
+        rollout(make_agent, plan(tmp_path / "out"), jobs=jobs, progress=False)
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("changes", [{"max_steps": 0}])
 def test_senseless_settings_are_named(tmp_path, changes):
     with pytest.raises(ConfigError, match="max_steps"):

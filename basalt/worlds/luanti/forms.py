@@ -1,10 +1,13 @@
 """Where the slots of the inventory's forms are (``mod/crafting.lua`` draws them).
 
-Positions are (x, y) pixels of a picture of 640 x 360, the middle of the slot. They are Minecraft's at GUI
+Positions are (x, y) pixels of :data:`PICTURE`, the middle of the slot. They are Minecraft's at GUI
 scale 1, in which BEDD's pictures show them.
 """
 
 Pixel = tuple[int, int]
+
+PICTURE = 640, 360
+"""Width and height of the picture that the positions are for."""
 
 _LEFT, _TOP = 232, 97
 _PITCH, _HALF = 18, 8
