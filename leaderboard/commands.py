@@ -51,7 +51,11 @@ def open_existing(location: str | None) -> Store:
     """
     location = location or default_store()
     if not store_exists(location):
-        raise StoreError(f"{location}: no leaderboard here yet; `make demo` makes one")
+        raise StoreError(
+            f"{location}: no leaderboard here yet; `make demo` makes a small one, "
+            f"`basalt references --study {OFFICIAL}` or `basalt submit DIR --study {OFFICIAL}` one of "
+            "the official seeds"
+        )
     return open_store(location)
 
 

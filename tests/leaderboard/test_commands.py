@@ -75,11 +75,11 @@ def test_a_users_mistake_is_one_message_and_status_1(
     store, missing = ["--store", str(place)], ["--store", str(tmp_path / "no")]
     for argv, message in (
         (["submit", str(empty), *store], "holds no recordings"),
-        (["submit", str(agents["good"]), *missing], "`make demo` makes one"),
-        (["leaderboard", "show", *missing], "`make demo` makes one"),
+        (["submit", str(agents["good"]), *missing], "`basalt references --study official`"),
+        (["leaderboard", "show", *missing], "`basalt references --study official`"),
         (["leaderboard", "show", *store, "--study", "x"], "there are: 'small'"),
         (["leaderboard", "export", "a.txt", *store], "ends in .parquet"),
-        (["ui", "--headless", *missing], "`make demo` makes one"),
+        (["ui", "--headless", *missing], "`basalt references --study official`"),
     ):
         assert cli.run(argv) == 1
         errors = capsys.readouterr().err
