@@ -71,6 +71,8 @@ def latent_effects(
     Returns:
         By name: float32 [M, 142]; 0 for latents that were not active.
     """
+    if not saes:
+        return {}
     sites = sorted({site for site, _ in saes.values()})
     rows = min(8, len(episodes))
     batches = list(single_pass(episodes, rows, CALL))

@@ -101,6 +101,13 @@ def test_an_interrupted_suite_goes_on(
     assert all(p.stat().st_mtime_ns == at for p, at in trained.items())
 
 
+def test_what_is_lost_of_a_suite_is_made_again(run: Path, folder: Path, tmp_path: Path) -> None:
+    cfg = settings(run, folder, tmp_path, sites=["lastlayer"], architectures=["topk"])
+    before = run_scope(cfg, progress=False)
+    (tmp_path / "saes" / "lastlayer" / "site.json").unlink()
+    assert run_scope(cfg, progress=False)["sites"] == before["sites"]
+
+
 def test_a_suite_of_something_else_is_refused(
     suite: Path, run: Path, folder: Path, policy: VPTPolicy, tmp_path: Path
 ) -> None:
