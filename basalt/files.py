@@ -1,6 +1,7 @@
 """Writing files so that a reader, or a killed writer, never meets half of one."""
 
 import errno
+import io
 import json
 import os
 import sys
@@ -8,6 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from basalt.errors import ConfigError
 
@@ -24,6 +28,13 @@ def write_json(path: Path, content: Any) -> None:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def write_array(path: Path, array: NDArray[Any]) -> None:
+    """As `numpy.save`, which of a full disk says only how much it wrote."""
+    content = io.BytesIO()
+    np.save(content, array)
+    path.write_bytes(content.getbuffer())
 
 
 def is_full(error: BaseException) -> bool:

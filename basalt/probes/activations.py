@@ -136,9 +136,11 @@ def stream(
         seed: of the orders.
 
     Raises:
-        ConfigError: fewer frames than a batch, or no such site.
+        ConfigError: fewer frames than a batch, no pool, or no such site.
     """
     frames = sum(map(len, episodes))
+    if pool < 1:
+        raise ConfigError(f"stream: a pool of {pool} activations; give 1 or more")
     if frames < batch:
         raise ConfigError(f"stream: {frames} frames for batches of {batch}; record more")
     rng = np.random.default_rng(seed)

@@ -8,12 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from basalt.data.dataset import Episode
-from basalt.files import write_json
+from basalt.files import write_array, write_json
 from basalt.policies.imitation import encode_episodes
 from basalt.probes.concepts import ConceptRows
 from basalt.probes.effects import latent_effects
@@ -115,7 +114,7 @@ class Evaluation:
             for row in told["best_per_latent"]:
                 described[row["latent"]]["concept"] = {k: row[k] for k in ("concept", "auc")}
             config = json.loads((path / "cfg.json").read_text(encoding="utf-8"))["metadata"]
-            np.save(path / "effects.npy", effects[path.name].half().numpy())
+            write_array(path / "effects.npy", effects[path.name].half().numpy())
             write_json(path / "latents.json", finite(described))
             figures: dict[str, Any] = {
                 "site": site,

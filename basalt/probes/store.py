@@ -12,7 +12,6 @@ do not depend on one another and an interrupted pass goes on at the first that i
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -28,7 +27,7 @@ from tqdm import tqdm
 
 from basalt.data.dataset import Episode, single_pass
 from basalt.errors import ConfigError
-from basalt.files import sole_writer, write_json
+from basalt.files import sole_writer, write_array, write_json
 from basalt.policies.vpt import VPTPolicy
 from basalt.probes.activations import replaced, site_module
 
@@ -237,25 +236,28 @@ def _write_shard(
     units: dict[str, float],
     dtype: str,
 ) -> None:
-    partial = part.with_name(f".{part.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    partial = part.with_name(f".{part.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)  # of one that was killed; nobody else writes here
     partial.mkdir()
     sums: dict[str, Any] = {"rows": len(index), "sum": {}, "square": {}}
-    for site, values in columns.items():
-        scaled = torch.from_numpy(values / units[site])
-        if dtype == "float16":
-            bits = scaled.half().numpy()
-            if not np.isfinite(bits).all():
-                raise ConfigError(f"site {site}: too large for float16; set dtype=bfloat16")
-        else:
-            bits = scaled.bfloat16().view(torch.int16).numpy()
-        np.save(partial / f"{site}.npy", bits)
-        sums["sum"][site] = values.sum(0, dtype=np.float64).tolist()
-        sums["square"][site] = float(np.square(values, dtype=np.float64).sum())
-    np.save(partial / "frames.npy", index)
-    write_json(partial / "shard.json", sums)
-    shutil.rmtree(part, ignore_errors=True)
-    partial.replace(part)
+    try:
+        for site, values in columns.items():
+            scaled = torch.from_numpy(values / units[site])
+            if dtype == "float16":
+                bits = scaled.half().numpy()
+                if not np.isfinite(bits).all():
+                    raise ConfigError(f"site {site}: too large for float16; set dtype=bfloat16")
+            else:
+                bits = scaled.bfloat16().view(torch.int16).numpy()
+            write_array(partial / f"{site}.npy", bits)
+            sums["sum"][site] = values.sum(0, dtype=np.float64).tolist()
+            sums["square"][site] = float(np.square(values, dtype=np.float64).sum())
+        write_array(partial / "frames.npy", index)
+        write_json(partial / "shard.json", sums)
+        shutil.rmtree(part, ignore_errors=True)
+        partial.replace(part)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _name(number: int) -> str:

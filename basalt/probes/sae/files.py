@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from basalt.errors import ConfigError
 from basalt.probes.sae.config import ARCHITECTURES
@@ -52,11 +52,15 @@ def save_sae(folder: Path, sae: SAE, metadata: Mapping[str, Any]) -> None:
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    save_file(tensors, partial / WEIGHTS)
-    (partial / CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
-    if folder.exists():
-        shutil.rmtree(folder)
-    partial.replace(folder)
+    try:
+        # Through bytes: of a full disk safetensors' own writer tells in its own words.
+        (partial / WEIGHTS).write_bytes(save(tensors))
+        (partial / CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+        if folder.exists():
+            shutil.rmtree(folder)
+        partial.replace(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def load_sae(folder: Path) -> tuple[SAE, dict[str, Any]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from small_disk import on_a_small_disk
 
 from basalt.data.dataset import Episode
 from basalt.errors import ConfigError
@@ -158,3 +159,37 @@ def test_reads_follow_the_order_asked(
     everything = store.read("embed", "training")
     picked = np.array([100, 3, 77, 3, 0])
     assert torch.equal(store.read("embed", "training", picked), everything[picked])
+
+
+def test_a_full_disk_is_known_as_one(tmp_path: Path) -> None:
+    code = """
+        import sys
+        from pathlib import Path
+
+        import numpy as np
+
+        from basalt.files import is_full, write_array
+
+        folder = Path(sys.argv[1])
+        write_array(folder / "little.npy", np.arange(100))
+        assert np.load(folder / "little.npy").sum() == 4950
+        try:
+            write_array(folder / "much.npy", np.zeros(100_000))
+        except OSError as err:
+            assert is_full(err), err
+        else:
+            raise AssertionError("it fits")
+    """
+    done = on_a_small_disk(tmp_path, 100, code)
+    assert done.returncode == 0, done.stderr
+
+
+def test_what_a_killed_writer_left_is_taken_away(
+    policy: VPTPolicy, episodes: list[Episode], tmp_path: Path
+) -> None:
+    left = tmp_path / "store" / ".shard-00000.partial"
+    left.mkdir(parents=True)
+    (left / "embed.npy").write_bytes(b"half")
+    store = write(tmp_path / "store", policy, episodes)
+    assert store.count("training") > 0
+    assert not list((tmp_path / "store").glob(".*partial"))

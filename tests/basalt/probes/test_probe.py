@@ -169,6 +169,8 @@ def test_a_stream_gives_the_activations_that_are_there(
     assert torch.equal(again, batches[0])
     with pytest.raises(ConfigError, match=f"{n} frames for batches of {n + 1}"):
         next(stream(policy, episodes, "lastlayer", n + 1))
+    with pytest.raises(ConfigError, match="a pool of -1"):
+        next(stream(policy, episodes, "lastlayer", 10, pool=-1))
 
 
 def test_an_autoencoder_may_be_trained_from_a_stream(run: Path, folder: Path) -> None:
