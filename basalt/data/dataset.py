@@ -270,16 +270,16 @@ class RowReader:
 
     def fill(self, batch: Batch, row: int, pieces: Sequence[Piece]) -> None:
         """Put the pieces into the batch's row, and padding behind them."""
-        for column, padding in zip(batch, PADDING, strict=True):
-            column[row] = padding
         at = 0
         for index, start, stop, begins, mirrored in pieces:
             episode, end = self._episodes[index], at + stop - start
-            pictures = self._read(index, episode.kept[start:stop])
+            pictures = batch.img[row, at:end]
+            self._read(pictures, index, episode.kept[start:stop])
             actions = episode.actions_between(start, stop)
             if mirrored:
-                pictures, actions = mirror_frames(pictures), mirror_actions(actions)
-            batch.img[row, at:end] = pictures
+                pictures[:] = mirror_frames(pictures)
+                actions = mirror_actions(actions)
+            batch.first[row, at:end] = False
             batch.first[row, at] = begins
             batch.valid[row, at:end] = True
             batch.buttons[row, at:end] = actions.buttons
@@ -289,16 +289,19 @@ class RowReader:
             batch.position[row, at:end] = np.arange(start, stop)
             batch.frame[row, at:end] = episode.kept[start:stop]
             at = end
+        for column, padding in zip(batch, PADDING, strict=True):
+            column[row, at:] = padding
 
-    def _read(self, index: int, frames: NDArray[np.int32]) -> NDArray[Any]:
+    def _read(self, pictures: NDArray[Any], index: int, frames: NDArray[np.int32]) -> None:
         episode = self._episodes[index]
         if episode.cached:
-            return episode.frames[frames]
+            pictures[:] = episode.frames[frames]
+            return
         if self._reader is None or index != self._index:
             if self._reader is not None:
                 self._reader.close()
             self._index, self._reader = index, episode.reader()
-        return self._reader.read(frames)
+        self._reader.read_into(pictures, frames)
 
 
 PADDING = (0, False, False, 0, 0, False, -1, 0, 0)

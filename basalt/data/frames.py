@@ -4,9 +4,10 @@ The pointer is pasted into BEDD's recordings where a screen is open (worlds draw
 full frame is then resized by OpenCV's INTER_LINEAR, on which VPT's weights were trained.
 """
 
+import bisect
 import hashlib
+import math
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -41,7 +42,8 @@ class FrameReader:
     def __init__(self, play: Play, size: tuple[int, int] | None) -> None:
         self._play = play
         steps = step_table(play)
-        self._starts = np.searchsorted(steps["part"].to_numpy(), np.arange(len(play.parts) + 1))
+        parts = steps["part"].to_numpy()
+        self._starts: list[int] = np.searchsorted(parts, np.arange(len(play.parts) + 1)).tolist()
         self._cursor = steps[["cursor_x", "cursor_y"]].to_numpy()
         height, width = size or (FRAME_SIZE[1], FRAME_SIZE[0])
         self._size = (width, height)
@@ -51,35 +53,41 @@ class FrameReader:
     def __len__(self) -> int:
         return len(self._cursor)
 
-    def read(self, frames: Sequence[int] | NDArray[np.integer]) -> NDArray[np.uint8]:
+    def read(self, frames: NDArray[np.integer]) -> NDArray[np.uint8]:
         """Frames by number, uint8 [n, height, width, 3] RGB; fastest where the numbers rise.
 
         Raises:
             RecordingError: a video cannot be decoded or is shorter than its lines.
         """
         pictures = np.empty((len(frames), self._size[1], self._size[0], 3), dtype=np.uint8)
-        for picture, number in zip(pictures, frames, strict=True):
-            frame = self._full(int(number))
-            x, y = self._cursor[number]
-            if not np.isnan(x):
+        self.read_into(pictures, frames)
+        return pictures
+
+    def read_into(self, pictures: NDArray[np.uint8], frames: NDArray[np.integer]) -> None:
+        """Like :meth:`read`, straight into memory of the caller's, such as a batch's."""
+        wrong = frames[(frames < 0) | (frames >= len(self))]
+        if len(wrong):
+            raise IndexError(f"frame {wrong[0]} of {len(self)}")
+        # Plain numbers: a scalar of NumPy's costs several times as much, and there is one a frame.
+        numbers, pointers = frames.tolist(), self._cursor[frames].tolist()
+        for picture, number, (x, y) in zip(pictures, numbers, pointers, strict=True):
+            frame = self._full(number)
+            if not math.isnan(x):
                 frame = frame.copy()
                 paste_cursor(frame, x, y)
             if (frame.shape[1], frame.shape[0]) == self._size:
                 picture[:] = frame
             else:
                 cv2.resize(frame, self._size, dst=picture, interpolation=cv2.INTER_LINEAR)
-        return pictures
 
     def _full(self, number: int) -> NDArray[np.uint8]:
         """The full frame, read-only."""
-        if not 0 <= number < len(self):
-            raise IndexError(f"frame {number} of {len(self)}")
-        part = int(np.searchsorted(self._starts, number, side="right")) - 1
-        frame = number - int(self._starts[part])
+        part = bisect.bisect_right(self._starts, number) - 1
+        frame = number - self._starts[part]
         video = self._at(part, frame)
         picture = video.read()
         if picture is None:
-            lines = int(self._starts[part + 1] - self._starts[part])
+            lines = self._starts[part + 1] - self._starts[part]
             raise RecordingError(
                 f"{video.path}: {video.position} frames for {lines} lines; the video is cut short"
             )

@@ -155,7 +155,7 @@ def test_labels_pair_with_each_files_frames(tmp_path):
     assert [len(labels) for labels in label_play(play)] == [2, 2]
     reader = FrameReader(play, None)
     whole = [frame for part in play.parts for frame in list(part.frames())[:2]]
-    np.testing.assert_array_equal(reader.read(range(4)), whole)
+    np.testing.assert_array_equal(reader.read(np.arange(4)), whole)
 
 
 def test_no_lines_and_wrong_modes():
@@ -211,16 +211,16 @@ def test_the_policy_sees_the_pointer_in_open_screens_only(tmp_path):
     write_bedd(stem, [bedd_line(0), bedd_line(1, gui=True, x=700, y=300), bedd_line(2)])
     (play,) = find_plays(tmp_path)
     plain = list(play.parts[0].frames())
-    seen = FrameReader(play, None).read(range(3))
+    seen = FrameReader(play, None).read(np.arange(3))
     changed = [bool((a != b).any()) for a, b in zip(seen, plain, strict=False)]
     assert changed == [False, True, False]
     expected = plain[1].copy()
     paste_cursor(expected, 700, 300)
-    small = FrameReader(play, (128, 128)).read([1])
+    small = FrameReader(play, (128, 128)).read(np.array([1]))
     np.testing.assert_array_equal(small[0], resize_frame(expected))
 
 
 def test_worlds_draw_their_own_pointer(tmp_path):
     recording = write_episode(tmp_path, 100_000, 3)
-    seen = FrameReader(Play((recording,), "find_cave"), None).read(range(3))
+    seen = FrameReader(Play((recording,), "find_cave"), None).read(np.arange(3))
     np.testing.assert_array_equal(seen, list(recording.frames())[:3])
