@@ -29,7 +29,7 @@ from basalt.lines import (
 from basalt.policies.idm import IDMOutput
 from basalt.policies.preprocess import resize_frame
 from basalt.tasks import STEPS_PER_SECOND
-from basalt.video import VideoReader, probe
+from basalt.video import FRAME_SIZE, VideoReader, probe
 
 WINDOW_FRAMES = 128
 """Frames the model sees at once, as in its training."""
@@ -63,7 +63,7 @@ def label_video(
         The file of lines. Where it was there before, nothing is done.
 
     Raises:
-        RecordingError: not a video, at another rate, or of fewer than two frames.
+        RecordingError: not a video, at another rate or size, or of fewer than two frames.
         ConfigError: the name is taken by another recording.
     """
     lines_path, linked = out / f"{video.stem}.jsonl", out / video.name
@@ -74,6 +74,12 @@ def label_video(
         raise RecordingError(
             f"{video}: runs at {info.fps:g} Hz, the model knows {STEPS_PER_SECOND}; "
             f"convert it first (ffmpeg -i {video.name} -r {STEPS_PER_SECOND} OUT.mp4)"
+        )
+    if (info.width, info.height) != FRAME_SIZE:
+        width, height = FRAME_SIZE
+        raise RecordingError(
+            f"{video}: is {info.width}x{info.height}, recordings are {width}x{height}; "
+            f"convert it first (ffmpeg -i {video.name} -vf scale={width}:{height} OUT.mp4)"
         )
     if info.frames < 2:
         raise RecordingError(f"{video}: {info.frames} frame; an action lies between two")

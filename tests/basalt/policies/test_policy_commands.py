@@ -162,5 +162,13 @@ def test_unfit_videos_are_refused(golden: Path, tmp_path: Path) -> None:
     settings = {"size": (32, 32), "device": torch.device("cpu")}
     with pytest.raises(RecordingError, match="1 frame; an action lies between two"):
         label_video(model, one, tmp_path, **settings)  # type: ignore[arg-type]
+    small = tmp_path / "small.mp4"
+    writer = VideoWriter(small, (320, 180))
+    for _ in range(3):
+        writer.write(np.zeros((180, 320, 3), dtype=np.uint8))
+    writer.close()
+    with pytest.raises(RecordingError, match=r"is 320x180, recordings are 640x360; .*scale=640:360"):
+        label_video(model, small, tmp_path / "out", **settings)  # type: ignore[arg-type]
+    assert not (tmp_path / "out").exists()
     with pytest.raises(RecordingError, match=r"a\.avi: not an \.mp4"):
         label_video(model, tmp_path / "a.avi", tmp_path, **settings)  # type: ignore[arg-type]
