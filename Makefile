@@ -26,11 +26,9 @@ ui: setup
 test: setup-test
 	$(BIN)/python -m pytest
 
-# Ray and its launcher are large and only these tests need them. The launcher's own dependency, boto3 for
-# clusters on AWS, contradicts constraints.txt and is not needed here.
+# Ray and its launcher are large and only these tests need them.
 test-long: setup-test
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt ray
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps hydra-ray-launcher
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,launch-ray]'
 	$(BIN)/python -m pytest -m long --timeout 3600
 
 lint: setup

@@ -167,7 +167,9 @@ def test_unfit_videos_are_refused(golden: Path, tmp_path: Path) -> None:
     for _ in range(3):
         writer.write(np.zeros((180, 320, 3), dtype=np.uint8))
     writer.close()
-    with pytest.raises(RecordingError, match=r"is 320x180, recordings are 640x360; .*scale=640:360"):
+    with pytest.raises(
+        RecordingError, match=r"is 320x180, recordings are 640x360; .*scale=640:360"
+    ):
         label_video(model, small, tmp_path / "out", **settings)  # type: ignore[arg-type]
     assert not (tmp_path / "out").exists()
     with pytest.raises(RecordingError, match=r"a\.avi: not an \.mp4"):
