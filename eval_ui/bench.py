@@ -14,6 +14,7 @@ Raters think for a while between a pair and its answer, some seconds at random: 
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import random
@@ -169,9 +170,9 @@ async def _warm_up(address: str) -> None:
         await _Session(one).rerun()
 
 
-async def _think(options: argparse.Namespace) -> None:
-    # An answer that comes sooner than both videos can have been seen is refused.
-    await asyncio.sleep(max(STEPS / STEPS_PER_SECOND, random.uniform(0, 2 * options.think)))
+def _thought(options: argparse.Namespace) -> float:
+    """Seconds; an answer that comes sooner than both videos can have been seen is refused."""
+    return max(STEPS / STEPS_PER_SECOND, random.uniform(0, 2 * options.think))
 
 
 # -- by the page ------------------------------------------------------------------------------------
@@ -202,6 +203,13 @@ class _Session:
         await self.socket.send_bytes(message.SerializeToString())
         while not self._read(await self.socket.receive(timeout=PATIENCE_S)):
             pass
+
+    async def stay(self, seconds: float) -> None:
+        """Leave the page open; as a browser does, answer the server when it asks whether somebody is there."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while True:
+                    self._read(await self.socket.receive())
 
     def _read(self, received: aiohttp.WSMessage) -> bool:
         """Take a message in; whether it ends the run."""
@@ -249,7 +257,7 @@ async def _page_rater(address: str, options: argparse.Namespace, times: Times) -
             if not session.pair:
                 raise BenchError(f"the page brought no pair: {session.reply}")
             for number in range(options.answers):
-                await _think(options)
+                await session.stay(_thought(options))
                 before = session.pair
                 act = _act(before, number)
                 start = time.perf_counter()
@@ -291,7 +299,7 @@ async def _api_rater(address: str, options: argparse.Namespace, times: Times) ->
         await post("join", f"/studies/{STUDY}/join", {})
         for _ in range(options.answers):
             pair = await post("next", f"/studies/{STUDY}/next", None)
-            await _think(options)
+            await asyncio.sleep(_thought(options))
             await post(
                 "answer",
                 "/answers",
@@ -364,7 +372,7 @@ def _server(place: Path, folder: Path) -> Iterator[str]:
             except OSError:
                 time.sleep(0.1)
         yield f"http://127.0.0.1:{port}"
-    except BenchError as err:
+    except (BenchError, aiohttp.ClientError) as err:
         said = log.read_text(errors="replace").strip()[-LOG_SHOWN:]
         raise BenchError(f"{err}\nThe server said last:\n{said}") from err
     finally:
