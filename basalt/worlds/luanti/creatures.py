@@ -1,94 +1,26 @@
-"""Shapes and textures of animals and villagers, made of boxes.
+"""Animals and villagers: what they look like.
 
 ``python -m basalt.worlds.luanti.creatures`` writes ``mod/models/*.b3d`` (Blitz3D meshes with bones, which the
 game animates) and ``mod/textures/*.png``. Both are kept with the code; a test compares them.
 """
 
-import struct
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
-import numpy as np
-from numpy.typing import NDArray
+
+from basalt.worlds.luanti.shapes import (
+    Box,
+    Colour,
+    Creature,
+    Image,
+    Part,
+    Size,
+    mesh,
+    texture,
+)
 
 MOD = Path(__file__).parent / "mod"
-
-Colour = tuple[int, int, int]
-Size = tuple[float, float, float]
-Image = NDArray[np.uint8]
-
-PIXEL = 10 / 16
-"""Length of a pixel of the shapes in the units of the game's meshes: 16 pixels are a node."""
-
-SHEET = 64
-"""Width and height of a texture, in pixels."""
-
-STAND, WALK, GRAZE = (1, 1), (10, 30), (40, 80)
-"""Frames of the animations; ``mod/village/creatures.lua`` plays them, 20 to 30 a second."""
-
-_LAST_FRAME = 80
-
-
-@dataclass(frozen=True)
-class Box:
-    """A box of a shape, and where its six faces are on the texture (laid out as a cross).
-
-    Attributes:
-        low: its least corner in pixels: x to the right of the creature, y up, z ahead.
-        size: width, height and depth in pixels.
-        at: left top corner of its cross on the texture.
-        skin: its colour.
-        grain: how much the colour varies.
-        paint: draws on its front face, uint8 [height, width, 3].
-        patches: second colour, in spots.
-    """
-
-    low: Size
-    size: Size
-    at: tuple[int, int]
-    skin: Colour
-    grain: int = 7
-    paint: Callable[[Image], None] | None = None
-    patches: Colour | None = None
-
-
-@dataclass(frozen=True)
-class Part:
-    """Boxes that move together.
-
-    Attributes:
-        pivot: what they turn about, in pixels.
-        boxes: what it is made of.
-        swing: how far it swings while walking, in degrees; the sign says which way first.
-        bow: how far it bows while grazing, in degrees.
-    """
-
-    pivot: Size
-    boxes: Sequence[Box]
-    swing: float = 0.0
-    bow: float = 0.0
-
-
-@dataclass(frozen=True)
-class Creature:
-    """A shape of parts.
-
-    Attributes:
-        mesh: name of its mesh's file.
-        skin: name of its texture's file.
-        parts: what it is made of.
-        seed: of its texture's grain.
-    """
-
-    mesh: str
-    skin: str
-    parts: Sequence[Part]
-    seed: int
-
-
-# ---- what they look like ----
 
 
 def _eyes(left: int, top: int, gap: int, pupil: Colour = (20, 18, 18)) -> Callable[[Image], None]:
@@ -307,127 +239,6 @@ CREATURES = (
     _villager("purple", (120, 72, 118), (78, 44, 80), 9),
     _villager("white", (214, 208, 196), (120, 84, 60), 10),
 )
-
-
-# ---- textures ----
-
-
-def texture(creature: Creature) -> Image:
-    """The texture: uint8 [64, 64, 3], RGB."""
-    rng = np.random.default_rng(creature.seed)
-    sheet = np.zeros((SHEET, SHEET, 3), np.uint8)
-    for part in creature.parts:
-        for box in part.boxes:
-            for name, (u, v, w, h) in faces(box).items():
-                colour = np.empty((h, w, 3), np.float64)
-                colour[:] = box.skin
-                if box.patches is not None:
-                    colour[_spots(rng, h, w)] = box.patches
-                shade = rng.integers(-box.grain, box.grain + 1, (h, w, 1))
-                face = np.clip(colour + shade, 0, 255).astype(np.uint8)
-                if name == "front" and box.paint is not None:
-                    box.paint(face)
-                sheet[v : v + h, u : u + w] = face
-    return sheet
-
-
-def _spots(rng: np.random.Generator, height: int, width: int) -> NDArray[np.bool_]:
-    """Large, soft-edged spots over a third of a face."""
-    noise = rng.random((height // 3 + 2, width // 3 + 2))
-    return cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC) > 0.62
-
-
-def faces(box: Box) -> dict[str, tuple[int, int, int, int]]:
-    """Where each face is on the texture: left, top, width, height in pixels."""
-    (u, v), (w, h, d) = box.at, (max(1, int(np.ceil(part))) for part in box.size)
-    return {
-        "top": (u + d, v, w, d),
-        "bottom": (u + d + w, v, w, d),
-        "right": (u, v + d, d, h),
-        "front": (u + d, v + d, w, h),
-        "left": (u + d + w, v + d, d, h),
-        "back": (u + d + w + d, v + d, w, h),
-    }
-
-
-# ---- meshes ----
-
-# Corners of each face as seen from outside: left top, right top, right bottom, left bottom; each is
-# (x, y, z) of 0 or 1. One who sees the creature's front has its right side on the left.
-_CORNERS = {
-    "front": ((1, 1, 1), (0, 1, 1), (0, 0, 1), (1, 0, 1)),
-    "back": ((0, 1, 0), (1, 1, 0), (1, 0, 0), (0, 0, 0)),
-    "right": ((1, 1, 0), (1, 1, 1), (1, 0, 1), (1, 0, 0)),
-    "left": ((0, 1, 1), (0, 1, 0), (0, 0, 0), (0, 0, 1)),
-    "top": ((1, 1, 0), (0, 1, 0), (0, 1, 1), (1, 1, 1)),
-    "bottom": ((1, 0, 1), (0, 0, 1), (0, 0, 0), (1, 0, 0)),
-}
-_NORMALS = {
-    "front": (0, 0, 1), "back": (0, 0, -1), "right": (1, 0, 0), "left": (-1, 0, 0),
-    "top": (0, 1, 0), "bottom": (0, -1, 0),
-}  # fmt: skip
-
-
-def _chunk(tag: bytes, body: bytes) -> bytes:
-    return tag + struct.pack("<i", len(body)) + body
-
-
-def _turned(degrees: float) -> tuple[float, float, float, float]:
-    """Quaternion w, x, y, z of a turn about the x axis."""
-    half = np.radians(degrees) / 2
-    return float(np.cos(half)), float(np.sin(half)), 0.0, 0.0
-
-
-def _keys(part: Part) -> bytes:
-    """Rotation keys of a bone for all animations."""
-    angles = {1: 0.0, 9: 0.0, 31: 0.0, 39: 0.0, _LAST_FRAME: part.bow}
-    first, last = WALK
-    for k in range(9):
-        frame = first + round(k * (last - first) / 8)
-        angles[frame] = part.swing * float(np.sin(2 * np.pi * k / 8))
-    for k, share in enumerate((0.6, 1.0, 0.9, 1.0, 0.9, 1.0, 0.9, 1.0)):
-        angles[GRAZE[0] + 5 * k] = part.bow * share
-    body = struct.pack("<i", 4)
-    for frame, angle in sorted(angles.items()):
-        body += struct.pack("<i4f", frame, *_turned(angle))
-    return _chunk(b"KEYS", body)
-
-
-def mesh(creature: Creature) -> bytes:
-    """The mesh with its bones, as a file of the Blitz3D format."""
-    vertices, triangles, bones = b"", b"", b""
-    count = 0
-    for k, part in enumerate(creature.parts):
-        weights = b""
-        for box in part.boxes:
-            for name, (u, v, w, h) in faces(box).items():
-                places = ((u, v), (u + w, v), (u + w, v + h), (u, v + h))
-                for corner, place in zip(_CORNERS[name], places, strict=True):
-                    point = [
-                        (low + size * c) * PIXEL
-                        for low, size, c in zip(box.low, box.size, corner, strict=True)
-                    ]
-                    vertices += struct.pack(
-                        "<8f", *point, *_NORMALS[name], place[0] / SHEET, place[1] / SHEET
-                    )
-                triangles += struct.pack("<6i", *(count + n for n in (0, 1, 2, 0, 2, 3)))
-                weights += b"".join(struct.pack("<if", count + n, 1.0) for n in range(4))
-                count += 4
-        pivot = [p * PIXEL for p in part.pivot]
-        bones += _node(f"part{k}", pivot, _chunk(b"BONE", weights) + _keys(part))
-    geometry = _chunk(b"VRTS", struct.pack("<3i", 1, 1, 2) + vertices)
-    geometry += _chunk(b"TRIS", struct.pack("<i", 0) + triangles)
-    root = _chunk(b"MESH", struct.pack("<i", -1) + geometry)
-    root += _chunk(b"ANIM", struct.pack("<iif", 0, _LAST_FRAME, 30.0))
-    texs = _chunk(b"TEXS", b"skin\0" + struct.pack("<2i5f", 1, 2, 0, 0, 1, 1, 0))
-    brus = struct.pack("<i", 1) + b"skin\0" + struct.pack("<5f3i", 1, 1, 1, 1, 0, 1, 0, 0)
-    body = struct.pack("<i", 1) + texs + _chunk(b"BRUS", brus)
-    return _chunk(b"BB3D", body + _node("root", [0.0, 0.0, 0.0], root + bones))
-
-
-def _node(name: str, position: Sequence[float], inside: bytes) -> bytes:
-    head = name.encode() + b"\0" + struct.pack("<10f", *position, 1, 1, 1, 1, 0, 0, 0)
-    return _chunk(b"NODE", head + inside)
 
 
 def files() -> dict[str, bytes]:

@@ -15,7 +15,7 @@ from basalt.telemetry import Item, Telemetry
 from basalt.worlds.base import Picture, WorldEnv, WorldSettings
 from basalt.worlds.luanti.cursor import draw_cursor
 from basalt.worlds.luanti.edit import apply_edit
-from basalt.worlds.luanti.engine import START_TIMEOUT_S, Display, Engine, Tick
+from basalt.worlds.luanti.engine import START_TIMEOUT_S, STEP_NS, Display, Engine, Tick
 from basalt.worlds.luanti.input import Input
 from basalt.worlds.luanti.items import minecraft_name, starting_inventory
 from basalt.worlds.luanti.settings import DEGREES_PER_PIXEL, play_settings, vertical_fov
@@ -27,10 +27,13 @@ MOD_KEYS = {"pickItem": "p", "swapHands": "s"}
 PITCH_LIMIT = 89.5
 """The game looks no higher or lower, in degrees."""
 
-_SETTLED_TICKS = 6
+_SETTLED_TICKS = 2
 _SETTLED_DIFFERENCE = 0.2
 _SETTLE_LIMIT = 400
 _LOOKS = 4
+_AGE_S, _FLAMES_REPEAT_S = 3, 33
+"""Whole seconds of the game's age as an episode begins, and after how many the flames look the same."""
+
 _TURN = round(360 / DEGREES_PER_PIXEL)
 
 
@@ -153,26 +156,50 @@ class LuantiEnv(WorldEnv):
         self._engine.lock()
 
     def _settle(self) -> None:
-        """Tick until the land around the player is there: look about until no picture changes."""
+        """Tick until the land around the player is there: look about until no picture changes.
+
+        Only every fourth pixel each way is compared: land that comes into sight changes many.
+        """
         assert self._input is not None
         middle = self.size[0] // 2, self.size[1] // 2
-        before = np.zeros((*self.size[::-1], 3), np.int16)
+        before = np.zeros_like(self.engine.glance(), np.int16)
         looks = calm = 0
         for _ in range(_SETTLE_LIMIT):
-            self.engine.tick()
-            picture = self.engine.picture().astype(np.int16)
-            calm = calm + 1 if np.abs(picture - before).mean() < _SETTLED_DIFFERENCE else 0
-            before = picture
-            if calm >= _SETTLED_TICKS:
+            if looks == 0 or calm >= _SETTLED_TICKS:
                 if looks == _LOOKS:
                     return
                 looks, calm = looks + 1, 0
                 self._input.move_pointer(middle[0] + _TURN // _LOOKS, middle[1])
                 self._input.flush()
+            self.engine.tick()
+            picture = self.engine.glance().astype(np.int16)
+            calm = calm + 1 if np.abs(picture - before).mean() < _SETTLED_DIFFERENCE else 0
+            before = picture
         raise WorldError(f"the picture did not settle within {_SETTLE_LIMIT} steps")
 
+    def _await_age(self) -> None:
+        """Let whole seconds pass until the game is as old as at the beginning of every episode.
+
+        The pictures of burning torches repeat every 3.3 s of its age, which depends on how fast it started.
+        Liquids move once a second and so keep their time.
+        """
+        for _ in range(_SETTLE_LIMIT):
+            record = self._read_record()
+            age = float(record["uptime"]) if record else 0.0
+            if age % 1 > 0.8:  # too near to the next second to tell in which the episode begins
+                self.engine.tick()
+            elif int(age) % _FLAMES_REPEAT_S != _AGE_S:
+                self.engine.tick(STEP_NS * 20)
+            else:
+                return
+        raise WorldError("the world's mod does not tell the game's age")
+
     def _first_step(self, site: dict[str, Any]) -> tuple[Picture, Telemetry, dict[str, Any]]:
-        assert self._world is not None
+        assert self._world is not None and self._input is not None
+        # The sky is drawn quickest; as the episode begins the mod sets where the player looks.
+        self._input.move_pointer(self.size[0] // 2, self.size[1] // 2 - _TURN // 4)
+        self._input.flush()
+        self._await_age()
         (self._world / "begin").touch()
         record: dict[str, Any] | None = None
         for _ in range(100):

@@ -9,7 +9,7 @@ import pytest
 from agents.demonstrator import Demonstrator
 from agents.demonstrator.village import beasts
 from basalt.worlds import make_env
-from basalt.worlds.luanti import creatures
+from basalt.worlds.luanti import creatures, shapes
 
 
 def chunks(data, start=0):
@@ -34,9 +34,9 @@ def test_boxes_lie_on_the_sheet_and_bones_own_every_vertex():
     for creature in creatures.CREATURES:
         for part in creature.parts:
             for box in part.boxes:
-                for u, v, width, height in creatures.faces(box).values():
-                    assert u + width <= creatures.SHEET and v + height <= creatures.SHEET
-        data = creatures.mesh(creature)
+                for u, v, width, height in shapes.faces(box).values():
+                    assert u + width <= shapes.SHEET and v + height <= shapes.SHEET
+        data = shapes.mesh(creature)
         assert data[:4] == b"BB3D" and len(data) == 8 + struct.unpack_from("<i", data, 4)[0]
         boxes = sum(len(part.boxes) for part in creature.parts)
         root = next(begin for tag, begin, _ in chunks(data[12:]) if tag == b"NODE") + 12
