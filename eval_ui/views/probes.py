@@ -124,7 +124,8 @@ def _one(
         st.info("No latent of this autoencoder fires on held-out frames.")
         return
     box, export = st.columns([3, 1], vertical_alignment="bottom")
-    latent = box.selectbox("Latent", shown, key="probe_latent")
+    # Another autoencoder's latent of the same number is another thing.
+    latent = box.selectbox("Latent", shown, key=f"probe_latent {sae.site} {sae.name}")
     note = str(notes.get(latent, {}).get("text", ""))
 
     def film(moment: Mapping[str, Any]) -> str:
