@@ -90,7 +90,7 @@ def write_store(
         episodes: which to run over.
         splits: of each episode, `training` or `held_out`.
         sites: of `policy.sites()`.
-        checkpoint: fingerprint of the policy's weights, `basalt.probes.subject.fingerprint`.
+        checkpoint: fingerprint of the policy's weights, `basalt.probes.subject.Subject.fingerprint`.
         dtype: of the files; both take two bytes. float16 is finer, bfloat16 wider.
         shard_frames: about so many frames a shard.
         rows: episodes side by side.
