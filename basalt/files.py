@@ -8,12 +8,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import IO, TYPE_CHECKING, Any
 
 from basalt.errors import ConfigError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -30,8 +30,10 @@ def write_json(path: Path, content: Any) -> None:
         partial.unlink(missing_ok=True)
 
 
-def write_array(path: Path, array: NDArray[Any]) -> None:
+def write_array(path: Path, array: "NDArray[Any]") -> None:
     """As `numpy.save`, which of a full disk says only how much it wrote."""
+    import numpy as np  # not where the command line reads this module
+
     content = io.BytesIO()
     np.save(content, array)
     path.write_bytes(content.getbuffer())
