@@ -42,7 +42,7 @@ from leaderboard.judgments import (
     undo_last,
     undoable_until,
 )
-from leaderboard.quality import rater_reports, study_quality
+from leaderboard.quality import RaterReport, rater_reports, study_quality
 from leaderboard.raters import completion_code, erase, find_rater, join, standing
 from leaderboard.rating import rate
 from leaderboard.report import table_records
@@ -302,9 +302,9 @@ def admin_login(store: StoreArg, body: shapes.LoginRequest) -> shapes.LoggedIn:
 
 
 @_router.get("/studies/{study}/raters", tags=["admin"])
-def raters(store: StoreArg, study: StudyArg, admin: AdminArg) -> list[shapes.RaterRow]:
+def raters(store: StoreArg, study: StudyArg, admin: AdminArg) -> list[RaterReport]:
     """All raters with their checks and biases."""
-    return [shapes.RaterRow.model_validate(one) for one in rater_reports(store, study, admin)]
+    return rater_reports(store, study, admin)
 
 
 @_router.get("/studies/{study}/quality", tags=["admin"])

@@ -187,27 +187,6 @@ class LoggedIn(_Given):
     secret: str
 
 
-class RaterRow(_Given):
-    """See :class:`leaderboard.quality.RaterReport`; pairs are (passed, answered)."""
-
-    rater_id: str
-    name: str | None
-    invite: str | None
-    platform: str | None
-    participant: str | None
-    joined: datetime | None
-    state: State
-    judged: int
-    skipped: int
-    withdrawn: int
-    gold: tuple[int, int]
-    self_pairs: tuple[int, int]
-    repeats: tuple[int, int]
-    median_seconds: Number
-    left_share: Number
-    agreement: Number
-
-
 class Share(_Given):
     """A share with its 95 % interval; null of nothing."""
 
