@@ -23,7 +23,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from basalt.data.bedd import Play
@@ -31,6 +30,7 @@ from basalt.data.episodes import Episode
 from basalt.errors import ConfigError
 from basalt.files import write_json
 from basalt.tasks import Task
+from basalt.tensors import write_tensors
 
 MANIFEST = "embeddings.json"
 FORMAT, VERSION = "basalt-embeddings", 1
@@ -225,7 +225,7 @@ def write_shard(path: Path, columns: Mapping[str, Tensor], facts: Mapping[str, A
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        save_file(dict(columns), partial, metadata={"basalt": json.dumps(dict(facts))})
+        write_tensors(partial, columns, {"basalt": json.dumps(dict(facts))})
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

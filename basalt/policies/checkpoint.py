@@ -20,11 +20,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from basalt.errors import ConfigError
 from basalt.policies.vpt import VPTConfig, VPTPolicy
+from basalt.tensors import write_tensors
 
 FORMAT = "basalt-checkpoint"
 VERSION = 1
@@ -81,11 +82,16 @@ def save_checkpoint(
         "policy": policy.config.to_dict(),
         **info,
     }
-    (partial / "checkpoint.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-    for name, tensors in (("model", policy.state_dict()), ("training", training)):
-        # Rows of a memory may share storage, which safetensors refuses.
-        whole = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
-        save_file(whole, partial / f"{name}.safetensors")
+    try:
+        text = json.dumps(facts, indent=1) + "\n"
+        (partial / "checkpoint.json").write_text(text, encoding="utf-8")
+        for name, tensors in (("model", policy.state_dict()), ("training", training)):
+            # Rows of a memory may share storage, which safetensors refuses.
+            whole = {key: x.detach().cpu().contiguous().clone() for key, x in tensors.items()}
+            write_tensors(partial / f"{name}.safetensors", whole)
+    except OSError:
+        shutil.rmtree(partial)
+        raise
     final = folder / f"step-{step:08d}"
     if final.exists():
         shutil.rmtree(final)
