@@ -1,6 +1,7 @@
 """Playing in the Luanti world: input, camera, inventory, digging, falling, caves."""
 
 import math
+import time
 
 import gymnasium
 import numpy as np
@@ -12,6 +13,7 @@ import basalt.worlds
 from basalt.actions import BUTTONS
 from basalt.bench.world import random_actions
 from basalt.worlds.luanti.cursor import draw_cursor
+from basalt.worlds.luanti.engine import Engine
 from basalt.worlds.luanti.forms import carried_slot
 
 pytestmark = pytest.mark.engine
@@ -38,8 +40,8 @@ def env(played):
 def make_env():
     made = []
 
-    def make(**settings):
-        made.append(basalt.worlds.make_env("find_cave", **settings))
+    def make(task="find_cave", **settings):
+        made.append(basalt.worlds.make_env(task, **settings))
         return made[-1]
 
     yield make
@@ -99,6 +101,21 @@ def test_two_instances_at_once_play_the_same(make_env):
             steps.append((observation, info))
     assert_same_play(*played)
     assert one.last_tick.restless == two.last_tick.restless == 0
+
+
+def test_a_slow_start_begins_with_the_same_picture(make_env, monkeypatch):
+    """Burning torches among what it shows: the game is as old in both."""
+    env = make_env(task="build_village_house")
+    first, _ = env.reset(seed=SEED)
+    lock = Engine.lock
+
+    def late(engine):
+        time.sleep(2.5)  # seconds in which the flames move on
+        return lock(engine)
+
+    monkeypatch.setattr(Engine, "lock", late)
+    second, _ = env.reset(seed=SEED)
+    assert picture_difference(first, second) <= 0.002
 
 
 @pytest.mark.long
