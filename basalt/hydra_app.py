@@ -68,6 +68,15 @@ def plain(cfg: Any) -> dict[str, Any]:
     return {str(key): value for key, value in content.items()}
 
 
+LAUNCHER_EXTRAS = {
+    "ray": "launch-ray",
+    "joblib": "launch-joblib",
+    "submitit_slurm": "launch-slurm",
+    "submitit_local": "launch-slurm",
+}
+"""Which extra brings a launcher of Hydra's."""
+
+
 def one_line(err: Exception) -> str:
     """What Hydra or OmegaConf complains of, in one line that names the key and what mends it."""
     if isinstance(err, MissingMandatoryValue):
@@ -76,6 +85,8 @@ def one_line(err: Exception) -> str:
         group, _, value = err.missing_cfg_file.rpartition("/")
         close = get_close_matches(value, err.options, n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""
+        if group == "hydra/launcher" and (extra := LAUNCHER_EXTRAS.get(value)):
+            hint = f"pip install 'basalt-benchmark[{extra}]' brings it; "
         return f"{group}: there is no {value!r}; {hint}known: {', '.join(err.options)}"
     cause = err.__cause__
     text = f"{err} {cause}" if cause is not None and str(cause) not in str(err) else str(err)

@@ -189,6 +189,7 @@ def _draw_lengths(figure: Any, table: pd.DataFrame) -> None:
     for task, plays in table.groupby("task", sort=True):
         axes.hist(minutes[plays.index], bins=edges, histtype="step", linewidth=1.5, label=str(task))
     axes.set(xlabel="length of a play (minutes)", ylabel="plays", title="Lengths of plays")
+    axes.yaxis.get_major_locator().set_params(integer=True)
     axes.legend()
 
 

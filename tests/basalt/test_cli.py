@@ -65,6 +65,15 @@ def test_a_command_that_failed_says_so_though_its_reader_went_away():
     assert run_without_reader(code) == (1, "")
 
 
+def test_a_launcher_that_is_not_installed_names_its_extra():
+    from hydra.errors import MissingConfigException
+
+    from basalt.hydra_app import one_line
+
+    err = MissingConfigException("", "hydra/launcher/ray", ["basic"])
+    assert "pip install 'basalt-benchmark[launch-ray]' brings it" in one_line(err)
+
+
 def test_an_unknown_choice_is_one_line_with_the_known_ones(capsys):
     assert cli.run(["rollout", "task=find_cav"]) == cli.USER_ERROR
     said = capsys.readouterr().err
