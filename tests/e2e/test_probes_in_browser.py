@@ -66,6 +66,8 @@ def choose(page: Page, label: str, option: str) -> None:
     """One of a select box's options."""
     page.get_by_role("combobox", name=re.compile(rf"\b{label}$")).click()
     page.get_by_role("option", name=option, exact=True).click()
+    # What stands there until the script has run belongs to the choice before.
+    page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
 
 
 def plays(film: Locator) -> None:
@@ -96,7 +98,9 @@ def test_a_latent_is_chosen_seen_noted_and_exported(place: Path, page: Page) -> 
 
         page.get_by_role("textbox", name="Note").fill("blue <b>walls</b>")
         page.get_by_role("button", name="Keep").click()
-        expect(latent.locator("blockquote.note")).to_have_text("blue <b>walls</b>")
+        expect(latent.locator("blockquote.note")).to_have_text(
+            "blue <b>walls</b>", timeout=PATIENCE
+        )
         notes = read_notes(place / "runs" / "scope", "lastlayer", "topk-w16-l04")
         assert notes[number]["text"] == "blue <b>walls</b>"
 
@@ -107,6 +111,6 @@ def test_a_latent_is_chosen_seen_noted_and_exported(place: Path, page: Page) -> 
     # Served by nobody, it still shows all.
     page.goto((place / "export.html").as_uri())
     assert page.locator(".latent").count() > 1
-    expect(page.locator("blockquote.note")).to_have_text("blue <b>walls</b>")
+    expect(page.locator("blockquote.note")).to_have_text("blue <b>walls</b>", timeout=PATIENCE)
     plays(page.locator(".film").first)
     assert failed == []
