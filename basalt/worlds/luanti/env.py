@@ -15,7 +15,7 @@ from basalt.telemetry import Item, Telemetry
 from basalt.worlds.base import Picture, WorldEnv, WorldSettings
 from basalt.worlds.luanti.cursor import draw_cursor
 from basalt.worlds.luanti.edit import apply_edit
-from basalt.worlds.luanti.engine import START_TIMEOUT_S, STEP_NS, Display, Engine, Tick
+from basalt.worlds.luanti.engine import START_TIMEOUT_S, Display, Engine, Tick
 from basalt.worlds.luanti.input import Input
 from basalt.worlds.luanti.items import minecraft_name, starting_inventory
 from basalt.worlds.luanti.settings import DEGREES_PER_PIXEL, play_settings, vertical_fov
@@ -31,8 +31,12 @@ _SETTLED_TICKS = 2
 _SETTLED_DIFFERENCE = 0.2
 _SETTLE_LIMIT = 400
 _LOOKS = 4
-_AGE_S, _FLAMES_REPEAT_S = 3, 33
-"""Whole seconds of the game's age as an episode begins, and after how many the flames look the same."""
+_FREE_LOOK_S = 0.1
+"""Real time for each look round before the game is stopped; longer makes a reset no shorter."""
+
+_AGE_S, _FLAMES_REPEAT_S = 3.875, 33
+"""The game's age as an episode is asked to begin, shortly before the whole second at which liquids move
+(``mod/liquids.lua`` waits for that), and after how long the flames look the same."""
 
 _TURN = round(360 / DEGREES_PER_PIXEL)
 
@@ -153,15 +157,22 @@ class LuantiEnv(WorldEnv):
             raise ConfigError(f"seed {seed}: {record['refused']}")
         self._input = Input(display.name, self.size)
         self._input.take_window()
+        for _ in range(_LOOKS):  # running freely, its threads bring the land side by side
+            self._turn()
+            time.sleep(_FREE_LOOK_S)
         self._engine.lock()
+
+    def _turn(self) -> None:
+        """Look a quarter further round."""
+        assert self._input is not None
+        self._input.move_pointer(self.size[0] // 2 + _TURN // _LOOKS, self.size[1] // 2)
+        self._input.flush()
 
     def _settle(self) -> None:
         """Tick until the land around the player is there: look about until no picture changes.
 
         Only every fourth pixel each way is compared: land that comes into sight changes many.
         """
-        assert self._input is not None
-        middle = self.size[0] // 2, self.size[1] // 2
         before = np.zeros_like(self.engine.glance(), np.int16)
         looks = calm = 0
         for _ in range(_SETTLE_LIMIT):
@@ -169,8 +180,7 @@ class LuantiEnv(WorldEnv):
                 if looks == _LOOKS:
                     return
                 looks, calm = looks + 1, 0
-                self._input.move_pointer(middle[0] + _TURN // _LOOKS, middle[1])
-                self._input.flush()
+                self._turn()
             self.engine.tick()
             picture = self.engine.glance().astype(np.int16)
             calm = calm + 1 if np.abs(picture - before).mean() < _SETTLED_DIFFERENCE else 0
@@ -178,21 +188,19 @@ class LuantiEnv(WorldEnv):
         raise WorldError(f"the picture did not settle within {_SETTLE_LIMIT} steps")
 
     def _await_age(self) -> None:
-        """Let whole seconds pass until the game is as old as at the beginning of every episode.
+        """Let the game become as old as at the beginning of every episode.
 
         The pictures of burning torches repeat every 3.3 s of its age, which depends on how fast it started.
-        Liquids move once a second and so keep their time.
         """
-        for _ in range(_SETTLE_LIMIT):
-            record = self._read_record()
-            age = float(record["uptime"]) if record else 0.0
-            if age % 1 > 0.8:  # too near to the next second to tell in which the episode begins
-                self.engine.tick()
-            elif int(age) % _FLAMES_REPEAT_S != _AGE_S:
-                self.engine.tick(STEP_NS * 20)
-            else:
-                return
-        raise WorldError("the world's mod does not tell the game's age")
+        self.engine.tick()
+        record = self._read_record()
+        if record is None:
+            raise WorldError("the world's mod does not tell the game's age")
+        left_ns = round((_AGE_S - float(record["uptime"])) % _FLAMES_REPEAT_S * 1e9)
+        while left_ns > 0:  # in a longer step than a second liquids would move only once
+            part = min(left_ns, 1_000_000_000)
+            self.engine.tick(part)
+            left_ns -= part
 
     def _first_step(self, site: dict[str, Any]) -> tuple[Picture, Telemetry, dict[str, Any]]:
         assert self._world is not None and self._input is not None
