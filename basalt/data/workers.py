@@ -16,8 +16,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from basalt.data.dataset import Batch, RowPlans, RowReader, batch_layout
+from basalt.data.batch import Batch, RowReader, batch_layout
 from basalt.data.episodes import Episode
+from basalt.data.plans import RowPlans
 from basalt.errors import BasaltError
 
 AHEAD = 3

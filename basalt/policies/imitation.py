@@ -22,7 +22,7 @@ ENDING_FRAMES = 20
 
 
 class Labels(NamedTuple):
-    """A batch on the policy's device; fields as in `basalt.data.dataset.Batch`.
+    """A batch on the policy's device; fields as in `basalt.data.batch.Batch`.
 
     `camera_counts` is bool [B, T]: frames on which the camera label says something.
     """

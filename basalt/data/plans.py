@@ -1,0 +1,123 @@
+"""Which frames of which episodes each row of each batch shows.
+
+A plan depends on the episodes' lengths and a seed only; reading carries it out
+(:mod:`basalt.data.dataset`).
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from basalt.errors import ConfigError
+
+
+class Piece(NamedTuple):
+    """Frames start..stop (of those used) of an episode, at its beginning or not, mirrored or not."""
+
+    episode: int
+    start: int
+    stop: int
+    begins: bool
+    mirrored: bool = False
+
+
+RowPlans = list[list[Piece]]
+"""For each row, the pieces that fill it, in order."""
+
+
+class EndlessPlan(Iterator[RowPlans]):
+    """What each row of each training batch shows, the same for the same seed.
+
+    Each pass over the data takes the episodes in a new order; a row that has finished its episode
+    takes the next one. Rows begin at random frames of their first episode, lest all rows show the
+    beginnings of episodes at the same time.
+
+    Args:
+        lengths: used frames of each episode.
+        rows: B.
+        length: T, frames of a chunk.
+        seed: of the order.
+        mirror: show every other episode, by chance, in a mirror.
+    """
+
+    def __init__(
+        self, lengths: Sequence[int], rows: int, length: int, seed: int, mirror: bool
+    ) -> None:
+        if rows < 1 or length < 1:
+            raise ConfigError(f"rows {rows} and length {length} must be at least 1")
+        self._lengths, self._length = list(lengths), length
+        self._seed, self._mirror = seed, mirror
+        self._epoch = 0
+        self._waiting: list[tuple[int, bool]] = []
+        rng = np.random.default_rng([seed, 0])
+        self._cursors: list[tuple[int, bool, int, bool]] = []
+        for _ in range(rows):
+            index, mirrored = self._take()
+            self._cursors.append((index, mirrored, int(rng.integers(self._lengths[index])), True))
+
+    def _take(self) -> tuple[int, bool]:
+        """The next episode, and whether it is to be mirrored."""
+        if not self._waiting:
+            self._epoch += 1
+            rng = np.random.default_rng([self._seed, self._epoch])
+            order = rng.permutation(len(self._lengths)).tolist()
+            sides = (rng.random(len(order)) < 0.5).tolist()
+            self._waiting = list(zip(order, sides, strict=True))[::-1]
+        index, side = self._waiting.pop()
+        return index, side and self._mirror
+
+    def __next__(self) -> RowPlans:
+        return [self._plan_row(row) for row in range(len(self._cursors))]
+
+    def _plan_row(self, row: int) -> list[Piece]:
+        pieces, missing = [], self._length
+        index, mirrored, start, begins = self._cursors[row]
+        while missing:
+            stop = min(start + missing, self._lengths[index])
+            pieces.append(Piece(index, start, stop, begins, mirrored))
+            missing -= stop - start
+            begins = stop == self._lengths[index]
+            start = stop
+            if begins:
+                (index, mirrored), start = self._take(), 0
+        self._cursors[row] = (index, mirrored, start, begins)
+        return pieces
+
+
+class FinitePlan(Iterable[RowPlans]):
+    """Every frame of every episode once, in episode order, the rows' ends padded.
+
+    Args:
+        lengths: used frames of each episode.
+        rows: at most this many episodes side by side.
+        length: T, frames of a chunk.
+    """
+
+    def __init__(self, lengths: Sequence[int], rows: int, length: int) -> None:
+        self.rows = min(rows, len(lengths))
+        self._length = length
+        self._queues: list[list[Piece]] = [[] for _ in range(self.rows)]
+        self._loads = [0] * self.rows
+        for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+            row = self._loads.index(min(self._loads))
+            self._queues[row].append(Piece(index, 0, lengths[index], True))
+            self._loads[row] += lengths[index]
+
+    def __iter__(self) -> Iterator[RowPlans]:
+        places = [(0, 0)] * self.rows  # of each row: piece, and frames of it already shown
+        for _ in range(math.ceil(max(self._loads, default=0) / self._length)):
+            plans: RowPlans = []
+            for row, queue in enumerate(self._queues):
+                pieces, missing = [], self._length
+                number, shown = places[row]
+                while missing and number < len(queue):
+                    whole = queue[number]
+                    stop = min(shown + missing, whole.stop)
+                    pieces.append(Piece(whole.episode, shown, stop, begins=shown == 0))
+                    missing -= stop - shown
+                    number, shown = (number + 1, 0) if stop == whole.stop else (number, stop)
+                places[row] = (number, shown)
+                plans.append(pieces)
+            yield plans
