@@ -112,6 +112,20 @@ def plan(
     return Plan(agents, width, spread, draws, seed, tuple(rows), _needed(rows, width))
 
 
+_FLOOR = (
+    " From some size on more comparisons narrow nothing: TrueSkill\nlets skills drift (tau), "
+    "so old answers fade. Ask for a wider interval, or read Bradley-Terry's errors."
+)
+
+
+def _levelled_off(rows: Sequence[Planned]) -> bool:
+    """Whether twice as many comparisons, or more, did not make the interval narrower for certain."""
+    if len(rows) < 2:
+        return False
+    fewer, most = rows[-2:]
+    return most.width + most.error > fewer.width - fewer.error
+
+
 def text_plan(made: Plan) -> str:
     """The plan for a terminal, with its assumptions."""
     lines = [
@@ -120,7 +134,9 @@ def text_plan(made: Plan) -> str:
         *(f"{one.comparisons:>12} {one.width:>11.2f} +- {one.error:.2f}" for one in made.rows),
     ]
     if made.needed is None:
-        lines.append("No size simulated here is enough.")
+        lines.append(
+            "No size simulated here is enough." + (_FLOOR if _levelled_off(made.rows) else "")
+        )
     else:
         lines.append(f"About {made.needed} comparisons are needed.")
     lines.append(

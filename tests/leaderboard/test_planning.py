@@ -6,7 +6,7 @@ import pytest
 
 from basalt.errors import ConfigError
 from leaderboard.commands import leaderboard_main
-from leaderboard.planning import plan
+from leaderboard.planning import plan, text_plan
 
 
 def test_more_comparisons_give_narrower_intervals_and_the_need_lies_between() -> None:
@@ -26,6 +26,12 @@ def test_sizes_grow_until_the_wanted_width_is_reached() -> None:
     *before, last = made.rows
     assert last.width + last.error < 10
     assert all(row.width + row.error >= 10 for row in before)
+
+
+def test_a_width_below_what_drift_allows_is_said_to_be_out_of_reach() -> None:
+    assert "skills drift" in text_plan(plan(3, 0.5, sizes=[1000, 2000]))
+    too_few = text_plan(plan(4, 0.5, sizes=[50, 400]))
+    assert "No size simulated here is enough." in too_few and "drift" not in too_few
 
 
 def test_the_command_states_what_it_assumes(capsys: pytest.CaptureFixture[str]) -> None:
