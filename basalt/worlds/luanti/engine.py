@@ -37,7 +37,6 @@ STEP_TIMEOUT_S = 30.0
 _REQUEST = struct.Struct("=iiq")
 _REPLY = struct.Struct("=qiiqqqq")
 _OP_LOCK, _OP_TICK = 1, 2
-_WITH_PICTURE = 1
 
 
 class Display:
@@ -187,15 +186,19 @@ class Engine:
         Raises:
             WorldError: it ended or did not answer in time.
         """
-        return self._exchange(_REQUEST.pack(_OP_LOCK, _WITH_PICTURE, dt_ns))
+        return self._exchange(_REQUEST.pack(_OP_LOCK, True, dt_ns))
 
-    def tick(self, dt_ns: int = STEP_NS) -> Tick:
+    def tick(self, dt_ns: int = STEP_NS, *, want_picture: bool = True) -> Tick:
         """One frame and one server step, ``dt_ns`` of game time later.
+
+        Args:
+            dt_ns: game time, in nanoseconds.
+            want_picture: read the picture; without, drawing goes on beside the next frame.
 
         Raises:
             WorldError: the game ended or did not answer in time.
         """
-        return self._exchange(_REQUEST.pack(_OP_TICK, _WITH_PICTURE, dt_ns))
+        return self._exchange(_REQUEST.pack(_OP_TICK, want_picture, dt_ns))
 
     def _exchange(self, request: bytes) -> Tick:
         if self._channel is None:

@@ -199,7 +199,7 @@ class LuantiEnv(WorldEnv):
         left_ns = round((_AGE_S - float(record["uptime"])) % _FLAMES_REPEAT_S * 1e9)
         while left_ns > 0:  # in a longer step than a second liquids would move only once
             part = min(left_ns, 1_000_000_000)
-            self.engine.tick(part)
+            self.engine.tick(part, want_picture=False)
             left_ns -= part
 
     def _first_step(self, site: dict[str, Any]) -> tuple[Picture, Telemetry, dict[str, Any]]:
@@ -211,7 +211,10 @@ class LuantiEnv(WorldEnv):
         (self._world / "begin").touch()
         record: dict[str, Any] | None = None
         for _ in range(100):
-            tick = self.engine.tick()
+            # The last picture is wanted. Of those before it, counted up from -10, every third is read:
+            # the renderer would run further ahead, and keep more pictures in memory than it saves time.
+            third = record is None or record.get("step", -1) % 3 == 2
+            tick = self.engine.tick(want_picture=third)
             record = self._read_record()
             if record and record.get("step") == 0:
                 break
