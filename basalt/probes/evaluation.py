@@ -139,13 +139,18 @@ class Evaluation:
     ) -> dict[str, Any]:
         """Ablations of a site, what its raw activation tells, and the controls."""
         sae, _ = load_sae(folder / CONTROL)
-        random = {
-            split: self._stores["random"].read(site, split, rows)
-            for split, rows in self._picked.items()
-        }
-        components = {
-            split: principal_components(x["training"], values) for split, values in x.items()
-        }
+        raw = x["training"], x["held_out"]
+        random = [
+            self._stores["random"].read(site, split, self._picked[split])
+            for split in ("training", "held_out")
+        ]
+        components = [principal_components(raw[0], values) for values in raw]
+
+        def best(training: Tensor, held_out: Tensor, *, signed: bool = True) -> list[Any]:
+            if not concepts.names:
+                return []
+            return concepts.best_columns(training, held_out, signed=signed)
+
         return {
             "site": site,
             "width": x["training"].shape[1],
@@ -159,22 +164,10 @@ class Evaluation:
             },
             "concepts_left_out": concepts.left_out,
             "concept_frames": {split: len(values) for split, values in x.items()},
-            "dense_probe": concepts.dense_probe(x["training"], x["held_out"])
-            if concepts.names
-            else [],
-            "best_neuron": concepts.best_columns(x["training"], x["held_out"], signed=False)
-            if concepts.names
-            else [],
-            "best_component": concepts.best_columns(
-                components["training"], components["held_out"], signed=False
-            )
-            if concepts.names
-            else [],
-            "random_network_sae": concepts.best_columns(
-                sae.encode(random["training"]), sae.encode(random["held_out"])
-            )
-            if concepts.names
-            else [],
+            "dense_probe": concepts.dense_probe(*raw) if concepts.names else [],
+            "best_neuron": best(*raw, signed=False),
+            "best_component": best(*components, signed=False),
+            "random_network_sae": best(*(sae.encode(values) for values in random)),
         }
 
 

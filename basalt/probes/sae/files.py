@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 
 from basalt.errors import ConfigError
 from basalt.probes.sae.config import ARCHITECTURES
 from basalt.probes.sae.model import SAE
+from basalt.tensors import write_tensors
 
 WEIGHTS, CONFIG = "sae_weights.safetensors", "cfg.json"
 
@@ -53,8 +54,7 @@ def save_sae(folder: Path, sae: SAE, metadata: Mapping[str, Any]) -> None:
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        # Through bytes: of a full disk safetensors' own writer tells in its own words.
-        (partial / WEIGHTS).write_bytes(save(tensors))
+        write_tensors(partial / WEIGHTS, tensors)
         (partial / CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
         if folder.exists():
             shutil.rmtree(folder)

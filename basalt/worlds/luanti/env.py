@@ -211,10 +211,10 @@ class LuantiEnv(WorldEnv):
         (self._world / "begin").touch()
         record: dict[str, Any] | None = None
         for _ in range(100):
-            # The last picture is wanted. Of those before it, counted up from -10, every third is read:
-            # the renderer would run further ahead, and keep more pictures in memory than it saves time.
-            third = record is None or record.get("step", -1) % 3 == 2
-            tick = self.engine.tick(want_picture=third)
+            # Only the last picture, after step -1, is looked at. Every third is read nevertheless: a
+            # renderer that ran further ahead would hold more memory.
+            read = record is None or record.get("step", -1) % 3 == 2
+            tick = self.engine.tick(want_picture=read)
             record = self._read_record()
             if record and record.get("step") == 0:
                 break
