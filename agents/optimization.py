@@ -21,16 +21,12 @@ def schedule(step: int, warmup: int, steps: int) -> float:
 
 
 def _trained(policy: VPTPolicy) -> dict[str, nn.Parameter]:
-    """Parameters by name, in the optimizer's order. The value head has no target in cloning."""
-    return {
-        name: p
-        for name, p in policy.named_parameters()
-        if p.requires_grad and not name.startswith("value_head.")
-    }
+    """Parameters that take gradients (`agents.objective.choose_trained`), by name, in a fixed order."""
+    return {name: p for name, p in policy.named_parameters() if p.requires_grad}
 
 
 def make_optimizer(policy: VPTPolicy, lr: float, weight_decay: float) -> torch.optim.AdamW:
-    """AdamW over all weights that cloning trains; norms and biases do not decay."""
+    """AdamW over the parameters that take gradients; norms and biases do not decay."""
     parameters = list(_trained(policy).values())
     return torch.optim.AdamW(
         [

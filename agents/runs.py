@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import signal
 import threading
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ from types import FrameType
 from typing import Any
 
 from basalt.errors import ConfigError
-from basalt.files import write_json
+from basalt.files import replacing, write_json
 
 log = logging.getLogger(__name__)
 
@@ -91,9 +90,8 @@ class Metrics:
     def __init__(self, run: Path, step: int) -> None:
         self.path = run / "metrics.jsonl"
         kept = [row for row in self.read() if row["step"] <= step]
-        partial = run / f".metrics.{os.getpid()}.partial"
-        partial.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
-        partial.replace(self.path)
+        with replacing(self.path) as partial:
+            partial.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
         self._file = self.path.open("a", encoding="utf-8", buffering=1)
         self._board = _tensorboard(run / "tensorboard", step)
 

@@ -18,12 +18,18 @@ from torch import Tensor
 from tqdm import tqdm
 
 from basalt.data.dataset import Batch, single_pass
-from basalt.data.embeddings import Manifest, claim_folder, latents_dtype, open_shard, write_shard
+from basalt.data.embeddings import (
+    Manifest,
+    claim_folder,
+    claim_job,
+    latents_dtype,
+    open_shard,
+    write_shard,
+)
 from basalt.data.episodes import Episode, load_episodes
 from basalt.data.labels import LabelMode
 from basalt.data.steps import step_table
 from basalt.errors import ConfigError
-from basalt.files import sole_writer
 from basalt.hydra_app import hydra_app, plain
 from basalt.paths import sample_dir
 from basalt.policies.checkpoint import choose_device
@@ -96,7 +102,7 @@ def embed(cfg: EmbedConfig) -> dict[str, int]:
     manifest = Manifest(
         cfg.policy, fingerprint(policy), policy.config.hidsize, cfg.labels, cfg.dtype
     )
-    with sole_writer(out / ".jobs" / f"{cfg.shard}-of-{cfg.shards}", "embedding"):
+    with claim_job(out, cfg.shard, cfg.shards) as staging:
         claim_folder(out, manifest)
         episodes = load_episodes(
             source,
@@ -114,7 +120,7 @@ def embed(cfg: EmbedConfig) -> dict[str, int]:
                 policy, todo, cfg.rows, cfg.length, cfg.workers, on_batch=lambda n: bar.update(n)
             )
             for episode, latents in found:
-                _write(places[id(episode)], episode, latents.to(dtype), cfg.labels)
+                _write(places[id(episode)], episode, latents.to(dtype), cfg.labels, staging)
     return {"plays": len(episodes), "embedded": len(todo), "frames": frames}
 
 
@@ -208,7 +214,7 @@ def _is_done(path: Path, episode: Episode) -> bool:
     return path.is_file() and open_shard(path).source == _state(episode)
 
 
-def _write(path: Path, episode: Episode, latents: Tensor, labels: LabelMode) -> None:
+def _write(path: Path, episode: Episode, latents: Tensor, labels: LabelMode, staging: Path) -> None:
     null = step_table(episode.play, labels)["null"].to_numpy()
     columns = {
         "latents": latents,
@@ -223,7 +229,7 @@ def _write(path: Path, episode: Episode, latents: Tensor, labels: LabelMode) -> 
         "task": episode.play.task,
         "source": _state(episode),
     }
-    write_shard(path, columns, facts)
+    write_shard(path, columns, facts, staging)
 
 
 def main(argv: list[str]) -> int:

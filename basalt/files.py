@@ -4,9 +4,11 @@ import errno
 import io
 import json
 import os
+import platform
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -16,18 +18,54 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Replace a JSON file as a whole."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+LOCK_FILE = ".lock"
+"""In a folder that has one writer at a time."""
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A name to write a file under, which then takes its place as a whole.
+
+    What processes of this machine left in the folder when they were killed is removed.
+    """
+    host = platform.node()
+    _remove_leftovers(path.parent, host)
+    partial = path.with_name(f".{path.name}.{host}-{os.getpid()}.partial")
     try:
-        with partial.open("w", encoding="utf-8") as file:
-            json.dump(content, file, indent=1)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
+        yield partial
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@cache  # once a process: a cache folder may hold many thousands of files
+def _remove_leftovers(folder: Path, host: str) -> None:
+    for path in folder.glob(f".*.{host}-*.partial"):
+        owner = path.name.removesuffix(".partial").rpartition("-")[2]
+        if owner.isdecimal() and not _is_running(int(owner)):
+            path.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    """Whether there is such a process; taken for granted where asking would end it."""
+    if sys.platform == "win32":
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        pass
+    return True
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Replace a JSON file as a whole."""
+    with replacing(path) as partial, partial.open("w", encoding="utf-8") as file:
+        json.dump(content, file, indent=1)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def write_array(path: Path, array: "NDArray[Any]") -> None:
@@ -79,7 +117,7 @@ def sole_writer(folder: Path, what: str) -> Iterator[None]:
         ConfigError: another process holds the folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
+    with (folder / LOCK_FILE).open("w") as lock:
         try:
             lock_file(lock)
         except OSError as err:

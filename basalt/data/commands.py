@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from basalt.errors import ConfigError
+from basalt.files import replacing
 from basalt.tasks import get_task
 
 Settings = dict[str, Any]
@@ -104,13 +105,25 @@ def _count_or_names(value: str) -> int | list[str]:
     return [name for name in value.strip("[] ").replace(" ", "").split(",") if name]
 
 
+def _at_least_one(value: str) -> int:
+    if int(value) < 1:
+        raise ValueError(value)
+    return int(value)
+
+
+def _table_file(value: str) -> Path:
+    if Path(value).suffix not in _TABLE_SUFFIXES:
+        raise ValueError(value)
+    return Path(value)
+
+
 def _index(settings: Settings) -> int:
     table = _load_index(settings)
     from basalt.data.bedd import index_summary
 
     summary = index_summary(table)
     if settings["out"]:
-        _write_table(table, Path(settings["out"]))
+        _write_table(table, settings["out"])
     if settings["json"]:
         print(json.dumps(summary))
         return 0
@@ -134,12 +147,12 @@ def _load_index(settings: Settings) -> pd.DataFrame:
 
 
 def _write_table(table: pd.DataFrame, path: Path) -> None:
-    if path.suffix == ".parquet":
-        table.to_parquet(path, index=False)
-    elif path.suffix == ".csv":
-        table.to_csv(path, index=False)
-    else:
-        raise ConfigError(f"out: {path} ends neither in .parquet nor in .csv")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as partial:
+        if path.suffix == ".parquet":
+            table.to_parquet(partial, index=False)
+        else:
+            table.to_csv(partial, index=False)
 
 
 def _download(settings: Settings) -> int:
@@ -201,7 +214,7 @@ def _validate(settings: Settings) -> int:
     )
     summary = findings_summary(findings)
     if settings["out"]:
-        _write_table(findings_table(findings), Path(settings["out"]))
+        _write_table(findings_table(findings), settings["out"])
     if settings["json"]:
         print(json.dumps(summary))
         return 0
@@ -223,7 +236,6 @@ def _stats(settings: Settings) -> int:
         camera_histogram,
         play_table,
         summarise,
-        write_plots,
         write_tables,
     )
 
@@ -237,6 +249,8 @@ def _stats(settings: Settings) -> int:
     if settings["out"]:
         written = write_tables(table, Path(settings["out"]))
         if not settings["no_plots"]:
+            from basalt.data.plots import write_plots
+
             written += write_plots(table, Path(settings["out"]))
     if settings["json"]:
         (total,) = summarise(table, []).to_dict("records")
@@ -268,7 +282,7 @@ def _labels_report(settings: Settings) -> int:
     table = labels_report(line_files(settings["paths"]))
     summary = report_summary(table)
     if settings["out"]:
-        _write_table(table, Path(settings["out"]))
+        _write_table(table, settings["out"])
     if settings["json"]:
         print(json.dumps(summary | {"by_file": table.to_dict("records")}))
         return 0
@@ -308,7 +322,8 @@ _WHICH = {
     "index": (str, "address of the folder with the index files; the official one if not given"),
 }
 _LOCAL = {"local": "folder with copies of the index files"}
-_TABLE = {"out": (str, "file for the table, .parquet or .csv")}
+_TABLE_SUFFIXES = (".parquet", ".csv")
+_TABLE = {"out": (_table_file, "a file for the table, .parquet or .csv")}
 
 _ACTIONS: dict[str, _Action] = {
     "index": _Action(
@@ -330,7 +345,7 @@ _ACTIONS: dict[str, _Action] = {
             "seed": (int, "a whole number: another one draws other recordings"),
             "out": (str, "target: a folder or any fsspec address; bedd if not given"),
             "source": (str, "a mirror's address, holding FOLDER/NAME.mp4 and .jsonl"),
-            "jobs": (int, "a number of recordings fetched side by side; 8 if not given"),
+            "jobs": (_at_least_one, "a number of recordings fetched side by side; 8 if not given"),
         },
         _LOCAL | {"dry-run": "say what would be fetched, and how much"},
     ),
@@ -340,7 +355,7 @@ _ACTIONS: dict[str, _Action] = {
         "basalt data validate bedd jobs=4",
         {
             "data": (str, "folder of recordings"),
-            "jobs": (int, "a number of processes; 1 if not given"),
+            "jobs": (_at_least_one, "a number of processes; 1 if not given"),
             **_TABLE,
         },
         {"quick": "count frames without decoding them"},

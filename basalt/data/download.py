@@ -4,6 +4,7 @@ What is there is not asked for again. How one file comes is the matter of :mod:`
 """
 
 import hashlib
+import math
 import shutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -155,8 +156,8 @@ class Downloader:
         """
         if recordings is not None and recordings < 1:
             raise ConfigError(f"n: {recordings} is less than 1")
-        if max_gb is not None and not max_gb > 0:
-            raise ConfigError(f"max_gb: {max_gb} is not above 0")
+        if max_gb is not None and not 0 < max_gb < math.inf:
+            raise ConfigError(f"max_gb: {max_gb} is not a number above 0")
         self._transfer.stop.clear()
         self._transfer.attempts = min(self._attempts, 2) if dry_run else self._attempts
         report = Report(dry_run=dry_run)

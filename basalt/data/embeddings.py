@@ -11,9 +11,9 @@ A shard appears under its final name only when it is whole.
 from __future__ import annotations
 
 import json
-import os
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,13 +26,14 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from basalt.data.bedd import Play
-from basalt.data.episodes import Episode
+from basalt.data.episodes import Episode, seed_of
 from basalt.errors import ConfigError
-from basalt.files import write_json
-from basalt.tasks import Task
+from basalt.files import LOCK_FILE, sole_writer, write_json
+from basalt.tasks import Task, refuse_official
 from basalt.tensors import write_tensors
 
 MANIFEST = "embeddings.json"
+JOBS = ".jobs"
 FORMAT, VERSION = "basalt-embeddings", 1
 
 COLUMNS = ("latents", "buttons", "camera", "esc", "null")
@@ -147,13 +148,16 @@ def load_embedded(
         drop_null: leave out frames without any action.
 
     Raises:
-        ConfigError: no embeddings there, none of this task, or a damaged shard.
+        ConfigError: no embeddings there, none of this task, one of a play on an official evaluation
+            seed of it, or a damaged shard.
     """
     width = read_manifest(Path(folder)).width
     episodes = []
     for shard in find_shards(folder):
         if task and shard.task not in (None, task.name):
             continue
+        if task and (seed := seed_of(shard.place)) is not None:
+            refuse_official(task, [seed], f"training on {shard.path}")
         with safe_open(shard.path, framework="np") as file:
             buttons, camera, esc, null = (file.get_tensor(name) for name in COLUMNS[1:])
         kept = np.flatnonzero(~(null & drop_null) | esc).astype(np.int32)
@@ -214,16 +218,37 @@ def read_manifest(folder: Path) -> Manifest:
         raise ConfigError(f"{path}: damaged ({err}); make the embeddings again") from err
 
 
-def write_shard(path: Path, columns: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+@contextmanager
+def claim_job(folder: Path, shard: int, shards: int) -> Iterator[Path]:
+    """Refuse a second writer of the same share of the plays; what a killed one left is removed.
+
+    Yields:
+        The folder in which this job's shards lie until they are whole.
+
+    Raises:
+        ConfigError: another process is at it.
+    """
+    staging = folder / JOBS / f"{shard}-of-{shards}"
+    with sole_writer(staging, "embedding"):
+        for leftover in staging.iterdir():
+            if leftover.name != LOCK_FILE:
+                leftover.unlink()
+        yield staging
+
+
+def write_shard(
+    path: Path, columns: Mapping[str, Tensor], facts: Mapping[str, Any], staging: Path
+) -> None:
     """Write one play's shard as a whole.
 
     Args:
         path: final name.
         columns: :data:`COLUMNS`, n rows each.
         facts: JSON-ready ``name``, ``place``, ``task``, ``source``.
+        staging: of `claim_job`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = staging / f"{path.name}.partial"
     try:
         write_tensors(partial, columns, {"basalt": json.dumps(dict(facts))})
         partial.replace(path)

@@ -18,7 +18,7 @@ from basalt.data.labels import LabelMode
 from basalt.data.steps import prepare_step_tables, step_table
 from basalt.errors import ConfigError, RecordingError
 from basalt.paths import sample_dir
-from basalt.tasks import Task, refuse_official
+from basalt.tasks import TASKS, Task, refuse_official
 
 DEFAULT_CACHE_GB = 2.0
 
@@ -100,6 +100,12 @@ class Episode:
     def reader(self) -> FrameReader:
         """A reader of the play's frames at the episode's size."""
         return FrameReader(self.play, self.size)
+
+
+def seed_of(place: str) -> int | None:
+    """The world's seed in an episode's place; None where the recording did not say it."""
+    task, _, seed = place.partition(":")
+    return int(seed) if task in TASKS and seed.isdecimal() else None
 
 
 def load_episodes(

@@ -7,7 +7,7 @@ full frame is then resized by OpenCV's INTER_LINEAR, on which VPT's weights were
 import bisect
 import hashlib
 import math
-import os
+from contextlib import closing
 from pathlib import Path
 
 import cv2
@@ -18,6 +18,7 @@ from basalt.data.bedd import Play
 from basalt.data.cursor import paste_cursor
 from basalt.data.steps import step_table
 from basalt.errors import RecordingError
+from basalt.files import replacing
 from basalt.paths import cache_dir
 from basalt.recording import sha256_of
 from basalt.video import FRAME_SIZE, VideoReader
@@ -142,17 +143,12 @@ def decoded_frames(play: Play, size: tuple[int, int]) -> NDArray[np.uint8]:
 
 
 def _decode(reader: FrameReader, path: Path, size: tuple[int, int]) -> None:
-    """Write the array under a name of this process, then give it its final name."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    """Decode all into an array file."""
     shape = (len(reader), *size, 3)
-    try:
+    with closing(reader), replacing(path) as partial:
         array = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape)
         for start in range(0, len(reader), 64):
             numbers = np.arange(start, min(start + 64, len(reader)))
             array[numbers] = reader.read(numbers)
         array.flush()
         del array
-        partial.replace(path)
-    finally:
-        reader.close()
-        partial.unlink(missing_ok=True)

@@ -11,14 +11,15 @@ from tqdm import tqdm
 from basalt.actions import BUTTONS, N_CAMERA_BINS, bins_to_camera, camera_to_bins
 from basalt.data.bedd import Play
 from basalt.data.labels import LabelMode, label_play
-from basalt.errors import MissingDependencyError, RecordingError
+from basalt.errors import RecordingError
 from basalt.tasks import STEPS_PER_SECOND
 
 UNKNOWN_TASK = "unknown"
 
-_AXES = ("pitch", "yaw")
+AXES = ("pitch", "yaw")
+"""Of the camera, in the order of its arrays."""
 
-CAMERA_COLUMNS = tuple(f"{axis}.{bin_}" for axis in _AXES for bin_ in range(N_CAMERA_BINS))
+CAMERA_COLUMNS = tuple(f"{axis}.{bin_}" for axis in AXES for bin_ in range(N_CAMERA_BINS))
 """Steps in each of VPT's camera bins, per axis."""
 
 _PRESSES = tuple(f"steps.{button}" for button in BUTTONS)
@@ -57,7 +58,7 @@ def _count(play: Play, mode: LabelMode) -> dict[str, Any]:
     bins = camera_to_bins(np.concatenate([part.actions.camera for part in parts]))
     lines = [line for recording in play.parts for line in recording.lines]
     histogram = np.concatenate(
-        [np.bincount(bins[:, axis], minlength=N_CAMERA_BINS) for axis in range(len(_AXES))]
+        [np.bincount(bins[:, axis], minlength=N_CAMERA_BINS) for axis in range(len(AXES))]
     )
     return {
         "task": play.task or UNKNOWN_TASK,
@@ -132,7 +133,7 @@ def camera_histogram(table: pd.DataFrame) -> pd.DataFrame:
             "steps": int(plays[f"{axis}.{bin_}"].sum()),
         }
         for task, plays in table.groupby("task", sort=True)
-        for axis in _AXES
+        for axis in AXES
         for bin_ in range(N_CAMERA_BINS)
     )
 
@@ -151,84 +152,3 @@ def write_tables(table: pd.DataFrame, out: Path) -> list[Path]:
         content.to_csv(out / name, index=False)
         written.append(out / name)
     return written
-
-
-def write_plots(table: pd.DataFrame, out: Path) -> list[Path]:
-    """Draw lengths, actions, camera and endings as PNG files; returns the paths.
-
-    Raises:
-        MissingDependencyError: matplotlib is not installed.
-    """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as err:
-        raise MissingDependencyError(
-            "plots need matplotlib: pip install 'basalt-benchmark[plots]', or give --no-plots"
-        ) from err
-    out.mkdir(parents=True, exist_ok=True)
-    written = []
-    for name, draw in (
-        ("lengths.png", _draw_lengths),
-        ("actions.png", _draw_actions),
-        ("camera.png", _draw_camera),
-        ("endings.png", _draw_endings),
-    ):
-        figure = Figure(figsize=(9, 5), layout="constrained")
-        FigureCanvasAgg(figure)
-        draw(figure, table)
-        figure.savefig(out / name, dpi=110)
-        written.append(out / name)
-    return written
-
-
-def _draw_lengths(figure: Any, table: pd.DataFrame) -> None:
-    axes = figure.subplots()
-    minutes = table["steps"] / STEPS_PER_SECOND / 60
-    edges = np.linspace(0, max(float(minutes.max()), 0.1), 31)
-    for task, plays in table.groupby("task", sort=True):
-        axes.hist(minutes[plays.index], bins=edges, histtype="step", linewidth=1.5, label=str(task))
-    axes.set(xlabel="length of a play (minutes)", ylabel="plays", title="Lengths of plays")
-    axes.yaxis.get_major_locator().set_params(integer=True)
-    axes.legend()
-
-
-def _draw_actions(figure: Any, table: pd.DataFrame) -> None:
-    axes = figure.subplots()
-    tasks = summarise(table)
-    height = 0.8 / len(tasks)
-    rows = np.arange(len(BUTTONS))
-    for number, task in enumerate(tasks.itertuples(index=False)):
-        shares = [100 * value for value in task[-len(BUTTONS) :]]
-        axes.barh(rows + number * height, shares, height, label=str(task[0]))
-    axes.set_yticks(rows + 0.4 - height / 2, BUTTONS, fontsize=7)
-    axes.invert_yaxis()
-    axes.set(xlabel="steps in which it is held (%)", title="Actions")
-    axes.legend()
-
-
-def _draw_camera(figure: Any, table: pd.DataFrame) -> None:
-    histogram = camera_histogram(table)
-    for axes, axis in zip(figure.subplots(1, 2, sharey=True), _AXES, strict=True):
-        for task, rows in histogram[histogram["axis"] == axis].groupby("task", sort=True):
-            share = 100 * rows["steps"] / max(int(rows["steps"].sum()), 1)
-            axes.plot(rows["bin"], share, marker="o", label=str(task))
-        ticks = rows["degrees"].round(1).astype(str)
-        axes.set_xticks(range(N_CAMERA_BINS), ticks, rotation=60, fontsize=8)
-        axes.set(xlabel=f"{axis} (degrees a step)", yscale="log", title=f"Camera: {axis}")
-    axes.legend()
-    figure.axes[0].set_ylabel("steps (%)")
-
-
-def _draw_endings(figure: Any, table: pd.DataFrame) -> None:
-    left, right = figure.subplots(1, 2)
-    players = summarise(table, ["player"]).sort_values("plays", ascending=False).head(30)
-    rows = np.arange(len(players))
-    left.barh(rows, 100 * players["share_esc_end"])
-    left.set_yticks(rows, players["player"], fontsize=7)
-    left.set(xlabel="plays ended by ESC (%)", title="Endings, by player", xlim=(0, 100))
-    right.barh(rows, 100 * players["share_null"], color="tab:gray")
-    right.set_yticks(rows, [])
-    right.set(xlabel="steps without any action (%)", title="Null steps, by player")
-    for axes in (left, right):
-        axes.invert_yaxis()

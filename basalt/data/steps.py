@@ -6,7 +6,6 @@ the tables.
 
 import hashlib
 import multiprocessing
-import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -21,6 +20,7 @@ from tqdm import tqdm
 from basalt.data.bedd import Play
 from basalt.data.cursor import cursor_at
 from basalt.data.labels import LabelMode, label_play
+from basalt.files import replacing
 from basalt.paths import cache_dir
 
 _VERSION = 1
@@ -54,12 +54,8 @@ def step_table(play: Play, labels: LabelMode = "mended") -> pd.DataFrame:
             path.unlink(missing_ok=True)  # damaged; made again below
     table = _make(play.reopened(), labels)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial_path = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        parquet.write_table(pa.Table.from_pandas(table, preserve_index=False), partial_path)
-        partial_path.replace(path)
-    finally:
-        partial_path.unlink(missing_ok=True)
+    with replacing(path) as unfinished:
+        parquet.write_table(pa.Table.from_pandas(table, preserve_index=False), unfinished)
     return table
 
 

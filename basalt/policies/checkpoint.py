@@ -134,19 +134,27 @@ def load_policy(path: str | Path, device: torch.device) -> tuple[VPTPolicy, dict
     file = folder / "checkpoint.json"
     try:
         info = json.loads(file.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as err:
+    except ValueError as err:
         raise ConfigError(f"{file}: not JSON ({err}); take another checkpoint") from err
+    if not isinstance(info, dict):
+        raise ConfigError(f"{file}: holds no facts of a checkpoint; take another one")
     if (info.get("format"), info.get("version")) != (FORMAT, VERSION):
         raise ConfigError(
             f"{file}: format {info.get('format')!r} version {info.get('version')!r}; "
             f"this program reads {FORMAT} version {VERSION}"
         )
-    policy = VPTPolicy(VPTConfig(**info["policy"]))
+    try:
+        policy = VPTPolicy(VPTConfig(**info["policy"]))
+    except (ConfigError, KeyError, TypeError, ValueError, RuntimeError) as err:
+        raise ConfigError(f"{file}: policy: no sizes of one ({err}); take another") from err
     try:
         policy.load_state_dict(_load(folder / "model.safetensors"))
     except RuntimeError as err:
+        # torch lists every difference on a line of its own; one is enough to know.
+        told = [line.strip() for line in str(err).splitlines()][1:2]
         raise ConfigError(
-            f"{folder / 'model.safetensors'}: weights do not fit {file.name}: {err}"
+            f"{folder / 'model.safetensors'}: weights do not fit {file.name} ({''.join(told)}); "
+            "take another checkpoint"
         ) from err
     return policy.to(device).eval(), info
 

@@ -19,7 +19,7 @@ from basalt.policies.attention import PolicyState
 from basalt.policies.heads import CategoricalHead
 from basalt.policies.impala import INFERENCE_SLICE
 from basalt.policies.layers import NormedLayer
-from basalt.policies.official import LoadReport, fill, read_model_file, read_weights_file
+from basalt.policies.official import LoadReport, build, fill, read_model_file, read_weights_file
 from basalt.policies.vpt import VPTConfig, VPTNet
 
 N_BUTTONS, N_CAMERA_BINS = 20, 11
@@ -138,7 +138,10 @@ def load_official_idm(
         ConfigError: a file is unusable, or the two do not belong together.
     """
     settings = read_model_file(model)
-    config = idm_config(settings.policy_kwargs, settings.pi_head_kwargs)
-    with torch.device("meta"):
-        idm = InverseDynamicsModel(config, use_lastlayer)
+    idm = build(
+        model,
+        lambda: InverseDynamicsModel(
+            idm_config(settings.policy_kwargs, settings.pi_head_kwargs), use_lastlayer
+        ),
+    )
     return idm, fill(idm, read_weights_file(weights), str(weights), str(model))

@@ -50,7 +50,7 @@ class ImpalaStack(nn.Module):
         )
         self.pool = nn.MaxPool2d(3, stride=2, padding=1)
         self.n = nn.GroupNorm(post_pool_groups, n_out, eps=NORM_EPS)
-        # Keeps the variance of a residual sum over all stacks near one (vpt.md, section 5).
+        # As in VPT's published code: what a residual sum over all stacks adds up to stays near one.
         init_norm = (n_stacks**0.5 / 2**0.5) ** 0.5
         self.blocks = nn.ModuleList(ResidualBlock(n_out, groups, init_norm) for _ in range(2))
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from basalt.actions import VPT_BUTTONS, bins_to_camera
 from basalt.errors import ConfigError, RecordingError
+from basalt.files import sole_writer
 from basalt.lines import (
     DEGREES_PER_PIXEL,
     KEY_OF_BUTTON,
@@ -64,7 +65,7 @@ def label_video(
 
     Raises:
         RecordingError: not a video, at another rate or size, or of fewer than two frames.
-        ConfigError: the name is taken by another recording.
+        ConfigError: the name is taken by another recording, or another process labels into `out`.
     """
     lines_path, linked = out / f"{video.stem}.jsonl", out / video.name
     if video.suffix != ".mp4":
@@ -88,20 +89,20 @@ def label_video(
     if lines_path.is_file():
         on_frames(info.frames - 1)
         return lines_path
-    out.mkdir(parents=True, exist_ok=True)
-    partial = out / f".{video.stem}.jsonl.partial"
-    labelled = _read_whole_steps(partial)
-    on_frames(len(labelled))
-    writer = _IDMLines(labelled)
-    with partial.open("a", encoding="utf-8") as file:
-        for buttons, camera in _windows(model, video, len(labelled), info.frames, size, device):
-            for held, degrees in zip(buttons, camera, strict=True):
-                file.write(writer.line(held, degrees).to_json() + "\n")
-            file.flush()
-            on_frames(len(buttons))
-    if not linked.exists():
-        linked.symlink_to(video.resolve())
-    partial.replace(lines_path)
+    with sole_writer(out, "labelling"):
+        partial = out / f".{video.stem}.jsonl.partial"
+        labelled = _read_whole_steps(partial)
+        on_frames(len(labelled))
+        writer = _IDMLines(labelled)
+        with partial.open("a", encoding="utf-8") as file:
+            for buttons, camera in _windows(model, video, len(labelled), info.frames, size, device):
+                for held, degrees in zip(buttons, camera, strict=True):
+                    file.write(writer.line(held, degrees).to_json() + "\n")
+                file.flush()
+                on_frames(len(buttons))
+        if not linked.exists():
+            linked.symlink_to(video.resolve())
+        partial.replace(lines_path)
     return lines_path
 
 

@@ -8,10 +8,10 @@ the second by torch's weights-only loader.
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,7 @@ from basalt.errors import ConfigError
 from basalt.policies.vpt import VPTConfig, VPTPolicy
 
 MAX_MODEL_BYTES = 2**20
+_Module = TypeVar("_Module", bound=nn.Module)
 # The published files hold descriptions of the observation space as objects of these classes.
 _INERT = {("gym3.types", name) for name in ("DictType", "TensorType", "Discrete", "Real")}
 # Ours to miss: VPT has no ESC head, and behaviour-cloned files may lack the value head.
@@ -116,10 +117,28 @@ def load_official_policy(model: str | Path, weights: str | Path) -> tuple[VPTPol
             the action heads are missing.
     """
     settings = read_model_file(model)
-    config = VPTConfig.from_kwargs(settings.policy_kwargs, settings.pi_head_kwargs)
-    with torch.device("meta"):
-        policy = VPTPolicy(config)
+    policy = build(
+        model,
+        lambda: VPTPolicy(VPTConfig.from_kwargs(settings.policy_kwargs, settings.pi_head_kwargs)),
+    )
     return policy, fill(policy, read_weights_file(weights), str(weights), str(model))
+
+
+def build(model: str | Path, make: Callable[[], _Module]) -> _Module:
+    """What the settings of a `.model` file ask for, without memory for its weights.
+
+    Raises:
+        ConfigError: there is no such network.
+    """
+    try:
+        with torch.device("meta"):
+            return make()
+    # Settings are a stranger's: lists for numbers, groups that do not divide channels...
+    except (ConfigError, KeyError, TypeError, ValueError, AttributeError, RuntimeError) as err:
+        reason = str(err).splitlines()[0]
+        raise ConfigError(
+            f"{model}: settings that no published model has ({reason}); fetch the file again"
+        ) from err
 
 
 def fill(
@@ -142,7 +161,7 @@ def fill(
     if needed:
         raise ConfigError(
             f"{weights_name}: {len(needed)} weights are missing, the first is {needed[0]}; "
-            f"it does not belong to {model_name}"
+            f"it does not belong to {model_name}, or fetch it again"
         )
     module.to_empty(device="cpu")
     with torch.no_grad():

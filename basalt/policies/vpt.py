@@ -7,6 +7,7 @@ those of OpenAI's published weight files. Activations that probes read pass thro
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, NamedTuple, cast
@@ -78,6 +79,7 @@ class VPTConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, "impala_chans", tuple(self.impala_chans))
         object.__setattr__(self, "img_shape", tuple(self.img_shape))
+        self._check_kinds()
         if self.hidsize % self.attention_heads:
             raise ConfigError(
                 f"hidsize {self.hidsize} must be a multiple of attention_heads "
@@ -92,6 +94,24 @@ class VPTConfig:
                 f"attention_memory_size {self.attention_memory_size} must be above timesteps "
                 f"{self.timesteps}: their difference is the memory in frames"
             )
+
+    def _check_kinds(self) -> None:
+        """Sizes come from files; one that is no size must not surface as an error of torch's."""
+        for field in fields(self):
+            value, default = getattr(self, field.name), field.default
+            parts = value if isinstance(default, tuple) else (value,)
+            kind = type(default[0] if isinstance(default, tuple) else default)
+            accepted = (int, float) if kind is float else kind
+            if kind is float or kind is int:
+                sound = all(isinstance(x, accepted) and type(x) is not bool for x in parts)
+                sound = sound and len(parts) > 0 and all(0 < x < math.inf for x in parts)
+                wanted = "above 0"
+            else:
+                sound, wanted = isinstance(value, accepted), f"of type {kind.__name__}"
+            if not sound:
+                raise ConfigError(f"{field.name} {value!r} is not {wanted}")
+        if len(self.img_shape) != 3:
+            raise ConfigError(f"img_shape {self.img_shape} is not (height, width, channels)")
 
     @property
     def memory(self) -> int:

@@ -2,12 +2,14 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -297,3 +299,32 @@ def test_a_damaged_checkpoint_is_refused(trained: bc.TrainResult, tmp_path: Path
     (copy / "model.safetensors").write_bytes((source / "model.safetensors").read_bytes()[:999])
     with pytest.raises(ConfigError, match=r"model\.safetensors: cannot be read"):
         BCAgent(copy)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda info: [], "holds no facts of a checkpoint"),
+        (lambda info: info | {"version": 9}, "version 9; this program reads"),
+        (
+            lambda info: {k: v for k, v in info.items() if k != "policy"},
+            "no sizes of one .'policy'",
+        ),
+        (lambda info: info | {"policy": {"hidsize": "x"}}, "no sizes of one .hidsize 'x'"),
+        (lambda info: info | {"policy": {"width": 3}}, "no sizes of one .*'width'"),
+        (
+            lambda info: info | {"policy": replace(TINY, hidsize=64).to_dict()},
+            "weights do not fit .*net",
+        ),
+    ],
+)
+def test_facts_that_fit_no_checkpoint_are_refused_in_one_line(
+    trained: bc.TrainResult, tmp_path: Path, change: Any, message: str
+) -> None:
+    source, copy = find_checkpoint(trained.run), tmp_path / "copy"
+    shutil.copytree(source, copy)
+    file = copy / "checkpoint.json"
+    file.write_text(json.dumps(change(json.loads(file.read_text()))))
+    with pytest.raises(ConfigError, match=message) as error:
+        BCAgent(copy)
+    assert str(copy) in str(error.value) and "\n" not in str(error.value)

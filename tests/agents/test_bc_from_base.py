@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from synthetic import BLUE, RED, picture, write_episodes
+from synthetic import BLUE, RED, picture, write_episode, write_episodes
 
 from agents.bc import train
 from agents.bc_agent import BCAgent
@@ -21,6 +21,7 @@ from basalt.errors import ConfigError
 from basalt.policies.checkpoint import load_policy, save_checkpoint
 from basalt.policies.imitation import evaluate
 from basalt.policies.vpt import PolicyOutput, VPTConfig, VPTPolicy
+from basalt.tasks import get_task
 
 TINY = VPTConfig(
     hidsize=32, attention_heads=2, attention_memory_size=24, timesteps=8, n_recurrence_layers=1,
@@ -208,6 +209,17 @@ def test_settings_that_do_not_go_together(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         train(config(folder, tmp_path / "run", base, **settings))
+    assert not (tmp_path / "run").exists()
+
+
+def test_embeddings_of_official_seeds_are_not_learned_from(base: Path, tmp_path: Path) -> None:
+    official = get_task("find_cave").official_seeds
+    write_episode(tmp_path / "data", 100_000, 12)
+    write_episode(tmp_path / "data", official[0], 12)
+    out = tmp_path / "embeddings"
+    embed(EmbedConfig(str(tmp_path / "data"), str(base), str(out), workers=0, progress=False))
+    with pytest.raises(ConfigError, match=rf"{official[0]} is an official evaluation seed"):
+        train(config(out, tmp_path / "run", base))
     assert not (tmp_path / "run").exists()
 
 

@@ -8,7 +8,8 @@ from bedd_files import bedd_line, esc_line, write_bedd
 
 from basalt import cli
 from basalt.data.bedd import find_plays
-from basalt.data.stats import camera_histogram, play_table, summarise, write_plots, write_tables
+from basalt.data.plots import write_plots
+from basalt.data.stats import camera_histogram, play_table, summarise, write_tables
 from basalt.errors import RecordingError
 
 W = ["key.keyboard.w"]
@@ -159,6 +160,9 @@ def test_the_index_command_prints_the_known_numbers(shared, capsys, tmp_path):
         (["index", "find_cave"], "'find_cave' is not key=value"),
         (["index", "task=find_cave", "index=/nowhere"], "no such index file"),
         (["labels-report"], "give files or folders"),
+        (["labels-report", ".", "out=x.txt"], "out: 'x.txt' is not a file for the table, .parquet"),
+        (["validate", ".", "jobs=0"], "jobs: '0' is not a number of processes"),
+        (["download", "n=1", "jobs=-2"], "jobs: '-2' is not a number of recordings fetched"),
         (["stats"], "give one folder of recordings"),
         (["stats", "/nowhere"], "no such folder"),
         (["stats", ".", "labels=best"], "no usable recording"),

@@ -128,6 +128,29 @@ def test_files_of_different_models_are_refused(golden: Path, tmp_path: Path) -> 
         load_official_policy(model, weights)
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"hidsize": "wide"}, "hidsize 'wide' is not above 0"),
+        ({"hidsize": True}, "hidsize True is not above 0"),
+        ({"impala_chans": 4}, "not iterable"),
+        ({"impala_chans": [4, -4, 4]}, "impala_chans .* is not above 0"),
+        ({"img_shape": [128, 128]}, "img_shape .* is not .height, width, channels"),
+        ({"init_norm_kwargs": []}, "no attribute"),
+        ({"init_norm_kwargs": {"group_norm_groups": 3}}, "must be divisible by"),
+        ({"use_pre_lstm_ln": "yes"}, "use_pre_lstm_ln 'yes' is not of type bool"),
+    ],
+)
+def test_settings_that_are_no_networks_are_one_line(
+    golden: Path, tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    weights = write_weights(tmp_path / "a.weights", tiny_weights(golden))
+    model = write_model(tmp_path / "a.model", golden, **changes)
+    with pytest.raises(ConfigError, match=rf"a\.model: settings .*{message}.*fetch") as error:
+        load_official_policy(model, weights)
+    assert "\n" not in str(error.value)
+
+
 def test_an_architecture_we_do_not_have_is_refused(golden: Path, tmp_path: Path) -> None:
     weights = write_weights(tmp_path / "a.weights", tiny_weights(golden))
     model = write_model(tmp_path / "a.model", golden, recurrence_type="multi_layer_lstm")

@@ -13,6 +13,7 @@ from synthetic import write_episode
 from basalt import cli
 from basalt.actions import VPT_BUTTONS, bins_to_camera
 from basalt.errors import ConfigError, RecordingError
+from basalt.files import LOCK_FILE, sole_writer
 from basalt.policies import label as label_module
 from basalt.policies.catalogue import PUBLISHED, policies_dir
 from basalt.policies.idm import InverseDynamicsModel, idm_config, load_official_idm
@@ -134,7 +135,13 @@ def test_plain_video_becomes_a_recording(golden: Path, tmp_path: Path, monkeypat
     labelled.lines_path.unlink()
     label_video(model, video, out, size=size, device=device)
     assert labelled.lines_path.read_text() == whole
-    assert not list(out.glob(".*"))
+    assert [path.name for path in out.glob(".*")] == [LOCK_FILE]
+    labelled.lines_path.unlink()
+    with (
+        sole_writer(out, "labelling"),
+        pytest.raises(ConfigError, match="another labelling is writing there"),
+    ):
+        label_video(model, video, out, size=size, device=device)
 
 
 def test_the_label_command(golden: Path, tmp_path: Path, capsys) -> None:

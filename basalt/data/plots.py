@@ -1,0 +1,172 @@
+"""Pictures of what is in a set of recordings (:mod:`basalt.data.stats`)."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from basalt.actions import BUTTONS, N_CAMERA_BINS
+from basalt.data.stats import AXES, UNKNOWN_TASK, camera_histogram, summarise
+from basalt.errors import MissingDependencyError
+from basalt.tasks import STEPS_PER_SECOND, TASKS
+
+_WIDTH = 9.0
+"""Inches."""
+
+_MOST_PLAYERS = 40
+"""More would not be readable; tables hold all."""
+
+_COLOURS = dict(
+    zip(
+        (*TASKS, UNKNOWN_TASK),
+        ("tab:blue", "tab:orange", "tab:green", "tab:red", "tab:gray"),
+        strict=True,
+    )
+)
+
+
+def write_plots(table: pd.DataFrame, out: Path) -> list[Path]:
+    """Draw lengths, actions, camera and endings as PNG files.
+
+    Args:
+        table: of :func:`basalt.data.stats.play_table`.
+        out: folder.
+
+    Returns:
+        The paths.
+
+    Raises:
+        MissingDependencyError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError as err:
+        raise MissingDependencyError(
+            "plots need matplotlib: pip install 'basalt-benchmark[plots]', or give --no-plots"
+        ) from err
+    out.mkdir(parents=True, exist_ok=True)
+    written = []
+    draws: dict[str, Callable[[Any, pd.DataFrame], None]] = {
+        "lengths.png": _draw_lengths,
+        "actions.png": _draw_actions,
+        "camera.png": _draw_camera,
+        "endings.png": _draw_endings,
+    }
+    for name, draw in draws.items():
+        figure = Figure(figsize=(_WIDTH, 4.5), layout="constrained")
+        FigureCanvasAgg(figure)
+        draw(figure, table)
+        for axes in figure.axes:
+            axes.spines[["top", "right"]].set_visible(False)
+            axes.grid(axis="x", color="0.9", linewidth=0.8)
+            axes.set_axisbelow(True)
+        figure.savefig(out / name, dpi=110)
+        written.append(out / name)
+    return written
+
+
+def _title(task: object) -> str:
+    return TASKS[str(task)].title if str(task) in TASKS else "task unknown"
+
+
+def _legend(axes: Any) -> None:
+    """Where there is something to tell apart, beside the picture, so that it hides nothing."""
+    if len(axes.get_legend_handles_labels()[1]) > 1:
+        axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
+
+
+def _of(table: pd.DataFrame) -> str:
+    """The task in a title where there is only one."""
+    tasks = table["task"].unique()
+    return f", {_title(tasks[0])}" if len(tasks) == 1 else ""
+
+
+def _draw_lengths(figure: Any, table: pd.DataFrame) -> None:
+    axes = figure.subplots()
+    seconds = table["steps"] / STEPS_PER_SECOND
+    unit, scale = ("minutes", 60) if seconds.max() > 120 else ("seconds", 1)
+    lengths = seconds / scale
+    edges = np.linspace(0, float(lengths.max()) * 1.001 or 1, min(31, 6 + len(table) // 4))
+    tasks = list(table.groupby("task", sort=True))
+    axes.hist(
+        [lengths[plays.index] for _, plays in tasks],
+        bins=edges,
+        stacked=True,
+        color=[_COLOURS.get(str(task), "tab:gray") for task, _ in tasks],
+        label=[_title(task) for task, _ in tasks],
+        edgecolor="white",
+        linewidth=0.5,
+    )
+    axes.set(xlabel=f"length of a play ({unit})", ylabel="plays")
+    axes.set_title(f"Lengths of {len(table)} plays{_of(table)}")
+    axes.yaxis.get_major_locator().set_params(integer=True)
+    _legend(axes)
+
+
+def _draw_actions(figure: Any, table: pd.DataFrame) -> None:
+    tasks = summarise(table).set_index("task")
+    shares = 100 * tasks[[f"share.{button}" for button in BUTTONS]]
+    shares.columns = pd.Index(BUTTONS)
+    # Those that are held most come first; those that never are would only push the others together.
+    order = shares.mean().sort_values(ascending=False, kind="stable")
+    held = [button for button in order.index if order[button] > 0] or list(BUTTONS)
+    height = 0.8 / len(tasks)
+    figure.set_size_inches(_WIDTH, 1.4 + max(len(held), 3) * max(0.22, 0.09 * len(tasks)))
+    axes = figure.subplots()
+    rows = np.arange(len(held))
+    for number, (task, row) in enumerate(shares[held].iterrows()):
+        colour = _COLOURS.get(str(task), "tab:gray")
+        bars = axes.barh(rows + number * height, row, height, label=_title(task), color=colour)
+        axes.bar_label(bars, fmt="%.2g", padding=2, fontsize=6)
+    axes.set_yticks(rows + 0.4 - height / 2, held, fontsize=9)
+    axes.set_ylim(len(held) - 0.4, -0.8)
+    never = len(BUTTONS) - len(held)
+    axes.set(xlabel="steps in which it is held (%)")
+    axes.set_title(f"Actions{_of(table)}" + (f"; {never} others are never used" if never else ""))
+    _legend(axes)
+
+
+def _draw_camera(figure: Any, table: pd.DataFrame) -> None:
+    histogram = camera_histogram(table)
+    for axes, axis in zip(figure.subplots(1, 2, sharey=True), AXES, strict=True):
+        for task, rows in histogram[histogram["axis"] == axis].groupby("task", sort=True):
+            share = 100 * rows["steps"] / max(int(rows["steps"].sum()), 1)
+            # Nothing has no place on a logarithmic axis.
+            axes.plot(
+                rows["bin"],
+                share.where(share > 0),
+                marker="o",
+                label=_title(task),
+                color=_COLOURS.get(str(task), "tab:gray"),
+            )
+        ticks = [f"{degrees:.1f}".removesuffix(".0") for degrees in rows["degrees"]]
+        axes.set_xticks(range(N_CAMERA_BINS), ticks, fontsize=8)
+        axes.set_xlim(-0.5, N_CAMERA_BINS - 0.5)
+        axes.set(xlabel=f"{axis} (degrees a step, centre of VPT's bin)", yscale="log")
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.grid(axis="y", color="0.9", linewidth=0.8)
+    figure.axes[0].set_ylabel("steps (%, logarithmic)")
+    figure.suptitle(f"Camera{_of(table)}")
+    _legend(figure.axes[1])
+
+
+def _draw_endings(figure: Any, table: pd.DataFrame) -> None:
+    players = summarise(table, ["player"]).sort_values("plays", ascending=False, kind="stable")
+    shown = players.head(_MOST_PLAYERS)
+    figure.set_size_inches(_WIDTH, 1.6 + 0.22 * max(len(shown), 2))
+    left, right = figure.subplots(1, 2, sharey=True)
+    rows = np.arange(len(shown))
+    left.barh(rows, 100 * shown["share_esc_end"], 0.7)
+    right.barh(rows, 100 * shown["share_null"], 0.7, color="tab:gray")
+    names = [f"{row.player} ({row.plays})" for row in shown.itertuples()]
+    left.set_yticks(rows, names, fontsize=8)
+    left.set_ylim(max(len(shown), 2) - 0.4, -0.6)
+    left.set(xlabel="plays ended by ESC (%)", xlim=(0, 100))
+    right.set(xlabel="steps without any action (%)", xlim=(0, None))
+    right.tick_params(axis="y", length=0)
+    most = f"the {len(shown)} with most plays of {len(players)}"
+    whose = most if len(players) > len(shown) else "by player"
+    figure.suptitle(f"Endings and null steps, {whose} (plays){_of(table)}")

@@ -1,0 +1,65 @@
+"""A file is replaced as a whole; what killed writers left goes, what others are writing stays."""
+
+import subprocess
+import sys
+
+import pytest
+
+from basalt import files
+from basalt.files import replacing, write_json
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from basalt.files import replacing
+with replacing(Path(sys.argv[1])) as partial:
+    partial.write_text("half")
+    print(partial.name, flush=True)
+    if sys.argv[2] == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    sys.stdin.read()
+"""
+
+
+def writer(path, fate):
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(path), fate],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    return process, path.parent / process.stdout.readline().strip()
+
+
+@pytest.fixture(autouse=True)
+def fresh():
+    files._remove_leftovers.cache_clear()
+
+
+def test_what_a_killed_writer_left_goes_and_a_living_ones_stays(tmp_path):
+    path = tmp_path / "a.json"
+    write_json(path, 1)
+    dead, left = writer(path, "killed")
+    assert dead.wait(60) < 0 and left.read_text() == "half" and path.read_text() == "1\n"
+    alive, unfinished = writer(tmp_path / "b.json", "alive")
+    files._remove_leftovers.cache_clear()
+    write_json(path, 2)
+    assert path.read_text() == "2\n" and not left.exists() and unfinished.exists()
+    alive.communicate("", timeout=60)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.json", "b.json"]
+
+
+def test_a_writer_of_another_machine_is_left_alone(tmp_path):
+    foreign = tmp_path / ".a.json.elsewhere-999999999.partial"
+    foreign.write_text("half")
+    write_json(tmp_path / "a.json", 1)
+    assert foreign.exists()
+
+
+def test_a_failed_writer_keeps_what_was_there(tmp_path):
+    path = tmp_path / "a.json"
+    write_json(path, 1)
+    with pytest.raises(RuntimeError), replacing(path) as partial:
+        partial.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "1\n" and [p.name for p in tmp_path.iterdir()] == ["a.json"]
