@@ -52,8 +52,10 @@ def hydra_app(config: str, function: Callable[[DictConfig], None], argv: list[st
     except (HydraException, OmegaConfBaseException) as err:
         raise ConfigError(one_line(err)) from err
     except (TypeError, ValueError) as err:
-        # Hydra's own, for a choice that is no name (task=3). A sweep's jobs may run elsewhere.
-        if composed or {"-m", "--multirun"} & set(argv):
+        # Hydra's own, for a choice that is no name (task=3). A sweep's jobs may run elsewhere, so there
+        # only the words tell it from an error of a job.
+        sweep = bool({"-m", "--multirun"} & set(argv))
+        if (composed or sweep) and not str(err).startswith("Config group override"):
             raise
         raise ConfigError(f"{' '.join(argv)}: {one_line(err)}; --help lists the choices") from err
     if raised:

@@ -220,12 +220,13 @@ class PenBuilder:
         def away(place: Cell, x: float, z: float) -> float:
             return math.hypot(place[0] - x, place[1] - z)
 
-        if 1.2 < away(cell, state.xpos, state.zpos) < REACH:
+        here = state.xpos, state.zpos
+        # A click that meets a fence on the way puts the next one beside that.
+        if 1.2 < away(cell, *here) < REACH and self._ground.is_clear(*here, cell):
             return state
-        inside = [
-            place for place in yard.inside() if 1.5 < away(place, *map(float, cell)) < REACH - 0.3
-        ]
-        goal = min(inside, key=lambda place: away(place, state.xpos, state.zpos))
+        inside = [place for place in yard.inside() if 1.5 < away(place, *cell) < REACH - 0.3]
+        free = [place for place in inside if self._ground.is_clear(*place, cell)]
+        goal = min(free or inside, key=lambda place: away(place, *here))
         return (yield from self._walk(state, goal, close=0.4))
 
     def _put(self, state: Telemetry, cell: Cell) -> Doing:
@@ -236,6 +237,7 @@ class PenBuilder:
             side = 0.12 * k * (-1) ** k
             point = [cell[0] + side, height - 0.5 + snow, cell[1] + side]
             before = int(state.facts["nodes_placed"])
+            state = yield from self._wait_until_clear(state, cell)
             state = yield from self._aim(state, point)
             state = yield from self._click(state)
             if int(state.facts["nodes_placed"]) > before:
@@ -288,10 +290,7 @@ class PenBuilder:
         self._ground.free(yard.gate)
         height = self._ground.height(yard.gate)
         for k in range(8):
-            for _ in range(80):  # a click would meet an animal that stands in the gateway
-                if self._is_clear(state, yard):
-                    break
-                state = yield null_action()
+            state = yield from self._wait_until_clear(state, yard.gate)
             closed = state.facts["pen_gate_closed"]
             point = [x, height + 0.1 * (k % 3), z]
             state = yield from self._aim(state, point)
@@ -300,11 +299,18 @@ class PenBuilder:
                 break
         return state
 
+    def _wait_until_clear(self, state: Telemetry, cell: Cell) -> Doing:
+        """Wait while a click at a cell would meet an animal."""
+        for _ in range(80):
+            if self._is_clear(state, cell):
+                break
+            state = yield null_action()
+        return state
+
     @staticmethod
-    def _is_clear(state: Telemetry, yard: Yard) -> bool:
-        """Whether no animal stands in the gateway, nor between it and the player."""
-        gate = np.array(yard.gate, np.float64)
-        line = np.linspace(gate, [state.xpos, state.zpos], 6)
+    def _is_clear(state: Telemetry, cell: Cell) -> bool:
+        """Whether no animal stands in a cell, nor between it and the player."""
+        line = np.linspace(np.array(cell, np.float64), [state.xpos, state.zpos], 6)
         return not any(
             np.linalg.norm(line - beast.at[[0, 2]], axis=1).min() < 0.9
             for beast in beasts(str(state.facts["animals"]))

@@ -64,6 +64,11 @@ class Ground:
         """It was taken away, or is a gate that stands open."""
         self._barred.discard(cell)
 
+    def is_clear(self, x: float, z: float, cell: Cell) -> bool:
+        """Whether nothing that was put somewhere stands between a point and a cell."""
+        line = np.rint(np.linspace((x, z), cell, 32)).astype(np.int64)
+        return self._barred.isdisjoint({(int(east), int(north)) for east, north in line} - {cell})
+
     def height(self, cell: Cell) -> int:
         """Of the node of the feet; 0 where one cannot stand."""
         row, column = cell[1] - self._south, cell[0] - self._west

@@ -99,6 +99,13 @@ def test_a_choice_that_is_no_name_is_one_line(setting, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_sweep_over_choices_that_are_no_names_is_one_line(tmp_path, capsys):
+    settings = ["-m", "agent=3,4", f"hydra.sweep.dir={tmp_path}"]
+    assert cli.run(["rollout", *settings]) == cli.USER_ERROR
+    said = capsys.readouterr().err
+    assert said.startswith("basalt rollout: -m agent=3,4") and said.count("\n") == 1
+
+
 def test_an_unknown_command_is_wrong_usage(capsys):
     assert cli.run(["rolout"]) == cli.USAGE_ERROR
     assert "did you mean 'basalt rollout'" in capsys.readouterr().err
