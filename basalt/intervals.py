@@ -1,7 +1,8 @@
 """How sure a figure over episodes is. Frames of one episode are near-copies, so episodes are drawn."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -32,6 +33,20 @@ def episode_interval(
         return None
     low, high = np.quantile(ratios, [0.025, 0.975])
     return [float(low), float(high)]
+
+
+def with_intervals(columns: Mapping[str, tuple[Any, Any]]) -> dict[str, Any]:
+    """Ratios of sums over episodes, JSON-ready: `NAME` and `NAME_interval`, see `episode_interval`.
+
+    Args:
+        columns: by name: float [episodes] totals and float [episodes] counts.
+    """
+    found: dict[str, Any] = {}
+    for name, (totals, counts) in columns.items():
+        total, count = np.asarray(totals, dtype=float), np.asarray(counts, dtype=float)
+        found[name] = float(total.sum() / count.sum()) if count.sum() else float("nan")
+        found[f"{name}_interval"] = episode_interval(total.tolist(), count.tolist())
+    return found
 
 
 def rate_interval(successes: int, episodes: int) -> list[float]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from basalt.files import write_json
 from basalt.probes.effects import MEASURES
+from basalt.probes.measured import METRICS, SITE, read_all
 from basalt.probes.plots import draw_pareto
 
 LABEL_SMALL = "smoke test: few frames; it shows that the suite runs, not what the policy knows"
@@ -18,17 +19,17 @@ def write_report(out: Path, seconds: float) -> dict[str, Any]:
     """Gather what is measured under OUT/saes into report.json, README.md and, with matplotlib, the plots.
 
     Returns:
-        `config`, `label`, `measures` (columns of each effects.npy), `sites` (by name, see `scope`), `saes` (metrics of each), `seconds` of this call.
+        `config`, `label`, `measures` (columns of each effects.npy), `sites` (each site.json by name) and
+        `saes` (each metrics.json), both without `per_episode`, `left_out` (what is wrong with those that
+        cannot be read or are of an older version), `seconds` of this call.
     """
     config = json.loads((out / "config.json").read_text(encoding="utf-8"))
-    sites = {
-        file.parent.name: json.loads(file.read_text(encoding="utf-8"))
-        for file in sorted((out / "saes").glob("*/site.json"))
-    }
-    saes = [
-        json.loads(file.read_text(encoding="utf-8"))
-        for file in sorted((out / "saes").glob("*/*/metrics.json"))
-    ]
+    sites, wrong_sites = read_all(sorted((out / "saes").glob(f"*/{SITE}")))
+    saes, wrong_saes = read_all(sorted((out / "saes").glob(f"*/*/{METRICS}")))
+    for row in (*sites, *saes):
+        del row[
+            "per_episode"
+        ]  # long, and for whoever measures on; the page reads this file at each click
     frames = config["training_frames"] + config["held_out_frames"]
     report = {
         "format": "basalt-scope",
@@ -36,8 +37,9 @@ def write_report(out: Path, seconds: float) -> dict[str, Any]:
         "measures": list(MEASURES),
         "config": config,
         "label": LABEL_SMALL if frames < ENOUGH_FRAMES else "",
-        "sites": sites,
+        "sites": {row["site"]: row for row in sites},
         "saes": saes,
+        "left_out": [*wrong_sites, *wrong_saes],
         "seconds": seconds,
     }
     write_json(out / "report.json", report)
@@ -47,21 +49,28 @@ def write_report(out: Path, seconds: float) -> dict[str, Any]:
 
 
 def table_lines(report: dict[str, Any], *, site: str | None = None) -> list[str]:
-    """The metrics as a Markdown table, one row an autoencoder."""
+    """The metrics as a Markdown table, one row an autoencoder; divergences in thousandths of a nat."""
     lines = [
-        "| site | autoencoder | L0 | unexplained | dead | gamma | BC loss + | KL buttons | KL camera "
-        "| KL ESC | recovered (zero) | recovered (mean) |",
-        "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+        "| site | autoencoder | L0 | unexplained | dead | gamma | BC loss + | KL, 10⁻³ | buttons | camera "
+        "| ESC | recovered (zero) | recovered (mean) |",
+        "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for row in report["saes"]:
         if site in (None, row["site"]):
-            lines.append(
-                f"| {row['site']} | {row['name']} | {row['l0']:.1f} | {1 - row['variance_explained']:.3f} "
-                f"| {row['dead_share']:.0%} | {_number(row['gamma'], '.3f')} | {row['loss_change']:+.4f}"
-                f"{_interval(row['loss_change_interval'], '+.4f')} | {row['kl_buttons']:.4f} "
-                f"| {row['kl_camera']:.4f} | {row['kl_esc']:.5f} | {_with_interval(row['recovered_zero'])} "
-                f"| {_with_interval(row['recovered_mean'])} |"
-            )
+            cells = [
+                row["site"],
+                row["name"],
+                _figure(row, "l0", ".1f"),
+                _unexplained(row),
+                f"{row['dead_share']:.0%}",
+                _figure(row, "gamma", ".3f"),
+                _figure(row, "loss_change", "+.4f"),
+                _figure(row, "kl", ".2f", 1000),
+                *(f"{1000 * row[f'kl_{head}']:.3f}" for head in ("buttons", "camera", "esc")),
+                _with_interval(row["recovered_zero"]),
+                _with_interval(row["recovered_mean"]),
+            ]
+            lines.append("| " + " | ".join(cells) + " |")
     return lines
 
 
@@ -72,12 +81,12 @@ def ablation_lines(report: dict[str, Any]) -> list[str]:
         "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for name, row in report["sites"].items():
-        axes = ", ".join(f"{share:.3f}" for share in row["principal_unexplained"].values())
+        axes = ", ".join(_with_interval(share) for share in row["principal_unexplained"].values())
         cells = [f"{row['width']}", axes, f"{row['clean_loss']:.3f}"]
         for kind in ("zero", "mean"):
             figures = row[kind]
             cells += [
-                f"{figures['loss_change']:+.4f}{_interval(figures['loss_change_interval'], '+.4f')}",
+                _figure(figures, "loss_change", "+.4f"),
                 f"{figures['kl_buttons']:.4f}",
                 f"{figures['kl_camera']:.4f}",
             ]
@@ -149,6 +158,9 @@ def model_card(report: dict[str, Any]) -> str:
     if left:
         parts += ["", "Not measured here: "]
         parts[-1] += "; ".join(f"{name} ({why})" for name, why in left.items()) + "."
+    if report["left_out"]:
+        parts += ["", "Left out, measured by an older version or damaged:", ""]
+        parts += [f"- {why}" for why in report["left_out"]]
     parts += [
         "",
         "## Limits",
@@ -166,6 +178,19 @@ def _number(value: float | None, form: str) -> str:
 
 def _interval(interval: list[float] | None, form: str) -> str:
     return "" if interval is None else f" ({interval[0]:{form}} to {interval[1]:{form}})"
+
+
+def _figure(row: dict[str, Any], name: str, form: str, scale: float = 1) -> str:
+    """A figure with its interval, `NAME_interval`, both times `scale`."""
+    value, interval = row[name], row[f"{name}_interval"]
+    scaled = None if value is None else scale * value
+    return _number(scaled, form) + _interval(interval and [scale * end for end in interval], form)
+
+
+def _unexplained(row: dict[str, Any]) -> str:
+    explained = row["variance_explained_interval"]
+    interval = explained and [1 - explained[1], 1 - explained[0]]
+    return f"{1 - row['variance_explained']:.3f}{_interval(interval, '.3f')}"
 
 
 def _with_interval(row: dict[str, Any]) -> str:

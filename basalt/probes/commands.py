@@ -83,6 +83,8 @@ def _scope(cfg: DictConfig) -> None:
     print("\n".join(table_lines(report)))
     if report["label"]:
         print(f"({report['label']})")
+    for why in report["left_out"]:
+        print(f"left out: {why}")
     print(f"report, model card and autoencoders: {settings['out']}")
 
 

@@ -17,6 +17,7 @@ from basalt.policies.imitation import encode_episodes
 from basalt.probes.concepts import ConceptRows
 from basalt.probes.effects import latent_effects
 from basalt.probes.latents import density, describe_latents
+from basalt.probes.measured import METRICS, SITE, is_measured
 from basalt.probes.metrics import (
     density_histogram,
     principal_components,
@@ -81,11 +82,14 @@ class Evaluation:
         return self._shared
 
     def measure(self, folder: Path) -> None:
-        """Measure those of a site's autoencoders (SAES/SITE) that are not measured yet."""
+        """Measure those of a site's autoencoders (SAES/SITE) that are not measured yet, or were by an older
+        version that knew fewer figures.
+        """
         site = folder.name
         there = sorted(p.parent for p in folder.glob("*/cfg.json") if p.parent.name != CONTROL)
-        missing = [p for p in there if not (p / "metrics.json").is_file()]
-        if not missing and (folder / "site.json").is_file():
+        missing = [p for p in there if not is_measured(p / METRICS)]
+        site_missing = not is_measured(folder / SITE)
+        if not missing and not site_missing:
             return
         episodes, encoded, concepts = self._prepared()
         policy, store = self._subject.policy, self._stores["trained"]
@@ -103,8 +107,8 @@ class Evaluation:
         for sae in saes.values():
             sae.cpu()
         x = {split: store.read(site, split, rows) for split, rows in self._picked.items()}
-        if not (folder / "site.json").is_file():
-            write_json(folder / "site.json", finite(self._raw(folder, site, x, spliced, concepts)))
+        if site_missing:
+            write_json(folder / SITE, finite(self._raw(folder, site, x, spliced, concepts)))
         for path in missing:
             sae = saes[path.name]
             described = describe_latents(sae, store, site)
@@ -113,6 +117,7 @@ class Evaluation:
                 row["concept"] = None
             for row in told["best_per_latent"]:
                 described[row["latent"]]["concept"] = {k: row[k] for k in ("concept", "auc")}
+            rebuilt = reconstruction(sae, x["held_out"], concepts.rows["held_out"].episode)
             config = json.loads((path / "cfg.json").read_text(encoding="utf-8"))["metadata"]
             write_array(path / "effects.npy", effects[path.name].half().numpy())
             write_json(path / "latents.json", finite(described))
@@ -120,7 +125,7 @@ class Evaluation:
                 "site": site,
                 "name": path.name,
                 "training": config["training"],
-                **reconstruction(sae, x["held_out"]),
+                **rebuilt.figures(),
                 "density_histogram": density_histogram(density(described)),
                 "dense_share": _share(described, lambda row: row["density"] > 0.1),
                 "one_episode_share": _share(
@@ -130,9 +135,13 @@ class Evaluation:
                 "recovered_zero": spliced.recovered(path.name, "zero"),
                 "recovered_mean": spliced.recovered(path.name, "mean"),
                 "concepts": told["concepts"],
+                "per_episode": {
+                    "rebuilt": rebuilt.per_episode(),
+                    "spliced": spliced.per_episode(path.name),
+                },
             }
             # Last: with it the autoencoder counts as measured.
-            write_json(path / "metrics.json", finite(figures))
+            write_json(path / METRICS, finite(figures))
 
     def _raw(
         self, folder: Path, site: str, x: Mapping[str, Tensor], spliced: Any, concepts: ConceptRows
@@ -160,8 +169,10 @@ class Evaluation:
             "zero": spliced.figures("zero"),
             "mean": spliced.figures("mean"),
             "principal_unexplained": {
-                str(k): principal_unexplained(x["training"], x["held_out"], k) for k in COMPONENTS
+                str(k): principal_unexplained(*raw, k, concepts.rows["held_out"].episode)
+                for k in COMPONENTS
             },
+            "per_episode": spliced.per_episode("zero", "mean"),
             "concepts_left_out": concepts.left_out,
             "concept_frames": {split: len(values) for split, values in x.items()},
             "dense_probe": concepts.dense_probe(*raw) if concepts.names else [],

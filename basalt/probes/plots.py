@@ -14,7 +14,7 @@ Row = Mapping[str, Any]
 
 
 def draw_pareto(folder: Path, report: Mapping[str, Any]) -> None:
-    """Write pareto.png (loss recovered, 95 % intervals over episodes) and pareto-kl.png (KL of all heads).
+    """Write pareto.png (loss recovered) and pareto-kl.png (KL of all heads), 95 % intervals over episodes.
 
     One panel a site, one line an architecture and width. Without matplotlib, of the extra `plots`, nothing.
     """
@@ -67,7 +67,15 @@ def _recovered(axis: Any, rows: Sequence[Row], colour: str) -> None:
 
 
 def _divergence(axis: Any, rows: Sequence[Row], colour: str) -> None:
-    """Points on a logarithmic scale."""
-    values = [row["kl_buttons"] + row["kl_camera"] + row["kl_esc"] for row in rows]
+    """Points with their intervals, on a logarithmic scale."""
     axis.set_yscale("log")
-    axis.plot([row["l0"] for row in rows], values, marker="o", color=colour, markersize=4)
+    for row in rows:
+        if row["kl_interval"]:
+            axis.plot([row["l0"]] * 2, row["kl_interval"], color=colour, alpha=0.35, linewidth=2.5)
+    axis.plot(
+        [row["l0"] for row in rows],
+        [row["kl"] for row in rows],
+        marker="o",
+        color=colour,
+        markersize=4,
+    )

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from basalt.data.dataset import Episode
 from basalt.files import write_json
@@ -54,8 +53,8 @@ def probe_smoke(
 
     Returns:
         JSON-ready: `label`, `site`, `checkpoint`, `config`, counts, `seconds`, and figures of `trained`
-        and `random_network`: `variance_explained`, `l0`, `dead_share`, `gamma`, `bc_loss_change`, and
-        the losses behind it.
+        and `random_network`: `variance_explained`, `l0`, `dead_share`, `gamma`, `bc_loss_change`, each but
+        `dead_share` with its `NAME_interval` over episodes, and the losses behind it.
 
     Raises:
         BasaltError: no such checkpoint, data or site, or no held-out episode among the data.
@@ -93,19 +92,17 @@ def _probe(
 ) -> tuple[SAE, dict[str, Any]]:
     """One network's SAE and its figures."""
 
-    def activations(episodes: Sequence[Episode], encoded: Sequence[Tensor]) -> Tensor:
-        return collect(policy, episodes, site, encoded).values
-
     if pool:
         batches = stream(policy, training, site, config.batch, pool=pool, seed=config.seed)
         seen = torch.cat(list(islice(batches, max(pool // 2 // config.batch, 1))))
         scale = float(seen.square().sum(1).mean().sqrt())
         (sae,) = train_saes(batches, seen, scale, [config])
     else:
-        seen = activations(training, encode_episodes(policy, training))
+        seen = collect(policy, training, site, encode_episodes(policy, training)).values
         sae = train_sae(seen, config)
     encoded = encode_episodes(policy, held_out)
-    figures: dict[str, Any] = dict(reconstruction(sae, activations(held_out, encoded)))
+    there = collect(policy, held_out, site, encoded)
+    figures = reconstruction(sae, there.values, there.episode).figures()
     sae_there = sae.to(policy.device)
     figures |= splice(policy, held_out, site, sae_there, seen.mean(0), encoded)
     return sae.cpu(), figures
@@ -123,13 +120,15 @@ def summary_lines(report: dict[str, Any]) -> list[str]:
     """The report in a few lines for a terminal."""
     lines = [
         f"sparse autoencoder on {report['site']}, figures on held-out episodes",
-        f"{'':<16}{'variance explained':>19}{'L0':>7}{'dead':>7}{'BC loss change':>16}{'clean loss':>12}",
+        f"{'':<16}{'variance explained':>19}{'L0':>7}{'dead':>7}{'clean loss':>12}{'BC loss change':>16}"
+        "  95 % over episodes",
     ]
     for name in ("trained", "random_network"):
-        row = report[name]
+        row, interval = report[name], report[name]["bc_loss_change_interval"]
+        shown = f"{interval[0]:+.4f} to {interval[1]:+.4f}" if interval else "too few episodes"
         lines.append(
             f"{name.replace('_', ' '):<16}{row['variance_explained']:>19.3f}{row['l0']:>7.1f}"
-            f"{row['dead_share']:>7.0%}{row['bc_loss_change']:>+16.4f}{row['loss_clean']:>12.3f}"
+            f"{row['dead_share']:>7.0%}{row['loss_clean']:>12.3f}{row['bc_loss_change']:>+16.4f}  {shown}"
         )
     lines.append(f"({report['label']})")
     return lines

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from basalt.data.dataset import Episode, single_pass
-from basalt.intervals import episode_interval
+from basalt.intervals import episode_interval, with_intervals
 from basalt.policies.imitation import Labels, frame_losses, gather
 from basalt.policies.vpt import PolicyOutput, VPTPolicy
 from basalt.probes.activations import replaced
@@ -48,13 +48,25 @@ class Spliced(NamedTuple):
     sums: dict[str, NDArray[np.float64]]
 
     def figures(self, name: str) -> dict[str, Any]:
-        """A variant's means per frame, JSON-ready, and `loss_change` with its interval over episodes."""
-        sums, frames = self.sums[name], self.frames
-        means = dict(zip(MEASURES, (sums.sum(0) / frames.sum()).tolist(), strict=True))
-        change = sums[:, 0] - self.clean
-        return means | {
-            "loss_change": float(change.sum() / frames.sum()),
-            "loss_change_interval": episode_interval(change.tolist(), frames.tolist()),
+        """A variant's means per frame, JSON-ready, each with its interval over episodes, `NAME_interval`.
+
+        Returns:
+            `MEASURES`; `kl`, the sum over the three heads; `loss_change` = loss - clean loss. Intervals
+            are None below three episodes.
+        """
+        sums = self.sums[name]
+        columns = dict(zip(MEASURES, sums.T, strict=True))
+        columns |= {"kl": sums[:, 1:4].sum(1), "loss_change": sums[:, 0] - self.clean}
+        return with_intervals({key: (column, self.frames) for key, column in columns.items()})
+
+    def per_episode(self, *names: str) -> dict[str, Any]:
+        """The sums themselves, JSON-ready: what an interval over episodes can be had from again.
+
+        Returns:
+            `frames` and `clean` [episodes], and by variant [episodes][5], columns `MEASURES`.
+        """
+        return {"frames": self.frames.tolist(), "clean": self.clean.tolist()} | {
+            name: self.sums[name].tolist() for name in names
         }
 
     def recovered(self, name: str, ablation: str) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def test_recovers_a_planted_dictionary(
     # TopK must always take three, however many are active: it cannot follow them.
     assert found["f1"] > (0.75 if architecture == "topk" else 0.9)
     assert found["l0"] == pytest.approx(3, rel=0.35)
-    figures = reconstruction(trained[architecture], held_out.activations)
+    figures = reconstruction(trained[architecture], held_out.activations).figures()
     assert figures["variance_explained"] == pytest.approx(1 - found["unexplained"], abs=1e-4)
     if architecture == "relu":  # the penalty's known fault, and why there are others
         assert figures["gamma"] < 0.8
@@ -80,7 +80,7 @@ def test_the_papers_linear_penalty_trades_sparsity_for_error() -> None:
         figures = []
         for sparsity in (0.003, 0.3):
             config = SAEConfig(architecture, width=32, sparsity=sparsity, steps=300, batch=256)
-            figures.append(reconstruction(train_sae(x, config), x))
+            figures.append(reconstruction(train_sae(x, config), x).figures())
         weak, strong = figures
         assert strong["l0"] < weak["l0"]
         assert strong["variance_explained"] < weak["variance_explained"]
@@ -373,12 +373,12 @@ def test_figures_of_known_autoencoders() -> None:
     perfect.W_enc.copy_(perfect.W_dec.T)
     nothing.threshold.fill_(1e9)
     nothing.b_dec.copy_(x.mean(0))
-    figures = reconstruction(perfect, x)
+    figures = reconstruction(perfect, x).figures()
     assert figures["variance_explained"] == pytest.approx(1)
     assert figures["l0"] == pytest.approx(6)
     assert figures["dead_share"] == 0
     assert figures["gamma"] == pytest.approx(1)
-    figures = reconstruction(nothing, x)
+    figures = reconstruction(nothing, x).figures()
     assert figures["variance_explained"] == pytest.approx(0, abs=1e-5)
     assert (figures["l0"], figures["dead_share"]) == (0, 1)
 

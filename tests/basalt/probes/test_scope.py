@@ -1,6 +1,7 @@
 """The suite measures what it says, goes on where it stopped, and its controls are controls."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +20,11 @@ from basalt.probes.activations import collect, replaced
 from basalt.probes.concepts import CONCEPTS, auc, column_auc, linear_probe, ranks
 from basalt.probes.effects import MEASURES, latent_effects, measures
 from basalt.probes.latents import describe_latents
-from basalt.probes.metrics import principal_components, principal_unexplained
+from basalt.probes.measured import FIELDS
+from basalt.probes.metrics import principal_components, principal_unexplained, reconstruction
 from basalt.probes.sae import ARCHITECTURES, SAE, load_sae
 from basalt.probes.scope import ScopeConfig, run_scope
+from basalt.probes.splicing import MEASURES as SPLICED
 from basalt.probes.splicing import Variant, bernoulli_kl, constant, splice_all, unchanged
 from basalt.probes.store import ActivationStore
 
@@ -29,7 +32,7 @@ from basalt.probes.store import ActivationStore
 def settings(run: Path, folder: Path, out: Path, **changes: object) -> ScopeConfig:
     quick = {
         "sites": ["embed", "lastlayer"], "architectures": ["jumprelu", "topk"], "widths": [16],
-        "l0": [4], "steps": 12, "batch": 32, "device": "cpu", "eval_frames": 60, "effect_frames": 64,
+        "l0": [4], "steps": 12, "batch": 32, "device": "cpu", "eval_frames": 100, "effect_frames": 64,
     }  # fmt: skip
     return ScopeConfig(checkpoint=str(run), data=str(folder), out=str(out), **(quick | changes))
 
@@ -294,4 +297,92 @@ def test_principal_axes_are_those_of_the_training_rows() -> None:
     torch.testing.assert_close(components.abs(), along.abs(), rtol=0.1, atol=0.4)
     for k in (1, 2, 4):
         share = float(along[:, k:].square().sum() / along.square().sum())
-        assert principal_unexplained(training, held_out, k) == pytest.approx(share, abs=0.01)
+        episode = np.repeat(np.arange(9), 100)
+        found = principal_unexplained(training, held_out, k, episode)
+        assert found["value"] == pytest.approx(share, abs=0.01)
+        assert found["interval"][0] <= found["value"] <= found["interval"][1]
+
+
+def test_every_figure_that_is_read_is_measured(suite: Path) -> None:
+    for name, fields in FIELDS.items():
+        files = list(suite.glob(f"saes/**/{name}"))
+        assert files
+        for file in files:
+            assert set(fields) <= set(json.loads(file.read_text()))
+
+
+def test_what_an_older_version_measured_is_measured_again_or_left_out(
+    run: Path, folder: Path, tmp_path: Path
+) -> None:
+    cfg = settings(run, folder, tmp_path, architectures=["topk"])
+    before = run_scope(cfg, progress=False)
+    assert before["left_out"] == []
+    site = tmp_path / "saes" / "embed" / "site.json"
+    sae = site.parent / "topk-w16-l04" / "metrics.json"
+    for file, field in ((site, "principal_unexplained"), (sae, "kl_interval")):
+        row = json.loads(file.read_text())
+        del row[field]
+        file.write_text(json.dumps(row))
+    # A job for another site reports what it can, and names the rest.
+    other = run_scope(replace(cfg, sites=("lastlayer",)), progress=False)
+    assert set(other["sites"]) == {r["site"] for r in other["saes"]} == {"lastlayer"}
+    assert other["left_out"] == [
+        f"{file}: lacks {field}, measured by an older version; run basalt probe scope for "
+        "sites=[embed] again, which measures it anew"
+        for file, field in ((site, "principal_unexplained"), (sae, "kl_interval"))
+    ]
+    assert other["left_out"][0] in (tmp_path / "README.md").read_text()
+    again = run_scope(cfg, progress=False)
+    assert again["left_out"] == []
+    assert (again["sites"], again["saes"]) == (before["sites"], before["saes"])
+    sae.write_text("{half")
+    assert run_scope(cfg, progress=False)["saes"] == before["saes"]
+
+
+def test_intervals_are_a_bootstrap_over_episodes(suite: Path) -> None:
+    """Again, by another route, from the sums that are kept."""
+    folder = suite / "saes" / "embed" / "topk-w16-l04"
+    row = json.loads((folder / "metrics.json").read_text())
+    spliced, rebuilt = (row["per_episode"][key] for key in ("spliced", "rebuilt"))
+    sums = np.array(spliced[folder.name])
+    frames = np.array(spliced["frames"])
+    picks = np.random.default_rng(0).integers(len(frames), size=(2000, len(frames)))
+    for i, name in enumerate(SPLICED):
+        assert row[name] == pytest.approx(sums[:, i].sum() / frames.sum())
+        draws = [sums[p, i].sum() / frames[p].sum() for p in picks]
+        ends = np.quantile(draws, [0.025, 0.975])
+        assert row[f"{name}_interval"] == pytest.approx(ends)
+    assert row["kl"] == pytest.approx(row["kl_buttons"] + row["kl_camera"] + row["kl_esc"])
+    assert sum(frames) >= 100  # eval_frames
+    store = ActivationStore(suite / "activations")
+    episode = store.rows("held_out").episode
+    assert rebuilt["rows"] == np.unique(episode, return_counts=True)[1].tolist()
+    codes = load_sae(folder)[0].encode(store.read("embed", "held_out"))
+    for at, number in enumerate(np.unique(episode)):
+        assert rebuilt["active"][at] == (codes[torch.from_numpy(episode == number)] > 0).sum()
+
+
+def test_figures_of_a_known_autoencoder_and_their_intervals() -> None:
+    """It keeps the first axis of two; three equal episodes differ in how much lies along it."""
+    sae = SAE(2, 2)
+    sae.W_dec.copy_(torch.tensor([[1.0, 0.0], [-1.0, 0.0]]))
+    sae.W_enc.copy_(sae.W_dec.T)
+    shares = torch.tensor([0.9, 0.8, 0.4])  # of each episode's variance
+    corners = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])
+    x = torch.cat([corners * torch.stack([s, 1 - s]).sqrt() for s in shares])
+    figures = reconstruction(sae, x, np.repeat([5, 7, 11], 4)).figures()
+    assert figures["variance_explained"] == pytest.approx(0.7)
+    # All three draws of one episode are 1 of 27, more than 2.5 %.
+    assert figures["variance_explained_interval"] == pytest.approx([0.4, 0.9])
+    assert (figures["l0"], figures["l0_interval"]) == (1, [1, 1])
+    assert figures["gamma"] == pytest.approx(1)
+    assert figures["dead_share"] == 0
+    sae.W_dec.mul_(0.5)  # too short: x^ is half of what it keeps
+    half = reconstruction(sae, x, np.repeat([0, 1, 2], 4)).figures()
+    assert (half["gamma"], half["gamma_interval"]) == (
+        pytest.approx(0.5),
+        pytest.approx([0.5, 0.5]),
+    )
+    assert half["variance_explained"] == pytest.approx(0.75 * 0.7)
+    two = reconstruction(sae, x[:8], np.repeat([0, 1], 4)).figures()
+    assert two["variance_explained_interval"] is None
