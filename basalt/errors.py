@@ -13,6 +13,10 @@ class ConfigError(BasaltError):
     """A setting that makes no sense, named with its key."""
 
 
+class BusyError(ConfigError):
+    """Another process holds the folder."""
+
+
 class MissingDependencyError(BasaltError):
     """A program or package that a command needs is not installed."""
 

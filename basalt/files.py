@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from basalt.errors import ConfigError
+from basalt.errors import BusyError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -114,14 +114,14 @@ def sole_writer(folder: Path, what: str) -> Iterator[None]:
     """Refuse a second `what` ("rollout", "download") in the same folder; the lock goes with its process.
 
     Raises:
-        ConfigError: another process holds the folder.
+        BusyError: another process holds the folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK_FILE).open("w") as lock:
         try:
             lock_file(lock)
         except OSError as err:
-            raise ConfigError(
+            raise BusyError(
                 f"{folder}: another {what} is writing there; wait for it, or give another out="
             ) from err
         yield

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import NamedTuple
@@ -63,6 +63,27 @@ def replaced(
         handle.remove()
 
 
+@contextmanager
+def recorded(policy: VPTPolicy, sites: Iterable[str]) -> Iterator[dict[str, Tensor]]:
+    """Within the context, each call of the policy leaves the sites' activations [B, T, width] in the dict.
+
+    Raises:
+        ConfigError: no such site.
+    """
+    seen: dict[str, Tensor] = {}
+
+    def hook(site: str) -> Callable[[nn.Module, object, Tensor], None]:
+        return lambda _module, _inputs, output: seen.__setitem__(site, output)
+
+    modules = {site: site_module(policy, site) for site in sites}
+    handles = [module.register_forward_hook(hook(site)) for site, module in modules.items()]
+    try:
+        yield seen
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
 @torch.no_grad()
 def collect(
     policy: VPTPolicy,
@@ -86,20 +107,14 @@ def collect(
     Returns:
         Activations sorted by episode and frame.
     """
-    seen: list[Tensor] = []
     parts: list[tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]] = []
-
-    def keep(x: Tensor) -> Tensor:
-        seen.append(x)
-        return x
-
     rows = min(rows, len(episodes))
     state = policy.initial_state(rows)
-    with replaced(policy, site, keep):
+    with recorded(policy, [site]) as seen:
         for batch in single_pass(episodes, rows, length):
             first = torch.from_numpy(batch.first).to(policy.device)
             state = policy.forward_encoded(gather(encoded, batch), first, state).state
-            values = seen.pop().float().cpu().numpy()
+            values = seen[site].float().cpu().numpy()
             parts.append(
                 (values[batch.valid], batch.episode[batch.valid], batch.frame[batch.valid])
             )
@@ -167,34 +182,21 @@ def _values(
     policy: VPTPolicy, site: str, chunk: Batch, state: PolicyState
 ) -> tuple[Tensor, PolicyState]:
     """The site's activations at a chunk's frames [n, width], on the CPU, and the next state."""
-    seen: list[Tensor] = []
-
-    def keep(x: Tensor) -> Tensor:
-        seen.append(x)
-        return x
-
-    with replaced(policy, site, keep):  # no longer than this: others may use the policy meanwhile
+    with recorded(
+        policy, [site]
+    ) as seen:  # no longer than this: others may use the policy meanwhile
         img = torch.from_numpy(chunk.img).to(policy.device)
         first = torch.from_numpy(chunk.first).to(policy.device)
         _, state = policy.net.recur(policy.net.encode(img), first, state)
-    return seen[0].float().cpu()[torch.from_numpy(chunk.valid)], state
+    return seen[site].float().cpu()[torch.from_numpy(chunk.valid)], state
 
 
 @torch.no_grad()
 def site_widths(policy: VPTPolicy) -> dict[str, int]:
     """Width of each site's activation, found by running one black frame."""
-    widths: dict[str, int] = {}
-    handles = [
-        module.register_forward_hook(
-            lambda _m, _i, out, site=site: widths.__setitem__(site, out.shape[-1])
-        )
-        for site, module in policy.sites().items()
-    ]
-    try:
+    sites = policy.sites()
+    with recorded(policy, sites) as seen:
         img = torch.zeros(1, 1, *policy.config.img_shape, dtype=torch.uint8, device=policy.device)
         first = torch.ones(1, 1, dtype=torch.bool, device=policy.device)
         policy(img, first, policy.initial_state(1))
-    finally:
-        for handle in handles:
-            handle.remove()
-    return {site: widths[site] for site in policy.sites()}
+    return {site: seen[site].shape[-1] for site in sites}

@@ -83,8 +83,9 @@ def latent_effects(
     counts = {name: torch.zeros(sae.W_dec.shape[0]) for name, (_, sae) in saes.items()}
     state = policy.initial_state(rows)
     bar = tqdm(
-        total=len(picked) * len(MEASURES), desc="effects", disable=None if progress else True
-    )
+        total=len(picked) * len(MEASURES), desc="effects", leave=False,
+        disable=None if progress else True,
+    )  # fmt: skip
     for number, batch in enumerate(batches):
         inputs, first = gather(encoded, batch), torch.from_numpy(batch.first).to(policy.device)
         if number not in picked:

@@ -45,6 +45,7 @@ class Evaluation:
         eval_frames: held-out frames for splicing, whole episodes.
         concept_frames: frames of each split that concepts are measured on.
         effect_frames: held-out frames for effects on the logits.
+        progress: show bars where the terminal allows.
     """
 
     def __init__(
@@ -56,9 +57,11 @@ class Evaluation:
         eval_frames: int,
         concept_frames: int,
         effect_frames: int,
+        progress: bool = True,
     ) -> None:
         self._subject = subject
         self._eval_frames, self._effect_frames = eval_frames, effect_frames
+        self._progress = progress
         self._stores = {"trained": store, "random": control}
         self._picked = {
             split: spread(store.count(split), concept_frames) for split in ("training", "held_out")
@@ -99,10 +102,10 @@ class Evaluation:
             "zero": Variant(site, torch.zeros_like),
             "mean": Variant(site, constant(store.mean(site))),
         }
-        spliced = splice_all(policy, episodes, variants, encoded)
+        spliced = splice_all(policy, episodes, variants, encoded, progress=self._progress)
         effects = latent_effects(
             policy, episodes, encoded, {n: (site, sae) for n, sae in saes.items()},
-            frames=self._effect_frames, progress=False,
+            frames=self._effect_frames, progress=self._progress,
         )  # fmt: skip
         for sae in saes.values():
             sae.cpu()

@@ -25,23 +25,22 @@ _CHUNK = 8192
 
 
 @torch.no_grad()
-def describe_latents(
-    sae: SAE, store: ActivationStore, site: str, split: str = "held_out"
-) -> list[dict[str, Any]]:
-    """Every latent on all rows of a split.
+def describe_latents(sae: SAE, store: ActivationStore, site: str) -> list[dict[str, Any]]:
+    """Every latent on all held-out rows.
 
     Returns:
         One JSON-ready row a latent: `density` (share of frames), `episodes` (how many it fires in),
         `top_share` (share of its mass in its strongest episode: near 1 is a memorised clip), `mean` and
         `max` of its active values, `histogram` of them (`HISTOGRAM_BINS` from 0 to `max`), `moments` and
         `examples` (one at each of `QUANTILES` of the active values): `episode` of the store, `frame`,
-        `value`, and the `curve` over `WINDOW` frames on either side, from frame `start` on.
+        `value`, and the `curve` over `WINDOW` frames on either side, from frame `start` on; 0 where the
+        latent is silent or the policy was not shown the frame (`drop_null`).
     """
-    rows = store.rows(split)
-    n = store.count(split)
+    rows = store.rows("held_out")
+    n = store.count("held_out")
     parts = []
     for start in range(0, n, _CHUNK):
-        f = sae.encode(store.read(site, split, np.arange(start, min(start + _CHUNK, n))))
+        f = sae.encode(store.read(site, "held_out", np.arange(start, min(start + _CHUNK, n))))
         at = f.nonzero(as_tuple=True)
         parts.append((at[0].numpy() + start, at[1].numpy(), f[at].numpy()))
     row, latent, value = (np.concatenate(column) for column in zip(*parts, strict=True))
@@ -62,7 +61,7 @@ def _describe(
     frame: NDArray[np.int64],
     n: int,
 ) -> dict[str, Any]:
-    """One latent, from the rows (ascending) on which it is active."""
+    """One latent, from the rows (ascending) on which it is active, and episode and frame of every row."""
     if not len(row):
         return {"density": 0.0, "episodes": 0, "top_share": None, "mean": None, "max": None,
                 "histogram": [], "moments": [], "examples": []}  # fmt: skip
@@ -72,20 +71,21 @@ def _describe(
     ranked = np.argsort(-value, kind="stable")
 
     def moment(at: int) -> dict[str, Any]:
-        centre = int(row[at])
-        low, high = np.searchsorted(row, [centre - WINDOW, centre + WINDOW + 1])
-        curve = np.zeros(2 * WINDOW + 1, dtype=np.float32)
-        curve[row[low:high] - (centre - WINDOW)] = value[low:high]
-        span = np.arange(centre - WINDOW, centre + WINDOW + 1)
-        inside = (span >= 0) & (span < len(episode))
-        inside[inside] &= episode[span[inside]] == episode[centre]
-        kept = span[inside]
+        number, middle = int(where[at]), int(frame[row[at]])
+        # Rows ascend by episode, then by frame; a film shows all frames, also those that were left out.
+        first, last = np.searchsorted(episode, [number, number + 1])
+        start = max(middle - WINDOW, int(frame[first]))
+        end = min(middle + WINDOW, int(frame[last - 1]))
+        shown = np.searchsorted(frame[first:last], [start, end + 1]) + first
+        low, high = np.searchsorted(row, shown)
+        curve = np.zeros(end + 1 - start, dtype=np.float32)
+        curve[frame[row[low:high]] - start] = value[low:high]
         return {
-            "episode": int(episode[centre]),
-            "frame": int(frame[centre]),
+            "episode": number,
+            "frame": middle,
             "value": round(float(value[at]), 4),
-            "start": int(frame[kept[0]]),
-            "curve": [round(float(x), 3) for x in curve[inside]],
+            "start": start,
+            "curve": [round(float(x), 3) for x in curve],
         }
 
     chosen: list[int] = []

@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -24,13 +24,13 @@ from typing import Any
 
 from tqdm import tqdm
 
-from basalt.errors import ConfigError
+from basalt.errors import BusyError, ConfigError
 from basalt.files import sole_writer, write_json
 from basalt.policies.vpt import VPTPolicy
 from basalt.probes.activations import site_module
 from basalt.probes.card import write_report
 from basalt.probes.evaluation import CONTROL, Evaluation
-from basalt.probes.sae import ARCHITECTURES, SAE, SAEConfig, save_sae, train_saes
+from basalt.probes.sae import ARCHITECTURES, SAEConfig, save_sae, train_saes
 from basalt.probes.store import ActivationStore, spread, write_store
 from basalt.probes.subject import Subject, load_subject
 
@@ -142,13 +142,16 @@ def run_scope(cfg: ScopeConfig, *, progress: bool = True) -> dict[str, Any]:
     evaluation = Evaluation(
         subject, store, control, eval_frames=cfg.eval_frames,
         concept_frames=cfg.concept_frames, effect_frames=cfg.effect_frames,
+        progress=progress,
     )  # fmt: skip
+    wanted = {sae_name(config): config for config in cfg.trainings()}
+    first = replace(cfg.trainings()[0], architecture="jumprelu")
     for site in tqdm(sites, desc="sites", disable=None if progress else True):
-        with sole_writer(out / "saes" / site, "suite"):
-            _train_site(out, site, cfg.trainings(), store, cfg)
-            first = replace(cfg.trainings()[0], architecture="jumprelu")
-            _train_control(out, site, first, control, cfg)
-            evaluation.measure(out / "saes" / site)
+        folder = out / "saes" / site
+        with sole_writer(folder, "suite"):
+            _train_missing(folder, wanted, store, cfg, progress)
+            _train_missing(folder, {CONTROL: first}, control, cfg, progress)
+            evaluation.measure(folder)
     return write_report(out, time.monotonic() - began)
 
 
@@ -198,41 +201,28 @@ def _store(
                     folder, policy, subject.episodes, subject.splits, sites,
                     checkpoint=fingerprint, dtype=cfg.dtype, progress=progress,
                 )  # fmt: skip
-        except ConfigError as err:
-            if "another suite is writing" not in str(err):
-                raise
+        except BusyError:
             if not said:
                 tqdm.write(f"{folder}: another job writes the activations; waiting for it")
             said = True
             time.sleep(2)
 
 
-def _train_site(
-    out: Path, site: str, configs: Sequence[SAEConfig], store: ActivationStore, cfg: ScopeConfig
+def _train_missing(
+    folder: Path,
+    configs: Mapping[str, SAEConfig],
+    store: ActivationStore,
+    cfg: ScopeConfig,
+    progress: bool,
 ) -> None:
-    """Those of the site's autoencoders that are not there yet, in one pass."""
-    folder = out / "saes" / site
-    missing = [c for c in configs if not (folder / sae_name(c) / "cfg.json").is_file()]
+    """Those of a site's autoencoders, by name, that are not in SAES/SITE yet, in one pass."""
+    site = folder.name
+    missing = {n: c for n, c in configs.items() if not (folder / n / "cfg.json").is_file()}
     if not missing:
         return
-    for config, sae in zip(missing, _train(site, missing, store, cfg), strict=True):
-        facts = {"site": site, "checkpoint": store.checkpoint, "training": asdict(config)}
-        save_sae(folder / sae_name(config), sae, facts)
-
-
-def _train_control(
-    out: Path, site: str, config: SAEConfig, control: ActivationStore, cfg: ScopeConfig
-) -> None:
-    folder = out / "saes" / site / CONTROL
-    if not (folder / "cfg.json").is_file():
-        (sae,) = _train(site, [config], control, cfg)
-        facts = {"site": site, "checkpoint": control.checkpoint, "training": asdict(config)}
-        save_sae(folder, sae, facts)
-
-
-def _train(
-    site: str, configs: Sequence[SAEConfig], store: ActivationStore, cfg: ScopeConfig
-) -> list[SAE]:
     first = store.read(site, "training", spread(store.count("training"), 4096))
     batches = store.batches(site, "training", cfg.batch, seed=cfg.seed)
-    return train_saes(batches, first, store.scale(site), configs)
+    saes = train_saes(batches, first, store.scale(site), list(missing.values()), progress=progress)
+    for (name, config), sae in zip(missing.items(), saes, strict=True):
+        facts = {"site": site, "checkpoint": store.checkpoint, "training": asdict(config)}
+        save_sae(folder / name, sae, facts)

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
+from tqdm import tqdm
 
 from basalt.data.dataset import Episode, single_pass
 from basalt.intervals import episode_interval, with_intervals
@@ -92,7 +93,7 @@ def splice_all(
     *,
     rows: int = 8,
     length: int = 64,
-    tick: Callable[[], None] = lambda: None,
+    progress: bool = False,
 ) -> Spliced:
     """Run the policy as it is and with each variant, memory and all, side by side.
 
@@ -103,13 +104,17 @@ def splice_all(
         encoded: the episodes' encoded frames, `basalt.policies.imitation.encode_episodes`.
         rows: episodes side by side.
         length: frames of a call; changes speed only.
-        tick: called after each call of the policy.
+        progress: show a bar where the terminal allows.
     """
     rows = min(rows, len(episodes))
     states = {name: policy.initial_state(rows) for name in ("", *variants)}
     frames = np.zeros(len(episodes), dtype=np.int64)
     clean_sums = np.zeros(len(episodes))
     sums = {name: np.zeros((len(episodes), len(MEASURES))) for name in variants}
+    bar = tqdm(
+        total=sum(map(len, episodes)), desc="spliced", unit="frame", leave=False,
+        disable=None if progress else True,
+    )  # fmt: skip
     for batch in single_pass(episodes, rows, length):
         labels = Labels.of(batch, policy.device)
         inputs = gather(encoded, batch)
@@ -127,7 +132,8 @@ def splice_all(
             assert isinstance(losses, Tensor)
             columns = torch.stack([losses, *reference.distances(output)], -1)
             np.add.at(sums[name], where, columns.double().cpu().numpy()[batch.valid])
-            tick()
+        bar.update(len(where))
+    bar.close()
     return Spliced(frames, clean_sums, sums)
 
 

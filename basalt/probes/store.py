@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,7 +28,7 @@ from basalt.data.dataset import Episode, single_pass
 from basalt.errors import ConfigError
 from basalt.files import sole_writer, write_array, write_json
 from basalt.policies.vpt import VPTPolicy
-from basalt.probes.activations import replaced, site_module
+from basalt.probes.activations import recorded, site_module
 
 FORMAT, VERSION = "basalt-activations", 1
 DTYPES = ("float16", "bfloat16")
@@ -191,27 +190,16 @@ def _run(
     chosen = [episodes[i] for i in mine]
     rows = min(rows, len(chosen))
     state = policy.initial_state(rows)
-    seen: dict[str, Tensor] = {}
     parts: dict[str, list[NDArray[np.float32]]] = {site: [] for site in sites}
     index: list[NDArray[np.int64]] = []
-
-    def keep(site: str) -> Any:
-        def hook(x: Tensor) -> Tensor:
-            seen[site] = x
-            return x
-
-        return hook
-
-    with torch.no_grad(), ExitStack() as stack:
-        for site in sites:
-            stack.enter_context(replaced(policy, site, keep(site)))
+    with torch.no_grad(), recorded(policy, sites) as seen:
         for batch in single_pass(chosen, rows, length):
             img = torch.from_numpy(batch.img).to(policy.device)
             first = torch.from_numpy(batch.first).to(policy.device)
             _, state = policy.net.recur(policy.net.encode(img), first, state)
             index.append(np.stack([batch.episode[batch.valid], batch.frame[batch.valid]], 1))
             for site in sites:
-                values = seen.pop(site).float().cpu().numpy()[batch.valid]
+                values = seen[site].float().cpu().numpy()[batch.valid]
                 bad = ~np.isfinite(values).all(1)
                 if bad.any():
                     episode, frame = index[-1][np.flatnonzero(bad)[0]]

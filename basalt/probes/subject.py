@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,7 +76,9 @@ def load_subject(checkpoint: str | Path, data: str | Path, device: str = "auto")
         size=policy.config.frame_size,
         drop_null=info["drop_null"],
     )
-    training, held_out = _split(episodes, info["train_places"])
+    places = set(info["train_places"])
+    training = [e for e in episodes if e.place in places]
+    held_out = [e for e in episodes if e.place not in places]
     if not training or not held_out:
         raise ConfigError(
             f"probe: {data} has {len(training)} episodes that {checkpoint} was trained on and "
@@ -85,10 +86,3 @@ def load_subject(checkpoint: str | Path, data: str | Path, device: str = "auto")
         )
     fingerprint = sha256_of(folder / "model.safetensors")
     return Subject(folder, fingerprint, policy, info, training, held_out)
-
-
-def _split(
-    episodes: Sequence[Episode], places: Sequence[str]
-) -> tuple[list[Episode], list[Episode]]:
-    training = [e for e in episodes if e.place in places]
-    return training, [e for e in episodes if e.place not in places]

@@ -20,7 +20,7 @@ def cut_clip(recordings: tuple[str, ...], start: int, frames: int) -> bytes:
     Args:
         recordings: the episode's recordings without suffix, in order.
         start: first frame, counted over all of them.
-        frames: how many; fewer where the episode ends.
+        frames: how many; fewer where the episode ends. They may go on in its next recording.
 
     Raises:
         RecordingError: a recording is gone or damaged.
@@ -35,14 +35,17 @@ def cut_clip(recordings: tuple[str, ...], start: int, frames: int) -> bytes:
                 start -= steps
                 continue
             video = VideoReader(recording.video_path, start)
-            for _ in range(min(frames, steps - start)):
+            here = min(frames, steps - start)
+            for _ in range(here):
                 picture = video.read()
                 if picture is None:
                     break
                 small = cv2.resize(picture, SIZE, interpolation=cv2.INTER_AREA)
                 writer.write(np.asarray(small, dtype=np.uint8))
             video.close()
-            break
+            start, frames = 0, frames - here
+            if not frames:
+                break
         if not writer.frames:
             raise RecordingError(f"{recordings[0]}: has no frame {start}")
         writer.close()

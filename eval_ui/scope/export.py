@@ -5,7 +5,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from eval_ui.scope.pictures import latent_html
+from eval_ui.scope.pictures import figure_ranges, latent_html
 from eval_ui.scope.suites import Autoencoder, Suite
 
 _COMPONENTS = Path(__file__).resolve().parents[1] / "components"
@@ -49,12 +49,14 @@ def export_html(
     label = (
         f"<p><strong>{escape(suite.report['label'])}</strong></p>" if suite.report["label"] else ""
     )
+    ranges = figure_ranges(metrics)
+    ranges = f" (95 % over them: {ranges})" if ranges else ""
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         f"<style>body {{ font-family: system-ui, sans-serif; margin: 1.5rem auto; max-width: 1300px; }}"
         f"{css}</style></head><body><h2>{escape(title)}</h2>{label}"
         f"<p>L0 {metrics['l0']:.1f}, variance unexplained {1 - metrics['variance_explained']:.3f}, "
-        f"BC loss {metrics['loss_change']:+.4f} nats, on held-out episodes.</p>{body}"
+        f"BC loss {metrics['loss_change']:+.4f} nats, on held-out episodes{ranges}.</p>{body}"
         f'<script type="module">{js.replace("export default function", "function attach")}'
         f'\nfor (const root of document.querySelectorAll(".latent")) animate(root);</script></body></html>'
     )

@@ -66,6 +66,22 @@ def latent_html(
     return f'<div class="latent" data-latent="{latent}">{"".join(parts)}</div>'
 
 
+def figure_ranges(metrics: Mapping[str, Any]) -> str:
+    """The 95 % intervals of an autoencoder's figures, as text; those that are not there are left out."""
+    explained = metrics.get("variance_explained_interval")
+    ranges = {
+        "L0": (metrics.get("l0_interval"), ".1f"),
+        "unexplained": (explained and [1 - explained[1], 1 - explained[0]], ".1%"),
+        "BC loss": (metrics.get("loss_change_interval"), "+.4f"),
+        "loss recovered": (metrics["recovered_mean"]["interval"], ".1%"),
+    }
+    return ", ".join(
+        f"{name} {ends[0]:{form}} to {ends[1]:{form}}"
+        for name, (ends, form) in ranges.items()
+        if ends
+    )
+
+
 def _films(
     moments: Sequence[Mapping[str, Any]],
     largest: float,

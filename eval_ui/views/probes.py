@@ -11,7 +11,7 @@ from eval_ui.components import component
 from eval_ui.scope.clips import cut_clip, data_address
 from eval_ui.scope.export import export_html
 from eval_ui.scope.notes import LONGEST, read_notes, write_note
-from eval_ui.scope.pictures import latent_html
+from eval_ui.scope.pictures import figure_ranges, latent_html
 from eval_ui.scope.suites import Autoencoder, Suite, find_suites, open_autoencoder
 from eval_ui.session import current_admin
 
@@ -50,6 +50,8 @@ def _choose(suites: list[Suite]) -> tuple[Suite, Autoencoder]:
     name = sae_box.selectbox("Autoencoder", names, key="probe_sae")
     if suite.report["label"]:
         st.caption(f":material/science: {suite.report['label']}")
+    for why in suite.report.get("left_out", []):
+        st.warning(f"Left out: {why}")
     (row,) = (row for row in suite.metrics(site) if row["name"] == name)
     with st.container(horizontal=True):
         st.metric("L0", f"{row['l0']:.1f}")
@@ -58,6 +60,8 @@ def _choose(suites: list[Suite]) -> tuple[Suite, Autoencoder]:
         st.metric("BC loss", f"{row['loss_change']:+.4f}")
         recovered = row["recovered_mean"]["value"]
         st.metric("Loss recovered (mean)", "–" if recovered is None else f"{recovered:.1%}")
+    if ranges := figure_ranges(row):
+        st.caption(f"95 % over held-out episodes: {ranges}")
     return suite, _opened(suite, site, name)
 
 

@@ -9,6 +9,8 @@ from streamlit.testing.v1 import AppTest
 
 import eval_ui
 from basalt.errors import BasaltError, ConfigError
+from basalt.recording import Recording
+from basalt.video import VideoReader
 from eval_ui import session
 from eval_ui.scope.clips import cut_clip, data_address
 from eval_ui.scope.export import export_html
@@ -32,6 +34,7 @@ def suite(players: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPa
     metrics = {
         "site": "lastlayer", "name": "topk-w2-l01", "l0": 1.0, "variance_explained": 0.5, "dead_share": 0.5,
         "loss_change": 0.01, "recovered_mean": {"value": 0.9, "interval": None},
+        "l0_interval": [0.9, 1.2], "variance_explained_interval": [0.45, 0.52],
     }  # fmt: skip
     report = {
         "format": "basalt-scope", "version": 1, "measures": MEASURES, "label": "smoke test",
@@ -68,6 +71,8 @@ def test_the_page_shows_the_suite(
     assert labels["Suite"].options == ["bc"]
     assert labels["Latent"].options == ["0"]
     assert not any("<img" in text.value for text in app.markdown)
+    told = "95 % over held-out episodes: L0 0.9 to 1.2, unexplained 48.0% to 55.0%"
+    assert told in [text.value for text in app.caption]
 
 
 def test_without_a_suite_it_says_how_to_make_one(
@@ -101,6 +106,13 @@ def test_clips_are_cut_from_the_recording(suite: Path) -> None:
     stems = tuple(sae.episodes[0]["recordings"])
     clip = cut_clip(stems, 3, 4)
     assert clip[4:8] == b"ftyp"
+    steps = len(Recording.open(stems[0]))
+    (suite / "two.mp4").write_bytes(cut_clip(stems * 2, steps - 1, 4))
+    both = VideoReader(suite / "two.mp4")
+    assert [both.read() is None for _ in range(5)] == [False] * 4 + [
+        True
+    ]  # a play of two recordings
+    both.close()
     with pytest.raises(BasaltError):
         cut_clip(stems, 100_000, 4)
     with pytest.raises(BasaltError):

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from basalt.errors import ConfigError
 from basalt.probes.sae.base import TrainingSAE
@@ -145,7 +146,12 @@ def train_sae(activations: Tensor, config: SAEConfig) -> SAE:
 
 
 def train_saes(
-    batches: Iterable[Tensor], first: Tensor, scale: float, configs: Sequence[SAEConfig]
+    batches: Iterable[Tensor],
+    first: Tensor,
+    scale: float,
+    configs: Sequence[SAEConfig],
+    *,
+    progress: bool = False,
 ) -> list[SAE]:
     """Several autoencoders in one pass over batches; each stops after its own `steps`.
 
@@ -154,6 +160,7 @@ def train_saes(
         first: raw activations [n, d] by which biases begin.
         scale: root mean square length of the activations.
         configs: one an autoencoder.
+        progress: show a bar where the terminal allows.
 
     Raises:
         ConfigError: too few batches, or values that are not finite.
@@ -162,7 +169,10 @@ def train_saes(
     trainers = [Trainer(config, first, scale) for config in configs]
     longest = max(config.steps for config in configs)
     done = 0
-    with one_thread():
+    bar = tqdm(
+        total=longest, desc="training", unit="step", leave=False, disable=None if progress else True
+    )
+    with one_thread(), bar:
         for batch in batches:
             if done == longest:
                 break
@@ -172,6 +182,7 @@ def train_saes(
                 if done < trainer.config.steps:
                     trainer.step(batch)
             done += 1
+            bar.update()
     if done < longest:
         raise ConfigError(f"sae: {done} batches for {longest} steps; give more recordings")
     return [trainer.finish() for trainer in trainers]

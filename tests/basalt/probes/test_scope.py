@@ -26,7 +26,7 @@ from basalt.probes.sae import ARCHITECTURES, SAE, load_sae
 from basalt.probes.scope import ScopeConfig, run_scope
 from basalt.probes.splicing import MEASURES as SPLICED
 from basalt.probes.splicing import Variant, bernoulli_kl, constant, splice_all, unchanged
-from basalt.probes.store import ActivationStore
+from basalt.probes.store import ActivationStore, write_store
 
 
 def settings(run: Path, folder: Path, out: Path, **changes: object) -> ScopeConfig:
@@ -284,6 +284,34 @@ def test_moments_are_the_strongest_frames(suite: Path) -> None:
         np.testing.assert_allclose(column[span][: len(curve)], curve, atol=1e-3)
         assert sum(row["histogram"]) == (column > 0).sum()
         assert row["episodes"] == len(set(rows.episode[column > 0]))
+
+
+def test_a_curve_counts_the_frames_that_the_policy_was_not_shown(
+    policy: VPTPolicy, episodes: list[Episode], tmp_path: Path
+) -> None:
+    every_second = [
+        replace(e, kept=e.kept[::2], buttons=e.buttons[::2], camera=e.camera[::2], esc=e.esc[::2])
+        for e in episodes
+    ]
+    splits = ["training"] + ["held_out"] * (len(episodes) - 1)
+    store = write_store(
+        tmp_path, policy, every_second, splits, ["embed"], checkpoint="", progress=False
+    )
+    sae = SAE(32, 8)
+    sae.W_enc.copy_(torch.randn(32, 8, generator=torch.Generator().manual_seed(2)))
+    rows, codes = store.rows("held_out"), sae.encode(store.read("embed", "held_out")).numpy()
+    moments = [
+        (latent, moment)
+        for latent, row in enumerate(describe_latents(sae, store, "embed"))
+        for moment in (*row["moments"], *row["examples"])
+    ]
+    assert moments
+    for latent, moment in moments:
+        here = rows.episode == moment["episode"]
+        shown = dict(zip(rows.frame[here].tolist(), codes[here, latent].tolist(), strict=True))
+        span = range(moment["start"], moment["start"] + len(moment["curve"]))
+        assert moment["frame"] in span
+        assert moment["curve"] == pytest.approx([shown.get(f, 0) for f in span], abs=1e-3)
 
 
 def test_principal_axes_are_those_of_the_training_rows() -> None:
