@@ -48,7 +48,7 @@ def write_report(out: Path, seconds: float) -> dict[str, Any]:
     return report
 
 
-def table_lines(report: dict[str, Any], *, site: str | None = None) -> list[str]:
+def table_lines(report: dict[str, Any]) -> list[str]:
     """The metrics as a Markdown table, one row an autoencoder; divergences in thousandths of a nat."""
     lines = [
         "| site | autoencoder | L0 | unexplained | dead | gamma | BC loss + | KL, 10⁻³ | buttons | camera "
@@ -56,21 +56,20 @@ def table_lines(report: dict[str, Any], *, site: str | None = None) -> list[str]
         "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for row in report["saes"]:
-        if site in (None, row["site"]):
-            cells = [
-                row["site"],
-                row["name"],
-                _figure(row, "l0", ".1f"),
-                _unexplained(row),
-                f"{row['dead_share']:.0%}",
-                _figure(row, "gamma", ".3f"),
-                _figure(row, "loss_change", "+.4f"),
-                _figure(row, "kl", ".2f", 1000),
-                *(f"{1000 * row[f'kl_{head}']:.3f}" for head in ("buttons", "camera", "esc")),
-                _with_interval(row["recovered_zero"]),
-                _with_interval(row["recovered_mean"]),
-            ]
-            lines.append("| " + " | ".join(cells) + " |")
+        cells = [
+            row["site"],
+            row["name"],
+            _figure(row, "l0", ".1f"),
+            _unexplained(row),
+            f"{row['dead_share']:.0%}",
+            _figure(row, "gamma", ".3f"),
+            _figure(row, "loss_change", "+.4f"),
+            _figure(row, "kl", ".2f", 1000),
+            *(f"{1000 * row[f'kl_{head}']:.3f}" for head in ("buttons", "camera", "esc")),
+            _with_interval(row["recovered_zero"]),
+            _with_interval(row["recovered_mean"]),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
     return lines
 
 

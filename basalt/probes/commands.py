@@ -9,41 +9,6 @@ from omegaconf import DictConfig
 from basalt.errors import ConfigError
 from basalt.hydra_app import hydra_app, plain
 
-PROBES = {
-    "sites": "the activations that can be read, with their shapes",
-    "sae": "one sparse autoencoder, beside one on an untrained network",
-    "scope": "autoencoders on every site, measured; the Probes page shows them",
-    "latent": "what taking away, scaling or clamping one latent does to the logits on recordings",
-    "steered": "two rollouts, plain and steered, compared by telemetry",
-}
-
-
-def main(argv: list[str]) -> int:
-    """Run the probe named first, with Hydra overrides behind it.
-
-    Raises:
-        BasaltError: no such probe, a setting that does not exist, or what the probe found wrong.
-    """
-    if not argv or argv[0] in ("-h", "--help"):
-        print("usage: basalt probe PROBE checkpoint=RUN [data=sample] [out=DIR] ...\n")
-        for name, what in PROBES.items():
-            print(f"  {name:<8} {what}")
-        return 0
-    probe, *overrides = argv
-    jobs = {
-        "sites": ("probe", _sites),
-        "sae": ("probe", _sae),
-        "scope": ("scope", _scope),
-        "latent": ("latent", _latent),
-        "steered": ("steered", _steered),
-    }
-    if probe not in jobs:
-        close = get_close_matches(probe, PROBES, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        raise ConfigError(f"probe: unknown probe {probe!r}; {hint}known: {', '.join(PROBES)}")
-    config, job = jobs[probe]
-    return hydra_app(config, job, overrides)
-
 
 def _sites(cfg: DictConfig) -> None:
     from basalt.policies.checkpoint import choose_device, load_policy
@@ -125,6 +90,7 @@ def _steered(cfg: DictConfig) -> None:
     settings = plain(cfg)
     report = compare_rollouts(Path(settings["plain"]), Path(settings["steered"]))
     if settings["out"]:
+        Path(settings["out"]).parent.mkdir(parents=True, exist_ok=True)
         write_json(Path(settings["out"]), report)
     print(
         f"{'':<20}{'plain':>10}{'steered':>10}{'difference':>12}   95 % over {len(report['seeds'])} seeds"
@@ -135,3 +101,38 @@ def _steered(cfg: DictConfig) -> None:
         print(
             f"{name:<20}{row['plain']:>10.2f}{row['steered']:>10.2f}{row['difference']:>+12.2f}   {shown}"
         )
+
+
+PROBES = {
+    "sites": ("probe", _sites, "the activations that can be read, with their shapes"),
+    "sae": ("probe", _sae, "one sparse autoencoder, beside one on an untrained network"),
+    "scope": ("scope", _scope, "autoencoders on every site, measured; the Probes page shows them"),
+    "latent": (
+        "latent",
+        _latent,
+        "what taking away, scaling or clamping one latent does to the logits on recordings",
+    ),
+    "steered": ("steered", _steered, "two rollouts, plain and steered, compared by telemetry"),
+}
+"""By name: configuration, what runs, what it is for."""
+
+
+def main(argv: list[str]) -> int:
+    """Run the probe named first, with Hydra overrides behind it.
+
+    Raises:
+        BasaltError: no such probe, a setting that does not exist, or what the probe found wrong.
+    """
+    if not argv or argv[0] in ("-h", "--help"):
+        print("usage: basalt probe PROBE checkpoint=RUN [data=sample] [out=DIR] ...\n")
+        for name, (_, _, what) in PROBES.items():
+            print(f"  {name:<8} {what}")
+        print("\n`basalt probe PROBE --help` lists a probe's settings.")
+        return 0
+    probe, *overrides = argv
+    if probe not in PROBES:
+        close = get_close_matches(probe, PROBES, n=1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        raise ConfigError(f"probe: unknown probe {probe!r}; {hint}known: {', '.join(PROBES)}")
+    config, job, _ = PROBES[probe]
+    return hydra_app(config, job, overrides)

@@ -27,6 +27,9 @@ from basalt.probes.sae import SAE
 MEASURES = (*VPT_BUTTONS, "ESC", *(f"camera.{i}" for i in range(N_CAMERA)))
 """Log-odds of the 20 buttons and of ESC, then log-probabilities of the 121 camera bins (pitch * 11 + yaw)."""
 
+LOG_ODDS = len(VPT_BUTTONS) + 1
+"""So many of the measures come before the camera's."""
+
 CALL = 16
 """Frames of a call; a latent's effect on later frames of the same call counts too."""
 

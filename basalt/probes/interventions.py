@@ -20,7 +20,7 @@ from basalt.intervals import episode_interval
 from basalt.policies.imitation import gather
 from basalt.policies.vpt import VPTPolicy
 from basalt.probes.activations import replaced, site_module, site_widths
-from basalt.probes.effects import MEASURES, measures
+from basalt.probes.effects import LOG_ODDS, MEASURES, measures
 from basalt.probes.sae import SAE, load_sae
 from basalt.recording import Recording, find_recordings
 from basalt.telemetry import Telemetry
@@ -161,11 +161,11 @@ def change_of_choices(
             "interval": episode_interval(sums["steered"][:, m].tolist(), frames.tolist()),
             "random_direction": float(sums["random"][:, m].sum() / total),
         }
-        for m in range(21)
+        for m in range(LOG_ODDS)
     ]
     return {
         "measures": sorted(listed, key=lambda row: -abs(float(str(row["change"])))),
-        "camera": change[21:].reshape(11, 11).tolist(),
+        "camera": change[LOG_ODDS:].reshape(11, 11).tolist(),
         "frames": int(total),
     }
 

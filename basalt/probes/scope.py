@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -149,10 +150,20 @@ def run_scope(cfg: ScopeConfig, *, progress: bool = True) -> dict[str, Any]:
     for site in tqdm(sites, desc="sites", disable=None if progress else True):
         folder = out / "saes" / site
         with sole_writer(folder, "suite"):
+            _sweep(folder)
             _train_missing(folder, wanted, store, cfg, progress)
             _train_missing(folder, {CONTROL: first}, control, cfg, progress)
             evaluation.measure(folder)
     return write_report(out, time.monotonic() - began)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a killed process left half written; it may look like an autoencoder."""
+    for stale in list(folder.rglob(".*.partial")):
+        if stale.is_dir():
+            shutil.rmtree(stale)
+        else:
+            stale.unlink(missing_ok=True)
 
 
 def _claim(out: Path, cfg: ScopeConfig, subject: Subject) -> None:

@@ -101,11 +101,12 @@ class Trainer:
         sae.W_dec[dead] = direction
         sae.W_enc[dead] = 0.2 * size * direction
         for name, parameter in sae.named_parameters():
-            if parameter.shape[:1] == self.quiet.shape and name != "W_dec" and name != "W_enc":
+            if name == "b_dec":
+                continue  # the only one that is not a latent's, though it may be as long
+            if parameter.dim() == 1:
                 parameter[dead] = 0.0
-            if parameter.shape[:1] == self.quiet.shape:
-                for moment in ("exp_avg", "exp_avg_sq"):
-                    self.optimizer.state[parameter][moment][dead] = 0.0
+            for moment in ("exp_avg", "exp_avg_sq"):
+                self.optimizer.state[parameter][moment][dead] = 0.0
         self.quiet[dead] = 0
 
     def finish(self) -> SAE:

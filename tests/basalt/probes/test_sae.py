@@ -219,10 +219,11 @@ def test_silent_latents_of_topk_learn_from_the_error() -> None:
     assert sae.W_enc.grad[:5].any()
 
 
-def test_silent_latents_of_relu_begin_anew() -> None:
+@pytest.mark.parametrize("width", [32, 16])  # 16: as many as dimensions
+def test_silent_latents_of_relu_begin_anew(width: int) -> None:
     x = planted(2000, features=24, d=16, l0=2.0, seed=3).activations
     config = SAEConfig(
-        "relu", width=32, steps=20, batch=100, dead_after=500, resample=1, sparsity=0.01
+        "relu", width=width, steps=20, batch=100, dead_after=500, resample=1, sparsity=0.01
     )
     trainer = Trainer(config, x, 1.0)
     with torch.no_grad():
@@ -231,6 +232,7 @@ def test_silent_latents_of_relu_begin_anew() -> None:
         trainer.step(x[step * 100 : (step + 1) * 100])
     assert (trainer.sae.b_enc[:4] == 0).all()
     torch.testing.assert_close(trainer.sae.W_dec[:4].norm(dim=1), torch.ones(4))
+    assert trainer.sae.b_dec.all()
 
 
 def test_batchtopk_keeps_as_many_as_the_batch_may() -> None:

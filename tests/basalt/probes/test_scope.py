@@ -1,6 +1,7 @@
 """The suite measures what it says, goes on where it stopped, and its controls are controls."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -99,8 +100,12 @@ def test_an_interrupted_suite_goes_on(
     assert not list(tmp_path.glob("out/saes/*/*/metrics.json"))
     trained = {p: p.stat().st_mtime_ns for p in tmp_path.glob("out/saes/*/*/*.safetensors")}
     assert len(trained) == 3
+    site = tmp_path / "out" / "saes" / "latent"
+    killed = site / ".topk-w16-l04.123.partial"  # a moment before it was named
+    shutil.copytree(site / "topk-w16-l04", killed)
     report = run_scope(cfg, progress=False)
     assert len(report["saes"]) == 2
+    assert not killed.exists()
     assert all(p.stat().st_mtime_ns == at for p, at in trained.items())
 
 
