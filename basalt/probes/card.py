@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from basalt.files import write_json
+from basalt.files import replacing, write_json
 from basalt.probes.effects import MEASURES
 from basalt.probes.measured import METRICS, SITE, read_all
 from basalt.probes.plots import draw_pareto
@@ -43,7 +43,8 @@ def write_report(out: Path, seconds: float) -> dict[str, Any]:
         "seconds": seconds,
     }
     write_json(out / "report.json", report)
-    _write_text(out / "README.md", model_card(report))
+    with replacing(out / "README.md") as partial:
+        partial.write_text(model_card(report), encoding="utf-8")
     draw_pareto(out, report)
     return report
 
@@ -198,9 +199,3 @@ def _with_interval(row: dict[str, Any]) -> str:
 
 def _auc(row: dict[str, Any]) -> str:
     return _number(row["auc"], ".3f") + _interval(row.get("interval"), ".2f")
-
-
-def _write_text(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
