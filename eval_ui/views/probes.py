@@ -45,13 +45,17 @@ def _choose(suites: list[Suite]) -> tuple[Suite, Autoencoder]:
         "Suite", range(len(suites)), format_func=lambda i: suites[i].title, key="probe_suite"
     )
     suite = suites[number]
+    for why in suite.report.get("left_out", []):
+        st.warning(f"Left out: {why}")
+    if not suite.sites:
+        raise BasaltError(
+            f"{suite.folder}: no autoencoder is measured yet; run basalt probe scope again, which goes on"
+        )
     site = site_box.selectbox("Site", suite.sites, key="probe_site")
     names = [row["name"] for row in suite.metrics(site)]
     name = sae_box.selectbox("Autoencoder", names, key="probe_sae")
     if suite.report["label"]:
         st.caption(f":material/science: {suite.report['label']}")
-    for why in suite.report.get("left_out", []):
-        st.warning(f"Left out: {why}")
     (row,) = (row for row in suite.metrics(site) if row["name"] == name)
     with st.container(horizontal=True):
         st.metric("L0", f"{row['l0']:.1f}")

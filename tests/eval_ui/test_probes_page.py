@@ -75,6 +75,20 @@ def test_the_page_shows_the_suite(
     assert told in [text.value for text in app.caption]
 
 
+def test_a_suite_without_measured_autoencoders_says_what_to_do(
+    suite: Path, empty_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "browser_cookie", lambda name: None)
+    report = json.loads((suite / "report.json").read_text())
+    report |= {"saes": [], "left_out": ["metrics.json: lacks kl_interval"]}
+    (suite / "report.json").write_text(json.dumps(report))
+    app = AppTest.from_file(str(MAIN), default_timeout=120).run()
+    app.switch_page("views/probes.py").run()
+    assert not app.exception
+    assert app.warning[0].value == "Left out: metrics.json: lacks kl_interval"
+    assert "no autoencoder is measured yet" in app.error[0].value
+
+
 def test_without_a_suite_it_says_how_to_make_one(
     empty_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
