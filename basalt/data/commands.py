@@ -187,12 +187,7 @@ def _download(settings: Settings) -> int:
             print(name)
         if len(report.recordings) > _SHOWN:
             print(f"... and {len(report.recordings) - _SHOWN} more")
-    to_do = "to fetch" if report.dry_run else "fetched now"
-    files = "" if report.dry_run else f" in {len(report.fetched)} files"
-    print(
-        f"{len(report.recordings)} recordings, {report.bytes_chosen / 1e9:.3f} GB; "
-        f"{report.bytes_to_fetch / 1e9:.3f} GB {to_do}{files}, {report.present} files were here"
-    )
+    print(f"{len(report.recordings)} recordings, {report.amounts}")
     for url in report.missing:
         print(f"not on the server, skipped: {url}")
     failure = "size unknown" if report.dry_run else "failed, the same command tries again"

@@ -38,6 +38,7 @@ class Report:
         bytes_chosen: bytes of their files, fetched or not.
         bytes_to_fetch: of them, not here before.
         fetched: paths below the target that came now.
+        bytes_fetched: bytes of those.
         present: files that were here before.
         missing: addresses the server does not have; their recordings were skipped.
         failed: address and reason of what could not be fetched, or whose size not be found out.
@@ -48,10 +49,20 @@ class Report:
     bytes_chosen: int = 0
     bytes_to_fetch: int = 0
     fetched: list[str] = field(default_factory=list)
+    bytes_fetched: int = 0
     present: int = 0
     missing: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
     dry_run: bool = False
+
+    @property
+    def amounts(self) -> str:
+        """How much was chosen, came now or is to come, and was here, for people."""
+        if self.dry_run:
+            now = f"{self.bytes_to_fetch / GIGABYTE:.3f} GB to fetch"
+        else:
+            now = f"{self.bytes_fetched / GIGABYTE:.3f} GB fetched now in {len(self.fetched)} files"
+        return f"{self.bytes_chosen / GIGABYTE:.3f} GB; {now}, {self.present} files were here"
 
 
 @dataclass(frozen=True)
@@ -157,7 +168,7 @@ class Downloader:
         if recordings is not None and recordings < 1:
             raise ConfigError(f"n: {recordings} is less than 1")
         if max_gb is not None and not 0 < max_gb < math.inf:
-            raise ConfigError(f"max_gb: {max_gb} is not a number above 0")
+            raise ConfigError(f"max_gb: {max_gb} is not above 0, or no number")
         self._transfer.stop.clear()
         self._transfer.attempts = min(self._attempts, 2) if dry_run else self._attempts
         report = Report(dry_run=dry_run)
@@ -339,6 +350,8 @@ class Downloader:
             self._transfer.stop.set()
             pool.shutdown(cancel_futures=True)
             bar.close()
+        sizes = {path: remote.size or 0 for job in jobs for path, remote in job}
+        report.bytes_fetched = sum(sizes[path] for path in report.fetched)
 
     def _fetch_pair(self, job: Sequence[tuple[str, Remote]], report: Report, bar: tqdm) -> None:
         """The lines, then the video: without its lines a video is of no use."""

@@ -153,7 +153,11 @@ class Transfer:
             piece.write_bytes(data)
             on_bytes(len(data))
         else:
-            self._complete(piece, fs, source, remote.size, on_bytes)
+            try:
+                self._complete(piece, fs, source, remote.size, on_bytes)
+            except LengthError:
+                piece.unlink()
+                raise
         self._deliver(piece, path)
 
     def _complete(
@@ -170,13 +174,9 @@ class Transfer:
             start = min(file.tell(), max(size - 1, 0))
             file.truncate(start)
             on_bytes(start)
-            try:
-                for data in self._ranges(fs, source, start, size):
-                    file.write(data)
-                    on_bytes(len(data))
-            except LengthError:
-                file.truncate(0)
-                raise
+            for data in self._ranges(fs, source, start, size):
+                file.write(data)
+                on_bytes(len(data))
 
     def _ranges(
         self, fs: fsspec.AbstractFileSystem, source: str, start: int, size: int
@@ -256,6 +256,8 @@ class Transfer:
 
 def reason(error: BaseException) -> str:
     """What a transfer failed with, in a few words."""
+    if isinstance(error, LengthError):
+        return str(error)
     status = getattr(error, "status", None)
     return f"HTTP {status}" if status else f"{type(error).__name__}: {error}".rstrip(": ")
 

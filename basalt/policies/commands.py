@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from basalt.data.download import GIGABYTE, Downloader
+from basalt.data.download import Downloader
 from basalt.errors import ConfigError
 from basalt.policies.catalogue import MODELS_FOLDER, PUBLISHED, policies_dir, published
 
@@ -61,12 +61,7 @@ def _download(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(asdict(report)))
     else:
-        to_do = "to fetch" if options.dry_run else "fetched now"
-        print(
-            f"{len(files)} files, {report.bytes_chosen / GIGABYTE:.3f} GB; "
-            f"{report.bytes_to_fetch / GIGABYTE:.3f} GB {to_do}, {report.present} files were here; "
-            f"{options.out or policies_dir()}"
-        )
+        print(f"{len(files)} files, {report.amounts}; {options.out or policies_dir()}")
         for url in report.missing:
             print(f"not on the server: {url}")
         for url, reason in report.failed.items():
@@ -81,7 +76,7 @@ def _info(options: argparse.Namespace) -> int:
         return 0
     for key, value in facts.items():
         shown = ", ".join(map(str, value)) or "none" if isinstance(value, list) else value
-        print(f"{key:<12} {shown}")
+        print(f"{key:<24} {shown}")
     return 0
 
 

@@ -82,11 +82,13 @@ def read_model_file(path: str | Path) -> ModelFile:
         arguments = content["model"]["args"]
         return ModelFile(dict(arguments["net"]["args"]), dict(arguments["pi_head_opts"]))
     except pickle.UnpicklingError as err:
-        raise ConfigError(f"{path}: refused as a .model file: {err}") from err
+        raise ConfigError(
+            f"{path}: refused as a .model file: {err}; get it from its publisher"
+        ) from err
     # A damaged pickle can fail in almost any way before it is done.
     except Exception as err:
         raise ConfigError(
-            f"{path}: not a published .model file ({type(err).__name__}: {err})"
+            f"{path}: not a published .model file ({type(err).__name__}: {err}); fetch it again"
         ) from err
 
 
@@ -102,10 +104,15 @@ def read_weights_file(path: str | Path) -> dict[str, Tensor]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as err:
-        reason = str(err).splitlines()[0]
-        raise ConfigError(f"{path}: not a published .weights file ({reason})") from err
+        # torch goes on to guess at causes.
+        reason = str(err).splitlines()[0].split(". ")[0]
+        raise ConfigError(
+            f"{path}: not a published .weights file ({reason}); fetch it again"
+        ) from err
     if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
-        raise ConfigError(f"{path}: not a published .weights file (no flat state dict)")
+        raise ConfigError(
+            f"{path}: not a published .weights file (no flat state dict); give one that is"
+        )
     return content
 
 
@@ -154,7 +161,8 @@ def fill(
         if name in wanted and value.shape != wanted[name].shape:
             raise ConfigError(
                 f"{weights_name}: {name} is {list(value.shape)}, but {model_name} asks for "
-                f"{list(wanted[name].shape)}; the two files do not belong together"
+                f"{list(wanted[name].shape)}; the two files do not belong together; "
+                "give those of one model"
             )
     missing = tuple(name for name in wanted if name not in weights)
     needed = [name for name in missing if not name.startswith(_MAY_MISS)]

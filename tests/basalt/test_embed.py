@@ -1,6 +1,9 @@
 """Embeddings are what the policy gives frame by frame, and a job goes on where it stopped."""
 
 import json
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from basalt.data.embeddings import find_shards, read_manifest
 from basalt.data.episodes import load_episodes
 from basalt.embed import EmbedConfig, embed, embed_episodes
 from basalt.errors import ConfigError
+from basalt.files import LOCK_FILE
 from basalt.policies.checkpoint import save_checkpoint
 from basalt.policies.vpt import VPTConfig, VPTPolicy
 
@@ -157,3 +161,40 @@ def test_a_sweep_runs_all_jobs(
     assert len(find_shards(out)) == 4
     assert cli.run([*command, "workers=0", "dtype=int8"]) == 1
     assert "dtype: 'int8'" in capsys.readouterr().err
+
+
+KILLED = """
+import os, signal, sys
+from basalt import cli
+from basalt.data import embeddings
+write, calls = embeddings.write_tensors, []
+def killed(path, *rest):
+    write(path, *rest)
+    (path.parent / ".tmpOfSafetensors").write_bytes(b"half")
+    calls.append(path)
+    if len(calls) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+embeddings.write_tensors = killed
+cli.run(sys.argv[1:])
+"""
+
+
+def test_a_job_that_was_killed_goes_on_and_leaves_nothing(folder: Path, tmp_path: Path) -> None:
+    cfg = config(folder, tmp_path)
+    whole, parts = replace(cfg, out=str(tmp_path / "whole")), Path(cfg.out)
+    embed(whole)
+    command = ["embed", f"policy={cfg.policy}", "data=folder", f"data.source={folder}"]
+    command += ["dtype=float32", "rows=3", "length=7", "workers=0", "device=cpu", f"out={parts}"]
+    dead = subprocess.run([sys.executable, "-c", KILLED, *command, "progress=false"], check=False)
+    assert dead.returncode == -signal.SIGKILL
+    (done,) = find_shards(parts)
+    before = done.path.stat().st_mtime_ns
+    assert len(list((parts / ".jobs" / "0-of-1").iterdir())) == 3
+    assert embed(cfg)["embedded"] == 3
+    assert done.path.stat().st_mtime_ns == before
+    hidden = [path.name for path in parts.rglob(".*") if path.is_file()]
+    assert hidden == [LOCK_FILE] and not list(parts.rglob("*.partial"))
+    for one, other in zip(find_shards(whole.out), find_shards(parts), strict=True):
+        for name, column in one.read().items():
+            # Plays stand beside others than before, so sums of floats may be rounded differently.
+            torch.testing.assert_close(other.read()[name], column, rtol=0, atol=1e-5)

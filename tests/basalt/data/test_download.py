@@ -199,8 +199,12 @@ def test_a_missing_half_is_listed_and_its_recording_skipped(server, table, out, 
 def test_lengths_that_lie_are_detected_and_nothing_of_the_file_is_kept(server, table, out, fault):
     server.faults[video(NAMES[0])] = fault
     report = fetch(out, table)
-    assert "claimed" in report.failed[server.url + video(NAMES[0])]
+    reason = report.failed[server.url + video(NAMES[0])]
+    assert reason.startswith("the server claimed")
     assert f"{NAMES[0]}.mp4" not in files_in(out)
+    assert not list(out.rglob("*.partial"))
+    came = sum((out / path).stat().st_size for path in report.fetched)
+    assert report.bytes_fetched == came < report.bytes_to_fetch
     server.faults.clear()
     fetch(out, table)
     assert (out / "find_cave" / f"{NAMES[0]}.mp4").read_bytes() == server.files[video(NAMES[0])]
