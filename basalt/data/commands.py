@@ -213,10 +213,11 @@ def _validate(settings: Settings) -> int:
     if settings["json"]:
         print(json.dumps(summary))
         return 0
-    table = findings_table(findings)
-    broken = table[table["faults"] != ""]
-    if len(broken):
-        print(broken[["name", "lines", "frames", "faults", "details"]].to_string(index=False))
+    for finding in findings:
+        if finding.faults:
+            print(finding.name)
+        for kind, details in finding.faults:
+            print(f"  {kind}: {details}")
     print(
         f"{summary['recordings']} recordings, {summary['lines']} steps: {summary['sound']} sound, "
         f"{summary['broken']} broken"

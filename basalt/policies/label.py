@@ -64,7 +64,7 @@ def label_video(
         The file of lines. Where it was there before, nothing is done.
 
     Raises:
-        RecordingError: not a video, at another rate or size, or of fewer than two frames.
+        RecordingError: not a video, at another rate or size, of fewer than two frames, or damaged.
         ConfigError: the name is taken by another recording, or another process labels into `out`.
     """
     lines_path, linked = out / f"{video.stem}.jsonl", out / video.name
@@ -94,12 +94,18 @@ def label_video(
         labelled = _read_whole_steps(partial)
         on_frames(len(labelled))
         writer = _IDMLines(labelled)
-        with partial.open("a", encoding="utf-8") as file:
-            for buttons, camera in _windows(model, video, len(labelled), info.frames, size, device):
-                for held, degrees in zip(buttons, camera, strict=True):
-                    file.write(writer.line(held, degrees).to_json() + "\n")
-                file.flush()
-                on_frames(len(buttons))
+        windows = _windows(model, video, len(labelled), info.frames, size, device)
+        try:
+            with partial.open("a", encoding="utf-8") as file:
+                for buttons, camera in windows:
+                    for held, degrees in zip(buttons, camera, strict=True):
+                        file.write(writer.line(held, degrees).to_json() + "\n")
+                    file.flush()
+                    on_frames(len(buttons))
+        except RecordingError as err:
+            # Only another video of that name could be labelled to its end.
+            partial.unlink()
+            raise RecordingError(f"{err}; make the video anew, or leave it out") from err
         if not linked.exists():
             linked.symlink_to(video.resolve())
         partial.replace(lines_path)
