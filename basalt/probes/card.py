@@ -128,6 +128,13 @@ def concept_lines(report: dict[str, Any], site: str) -> list[str]:
     return lines
 
 
+def left_out_line(report: dict[str, Any]) -> str:
+    """What is not in the tables, in one line, however much it is; report.json lists all of it."""
+    left = report["left_out"]
+    others = f" (and {len(left) - 1} more, listed in report.json)" if len(left) > 1 else ""
+    return f"Left out: {left[0]}{others}" if left else ""
+
+
 def model_card(report: dict[str, Any]) -> str:
     """README.md of a suite."""
     config = report["config"]
@@ -159,8 +166,7 @@ def model_card(report: dict[str, Any]) -> str:
         parts += ["", "Not measured here: "]
         parts[-1] += "; ".join(f"{name} ({why})" for name, why in left.items()) + "."
     if report["left_out"]:
-        parts += ["", "Left out, measured by an older version or damaged:", ""]
-        parts += [f"- {why}" for why in report["left_out"]]
+        parts += ["", left_out_line(report)]
     parts += [
         "",
         "## Limits",

@@ -39,7 +39,7 @@ def _sae(cfg: DictConfig) -> None:
 
 
 def _scope(cfg: DictConfig) -> None:
-    from basalt.probes.card import table_lines
+    from basalt.probes.card import left_out_line, table_lines
     from basalt.probes.scope import ScopeConfig, run_scope
 
     settings = plain(cfg)
@@ -48,8 +48,8 @@ def _scope(cfg: DictConfig) -> None:
     print("\n".join(table_lines(report)))
     if report["label"]:
         print(f"({report['label']})")
-    for why in report["left_out"]:
-        print(f"left out: {why}")
+    if report["left_out"]:
+        print(left_out_line(report))
     print(f"report, model card and autoencoders: {settings['out']}")
 
 

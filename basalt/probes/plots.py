@@ -32,7 +32,7 @@ def draw_pareto(folder: Path, report: Mapping[str, Any]) -> None:
         ("pareto.png", "loss recovered (mean)", _recovered),
         ("pareto-kl.png", "KL from the policy, nats", _divergence),
     ):
-        figure = Figure(figsize=(4.2 * columns, 2.9 * lines), layout="constrained")
+        figure = Figure(figsize=(4.2 * columns, 2.9 * lines + 0.5), layout="constrained")
         axes = list(figure.subplots(lines, columns, squeeze=False).flat)
         for axis, site in zip(axes, sites, strict=False):
             for kind in kinds:
@@ -45,7 +45,7 @@ def draw_pareto(folder: Path, report: Mapping[str, Any]) -> None:
         handles = [
             axes[0].plot([], [], marker="o", color=colours[kind], markersize=4)[0] for kind in kinds
         ]
-        figure.legend(handles, kinds, loc="outside lower center", ncols=6, fontsize=9)
+        figure.legend(handles, kinds, loc="outside lower center", ncols=2 * columns, fontsize=9)
         figure.savefig(folder / name, dpi=110)
 
 

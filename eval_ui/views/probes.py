@@ -45,8 +45,8 @@ def _choose(suites: list[Suite]) -> tuple[Suite, Autoencoder]:
         "Suite", range(len(suites)), format_func=lambda i: suites[i].title, key="probe_suite"
     )
     suite = suites[number]
-    for why in suite.report.get("left_out", []):
-        st.warning(f"Left out: {why}")
+    if left := suite.report.get("left_out"):
+        st.warning(f"{len(left)} left out of this suite's report, the first: {left[0]}")
     if not suite.sites:
         raise BasaltError(
             f"{suite.folder}: no autoencoder is measured yet; run basalt probe scope again, which goes on"

@@ -364,7 +364,8 @@ def test_what_an_older_version_measured_is_measured_again_or_left_out(
         "sites=[embed] again, which measures it anew"
         for file, field in ((site, "principal_unexplained"), (sae, "kl_interval"))
     ]
-    assert other["left_out"][0] in (tmp_path / "README.md").read_text()
+    told = f"Left out: {other['left_out'][0]} (and 1 more, listed in report.json)"
+    assert told in (tmp_path / "README.md").read_text()
     again = run_scope(cfg, progress=False)
     assert again["left_out"] == []
     assert (again["sites"], again["saes"]) == (before["sites"], before["saes"])
