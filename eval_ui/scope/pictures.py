@@ -58,8 +58,8 @@ def latent_html(
     parts.append(
         '<div class="panels">'
         f"<figure><figcaption>Effect on log-odds, first order</figcaption>{bars(buttons)}</figure>"
-        f"<figure><figcaption>Effect on the camera's bins</figcaption>{camera_grid(camera)}</figure>"
-        f"<figure><figcaption>Active values, 0 to {_number(row['max'])}</figcaption>"
+        f"<figure><figcaption>Effect on the camera's bins, first order</figcaption>{camera_grid(camera)}</figure>"
+        f"<figure><figcaption>Frames by value, 0 to {_number(row['max'])}, logarithmic</figcaption>"
         f"{histogram(row['histogram'])}</figure></div>"
     )
     parts.append("<h4>By quantile</h4>" + _films(row["examples"], row["max"], episodes, film))

@@ -1,6 +1,7 @@
 """The Probes page: what the latents of a policy's autoencoders mean, in film."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from itertools import count
 from typing import Any
 
 import pandas as pd
@@ -155,11 +156,26 @@ def _one(
     _latent(key="latent", data={"key": f"{sae.folder} {latent} {note}", "html": html})
     _note(suite, sae, latent, note)
     if export.button(f"Static page of {min(EXPORTED, len(shown))} latents", width="stretch"):
-        with st.spinner("Cutting films"):
-            page_html = export_html(suite, sae, shown[:EXPORTED], film, notes)
+        page_html = export_html(suite, sae, shown[:EXPORTED], _counted(sae, shown, film), notes)
         export.download_button(
             "Download", page_html, f"{sae.site}-{sae.name}.html", "text/html", width="stretch"
         )
+
+
+def _counted(
+    sae: Autoencoder, shown: list[int], film: Callable[[Mapping[str, Any]], str]
+) -> Callable[[Mapping[str, Any]], str]:
+    """The same films, with a bar: twenty latents have more than a hundred."""
+    rows = [sae.latents[latent] for latent in shown[:EXPORTED]]
+    total = sum(len(row["moments"]) + len(row["examples"]) for row in rows)
+    bar, done = st.progress(0.0, text=f"Cutting {total} films"), count(1)
+
+    def cut(moment: Mapping[str, Any]) -> str:
+        address, number = film(moment), next(done)
+        bar.progress(number / total, text=f"{number} of {total} films")
+        return address
+
+    return cut
 
 
 @st.cache_data(max_entries=256, show_spinner=False)
