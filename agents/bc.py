@@ -89,7 +89,9 @@ def train(cfg: TrainConfig) -> TrainResult:
     start = _starting_policy(cfg)
     data = TrainingData.load(cfg, start.config.frame_size)
     if embedded and fingerprint(start) != data.embedded_by:
-        raise ConfigError(f"init: {cfg.init} is not the policy that made {cfg.data}")
+        raise ConfigError(
+            f"init: {cfg.init} is not the policy that made {cfg.data}; give that one, or embed anew"
+        )
     run = Path(cfg.out)
     with sole_writer(run, "training"):
         claim_run(run, asdict(cfg), MAY_CHANGE)

@@ -130,7 +130,10 @@ def settled(cfg: TrainConfig, embedded: bool) -> TrainConfig:
     """
     if embedded:
         if cfg.train not in ("all", "heads"):
-            raise ConfigError(f"train: on embeddings only heads can be trained, not {cfg.train!r}")
+            raise ConfigError(
+                f"train: on embeddings only heads can be trained, not {cfg.train!r}; give train=heads, "
+                "or data of recordings"
+            )
         origin = cfg.init or read_manifest(Path(cfg.data)).policy
         # Latents have no left and right.
         return replace(cfg, train="heads", init=origin, mirror=False)

@@ -35,7 +35,10 @@ class TrainingData:
         if (Path(cfg.data) / MANIFEST).is_file():
             made = read_manifest(Path(cfg.data))
             if made.labels != cfg.labels:
-                raise ConfigError(f"labels: {cfg.data} holds {made.labels}, not {cfg.labels}")
+                raise ConfigError(
+                    f"labels: {cfg.data} holds {made.labels}, not {cfg.labels}; give "
+                    f"labels={made.labels}, or embed with the others"
+                )
             episodes = load_embedded(cfg.data, task=task, drop_null=cfg.drop_null)
             embedded_by = made.fingerprint
         else:

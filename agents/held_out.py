@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from basalt.data.baselines import Marginals, RepeatLast, baseline_loss
 from basalt.data.episodes import Episode
-from basalt.errors import ConfigError
 from basalt.intervals import episode_interval
 from basalt.policies.imitation import evaluate
 from basalt.policies.vpt import VPTPolicy
@@ -44,17 +41,4 @@ def held_out_report(
             "policy_better_by": sum(better) / sum(frames),
             "policy_better_by_interval": episode_interval(better, frames),
         }
-    return report
-
-
-def load_report(run: str | Path) -> dict[str, Any]:
-    """The held-out figures a finished run wrote.
-
-    Raises:
-        ConfigError: the run has none.
-    """
-    file = Path(run) / "report.json"
-    if not file.is_file():
-        raise ConfigError(f"{file}: missing; the run is not finished or held nothing out")
-    report: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return report
