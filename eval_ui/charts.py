@@ -7,6 +7,7 @@ import altair as alt
 import pandas as pd
 import trueskill
 
+from eval_ui.tables import percent
 from leaderboard.analysis import Analysis
 from leaderboard.rating import ENVIRONMENT, Table
 
@@ -60,7 +61,7 @@ def rating_plot(analysis: Analysis) -> alt.LayerChart:
     points = base.mark_point(filled=True, size=90, opacity=1, color=GREEN).encode(
         x="rating:Q", tooltip=tooltip
     )
-    return (rules + points).properties(height=alt.Step(36)).configure_axis(**LABELS)
+    return (rules + points).properties(height=36 * len(table.rows)).configure_axis(**LABELS)
 
 
 def development_plot(table: Table) -> alt.LayerChart:
@@ -160,7 +161,7 @@ def win_matrix_plot(table: Table) -> alt.LayerChart:
     """The share of comparisons that the agent of a row won against that of a column."""
     frame = win_matrix(table)
     order = [row.agent for row in table.rows]
-    frame["text"] = [f"{share:.0%}".replace("%", " %") for share in frame["share"]]
+    frame["text"] = [percent(share) for share in frame["share"]]
     frame["dark"] = (frame["share"] - 0.5).abs() > 0.33
     base = alt.Chart(frame).encode(
         x=alt.X(
@@ -181,7 +182,7 @@ def win_matrix_plot(table: Table) -> alt.LayerChart:
         text="text:N",
         color=alt.condition("datum.dark", alt.value("white"), alt.value("#222")),
     )
-    return (cells + texts).properties(height=alt.Step(40)).configure_axis(**LABELS)
+    return (cells + texts).properties(height=40 * len(order) + 40).configure_axis(**LABELS)
 
 
 def profile_plot(profile: pd.DataFrame, order: Sequence[str]) -> alt.LayerChart:
@@ -192,6 +193,7 @@ def profile_plot(profile: pd.DataFrame, order: Sequence[str]) -> alt.LayerChart:
         order: the agents, best first.
     """
     present = [agent for agent in order if agent in set(profile["agent"])]
+    profile = profile.assign(text=[percent(share) for share in profile["share"]])
     base = alt.Chart(profile).encode(
         x=alt.X(
             "agent:N", sort=present, title=None,
@@ -211,10 +213,14 @@ def profile_plot(profile: pd.DataFrame, order: Sequence[str]) -> alt.LayerChart:
         )
     )
     texts = base.mark_text(fontSize=12).encode(
-        text=alt.Text("share:Q", format=".0%"),
+        text="text:N",
         color=alt.condition("abs(datum.share - 0.5) > 0.33", alt.value("white"), alt.value("#222")),
     )
-    return (cells + texts).properties(height=alt.Step(36)).configure_axis(**LABELS)
+    return (
+        (cells + texts)
+        .properties(height=36 * profile["question"].nunique() + 40)
+        .configure_axis(**LABELS)
+    )
 
 
 def _agents(field: str) -> alt.Y:

@@ -16,8 +16,12 @@ from starlette.routing import Route
 from basalt.errors import BasaltError
 from eval_ui.store_access import the_store
 from leaderboard.access import AdminIdentity, store_secret
+from leaderboard.analysis import analyse
 from leaderboard.bedd_study import export_bedd
+from leaderboard.episodes import replayed
 from leaderboard.export import export_comparisons, load_comparisons
+from leaderboard.page import write_page
+from leaderboard.rating import rate
 from leaderboard.store import Store
 from leaderboard.study import StudyInfo, get_study
 
@@ -28,6 +32,7 @@ FILES = {
     "judgments.csv": "One row a judgment, for a spreadsheet",
     "judgments.parquet": "The same with types, for pandas and for reward models",
     "judgments.json": "The same as a list of objects",
+    "leaderboard.html": "The tables as one page that can be put on any web server",
     "human_answers.json": "Wins, losses and draws by people in the form of the BEDD evaluation data set",
 }
 """What can be fetched, and what it is. Raters stand in it by pseudonym alone."""
@@ -68,7 +73,10 @@ ROUTES = [Route(f"{PATH}/{{ticket}}/{{file}}", download)]
 
 def _write(store: Store, study_id: str, path: Path) -> None:
     study = get_study(store, study_id)
-    if path.name == "human_answers.json":
+    if path.suffix == ".html":
+        analyses = [analyse(table) for table in rate(load_comparisons(store, study))]
+        write_page(path, study.name, analyses, replayed(store, study))
+    elif path.name == "human_answers.json":
         export_bedd(path, store, study, "human")
     else:
         export_comparisons(path, load_comparisons(store, study))

@@ -7,7 +7,7 @@ import streamlit as st
 
 from basalt.errors import BasaltError
 from eval_ui.session import rater_secret
-from leaderboard.raters import Standing, completion_code, join
+from leaderboard.raters import Standing, check_invite, completion_code, join
 from leaderboard.settings import JudgingSettings
 from leaderboard.store import Store
 from leaderboard.study import StudyInfo
@@ -73,10 +73,18 @@ def welcome(store: Store, study: StudyInfo, settings: JudgingSettings, standing:
         if standing.state == "invite" and came.invite is None:
             st.info("This study takes raters by invitation. Please open the link you were sent.")
             return
+        if standing.state == "invite" and came.invite is not None:
+            try:
+                check_invite(store, study, came.invite)
+            except BasaltError as err:
+                st.error(str(err))
+                return
         st.markdown(settings.instructions or INSTRUCTIONS)
-        if settings.qualification_pairs:
+        if practice := settings.qualification_pairs:
             st.markdown(
-                f"It begins with **{settings.qualification_pairs} practice pairs** whose answer is known."
+                "It begins with **1 practice pair** whose answer is known."
+                if practice == 1
+                else f"It begins with **{practice} practice pairs** whose answers are known."
             )
         if came.preview:
             st.info("This is a preview. Accept the task first, then begin.")

@@ -16,7 +16,7 @@ STYLE = """
 .stMainBlockContainer h3 { padding: 0.2rem 0 0.1rem; }
 .stMainBlockContainer h4 { font-size: 1.2rem; padding: 0.2rem 0; }
 .st-key-footer { padding-top: 0.4rem; font-size: 0.9rem; }
-.stMain:focus { outline: none; }
+.stMain.stMain:focus { outline: none; box-shadow: none; }
 [data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] p { opacity: 1; color: #5b605d; }
 [data-testid="stCaptionContainer"] code { color: #2f6f4f; }
 .wide { overflow-x: auto; }

@@ -82,8 +82,8 @@ def overall_html(rows: Sequence[OverallRow], caption: str) -> str:
     )
     body = "".join(
         f'<tr><td class="text">{place}</td><td class="text agent">{escape(row.agent)}</td>'
-        f'<td class="main">{row.score:+.2f}</td><td>{_between(row.low, row.high)}</td>'
-        + "".join(f"<td>{row.tasks[task]:+.2f}</td>" for task in tasks)
+        f'<td class="main">{_signed(row.score)}</td><td>{_between(row.low, row.high)}</td>'
+        + "".join(f"<td>{_signed(row.tasks[task])}</td>" for task in tasks)
         + f"<td>{row.comparisons}</td></tr>"
         for place, row in enumerate(rows, start=1)
     )
@@ -96,7 +96,17 @@ def overall_html(rows: Sequence[OverallRow], caption: str) -> str:
 def _between(low: float | None, high: float | None) -> str:
     if low is None or high is None:
         return '<span class="weak" title="too few comparisons in a task">–</span>'
-    return f"{low:+.2f} – {high:+.2f}"
+    return f"{_signed(low)} to {_signed(high)}"
+
+
+def percent(share: float, decimals: int = 0) -> str:
+    """A share in per cent, as it is written all over the app."""
+    return f"{100 * share:.{decimals}f} %"
+
+
+def _signed(value: float) -> str:
+    """With a minus as long as the plus, so that columns of figures stand straight."""
+    return f"{value:+.2f}".replace("-", "−")
 
 
 def facts_html(facts: dict[str, str], *, small: bool = False) -> str:
@@ -122,7 +132,7 @@ def _cells(analysis: Analysis, row: Row, place: int, next_before: float | None) 
         ("", _places(analysis, row)),
         ("", f"{row.conservative:.2f}"),
         ("", _next_before(next_before)),
-        ("", f"{strength.value:+.2f} ± {strength.error:.2f}"),
+        ("", f"{_signed(strength.value)} ± {strength.error:.2f}"),
         ("", str(row.comparisons)),
         ("", f"{row.wins} – {row.losses} – {row.draws}"),
         ("", str(row.both_bad)),
@@ -140,7 +150,7 @@ def _places(analysis: Analysis, row: Row) -> str:
 def _next_before(share: float | None) -> str:
     if share is None:
         return '<span class="weak" title="the last row, or too few comparisons">–</span>'
-    return f"{share:.1%}"
+    return percent(share, 1)
 
 
 def _replayed(confirmed: int, episodes: int) -> str:

@@ -167,6 +167,10 @@ class Episode(Base):
         return f"{self.submission_id}/{self.id}"
 
 
+ERASED = "erased:"
+"""In the place of a forgotten rater's hash, before the id: no secret leads there."""
+
+
 class Rater(Base):
     """A person who judges, known by the hash of a secret that the person's browser keeps.
 
@@ -179,6 +183,11 @@ class Rater(Base):
     token_sha256: Mapped[str] = mapped_column(String(64), unique=True)
     name: Mapped[str | None] = mapped_column(String(100))
     created: Mapped[datetime]
+
+    @property
+    def erased(self) -> bool:
+        """Whether the person was forgotten; the votes are still here."""
+        return self.token_sha256.startswith(ERASED)
 
 
 class Assignment(Base):

@@ -32,6 +32,7 @@ class RaterReport:
         platform, participant: the crowd platform and its name for them; None without or erased.
         joined: when, None for raters of an open study who never joined by name.
         state: see :class:`leaderboard.raters.Standing`.
+        forgotten: whether the person behind these votes was erased.
         judged: judgments that count or would count, were the rater not banned.
         skipped: of these.
         withdrawn: answers taken back.
@@ -49,6 +50,7 @@ class RaterReport:
     participant: str | None
     joined: datetime | None
     state: State
+    forgotten: bool
     judged: int
     skipped: int
     withdrawn: int
@@ -175,6 +177,7 @@ def rater_reports(store: Store, study: StudyInfo, admin: AdminIdentity) -> list[
                     participant=member.participant if member else None,
                     joined=member.joined if member else None,
                     state=read_standing(session, study, rater_id, settings).state,
+                    forgotten=rater.erased,
                     judged=len(own),
                     skipped=sum(one.winner == "skip" for one in own),
                     withdrawn=sum(one.rater == rater_id and one.id in gone for one in votes),

@@ -24,7 +24,16 @@ from leaderboard.events import (
     record,
     withdrawn_answers,
 )
-from leaderboard.models import Check, CheckAnswer, Invite, Judgment, Membership, Rater, new_id
+from leaderboard.models import (
+    ERASED,
+    Check,
+    CheckAnswer,
+    Invite,
+    Judgment,
+    Membership,
+    Rater,
+    new_id,
+)
 from leaderboard.settings import JudgingSettings, read_settings
 from leaderboard.store import Store
 from leaderboard.study import StudyInfo, checked_name, get_study
@@ -188,6 +197,17 @@ def study_of_invite(store: Store, token: str) -> StudyInfo | None:
             sa.select(Invite.study_id).where(Invite.token_sha256 == digest(token))
         )
     return None if study_id is None else get_study(store, study_id)
+
+
+def check_invite(store: Store, study: StudyInfo, token: str) -> None:
+    """Say before anybody joins whether an invite still lets one more rater into a study.
+
+    Raises:
+        AccessDeniedError: it is unknown, used up, over or taken back.
+    """
+    with store.read() as session:
+        invite = session.scalar(_invite_of(study, token))
+        _require_open(session, invite, datetime.now(UTC))
 
 
 def join(
@@ -369,7 +389,7 @@ def erase(store: Store, rater_id: str, by: str = BY_RATER) -> None:
             raise StudyError(f"no rater has the id {rater_id}")
         rater.name = None
         # Not of a digest's form: no secret leads here any more.
-        rater.token_sha256 = f"erased:{rater_id}"
+        rater.token_sha256 = f"{ERASED}{rater_id}"
         now = datetime.now(UTC)
         for member in session.scalars(sa.select(Membership).where(Membership.rater_id == rater_id)):
             member.platform = member.participant = None
@@ -405,11 +425,22 @@ def _rater_of(session: Session, token: str) -> Rater:
 
 def _admit(session: Session, study: StudyInfo, token: str, now: datetime) -> Invite:
     """The invite, if one more may join by it; its row is locked, so that no two take the last place."""
-    invite = session.scalar(
-        sa.select(Invite)
-        .where(Invite.token_sha256 == digest(token), Invite.study_id == study.id)
-        .with_for_update()
+    invite = session.scalar(_invite_of(study, token).with_for_update())
+    return _require_open(session, invite, now)
+
+
+def _invite_of(study: StudyInfo, token: str) -> sa.Select[Invite]:
+    return sa.select(Invite).where(
+        Invite.token_sha256 == digest(token), Invite.study_id == study.id
     )
+
+
+def _require_open(session: Session, invite: Invite | None, now: datetime) -> Invite:
+    """The invite, if one more may join by it.
+
+    Raises:
+        AccessDeniedError: nobody may.
+    """
     if invite is None:
         raise AccessDeniedError("this invitation is not known here; open your link again")
     if invite.revoked is not None or (invite.expires is not None and invite.expires <= now):

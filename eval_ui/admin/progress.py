@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from eval_ui.charts import GREEN
-from eval_ui.tables import facts_html
+from eval_ui.tables import facts_html, percent
 from leaderboard.access import AdminIdentity
 from leaderboard.export import load_comparisons
 from leaderboard.quality import Share, StudyQuality, study_quality
@@ -75,11 +75,13 @@ def _quality(quality: StudyQuality) -> None:
 def _share(share: Share) -> str:
     if not share.count:
         return "–"
-    return f"{share.share:.0%}  [{share.low:.0%}, {share.high:.0%}]  of {share.count}"
+    return (
+        f"{percent(share.share)}  ({percent(share.low)} to {percent(share.high)})  of {share.count}"
+    )
 
 
 def _percent(values: pd.Series, value: str) -> str:
-    return f"{(values == value).mean():.0%}" if len(values) else "–"
+    return percent((values == value).mean()) if len(values) else "–"
 
 
 def _by_day(moments: Sequence[datetime]) -> alt.LayerChart | alt.FacetChart:

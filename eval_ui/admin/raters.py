@@ -53,7 +53,7 @@ def _table(reports: Sequence[RaterReport]) -> None:
             {
                 "Rater": [one.rater_id[:8] for one in reports],
                 "Name": [one.name or "" for one in reports],
-                "State": [STATES[one.state] for one in reports],
+                "State": [_state(one) for one in reports],
                 "Judged": [one.judged for one in reports],
                 "Skipped": [one.skipped for one in reports],
                 "Seconds": [one.median_seconds for one in reports],
@@ -68,6 +68,7 @@ def _table(reports: Sequence[RaterReport]) -> None:
         ),
         hide_index=True,
         width="stretch",
+        placeholder="",
         column_config={
             "Seconds": st.column_config.NumberColumn(
                 format="%.0f", help="median from served to answered"
@@ -118,6 +119,11 @@ def _actions(
 def _label(one: RaterReport) -> str:
     name = f" {one.name}" if one.name else ""
     return f"{one.rater_id[:8]}{name} · {one.judged} judged"
+
+
+def _state(one: RaterReport) -> str:
+    # A ban outlives the person: it can still be undone.
+    return "forgotten" if one.forgotten and one.state != "banned" else STATES[one.state]
 
 
 def _passed(counts: tuple[int, int]) -> str:

@@ -20,11 +20,13 @@ def draw(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
     present = get_settings(store, study)
     with st.form("settings"):
         changes = _fields(present)
+        # Above the button, which is often at the lower edge of the screen.
+        trouble = st.container()
         if st.form_submit_button("Save", type="primary"):
             try:
                 change_settings(store, study, admin, **changes)
             except BasaltError as err:
-                st.error(str(err))
+                trouble.error(str(err))
             else:
                 st.toast("Saved", icon=":material/check:")
     st.markdown("#### Admins")

@@ -182,6 +182,8 @@ class Desk {
     if (!this.player) return;
     const missing = this.missing();
     const open = missing === null && this.pending === null;
+    // A complaint is over as soon as what it asked for was done.
+    if (this.complaint !== missing) this.complaint = null;
     this.submitButton.classList.toggle("open", open);
     this.submitButton.setAttribute("aria-disabled", String(!open));
     let text = missing ?? "Ready to submit.";
@@ -223,6 +225,8 @@ class Desk {
   act(what) {
     this.pending = `${Date.now()}-${Math.random()}`;
     this.reply = null;
+    // Out of the field and off the button: keys are the next pair's.
+    this.root.querySelector(".stage").focus({ preventScroll: true });
     this.send({ ...what, nonce: this.pending });
     this.showGate();
   }

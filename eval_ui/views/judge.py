@@ -24,10 +24,19 @@ from leaderboard.store import Store
 from leaderboard.study import StudyInfo
 from leaderboard.videos import pair_videos
 
+_NAME = "own_name"
+_SURE = "sure_to_be_forgotten"
+
 
 def page() -> None:
     """Draw the page."""
     store = the_store()
+    if st.session_state.pop("forgotten", False):
+        st.success(
+            "You have been forgotten: your name and your words are gone, your votes stay without you. "
+            "Whoever judges here now begins as somebody new.",
+            icon=":material/check:",
+        )
     try:
         study = current_study(store)
         settings = get_settings(store, study)
@@ -150,6 +159,7 @@ def _footer(store: Store, study: StudyInfo, settings: JudgingSettings, rater: st
         with st.popover("About you"):
             name = st.text_input(
                 "Your name, if you like",
+                key=_NAME,
                 max_chars=64,
                 help="Only the organisers of the study see it, beside your answers.",
             )
@@ -157,15 +167,17 @@ def _footer(store: Store, study: StudyInfo, settings: JudgingSettings, rater: st
                 register_rater(store, rater_secret(), name)
             st.markdown("**Forget me** removes your name, your crowd platform's id and all words that "
                         "you wrote. Your votes stay, without you.")  # fmt: skip
-            sure = st.checkbox("I want to be forgotten")
-            if st.button("Forget me", disabled=not sure):
-                erase(store, rater)
-                st.session_state["forgotten"] = True
-                st.rerun()
-    if st.session_state.pop("forgotten", False):
-        st.toast(
-            "Forgotten. Whoever judges here now begins as somebody new.", icon=":material/check:"
-        )
+            sure = st.checkbox("I want to be forgotten", key=_SURE)
+            st.button("Forget me", disabled=not sure, on_click=_forget, args=(store, rater))
+
+
+def _forget(store: Store, rater: str) -> None:
+    """Forget the rater; runs before the page is drawn anew, so that its fields can be emptied."""
+    erase(store, rater)
+    # Left in its field, the name would be given to the rater who begins now.
+    st.session_state[_NAME] = ""
+    st.session_state[_SURE] = False
+    st.session_state["forgotten"] = True
 
 
 page()

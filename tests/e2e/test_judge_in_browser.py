@@ -174,6 +174,7 @@ def test_a_person_judges_and_the_table_follows(address: str, page: Page, store: 
     )
     page.keyboard.press("Enter")
     expect(hint(page)).to_contain_text("of both videos")
+    expect(hint(page)).to_have_class("hint wrong")
     assert human(store) == []
 
     page.keyboard.press("Space")
@@ -185,6 +186,9 @@ def test_a_person_judges_and_the_table_follows(address: str, page: Page, store: 
     assert min(positions(page)) > 0
     assert max(gaps) <= 3 * FRAME
     expect(page.get_by_text("seen ✓")).to_have_count(2, timeout=PATIENCE)
+    # What was asked for has been done: the complaint is over.
+    expect(hint(page)).to_have_text("Ready to submit.")
+    expect(hint(page)).not_to_have_class("hint wrong")
 
     page.keyboard.press("w")
     page.keyboard.type("walks <b>straight</b> in; 'left' wins")
@@ -192,6 +196,10 @@ def test_a_person_judges_and_the_table_follows(address: str, page: Page, store: 
     expect(videos(page)[0]).not_to_have_attribute("src", first, timeout=PATIENCE)
     ready(page)
     page.get_by_text("1 of 6 pairs judged").wait_for()
+    assert page.locator("textarea.reason").input_value() == ""
+    # Keys are the next pair's at once, not letters in the field that the last reason was written in.
+    page.keyboard.press("2")
+    expect(page.get_by_role("button", name="Draw")).to_have_attribute("aria-pressed", "true")
     assert page.locator("textarea.reason").input_value() == ""
     (stored,) = human(store)
     assert stored.winner == "left"

@@ -57,6 +57,7 @@ def test_rows_say_rating_uncertainty_and_count() -> None:
     assert html.index("first") < html.index("second")
     for cell in ("25.00", "21.0 – 29.0*", "19.00", ">3</td>", "1 – 1 – 1", ">2</td>"):
         assert cell in html
+    assert "-" not in html.split("<tbody>")[1].replace("text-", "")
     assert html.count("unverified</span>") == 1 and ">2 of 11<" in html
     assert "a stand-in where no person has judged" in html
 
@@ -95,7 +96,7 @@ def test_how_open_the_order_of_neighbours_is_stands_in_the_table() -> None:
         replace(table("first", "second"), intervals={"first": sure, "second": open_}), {}
     )
     first, second = html.split("<tbody>")[1].split("</tr>")[:2]
-    assert ">3.4%<" in first and "the last row" in second
+    assert ">3.4 %<" in first and "the last row" in second
 
 
 def test_the_development_ends_at_the_tables_ratings(comparison) -> None:

@@ -320,6 +320,8 @@ def test_a_forgotten_rater_leaves_the_votes_only(store: Store, full_study: Study
         assert session.get_one(Membership, (full_study.id, rater)).participant is None
         (judgment,) = session.scalars(sa.select(Judgment))
         assert (judgment.justification, judgment.video_events) == ("", [])
+    (report,) = rater_reports(store, full_study, ADMIN)
+    assert (report.forgotten, report.name, report.judged) == (True, None, 1)
     with pytest.raises(AccessDeniedError):
         find_rater(store, "alice")
     assert join(store, full_study, "alice") != rater
