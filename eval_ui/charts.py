@@ -61,7 +61,7 @@ def rating_plot(analysis: Analysis) -> alt.LayerChart:
     points = base.mark_point(filled=True, size=90, opacity=1, color=GREEN).encode(
         x="rating:Q", tooltip=tooltip
     )
-    return (rules + points).properties(height=36 * len(table.rows)).configure_axis(**LABELS)
+    return (rules + points).properties(height=alt.Step(36)).configure_axis(**LABELS)
 
 
 def development_plot(table: Table) -> alt.LayerChart:
@@ -182,7 +182,7 @@ def win_matrix_plot(table: Table) -> alt.LayerChart:
         text="text:N",
         color=alt.condition("datum.dark", alt.value("white"), alt.value("#222")),
     )
-    return (cells + texts).properties(height=40 * len(order) + 40).configure_axis(**LABELS)
+    return (cells + texts).properties(height=alt.Step(40)).configure_axis(**LABELS)
 
 
 def profile_plot(profile: pd.DataFrame, order: Sequence[str]) -> alt.LayerChart:
@@ -216,11 +216,7 @@ def profile_plot(profile: pd.DataFrame, order: Sequence[str]) -> alt.LayerChart:
         text="text:N",
         color=alt.condition("abs(datum.share - 0.5) > 0.33", alt.value("white"), alt.value("#222")),
     )
-    return (
-        (cells + texts)
-        .properties(height=36 * profile["question"].nunique() + 40)
-        .configure_axis(**LABELS)
-    )
+    return (cells + texts).properties(height=alt.Step(36)).configure_axis(**LABELS)
 
 
 def _agents(field: str) -> alt.Y:
