@@ -3,7 +3,7 @@
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
@@ -63,11 +63,28 @@ def hydra_app(config: str, function: Callable[[DictConfig], None], argv: list[st
     return 0
 
 
+PATHS = ("out", "checkpoint", "source", "policy", "plain", "steered", "sae", "replay")
+"""Settings that name a file or folder, wherever they stand."""
+
+
 def plain(cfg: Any) -> dict[str, Any]:
-    """A composed configuration as plain values."""
+    """A composed configuration as plain values.
+
+    Raises:
+        ConfigError: a path that Hydra has read as a number (``out=3``, ``out=nan``).
+    """
     content = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     assert isinstance(content, dict)
+    _refuse_numbers_for_paths(content)
     return {str(key): value for key, value in content.items()}
+
+
+def _refuse_numbers_for_paths(content: Mapping[Any, Any], above: str = "") -> None:
+    for key, value in content.items():
+        if isinstance(value, Mapping):
+            _refuse_numbers_for_paths(value, f"{above}{key}.")
+        elif key in PATHS and isinstance(value, int | float):
+            raise ConfigError(f"{above}{key}: {value} is no path; with ./ before it, it is one")
 
 
 LAUNCHER_EXTRAS = {

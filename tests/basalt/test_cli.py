@@ -106,6 +106,20 @@ def test_a_sweep_over_choices_that_are_no_names_is_one_line(tmp_path, capsys):
     assert said.startswith("basalt rollout: -m agent=3,4") and said.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["rollout", "out=3"],
+        ["embed", "policy=1e3", "out=x", "data=sample"],
+        ["probe", "scope", "checkpoint=x", "out=nan"],
+    ],
+)
+def test_a_path_that_reads_as_a_number_is_one_line(arguments, capsys):
+    assert cli.run(arguments) == cli.USER_ERROR
+    said = capsys.readouterr().err
+    assert "is no path" in said and said.count("\n") == 1
+
+
 def test_an_unknown_command_is_wrong_usage(capsys):
     assert cli.run(["rolout"]) == cli.USAGE_ERROR
     assert "did you mean 'basalt rollout'" in capsys.readouterr().err
