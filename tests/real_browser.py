@@ -29,12 +29,17 @@ LAPTOP = {"width": 1366, "height": 768}
 PATIENCE = 60_000  # milliseconds; machines that run the tests may be slow
 
 
-@contextmanager
-def running_app(store: Path, folder: Path, log: Path) -> Iterator[str]:
-    """The address of `basalt ui` on a store, run in a folder; what it prints goes to the log."""
+def free_port() -> int:
+    """A port of the loopback that nobody listens on."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        return int(free.getsockname()[1])
+
+
+@contextmanager
+def running_app(store: Path, folder: Path, log: Path, port: int | None = None) -> Iterator[str]:
+    """The address of `basalt ui` on a store, run in a folder; what it prints goes to the log."""
+    port = port or free_port()
     out = log.open("w")
     server = subprocess.Popen(
         [
