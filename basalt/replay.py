@@ -11,12 +11,12 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from tqdm import tqdm
 
 import basalt.worlds  # noqa: F401  (registers the environments)
 from basalt.actions import BUTTONS, COLUMN, EnvActions
 from basalt.errors import RecordingError
 from basalt.lines import BUTTON_OF_KEY, DEGREES_PER_PIXEL, MOUSE_OF_BUTTON, Line
+from basalt.progress import progress_bar
 from basalt.recording import Ended, Recording, RecordingMeta
 from basalt.tasks import get_task
 from basalt.telemetry import Telemetry
@@ -136,13 +136,14 @@ def replay(
         observation, info = env.reset(seed=meta.seed, options=options)
         _same_version(recording, meta, env.get_wrapper_attr("version"), any_version)
         see(observation, info)
-        steps = range(len(actions))
-        for t in tqdm(steps, f"replay {recording.name}", unit="step", disable=not progress):
-            observation, _, terminated, truncated, info = env.step(actions.step(t))
-            see(observation, info)
-            if terminated or truncated:
-                ended = info["ended"]
-                break
+        with progress_bar(len(actions), f"replay {recording.name}", "step", progress) as bar:
+            for t in range(len(actions)):
+                observation, _, terminated, truncated, info = env.step(actions.step(t))
+                see(observation, info)
+                bar.update()
+                if terminated or truncated:
+                    ended = info["ended"]
+                    break
     finally:
         env.close()
     return _compare(recording, meta, expected, states, ended, differences)

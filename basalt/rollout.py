@@ -7,7 +7,6 @@ episodes stay whole, and the same call goes on with the seeds that are missing.
 import json
 import multiprocessing
 import os
-import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -27,6 +26,7 @@ from basalt.agent import Agent, PlayerLeft, PrivilegedAgent
 from basalt.errors import ConfigError, WorldError
 from basalt.files import sole_writer, write_json
 from basalt.intervals import episode_interval, rate_interval
+from basalt.progress import progress_bar
 from basalt.recording import CRASHED, Ended, Recording, RecordingWriter
 from basalt.scoring import Outcome, can_score, outcome
 from basalt.tasks import Task, get_task
@@ -303,7 +303,7 @@ class _Player:
                 edit=plan.edit,
                 crf=plan.crf,
             ) as writer,
-            _bar(limit, f"{self._agent.name} {title}", "step", progress) as bar,
+            progress_bar(limit, f"{self._agent.name} {title}", "step", progress) as bar,
         ):
             writer.begin(observation["pov"], info["telemetry"])
             ended: Ended | None = None
@@ -355,12 +355,6 @@ class _Player:
             self._env = None
 
 
-def _bar(total: int, title: str, unit: str, shown: bool) -> tqdm:
-    # In a log file a line now and then says as much as a moving bar.
-    interval = 0.2 if sys.stderr.isatty() else 15.0
-    return tqdm(total=total, desc=title, unit=unit, disable=not shown, mininterval=interval)
-
-
 _process_player: _Player | None = None
 """The player of a worker process, made once and kept from episode to episode."""
 
@@ -400,7 +394,7 @@ def _play_side_by_side(
     )
     try:
         futures = {pool.submit(_play_in_worker, seed): seed for seed in seeds}
-        with _bar(len(seeds), plan.task, "episode", progress) as bar:
+        with progress_bar(len(seeds), plan.task, "episode", progress) as bar:
             for future in as_completed(futures):
                 with failures.of(futures[future]):
                     future.result()
