@@ -307,4 +307,5 @@ def run_training(settings: Mapping[str, Any]) -> None:
         print(f"held-out loss  {name:<12} {figures['loss']:.3f}{shown}")
     for name in ("marginals", "repeat_last"):
         if result.report:
-            print(f"policy better than {name} by {result.report[name]['policy_better_by']:+.3f}")
+            by = result.report[name]["policy_better_by"]
+            print(f"policy {'better' if by > 0 else 'worse'} than {name} by {abs(by):.3f} nats per frame")

@@ -237,7 +237,7 @@ class PenBuilder:
             side = 0.12 * k * (-1) ** k
             point = [cell[0] + side, height - 0.5 + snow, cell[1] + side]
             before = int(state.facts["nodes_placed"])
-            state = yield from self._wait_until_clear(state, cell)
+            state = yield from self._wait_for_animals(state, cell)
             state = yield from self._aim(state, point)
             state = yield from self._click(state)
             if int(state.facts["nodes_placed"]) > before:
@@ -290,7 +290,7 @@ class PenBuilder:
         self._ground.free(yard.gate)
         height = self._ground.height(yard.gate)
         for k in range(8):
-            state = yield from self._wait_until_clear(state, yard.gate)
+            state = yield from self._wait_for_animals(state, yard.gate)
             closed = state.facts["pen_gate_closed"]
             point = [x, height + 0.1 * (k % 3), z]
             state = yield from self._aim(state, point)
@@ -299,16 +299,16 @@ class PenBuilder:
                 break
         return state
 
-    def _wait_until_clear(self, state: Telemetry, cell: Cell) -> Doing:
+    def _wait_for_animals(self, state: Telemetry, cell: Cell) -> Doing:
         """Wait while a click at a cell would meet an animal."""
         for _ in range(80):
-            if self._is_clear(state, cell):
+            if self._is_free_of_animals(state, cell):
                 break
             state = yield null_action()
         return state
 
     @staticmethod
-    def _is_clear(state: Telemetry, cell: Cell) -> bool:
+    def _is_free_of_animals(state: Telemetry, cell: Cell) -> bool:
         """Whether no animal stands in a cell, nor between it and the player."""
         line = np.linspace(np.array(cell, np.float64), [state.xpos, state.zpos], 6)
         return not any(

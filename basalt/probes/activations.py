@@ -182,9 +182,8 @@ def _values(
     policy: VPTPolicy, site: str, chunk: Batch, state: PolicyState
 ) -> tuple[Tensor, PolicyState]:
     """The site's activations at a chunk's frames [n, width], on the CPU, and the next state."""
-    with recorded(
-        policy, [site]
-    ) as seen:  # no longer than this: others may use the policy meanwhile
+    # No longer than this: others may use the policy meanwhile.
+    with recorded(policy, [site]) as seen:
         img = torch.from_numpy(chunk.img).to(policy.device)
         first = torch.from_numpy(chunk.first).to(policy.device)
         _, state = policy.net.recur(policy.net.encode(img), first, state)

@@ -26,10 +26,9 @@ def write_report(out: Path, seconds: float) -> dict[str, Any]:
     config = json.loads((out / "config.json").read_text(encoding="utf-8"))
     sites, wrong_sites = read_all(sorted((out / "saes").glob(f"*/{SITE}")))
     saes, wrong_saes = read_all(sorted((out / "saes").glob(f"*/*/{METRICS}")))
+    # Long, and for whoever measures on; the page reads this file at each click.
     for row in (*sites, *saes):
-        del row[
-            "per_episode"
-        ]  # long, and for whoever measures on; the page reads this file at each click
+        del row["per_episode"]
     frames = config["training_frames"] + config["held_out_frames"]
     report = {
         "format": "basalt-scope",

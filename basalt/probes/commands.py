@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 
 from basalt.errors import ConfigError
+from basalt.files import write_json
 from basalt.hydra_app import hydra_app, plain
 
 
@@ -54,9 +57,6 @@ def _scope(cfg: DictConfig) -> None:
 
 
 def _latent(cfg: DictConfig) -> None:
-    from pathlib import Path
-
-    from basalt.files import write_json
     from basalt.policies.imitation import encode_episodes
     from basalt.probes.interventions import change_of_choices, read_steering
     from basalt.probes.subject import load_subject
@@ -68,9 +68,7 @@ def _latent(cfg: DictConfig) -> None:
     encoded = encode_episodes(subject.policy, episodes)
     report = change_of_choices(subject.policy, episodes, encoded, steering)
     report |= {"steer": settings["steer"], "sae": settings["sae"], "episodes": len(episodes)}
-    if settings["out"]:
-        Path(settings["out"]).parent.mkdir(parents=True, exist_ok=True)
-        write_json(Path(settings["out"]), report)
+    _write(settings["out"], report)
     print(f"change of log-odds over {report['frames']} held-out frames, {len(episodes)} episodes")
     print(f"{'':<12}{'change':>9}{'95 %':>22}{'random direction':>18}")
     for row in report["measures"][:12]:
@@ -82,16 +80,11 @@ def _latent(cfg: DictConfig) -> None:
 
 
 def _steered(cfg: DictConfig) -> None:
-    from pathlib import Path
-
-    from basalt.files import write_json
     from basalt.probes.interventions import compare_rollouts
 
     settings = plain(cfg)
     report = compare_rollouts(Path(settings["plain"]), Path(settings["steered"]))
-    if settings["out"]:
-        Path(settings["out"]).parent.mkdir(parents=True, exist_ok=True)
-        write_json(Path(settings["out"]), report)
+    _write(settings["out"], report)
     print(
         f"{'':<20}{'plain':>10}{'steered':>10}{'difference':>12}   95 % over {len(report['seeds'])} seeds"
     )
@@ -101,6 +94,13 @@ def _steered(cfg: DictConfig) -> None:
         print(
             f"{name:<20}{row['plain']:>10.2f}{row['steered']:>10.2f}{row['difference']:>+12.2f}   {shown}"
         )
+
+
+def _write(out: str | None, report: dict[str, Any]) -> None:
+    """The report as JSON, where a file for it was given."""
+    if out:
+        Path(out).parent.mkdir(parents=True, exist_ok=True)
+        write_json(Path(out), report)
 
 
 PROBES = {

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from real_browser import CHROMIUM, FLAGS, LAPTOP, PATIENCE, running_app
+from real_browser import CHROMIUM, LAPTOP, PATIENCE, running_app
 from three_players import SEEDS, record_three
 
 from leaderboard.access import command_line_admin
@@ -19,7 +19,7 @@ from leaderboard.submissions import submit_recordings
 from leaderboard.telemetry_judge import judge_by_telemetry
 
 pytest.importorskip("playwright", reason="Playwright is not installed (pip install playwright)")
-from playwright.sync_api import Browser, Locator, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, Request, expect
 
 # Names that occur in no text of the page nor of Streamlit.
 PLAYERS = {"good": "Quartzwalker", "middling": "Ludwigia", "bad": "Zamioculcas"}
@@ -69,21 +69,6 @@ def address(place: Path, tmp_path: Path, log: Path) -> Iterator[str]:
     """The address of `basalt ui`, started as a user starts it."""
     with running_app(place, tmp_path, log) as url:
         yield url
-
-
-@pytest.fixture
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield opened
-        opened.close()
-
-
-@pytest.fixture
-def page(browser: Browser) -> Page:
-    opened = browser.new_context(viewport=LAPTOP).new_page()  # type: ignore[arg-type]
-    opened.set_default_timeout(PATIENCE)
-    return opened
 
 
 def watch_requests(page: Page) -> list[Request]:

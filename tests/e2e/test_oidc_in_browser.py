@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
-from real_browser import CHROMIUM, FLAGS, LAPTOP, PATIENCE, free_port, running_app
+from real_browser import CHROMIUM, LAPTOP, PATIENCE, free_port, running_app
 from three_players import SEEDS
 
 from leaderboard.access import add_admin
@@ -22,7 +22,7 @@ pytest.importorskip("authlib", reason="Authlib is not installed (pip install 'st
 pytest.importorskip("playwright", reason="Playwright is not installed (pip install playwright)")
 from joserfc import jwt
 from joserfc.jwk import RSAKey
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 CLIENT = "basalt"
 
@@ -131,14 +131,6 @@ server_metadata_url = "{provider.url}/.well-known/openid-configuration"
     )
     with running_app(place, tmp_path, tmp_path / "ui.log", port) as url:
         yield url
-
-
-@pytest.fixture
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield opened
-        opened.close()
 
 
 def come(browser: Browser, address: str) -> Page:

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from queue import Empty, Queue
 
 import aiohttp
 import pytest
+from real_browser import CHROMIUM, LAPTOP
 from three_players import ROOT
 
 from basalt.cli import run
@@ -22,10 +22,8 @@ from basalt.recording import Recording
 from basalt.replay import replay
 
 pytest.importorskip("playwright", reason="Playwright is not installed (pip install playwright)")
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
-CHROMIUM = shutil.which("chromium")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 PATIENCE = 120_000  # milliseconds; machines that run the tests may be slow
 SEED = 100_001
 
@@ -95,16 +93,8 @@ def start(tmp_path: Path) -> Iterator:
         game.process.wait()
 
 
-@pytest.fixture
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield opened
-        opened.close()
-
-
 def open_page(browser: Browser, url: str) -> Page:
-    page = browser.new_context(viewport={"width": 1366, "height": 768}).new_page()
+    page = browser.new_context(viewport=LAPTOP).new_page()  # type: ignore[arg-type]
     page.set_default_timeout(PATIENCE)
     page.goto(url)
     return page

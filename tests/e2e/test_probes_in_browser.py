@@ -1,12 +1,11 @@
 """A suite is trained and looked at in a real browser: films play, a note is kept, a page is exported."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
-from real_browser import CHROMIUM, FLAGS, LAPTOP, PATIENCE, running_app
+from real_browser import CHROMIUM, PATIENCE, running_app
 from synthetic import write_episodes
 
 from basalt.data.dataset import load_episodes
@@ -18,7 +17,7 @@ from leaderboard.store import open_store
 from leaderboard.study import create_study, demo_study
 
 pytest.importorskip("playwright", reason="Playwright is not installed (pip install playwright)")
-from playwright.sync_api import Locator, Page, expect, sync_playwright
+from playwright.sync_api import Locator, Page, expect
 
 pytestmark = [
     pytest.mark.browser,
@@ -50,16 +49,6 @@ def place(tmp_path: Path) -> Path:
     create_study(store, "demo", demo_study({"find_cave": (100_000,)}, "test", "1"))
     store.close()
     return tmp_path
-
-
-@pytest.fixture
-def page() -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        opened = browser.new_context(viewport=LAPTOP).new_page()  # type: ignore[arg-type]
-        opened.set_default_timeout(PATIENCE)
-        yield opened
-        browser.close()
 
 
 def choose(page: Page, label: str, option: str) -> None:

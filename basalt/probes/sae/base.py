@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 import torch
@@ -28,7 +29,7 @@ class Objective(NamedTuple):
     fired: Tensor
 
 
-class TrainingSAE(nn.Module):
+class TrainingSAE(nn.Module, ABC):
     """An autoencoder in training, on activations divided by a fixed scale so that E|x|^2 = 1.
 
     Decoder directions have unit length throughout; the encoder begins as their transpose. Subclasses say
@@ -75,10 +76,11 @@ class TrainingSAE(nn.Module):
             picked = self.picked(product + self.b_enc)
         return choose(x - self.b_dec, self.W_enc, product, picked)
 
+    @abstractmethod
     def picked(self, pre: Tensor) -> Tensor:
         """bool [B, M]: which pre-activations [B, M] matter."""
-        raise NotImplementedError
 
+    @abstractmethod
     def objective(self, x: Tensor, silent: Tensor, progress: float) -> Objective:
         """Loss of a batch.
 
@@ -87,7 +89,6 @@ class TrainingSAE(nn.Module):
             silent: bool [M], latents that have not fired for long.
             progress: 0 to 1, how much of the sparsity term counts yet.
         """
-        raise NotImplementedError
 
     @torch.no_grad()
     def after_step(self, l0: float, progress: float) -> None:
