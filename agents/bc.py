@@ -308,4 +308,6 @@ def run_training(settings: Mapping[str, Any]) -> None:
     for name in ("marginals", "repeat_last"):
         if result.report:
             by = result.report[name]["policy_better_by"]
-            print(f"policy {'better' if by > 0 else 'worse'} than {name} by {abs(by):.3f} nats per frame")
+            print(
+                f"policy {'better' if by > 0 else 'worse'} than {name} by {abs(by):.3f} nats per frame"
+            )
