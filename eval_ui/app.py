@@ -12,10 +12,13 @@ from starlette.routing import Mount
 from streamlit.starlette import App
 
 # With what the pages use: the first rater need not wait until it is read.
-from eval_ui import admin, charts, desk, downloads, login, watch  # noqa: F401
+from eval_ui import charts, downloads, watch  # noqa: F401
+from eval_ui.judging import pair_judging  # noqa: F401
+from eval_ui.login import routes as login
 from eval_ui.session import RaterCookie
 from eval_ui.store_access import the_store
-from leaderboard.api import create_app
+from eval_ui.study_admin import sections  # noqa: F401
+from leaderboard.http.api import create_app
 
 SERVED = [Mount("/api", create_app(the_store)), *login.ROUTES, *downloads.ROUTES]
 """What is served beside Streamlit's own addresses."""

@@ -8,8 +8,8 @@ import pandas as pd
 import trueskill
 
 from eval_ui.tables import percent
-from leaderboard.analysis import Analysis
-from leaderboard.rating import ENVIRONMENT, Table
+from leaderboard.ratings.analysis import Analysis
+from leaderboard.ratings.trueskill import ENVIRONMENT, Table
 
 GREEN = "#2f6f4f"
 ORANGE = "#b4571d"

@@ -13,17 +13,17 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from basalt.errors import BasaltError
+from basalt.io.errors import BasaltError
 from eval_ui.store_access import the_store
-from leaderboard.access import AdminIdentity, store_secret
-from leaderboard.analysis import analyse
-from leaderboard.bedd_study import export_bedd
-from leaderboard.episodes import replayed
-from leaderboard.export import export_comparisons, load_comparisons
-from leaderboard.page import write_page
-from leaderboard.rating import rate
-from leaderboard.store import Store
-from leaderboard.study import StudyInfo, get_study
+from leaderboard.bedd.study import export_bedd
+from leaderboard.ratings.analysis import analyse
+from leaderboard.ratings.html_report import write_page
+from leaderboard.ratings.trueskill import rate
+from leaderboard.store.database import Store
+from leaderboard.studies.access import AdminIdentity, store_secret
+from leaderboard.studies.export import export_comparisons, load_comparisons
+from leaderboard.studies.rules import StudyInfo, get_study
+from leaderboard.submissions.episodes import replayed
 
 PATH = "/export"
 GOOD_SECONDS = 900

@@ -2,7 +2,7 @@
 
 Both cookies are out of the reach of scripts (``HttpOnly``) and go to this site alone. Streamlit's scripts
 read them from the connection; only HTTP answers set them: the pages' for raters (:class:`RaterCookie`),
-:mod:`eval_ui.login` for admins.
+:mod:`eval_ui.login.routes` for admins.
 """
 
 import secrets
@@ -13,9 +13,14 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from eval_ui.store_access import the_store
-from leaderboard.access import AccessDeniedError, AdminIdentity, admin_of_email, admin_of_session
-from leaderboard.settings import get_settings
-from leaderboard.study import StudyInfo
+from leaderboard.studies.access import (
+    AccessDeniedError,
+    AdminIdentity,
+    admin_of_email,
+    admin_of_session,
+)
+from leaderboard.studies.rules import StudyInfo
+from leaderboard.studies.settings import get_settings
 
 RATER_COOKIE = "basalt_rater"
 ADMIN_COOKIE = "basalt_admin"

@@ -6,7 +6,7 @@ from html import escape
 
 import streamlit as st
 
-from leaderboard.study import StudyInfo
+from leaderboard.studies.rules import StudyInfo
 
 STYLE = """
 <style>

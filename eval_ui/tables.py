@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from html import escape
 
-from leaderboard.analysis import Analysis
-from leaderboard.overall import OverallRow
-from leaderboard.rating import Row
-from leaderboard.report import Replayed, replayed_text, source_note, task_title, world_title
+from leaderboard.ratings.analysis import Analysis
+from leaderboard.ratings.overall import OverallRow
+from leaderboard.ratings.tables import Replayed, replayed_text, source_note, task_title, world_title
+from leaderboard.ratings.trueskill import Row
 
 _COLUMNS = (
     ("#", "text", "place, by μ − 3σ"),

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from basalt.tasks import STEPS_PER_SECOND
-from basalt.telemetry import Telemetry
+from basalt.core.tasks import STEPS_PER_SECOND
+from basalt.core.telemetry import Telemetry
 from eval_ui.components import component
 
 MOST_POINTS = 600

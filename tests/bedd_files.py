@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from basalt.video import VideoWriter
+from basalt.core.video import VideoWriter
 
 
 def bedd_line(tick: int, **changes: Any) -> dict[str, Any]:

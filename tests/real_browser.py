@@ -43,7 +43,7 @@ def running_app(store: Path, folder: Path, log: Path, port: int | None = None) -
     out = log.open("w")
     server = subprocess.Popen(
         [
-            sys.executable, "-c", "from basalt.cli import main; main()", "ui",
+            sys.executable, "-c", "from basalt.cli.main import main; main()", "ui",
             "--store", str(store), "--port", str(port), "--headless",
         ],
         cwd=folder,

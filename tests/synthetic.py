@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from basalt.actions import validate_action
-from basalt.recording import Recording, RecordingWriter
-from basalt.telemetry import Telemetry
+from basalt.core.actions import validate_action
+from basalt.core.recording import Recording, RecordingWriter
+from basalt.core.telemetry import Telemetry
 
 BLUE, RED, GREEN = (30, 60, 200), (200, 50, 40), (40, 200, 60)
 ACTION_OF_COLOUR = {

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 from synthetic import picture, telemetry
 
-from basalt.actions import validate_action
-from basalt.recording import Recording, RecordingWriter
-from leaderboard.access import command_line_admin
-from leaderboard.settings import change_settings
-from leaderboard.store import Store
-from leaderboard.study import StudyInfo, StudyRules, create_study
+from basalt.core.actions import validate_action
+from basalt.core.recording import Recording, RecordingWriter
+from leaderboard.store.database import Store
+from leaderboard.studies.access import command_line_admin
+from leaderboard.studies.rules import StudyInfo, StudyRules, create_study
+from leaderboard.studies.settings import change_settings
 
 ROOT = Path(__file__).resolve().parents[1]
 

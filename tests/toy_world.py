@@ -6,9 +6,9 @@ from typing import ClassVar
 import gymnasium
 import numpy as np
 
-from basalt.actions import null_action
-from basalt.errors import WorldError
-from basalt.telemetry import Telemetry
+from basalt.core.actions import null_action
+from basalt.core.telemetry import Telemetry
+from basalt.io.errors import WorldError
 
 
 class CountingWorld(gymnasium.Env):

@@ -12,8 +12,8 @@ import numpy as np
 
 from agents.demonstrator.blocks import Hit, Node, Place, Point, Spot, Want
 from agents.demonstrator.motion import EYE_HEIGHT, Gaze, direction, wrap
-from basalt.actions import null_action
-from basalt.telemetry import Telemetry
+from basalt.core.actions import null_action
+from basalt.core.telemetry import Telemetry
 
 T = TypeVar("T")
 Doing = Generator[dict[str, Any], None, T]

@@ -11,8 +11,8 @@ from agents.demonstrator.body import Body, Doing
 from agents.demonstrator.hands import Hands
 from agents.demonstrator.huts import DEPTH, STYLES, WIDTH, Frame, Hut
 from agents.demonstrator.motion import LookAround
-from basalt.actions import null_action
-from basalt.telemetry import Telemetry
+from basalt.core.actions import null_action
+from basalt.core.telemetry import Telemetry
 from basalt.worlds.luanti.forms import carried_slot, result_slot
 
 STAIR_PATTERN = ((0, 2), (1, 2), (2, 2), (0, 1), (1, 1), (0, 0))

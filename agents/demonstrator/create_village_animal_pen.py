@@ -9,9 +9,9 @@ import numpy as np
 
 from agents.demonstrator.motion import Gaze, LookAround, PathWalk, direction, wrap
 from agents.demonstrator.village import Beast, Cell, Ground, beasts
-from basalt.actions import null_action
-from basalt.errors import ConfigError
-from basalt.telemetry import Telemetry
+from basalt.core.actions import null_action
+from basalt.core.telemetry import Telemetry
+from basalt.io.errors import ConfigError
 
 Doing = Generator[dict[str, Any], Telemetry, Telemetry]
 """Takes states, gives actions; in the end returns the last state."""

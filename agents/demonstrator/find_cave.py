@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from agents.demonstrator.motion import Gaze, LookAround, PathWalk
-from basalt.actions import null_action
-from basalt.telemetry import Telemetry
+from basalt.core.actions import null_action
+from basalt.core.telemetry import Telemetry
 
 
 class CaveWalk:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from agents.demonstrator.body import Body, Doing
-from basalt.actions import null_action
+from basalt.core.actions import null_action
 from basalt.worlds.luanti.forms import HOTBAR_SLOTS, Pixel, carried_slot, grid_slot, result_slot
 
 DEGREES_PER_PIXEL = 0.15

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from agents.demonstrator.motion import Gaze, LookAround, PathWalk, direction, wrap
-from basalt.actions import null_action
-from basalt.telemetry import Telemetry
+from basalt.core.actions import null_action
+from basalt.core.telemetry import Telemetry
 
 AIM = 2.0
 """How near the direction of the eyes must come to a point before the player acts, in degrees."""

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from basalt.actions import CAMERA_ON, INVENTORY_INDEX, N_BUTTONS, N_CAMERA, VPTActions
+from basalt.core.actions import CAMERA_ON, INVENTORY_INDEX, N_BUTTONS, N_CAMERA, VPTActions
 from basalt.data.dataset import Episode
 
 _GRID = np.concatenate(

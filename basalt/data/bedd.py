@@ -18,10 +18,10 @@ import fsspec
 import pandas as pd
 from pydantic import ValidationError
 
-from basalt.errors import ConfigError, RecordingError
-from basalt.lines import Line
-from basalt.recording import CRASHED, Recording
-from basalt.tasks import TASKS, Task
+from basalt.core.recorder_lines import Line
+from basalt.core.recording import CRASHED, Recording
+from basalt.core.tasks import TASKS, Task
+from basalt.io.errors import ConfigError, RecordingError
 
 FOLDER_OF_TASK = {
     "find_cave": "find-cave",

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from basalt.lines import WINDOW, Line
+from basalt.core.recorder_lines import WINDOW, Line
 
 SPRITE_SIZE = 16
 

@@ -18,8 +18,8 @@ import pandas as pd
 from tqdm import tqdm
 
 from basalt.data.transfer import Remote, StoppedError, Transfer, reason
-from basalt.errors import ConfigError
-from basalt.files import is_full, sole_writer
+from basalt.io.atomic import is_full, sole_writer
+from basalt.io.errors import ConfigError
 
 GIGABYTE = 10**9
 

@@ -25,12 +25,12 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from basalt.core.tasks import Task, refuse_official
 from basalt.data.bedd import Play
 from basalt.data.episodes import Episode, seed_of
-from basalt.errors import ConfigError
-from basalt.files import LOCK_FILE, sole_writer, write_json
-from basalt.tasks import Task, refuse_official
-from basalt.tensors import write_tensors
+from basalt.io.atomic import LOCK_FILE, sole_writer, write_json
+from basalt.io.errors import ConfigError
+from basalt.io.tensors import write_tensors
 
 MANIFEST = "embeddings.json"
 JOBS = ".jobs"

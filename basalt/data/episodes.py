@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from basalt.actions import VPTActions
+from basalt.core.actions import VPTActions
+from basalt.core.tasks import TASKS, Task, refuse_official
 from basalt.data.bedd import SHARED_IDS, Play, RecordingName, find_plays
 from basalt.data.frames import FrameReader, decoded_frames
 from basalt.data.labels import LabelMode
 from basalt.data.steps import prepare_step_tables, step_table
-from basalt.errors import ConfigError, RecordingError
-from basalt.paths import sample_dir
-from basalt.tasks import TASKS, Task, refuse_official
+from basalt.io.errors import ConfigError, RecordingError
+from basalt.io.paths import sample_dir
 
 DEFAULT_CACHE_GB = 2.0
 

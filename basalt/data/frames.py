@@ -14,14 +14,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from basalt.core.recording import sha256_of
+from basalt.core.video import FRAME_SIZE, VideoReader
 from basalt.data.bedd import Play
 from basalt.data.cursor import paste_cursor
 from basalt.data.steps import step_table
-from basalt.errors import RecordingError
-from basalt.files import replacing
-from basalt.paths import cache_dir
-from basalt.recording import sha256_of
-from basalt.video import FRAME_SIZE, VideoReader
+from basalt.io.atomic import replacing
+from basalt.io.errors import RecordingError
+from basalt.io.paths import cache_dir
 
 _SEEK_GAP = 500
 """Gaps longer than this are jumped over, for which the file's index is read; shorter ones decoded."""

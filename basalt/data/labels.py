@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from basalt.actions import (
+from basalt.core.actions import (
     BUTTONS,
     COLUMN,
     HOTBAR,
@@ -25,10 +25,16 @@ from basalt.actions import (
     env_to_indices,
     is_null,
 )
+from basalt.core.recorder_lines import (
+    BUTTON_OF_KEY,
+    DEGREES_PER_PIXEL,
+    MOUSE_OF_BUTTON,
+    Line,
+    lines_to_env,
+)
+from basalt.core.recording import Recording
 from basalt.data.bedd import Play
-from basalt.errors import ConfigError, RecordingError
-from basalt.lines import BUTTON_OF_KEY, DEGREES_PER_PIXEL, MOUSE_OF_BUTTON, Line, lines_to_env
-from basalt.recording import Recording
+from basalt.io.errors import ConfigError, RecordingError
 
 LabelMode = Literal["mended", "original"]
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from basalt.actions import (
+from basalt.core.actions import (
     INVENTORY_INDEX,
     N_BUTTONS,
     N_CAMERA,

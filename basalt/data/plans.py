@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from basalt.errors import ConfigError
+from basalt.io.errors import ConfigError
 
 
 class Piece(NamedTuple):

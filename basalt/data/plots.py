@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from basalt.actions import BUTTONS, N_CAMERA_BINS
+from basalt.core.actions import BUTTONS, N_CAMERA_BINS
+from basalt.core.tasks import STEPS_PER_SECOND, TASKS
 from basalt.data.stats import AXES, UNKNOWN_TASK, camera_histogram, summarise
-from basalt.errors import MissingDependencyError
-from basalt.tasks import STEPS_PER_SECOND, TASKS
+from basalt.io.errors import MissingDependencyError
 
 _WIDTH = 9.0
 """Inches."""

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from basalt.actions import BUTTONS, N_CAMERA_BINS, bins_to_camera, camera_to_bins
+from basalt.core.actions import BUTTONS, N_CAMERA_BINS, bins_to_camera, camera_to_bins
+from basalt.core.tasks import STEPS_PER_SECOND
 from basalt.data.bedd import Play
 from basalt.data.labels import LabelMode, label_play
-from basalt.errors import RecordingError
-from basalt.tasks import STEPS_PER_SECOND
+from basalt.io.errors import RecordingError
 
 UNKNOWN_TASK = "unknown"
 

@@ -20,8 +20,8 @@ from tqdm import tqdm
 from basalt.data.bedd import Play
 from basalt.data.cursor import cursor_at
 from basalt.data.labels import LabelMode, label_play
-from basalt.files import replacing
-from basalt.paths import cache_dir
+from basalt.io.atomic import replacing
+from basalt.io.paths import cache_dir
 
 _VERSION = 1
 """Part of the tables' names: raise it when labels change."""

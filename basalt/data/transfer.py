@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 import fsspec
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from basalt.errors import ConfigError
-from basalt.files import is_full
-from basalt.paths import cache_dir
+from basalt.io.atomic import is_full
+from basalt.io.errors import ConfigError
+from basalt.io.paths import cache_dir
 
 CHUNK_BYTES = 4 * 2**20
 LEAST_CHUNK_BYTES = 64 * 2**10

@@ -18,13 +18,13 @@ import pandas as pd
 from pydantic import ValidationError
 from tqdm import tqdm
 
+from basalt.core.recorder_lines import Line
+from basalt.core.recording import MAX_LINE_FILE_BYTES, Recording, sha256_of
+from basalt.core.tasks import STEPS_PER_SECOND
+from basalt.core.video import FRAME_SIZE, probe
 from basalt.data.bedd import QUARANTINE_FILE, player_of, stems_in, task_of
-from basalt.errors import ConfigError, RecordingError
-from basalt.files import write_json
-from basalt.lines import Line
-from basalt.recording import MAX_LINE_FILE_BYTES, Recording, sha256_of
-from basalt.tasks import STEPS_PER_SECOND
-from basalt.video import FRAME_SIZE, probe
+from basalt.io.atomic import write_json
+from basalt.io.errors import ConfigError, RecordingError
 
 VALIDATION_FILE = "validation.json"
 

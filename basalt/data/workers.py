@@ -19,7 +19,7 @@ import numpy as np
 from basalt.data.batch import Batch, RowReader, batch_layout
 from basalt.data.episodes import Episode
 from basalt.data.plans import RowPlans
-from basalt.errors import BasaltError
+from basalt.io.errors import BasaltError
 
 AHEAD = 3
 """Batches that are being filled while one is used."""

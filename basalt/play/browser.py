@@ -28,7 +28,7 @@ from aiohttp.typedefs import Handler
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from basalt.errors import ConfigError
+from basalt.io.errors import ConfigError
 from basalt.play.controls import BUTTON_OF_CODE, BUTTON_OF_MOUSE, Controls
 from basalt.play.player import Status
 

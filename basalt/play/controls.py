@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from basalt.actions import BUTTONS, CAMERA_LIMIT, HOTBAR, null_action
-from basalt.lines import DEGREES_PER_PIXEL
+from basalt.core.actions import BUTTONS, CAMERA_LIMIT, HOTBAR, null_action
+from basalt.core.recorder_lines import DEGREES_PER_PIXEL
 
 BUTTON_OF_CODE = {
     "KeyW": "forward",

@@ -9,10 +9,10 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from basalt.agent import PlayerLeft
+from basalt.core.agent import PlayerLeft
+from basalt.core.recording import PlayerKind
+from basalt.core.tasks import STEPS_PER_SECOND
 from basalt.play.controls import Controls
-from basalt.recording import PlayerKind
-from basalt.tasks import STEPS_PER_SECOND
 
 STEP_S = 1 / STEPS_PER_SECOND
 
@@ -99,7 +99,7 @@ class Pace:
 
 
 class HumanPlayer:
-    """A person behind a screen; see :class:`~basalt.agent.Agent`.
+    """A person behind a screen; see :class:`~basalt.core.agent.Agent`.
 
     It is told the selected slot, which its picture shows too (the mouse wheel counts from it), the seed
     and the step. :meth:`leave` ends play from another thread or a signal handler.
@@ -123,7 +123,7 @@ class HumanPlayer:
         self._hotbar: int | None = None
 
     def leave(self) -> None:
-        """Make the next :meth:`act` raise :class:`~basalt.agent.PlayerLeft`."""
+        """Make the next :meth:`act` raise :class:`~basalt.core.agent.PlayerLeft`."""
         self._leaving.set()
 
     def observe(self, infos: Sequence[Mapping[str, Any]]) -> None:

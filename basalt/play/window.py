@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from basalt.errors import ConfigError, MissingDependencyError
+from basalt.core.tasks import STEPS_PER_SECOND
+from basalt.io.errors import ConfigError, MissingDependencyError
 from basalt.play.controls import BUTTON_OF_CODE, Controls
 from basalt.play.player import Status
-from basalt.tasks import STEPS_PER_SECOND
 
 WINDOW = (1280, 720)
 """Size at the start, that of BEDD's recorder; pictures are scaled to whatever the player makes of it."""

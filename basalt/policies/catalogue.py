@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from basalt.errors import ConfigError
-from basalt.paths import cache_dir
+from basalt.io.errors import ConfigError
+from basalt.io.paths import cache_dir
 
 MODELS_FOLDER = "https://openaipublic.blob.core.windows.net/minecraft-rl/"
 

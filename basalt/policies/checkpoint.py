@@ -23,9 +23,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from basalt.errors import ConfigError
+from basalt.io.errors import ConfigError
+from basalt.io.tensors import write_tensors
 from basalt.policies.vpt import VPTConfig, VPTPolicy
-from basalt.tensors import write_tensors
 
 FORMAT = "basalt-checkpoint"
 VERSION = 1

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from basalt.errors import ConfigError
+from basalt.io.errors import ConfigError
 from basalt.policies.attention import PolicyState
 from basalt.policies.heads import CategoricalHead
 from basalt.policies.impala import INFERENCE_SLICE

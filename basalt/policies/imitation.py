@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from basalt.core.intervals import episode_interval
 from basalt.data.baselines import Marginals, camera_counts
 from basalt.data.dataset import Batch, Episode, single_pass
-from basalt.errors import ConfigError
-from basalt.intervals import episode_interval
+from basalt.io.errors import ConfigError
 from basalt.policies.heads import CategoricalHead
 from basalt.policies.vpt import PolicyOutput, VPTPolicy
 

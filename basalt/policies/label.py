@@ -15,10 +15,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from basalt.actions import VPT_BUTTONS, bins_to_camera
-from basalt.errors import ConfigError, RecordingError
-from basalt.files import sole_writer
-from basalt.lines import (
+from basalt.core.actions import VPT_BUTTONS, bins_to_camera
+from basalt.core.recorder_lines import (
     DEGREES_PER_PIXEL,
     KEY_OF_BUTTON,
     MOUSE_OF_BUTTON,
@@ -27,10 +25,12 @@ from basalt.lines import (
     Line,
     Mouse,
 )
+from basalt.core.tasks import STEPS_PER_SECOND
+from basalt.core.video import FRAME_SIZE, VideoReader, probe
+from basalt.io.atomic import sole_writer
+from basalt.io.errors import ConfigError, RecordingError
 from basalt.policies.idm import IDMOutput
 from basalt.policies.preprocess import resize_frame
-from basalt.tasks import STEPS_PER_SECOND
-from basalt.video import FRAME_SIZE, VideoReader, probe
 
 WINDOW_FRAMES = 128
 """Frames the model sees at once, as in its training."""

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from basalt.errors import ConfigError
+from basalt.io.errors import ConfigError
 from basalt.policies.vpt import VPTConfig, VPTPolicy
 
 MAX_MODEL_BYTES = 2**20

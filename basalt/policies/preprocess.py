@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from basalt.errors import BasaltError
+from basalt.io.errors import BasaltError
 
 Frame = npt.NDArray[np.uint8]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from basalt.errors import ConfigError
+from basalt.io.errors import ConfigError
 from basalt.policies.catalogue import PUBLISHED, policies_dir, published
 from basalt.policies.checkpoint import load_policy
 from basalt.policies.official import LoadReport, load_official_policy

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from basalt.errors import ConfigError
+from basalt.io.errors import ConfigError
 from basalt.policies.attention import PolicyState, Transformer, TransformerBlock
 from basalt.policies.heads import CategoricalHead, EscHead, ValueHead
 from basalt.policies.impala import ImageEncoder, ImpalaCNN

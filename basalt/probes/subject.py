@@ -8,14 +8,14 @@ from typing import Any
 
 import torch
 
+from basalt.core.recording import sha256_of
+from basalt.core.tasks import get_task
 from basalt.data.baselines import Marginals
 from basalt.data.dataset import Episode, load_episodes
-from basalt.errors import ConfigError
+from basalt.io.errors import ConfigError
 from basalt.policies.checkpoint import choose_device, find_checkpoint, load_policy
 from basalt.policies.imitation import start_at_marginals
 from basalt.policies.vpt import VPTPolicy
-from basalt.recording import sha256_of
-from basalt.tasks import get_task
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from typing import Any
 
 import gymnasium
 
-from basalt.errors import ConfigError, MissingDependencyError
-from basalt.tasks import TASKS, get_task
+from basalt.core.tasks import TASKS, get_task
+from basalt.io.errors import ConfigError, MissingDependencyError
 from basalt.worlds.base import WorldEnv, WorldSettings
 
 # Module and class; imported only when asked for, since each needs other things.

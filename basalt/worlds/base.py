@@ -9,10 +9,10 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from basalt.actions import BUTTONS, CAMERA_LIMIT, validate_action
-from basalt.errors import ConfigError, WorldError
-from basalt.tasks import STEPS_PER_SECOND, TRAIN_SEEDS, Task
-from basalt.telemetry import Telemetry
+from basalt.core.actions import BUTTONS, CAMERA_LIMIT, validate_action
+from basalt.core.tasks import STEPS_PER_SECOND, TRAIN_SEEDS, Task
+from basalt.core.telemetry import Telemetry
+from basalt.io.errors import ConfigError, WorldError
 from basalt.worlds.edits import Edit, edit_of
 
 Picture = NDArray[np.uint8]
@@ -48,7 +48,7 @@ class WorldEnv(gymnasium.Env[dict[str, Picture], Mapping[str, Any]]):
     The reward is always 0. An episode ends by ESC (terminated, after that step was played), by death
     (terminated) or at the step limit (truncated). ``info`` holds what only the referee may see:
 
-    - ``telemetry``: :class:`~basalt.telemetry.Telemetry`, always;
+    - ``telemetry``: :class:`~basalt.core.telemetry.Telemetry`, always;
     - ``site``: what is known of the place, at reset;
     - ``edit``: what the world's twin does not have, at the reset of one (:mod:`basalt.worlds.edits`);
     - ``applied``: what the step really did with the mouse;
@@ -60,7 +60,7 @@ class WorldEnv(gymnasium.Env[dict[str, Picture], Mapping[str, Any]]):
         size: width and height of the picture in pixels.
         step_limit: longest episode in steps; default the task's.
         render_mode: None or ``rgb_array``.
-        on_failure: ``raise`` a :class:`~basalt.errors.WorldError` out of the step in which the world failed;
+        on_failure: ``raise`` a :class:`~basalt.io.errors.WorldError` out of the step in which the world failed;
             or ``truncate`` the episode there, marked, with the last picture again, so that many environments
             side by side go on. Either way the next reset starts the world anew, and a reset that fails raises.
 

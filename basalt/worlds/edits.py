@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from basalt.errors import ConfigError
+from basalt.io.errors import ConfigError
 
 INVENTORY_SLOTS = 36
 

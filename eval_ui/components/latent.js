@@ -35,7 +35,7 @@ export default function ({ parentElement, data }) {
     parentElement.latentStop?.();
     parentElement.latentKey = data.key;
     const place = parentElement.querySelector(".probe-latent");
-    place.innerHTML = data.html; // escaped where it was written, eval_ui/scope/pictures.py
+    place.innerHTML = data.html; // escaped where it was written, eval_ui/probes_page/pictures.py
     parentElement.latentStop = animate(place);
   }
   return () => {

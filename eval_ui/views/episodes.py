@@ -5,18 +5,18 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from basalt.errors import BasaltError
-from basalt.tasks import STEPS_PER_SECOND
-from eval_ui.choice import current_study, pick_study
+from basalt.core.tasks import STEPS_PER_SECOND
+from basalt.io.errors import BasaltError
 from eval_ui.session import may_see_results
 from eval_ui.store_access import the_store
+from eval_ui.study_picker import current_study, pick_study
 from eval_ui.style import heading
 from eval_ui.tables import facts_html
 from eval_ui.watch import Curve, curves, watch
-from leaderboard.episodes import EpisodeInfo, episode_telemetry, list_episodes
-from leaderboard.report import task_title
-from leaderboard.store import Store
-from leaderboard.videos import episode_video
+from leaderboard.http.video_urls import episode_video
+from leaderboard.ratings.tables import task_title
+from leaderboard.store.database import Store
+from leaderboard.submissions.episodes import EpisodeInfo, episode_telemetry, list_episodes
 
 ENDED = {
     "esc": "ended by the player",

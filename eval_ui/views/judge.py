@@ -4,25 +4,25 @@ from datetime import UTC, datetime
 
 import streamlit as st
 
-from basalt.errors import BasaltError
-from basalt.tasks import get_task
-from eval_ui.choice import current_study, pick_study
-from eval_ui.desk import Act, Answer, DeskView, Reply, desk
-from eval_ui.entry import INSTRUCTIONS, closed, farewell, welcome
+from basalt.core.tasks import get_task
+from basalt.io.errors import BasaltError
+from eval_ui.judging.onboarding import INSTRUCTIONS, closed, farewell, welcome
+from eval_ui.judging.pair_judging import Act, Answer, DeskView, Reply, desk
 from eval_ui.session import may_see_results, rater_secret
 from eval_ui.store_access import the_store
-from leaderboard.judgments import (
+from eval_ui.study_picker import current_study, pick_study
+from leaderboard.http.video_urls import pair_videos
+from leaderboard.judging.assignments import ServedPair, next_pair, progress
+from leaderboard.judging.judgments import (
     answer_pair,
     qualification_feedback,
     undo_last,
     undoable_until,
 )
-from leaderboard.raters import Standing, erase, register_rater, standing
-from leaderboard.serving import ServedPair, next_pair, progress
-from leaderboard.settings import JudgingSettings, get_settings
-from leaderboard.store import Store
-from leaderboard.study import StudyInfo
-from leaderboard.videos import pair_videos
+from leaderboard.judging.raters import Standing, erase, register_rater, standing
+from leaderboard.store.database import Store
+from leaderboard.studies.rules import StudyInfo
+from leaderboard.studies.settings import JudgingSettings, get_settings
 
 _NAME = "own_name"
 _SURE = "sure_to_be_forgotten"

@@ -5,23 +5,23 @@ import hashlib
 import pandas as pd
 import streamlit as st
 
-from basalt.comparisons import Comparison
-from basalt.errors import BasaltError
+from basalt.core.comparisons import Comparison
+from basalt.io.errors import BasaltError
 from eval_ui.charts import development_plot, profile_plot, rating_plot, win_matrix_plot
-from eval_ui.choice import current_study, pick_study
 from eval_ui.session import may_see_results
 from eval_ui.store_access import the_store
+from eval_ui.study_picker import current_study, pick_study
 from eval_ui.style import heading
 from eval_ui.tables import board_html, overall_html
-from leaderboard.analysis import Analysis, analyse
-from leaderboard.episodes import replayed
-from leaderboard.export import load_comparisons
-from leaderboard.overall import OverallRow, overall
-from leaderboard.profiles import profiles
-from leaderboard.rating import Table, rate
-from leaderboard.report import Replayed, source_note, task_title, world_title
-from leaderboard.store import Store
-from leaderboard.study import StudyInfo
+from leaderboard.ratings.analysis import Analysis, analyse
+from leaderboard.ratings.overall import OverallRow, overall
+from leaderboard.ratings.profiles import profiles
+from leaderboard.ratings.tables import Replayed, source_note, task_title, world_title
+from leaderboard.ratings.trueskill import Table, rate
+from leaderboard.store.database import Store
+from leaderboard.studies.export import load_comparisons
+from leaderboard.studies.rules import StudyInfo
+from leaderboard.submissions.episodes import replayed
 
 # Sources of judgments as they are called here, people first.
 BADGES = {

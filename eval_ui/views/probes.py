@@ -7,13 +7,13 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from basalt.errors import BasaltError
+from basalt.io.errors import BasaltError
 from eval_ui.components import component
-from eval_ui.scope.clips import cut_clip, data_address
-from eval_ui.scope.export import export_html
-from eval_ui.scope.notes import LONGEST, read_notes, write_note
-from eval_ui.scope.pictures import figure_ranges, latent_html
-from eval_ui.scope.suites import Autoencoder, Suite, find_suites, open_autoencoder
+from eval_ui.probes_page.clips import cut_clip, data_address
+from eval_ui.probes_page.export import export_html
+from eval_ui.probes_page.notes import LONGEST, read_notes, write_note
+from eval_ui.probes_page.pictures import figure_ranges, latent_html
+from eval_ui.probes_page.suites import Autoencoder, Suite, find_suites, open_autoencoder
 from eval_ui.session import current_admin
 
 EXPORTED = 20

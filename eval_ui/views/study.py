@@ -2,12 +2,12 @@
 
 import streamlit as st
 
-from basalt.errors import BasaltError
-from eval_ui.admin import SECTIONS
-from eval_ui.choice import current_study, pick_study
+from basalt.io.errors import BasaltError
+from eval_ui.login.form import sign_in, sign_out
 from eval_ui.session import current_admin
-from eval_ui.signin import sign_in, sign_out
 from eval_ui.store_access import the_store
+from eval_ui.study_admin.sections import SECTIONS
+from eval_ui.study_picker import current_study, pick_study
 from eval_ui.style import heading
 
 

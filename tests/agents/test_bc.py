@@ -16,14 +16,14 @@ import pytest
 import torch
 from synthetic import BLUE, GREEN, RED, picture, write_episodes
 
-from agents import bc
-from agents.bc import train
-from agents.bc_agent import BCAgent
-from agents.bc_config import TrainConfig
-from basalt.agent import Agent
+from agents.bc import train as bc
+from agents.bc.agent import BCAgent
+from agents.bc.config import TrainConfig
+from agents.bc.train import train
+from basalt.core.agent import Agent
 from basalt.data.dataset import SequenceStream
-from basalt.errors import ConfigError
-from basalt.files import sole_writer
+from basalt.io.atomic import sole_writer
+from basalt.io.errors import ConfigError
 from basalt.policies.checkpoint import find_checkpoint, load_policy
 from basalt.policies.vpt import VPTConfig
 
@@ -172,7 +172,7 @@ def test_a_run_killed_between_checkpoints_drops_what_it_logged_since(
 @pytest.mark.long
 def test_survives_kill(folder: Path, tmp_path: Path) -> None:
     code = (
-        "import sys, json; from agents.bc import train; from agents.bc_config import TrainConfig; "
+        "import sys, json; from agents.bc.train import train; from agents.bc.config import TrainConfig; "
         "from basalt.policies.vpt import VPTConfig; "
         "VPTConfig.small = classmethod(lambda cls: VPTConfig(**json.loads(sys.argv[1]))); "
         "train(TrainConfig.from_mapping(json.loads(sys.argv[2])))"
@@ -236,7 +236,7 @@ def test_a_wrong_setting_is_named(
 ) -> None:
     with pytest.raises(Exception, match=message) as caught:
         train(config(folder, tmp_path / "run", **settings))
-    assert type(caught.value).__module__ == "basalt.errors"
+    assert type(caught.value).__module__ == "basalt.io.errors"
     assert not (tmp_path / "run").exists()
 
 

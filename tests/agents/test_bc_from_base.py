@@ -9,19 +9,19 @@ import pytest
 import torch
 from synthetic import BLUE, RED, picture, write_episode, write_episodes
 
-from agents.bc import train
-from agents.bc_agent import BCAgent
-from agents.bc_config import TrainConfig
-from agents.objective import kl_to_base
+from agents.bc.agent import BCAgent
+from agents.bc.config import TrainConfig
+from agents.bc.train import train
+from agents.common.objective import kl_to_base
+from basalt.core.tasks import get_task
 from basalt.data.dataset import single_pass
 from basalt.data.embeddings import load_embedded
 from basalt.data.episodes import load_episodes
-from basalt.embed import EmbedConfig, embed
-from basalt.errors import ConfigError
+from basalt.io.errors import ConfigError
 from basalt.policies.checkpoint import load_policy, save_checkpoint
+from basalt.policies.embed import EmbedConfig, embed
 from basalt.policies.imitation import evaluate
 from basalt.policies.vpt import PolicyOutput, VPTConfig, VPTPolicy
-from basalt.tasks import get_task
 
 TINY = VPTConfig(
     hidsize=32, attention_heads=2, attention_memory_size=24, timesteps=8, n_recurrence_layers=1,

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from agents.demonstrator import Demonstrator
-from basalt.errors import ConfigError
-from basalt.scoring import outcome
+from agents.demonstrator.agent import Demonstrator
+from basalt.core.scoring import outcome
+from basalt.io.errors import ConfigError
 from basalt.worlds import make_env
 
 pytestmark = pytest.mark.engine

@@ -9,9 +9,9 @@ import pytest
 import torch
 from synthetic import BLUE, RED, picture, write_episodes
 
-from agents.bc import train
-from agents.bc_agent import BCAgent
-from agents.bc_config import TrainConfig
+from agents.bc.agent import BCAgent
+from agents.bc.config import TrainConfig
+from agents.bc.train import train
 from basalt.policies.vpt import VPTConfig, VPTPolicy
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")

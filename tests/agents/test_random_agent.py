@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from agents.random_agent import RandomAgent
-from basalt.actions import BUTTONS, validate_action
-from basalt.agent import Agent
+from agents.random.agent import RandomAgent
+from basalt.core.actions import BUTTONS, validate_action
+from basalt.core.agent import Agent
 
 
 def play(agent: RandomAgent, rows: int, steps: int) -> list[list[dict[str, Any]]]:

@@ -6,9 +6,9 @@ import gymnasium
 import pytest
 from toy_world import CountingWorld
 
-from agents.commands import record_main
-from basalt.errors import ConfigError
-from basalt.recording import find_recordings
+from basalt.cli.agents import record_main
+from basalt.core.recording import find_recordings
+from basalt.io.errors import ConfigError
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from agents.random_agent import RandomAgent
-from agents.registry import AGENTS, make_agent
-from basalt.errors import ConfigError
+from agents.common.registry import AGENTS, make_agent
+from agents.random.agent import RandomAgent
+from basalt.io.errors import ConfigError
 
 
 def test_makes_an_agent_with_its_settings() -> None:
@@ -35,7 +35,5 @@ def test_every_name_leads_to_a_class(name: str) -> None:
 
 
 def test_looking_for_an_agent_needs_no_torch() -> None:
-    code = (
-        "import sys, agents.registry as r; r.make_agent('random'); sys.exit('torch' in sys.modules)"
-    )
+    code = "import sys, agents.common.registry as r; r.make_agent('random'); sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -5,10 +5,10 @@ import shutil
 
 import pytest
 
-from agents import sample
-from basalt.errors import ConfigError
-from basalt.paths import sample_dir
-from basalt.recording import find_recordings
+from basalt.core.recording import find_recordings
+from basalt.io.errors import ConfigError
+from basalt.io.paths import sample_dir
+from tools import sample
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 from synthetic import write_episodes
 
-from agents.bc_config import PLAY_SETTINGS, TrainConfig
-from agents.registry import make_agent
-from basalt import cli
+from agents.bc.config import PLAY_SETTINGS, TrainConfig
+from agents.common.registry import make_agent
+from basalt.cli import main as cli
 from basalt.data.dataset import Batch, SequenceStream
-from basalt.errors import ConfigError
+from basalt.io.errors import ConfigError
 
 
 def composed(*overrides: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from basalt.actions import (
+from basalt.core.actions import (
     ACTION_KEYS,
     BUTTON_TABLE,
     BUTTONS,
@@ -23,7 +23,7 @@ from basalt.actions import (
     null_action,
     validate_action,
 )
-from basalt.errors import ActionError
+from basalt.io.errors import ActionError
 
 VPT_COLUMNS = [COLUMN[button] for button in VPT_BUTTONS]
 

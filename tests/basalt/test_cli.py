@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from basalt import cli
-from basalt.errors import BasaltError
+from basalt.cli import main as cli
+from basalt.io.errors import BasaltError
 
 
 def test_every_command_can_be_loaded():
@@ -68,7 +68,7 @@ def test_a_command_that_failed_says_so_though_its_reader_went_away():
 def test_a_launcher_that_is_not_installed_names_its_extra():
     from hydra.errors import MissingConfigException
 
-    from basalt.hydra_app import one_line
+    from basalt.cli.hydra_app import one_line
 
     err = MissingConfigException("", "hydra/launcher/ray", ["basic"])
     assert "pip install 'basalt-benchmark[launch-ray]' brings it" in one_line(err)
@@ -207,7 +207,7 @@ def test_doctor_says_what_minecraft_lacks_and_calls_it_optional(monkeypatch, tmp
 
 
 def test_doctor_finds_a_minecraft_that_is_there(monkeypatch, tmp_path, capsys):
-    from basalt.worlds.minerl.server import Game, Server
+    from tools.minerl_server import Game, Server
 
     class NoGame(Game):
         def begin(self, task, seed, size):

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from basalt.comparisons import (
+from basalt.core.comparisons import (
     SCHEMA,
     Comparison,
     ComparisonError,

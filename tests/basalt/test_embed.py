@@ -12,14 +12,14 @@ import pytest
 import torch
 from synthetic import write_episode, write_episodes
 
-from basalt import cli
-from basalt import embed as embed_module
+from basalt.cli import main as cli
 from basalt.data.embeddings import find_shards, read_manifest
 from basalt.data.episodes import load_episodes
-from basalt.embed import EmbedConfig, embed, embed_episodes
-from basalt.errors import ConfigError
-from basalt.files import LOCK_FILE
+from basalt.io.atomic import LOCK_FILE
+from basalt.io.errors import ConfigError
+from basalt.policies import embed as embed_module
 from basalt.policies.checkpoint import save_checkpoint
+from basalt.policies.embed import EmbedConfig, embed, embed_episodes
 from basalt.policies.vpt import VPTConfig, VPTPolicy
 
 TINY = VPTConfig(
@@ -165,7 +165,7 @@ def test_a_sweep_runs_all_jobs(
 
 KILLED = """
 import os, signal, sys
-from basalt import cli
+from basalt.cli import main as cli
 from basalt.data import embeddings
 write, calls = embeddings.write_tensors, []
 def killed(path, *rest):

@@ -6,7 +6,7 @@ import pytest
 from synthetic import write_episodes
 from test_embed import tiny_run
 
-from basalt import cli
+from basalt.cli import main as cli
 from basalt.data.embeddings import find_shards
 
 

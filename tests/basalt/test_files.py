@@ -5,13 +5,13 @@ import sys
 
 import pytest
 
-from basalt import files
-from basalt.files import replacing, write_json
+from basalt.io import atomic as files
+from basalt.io.atomic import replacing, write_json
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from basalt.files import replacing
+from basalt.io.atomic import replacing
 with replacing(Path(sys.argv[1])) as partial:
     partial.write_text("half")
     print(partial.name, flush=True)

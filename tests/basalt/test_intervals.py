@@ -1,6 +1,6 @@
 import pytest
 
-from basalt.intervals import episode_interval, rate_interval
+from basalt.core.intervals import episode_interval, rate_interval
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from basalt.actions import BUTTONS, EnvActions, camera_to_bins, validate_action
-from basalt.lines import Line, LineWriter, lines_to_env
-from basalt.telemetry import Telemetry
+from basalt.core.actions import BUTTONS, EnvActions, camera_to_bins, validate_action
+from basalt.core.recorder_lines import Line, LineWriter, lines_to_env
+from basalt.core.telemetry import Telemetry
 
 
 def state(**changes):

@@ -10,11 +10,11 @@ import av
 import numpy as np
 import pytest
 
-from basalt.actions import EnvActions, validate_action
-from basalt.errors import RecordingError
-from basalt.recording import Recording, RecordingWriter, find_recordings
-from basalt.telemetry import Telemetry
-from basalt.video import VideoWriter, probe, read_frames
+from basalt.core.actions import EnvActions, validate_action
+from basalt.core.recording import Recording, RecordingWriter, find_recordings
+from basalt.core.telemetry import Telemetry
+from basalt.core.video import VideoWriter, probe, read_frames
+from basalt.io.errors import RecordingError
 
 FACTS = {
     "task": "find_cave", "world": "luanti", "world_version": "test", "seed": 100_000,
@@ -106,7 +106,7 @@ def test_a_killed_writer_leaves_no_final_names(tmp_path):
         from pathlib import Path
         sys.path.insert(0, sys.argv[2])
         from test_recording import ACTIONS, FACTS, frame, state
-        from basalt.recording import RecordingWriter
+        from basalt.core.recording import RecordingWriter
         writer = RecordingWriter(Path(sys.argv[1]), "e", **FACTS)
         writer.begin(frame(0), state(0))
         writer.step(ACTIONS[0], ACTIONS[0]["camera"], frame(1), state(1))

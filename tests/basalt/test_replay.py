@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from toy_world import CountingWorld, Walker
 
-from basalt.actions import null_action
-from basalt.errors import RecordingError
-from basalt.lines import LineWriter
-from basalt.recording import Recording
-from basalt.replay import pressed_actions, replay
-from basalt.rollout import RolloutPlan, rollout
+from basalt.core.actions import null_action
+from basalt.core.recorder_lines import LineWriter
+from basalt.core.recording import Recording
+from basalt.io.errors import RecordingError
+from basalt.rollouts.replay import pressed_actions, replay
+from basalt.rollouts.rollout import RolloutPlan, rollout
 
 
 class Drifting(CountingWorld):

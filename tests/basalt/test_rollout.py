@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from toy_world import CountingWorld, Walker
 
-from basalt import rollout as rollout_module
-from basalt.errors import ActionError, ConfigError, WorldError
-from basalt.recording import Recording, find_recordings
-from basalt.rollout import RolloutPlan, rollout, summary
+from basalt.core.recording import Recording, find_recordings
+from basalt.io.errors import ActionError, ConfigError, WorldError
+from basalt.rollouts import rollout as rollout_module
+from basalt.rollouts.rollout import RolloutPlan, rollout, summary
 
 
 @pytest.fixture(autouse=True)
@@ -181,7 +181,7 @@ SLOW_ROLLOUT = """
     from pathlib import Path
     sys.path[:0] = sys.argv[2].split(":")
     import test_rollout as toy
-    from basalt.rollout import rollout
+    from basalt.rollouts.rollout import rollout
     toy.CountingWorld.delay = float(sys.argv[3])
     toy.rollout_module.gymnasium.make = lambda *args, **kwargs: toy.CountingWorld()
     rollout(toy.Walker, toy.plan(Path(sys.argv[1]), seeds=(1, 2, 3)), progress=False)
@@ -219,7 +219,7 @@ SIDE_BY_SIDE = """
     from pathlib import Path
     sys.path[:0] = sys.argv[2].split(":")
     import test_rollout as toy
-    from basalt.rollout import rollout
+    from basalt.rollouts.rollout import rollout
     rollout(toy.SlowWalker, toy.plan(Path(sys.argv[1]), seeds=(1, 2, 3)), jobs=2, progress=False)
 """
 

@@ -2,10 +2,10 @@ from dataclasses import replace
 
 import pytest
 
-from basalt.errors import ConfigError
-from basalt.scoring import can_score, outcome, telemetry_judge
-from basalt.tasks import get_task
-from basalt.telemetry import Telemetry
+from basalt.core.scoring import can_score, outcome, telemetry_judge
+from basalt.core.tasks import get_task
+from basalt.core.telemetry import Telemetry
+from basalt.io.errors import ConfigError
 
 CAVE = get_task("find_cave")
 FALLS = get_task("make_waterfall")

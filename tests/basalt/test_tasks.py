@@ -1,7 +1,7 @@
 import pytest
 
-from basalt.errors import ConfigError
-from basalt.tasks import TASKS, get_task, parse_seeds, refuse_official, split_of
+from basalt.core.tasks import TASKS, get_task, parse_seeds, refuse_official, split_of
+from basalt.io.errors import ConfigError
 
 
 def test_four_tasks_with_eleven_seeds_each():

@@ -6,7 +6,7 @@ import pytest
 import torch
 from small_disk import on_a_small_disk
 
-from basalt.tensors import write_tensors
+from basalt.io.tensors import write_tensors
 
 CHECKPOINT = """
     import errno, sys
@@ -32,7 +32,7 @@ EMBEDDINGS = """
     import sys
     from pathlib import Path
     import torch
-    from basalt import cli
+    from basalt.cli import main as cli
     from basalt.data import embeddings
     small = Path(sys.argv[1])
     columns = {"latents": torch.zeros(1000, 64)}

@@ -8,15 +8,15 @@ import sqlalchemy as sa
 from real_browser import CHROMIUM, LAPTOP, PATIENCE, running_app
 from three_players import SEEDS, record_three
 
-from leaderboard.access import command_line_admin
-from leaderboard.checks import add_gold_pair
-from leaderboard.models import Check, CheckAnswer, Episode, Judgment
-from leaderboard.raters import create_invite
-from leaderboard.settings import change_settings
-from leaderboard.store import Store, open_store
-from leaderboard.study import create_study, demo_study, find_study
-from leaderboard.submissions import submit_recordings
-from leaderboard.telemetry_judge import judge_by_telemetry
+from leaderboard.judging.attention_checks import add_gold_pair
+from leaderboard.judging.raters import create_invite
+from leaderboard.judging.telemetry_judge import judge_by_telemetry
+from leaderboard.store.database import Store, open_store
+from leaderboard.store.models import Check, CheckAnswer, Episode, Judgment
+from leaderboard.studies.access import command_line_admin
+from leaderboard.studies.rules import create_study, demo_study, find_study
+from leaderboard.studies.settings import change_settings
+from leaderboard.submissions.register import submit_recordings
 
 pytest.importorskip("playwright", reason="Playwright is not installed (pip install playwright)")
 from playwright.sync_api import Browser, Locator, Page, Request, expect

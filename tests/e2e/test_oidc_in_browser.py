@@ -14,9 +14,9 @@ import pytest
 from real_browser import CHROMIUM, LAPTOP, PATIENCE, free_port, running_app
 from three_players import SEEDS
 
-from leaderboard.access import add_admin
-from leaderboard.store import open_store
-from leaderboard.study import create_study, demo_study
+from leaderboard.store.database import open_store
+from leaderboard.studies.access import add_admin
+from leaderboard.studies.rules import create_study, demo_study
 
 pytest.importorskip("authlib", reason="Authlib is not installed (pip install 'streamlit[auth]')")
 pytest.importorskip("playwright", reason="Playwright is not installed (pip install playwright)")

@@ -17,9 +17,9 @@ import pytest
 from real_browser import CHROMIUM, LAPTOP
 from three_players import ROOT
 
-from basalt.cli import run
-from basalt.recording import Recording
-from basalt.replay import replay
+from basalt.cli.main import run
+from basalt.core.recording import Recording
+from basalt.rollouts.replay import replay
 
 pytest.importorskip("playwright", reason="Playwright is not installed (pip install playwright)")
 from playwright.sync_api import Browser, Page
@@ -38,7 +38,7 @@ class Game:
         clean = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")}
         self.process = subprocess.Popen(
             [
-                sys.executable, "-c", "from basalt.cli import main; main()", "play",
+                sys.executable, "-c", "from basalt.cli.main import main; main()", "play",
                 f"out={folder}", f"seed={SEED}", *arguments,
             ],
             cwd=folder.parent,

@@ -11,10 +11,10 @@ from synthetic import write_episodes
 from basalt.data.dataset import load_episodes
 from basalt.policies.checkpoint import save_checkpoint
 from basalt.policies.vpt import VPTConfig, VPTPolicy
-from basalt.probes.scope import ScopeConfig, run_scope
-from eval_ui.scope.notes import read_notes
-from leaderboard.store import open_store
-from leaderboard.study import create_study, demo_study
+from basalt.probes.suite.run import ScopeConfig, run_scope
+from eval_ui.probes_page.notes import read_notes
+from leaderboard.store.database import open_store
+from leaderboard.studies.rules import create_study, demo_study
 
 pytest.importorskip("playwright", reason="Playwright is not installed (pip install playwright)")
 from playwright.sync_api import Locator, Page, expect

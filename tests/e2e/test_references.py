@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from basalt import cli
-from basalt.recording import Recording, find_recordings, sha256_of
+from basalt.cli import main as cli
+from basalt.core.recording import Recording, find_recordings, sha256_of
 from basalt.worlds.luanti.worldcache import world_version
-from leaderboard.store import open_store
-from leaderboard.study import create_study, demo_study, find_study
-from leaderboard.submissions import submitted_agents
+from leaderboard.store.database import open_store
+from leaderboard.studies.rules import create_study, demo_study, find_study
+from leaderboard.submissions.register import submitted_agents
 
 pytestmark = pytest.mark.engine
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from basalt import cli
-from basalt.recording import Recording, find_recordings
+from basalt.cli import main as cli
+from basalt.core.recording import Recording, find_recordings
 
 pytestmark = pytest.mark.engine
 
@@ -36,7 +36,7 @@ def test_train_then_roll_out_then_submit(tmp_path, capsys):
 
 
 def test_the_sample_is_what_its_readme_says():
-    from basalt.paths import sample_dir
+    from basalt.io.paths import sample_dir
 
     recordings = find_recordings(sample_dir())
     readme = (sample_dir() / "README.md").read_text()
@@ -55,7 +55,7 @@ def test_the_sample_is_what_its_readme_says():
 
 
 def test_the_demonstrator_moves_as_a_person_could():
-    from basalt.paths import sample_dir
+    from basalt.io.paths import sample_dir
 
     for recording in find_recordings(sample_dir()):
         camera = recording.actions().camera

@@ -7,9 +7,9 @@ import pytest
 from three_players import SEEDS, record_three, unwatched_study
 
 from eval_ui.store_access import STORE_VARIABLE, the_store
-from leaderboard.store import Store, open_store
-from leaderboard.study import StudyInfo, demo_study
-from leaderboard.submissions import submit_recordings
+from leaderboard.store.database import Store, open_store
+from leaderboard.studies.rules import StudyInfo, demo_study
+from leaderboard.submissions.register import submit_recordings
 
 
 @pytest.fixture(scope="session")

@@ -14,26 +14,26 @@ from starlette.responses import HTMLResponse
 from starlette.routing import Route
 from starlette.types import Message
 
-from basalt.errors import ConfigError, MissingDependencyError
+from basalt.cli.ui import ui_main
+from basalt.io.errors import ConfigError, MissingDependencyError
 from eval_ui import downloads
 from eval_ui.app import SERVED
-from eval_ui.commands import ui_main
 from eval_ui.downloads import FILES, download_address
-from eval_ui.login import ENTER_PATH, LOGIN_PATH, LOGOUT_PATH, ONE_TIME_KEY
+from eval_ui.login.routes import ENTER_PATH, LOGIN_PATH, LOGOUT_PATH, ONE_TIME_KEY
 from eval_ui.session import ADMIN_COOKIE, RATER_COOKIE, RaterCookie
-from leaderboard.access import (
+from leaderboard.http.video_urls import pair_videos, served_video
+from leaderboard.judging.assignments import next_pair
+from leaderboard.judging.judgments import answer_pair
+from leaderboard.judging.raters import register_rater
+from leaderboard.store.database import Store
+from leaderboard.studies.access import (
     AccessDeniedError,
     add_admin,
     admin_of_session,
     command_line_admin,
     store_secret,
 )
-from leaderboard.judgments import answer_pair
-from leaderboard.raters import register_rater
-from leaderboard.serving import next_pair
-from leaderboard.store import Store
-from leaderboard.study import StudyInfo
-from leaderboard.videos import pair_videos, served_video
+from leaderboard.studies.rules import StudyInfo
 
 APP = Starlette(
     routes=[*SERVED, Route("/", lambda request: HTMLResponse("page"))],

@@ -3,8 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
-from basalt.tasks import Questions
-from eval_ui.desk import Answer
+from basalt.core.tasks import Questions
+from eval_ui.judging.pair_judging import Answer
 
 QUESTIONS = Questions(
     direct=("Found a cave?", "Harmed the village?"), comparative=("Faster?", "Human-like?")

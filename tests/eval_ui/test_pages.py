@@ -11,20 +11,20 @@ from three_players import SEEDS, record, unwatched_study
 
 import eval_ui
 from eval_ui import session
-from eval_ui.desk import Act, Answer, DeskView, Reply, Undo
-from leaderboard.access import add_admin, command_line_admin, log_in
-from leaderboard.checks import add_gold_pair
-from leaderboard.events import ban
-from leaderboard.export import load_comparisons
-from leaderboard.judgments import answer_pair
-from leaderboard.models import Check, Episode, Judgment, Membership, Rater
-from leaderboard.raters import create_invite, register_rater
-from leaderboard.serving import next_pair
-from leaderboard.settings import change_settings
-from leaderboard.store import Store
-from leaderboard.study import StudyInfo, create_study, demo_study
-from leaderboard.submissions import submit_recordings
-from leaderboard.telemetry_judge import judge_by_telemetry
+from eval_ui.judging.pair_judging import Act, Answer, DeskView, Reply, Undo
+from leaderboard.judging.assignments import next_pair
+from leaderboard.judging.attention_checks import add_gold_pair
+from leaderboard.judging.judgments import answer_pair
+from leaderboard.judging.raters import create_invite, register_rater
+from leaderboard.judging.telemetry_judge import judge_by_telemetry
+from leaderboard.store.database import Store
+from leaderboard.store.models import Check, Episode, Judgment, Membership, Rater
+from leaderboard.studies.access import add_admin, command_line_admin, log_in
+from leaderboard.studies.events import ban
+from leaderboard.studies.export import load_comparisons
+from leaderboard.studies.rules import StudyInfo, create_study, demo_study
+from leaderboard.studies.settings import change_settings
+from leaderboard.submissions.register import submit_recordings
 
 MAIN = Path(eval_ui.__file__).with_name("main.py")
 PLAYERS = ("good", "middling", "bad")
@@ -67,7 +67,7 @@ class Desk:
 @pytest.fixture
 def desk(monkeypatch: pytest.MonkeyPatch) -> Desk:
     stand_in = Desk()
-    monkeypatch.setattr("eval_ui.desk.desk", stand_in)
+    monkeypatch.setattr("eval_ui.judging.pair_judging.desk", stand_in)
     return stand_in
 
 

@@ -8,16 +8,16 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import eval_ui
-from basalt.errors import BasaltError, ConfigError
-from basalt.recording import Recording
-from basalt.video import VideoReader
+from basalt.core.recording import Recording
+from basalt.core.video import VideoReader
+from basalt.io.errors import BasaltError, ConfigError
 from eval_ui import session
-from eval_ui.scope.clips import cut_clip, data_address
-from eval_ui.scope.export import export_html
-from eval_ui.scope.notes import FILE, read_notes, write_note
-from eval_ui.scope.pictures import latent_html
-from eval_ui.scope.suites import PROBES_VARIABLE, find_suites, open_autoencoder
-from leaderboard.store import Store
+from eval_ui.probes_page.clips import cut_clip, data_address
+from eval_ui.probes_page.export import export_html
+from eval_ui.probes_page.notes import FILE, read_notes, write_note
+from eval_ui.probes_page.pictures import latent_html
+from eval_ui.probes_page.suites import PROBES_VARIABLE, find_suites, open_autoencoder
+from leaderboard.store.database import Store
 
 MAIN = Path(eval_ui.__file__).with_name("main.py")
 HOSTILE = '<img src=x onerror="alert(1)">'

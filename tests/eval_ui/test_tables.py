@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from basalt.comparisons import Comparison
+from basalt.core.comparisons import Comparison
 from eval_ui.charts import development, rating_plot, spread, win_matrix
 from eval_ui.tables import board_html, facts_html
-from leaderboard.analysis import Analysis, analyse
-from leaderboard.bootstrap import MIN_COMPARISONS, Interval
-from leaderboard.rating import Row, Table, rate
+from leaderboard.ratings.analysis import Analysis, analyse
+from leaderboard.ratings.bootstrap import MIN_COMPARISONS, Interval
+from leaderboard.ratings.trueskill import Row, Table, rate
 
 HOSTILE = '<script>alert("x")</script>'
 

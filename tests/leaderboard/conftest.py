@@ -11,10 +11,10 @@ import pytest
 import sqlalchemy as sa
 from three_players import SEEDS, record_three, unwatched_study
 
-from leaderboard import access
-from leaderboard.store import Store, open_store
-from leaderboard.study import StudyInfo, demo_study
-from leaderboard.submissions import submit_recordings
+from leaderboard.store.database import Store, open_store
+from leaderboard.studies import access
+from leaderboard.studies.rules import StudyInfo, demo_study
+from leaderboard.submissions.register import submit_recordings
 
 POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))
 

@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 from three_players import unwatched_study
 
-from leaderboard.models import Agent, Episode, Submission, new_id
-from leaderboard.store import Store
-from leaderboard.study import StudyInfo, demo_study
+from leaderboard.store.database import Store
+from leaderboard.store.models import Agent, Episode, Submission, new_id
+from leaderboard.studies.rules import StudyInfo, demo_study
 
 
 def fill(

@@ -5,7 +5,7 @@ import random
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from basalt.comparisons import Comparison
+from basalt.core.comparisons import Comparison
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -3,9 +3,9 @@
 import pytest
 from planted import planted
 
-from leaderboard.analysis import analyse
-from leaderboard.rating import Table, rate
-from leaderboard.report import analysis_records, table_records, text_analyses, text_tables
+from leaderboard.ratings.analysis import analyse
+from leaderboard.ratings.tables import analysis_records, table_records, text_analyses, text_tables
+from leaderboard.ratings.trueskill import Table, rate
 
 
 def the_table(count: int = 200) -> Table:

@@ -9,16 +9,16 @@ import sqlalchemy as sa
 from starlette.testclient import TestClient
 from three_players import SEEDS, record
 
-from leaderboard.access import add_admin, command_line_admin
-from leaderboard.api import create_server
-from leaderboard.api_media import MAX_BODY
-from leaderboard.export import load_comparisons
-from leaderboard.models import Agent, Episode, Judgment
-from leaderboard.raters import create_invite
-from leaderboard.settings import change_settings
-from leaderboard.store import Store, open_store
-from leaderboard.study import StudyInfo, create_study, demo_study
-from leaderboard.submissions import submit_recordings
+from leaderboard.http.api import create_server
+from leaderboard.http.media import MAX_BODY
+from leaderboard.judging.raters import create_invite
+from leaderboard.store.database import Store, open_store
+from leaderboard.store.models import Agent, Episode, Judgment
+from leaderboard.studies.access import add_admin, command_line_admin
+from leaderboard.studies.export import load_comparisons
+from leaderboard.studies.rules import StudyInfo, create_study, demo_study
+from leaderboard.studies.settings import change_settings
+from leaderboard.submissions.register import submit_recordings
 
 ADMIN = command_line_admin()
 

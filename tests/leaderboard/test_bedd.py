@@ -11,23 +11,23 @@ import pytest
 import sqlalchemy as sa
 import trueskill
 
-from basalt import cli
-from basalt.video import VideoWriter
-from leaderboard.access import command_line_admin
-from leaderboard.bedd import BeddError, read_answers, read_banned
-from leaderboard.bedd_study import export_bedd, import_bedd
-from leaderboard.bedd_videos import add_videos
-from leaderboard.export import load_comparisons
-from leaderboard.judgments import answer_pair
-from leaderboard.models import Episode, Judgment, Rater
-from leaderboard.raters import register_rater
-from leaderboard.rating import rate
-from leaderboard.serving import next_pair
-from leaderboard.settings import change_settings
-from leaderboard.store import Store, open_store
-from leaderboard.study import StudyError, StudyInfo, find_study
-from leaderboard.telemetry_judge import judge_by_telemetry
-from leaderboard.videos import pair_videos
+from basalt.cli import main as cli
+from basalt.core.video import VideoWriter
+from leaderboard.bedd.answers import BeddError, read_answers, read_banned
+from leaderboard.bedd.study import export_bedd, import_bedd
+from leaderboard.bedd.videos import add_videos
+from leaderboard.http.video_urls import pair_videos
+from leaderboard.judging.assignments import next_pair
+from leaderboard.judging.judgments import answer_pair
+from leaderboard.judging.raters import register_rater
+from leaderboard.judging.telemetry_judge import judge_by_telemetry
+from leaderboard.ratings.trueskill import rate
+from leaderboard.store.database import Store, open_store
+from leaderboard.store.models import Episode, Judgment, Rater
+from leaderboard.studies.access import command_line_admin
+from leaderboard.studies.export import load_comparisons
+from leaderboard.studies.rules import StudyError, StudyInfo, find_study
+from leaderboard.studies.settings import change_settings
 
 CAVE = "Did this player find and enter a cave?"
 

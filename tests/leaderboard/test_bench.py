@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from basalt import cli
+from basalt.cli import main as cli
 
 
 def test_the_measurement_is_one_json_object_and_both_ways_agree(

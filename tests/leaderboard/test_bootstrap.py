@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from planted import one_comparison, planted
 
-from basalt.comparisons import Comparison
-from leaderboard.bootstrap import (
+from basalt.core.comparisons import Comparison
+from leaderboard.ratings.bootstrap import (
     MIN_COMPARISONS,
     MIN_RATERS,
     Interval,
@@ -16,7 +16,7 @@ from leaderboard.bootstrap import (
     _draw,
     bootstrap,
 )
-from leaderboard.rating import Table, rate
+from leaderboard.ratings.trueskill import Table, rate
 
 
 def the_table(comparisons: list[Comparison]) -> Table:
@@ -95,7 +95,7 @@ def test_answers_without_preference_change_no_interval() -> None:
 def test_replaying_in_blocks_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     table = the_table(planted((0, 1), 40, raters=15))
     expected = bootstrap(table, 30)
-    monkeypatch.setattr("leaderboard.bootstrap._BLOCK", 40 * 7)
+    monkeypatch.setattr("leaderboard.ratings.bootstrap._BLOCK", 40 * 7)
     assert bootstrap(table, 30) == expected
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from planted import one_comparison, planted
 
-from leaderboard.bradley_terry import PRIOR_GAMES, BradleyTerry, _posterior, fit
+from leaderboard.ratings.bradley_terry import PRIOR_GAMES, BradleyTerry, _posterior, fit
 
 MIRROR = {"left": "right", "right": "left"}
 

@@ -13,15 +13,22 @@ import pytest
 import sqlalchemy as sa
 from three_players import SEEDS, record
 
-from basalt.cli import run
-from basalt.errors import StudyError
-from basalt.recording import Recording, find_recordings, sha256_of
-from basalt.video import VideoWriter
-from leaderboard.bundle import MANIFEST, About, BundleError, Manifest, unpack_bundle, write_bundle
-from leaderboard.models import Episode, Submission
-from leaderboard.store import Store, open_store
-from leaderboard.study import StudyInfo, create_study, demo_study
-from leaderboard.submissions import SubmissionError, check_recordings, submit_recordings
+from basalt.cli.main import run
+from basalt.core.recording import Recording, find_recordings, sha256_of
+from basalt.core.video import VideoWriter
+from basalt.io.errors import StudyError
+from leaderboard.store.database import Store, open_store
+from leaderboard.store.models import Episode, Submission
+from leaderboard.studies.rules import StudyInfo, create_study, demo_study
+from leaderboard.submissions.bundle import (
+    MANIFEST,
+    About,
+    BundleError,
+    Manifest,
+    unpack_bundle,
+    write_bundle,
+)
+from leaderboard.submissions.register import SubmissionError, check_recordings, submit_recordings
 
 ABOUT = About(agent="good", agent_version="2", authors=("Ada",), training_data="none")
 

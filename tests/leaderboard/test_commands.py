@@ -8,23 +8,23 @@ from pathlib import Path
 import pytest
 from three_players import SEEDS, record, unwatched_study
 
-from basalt import cli
-from basalt.comparisons import read_comparisons
-from basalt.errors import StudyError
-from basalt.tasks import get_task
-from leaderboard.access import admin_names, admin_of_email, admin_of_session, log_in
-from leaderboard.commands import leaderboard_main
-from leaderboard.export import load_comparisons
-from leaderboard.judgments import answer_pair
-from leaderboard.raters import register_rater
-from leaderboard.rating import rate
-from leaderboard.recompute import recompute
-from leaderboard.serving import next_pair
-from leaderboard.store import Store, open_store
-from leaderboard.study import StudyInfo, create_study, demo_study, find_study, list_studies
-from leaderboard.submissions import submit_recordings
-from leaderboard.submit import submit_main
-from leaderboard.telemetry_judge import judge_by_telemetry
+from basalt.cli import main as cli
+from basalt.cli.leaderboard import leaderboard_main
+from basalt.cli.submit import submit_main
+from basalt.core.comparisons import read_comparisons
+from basalt.core.tasks import get_task
+from basalt.io.errors import StudyError
+from leaderboard.judging.assignments import next_pair
+from leaderboard.judging.judgments import answer_pair
+from leaderboard.judging.raters import register_rater
+from leaderboard.judging.telemetry_judge import judge_by_telemetry
+from leaderboard.ratings.recompute import recompute
+from leaderboard.ratings.trueskill import rate
+from leaderboard.store.database import Store, open_store
+from leaderboard.studies.access import admin_names, admin_of_email, admin_of_session, log_in
+from leaderboard.studies.export import load_comparisons
+from leaderboard.studies.rules import StudyInfo, create_study, demo_study, find_study, list_studies
+from leaderboard.submissions.register import submit_recordings
 
 
 @pytest.fixture

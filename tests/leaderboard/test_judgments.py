@@ -8,18 +8,18 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import sqlalchemy as sa
 
-from basalt.errors import StudyError
-from basalt.recording import sha256_of
-from leaderboard.export import load_comparisons
-from leaderboard.judgments import AnswerRefusedError, answer_pair
-from leaderboard.models import Episode, Judgment, Rater
-from leaderboard.raters import register_rater
-from leaderboard.rating import rate
-from leaderboard.serving import ServedPair, next_pair, progress
-from leaderboard.store import Store
-from leaderboard.study import StudyInfo, create_study
-from leaderboard.telemetry_judge import judge_by_telemetry
-from leaderboard.videos import served_video
+from basalt.core.recording import sha256_of
+from basalt.io.errors import StudyError
+from leaderboard.http.video_urls import served_video
+from leaderboard.judging.assignments import ServedPair, next_pair, progress
+from leaderboard.judging.judgments import AnswerRefusedError, answer_pair
+from leaderboard.judging.raters import register_rater
+from leaderboard.judging.telemetry_judge import judge_by_telemetry
+from leaderboard.ratings.trueskill import rate
+from leaderboard.store.database import Store
+from leaderboard.store.models import Episode, Judgment, Rater
+from leaderboard.studies.export import load_comparisons
+from leaderboard.studies.rules import StudyInfo, create_study
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 ALL_PAIRS = 6

@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 import trueskill
 
-from leaderboard.access import command_line_admin
-from leaderboard.events import ban, unban
-from leaderboard.judgments import answer_pair, undo_last
-from leaderboard.matchmaking import Board, board_of, expected_drops
-from leaderboard.raters import register_rater
-from leaderboard.rating import ENVIRONMENT
-from leaderboard.serving import next_pair
-from leaderboard.settings import change_settings
-from leaderboard.store import Store
-from leaderboard.study import StudyInfo
+from leaderboard.judging.assignments import next_pair
+from leaderboard.judging.judgments import answer_pair, undo_last
+from leaderboard.judging.matchmaking import Board, board_of, expected_drops
+from leaderboard.judging.raters import register_rater
+from leaderboard.ratings.trueskill import ENVIRONMENT
+from leaderboard.store.database import Store
+from leaderboard.studies.access import command_line_admin
+from leaderboard.studies.events import ban, unban
+from leaderboard.studies.rules import StudyInfo
+from leaderboard.studies.settings import change_settings
 
 
 def by_package(one: tuple[float, float], other: tuple[float, float]) -> float:

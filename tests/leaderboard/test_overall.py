@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 from planted import planted
 
-from leaderboard.overall import overall
-from leaderboard.rating import Row, Table, rate
+from leaderboard.ratings.overall import overall
+from leaderboard.ratings.trueskill import Row, Table, rate
 
 
 def table(task: str, **mu: float) -> Table:

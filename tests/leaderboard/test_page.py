@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from planted import one_comparison, planted
 
-from basalt.errors import ConfigError
-from leaderboard.analysis import analyse
-from leaderboard.page import html_page, write_page
-from leaderboard.rating import rate
+from basalt.io.errors import ConfigError
+from leaderboard.ratings.analysis import analyse
+from leaderboard.ratings.html_report import html_page, write_page
+from leaderboard.ratings.trueskill import rate
 
 HOSTILE = """</td><script>alert(1)</script><img src=x onerror='alert(2)'>"&{{ 7*7 }}"""
 

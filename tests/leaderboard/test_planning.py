@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from basalt.errors import ConfigError
-from leaderboard.commands import leaderboard_main
-from leaderboard.planning import plan, text_plan
+from basalt.cli.leaderboard import leaderboard_main
+from basalt.io.errors import ConfigError
+from leaderboard.ratings.planning import plan, text_plan
 
 
 def test_more_comparisons_give_narrower_intervals_and_the_need_lies_between() -> None:

@@ -1,14 +1,14 @@
 """Answers to the tasks' own questions, by agent."""
 
-from leaderboard.export import load_comparisons
-from leaderboard.judgments import answer_pair
-from leaderboard.models import Assignment, Episode
-from leaderboard.profiles import Profile, profiles
-from leaderboard.raters import register_rater
-from leaderboard.rating import rate
-from leaderboard.serving import next_pair
-from leaderboard.store import Store
-from leaderboard.study import StudyInfo
+from leaderboard.judging.assignments import next_pair
+from leaderboard.judging.judgments import answer_pair
+from leaderboard.judging.raters import register_rater
+from leaderboard.ratings.profiles import Profile, profiles
+from leaderboard.ratings.trueskill import rate
+from leaderboard.store.database import Store
+from leaderboard.store.models import Assignment, Episode
+from leaderboard.studies.export import load_comparisons
+from leaderboard.studies.rules import StudyInfo
 
 FOUND, FASTER = "Did this player find a cave?", "Which player was faster?"
 

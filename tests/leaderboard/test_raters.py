@@ -6,31 +6,19 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import sqlalchemy as sa
 
-from basalt.errors import StudyError
-from leaderboard.access import (
-    AccessDeniedError,
-    TooManyRequestsError,
-    add_admin,
-    admin_of_email,
-    admin_of_session,
-    command_line_admin,
-    log_in,
-    log_out,
-    remove_admin,
-)
-from leaderboard.checks import add_gold_pair, list_gold_pairs, retire_gold_pair
-from leaderboard.events import ban, history, requalify, unban
-from leaderboard.export import load_comparisons
-from leaderboard.judgments import (
+from basalt.io.errors import StudyError
+from leaderboard.http.video_urls import episode_video, pair_videos, video_of_ticket
+from leaderboard.judging.assignments import next_pair, progress
+from leaderboard.judging.attention_checks import add_gold_pair, list_gold_pairs, retire_gold_pair
+from leaderboard.judging.judgments import (
     AnswerRefusedError,
     answer_pair,
     qualification_feedback,
     undo_last,
     undoable_until,
 )
-from leaderboard.models import Check, Episode, Judgment, Membership, Rater, RefusedAnswer
-from leaderboard.quality import rater_reports, study_quality
-from leaderboard.raters import (
+from leaderboard.judging.quality import rater_reports, study_quality
+from leaderboard.judging.raters import (
     completion,
     create_invite,
     erase,
@@ -43,12 +31,24 @@ from leaderboard.raters import (
     standing,
     study_of_invite,
 )
-from leaderboard.rating import rate
-from leaderboard.serving import next_pair, progress
-from leaderboard.settings import change_settings, get_settings
-from leaderboard.store import Store
-from leaderboard.study import StudyInfo
-from leaderboard.videos import episode_video, pair_videos, video_of_ticket
+from leaderboard.ratings.trueskill import rate
+from leaderboard.store.database import Store
+from leaderboard.store.models import Check, Episode, Judgment, Membership, Rater, RefusedAnswer
+from leaderboard.studies.access import (
+    AccessDeniedError,
+    TooManyRequestsError,
+    add_admin,
+    admin_of_email,
+    admin_of_session,
+    command_line_admin,
+    log_in,
+    log_out,
+    remove_admin,
+)
+from leaderboard.studies.events import ban, history, requalify, unban
+from leaderboard.studies.export import load_comparisons
+from leaderboard.studies.rules import StudyInfo
+from leaderboard.studies.settings import change_settings, get_settings
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 ADMIN = command_line_admin()

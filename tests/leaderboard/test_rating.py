@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import trueskill
 
-from basalt.comparisons import Comparison
-from leaderboard.rating import ENVIRONMENT, Table, rate
+from basalt.core.comparisons import Comparison
+from leaderboard.ratings.trueskill import ENVIRONMENT, Table, rate
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 from planted import one_comparison, planted
 
-import leaderboard.recompute
-from leaderboard.recompute import RatingsDifferError, recompute
+import leaderboard.ratings.recompute
+from leaderboard.ratings.recompute import RatingsDifferError, recompute
 
 
 def test_the_same_judgments_in_any_order_give_the_same_digest() -> None:
@@ -38,9 +38,9 @@ def test_no_judgments_and_undecided_ones_are_no_fault() -> None:
 
 
 def test_ratings_that_differ_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    replay = leaderboard.recompute.replay
+    replay = leaderboard.ratings.recompute.replay
     monkeypatch.setattr(
-        leaderboard.recompute, "replay", lambda *args: [one + 1e-6 for one in replay(*args)]
+        leaderboard.ratings.recompute, "replay", lambda *args: [one + 1e-6 for one in replay(*args)]
     )
     with pytest.raises(RatingsDifferError, match="differ by 1e-06"):
         recompute(planted((0, 1), 20))

@@ -12,15 +12,15 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from leaderboard.access import AccessDeniedError, command_line_admin
-from leaderboard.events import ban, unban
-from leaderboard.export import load_comparisons
-from leaderboard.judgments import AnswerRefusedError, answer_pair, undo_last
-from leaderboard.models import Assignment
-from leaderboard.raters import register_rater
-from leaderboard.serving import ServedPair, next_pair
-from leaderboard.store import open_store
-from leaderboard.study import find_study
+from leaderboard.judging.assignments import ServedPair, next_pair
+from leaderboard.judging.judgments import AnswerRefusedError, answer_pair, undo_last
+from leaderboard.judging.raters import register_rater
+from leaderboard.store.database import open_store
+from leaderboard.store.models import Assignment
+from leaderboard.studies.access import AccessDeniedError, command_line_admin
+from leaderboard.studies.events import ban, unban
+from leaderboard.studies.export import load_comparisons
+from leaderboard.studies.rules import find_study
 
 ADMIN = command_line_admin()
 RATERS = ("ada", "bob", "eve")

@@ -18,16 +18,16 @@ import sqlalchemy as sa
 from filled import fill
 from three_players import ROOT
 
-from leaderboard.access import command_line_admin, digest
-from leaderboard.export import load_comparisons
-from leaderboard.models import Assignment, Judgment, Rater
-from leaderboard.settings import change_settings
-from leaderboard.store import Store, open_store
+from leaderboard.store.database import Store, open_store
+from leaderboard.store.models import Assignment, Judgment, Rater
+from leaderboard.studies.access import command_line_admin, digest
+from leaderboard.studies.export import load_comparisons
+from leaderboard.studies.settings import change_settings
 
 PATIENCE_S = 300
 """How long anything may take on a machine that is busy with other things."""
 
-SERVER = "import sys; from basalt.cli import run; sys.exit(run(sys.argv[1:]))"
+SERVER = "import sys; from basalt.cli.main import run; sys.exit(run(sys.argv[1:]))"
 
 
 class Server:

@@ -14,11 +14,11 @@ from alembic.runtime.migration import MigrationContext
 from filled import fill
 from three_players import ROOT
 
-from leaderboard.models import Base, Judgment, Rater
-from leaderboard.raters import register_rater
-from leaderboard.store import Store, StoreError, open_store, store_exists
-from leaderboard.study import StudyInfo, create_study, demo_study, find_study
-from leaderboard.telemetry_judge import judge_by_telemetry
+from leaderboard.judging.raters import register_rater
+from leaderboard.judging.telemetry_judge import judge_by_telemetry
+from leaderboard.store.database import Store, StoreError, open_store, store_exists
+from leaderboard.store.models import Base, Judgment, Rater
+from leaderboard.studies.rules import StudyInfo, create_study, demo_study, find_study
 
 
 def test_migrations_make_exactly_the_models(store: Store) -> None:
@@ -107,14 +107,14 @@ def test_foreign_keys_hold(store: Store) -> None:
 # SQLite itself does not wait here: whoever writes out of turn fails at once.
 JUDGES = """
 import sys, threading
-import leaderboard.store
-leaderboard.store.BUSY_SECONDS = 0
-from leaderboard.judgments import answer_pair
-from leaderboard.raters import register_rater
-from leaderboard.serving import next_pair
-from leaderboard.study import find_study
+import leaderboard.store.database
+leaderboard.store.database.BUSY_SECONDS = 0
+from leaderboard.judging.judgments import answer_pair
+from leaderboard.judging.raters import register_rater
+from leaderboard.judging.assignments import next_pair
+from leaderboard.studies.rules import find_study
 
-store = leaderboard.store.open_store(sys.argv[1])
+store = leaderboard.store.database.open_store(sys.argv[1])
 study = find_study(store, "small")
 failures = []
 
@@ -156,7 +156,7 @@ def test_a_writer_that_was_killed_gives_up_its_turn(tmp_path: Path) -> None:
     place = tmp_path / "leaderboard.sqlite"
     store = open_store(place)
     writer = (
-        "import sys, time; from leaderboard.store import open_store\n"
+        "import sys, time; from leaderboard.store.database import open_store\n"
         "with open_store(sys.argv[1]).write(): print('writing', flush=True); time.sleep(600)"
     )
     with subprocess.Popen(

@@ -3,10 +3,10 @@
 import pytest
 from pydantic import ValidationError
 
-from basalt.errors import ConfigError, StudyError
-from basalt.tasks import TASKS
-from leaderboard.store import Store
-from leaderboard.study import (
+from basalt.core.tasks import TASKS
+from basalt.io.errors import ConfigError, StudyError
+from leaderboard.store.database import Store
+from leaderboard.studies.rules import (
     StudyRules,
     create_study,
     demo_study,

@@ -13,12 +13,12 @@ import pytest
 import sqlalchemy as sa
 from three_players import ROOT, SEEDS, record
 
-from basalt.recording import Recording, sha256_of
-from leaderboard import submissions
-from leaderboard.models import Agent, Episode, Submission
-from leaderboard.store import Store, open_store
-from leaderboard.study import StudyInfo, create_study, demo_study
-from leaderboard.submissions import SubmissionError, name_key, submit_recordings
+from basalt.core.recording import Recording, sha256_of
+from leaderboard.store.database import Store, open_store
+from leaderboard.store.models import Agent, Episode, Submission
+from leaderboard.studies.rules import StudyInfo, create_study, demo_study
+from leaderboard.submissions import register as submissions
+from leaderboard.submissions.register import SubmissionError, name_key, submit_recordings
 
 
 def stored(store: Store) -> tuple[int, int, int, int]:
@@ -197,9 +197,9 @@ def test_of_two_submissions_under_one_name_one_wins(
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from leaderboard import submissions
-from leaderboard.store import open_store
-from leaderboard.study import find_study
+from leaderboard.submissions import register as submissions
+from leaderboard.store.database import open_store
+from leaderboard.studies.rules import find_study
 
 stage, location, media, folder = sys.argv[1:]
 real = getattr(submissions, stage)

@@ -6,8 +6,8 @@ import trueskill
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leaderboard.rating import ENVIRONMENT
-from leaderboard.vector_trueskill import replay, update
+from leaderboard.ratings.trueskill import ENVIRONMENT
+from leaderboard.ratings.vector_trueskill import replay, update
 
 AGENTS = 4
 

@@ -12,10 +12,10 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from basalt.errors import ConfigError
+from basalt.io.errors import ConfigError
+from basalt.io.tensors import write_tensors
 from basalt.probes.sae.config import ARCHITECTURES
 from basalt.probes.sae.model import SAE
-from basalt.tensors import write_tensors
 
 WEIGHTS, CONFIG = "sae_weights.safetensors", "cfg.json"
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from basalt.errors import ConfigError
+from basalt.io.errors import ConfigError
 from basalt.probes.sae.base import TrainingSAE
 from basalt.probes.sae.batchtopk import BatchTopKTraining
 from basalt.probes.sae.config import SAEConfig

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from basalt.errors import WorldError
+from basalt.io.errors import WorldError
 from basalt.worlds.luanti.native import build
 from basalt.worlds.luanti.process import Kept, find_game, find_xvfb, game_environment
 

@@ -8,10 +8,10 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from basalt.actions import BUTTONS
-from basalt.errors import ConfigError, WorldError
-from basalt.tasks import Task
-from basalt.telemetry import Item, Telemetry
+from basalt.core.actions import BUTTONS
+from basalt.core.tasks import Task
+from basalt.core.telemetry import Item, Telemetry
+from basalt.io.errors import ConfigError, WorldError
 from basalt.worlds.base import Picture, WorldEnv, WorldSettings
 from basalt.worlds.luanti.cursor import draw_cursor
 from basalt.worlds.luanti.edit import apply_edit

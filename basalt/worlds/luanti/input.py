@@ -9,7 +9,7 @@ from Xlib import XK, X, display, error
 from Xlib.ext import xtest
 from Xlib.protocol import request
 
-from basalt.errors import WorldError
+from basalt.io.errors import WorldError
 
 # What presses each button: a keysym name, or a mouse button. ESC is missing on purpose (it would
 # open the game's pause menu; the environment ends the episode itself), and so are pickItem and

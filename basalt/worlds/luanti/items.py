@@ -5,7 +5,7 @@ Things of ``basalt_world`` are made by this world's mod (``mod/items.lua``), bec
 like them.
 """
 
-from basalt.tasks import Task
+from basalt.core.tasks import Task
 
 STARTING_ITEMS = {
     "water_bucket": "bucket:bucket_water",

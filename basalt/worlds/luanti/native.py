@@ -7,8 +7,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from basalt.errors import MissingDependencyError, WorldError
-from basalt.paths import cache_dir
+from basalt.io.errors import MissingDependencyError, WorldError
+from basalt.io.paths import cache_dir
 
 _HERE = Path(__file__).parent
 _FLAGS = {

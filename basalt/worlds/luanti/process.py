@@ -9,7 +9,7 @@ import weakref
 from pathlib import Path
 from typing import IO
 
-from basalt.errors import MissingDependencyError, WorldError
+from basalt.io.errors import MissingDependencyError, WorldError
 from basalt.worlds.luanti.native import build
 
 

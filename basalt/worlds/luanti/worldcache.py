@@ -15,9 +15,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from basalt.errors import ConfigError, WorldError
-from basalt.paths import cache_dir
-from basalt.tasks import TASKS, Task
+from basalt.core.tasks import TASKS, Task
+from basalt.io.errors import ConfigError, WorldError
+from basalt.io.paths import cache_dir
 from basalt.worlds.luanti.engine import EPOCH_S
 from basalt.worlds.luanti.native import build
 from basalt.worlds.luanti.process import Kept, find_game, game_environment

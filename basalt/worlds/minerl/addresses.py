@@ -9,9 +9,9 @@ import re
 from collections.abc import Sequence
 from typing import IO
 
-from basalt.errors import ConfigError
-from basalt.files import lock_file
-from basalt.paths import cache_dir
+from basalt.io.atomic import lock_file
+from basalt.io.errors import ConfigError
+from basalt.io.paths import cache_dir
 from basalt.worlds.minerl.protocol import Address, MinecraftBusy
 
 ENVIRONMENT = "BASALT_MINERL"

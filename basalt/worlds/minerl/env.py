@@ -8,9 +8,9 @@ from typing import Any, Unpack
 
 from tqdm import tqdm
 
-from basalt.errors import ConfigError
-from basalt.tasks import Task
-from basalt.telemetry import Telemetry
+from basalt.core.tasks import Task
+from basalt.core.telemetry import Telemetry
+from basalt.io.errors import ConfigError
 from basalt.worlds.base import Picture, WorldSettings
 from basalt.worlds.minerl.addresses import Claim, claim_address, parse_addresses
 from basalt.worlds.minerl.episode import MinecraftEpisode

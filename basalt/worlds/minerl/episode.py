@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from basalt.telemetry import Telemetry
+from basalt.core.telemetry import Telemetry
 from basalt.worlds.base import WorldEnv
 from basalt.worlds.minerl.info import Observer
 

@@ -11,8 +11,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from basalt.actions import HOTBAR
-from basalt.telemetry import Item, Telemetry
+from basalt.core.actions import HOTBAR
+from basalt.core.telemetry import Item, Telemetry
 
 FULL_AIR = 300.0
 """Minecraft counts breath in ticks; telemetry in the ten bubbles that the player sees."""

@@ -5,10 +5,10 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from basalt.actions import BUTTONS
-from basalt.errors import ConfigError, MissingDependencyError
-from basalt.tasks import Task
-from basalt.telemetry import Telemetry
+from basalt.core.actions import BUTTONS
+from basalt.core.tasks import Task
+from basalt.core.telemetry import Telemetry
+from basalt.io.errors import ConfigError, MissingDependencyError
 from basalt.worlds.base import DEFAULT_SIZE, Picture, WorldSettings
 from basalt.worlds.minerl.env import WORLD_VERSION
 from basalt.worlds.minerl.episode import MinecraftEpisode

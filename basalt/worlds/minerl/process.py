@@ -19,8 +19,8 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from basalt.errors import MissingDependencyError, WorldError
-from basalt.paths import cache_dir
+from basalt.io.errors import MissingDependencyError, WorldError
+from basalt.io.paths import cache_dir
 from basalt.worlds.minerl.addresses import ENVIRONMENT
 from basalt.worlds.minerl.protocol import Address, Connection, MinecraftDied, MinecraftHung
 

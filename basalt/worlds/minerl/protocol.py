@@ -18,9 +18,9 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 from numpy.typing import NDArray
 
-from basalt.actions import HOTBAR
-from basalt.errors import ConfigError, WorldError
-from basalt.tasks import STEPS_PER_SECOND, Task
+from basalt.core.actions import HOTBAR
+from basalt.core.tasks import STEPS_PER_SECOND, Task
+from basalt.io.errors import ConfigError, WorldError
 
 VERSION = "0.37.0"
 """Of the protocol; the process refuses a hello of another one."""

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from synthetic import write_episodes
 
-from basalt import cli
-from basalt.bench import decode
+from basalt.cli import main as cli
 from basalt.data.episodes import load_episodes
+from benchmarks import decode
 
 
 class _List:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from synthetic import write_episodes
 
-from basalt import cli
+from basalt.cli import main as cli
 
 
 def test_the_measurement_is_one_json_object(

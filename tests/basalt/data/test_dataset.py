@@ -9,7 +9,10 @@ import pytest
 from bedd_files import bedd_line, esc_line, write_bedd
 from synthetic import BLUE, GREEN, write_episode, write_episodes
 
-from basalt.actions import NULL_CAMERA
+from basalt.core.actions import NULL_CAMERA
+from basalt.core.recording import Recording
+from basalt.core.tasks import get_task
+from basalt.core.video import VideoWriter
 from basalt.data import frames as frames_module
 from basalt.data import steps as steps_module
 from basalt.data.bedd import Play, find_plays
@@ -17,12 +20,9 @@ from basalt.data.dataset import SequenceStream, load_episodes, single_pass, spli
 from basalt.data.frames import FrameReader, decoded_frames
 from basalt.data.steps import prepare_step_tables, step_table
 from basalt.data.validate import validate
-from basalt.errors import BasaltError, ConfigError, RecordingError
-from basalt.paths import cache_dir
+from basalt.io.errors import BasaltError, ConfigError, RecordingError
+from basalt.io.paths import cache_dir
 from basalt.policies.preprocess import resize_frame
-from basalt.recording import Recording
-from basalt.tasks import get_task
-from basalt.video import VideoWriter
 
 
 @pytest.fixture(autouse=True)

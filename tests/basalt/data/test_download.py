@@ -12,13 +12,13 @@ import pytest
 from range_server import Server
 from small_disk import on_a_small_disk
 
+from basalt.core.tasks import TASKS
 from basalt.data import download as download_module
 from basalt.data import transfer
 from basalt.data.bedd import load_index
 from basalt.data.download import Downloader, choose_plays
-from basalt.errors import ConfigError
-from basalt.files import sole_writer
-from basalt.tasks import TASKS
+from basalt.io.atomic import sole_writer
+from basalt.io.errors import ConfigError
 
 NAMES = [
     "woozy-ruby-ostrich-0a9ad3ddd136-20220715-094908",
@@ -250,7 +250,7 @@ def test_a_full_disk_is_noticed_before_anything_is_fetched(server, table, out, m
 ON_A_FILLING_DISK = """
     import sys
     from pathlib import Path
-    from basalt.cli import run
+    from basalt.cli.main import run
     from basalt.data import download
     small, index = sys.argv[1:]
     download.MARGIN_BYTES = -(10**9)  # it had room when it was asked
@@ -331,7 +331,7 @@ def test_the_command_goes_on_after_it_was_stopped(server, table, tmp_path, stop,
         "task=find_cave", f"sessions={name[:-16]}", f"out={tmp_path / 'bedd'}", "--local",
         str(tmp_path / "index"), "--json",
     ]  # fmt: skip
-    command = [sys.executable, "-c", "from basalt.cli import main; main()", "data", "download"]
+    command = [sys.executable, "-c", "from basalt.cli.main import main; main()", "data", "download"]
     environment = os.environ | {"BASALT_CACHE": str(tmp_path / "cache")}
     process = subprocess.Popen(
         [*command, *arguments, "--quiet"], env=environment, stderr=subprocess.PIPE

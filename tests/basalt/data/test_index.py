@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from synthetic import write_episode
 
+from basalt.core.tasks import TASKS
 from basalt.data import bedd
 from basalt.data.bedd import (
     RecordingName,
@@ -18,8 +19,7 @@ from basalt.data.bedd import (
     load_index,
     read_quarantine,
 )
-from basalt.errors import ConfigError, RecordingError
-from basalt.tasks import TASKS
+from basalt.io.errors import ConfigError, RecordingError
 
 FIND_CAVE = [TASKS["find_cave"]]
 

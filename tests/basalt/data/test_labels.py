@@ -5,7 +5,8 @@ import pytest
 from bedd_files import bedd_line, esc_line, write_bedd, write_lines
 from synthetic import write_episode
 
-from basalt.actions import NULL_CAMERA
+from basalt.core.actions import NULL_CAMERA
+from basalt.core.recorder_lines import Line
 from basalt.data.bedd import Play, find_plays
 from basalt.data.cursor import SPRITE, paste_cursor
 from basalt.data.frames import FrameReader
@@ -17,8 +18,7 @@ from basalt.data.labels import (
     read_line_file,
     report_summary,
 )
-from basalt.errors import ConfigError, RecordingError
-from basalt.lines import Line
+from basalt.io.errors import ConfigError, RecordingError
 from basalt.policies.preprocess import resize_frame
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from basalt.actions import (
+from basalt.core.actions import (
     COLUMN,
     N_BUTTONS,
     N_CAMERA,

@@ -6,11 +6,11 @@ import pandas as pd
 import pytest
 from bedd_files import bedd_line, esc_line, write_bedd
 
-from basalt import cli
+from basalt.cli import main as cli
 from basalt.data.bedd import find_plays
 from basalt.data.plots import write_plots
 from basalt.data.stats import camera_histogram, play_table, summarise, write_tables
-from basalt.errors import RecordingError
+from basalt.io.errors import RecordingError
 
 W = ["key.keyboard.w"]
 

@@ -11,7 +11,7 @@ from synthetic import write_episode
 from basalt.data import validate as validate_module
 from basalt.data.bedd import find_plays
 from basalt.data.validate import FAULTS, findings_summary, findings_table, validate
-from basalt.errors import ConfigError, RecordingError
+from basalt.io.errors import ConfigError, RecordingError
 
 LINES = [bedd_line(tick) for tick in range(12)]
 NAME = "ann-0a9ad3ddd136-20220726-100000"

@@ -6,9 +6,9 @@ import gymnasium
 import pytest
 from toy_world import CountingWorld, Walker
 
-from basalt.cli import run
-from basalt.recording import Recording
-from basalt.rollout import RolloutPlan, rollout
+from basalt.cli.main import run
+from basalt.core.recording import Recording
+from basalt.rollouts.rollout import RolloutPlan, rollout
 
 
 @pytest.fixture

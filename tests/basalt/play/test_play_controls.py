@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from basalt.actions import BUTTONS, validate_action
+from basalt.core.actions import BUTTONS, validate_action
 from basalt.play.controls import BUTTON_OF_CODE, BUTTON_OF_MOUSE, Controls
 
 

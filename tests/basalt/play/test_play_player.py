@@ -6,11 +6,11 @@ import gymnasium
 import pytest
 from toy_world import CountingWorld
 
-from basalt.agent import Agent, PlayerLeft, PrivilegedAgent
+from basalt.core.agent import Agent, PlayerLeft, PrivilegedAgent
+from basalt.core.recording import Recording
 from basalt.play.controls import Controls
 from basalt.play.player import HumanPlayer, Pace
-from basalt.recording import Recording
-from basalt.rollout import RolloutPlan, rollout
+from basalt.rollouts.rollout import RolloutPlan, rollout
 
 
 class Hands:

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
-from basalt.errors import ConfigError
+from basalt.io.errors import ConfigError
 from basalt.play.browser import SECOND_CLIENT, BrowserScreen, parse_address
 from basalt.play.player import Status
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from basalt.errors import ConfigError, MissingDependencyError
+from basalt.io.errors import ConfigError, MissingDependencyError
 from basalt.play.window import WindowScreen, has_screen
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from basalt.errors import ConfigError
+from basalt.io.errors import ConfigError
 from basalt.policies import idm as idm_module
 from basalt.policies.idm import IDMOutput, InverseDynamicsModel, idm_config
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from basalt.errors import ConfigError
+from basalt.io.errors import ConfigError
 from basalt.policies.official import (
     load_official_policy,
     read_model_file,

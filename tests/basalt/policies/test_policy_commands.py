@@ -10,18 +10,18 @@ import torch
 from range_server import Server
 from synthetic import write_episode
 
-from basalt import cli
-from basalt.actions import VPT_BUTTONS, bins_to_camera
-from basalt.errors import ConfigError, RecordingError
-from basalt.files import LOCK_FILE, sole_writer
+from basalt.cli import main as cli
+from basalt.core.actions import VPT_BUTTONS, bins_to_camera
+from basalt.core.recording import Recording
+from basalt.core.video import VideoWriter
+from basalt.io.atomic import LOCK_FILE, sole_writer
+from basalt.io.errors import ConfigError, RecordingError
 from basalt.policies import label as label_module
 from basalt.policies.catalogue import PUBLISHED, policies_dir
 from basalt.policies.idm import InverseDynamicsModel, idm_config, load_official_idm
 from basalt.policies.label import label_video
 from basalt.policies.preprocess import resize_frame
 from basalt.policies.source import official_files
-from basalt.recording import Recording
-from basalt.video import VideoWriter
 
 
 @pytest.fixture(scope="module")

@@ -11,11 +11,11 @@ import torch
 from small_disk import on_a_small_disk
 
 from basalt.data.dataset import Episode
-from basalt.errors import ConfigError
+from basalt.io.errors import ConfigError
 from basalt.policies.imitation import encode_episodes
 from basalt.policies.vpt import VPTPolicy
-from basalt.probes.activations import collect
-from basalt.probes.store import ActivationStore, write_store
+from basalt.probes.hooks.activations import collect
+from basalt.probes.hooks.store import ActivationStore, write_store
 
 SITES = ["embed", "blocks.0.attn_z", "lastlayer"]
 
@@ -81,7 +81,7 @@ def test_an_interrupted_pass_goes_on_and_a_whole_one_is_not_repeated(
     policy: VPTPolicy, episodes: list[Episode], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = write(tmp_path / "whole", policy, episodes)
-    from basalt.probes import store as module
+    from basalt.probes.hooks import store as module
 
     real, calls = module._write_shard, []
 
@@ -168,7 +168,7 @@ def test_a_full_disk_is_known_as_one(tmp_path: Path) -> None:
 
         import numpy as np
 
-        from basalt.files import is_full, write_array
+        from basalt.io.atomic import is_full, write_array
 
         folder = Path(sys.argv[1])
         write_array(folder / "little.npy", np.arange(100))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from basalt.probes.concepts import CONCEPTS
-from basalt.telemetry import Telemetry
+from basalt.core.telemetry import Telemetry
+from basalt.probes.suite.concepts import CONCEPTS
 
 
 def at(x: float, z: float, yaw: float, **facts: str) -> Telemetry:

@@ -9,14 +9,14 @@ import synthetic
 import torch
 from synthetic import write_episodes
 
-from agents.bc_agent import BCAgent
-from basalt import cli
+from agents.bc.agent import BCAgent
+from basalt.cli import main as cli
 from basalt.data.dataset import Episode
-from basalt.errors import ConfigError
+from basalt.io.errors import ConfigError
 from basalt.policies.imitation import encode_episodes
 from basalt.policies.vpt import VPTPolicy
-from basalt.probes.interventions import Steering, change_of_choices, compare_rollouts, read_steering
 from basalt.probes.sae import SAE, save_sae
+from basalt.probes.steering import Steering, change_of_choices, compare_rollouts, read_steering
 
 
 @pytest.fixture(scope="module")

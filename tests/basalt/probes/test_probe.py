@@ -10,15 +10,15 @@ import pytest
 import torch
 from synthetic import write_episodes
 
-from basalt import cli
+from basalt.cli import main as cli
 from basalt.data.dataset import Episode
-from basalt.errors import ConfigError
+from basalt.io.errors import ConfigError
 from basalt.policies.imitation import encode_episodes, evaluate
 from basalt.policies.vpt import VPTPolicy
-from basalt.probes.activations import collect, replaced, stream
-from basalt.probes.metrics import splice
-from basalt.probes.report import probe_smoke, summary_lines
+from basalt.probes.hooks.activations import collect, replaced, stream
 from basalt.probes.sae import SAE, SAEConfig, load_sae
+from basalt.probes.smoke_test import probe_smoke, summary_lines
+from basalt.probes.suite.metrics import splice
 
 QUICK = SAEConfig(width=16, target_l0=4.0, sparsity=0.3, steps=20, batch=32)
 

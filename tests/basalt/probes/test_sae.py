@@ -8,9 +8,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from basalt.errors import ConfigError
-from basalt.probes.metrics import reconstruction
-from basalt.probes.planted import Planted, chance_of, planted, recovery
+from basalt.io.errors import ConfigError
 from basalt.probes.sae import (
     ARCHITECTURES,
     SAE,
@@ -25,6 +23,8 @@ from basalt.probes.sae.base import TrainingSAE
 from basalt.probes.sae.entries import Dense, Picked
 from basalt.probes.sae.jumprelu import Active, Jump
 from basalt.probes.sae.training import TRAININGS
+from basalt.probes.suite.metrics import reconstruction
+from benchmarks.planted import Planted, chance_of, planted, recovery
 
 
 @pytest.fixture(scope="module")

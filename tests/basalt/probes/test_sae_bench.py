@@ -2,7 +2,7 @@
 
 import pytest
 
-from basalt.bench import sae
+from benchmarks import sae
 
 SMALL = ["--d", "16", "--width", "64", "--l0", "4", "--batch", "64", "--steps", "3"]
 

@@ -10,24 +10,24 @@ import pytest
 import torch
 from synthetic import write_episodes
 
-from basalt import cli
+from basalt.cli import main as cli
 from basalt.data.dataset import Episode
-from basalt.errors import ConfigError
+from basalt.io.errors import ConfigError
 from basalt.policies.checkpoint import save_checkpoint
 from basalt.policies.imitation import encode_episodes, evaluate
 from basalt.policies.vpt import VPTPolicy
-from basalt.probes import evaluation
-from basalt.probes.activations import collect, replaced
-from basalt.probes.concepts import CONCEPTS, auc, column_auc, linear_probe, ranks
-from basalt.probes.effects import MEASURES, latent_effects, measures
-from basalt.probes.latents import describe_latents
-from basalt.probes.measured import FIELDS
-from basalt.probes.metrics import principal_components, principal_unexplained, reconstruction
+from basalt.probes.hooks.activations import collect, replaced
+from basalt.probes.hooks.patching import MEASURES as SPLICED
+from basalt.probes.hooks.patching import Variant, bernoulli_kl, constant, splice_all, unchanged
+from basalt.probes.hooks.store import ActivationStore, write_store
 from basalt.probes.sae import ARCHITECTURES, SAE, load_sae
-from basalt.probes.scope import ScopeConfig, run_scope
-from basalt.probes.splicing import MEASURES as SPLICED
-from basalt.probes.splicing import Variant, bernoulli_kl, constant, splice_all, unchanged
-from basalt.probes.store import ActivationStore, write_store
+from basalt.probes.suite import evaluation
+from basalt.probes.suite.concepts import CONCEPTS, auc, column_auc, linear_probe, ranks
+from basalt.probes.suite.effects import MEASURES, latent_effects, measures
+from basalt.probes.suite.latents import describe_latents
+from basalt.probes.suite.metrics import principal_components, principal_unexplained, reconstruction
+from basalt.probes.suite.records import FIELDS
+from basalt.probes.suite.run import ScopeConfig, run_scope
 
 
 def settings(run: Path, folder: Path, out: Path, **changes: object) -> ScopeConfig:
@@ -234,7 +234,7 @@ def test_a_linear_probe_finds_what_is_linear() -> None:
 
 
 def test_concepts_follow_telemetry(suite: Path) -> None:
-    from basalt.probes.concepts import concept_labels
+    from basalt.probes.suite.concepts import concept_labels
 
     store = ActivationStore(suite / "activations")
     rows = store.rows("training")

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from basalt.actions import ACTION_KEYS
-from basalt.errors import ActionError, ConfigError, WorldError
-from basalt.tasks import TRAIN_SEEDS
-from basalt.telemetry import Telemetry
+from basalt.core.actions import ACTION_KEYS
+from basalt.core.tasks import TRAIN_SEEDS
+from basalt.core.telemetry import Telemetry
+from basalt.io.errors import ActionError, ConfigError, WorldError
 from basalt.worlds.base import WorldEnv
 
 SEED, OTHER_SEED = 100_001, 100_002

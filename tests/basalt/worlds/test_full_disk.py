@@ -6,7 +6,7 @@ import pytest
 from behaviour import SEED
 from small_disk import on_a_small_disk
 
-from basalt.tasks import get_task
+from basalt.core.tasks import get_task
 from basalt.worlds.luanti.worldcache import saved_world
 
 HERE = Path(__file__).parent
@@ -15,7 +15,7 @@ HERE = Path(__file__).parent
 COPY = """
     import os, sys, tempfile
     from pathlib import Path
-    from basalt.errors import WorldError
+    from basalt.io.errors import WorldError
     from basalt.worlds import make_env
     small, seed = Path(sys.argv[1]), int(sys.argv[2])
     tempfile.tempdir = str(small)
@@ -48,7 +48,7 @@ ROLLOUT = """
     out = Path(sys.argv[1], "out")
     sys.path.insert(0, sys.argv[2])
     from minerl_standin import StandIn
-    from basalt.cli import run
+    from basalt.cli.main import run
     with StandIn() as standin:
         address = f"world.args.address={standin.address}"
         status = run(["rollout", "agent=random", "world=minerl", address, "seeds=1",

@@ -6,10 +6,10 @@ import struct
 import numpy as np
 import pytest
 
-from agents.demonstrator import Demonstrator
+from agents.demonstrator.agent import Demonstrator
 from agents.demonstrator.village import beasts
 from basalt.worlds import make_env
-from basalt.worlds.luanti import creatures, shapes
+from tools import creatures, shapes
 
 
 def chunks(data, start=0):

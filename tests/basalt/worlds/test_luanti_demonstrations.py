@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from agents.demonstrator import Demonstrator
-from basalt.tasks import TASKS
+from agents.demonstrator.agent import Demonstrator
+from basalt.core.tasks import TASKS
 
 pytestmark = pytest.mark.engine
 

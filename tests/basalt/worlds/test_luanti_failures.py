@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from behaviour import SEED
 
-from basalt.errors import BasaltError, ConfigError, MissingDependencyError, WorldError
+from basalt.io.errors import BasaltError, ConfigError, MissingDependencyError, WorldError
 from basalt.worlds import make_env as make_world
 from basalt.worlds.luanti import engine, native, process, worldcache
 from basalt.worlds.luanti import input as x_input

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from basalt.tasks import TASKS
+from basalt.core.tasks import TASKS
 from basalt.worlds.luanti.items import (
     ITEMS,
     STARTING_ITEMS,

@@ -10,11 +10,11 @@ from behaviour import SEED
 from Xlib import display as xdisplay
 
 import basalt.worlds
-from basalt.actions import BUTTONS
-from basalt.bench.world import random_actions
+from basalt.core.actions import BUTTONS
 from basalt.worlds.luanti.cursor import draw_cursor
 from basalt.worlds.luanti.engine import Engine
 from basalt.worlds.luanti.forms import carried_slot
+from benchmarks.world import random_actions
 
 pytestmark = pytest.mark.engine
 SMALL = (320, 180)

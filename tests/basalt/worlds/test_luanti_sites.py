@@ -13,16 +13,17 @@ import numpy as np
 import pytest
 from behaviour import OTHER_SEED, SEED
 
-from basalt.errors import WorldError
-from basalt.tasks import get_task
+from basalt.core.tasks import get_task
+from basalt.io.errors import WorldError
 from basalt.worlds import make_env
-from basalt.worlds.luanti import sites, worldcache
+from basalt.worlds.luanti import worldcache
 from basalt.worlds.luanti.worldcache import saved_world, world_version
+from tools import sites
 
 TASK = get_task("find_cave")
 FIND = """
 import json, sys
-from basalt.tasks import get_task
+from basalt.core.tasks import get_task
 from basalt.worlds.luanti.worldcache import saved_world
 print(json.dumps(saved_world(get_task("find_cave"), int(sys.argv[1])).site))
 """

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from behaviour import SEED
 
-from basalt.bench.world import random_actions
 from basalt.worlds import make_env
+from benchmarks.world import random_actions
 
 EPISODES, STEPS = 50, 30
 

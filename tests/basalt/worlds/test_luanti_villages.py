@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from basalt.tasks import get_task
+from basalt.core.tasks import get_task
 from basalt.worlds.luanti.worldcache import saved_world
 
 PEN = get_task("create_village_animal_pen")

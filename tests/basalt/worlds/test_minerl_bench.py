@@ -2,7 +2,7 @@
 
 import json
 
-from basalt.bench import main
+from basalt.cli.bench import main
 
 
 def test_the_benchmark_reports_what_it_measured(capsys):

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from minerl_standin import Faults, StandIn
 
-from agents.commands import record_main, rollout_main
-from agents.random_agent import RandomAgent
-from basalt.actions import null_action
-from basalt.errors import ConfigError, MissingDependencyError, WorldError
-from basalt.recording import Recording, find_recordings
-from basalt.rollout import RolloutPlan, rollout
-from basalt.tasks import TASKS, get_task
+from agents.random.agent import RandomAgent
+from basalt.cli.agents import record_main, rollout_main
+from basalt.core.actions import null_action
+from basalt.core.recording import Recording, find_recordings
+from basalt.core.tasks import TASKS, get_task
+from basalt.io.errors import ConfigError, MissingDependencyError, WorldError
+from basalt.rollouts.rollout import RolloutPlan, rollout
 from basalt.worlds import make_env
 from basalt.worlds.minerl import protocol
 from basalt.worlds.minerl.env import WORLD_VERSION, MinerlEnv
@@ -41,7 +41,7 @@ def make(standin, task=CAVE, **settings):
 def test_nothing_beyond_the_core_is_imported():
     code = (
         "import sys, basalt.worlds.minerl.env, basalt.worlds.minerl.package, "
-        "basalt.worlds.minerl.serve; "
+        "tools.serve_luanti_as_minerl; "
         "extra = {'gym', 'minerl', 'torch', 'Xlib', 'sqlalchemy', 'streamlit', 'cv2'}; "
         "sys.exit(str(extra & set(sys.modules)) if extra & set(sys.modules) else 0)"
     )

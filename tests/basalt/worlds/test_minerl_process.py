@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from basalt.errors import MissingDependencyError
-from basalt.paths import cache_dir
-from basalt.tasks import get_task
+from basalt.core.tasks import get_task
+from basalt.io.errors import MissingDependencyError
+from basalt.io.paths import cache_dir
 from basalt.worlds.minerl import process
 from basalt.worlds.minerl.env import MinerlEnv
 from basalt.worlds.minerl.process import (

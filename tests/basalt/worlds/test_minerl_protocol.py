@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from minerl_standin import Faults, StandIn
 
-from basalt.actions import null_action, validate_action
-from basalt.errors import ConfigError, WorldError
-from basalt.tasks import TASKS, get_task
+from basalt.core.actions import null_action, validate_action
+from basalt.core.tasks import TASKS, get_task
+from basalt.io.errors import ConfigError, WorldError
 from basalt.worlds.minerl import protocol
 from basalt.worlds.minerl.env import MinerlEnv
 from basalt.worlds.minerl.protocol import (

@@ -13,13 +13,13 @@ import threading
 import numpy as np
 import pytest
 
-from basalt.tasks import get_task
+from basalt.core.tasks import get_task
 from basalt.worlds import make_env
 from basalt.worlds.minerl import protocol
 from basalt.worlds.minerl.env import MinerlEnv
 from basalt.worlds.minerl.protocol import Address, Connection, MinecraftBusy, MinecraftDied
-from basalt.worlds.minerl.serve import LuantiGame
-from basalt.worlds.minerl.server import Game, Server
+from tools.minerl_server import Game, Server
+from tools.serve_luanti_as_minerl import LuantiGame
 
 SMALL = (64, 36)
 
@@ -195,7 +195,7 @@ def test_the_command_serves_until_it_is_interrupted(tmp_path):
     no_folder = tmp_path / "cache"
     no_folder.write_text("a file stands where saved worlds should lie")
     serving = subprocess.Popen(
-        [sys.executable, "-c", "from basalt.cli import main; main()", "serve-luanti-as-minerl",
+        [sys.executable, "-c", "from basalt.cli.main import main; main()", "serve-luanti-as-minerl",
          "--port", "0"],
         env={**os.environ, "BASALT_CACHE": str(no_folder)},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

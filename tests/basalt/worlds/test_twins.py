@@ -7,10 +7,10 @@ import pytest
 from behaviour import SEED
 from minerl_standin import StandIn
 
-from agents.commands import rollout_main
-from basalt.errors import ConfigError
-from basalt.recording import Recording
-from basalt.replay import replay
+from basalt.cli.agents import rollout_main
+from basalt.core.recording import Recording
+from basalt.io.errors import ConfigError
+from basalt.rollouts.replay import replay
 from basalt.worlds import make_env
 from basalt.worlds.edits import edit_of, parse_edit
 

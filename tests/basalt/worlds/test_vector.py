@@ -13,7 +13,7 @@ from behaviour import SEED
 from minerl_standin import Faults, StandIn
 
 import basalt.worlds
-from basalt.errors import ConfigError, WorldError
+from basalt.io.errors import ConfigError, WorldError
 from basalt.worlds import make_env
 
 SMALL = (160, 90)
@@ -137,12 +137,12 @@ ELSEWHERE = """
     sys.meta_path.insert(0, Missing())
     for name in ("fcntl", "Xlib", "resource", "pwd"):
         sys.modules.pop(name, None)
-    import basalt.worlds, basalt.rollout, basalt.replay
+    import basalt.worlds, basalt.rollouts.rollout, basalt.rollouts.replay
     basalt.worlds.make_env("find_cave", "minerl", address="somewhere:1")
     sys.platform = "darwin"
     try:
         basalt.worlds.make_env("find_cave")
-    except basalt.errors.MissingDependencyError as err:
+    except basalt.io.errors.MissingDependencyError as err:
         print(err)
 """
 

@@ -5,9 +5,9 @@ import json
 import pytest
 from minerl_standin import StandIn
 
-from basalt.bench import main
-from basalt.bench.world import bounded_by
-from basalt.errors import ConfigError
+from basalt.cli.bench import main
+from basalt.io.errors import ConfigError
+from benchmarks.world import bounded_by
 
 KEYS = {"name", "figures", "peer", "ratio", "machine"}
 

@@ -1,0 +1,1 @@
+"""What learning agents share: runs, losses, optimisers, distributed training."""

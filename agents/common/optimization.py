@@ -1,0 +1,80 @@
+"""The optimizer of a policy, its step sizes, and both as tensors of a checkpoint."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from basalt.policies.attention import PolicyState
+from basalt.policies.vpt import VPTPolicy
+
+
+def schedule(step: int, warmup: int, steps: int) -> float:
+    """Share of the largest step size: linear warm-up, half cosine down to a tenth."""
+    if step < warmup:
+        return (step + 1) / warmup
+    done = (step - warmup) / max(steps - warmup, 1)
+    return 0.1 + 0.45 * (1 + math.cos(math.pi * min(done, 1.0)))
+
+
+def _trained(policy: VPTPolicy) -> dict[str, nn.Parameter]:
+    """Parameters that take gradients (`agents.common.objective.choose_trained`), by name, in a fixed order."""
+    return {name: p for name, p in policy.named_parameters() if p.requires_grad}
+
+
+def make_optimizer(policy: VPTPolicy, lr: float, weight_decay: float) -> torch.optim.AdamW:
+    """AdamW over the parameters that take gradients; norms and biases do not decay."""
+    parameters = list(_trained(policy).values())
+    return torch.optim.AdamW(
+        [
+            {"params": [p for p in parameters if p.dim() > 1], "weight_decay": weight_decay},
+            {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
+        ],
+        lr=lr,
+        betas=(0.9, 0.98),
+    )
+
+
+def training_tensors(
+    optimizer: torch.optim.AdamW, policy: VPTPolicy, states: Mapping[str, PolicyState]
+) -> dict[str, Tensor]:
+    """What `restore` needs: Adam's moments by parameter name, and the rows' memories by name."""
+    tensors = {
+        f"optimizer/{name}/{key}": value
+        for name, parameter in _trained(policy).items()
+        for key, value in optimizer.state[parameter].items()
+    }
+    for whose, state in states.items():
+        tensors[f"memory/{whose}/mask"] = state.mask
+        for j, (keys, values) in enumerate(zip(state.keys, state.values, strict=True)):
+            tensors[f"memory/{whose}/{j}/keys"] = keys
+            tensors[f"memory/{whose}/{j}/values"] = values
+    return tensors
+
+
+def restore(
+    optimizer: torch.optim.AdamW, policy: VPTPolicy, tensors: Mapping[str, Tensor]
+) -> dict[str, PolicyState]:
+    """Put Adam's moments back, in place, and return the rows' memories by name."""
+    device = policy.device
+    for name, parameter in _trained(policy).items():
+        prefix = f"optimizer/{name}/"
+        optimizer.state[parameter] = {
+            # Adam keeps its step count on the CPU.
+            key.removeprefix(prefix): value if key.endswith("/step") else value.to(device)
+            for key, value in tensors.items()
+            if key.startswith(prefix)
+        }
+    blocks = range(policy.config.n_recurrence_layers)
+    masks = [key for key in tensors if key.startswith("memory/") and key.endswith("/mask")]
+    return {
+        whose: PolicyState(
+            tensors[f"memory/{whose}/mask"].to(device),
+            tuple(tensors[f"memory/{whose}/{j}/keys"].to(device) for j in blocks),
+            tuple(tensors[f"memory/{whose}/{j}/values"].to(device) for j in blocks),
+        )
+        for whose in (key.split("/")[1] for key in masks)
+    }

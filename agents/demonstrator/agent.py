@@ -1,0 +1,104 @@
+"""A scripted player that makes demonstrations, with a script for each task.
+
+It is no competitor: it sees the referee's telemetry and what is known of the site, which no player may. But it
+acts only through ``step``, as everybody does, and moves like a person (``motion.py``). All it makes is
+labelled ``scripted``.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.demonstrator.build_village_house import HouseBuilding
+from agents.demonstrator.create_village_animal_pen import PenBuilder
+from agents.demonstrator.find_cave import CaveWalk
+from agents.demonstrator.make_waterfall import WaterfallMaker
+from basalt.core.recording import PlayerKind
+from basalt.core.telemetry import Telemetry
+from basalt.io.errors import ConfigError
+from basalt.worlds.luanti.forms import PICTURE
+
+
+class Script(Protocol):
+    """What plays one episode of a task."""
+
+    def act(self, state: Telemetry) -> dict[str, Any]:
+        """The next action, as the environment's dictionary; ESC when it is done."""
+        ...
+
+
+SCRIPTS: dict[str, Callable[[Mapping[str, Any], np.random.Generator], Script]] = {
+    "find_cave": CaveWalk,
+    "make_waterfall": WaterfallMaker,
+    "create_village_animal_pen": PenBuilder,
+    "build_village_house": HouseBuilding,
+}
+"""By task: makes the script of an episode from its site and a source of small irregularities."""
+
+
+class Demonstrator:
+    """Plays each episode of a batch with its task's script.
+
+    Args:
+        seed: of the small irregularities in its play.
+    """
+
+    name = "demonstrator"
+    kind: PlayerKind = "scripted"
+
+    def __init__(self, seed: int = 0) -> None:
+        self._seed = seed
+        self._scripts: list[Script] = []
+        self._telemetry: list[Telemetry] = []
+
+    def observe(self, infos: Sequence[Mapping[str, Any]]) -> None:
+        """Take what the world told the referee; an info with a ``site`` begins an episode.
+
+        Raises:
+            ConfigError: the world tells too little of the site, or there is no script for the task.
+        """
+        self._telemetry = [info["telemetry"] for info in infos]
+        self._scripts = self._scripts[: len(infos)]
+        for row, info in enumerate(infos):
+            if "site" in info:
+                self._scripts[row : row + 1] = [self._begin(info["site"])]
+
+    def _begin(self, site: Mapping[str, Any]) -> Script:
+        if "task" not in site:
+            raise ConfigError(
+                "agent: the demonstrator needs a world that tells the way to go, world=luanti"
+            )
+        if site["task"] not in SCRIPTS:
+            raise ConfigError(
+                f"agent: the demonstrator has no script for {site['task']} yet; "
+                f"it has: {', '.join(SCRIPTS)}"
+            )
+        spawn = [abs(round(float(part))) for part in site["spawn"]]
+        return SCRIPTS[site["task"]](site, np.random.default_rng([self._seed, *spawn]))
+
+    def act(self, pov: NDArray[np.uint8], first: NDArray[np.bool_]) -> list[dict[str, Any]]:
+        """One action per episode; the pictures are not looked at.
+
+        Raises:
+            ConfigError: :meth:`observe` did not see every episode from its start, or the script works in
+                forms and the picture has not the size whose slots it knows.
+        """
+        if len(self._scripts) != len(pov):
+            raise ConfigError(
+                "demonstrator: it needs the telemetry of every episode from its reset"
+            )
+        width, height = PICTURE
+        if pov.shape[1:3] != (height, width) and any(
+            isinstance(script, HouseBuilding) for script in self._scripts
+        ):
+            raise ConfigError(
+                "agent: the demonstrator of BuildVillageHouse clicks in forms, whose slots it knows in "
+                f"pictures of {width}x{height} only, not {pov.shape[2]}x{pov.shape[1]}; "
+                "leave the world's size as it is"
+            )
+        return [
+            script.act(telemetry)
+            for script, telemetry in zip(self._scripts, self._telemetry, strict=True)
+        ]

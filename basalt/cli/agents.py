@@ -1,0 +1,93 @@
+"""``basalt train``, ``basalt rollout`` and ``basalt record``: Hydra applications over ``configs/``."""
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from agents.common.registry import make_agent
+from basalt.cli.hydra_app import hydra_app, plain
+from basalt.core.recording import Recording
+from basalt.core.tasks import get_task, parse_seeds, refuse_official
+from basalt.io.atomic import write_json
+from basalt.io.errors import ConfigError
+
+
+def train_main(argv: list[str]) -> int:
+    """Train the agent that the configuration names."""
+    return hydra_app("train", _train, argv)
+
+
+def rollout_main(argv: list[str]) -> int:
+    """Let an agent play and record it."""
+    return hydra_app("rollout", _rollout, argv)
+
+
+def record_main(argv: list[str]) -> int:
+    """Record demonstrations; like a rollout, but official seeds are refused."""
+    return hydra_app("record", _record, argv)
+
+
+def _train(cfg: DictConfig) -> None:
+    from agents.common.registry import train
+
+    train(plain(cfg))
+
+
+def _record(cfg: DictConfig) -> None:
+    settings = plain(cfg)
+    task = get_task(settings["task"]["name"])
+    refuse_official(task, parse_seeds(settings["seeds"], task), "recording demonstrations")
+    _play(settings)
+
+
+def _rollout(cfg: DictConfig) -> None:
+    _play(plain(cfg))
+
+
+def _play(settings: Mapping[str, Any]) -> None:
+    from basalt.rollouts.rollout import RolloutPlan, rollout
+
+    for name in ("jobs", "crf", "max_steps"):
+        value = settings[name]
+        if type(value) is not int and not (value is None and name == "max_steps"):
+            raise ConfigError(f"{name}: {value!r} is not a whole number")
+    task = get_task(settings["task"]["name"])
+    plan = RolloutPlan(
+        task=task.name,
+        world=settings["world"]["name"],
+        agent=settings["agent"],
+        seeds=tuple(parse_seeds(settings["seeds"], task)),
+        out=Path(settings["out"]),
+        max_steps=settings["max_steps"],
+        world_args=settings["world"]["args"],
+        crf=settings["crf"],
+        edit=settings["edit"],
+    )
+    recordings = rollout(partial(make_agent, **settings["agent"]), plan, jobs=settings["jobs"])
+    _print_summary(recordings, plan.out)
+
+
+def _print_summary(recordings: list[Recording], out: Path) -> None:
+    from basalt.rollouts.rollout import summary
+
+    result = summary(recordings)
+    write_json(out / "summary.json", result)
+    print(f"{'seed':>8} {'steps':>6} {'ended':>6} {'success':>8} {'walked':>8}")
+    for row in result["episodes"]:
+        success = {True: "yes", False: "no", None: "?"}[row["success"]]
+        walked = "?" if row["distance_walked"] is None else f"{row['distance_walked']:.1f}"
+        print(f"{row['seed']:>8} {row['steps']:>6} {row['ended']:>6} {success:>8} {walked:>8}")
+    if rate := result["success_rate"]:
+        low, high = rate["interval"]
+        print(f"success by telemetry {rate['mean']:.0%} (95 % {low:.0%} to {high:.0%})")
+    else:
+        print("success: for people to judge, since the world does not tell enough to see it")
+    if walked_in_all := result["distance_walked"]:
+        distance = f"distance walked {walked_in_all['mean']:.1f} nodes"
+        if walked_in_all["interval"]:
+            distance += " (95 % {:.1f} to {:.1f})".format(*walked_in_all["interval"])
+        print(distance)
+    print(f"recordings and summary.json in {out}")

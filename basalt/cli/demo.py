@@ -1,0 +1,206 @@
+"""``basalt demo``: the whole loop, small and real, on the embedded world.
+
+Part of the command line: like :mod:`basalt.cli.main` it knows all packages.
+"""
+
+import argparse
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from agents.bc.config import TrainConfig
+from agents.bc.train import train
+from agents.common.registry import make_agent
+from basalt.core.recording import Recording
+from basalt.core.tasks import get_task
+from basalt.io.atomic import write_json
+from basalt.io.errors import BasaltError
+from basalt.probes.smoke_test import probe_smoke, summary_lines
+from basalt.rollouts.rollout import RolloutPlan, rollout, summary
+from leaderboard.judging.telemetry_judge import judge_by_telemetry
+from leaderboard.ratings.tables import table_records, text_tables
+from leaderboard.ratings.trueskill import rate
+from leaderboard.store.database import Store, open_store
+from leaderboard.studies.export import load_comparisons
+from leaderboard.studies.rules import StudyInfo, create_study, demo_study, find_study, list_studies
+from leaderboard.submissions.episodes import replayed
+from leaderboard.submissions.register import submit_recordings, submitted_agents
+
+TASK = get_task("find_cave")
+STEP_LIMIT = 400
+SEEDS = (95099, 78472)
+"""Official seeds with a cave so near that 400 steps are enough to walk into it."""
+STUDY = "demo"
+DEFAULT_OUT = Path("runs/demo")
+SUMMARY = "summary.json"
+
+
+def main(argv: list[str]) -> int:
+    """Run the demo and print what it came to."""
+    parser = argparse.ArgumentParser(prog="basalt demo", description=_DESCRIPTION)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write a summary there")
+    parser.add_argument(
+        "--out", type=Path, default=DEFAULT_OUT, metavar="DIR", help=f"default: {DEFAULT_OUT}"
+    )
+    options = parser.parse_args(argv)
+    if options.json and not options.json.resolve().parent.is_dir():
+        raise BasaltError(f"--json {options.json}: its folder does not exist; make it first")
+    _set_aside_finished(options.out)
+    demo = Demo(options.out)
+    demo.run()
+    if options.json:
+        write_json(options.json, demo.results)
+    return 0
+
+
+_DESCRIPTION = (
+    "Train an agent on the sample recordings, let it, a random agent and the scripted demonstrator "
+    "play two official seeds of FindCave, rank them by telemetry, and probe the policy. An interrupted "
+    "demo goes on where it stopped; a finished one is set aside."
+)
+
+
+def _set_aside_finished(out: Path) -> None:
+    """Move a finished demo away, so that this one is measured afresh and nothing is lost."""
+    if (out / SUMMARY).is_file():
+        finished = datetime.fromtimestamp((out / SUMMARY).stat().st_mtime)
+        aside = out.with_name(f"{out.name}-{finished:%Y%m%d-%H%M%S}")
+        out.rename(aside)
+        print(f"the last demo is kept in {aside}")
+
+
+@dataclass
+class Demo:
+    """The parts of one demo in its folder; each goes on where it was interrupted.
+
+    Attributes:
+        out: folder of the demo.
+        results: what the parts came to, for the summary.
+    """
+
+    out: Path
+    results: dict[str, Any] = field(default_factory=dict)
+
+    def run(self) -> None:
+        """All parts in order, then where everything lies."""
+        began = time.monotonic()
+        print("\n1/4  Behavioural cloning on the sample recordings: pixels in, keys and mouse out")
+        self._train()
+        print(
+            f"\n2/4  Playing official seeds {SEEDS[0]} and {SEEDS[1]}, each cut at {STEP_LIMIT} steps"
+        )
+        played = self._play()
+        print("\n3/4  A small study: all pairs judged by telemetry, a stand-in for people")
+        print(self._rank(played))
+        print("\n4/4  A look inside the policy")
+        self._probe()
+        self.results["seconds"] = round(time.monotonic() - began, 1)
+        write_json(self.out / SUMMARY, self.results)
+        print(
+            f"\nDone in {self.results['seconds']:.0f} s. In {self.out}:\n"
+            "  bc/                  the trained policy: config, metrics, TensorBoard, checkpoints\n"
+            "  rollouts/            the recordings: NAME.mp4 plays in any browser\n"
+            "  leaderboard.sqlite   the study: submissions, judgments\n"
+            "  probe/               the sparse autoencoders and their report\n"
+            f"  {SUMMARY}         the figures above\n"
+            "Now judge the pairs yourself: `make ui` (or `basalt ui`) opens the judging app on it."
+        )
+
+    def _train(self) -> None:
+        result = train(TrainConfig(out=str(self.out / "bc"), task=TASK.name, data="sample"))
+        if result.interrupted:
+            raise KeyboardInterrupt
+        held_out = {name: figures["loss"] for name, figures in result.report.items()}
+        self.results["training"] = {
+            "first_loss": result.first_loss,
+            "last_loss": result.last_loss,
+            "steps": result.step,
+            "held_out_loss": held_out,
+        }
+        print(
+            f"  training loss {result.first_loss:.2f} before, {result.last_loss:.2f} after (nats a frame)"
+        )
+        shown = ", ".join(f"{name.replace('_', ' ')} {loss:.2f}" for name, loss in held_out.items())
+        print(f"  on held-out episodes: {shown}")
+
+    def _play(self) -> dict[str, list[Recording]]:
+        players: dict[str, Mapping[str, Any]] = {
+            "bc": {"name": "bc", "checkpoint": str(self.out / "bc")},
+            "random": {"name": "random"},
+            "demonstrator": {"name": "demonstrator"},
+        }
+        played = {}
+        for name, agent in players.items():
+            plan = RolloutPlan(
+                task=TASK.name,
+                world="luanti",
+                agent=agent,
+                seeds=SEEDS,
+                out=self.out / "rollouts" / name,
+                max_steps=STEP_LIMIT,
+            )
+            played[name] = rollout(partial(make_agent, **agent), plan)
+            _print_episodes(played[name])
+        self.results["recordings"] = [
+            str(recording.video_path) for each in played.values() for recording in each
+        ]
+        return played
+
+    def _rank(self, played: Mapping[str, list[Recording]]) -> str:
+        store = open_store(self.out / "leaderboard.sqlite")
+        try:
+            study = _study(store, played)
+            known = submitted_agents(store, study)
+            for name in (name for name in played if name not in known):
+                submit_recordings(store, study, self.out / "rollouts" / name, name)
+            judge_by_telemetry(store, study)
+            tables = rate(load_comparisons(store, study, ["telemetry"]))
+            confirmed = replayed(store, study)
+        finally:
+            store.close()
+        columns = ("agent", "mu", "sigma", "comparisons", "source")
+        self.results["table"] = [
+            {column: record[column] for column in columns} for record in table_records(tables)
+        ]
+        return text_tables(tables, confirmed)
+
+    def _probe(self) -> None:
+        report = probe_smoke(self.out / "bc", "sample", self.out / "probe")
+        columns = ("variance_explained", "l0", "dead_share", "bc_loss_change")
+        self.results["sae"] = {column: report["trained"][column] for column in columns} | {
+            "label": report["label"],
+            "random_network": {column: report["random_network"][column] for column in columns},
+        }
+        print("\n".join(f"  {line}" for line in summary_lines(report)))
+
+
+def _study(store: Store, played: Mapping[str, Iterable[Recording]]) -> StudyInfo:
+    """The demo's own study, made when it is not there yet."""
+    if any(study.name == STUDY for study in list_studies(store)):
+        return find_study(store, STUDY)
+    (version,) = {
+        recording.meta.world_version
+        for each in played.values()
+        for recording in each
+        if recording.meta
+    }
+    rules = demo_study({TASK.name: SEEDS}, "luanti", version, step_limit=STEP_LIMIT)
+    return create_study(store, STUDY, rules)
+
+
+def _print_episodes(recordings: Sequence[Recording]) -> None:
+    for row in summary(recordings)["episodes"]:
+        cut = (
+            f", cut at {STEP_LIMIT} steps"
+            if row["ended"] == "cut"
+            else f", ended by {row['ended']}"
+        )
+        where = "in a cave" if row["facts"]["in_cave"] else "not in a cave"
+        print(
+            f"  {row['player']:<13} seed {row['seed']}: {row['steps']} steps{cut}, "
+            f"walked {row['distance_walked']:.0f} nodes, {where}"
+        )

@@ -1,0 +1,213 @@
+"""The ``basalt`` command. The one place that knows all packages; each loads only when its command runs."""
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib import import_module
+
+import basalt
+from basalt.io.atomic import is_full
+from basalt.io.errors import BasaltError
+
+USAGE_ERROR, USER_ERROR, INTERRUPTED = 2, 1, 130
+
+
+@dataclass(frozen=True)
+class Command:
+    """A subcommand: what it does, an example, and ``module:function`` taking its arguments.
+
+    A hidden one is left out of the help.
+    """
+
+    summary: str
+    example: str
+    target: str
+    extra: str = ""
+    hidden: bool = False
+
+    def load(self) -> Callable[[list[str]], int]:
+        """Import the command's function."""
+        module, function = self.target.split(":")
+        return getattr(import_module(module), function)
+
+
+COMMANDS: dict[str, Command] = {
+    "doctor": Command(
+        "what this machine can run, and what mends each lack",
+        "basalt doctor",
+        "basalt.cli.doctor:main",
+    ),
+    "demo": Command(
+        "the whole loop, small, on the embedded world",
+        "basalt demo --json summary.json",
+        "basalt.cli.demo:main",
+        "train,ui",
+    ),
+    "data": Command(
+        "list, fetch, check and count the human demonstrations (BEDD)",
+        "basalt data download task=find_cave max_gb=5 out=bedd",
+        "basalt.cli.data:main",
+    ),
+    "play": Command(
+        "a person plays, in a window or a browser, and is recorded; or a recording is replayed",
+        "basalt play task=find_cave",
+        "basalt.cli.play:main",
+        "play",
+    ),
+    "policy": Command(
+        "fetch OpenAI's published policies, look into them, label plain video by one",
+        "basalt policy download foundation-1x",
+        "basalt.cli.policy:main",
+        "train",
+    ),
+    "embed": Command(
+        "what a frozen policy makes of recordings, for training heads on it",
+        "basalt embed policy=foundation-1x data=folder data.source=bedd out=embeddings",
+        "basalt.policies.embed:main",
+        "train",
+    ),
+    "record": Command(
+        "demonstrations by the scripted player, on training seeds",
+        "basalt record task=find_cave seeds=100000..100009 out=demos",
+        "basalt.cli.agents:record_main",
+    ),
+    "train": Command(
+        "train an agent on demonstrations",
+        "basalt train agent=bc task=find_cave data=sample out=runs/bc",
+        "basalt.cli.agents:train_main",
+        "train",
+    ),
+    "rollout": Command(
+        "an agent plays, and is recorded",
+        "basalt rollout agent=bc checkpoint=runs/bc seeds=official out=rollouts/bc",
+        "basalt.cli.agents:rollout_main",
+    ),
+    "submit": Command(
+        "enter a rollout into a study of the leaderboard",
+        "basalt submit rollouts/bc --name my-agent",
+        "basalt.cli.submit:submit_main",
+        "leaderboard",
+    ),
+    "references": Command(
+        "let random, demonstrator and bc play a study's seeds, and enter them as opponents",
+        "basalt references --study official --jobs 2",
+        "basalt.cli.references:main",
+        "train,leaderboard",
+    ),
+    "leaderboard": Command(
+        "show the ratings, export the judgments",
+        "basalt leaderboard show",
+        "basalt.cli.leaderboard:leaderboard_main",
+        "leaderboard",
+    ),
+    "ui": Command(
+        "the app in which people judge pairs and see the table",
+        "basalt ui",
+        "basalt.cli.ui:ui_main",
+        "ui",
+    ),
+    "probe": Command(
+        "look inside a trained policy",
+        "basalt probe sae checkpoint=runs/bc data=sample",
+        "basalt.cli.probe:main",
+        "train",
+    ),
+    "bench": Command(
+        "measure; one JSON object on stdout", "basalt bench world", "basalt.cli.bench:main"
+    ),
+    "serve-luanti-as-minerl": Command(
+        "the embedded world to whoever speaks the protocol of MineRL's Minecraft",
+        "basalt serve-luanti-as-minerl --port 9000",
+        "tools.serve_luanti_as_minerl:main",
+        hidden=True,
+    ),
+}
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    status = 0
+    try:
+        try:
+            status = run(sys.argv[1:])
+        finally:
+            sys.stdout.flush()  # here, not as the interpreter ends, where nobody could catch it
+    except BrokenPipeError:
+        # The reader of our output (head, less) has gone: not our failure, and nothing to say.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(status)
+
+
+def run(argv: list[str]) -> int:
+    """Run one command line (without the program's name); returns the exit status.
+
+    0 on success, 1 on a mistake or lack that the user can mend (one line on stderr), 2 on wrong
+    usage, 130 when interrupted.
+    """
+    if not argv or argv[0] in ("-h", "--help"):
+        print(_help())
+        return 0
+    if argv[0] in ("-V", "--version"):
+        print(f"basalt-benchmark {basalt.__version__}")
+        return 0
+    name, *rest = argv
+    command = COMMANDS.get(name)
+    if command is None:
+        close = get_close_matches(name, COMMANDS, n=1)
+        hint = f"did you mean 'basalt {close[0]}'? " if close else ""
+        print(f"basalt: unknown command {name!r}; {hint}see basalt --help", file=sys.stderr)
+        return USAGE_ERROR
+    # Before torch is loaded: on cores shared with a game engine, threads that spin while they wait for
+    # one another made training five times slower than threads that sleep.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    try:
+        return command.load()(rest)
+    except BasaltError as err:
+        print(f"basalt {name}: {err}", file=sys.stderr)
+        return USER_ERROR
+    except ModuleNotFoundError as err:
+        if err.name is None or err.name.split(".")[0] in _OUR_PACKAGES:
+            raise
+        extra = f"pip install 'basalt-benchmark[{command.extra}]'" if command.extra else "pip"
+        print(
+            f"basalt {name}: the Python package {err.name} is not installed; {extra} mends that",
+            file=sys.stderr,
+        )
+        return USER_ERROR
+    except OSError as err:
+        if err.errno is None or not is_full(err):
+            raise
+        where = f"{err.filename}: " if err.filename else ""
+        print(
+            f"basalt {name}: {where}{os.strerror(err.errno)}; make room, and the same command goes on",
+            file=sys.stderr,
+        )
+        return USER_ERROR
+    except KeyboardInterrupt:
+        print(f"\nbasalt {name}: interrupted; the same command goes on", file=sys.stderr)
+        return INTERRUPTED
+
+
+_OUR_PACKAGES = ("basalt", "agents", "leaderboard", "eval_ui", "configs")
+
+
+def _help() -> str:
+    shown = {name: command for name, command in COMMANDS.items() if not command.hidden}
+    width = max(map(len, shown))
+    lines = [
+        f"basalt-benchmark {basalt.__version__}: learning from human feedback in open worlds",
+        "",
+        "usage: basalt COMMAND ...        basalt COMMAND --help tells more",
+        "",
+    ]
+    for name, command in shown.items():
+        lines.append(f"  {name:<{width}}  {command.summary}")
+        lines.append(f"  {'':<{width}}    {command.example}")
+    lines += [
+        "",
+        "Task names: find_cave make_waterfall create_village_animal_pen build_village_house.",
+        "Seeds: official, one number, [100001,100002] or 100000..100199.",
+    ]
+    return "\n".join(lines)

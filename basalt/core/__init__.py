@@ -1,0 +1,1 @@
+"""The contracts: tasks, actions, telemetry, scoring, recordings, comparisons, agents."""

@@ -1,0 +1,401 @@
+"""A recording: one episode of play, whoever played, in BEDD's format.
+
+``NAME.mp4`` (pictures), ``NAME.jsonl`` (one line per step, :mod:`basalt.core.recorder_lines`) and ``NAME.json``
+(:class:`RecordingMeta`). Frame t pairs with line t; ours have one more frame, the result of the last
+step. BEDD's own recordings have no ``NAME.json`` and are read by the same code.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+import basalt
+from basalt.core.actions import EnvActions
+from basalt.core.recorder_lines import Line, LineWriter, lines_to_env
+from basalt.core.tasks import STEPS_PER_SECOND
+from basalt.core.telemetry import Telemetry
+from basalt.core.video import DEFAULT_CRF, FRAME_SIZE, VideoInfo, VideoWriter, probe, read_frames
+from basalt.io.errors import RecordingError
+
+Ended = Literal["esc", "death", "limit", "cut", "crash", "unknown"]
+"""How an episode ended: by the player, by death, at the task's step limit, cut short by a shorter
+limit of the caller or by a player who went (``cut``), or by a failure of the world;
+``unknown`` where nobody can tell (a video without actions)."""
+
+PlayerKind = Literal["agent", "scripted", "random", "human"]
+
+MAX_LINE_FILE_BYTES = 512 * 2**20
+"""Larger action files are refused unread; the longest task writes about 30 MB."""
+
+CRASHED = "crashed"
+"""Folder beside a rollout's recordings for the episodes in which the world failed."""
+
+_SUFFIXES = (".mp4", ".jsonl", ".json")
+
+
+class RecordingMeta(BaseModel):
+    """What one of our recordings says of itself."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal["basalt-recording"] = "basalt-recording"
+    version: Literal[1] = 1
+    task: str
+    world: str
+    world_version: str
+    seed: int = Field(ge=0)
+    player: str
+    player_kind: PlayerKind
+    ended: Ended
+    steps: int = Field(ge=0)
+    frames: int = Field(ge=0)
+    step_limit: int = Field(gt=0, description="the limit this episode was played under")
+    fps: int = STEPS_PER_SECOND
+    width: int = FRAME_SIZE[0]
+    height: int = FRAME_SIZE[1]
+    package_version: str
+    created: datetime
+    video_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    lines_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    final_telemetry: Telemetry | None = Field(description="the state after the last step")
+    edit: dict[str, Any] | None = Field(
+        default=None, description="what was changed in the seed's world, for a twin"
+    )
+
+
+class Recording:
+    """One recording on disk, read lazily.
+
+    Attributes:
+        stem: path without suffix.
+        meta: what the recording says of itself, None for BEDD's.
+    """
+
+    def __init__(self, stem: Path, meta: RecordingMeta | None) -> None:
+        self.stem = stem
+        self.meta = meta
+
+    @staticmethod
+    def open(path: str | Path) -> "Recording":
+        """The recording with that name, with or without one of its suffixes.
+
+        Raises:
+            RecordingError: the video or the lines are missing, or NAME.json is not valid.
+        """
+        path = Path(path)
+        stem = path.with_suffix("") if path.suffix in _SUFFIXES else path
+        for suffix in (".mp4", ".jsonl"):
+            file = _with_suffix(stem, suffix)
+            if not file.is_file():
+                raise RecordingError(f"{file}: missing; a recording needs NAME.mp4 and NAME.jsonl")
+        meta_file = _with_suffix(stem, ".json")
+        if not meta_file.is_file():
+            return Recording(stem, None)
+        try:
+            meta = RecordingMeta.model_validate_json(meta_file.read_bytes())
+        except ValidationError as err:
+            raise RecordingError(f"{meta_file}: {_first_fault(err)}") from err
+        return Recording(stem, meta)
+
+    @property
+    def name(self) -> str:
+        """File name without suffix."""
+        return self.stem.name
+
+    @property
+    def video_path(self) -> Path:
+        """The pictures."""
+        return _with_suffix(self.stem, ".mp4")
+
+    @property
+    def lines_path(self) -> Path:
+        """The recorder lines."""
+        return _with_suffix(self.stem, ".jsonl")
+
+    @property
+    def meta_path(self) -> Path:
+        """What it says of itself; absent for BEDD's recordings."""
+        return _with_suffix(self.stem, ".json")
+
+    @cached_property
+    def lines(self) -> tuple[Line, ...]:
+        """All recorder lines.
+
+        Raises:
+            RecordingError: a line that is not whole or not in the schema, or ticks that jump.
+        """
+        if self.lines_path.stat().st_size > MAX_LINE_FILE_BYTES:
+            raise RecordingError(
+                f"{self.lines_path}: larger than {MAX_LINE_FILE_BYTES} bytes; no episode is that long"
+            )
+        lines: list[Line] = []
+        with self.lines_path.open("rb") as file:
+            for number, text in enumerate(file, start=1):
+                try:
+                    line = Line.model_validate_json(text)
+                except ValidationError as err:
+                    raise RecordingError(
+                        f"{self.lines_path}, line {number}: {_first_fault(err)}"
+                    ) from err
+                if lines and line.tick != lines[-1].tick + 1:
+                    raise RecordingError(
+                        f"{self.lines_path}, line {number}: tick {line.tick} follows "
+                        f"{lines[-1].tick}; steps are missing"
+                    )
+                lines.append(line)
+        return tuple(lines)
+
+    def __len__(self) -> int:
+        """Number of steps."""
+        return len(self.lines)
+
+    def actions(self) -> EnvActions:
+        """Environment actions of all steps; BEDD's stuck attack button is mended."""
+        return lines_to_env(self.lines, stuck_attack=self.meta is None)
+
+    def telemetry(self) -> tuple[Telemetry, ...]:
+        """The n + 1 states of the episode, or none where it was recorded without.
+
+        Raises:
+            RecordingError: some lines have telemetry and others not.
+        """
+        states = [line.telemetry for line in self.lines]
+        if self.meta is not None:
+            states.append(self.meta.final_telemetry)
+        known = tuple(state for state in states if state is not None)
+        if known and len(known) != len(states):
+            raise RecordingError(f"{self.lines_path}: telemetry is missing from some lines")
+        return known
+
+    def frames(self, size: tuple[int, int] | None = None) -> Iterator[NDArray[np.uint8]]:
+        """Pictures in order, uint8 [H, W, 3] RGB, n or n + 1 for n steps; see :func:`read_frames`."""
+        return read_frames(self.video_path, size)
+
+    def check(self) -> VideoInfo:
+        """Verify the recording as a whole: hashes, lines, frames against lines, size, rate.
+
+        Raises:
+            RecordingError: the first fault found.
+        """
+        if self.meta is not None:
+            for path, claimed in (
+                (self.video_path, self.meta.video_sha256),
+                (self.lines_path, self.meta.lines_sha256),
+            ):
+                if sha256_of(path) != claimed:
+                    raise RecordingError(f"{path}: changed since {self.meta_path.name} was written")
+        info = probe(self.video_path)
+        if (info.width, info.height) != FRAME_SIZE:
+            raise RecordingError(f"{self.video_path}: is {info.width}x{info.height}, not 640x360")
+        if abs(info.fps - STEPS_PER_SECOND) > 0.1:
+            raise RecordingError(f"{self.video_path}: runs at {info.fps:g} Hz, not 20")
+        if info.frames not in (len(self), len(self) + 1):
+            raise RecordingError(
+                f"{self.video_path}: {info.frames} frames for {len(self)} lines; "
+                "expected as many, or one more"
+            )
+        if self.meta is not None and (self.meta.steps, self.meta.frames) != (
+            len(self),
+            info.frames,
+        ):
+            raise RecordingError(
+                f"{self.meta_path}: steps {self.meta.steps} and frames {self.meta.frames} are not "
+                f"the files' {len(self)} and {info.frames}"
+            )
+        return info
+
+
+class RecordingWriter:
+    """Writes one episode as it is played; nothing stands under its final name before it is whole.
+
+    Use as a context manager: an exception, also Ctrl-C, leaves no file behind.
+
+    Args:
+        directory: folder of the recording, made if missing.
+        name: file name without suffix.
+        task, world, world_version, seed, player, player_kind, step_limit, edit: see
+            :class:`RecordingMeta`.
+        crf: x264's quality, lower is better and larger.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        name: str,
+        *,
+        task: str,
+        world: str,
+        world_version: str,
+        seed: int,
+        player: str,
+        player_kind: PlayerKind,
+        step_limit: int,
+        edit: Mapping[str, Any] | None = None,
+        crf: int = DEFAULT_CRF,
+    ) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self._stem = directory / name
+        self._facts: dict[str, Any] = {
+            "task": task,
+            "world": world,
+            "world_version": world_version,
+            "seed": seed,
+            "player": player,
+            "player_kind": player_kind,
+            "step_limit": step_limit,
+            "edit": None if edit is None else dict(edit),
+        }
+        self._partial = {
+            suffix: directory / f".{name}.{os.getpid()}.partial{suffix}" for suffix in _SUFFIXES
+        }
+        self._video = VideoWriter(self._partial[".mp4"], crf=crf)
+        self._file = self._partial[".jsonl"].open("w", encoding="utf-8")
+        self._lines = LineWriter()
+        self._telemetry: Telemetry | None = None
+        self._steps = 0
+
+    def begin(self, frame: NDArray[np.uint8], telemetry: Telemetry) -> None:
+        """The picture (uint8 [360, 640, 3] RGB) and state after reset."""
+        self._video.write(frame)
+        self._telemetry = telemetry
+
+    def step(
+        self,
+        action: Mapping[str, Any],
+        camera: Sequence[float] | NDArray[np.floating],
+        frame: NDArray[np.uint8],
+        telemetry: Telemetry,
+    ) -> None:
+        """One step.
+
+        Args:
+            action: the checked environment action that was asked for.
+            camera: [pitch, yaw] in degrees as the world applied it.
+            frame: uint8 [360, 640, 3] RGB, the picture after the step.
+            telemetry: the state after the step.
+        """
+        if self._telemetry is None:
+            raise ValueError("begin() comes before step()")
+        line = self._lines.line(action, list(camera), self._telemetry)
+        self._file.write(line.to_json() + "\n")
+        self._video.write(frame)
+        self._telemetry = telemetry
+        self._steps += 1
+
+    def finish(
+        self, ended: Ended, directory: Path | None = None, name: str | None = None
+    ) -> Recording:
+        """Close the files and give them their final names; returns the recording.
+
+        Args:
+            ended: how the episode ended.
+            directory: another folder on the same disk than was planned, made if missing.
+            name: another name than was planned.
+        """
+        directory = directory or self._stem.parent
+        directory.mkdir(parents=True, exist_ok=True)
+        stem = directory / (name or self._stem.name)
+        self._file.close()
+        self._video.close()
+        meta = RecordingMeta(
+            **self._facts,
+            ended=ended,
+            steps=self._steps,
+            frames=self._video.frames,
+            package_version=basalt.__version__,
+            created=datetime.now(UTC).replace(microsecond=0),
+            video_sha256=sha256_of(self._partial[".mp4"]),
+            lines_sha256=sha256_of(self._partial[".jsonl"]),
+            final_telemetry=self._telemetry,
+        )
+        self._partial[".json"].write_text(meta.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        # First onto the disk, which takes time, then all names at once.
+        for suffix in _SUFFIXES:
+            _sync(self._partial[suffix])
+        # NAME.json comes last: where it stands, the other two are whole.
+        for suffix in _SUFFIXES:
+            self._partial[suffix].replace(_with_suffix(stem, suffix))
+        return Recording(stem, meta)
+
+    def abandon(self) -> None:
+        """Leave nothing of the episode; harmless after :meth:`finish`."""
+        if not self._file.closed:
+            for part in (self._file, self._video):
+                # On a full disk neither can be closed in order; what they hold goes anyhow.
+                with contextlib.suppress(Exception):
+                    part.close()
+        for path in self._partial.values():
+            path.unlink(missing_ok=True)
+
+    def __enter__(self) -> "RecordingWriter":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.abandon()
+
+
+def find_videos(folder: Path) -> list[Path]:
+    """Videos of the recordings in a folder and below it, in order of path.
+
+    Half-written ones and those of crashed episodes are left out.
+    """
+    return [
+        path
+        for path in sorted(folder.rglob("*.mp4"))
+        if not path.name.startswith(".") and CRASHED not in path.relative_to(folder).parts
+    ]
+
+
+def find_recordings(folder: str | Path) -> list[Recording]:
+    """All recordings in a folder and below it, in order of path; crashed episodes are left out.
+
+    Raises:
+        RecordingError: no such folder, nothing in it, or a recording that cannot be opened.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise RecordingError(f"{folder}: no such folder of recordings")
+    recordings = [Recording.open(path) for path in find_videos(folder)]
+    if not recordings:
+        raise RecordingError(f"{folder}: holds no recordings (NAME.mp4 with NAME.jsonl)")
+    return recordings
+
+
+def sha256_of(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _with_suffix(stem: Path, suffix: str) -> Path:
+    # Not Path.with_suffix: names may contain dots.
+    return stem.parent / (stem.name + suffix)
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _first_fault(err: ValidationError) -> str:
+    """One line for the first fault of a validation: field, message, what was found."""
+    fault = err.errors()[0]
+    field = ".".join(str(part) for part in fault["loc"]) or "the whole"
+    found = json.dumps(fault.get("input"), default=str)[:80]
+    return f"{field}: {fault['msg']} (found {found})"

@@ -1,0 +1,1 @@
+"""Files, locks, progress and errors; knows nothing of the benchmark."""

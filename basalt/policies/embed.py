@@ -1,0 +1,255 @@
+"""``basalt embed``: what a frozen policy makes of every frame of recordings, as safetensors shards.
+
+The image encoder is nearly all of the computing and needs no order, so the frames of many plays share
+its calls; only the transformer runs in order, its memory carried from chunk to chunk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from omegaconf import DictConfig
+from torch import Tensor
+from tqdm import tqdm
+
+from basalt.cli.hydra_app import hydra_app, plain
+from basalt.core.tasks import get_task
+from basalt.data.dataset import Batch, single_pass
+from basalt.data.embeddings import (
+    Manifest,
+    claim_folder,
+    claim_job,
+    latents_dtype,
+    open_shard,
+    write_shard,
+)
+from basalt.data.episodes import Episode, load_episodes
+from basalt.data.labels import LabelMode
+from basalt.data.steps import step_table
+from basalt.io.errors import ConfigError
+from basalt.io.paths import sample_dir
+from basalt.policies.checkpoint import choose_device
+from basalt.policies.source import fingerprint, open_policy
+from basalt.policies.vpt import VPTPolicy
+
+
+@dataclass(frozen=True)
+class EmbedConfig:
+    """Settings of one job.
+
+    Attributes:
+        data: folder of recordings, or ``sample``.
+        policy: see `basalt.policies.source.open_policy`.
+        out: folder of the shards. The same command goes on with what is missing.
+        task: keep this task's recordings only; None = all.
+        labels: ``mended`` or ``original``.
+        dtype: of the latents on disk, ``float16`` or ``float32``.
+        rows: plays side by side.
+        length: frames of a chunk.
+        workers: processes that decode.
+        device: ``auto``, ``cpu``, ``cuda``...
+        shard, shards: embed the plays number shard, shard + shards, ...; for many jobs side by side.
+        progress: show a bar.
+    """
+
+    data: str
+    policy: str
+    out: str
+    task: str | None = None
+    labels: LabelMode = "mended"
+    dtype: str = "float16"
+    rows: int = 16
+    length: int = 32
+    workers: int = 1
+    device: str = "auto"
+    shard: int = 0
+    shards: int = 1
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("rows", "length", "shards"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name}: {getattr(self, name)} must be at least 1")
+        if not 0 <= self.shard < self.shards:
+            raise ConfigError(f"shard: {self.shard} is not one of 0..{self.shards - 1}")
+
+    @classmethod
+    def from_mapping(cls, settings: Mapping[str, Any]) -> EmbedConfig:
+        """Config from a composed ``configs/embed.yaml``."""
+        known = {field.name for field in fields(cls)}
+        values = {name: value for name, value in settings.items() if name in known}
+        return cls(**values | {"data": settings["data"]["source"]})
+
+
+def embed(cfg: EmbedConfig) -> dict[str, int]:
+    """Embed the plays that have no shard yet.
+
+    Returns:
+        Numbers of ``plays`` of this job, ``embedded`` now, and ``frames`` of those.
+
+    Raises:
+        BasaltError: data, policy or folder are not usable.
+    """
+    dtype, device = latents_dtype(cfg.dtype), choose_device(cfg.device)
+    policy = open_policy(cfg.policy, device)
+    source = sample_dir() if cfg.data == "sample" else Path(cfg.data)
+    out = Path(cfg.out)
+    manifest = Manifest(
+        cfg.policy, fingerprint(policy), policy.config.hidsize, cfg.labels, cfg.dtype
+    )
+    with claim_job(out, cfg.shard, cfg.shards) as staging:
+        claim_folder(out, manifest)
+        episodes = load_episodes(
+            source,
+            task=get_task(cfg.task) if cfg.task else None,
+            size=policy.config.frame_size,
+            labels=cfg.labels,
+            cache_gb=0,
+            jobs=cfg.workers,
+        )[cfg.shard :: cfg.shards]
+        places = {id(e): _shard_path(out, source, e) for e in episodes}
+        todo = [e for e in episodes if not _is_done(places[id(e)], e)]
+        frames = sum(map(len, todo))
+        with tqdm(total=frames, desc="embed", unit="frame", disable=not cfg.progress) as bar:
+            found = embed_episodes(
+                policy, todo, cfg.rows, cfg.length, cfg.workers, on_batch=lambda n: bar.update(n)
+            )
+            for episode, latents in found:
+                _write(places[id(episode)], episode, latents.to(dtype), cfg.labels, staging)
+    return {"plays": len(episodes), "embedded": len(todo), "frames": frames}
+
+
+@torch.inference_mode()
+def embed_episodes(
+    policy: VPTPolicy,
+    episodes: Sequence[Episode],
+    rows: int = 16,
+    length: int = 32,
+    workers: int = 0,
+    *,
+    on_batch: Callable[[int], object] = lambda frames: None,
+) -> Iterator[tuple[Episode, Tensor]]:
+    """Run a policy over whole plays.
+
+    Args:
+        policy: in evaluation mode.
+        episodes: any number.
+        rows: plays side by side.
+        length: frames of a chunk.
+        workers: processes that decode while this one computes; 0 = decode here.
+        on_batch: told the frames of each batch that is done.
+
+    Yields:
+        Each episode as soon as it is done, with its latents, float32 [n, hidsize] on the CPU.
+    """
+    open_plays: dict[int, Tensor] = {}
+    for batch, latents in latent_batches(policy, episodes, rows, length, workers):
+        done = []
+        for row, index in _parts(batch):
+            here = batch.episode[row] == index
+            whole = open_plays.setdefault(
+                index, torch.empty(len(episodes[index]), latents.shape[-1])
+            )
+            positions = batch.position[row][here]
+            whole[torch.from_numpy(positions)] = latents[row, torch.from_numpy(here)]
+            if positions[-1] == len(episodes[index]) - 1:
+                done.append(index)
+        on_batch(int(batch.valid.sum()))
+        for index in done:
+            yield episodes[index], open_plays.pop(index)
+
+
+@torch.inference_mode()
+def latent_batches(
+    policy: VPTPolicy, episodes: Sequence[Episode], rows: int, length: int, workers: int
+) -> Iterator[tuple[Batch, Tensor]]:
+    """Batches of whole plays in order, each with its latents, float32 [B, T, hidsize] on the CPU."""
+    if not episodes:
+        return
+    state = policy.initial_state(min(rows, len(episodes)))
+    for batch in single_pass(episodes, rows, length, workers):
+        latents, state = _latents(policy, batch, state)
+        yield batch, latents
+
+
+def _latents(policy: VPTPolicy, batch: Batch, state: Any) -> tuple[Tensor, Any]:
+    """Latents of a batch, float32 [B, T, hidsize] on the CPU, and the next state."""
+    device = policy.device
+    valid = torch.from_numpy(batch.valid)
+    # Padding need not go through the encoder.
+    frames = torch.from_numpy(batch.img)[valid].to(device, non_blocking=True)
+    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        encoded = policy.net.encode_frames(frames[None])[0]
+        x = encoded.new_zeros((*batch.valid.shape, encoded.shape[-1]))
+        x[valid.to(device)] = encoded
+        first = torch.from_numpy(batch.first).to(device)
+        latents, state = policy.net.recur(policy.net.embed(x), first, state)
+    return latents.float().cpu(), state
+
+
+def _parts(batch: Batch) -> Iterator[tuple[int, int]]:
+    """Rows and the episodes that have frames in them."""
+    for row, episodes in enumerate(batch.episode):
+        for index in np.unique(episodes[episodes >= 0]):
+            yield row, int(index)
+
+
+def _shard_path(out: Path, source: Path, episode: Episode) -> Path:
+    stem = episode.play.parts[0].stem.resolve().relative_to(source.resolve())
+    return out / stem.parent / f"{stem.name}.safetensors"
+
+
+def _state(episode: Episode) -> str:
+    """What tells that the recordings were changed since they were embedded."""
+    files = [path for part in episode.play.parts for path in (part.video_path, part.lines_path)]
+    return " ".join(f"{path.name}:{path.stat().st_size}" for path in files)
+
+
+def _is_done(path: Path, episode: Episode) -> bool:
+    return path.is_file() and open_shard(path).source == _state(episode)
+
+
+def _write(path: Path, episode: Episode, latents: Tensor, labels: LabelMode, staging: Path) -> None:
+    null = step_table(episode.play, labels)["null"].to_numpy()
+    columns = {
+        "latents": latents,
+        "buttons": torch.from_numpy(episode.buttons.copy()),
+        "camera": torch.from_numpy(episode.camera.copy()),
+        "esc": torch.from_numpy(episode.esc.copy()),
+        "null": torch.from_numpy(null.copy()),
+    }
+    facts = {
+        "name": episode.name,
+        "place": episode.place,
+        "task": episode.play.task,
+        "source": _state(episode),
+    }
+    write_shard(path, columns, facts, staging)
+
+
+def main(argv: list[str]) -> int:
+    """Run ``basalt embed ARGUMENTS``."""
+    return hydra_app("embed", _job, argv)
+
+
+def _job(cfg: DictConfig) -> None:
+    run_embed(plain(cfg))
+
+
+def run_embed(settings: Mapping[str, Any]) -> None:
+    """Embed by a composed ``configs/embed.yaml`` and print what was done.
+
+    Raises:
+        BasaltError: see `embed`.
+    """
+    cfg = EmbedConfig.from_mapping(settings)
+    done = embed(cfg)
+    here = done["plays"] - done["embedded"]
+    print(
+        f"{done['embedded']} plays embedded, {done['frames']} frames; {here} were there; {cfg.out}"
+    )

@@ -1,0 +1,1 @@
+"""Hook points of a policy: activations recorded, stored and patched."""

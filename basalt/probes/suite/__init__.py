@@ -1,0 +1,1 @@
+"""Suites of sparse autoencoders: trained, measured, reported."""

@@ -1,0 +1,372 @@
+"""What the referee knows at each frame, and how well latents tell it.
+
+Every choice (which latent, which few, which weights) is made on training episodes and measured on
+held-out ones; neighbouring frames are near-copies, so intervals draw episodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from basalt.core.recording import Recording
+from basalt.core.tasks import STEPS_PER_SECOND
+from basalt.core.telemetry import Telemetry
+from basalt.probes.hooks.store import Rows, StoredEpisode
+
+MIN_FRAMES, MIN_EPISODES = 20, 3
+"""A concept is measured where so many frames of so many episodes have it, and as many lack it."""
+
+SPARSE = (1, 5, 20)
+
+NEAR = 24.0
+"""Horizontal nodes within which an animal or a villager counts."""
+HALF_VIEW = 45.0
+"""Degrees to either side of the yaw that count as in view, somewhat inside the picture's edges."""
+
+Flags = NDArray[np.bool_]
+States = Sequence[Telemetry]
+
+
+def _each(test: Callable[[Telemetry], bool]) -> Callable[[States, str], Flags]:
+    return lambda states, _: np.array([test(s) for s in states[:-1]], dtype=bool)
+
+
+def _fact(name: str) -> Callable[[States, str], Flags | None]:
+    def flags(states: States, _: str) -> Flags | None:
+        if name not in states[0].facts:
+            return None
+        return np.array([bool(s.facts.get(name)) for s in states[:-1]], dtype=bool)
+
+    return flags
+
+
+def _moving(states: States, _: str) -> Flags:
+    walked = np.array([s.distance_walked for s in states])
+    return np.diff(walked) > 0.05
+
+
+def _turning(states: States, _: str) -> Flags:
+    yaw = np.array([s.yaw for s in states])
+    return np.abs((np.diff(yaw) + 180) % 360 - 180) > 2
+
+
+def _about_to_end(states: States, ended: str) -> Flags | None:
+    flags = np.zeros(len(states) - 1, dtype=bool)
+    if ended == "esc":
+        flags[-2 * STEPS_PER_SECOND :] = True
+    return flags
+
+
+def _places(state: Telemetry, fact: str) -> NDArray[np.float64]:
+    """Positions [n, 3] in a fact such as ``cow 4 26.0 4.5 17.0; pig 7 -9.9 4.5 26.9``."""
+    each = [entry.split()[2:] for entry in str(state.facts[fact]).split(";") if entry.strip()]
+    return np.array(each, dtype=np.float64).reshape(-1, 3)
+
+
+def _sees_animal(state: Telemetry) -> bool:
+    away = _places(state, "animals") - (state.xpos, state.ypos, state.zpos)
+    bearing = np.degrees(np.arctan2(away[:, 0], away[:, 2])) - state.yaw
+    ahead = np.abs((bearing + 180) % 360 - 180) < HALF_VIEW
+    return bool((ahead & (np.hypot(away[:, 0], away[:, 2]) < NEAR)).any())
+
+
+def _by_village(state: Telemetry) -> bool:
+    away = _places(state, "villagers") - (state.xpos, state.ypos, state.zpos)
+    return bool((np.hypot(away[:, 0], away[:, 2]) < NEAR).any())
+
+
+def _where_told(
+    fact: str, test: Callable[[Telemetry], bool]
+) -> Callable[[States, str], Flags | None]:
+    def flags(states: States, ended: str) -> Flags | None:
+        if any(fact not in s.facts for s in states):
+            return None
+        return _each(test)(states, ended)
+
+    return flags
+
+
+CONCEPTS: dict[str, Callable[[States, str], Flags | None]] = {
+    "in_cave": _fact("in_cave"),
+    "under_roof": _each(lambda s: s.under_roof),
+    "dark": _each(lambda s: s.light < 6),
+    "under_water": _each(lambda s: s.in_liquid),
+    "gui_open": _each(lambda s: s.gui_open),
+    "item_held": _each(lambda s: bool(s.held)),
+    "animal_in_view": _where_told("animals", _sees_animal),
+    "near_village": _where_told("villagers", _by_village),
+    "looking_down": _each(lambda s: s.pitch > 30),
+    "looking_up": _each(lambda s: s.pitch < -15),
+    "moving": _moving,
+    "turning": _turning,
+    "airborne": _each(lambda s: not s.on_ground and not s.in_liquid),
+    "hurt": _each(lambda s: s.health < 20),
+    "about_to_press_esc": _about_to_end,
+}
+"""By name: bool [frames] from an episode's states (one more than frames) and how it ended; None where the
+world does not tell. `about_to_press_esc` is the last two seconds before it; `animal_in_view` is an animal
+within `NEAR` and `HALF_VIEW`, whether or not something hides it; `near_village` is a villager within `NEAR`."""
+
+
+def concept_labels(episodes: Sequence[StoredEpisode], rows: Rows) -> dict[str, Flags]:
+    """Each concept at each row: bool [n]; concepts that no world tells are left out.
+
+    Raises:
+        RecordingError: a recording is gone or damaged.
+    """
+    found: dict[str, Flags] = {}
+    for number in np.unique(rows.episode):
+        here = rows.episode == number
+        flags = _episode_flags(episodes[number])
+        for name, values in flags.items():
+            column = found.setdefault(name, np.zeros(len(rows.episode), dtype=bool))
+            frames = rows.frame[here]
+            column[here] = np.where(
+                frames < len(values), values[np.minimum(frames, len(values) - 1)], False
+            )
+    return found
+
+
+def _episode_flags(episode: StoredEpisode) -> dict[str, Flags]:
+    parts: dict[str, list[Flags]] = {}
+    for stem in episode.recordings:
+        recording = Recording.open(stem)
+        if recording.meta is None:
+            return {}  # BEDD's have no telemetry
+        states = recording.telemetry()
+        if len(states) < 2:
+            return {}
+        for name, concept in CONCEPTS.items():
+            values = concept(states, recording.meta.ended)
+            if values is not None:
+                parts.setdefault(name, []).append(values)
+    return {name: np.concatenate(each) for name, each in parts.items()}
+
+
+def measurable(labels: Mapping[str, Flags], rows: Rows) -> dict[str, str | None]:
+    """Why a concept cannot be measured on these rows, None where it can."""
+    reasons: dict[str, str | None] = {}
+    for name in CONCEPTS:
+        if name not in labels:
+            reasons[name] = "the world does not tell it"
+            continue
+        flags = labels[name]
+        yes, no = flags.sum(), (~flags).sum()
+        episodes = len(np.unique(rows.episode[flags]))
+        few = min(yes, no) < MIN_FRAMES or episodes < MIN_EPISODES
+        reasons[name] = f"on {yes} of {len(flags)} frames, {episodes} episodes" if few else None
+    return reasons
+
+
+def ranks(values: Tensor) -> Tensor:
+    """Ranks of each column [n, M] from 1, ties at their mean: float32 [n, M]."""
+    columns = values.T.contiguous()
+    ordered = columns.sort(dim=1).values
+    low = torch.searchsorted(ordered, columns)
+    high = torch.searchsorted(ordered, columns, right=True)
+    return ((low + high + 1) / 2).T
+
+
+def auc(ranked: Tensor, flags: Tensor) -> Tensor:
+    """Area under the ROC curve of each column for each concept.
+
+    Args:
+        ranked: `ranks` [n, M].
+        flags: bool [n, C], each with both answers.
+
+    Returns:
+        float64 [C, M]; 0.5 is chance, below 0.5 the column falls where the concept holds.
+    """
+    on = flags.double()
+    yes, n = on.sum(0)[:, None], len(flags)
+    total = torch.cat([c.double().T @ on for c in ranked.split(64, dim=1)]).T
+    return (total - yes * (yes + 1) / 2) / (yes * (n - yes))
+
+
+def column_auc(values: NDArray[np.floating], flags: Flags) -> float:
+    """`auc` of one column; NaN where all answers are equal."""
+    if flags.all() or not flags.any():
+        return float("nan")
+    ranked = ranks(torch.from_numpy(np.ascontiguousarray(values))[:, None])
+    return float(auc(ranked, torch.from_numpy(flags)[:, None])[0, 0])
+
+
+def auc_interval(
+    values: NDArray[np.floating], flags: Flags, episode: NDArray[np.int64], draws: int = 200
+) -> list[float] | None:
+    """95 % percentile bootstrap interval of a column's AUC, episodes drawn with replacement."""
+    numbers = np.unique(episode)
+    if len(numbers) < MIN_EPISODES:
+        return None
+    places = {number: np.flatnonzero(episode == number) for number in numbers}
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(draws):
+        rows = np.concatenate([places[i] for i in rng.choice(numbers, len(numbers))])
+        found.append(column_auc(values[rows], flags[rows]))
+    found = [value for value in found if np.isfinite(value)]
+    if len(found) < draws / 2:
+        return None
+    low, high = np.quantile(found, [0.025, 0.975])
+    return [float(low), float(high)]
+
+
+def linear_probe(
+    x: Tensor, flags: Tensor, held_out: Tensor, *, weight_decay: float = 1e-3
+) -> Tensor:
+    """Logistic regression of each concept on features, by L-BFGS.
+
+    Args:
+        x: training features [n, d].
+        flags: bool [n, C].
+        held_out: features [m, d].
+        weight_decay: L2 penalty on standardised features.
+
+    Returns:
+        Scores of the held-out rows, float32 [m, C].
+    """
+    mean, deviation = x.mean(0), x.std(0).clamp(min=1e-6)
+    x, held_out = (x - mean) / deviation, (held_out - mean) / deviation
+    target = flags.float()
+    weight = torch.zeros(x.shape[1], flags.shape[1], requires_grad=True)
+    bias = torch.zeros(flags.shape[1], requires_grad=True)
+    optimizer = torch.optim.LBFGS(
+        [weight, bias], max_iter=60, history_size=10, line_search_fn="strong_wolfe"
+    )
+
+    def closure() -> float:
+        optimizer.zero_grad()
+        loss = F.binary_cross_entropy_with_logits(x @ weight + bias, target, reduction="none")
+        total = loss.mean(0).sum() + weight_decay * weight.square().sum()
+        total.backward()
+        return float(total.detach())
+
+    optimizer.step(closure)
+    with torch.no_grad():
+        return held_out @ weight + bias
+
+
+class ConceptRows:
+    """Sampled rows with labels: what all autoencoders of a site are compared on.
+
+    Args:
+        episodes: of the store.
+        training, held_out: where the sampled rows come from.
+        seed: of the shuffled labels.
+    """
+
+    def __init__(
+        self, episodes: Sequence[StoredEpisode], training: Rows, held_out: Rows, seed: int = 0
+    ) -> None:
+        self.rows = {"training": training, "held_out": held_out}
+        labels = {split: concept_labels(episodes, rows) for split, rows in self.rows.items()}
+        reasons = [measurable(labels[split], rows) for split, rows in self.rows.items()]
+        self.left_out = {
+            name: reasons[0][name] or reasons[1][name]
+            for name in CONCEPTS
+            if reasons[0][name] or reasons[1][name]
+        }
+        self.names = [name for name in CONCEPTS if name not in self.left_out]
+        self.flags = {
+            split: torch.from_numpy(
+                np.stack([found[name] for name in self.names], 1)
+                if self.names
+                else np.zeros((len(self.rows[split].episode), 0), dtype=bool)
+            )
+            for split, found in labels.items()
+        }
+        # Whole series of labels moved in time: as long in each state as before, told by no frame.
+        rng = np.random.default_rng(seed)
+        self.shuffled = {
+            split: flags.roll(int(rng.integers(len(flags) // 4, 3 * len(flags) // 4 + 1)), 0)
+            for split, flags in self.flags.items()
+        }
+
+    def best_columns(
+        self, training: Tensor, held_out: Tensor, *, shuffled: bool = False, signed: bool = True
+    ) -> list[dict[str, Any]]:
+        """For each concept the column that tells it best on training rows, and its held-out AUC.
+
+        Args:
+            training, held_out: features of the rows [n, M], [m, M].
+            shuffled: of the shuffled labels instead.
+            signed: only columns that rise with the concept; neurons may also fall.
+        """
+        flags = self.shuffled if shuffled else self.flags
+        scores = auc(ranks(training), flags["training"])
+        chosen = (scores if signed else (scores - 0.5).abs()).argmax(1)
+        found = []
+        for c, name in enumerate(self.names):
+            column = int(chosen[c])
+            sign = 1.0 if signed or scores[c, column] >= 0.5 else -1.0
+            values = sign * held_out[:, column].numpy()
+            answers = flags["held_out"][:, c].numpy()
+            found.append(
+                {
+                    "concept": name,
+                    "column": column,
+                    "auc": column_auc(values, answers),
+                    "interval": None
+                    if shuffled
+                    else auc_interval(values, answers, self.rows["held_out"].episode),
+                }
+            )
+        return found
+
+    def best_concepts(self, codes: Mapping[str, Tensor]) -> list[dict[str, Any]]:
+        """For each column that fires, the concept it tells best on training rows, and its held-out AUC.
+
+        Args:
+            codes: features of both splits.
+
+        Returns:
+            Rows `latent`, `concept`, `auc`.
+        """
+        chosen = auc(ranks(codes["training"]), self.flags["training"]).argmax(0)
+        held_out = auc(ranks(codes["held_out"]), self.flags["held_out"])
+        fires = (codes["training"] > 0).any(0)
+        return [
+            {
+                "latent": column,
+                "concept": self.names[int(chosen[column])],
+                "auc": float(held_out[chosen[column], column]),
+            }
+            for column in fires.nonzero()[:, 0].tolist()
+        ]
+
+    def sparse_probes(self, training: Tensor, held_out: Tensor) -> dict[str, dict[str, float]]:
+        """Held-out AUC by concept of logistic probes on the k columns that tell it best, k in `SPARSE`."""
+        scores = (auc(ranks(training), self.flags["training"]) - 0.5).abs()
+        found: dict[str, dict[str, float]] = {name: {} for name in self.names}
+        for c, name in enumerate(self.names):
+            order = scores[c].argsort(descending=True)
+            for k in SPARSE:
+                few = order[:k]
+                column = linear_probe(
+                    training[:, few], self.flags["training"][:, [c]], held_out[:, few]
+                )[:, 0]
+                answers = self.flags["held_out"][:, c].numpy()
+                found[name][str(k)] = column_auc(column.numpy(), answers)
+        return found
+
+    def dense_probe(self, training: Tensor, held_out: Tensor) -> list[dict[str, Any]]:
+        """Held-out AUC by concept of a logistic probe on the whole activation."""
+        scores = linear_probe(training, self.flags["training"], held_out)
+        episode = self.rows["held_out"].episode
+        return [
+            {
+                "concept": name,
+                "auc": column_auc(scores[:, c].numpy(), self.flags["held_out"][:, c].numpy()),
+                "interval": auc_interval(
+                    scores[:, c].numpy(), self.flags["held_out"][:, c].numpy(), episode
+                ),
+            }
+            for c, name in enumerate(self.names)
+        ]

@@ -1,0 +1,1 @@
+"""Episodes: an agent plays, a recording is replayed."""

@@ -1,0 +1,239 @@
+"""Play a recording's actions again in its world, and see how far the two come apart.
+
+A world in lock-step gives the same episode for the same seed and actions, so a recording made there
+replays exactly. What does not was made in another world, by other actions, or is not what it claims.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+import basalt.worlds  # noqa: F401  (registers the environments)
+from basalt.core.actions import BUTTONS, COLUMN, EnvActions
+from basalt.core.recorder_lines import BUTTON_OF_KEY, DEGREES_PER_PIXEL, MOUSE_OF_BUTTON, Line
+from basalt.core.recording import Ended, Recording, RecordingMeta
+from basalt.core.tasks import get_task
+from basalt.core.telemetry import Telemetry
+from basalt.io.errors import RecordingError
+from basalt.io.progress import progress_bar
+
+
+@dataclass(frozen=True)
+class Replay:
+    """How a replay compares with its recording. Positions are in nodes (metres).
+
+    Attributes:
+        recording: path of the recording without suffix.
+        task, world, world_version, seed: what was played.
+        steps: steps of the recording.
+        replayed: steps played until the world ended the episode; as many, unless it ended earlier.
+        ended, replayed_ended: how the two ended; the replay of an episode that was cut, or in which the
+            world crashed, has no end of its own (None) unless the world gave it one.
+        drift_max, drift_mean, drift_end: distance of the two players over the states that both have, and in
+            the last of them. None where the world tells no positions.
+        first_drift: step after which the positions first differ; 0 is the state after reset.
+        first_difference: step after which any telemetry first differs.
+        differing: the fields of telemetry that do then.
+        picture_difference: mean absolute difference of the replayed pictures from the video's, of 255,
+            averaged over the episode; the video is lossy, so it is never 0. None where not looked at.
+    """
+
+    recording: str
+    task: str
+    world: str
+    world_version: str
+    seed: int
+    steps: int
+    replayed: int
+    ended: Ended
+    replayed_ended: Ended | None
+    drift_max: float | None
+    drift_mean: float | None
+    drift_end: float | None
+    first_drift: int | None
+    first_difference: int | None
+    differing: tuple[str, ...]
+    picture_difference: float | None
+
+    @property
+    def exact(self) -> bool:
+        """Whether every state and the end are the recording's, to the last bit."""
+        same_end = self.replayed_ended is None or self.replayed_ended == self.ended
+        return self.first_difference is None and self.replayed == self.steps and same_end
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it, ready for JSON."""
+        return asdict(self) | {"exact": self.exact}
+
+    def summary(self) -> str:
+        """One line for people."""
+        name = Path(self.recording).name
+        if self.exact:
+            return f"{name}: replays exactly, {self.steps} steps, drift 0"
+        parts = [f"{self.replayed} of {self.steps} steps replayed"]
+        if self.drift_max is not None:
+            parts.append(
+                f"drift at most {self.drift_max:.3g}, on average {self.drift_mean:.3g}, "
+                f"at the end {self.drift_end:.3g} nodes"
+            )
+        else:
+            parts.append("the world tells no positions")
+        if self.first_difference is not None:
+            fields = ", ".join(self.differing)
+            parts.append(f"first difference after step {self.first_difference} ({fields})")
+        if self.replayed_ended not in (None, self.ended):
+            parts.append(f"ended by {self.replayed_ended}, not {self.ended}")
+        return f"{name}: {'; '.join(parts)}"
+
+
+def replay(
+    recording: Recording,
+    *,
+    world_args: Mapping[str, Any] | None = None,
+    any_version: bool = False,
+    pictures: bool = True,
+    progress: bool = False,
+) -> Replay:
+    """Play a recording's actions in its world, from its seed on.
+
+    Args:
+        recording: one of ours; BEDD's do not say their seed.
+        world_args: further keyword arguments of the environment, e.g. ``address``.
+        any_version: replay in another version of the world too, where a drift is to be expected.
+        pictures: compare the pictures with the video's.
+        progress: show a bar on stderr.
+
+    Raises:
+        RecordingError: it is damaged, has no NAME.json or no telemetry, or its world is of another version.
+        ConfigError: its task or world does not exist here.
+        WorldError: the world failed.
+    """
+    meta = _checked(recording)
+    expected, actions = recording.telemetry(), pressed_actions(recording.lines)
+    env = gymnasium.make(
+        get_task(meta.task).gym_id,
+        world=meta.world,
+        disable_env_checker=True,
+        **dict(world_args or {}),
+    )
+    video = recording.frames() if pictures else None
+    states: list[Telemetry] = []
+    differences: list[float] = []
+    ended: Ended | None = None
+
+    def see(observation: Mapping[str, Any], info: Mapping[str, Any]) -> None:
+        states.append(info["telemetry"])
+        if video is not None and (frame := next(video, None)) is not None:
+            pair = observation["pov"].astype(np.int16), frame
+            differences.append(float(np.abs(pair[0] - pair[1]).mean()))
+
+    try:
+        options = None if meta.edit is None else {"edit": meta.edit}
+        observation, info = env.reset(seed=meta.seed, options=options)
+        _same_version(recording, meta, env.get_wrapper_attr("version"), any_version)
+        see(observation, info)
+        with progress_bar(len(actions), f"replay {recording.name}", "step", progress) as bar:
+            for t in range(len(actions)):
+                observation, _, terminated, truncated, info = env.step(actions.step(t))
+                see(observation, info)
+                bar.update()
+                if terminated or truncated:
+                    ended = info["ended"]
+                    break
+    finally:
+        env.close()
+    return _compare(recording, meta, expected, states, ended, differences)
+
+
+def pressed_actions(lines: Sequence[Line]) -> EnvActions:
+    """What was pressed, line by line, without the readings that mend BEDD's recordings.
+
+    The camera is the movement that the world applied. In the step in which a form opens or closes that is
+    none; what the player asked for still moved the cursor before a click, and is taken instead.
+    """
+    buttons = np.zeros((len(lines), len(BUTTONS)), dtype=np.uint8)
+    camera = np.zeros((len(lines), 2), dtype=np.float64)
+    for t, line in enumerate(lines):
+        if line.mouse:
+            camera[t] = np.array([line.mouse.dy, line.mouse.dx]) * DEGREES_PER_PIXEL
+            for button, number in MOUSE_OF_BUTTON.items():
+                buttons[t, COLUMN[button]] = number in line.mouse.buttons
+        for key in line.keyboard.keys if line.keyboard else ():
+            if key in BUTTON_OF_KEY:
+                buttons[t, COLUMN[BUTTON_OF_KEY[key]]] = 1
+        form_changes = t + 1 < len(lines) and lines[t + 1].is_gui_open != line.is_gui_open
+        if form_changes and line.asked_camera is not None:
+            pixels = np.rint(np.array(line.asked_camera) / DEGREES_PER_PIXEL)
+            camera[t] = pixels * DEGREES_PER_PIXEL
+    return EnvActions(buttons, camera)
+
+
+def _checked(recording: Recording) -> RecordingMeta:
+    recording.check()
+    if recording.meta is None:
+        raise RecordingError(
+            f"{recording.stem}: has no {recording.meta_path.name}, so its world and seed are unknown; "
+            "only this project's own recordings can be replayed"
+        )
+    if len(recording.telemetry()) != len(recording) + 1:
+        raise RecordingError(f"{recording.lines_path}: has no telemetry to compare a replay with")
+    return recording.meta
+
+
+def _same_version(
+    recording: Recording, meta: RecordingMeta, version: str, any_version: bool
+) -> None:
+    if version != meta.world_version and not any_version:
+        raise RecordingError(
+            f"{recording.meta_path}: was recorded in {meta.world_version}, the world here is {version}; "
+            "replay it where that version is, or allow any version (--any-version) and expect a drift"
+        )
+
+
+def _compare(
+    recording: Recording,
+    meta: RecordingMeta,
+    expected: Sequence[Telemetry],
+    states: Sequence[Telemetry],
+    ended: Ended | None,
+    differences: Sequence[float],
+) -> Replay:
+    drifts: list[float] | None = None
+    if all(state.tells("xpos") for state in (*expected, *states)):
+        drifts = [
+            float(np.linalg.norm(_position(a) - _position(b)))
+            for a, b in zip(expected, states, strict=False)
+        ]
+    first = next(
+        (t for t, (a, b) in enumerate(zip(expected, states, strict=False)) if a != b), None
+    )
+    differing: tuple[str, ...] = ()
+    if first is not None:
+        now, then = states[first].model_dump(), expected[first].model_dump()
+        differing = tuple(name for name in now if now[name] != then[name])
+    return Replay(
+        recording=str(recording.stem),
+        task=meta.task,
+        world=meta.world,
+        world_version=meta.world_version,
+        seed=meta.seed,
+        steps=len(expected) - 1,
+        replayed=len(states) - 1,
+        ended=meta.ended,
+        replayed_ended=ended,
+        drift_max=max(drifts) if drifts else None,
+        drift_mean=float(np.mean(drifts)) if drifts else None,
+        drift_end=drifts[-1] if drifts else None,
+        first_drift=next((t for t, drift in enumerate(drifts or ()) if drift > 0), None),
+        first_difference=first,
+        differing=differing,
+        picture_difference=float(np.mean(differences)) if differences else None,
+    )
+
+
+def _position(state: Telemetry) -> np.ndarray:
+    return np.array([state.xpos, state.ypos, state.zpos])

@@ -1,0 +1,1 @@
+"""Benchmarks, run by `basalt bench NAME` from a checkout."""

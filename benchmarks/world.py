@@ -1,0 +1,327 @@
+"""``basalt bench world``: speed, memory and determinism of the Luanti world, task by task.
+
+One step is 50 ms of game time, so 20 steps a second are real time. ``ratio`` is the multiple of real
+time in deterministic lock-step at 640x360, one instance, of the slowest task.
+"""
+
+import argparse
+import contextlib
+import itertools
+import multiprocessing
+import statistics
+import time
+from collections.abc import Iterator
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+from queue import Empty
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+import basalt.worlds  # noqa: F401  (registers the tasks)
+from basalt.core.tasks import STEPS_PER_SECOND, TASKS, get_task
+from basalt.io.errors import ConfigError, WorldError
+
+SEED = 100_000
+_START_S = 300.0
+_RESETS = 3
+
+LIMITS = {"reset_s": 3.0, "memory_mb": 450.0}
+"""What an instance may take: a new episode from the cached world, and game and X server together."""
+
+_PARTS = {
+    "frame_ms": "the software renderer, drawing the frame",
+    "pixels_ms": "reading the picture from the renderer",
+    "client_wait_ms": "the client, taking in packets and land",
+    "server_wait_ms": "the server's step (the task's mod)",
+    "environment_ms": "the environment: input, telemetry, handing over the picture",
+}
+"""What a step's time is made of, by figure."""
+
+
+def random_actions(n: int, seed: int = 0) -> Iterator[dict[str, Any]]:
+    """``n`` steps of a player who wanders and looks around, and stops to dig and to place what it dug."""
+    rng = np.random.default_rng(seed)
+    pitch = 0.0
+    t = 0
+    while t < n:
+        length = int(rng.integers(15, 30))
+        kind = rng.choice(["wander", "dig", "place"], p=[0.5, 0.3, 0.2])
+        aim = rng.uniform(-10, 30) if kind == "wander" else rng.uniform(40, 70)
+        turn = rng.normal() * 3
+        keys = {
+            "wander": {
+                key: int(rng.random() < chance)
+                for key, chance in (("forward", 0.8), ("left", 0.2), ("jump", 0.4), ("sprint", 0.3))
+            },
+            "dig": {"attack": 1},
+            "place": {"use": 1, "back": int(rng.random() < 0.5), "hotbar.1": 1},
+        }[str(kind)]
+        for k in range(min(length, n - t)):
+            # Look first, then hold still: digging begins anew whenever another node is aimed at.
+            camera = np.array([(aim - pitch) / (6 - k), turn]) if k < 6 else np.zeros(2)
+            if kind == "wander" and k >= 6:
+                camera = rng.normal(size=2)
+            pitch = float(np.clip(pitch + camera[0], -89.5, 89.5))
+            yield {**keys, "camera": camera.astype(np.float32)}
+        t += length
+
+
+def memory_mb(pid: int | None) -> float:
+    """A process's proportional set size in MB; 0 where it is not told."""
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("Pss:")).split()[1]) / 1e3
+    return 0.0
+
+
+def measure_speed(
+    task: str, size: tuple[int, int], n_steps: int, barrier: Barrier | None = None
+) -> dict[str, float]:
+    """Steps per second of one instance, and where the time goes.
+
+    Returns:
+        ``steps_per_s``; ``memory_mb`` of game and X server (proportional set size, which shares what
+        several processes use); per step in ms: ``wall``, ``cpu`` (game and environment), ``frame`` (the
+        client's drawing), ``pixels`` (reading the picture), ``client_wait`` (until its packets and
+        meshes are done), ``server_wait`` (the server's step), ``environment`` (input, telemetry,
+        picture, hand-over); ``reset_s``, the slowest of some resets from the cached world; ``began`` and
+        ``ended`` in monotonic seconds.
+    """
+    env = gymnasium.make(get_task(task).gym_id, world="luanti", size=size)
+    try:
+        env.reset(seed=SEED)
+        resets = []
+        for _ in range(0 if barrier else _RESETS):
+            before = time.monotonic()
+            env.reset(seed=SEED)
+            resets.append(time.monotonic() - before)
+        world: Any = env.unwrapped
+        actions = list(random_actions(n_steps + 20))
+        for action in actions[:20]:
+            env.step(action)
+        if barrier is not None:
+            barrier.wait(_START_S)
+        ticks = []
+        cpu = world.engine.cpu_seconds() + time.process_time()
+        began = time.monotonic()
+        for action in actions[20:]:
+            env.step(action)
+            ticks.append(world.last_tick)
+        ended = time.monotonic()
+        cpu = world.engine.cpu_seconds() + time.process_time() - cpu
+        memory = memory_mb(world.engine.pid) + memory_mb(world.display.pid)
+    finally:
+        env.close()
+
+    wall = (ended - began) * 1e3 / n_steps
+    parts = {
+        "frame_ms": statistics.fmean(tick.frame_ms for tick in ticks),
+        "pixels_ms": statistics.fmean(tick.pixels_ms for tick in ticks),
+        "client_wait_ms": statistics.fmean(tick.client_ms for tick in ticks),
+        "server_wait_ms": statistics.fmean(tick.server_ms for tick in ticks),
+    }
+    return {
+        "steps_per_s": 1e3 / wall,
+        "wall_ms": wall,
+        "cpu_ms": cpu * 1e3 / n_steps,
+        "memory_mb": memory,
+        "reset_s": max(resets, default=0.0),
+        **parts,
+        "environment_ms": wall - sum(parts.values()),
+        "began": began,
+        "ended": ended,
+    }
+
+
+def bounded_by(figures: dict[str, float]) -> str:
+    """What takes most of a step's time, in words."""
+    part = max(_PARTS, key=lambda name: figures[name])
+    share, busy = figures[part] / figures["wall_ms"], figures["cpu_ms"] / figures["wall_ms"]
+    return f"{_PARTS[part]} ({share:.0%} of a step); {busy:.0%} of a step is processor time"
+
+
+def _instance(
+    task: str, size: tuple[int, int], n_steps: int, barrier: Barrier, results: Any
+) -> None:
+    try:
+        results.put(measure_speed(task, size, n_steps, barrier))
+    except BaseException:
+        barrier.abort()  # the other one need not wait
+        raise
+
+
+def _next_result(players: list[Any], results: Any) -> dict[str, float]:
+    deadline = time.monotonic() + 2 * _START_S
+    while not any(player.exitcode for player in players) and time.monotonic() < deadline:
+        with contextlib.suppress(Empty):
+            return results.get(timeout=1.0)
+    raise WorldError("one of the two instances failed; its error is above")
+
+
+def measure_two(task: str, size: tuple[int, int], n_steps: int) -> dict[str, float]:
+    """Two instances at once, each in a process of its own.
+
+    Raises:
+        WorldError: one of them failed.
+    """
+    context = multiprocessing.get_context("spawn")
+    barrier, results = context.Barrier(2), context.Queue()
+    players = [
+        context.Process(target=_instance, args=(task, size, n_steps, barrier, results), daemon=True)
+        for _ in range(2)
+    ]
+    for player in players:
+        player.start()
+    try:
+        figures = [_next_result(players, results) for _ in players]
+    finally:
+        for player in players:
+            player.join(30)
+            if player.is_alive():
+                player.kill()
+    span = max(f["ended"] for f in figures) - min(f["began"] for f in figures)
+    return {
+        "steps_per_s": 2 * n_steps / span,
+        "steps_per_s_each": statistics.fmean(f["steps_per_s"] for f in figures),
+        "cpu_ms": statistics.fmean(f["cpu_ms"] for f in figures),
+    }
+
+
+def measure_determinism(task: str, n_steps: int, runs: int = 3) -> dict[str, Any]:
+    """Play the same random actions several times and compare with the first time.
+
+    Returns:
+        ``equal_steps``: share of steps with the same telemetry (position, look, health, inventory and
+        all else); differences of pictures, of 255 (mean, and largest of a step); what was dug and placed.
+    """
+    states: list[list[Any]] = []
+    first_pictures: list[np.ndarray] = []
+    differences: list[float] = []
+    last: Any = None
+    for run_number in range(runs):
+        env = gymnasium.make(get_task(task).gym_id, world="luanti")
+        try:
+            env.reset(seed=SEED)
+            states.append([])
+            for t, action in enumerate(random_actions(n_steps, seed=1)):
+                obs, _, terminated, truncated, info = env.step(action)
+                last = info["telemetry"]
+                states[-1].append(last.model_dump())
+                if run_number == 0:
+                    first_pictures.append(obs["pov"])
+                elif t < len(first_pictures):
+                    change = np.abs(obs["pov"].astype(np.int16) - first_pictures[t])
+                    differences.append(float(change.mean()))
+                if terminated or truncated:
+                    break
+        finally:
+            env.close()
+    # A run that ended at another step than the first one differs from there on.
+    pairs = [pair for other in states[1:] for pair in itertools.zip_longest(states[0], other)]
+    return {
+        "runs": runs,
+        "steps": len(states[0]),
+        "equal_steps": sum(a == b for a, b in pairs) / len(pairs),
+        "picture_difference_mean": statistics.fmean(differences),
+        "picture_difference_max": max(differences),
+        "dug_nodes": last.facts["dug_nodes"],
+        "nodes_placed": last.facts["nodes_placed"],
+    }
+
+
+def measure_task(task: str, n_steps: int, determinism_steps: int) -> dict[str, Any]:
+    """One task at 640x360: one instance, and the same actions played three times."""
+    one = measure_speed(task, (640, 360), n_steps)
+    return {
+        "real_time": round(one["steps_per_s"] / STEPS_PER_SECOND, 2),
+        "bounded_by": bounded_by(one),
+        **{name: round(value, 2) for name, value in one.items() if name not in ("began", "ended")},
+        "within_limits": {name: one[name] < limit for name, limit in LIMITS.items()},
+        "determinism": measure_determinism(task, determinism_steps),
+    }
+
+
+def measure_other(task: str, world: str, n_steps: int, **settings: Any) -> dict[str, Any]:
+    """One task in another world: what can be seen of any environment.
+
+    Returns:
+        ``real_time``, ``steps_per_s``, ``wall_ms`` and ``cpu_ms`` (this process) a step, ``waiting_ms`` (the
+        rest: the world), ``reset_s``.
+    """
+    env = gymnasium.make(get_task(task).gym_id, world=world, **settings)
+    try:
+        began = time.monotonic()
+        env.reset(seed=SEED)
+        reset = time.monotonic() - began
+        cpu, began = time.process_time(), time.monotonic()
+        for action in random_actions(n_steps):
+            env.step(action)
+        wall, cpu = time.monotonic() - began, time.process_time() - cpu
+    finally:
+        env.close()
+    return {
+        "real_time": round(n_steps / wall / STEPS_PER_SECOND, 2),
+        "steps_per_s": round(n_steps / wall, 2),
+        "wall_ms": round(wall * 1e3 / n_steps, 2),
+        "cpu_ms": round(cpu * 1e3 / n_steps, 2),
+        "waiting_ms": round((wall - cpu) * 1e3 / n_steps, 2),
+        "reset_s": round(reset, 2),
+    }
+
+
+def measure_sizes(task: str, n_steps: int) -> dict[str, Any]:
+    """One task at two sizes of the picture, one and two instances at once."""
+    figures: dict[str, Any] = {}
+    for size in ((640, 360), (160, 90)):
+        one, two = measure_speed(task, size, n_steps), measure_two(task, size, n_steps)
+        figures[f"{size[0]}x{size[1]}"] = {
+            "real_time_one": round(one["steps_per_s"] / STEPS_PER_SECOND, 2),
+            "real_time_two": round(two["steps_per_s"] / STEPS_PER_SECOND, 2),
+            "one": {k: round(v, 2) for k, v in one.items() if k not in ("began", "ended")},
+            "two": {k: round(v, 2) for k, v in two.items()},
+        }
+    return figures
+
+
+def run(argv: list[str]) -> dict[str, Any]:
+    """All measurements, ready to be printed as JSON.
+
+    Args:
+        argv: ``--task NAME`` (more than once; all), ``--steps N`` (per speed measurement),
+            ``--determinism-steps N``, ``--sizes`` (a smaller picture and two instances, too);
+            ``world=minerl`` and ``address=HOST:PORT`` for another world, of which only speed is measured.
+
+    Raises:
+        ConfigError: a setting that is none.
+    """
+    parser = argparse.ArgumentParser(prog="basalt bench world", description=__doc__)
+    parser.add_argument("--task", action="append", help="one of the tasks; all without")
+    parser.add_argument("--steps", type=int, default=400, help="steps per speed measurement")
+    parser.add_argument("--determinism-steps", type=int, default=300)
+    parser.add_argument(
+        "--sizes", action="store_true", help="also 160x90, and two instances at once"
+    )
+    parser.add_argument("settings", nargs="*", metavar="world=NAME, address=HOST:PORT")
+    args = parser.parse_args(argv)
+    settings = dict(text.partition("=")[::2] for text in args.settings)
+    if unknown := [name for name in settings if name not in ("world", "address")]:
+        raise ConfigError(f"bench world: unknown setting {unknown[0]!r}; known: world, address")
+    world = settings.pop("world", "luanti")
+    tasks = [get_task(name).name for name in args.task or TASKS]
+    figures: dict[str, Any] = {
+        task: measure_task(task, args.steps, args.determinism_steps)
+        if world == "luanti"
+        else measure_other(task, world, args.steps, **settings)
+        for task in tasks
+    }
+    slowest = min(figures[task]["real_time"] for task in tasks)
+    if args.sizes and world == "luanti":
+        figures["sizes"] = {tasks[0]: measure_sizes(tasks[0], args.steps)}
+    return {
+        "name": "world",
+        "figures": figures,
+        "peer": f"real time (20 steps/s): {world} in lock-step, 640x360, one instance, slowest task",
+        "ratio": slowest,
+    }

@@ -1,0 +1,23 @@
+"""Files of the study's judgments."""
+
+import streamlit as st
+
+from eval_ui.downloads import FILES, download_address
+from leaderboard.store.database import Store
+from leaderboard.studies.access import AdminIdentity
+from leaderboard.studies.rules import StudyInfo
+
+
+def draw(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
+    """Draw the section."""
+    st.markdown(
+        "Judgments that count: those of banned raters and those taken back are left out. Raters stand in "
+        "these files by pseudonym alone."
+    )
+    for file, what in FILES.items():
+        name, about = st.columns([1, 3], vertical_alignment="center")
+        name.link_button(file, download_address(store, study, admin, file), width="stretch")
+        about.markdown(what)
+    st.caption(
+        "The addresses are good for 15 minutes. `basalt leaderboard export` writes the same files."
+    )

@@ -1,0 +1,113 @@
+"""Gold pairs: whose answer an admin knows, to qualify raters and to check on them."""
+
+from itertools import combinations
+
+import pandas as pd
+import streamlit as st
+
+from basalt.io.errors import BasaltError
+from eval_ui.watch import watch
+from leaderboard.http.video_urls import episode_video
+from leaderboard.judging.attention_checks import (
+    GoldInfo,
+    add_gold_pair,
+    list_gold_pairs,
+    retire_gold_pair,
+)
+from leaderboard.ratings.tables import task_title
+from leaderboard.store.database import Store
+from leaderboard.studies.access import AdminIdentity
+from leaderboard.studies.rules import StudyInfo
+from leaderboard.studies.settings import get_settings
+from leaderboard.submissions.episodes import EpisodeInfo, list_episodes
+
+ANSWERS = {"left": "The left one", "draw": "Equally good", "right": "The right one"}
+
+
+def draw(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
+    """Draw the section."""
+    settings = get_settings(store, study)
+    pairs = list_gold_pairs(store, study, admin)
+    in_use = [pair for pair in pairs if pair.retired is None]
+    st.markdown(
+        f"**{len(in_use)}** in use; the qualification asks for **{settings.qualification_pairs}**. "
+        "A pair that many raters miss may be no gold."
+    )
+    if len(in_use) < settings.qualification_pairs:
+        st.warning(
+            "There are fewer gold pairs than the qualification asks for: nobody can pass it."
+        )
+    if pairs:
+        st.dataframe(
+            pd.DataFrame(
+                {
+                    "Task": [task_title(pair.task) for pair in pairs],
+                    "Seed": [pair.seed for pair in pairs],
+                    "Left": [pair.left for pair in pairs],
+                    "Right": [pair.right for pair in pairs],
+                    "Better": [pair.better for pair in pairs],
+                    "Answered": [pair.answered for pair in pairs],
+                    "Right answers": [pair.right_answers for pair in pairs],
+                    "In use": [pair.retired is None for pair in pairs],
+                    "Explanation": [pair.explanation for pair in pairs],
+                }
+            ),
+            hide_index=True,
+            width="stretch",
+        )
+    if in_use:
+        with st.popover("Take one out of use"):
+            known = {pair.id: pair for pair in in_use}
+            gold = st.selectbox(
+                "Gold pair", list(known), format_func=lambda one: _label(known[one])
+            )
+            if st.button("Take it out"):
+                retire_gold_pair(store, study, admin, gold)
+                st.rerun()
+    st.markdown("#### Add one")
+    _add(store, study, admin)
+
+
+def _add(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
+    episodes = list_episodes(store, study)
+    groups: dict[tuple[str, int], list[EpisodeInfo]] = {}
+    for one in episodes:
+        groups.setdefault((one.task, one.seed), []).append(one)
+    choices = {
+        (one.id, other.id): (one, other)
+        for group in groups.values()
+        for one, other in combinations(group, 2)
+    }
+    if not choices:
+        st.caption("It takes episodes of two agents on the same seed.")
+        return
+
+    def label(ids: tuple[str, str]) -> str:
+        one, other = choices[ids]
+        return f"{task_title(one.task)}, seed {one.seed}: {one.agent} – {other.agent}"
+
+    pair = choices[st.selectbox("Pair", list(choices), format_func=label)]
+    watch(
+        "gold " + " ".join(one.id for one in pair),
+        [one.agent for one in pair],
+        [episode_video(store, one.id) for one in pair],
+        [],
+    )
+    with st.form("gold", clear_on_submit=True, border=False):
+        better = st.radio(
+            "Which did better?", list(ANSWERS), format_func=ANSWERS.__getitem__, horizontal=True
+        )
+        explanation = st.text_input(
+            "Why? Raters read it after their answer in the qualification.", max_chars=2000
+        )
+        if st.form_submit_button("Add this gold pair", type="primary"):
+            try:
+                add_gold_pair(store, study, admin, pair[0].id, pair[1].id, better, explanation)
+            except BasaltError as err:
+                st.error(str(err))
+            else:
+                st.rerun()
+
+
+def _label(pair: GoldInfo) -> str:
+    return f"{task_title(pair.task)}, seed {pair.seed}: {pair.left} – {pair.right}"

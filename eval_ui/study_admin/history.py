@@ -1,0 +1,39 @@
+"""What happened in the study: every ban, change of settings and withdrawn answer, the newest first."""
+
+import pandas as pd
+import streamlit as st
+
+from leaderboard.store.database import Store
+from leaderboard.studies.access import AdminIdentity
+from leaderboard.studies.events import history
+from leaderboard.studies.rules import StudyInfo
+
+KINDS = {
+    "settings": "settings changed",
+    "ban": "rater banned",
+    "unban": "ban undone",
+    "withdraw": "answer taken back",
+    "erase": "rater forgotten",
+    "requalify": "qualification once more",
+}
+
+
+def draw(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
+    """Draw the section."""
+    happened = history(store, study, admin)
+    if not happened:
+        st.caption("Nothing yet.")
+        return
+    st.dataframe(
+        pd.DataFrame(
+            {
+                "When (UTC)": [one.created.strftime("%Y-%m-%d %H:%M:%S") for one in happened],
+                "What": [KINDS.get(one.kind, one.kind) for one in happened],
+                "Rater": [(one.rater_id or "")[:8] for one in happened],
+                "By": [one.by for one in happened],
+                "Why": [str(one.data.get("reason", "")) for one in happened],
+            }
+        ),
+        hide_index=True,
+        width="stretch",
+    )

@@ -1,0 +1,87 @@
+"""Invites: links that let raters into the study."""
+
+from datetime import UTC, datetime, time
+
+import pandas as pd
+import streamlit as st
+
+from basalt.io.errors import BasaltError
+from leaderboard.judging.raters import create_invite, list_invites, revoke_invite
+from leaderboard.store.database import Store
+from leaderboard.studies.access import AdminIdentity
+from leaderboard.studies.rules import StudyInfo
+from leaderboard.studies.settings import get_settings
+
+CROWD = {
+    "Prolific": "&PROLIFIC_PID={{%PROLIFIC_PID%}}&STUDY_ID={{%STUDY_ID%}}&SESSION_ID={{%SESSION_ID%}}",
+    "Mechanical Turk": "&workerId=${workerId}&assignmentId=${assignmentId}&hitId=${hitId}",
+}
+"""What is added to an invite's link so that a platform fills in its name for the participant."""
+
+
+def draw(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
+    """Draw the section."""
+    if get_settings(store, study).open_signup:
+        st.info("This study is open: whoever reaches the app may judge, invited or not.")
+    if link := st.session_state.get("new-invite"):
+        _show_link(link)
+    with st.form("invite", clear_on_submit=True, border=True):
+        label_box, limit_box, until_box = st.columns([2, 1, 1])
+        label = label_box.text_input(
+            "New invite for", placeholder="e.g. Prolific, batch 1", max_chars=64
+        )
+        limit = limit_box.number_input("Raters at most", min_value=1, value=None, placeholder="any")
+        until = until_box.date_input("Good until", value=None)
+        if st.form_submit_button("Make the link", type="primary"):
+            try:
+                expires = datetime.combine(until, time.max, UTC) if until else None
+                token = create_invite(store, study, admin, label, max_raters=limit, expires=expires)
+            except BasaltError as err:
+                st.error(str(err))
+            else:
+                st.session_state["new-invite"] = f"{_origin()}/?invite={token}"
+                st.rerun()
+    invites = list_invites(store, study, admin)
+    if not invites:
+        return
+    st.dataframe(
+        pd.DataFrame(
+            {
+                "For": [one.label for one in invites],
+                "Raters": [one.raters for one in invites],
+                "At most": [str(one.max_raters or "any number") for one in invites],
+                "Good until (UTC)": [_moment(one.expires) for one in invites],
+                "Taken back (UTC)": [_moment(one.revoked) for one in invites],
+            }
+        ),
+        hide_index=True,
+        width="stretch",
+    )
+    open_ones = [one for one in invites if one.revoked is None]
+    if open_ones:
+        with st.popover("Take an invite back"):
+            labels = {one.id: one.label for one in open_ones}
+            invite = st.selectbox("Invite", list(labels), format_func=labels.__getitem__)
+            st.caption("Nobody can join by it any more; those who have stay.")
+            if st.button("Take it back"):
+                revoke_invite(store, study, admin, invite)
+                st.rerun()
+
+
+def _show_link(link: str) -> None:
+    st.success("The link is shown this once; only its hash is kept.")
+    st.code(link, language=None)
+    with st.expander("For a crowd platform"):
+        for name, addition in CROWD.items():
+            st.caption(name)
+            st.code(link + addition, language=None)
+
+
+def _moment(when: datetime | None) -> str:
+    return "" if when is None else when.strftime("%Y-%m-%d %H:%M")
+
+
+def _origin() -> str:
+    """The address by which this page was reached."""
+    address = st.context.url or ""
+    return address.split("/study")[0].rstrip("/")

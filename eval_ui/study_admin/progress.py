@@ -1,0 +1,100 @@
+"""How far the study is: judgments by day, agreement, and biases."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import altair as alt
+import pandas as pd
+import streamlit as st
+
+from eval_ui.charts import GREEN
+from eval_ui.tables import facts_html, percent
+from leaderboard.judging.quality import Share, StudyQuality, study_quality
+from leaderboard.ratings.tables import task_title
+from leaderboard.store.database import Store
+from leaderboard.studies.access import AdminIdentity
+from leaderboard.studies.export import load_comparisons
+from leaderboard.studies.rules import StudyInfo
+
+
+def draw(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
+    """Draw the section."""
+    quality = study_quality(store, study)
+    judged = [one for one in load_comparisons(store, study) if one.source == "human"]
+    winners = pd.Series([one.winner for one in judged], dtype=str)
+    st.html(
+        facts_html(
+            {
+                "Judgments by people": str(quality.judgments),
+                "Raters": str(quality.raters),
+                "Draws": _percent(winners, "draw"),
+                "Both bad": _percent(winners, "both_bad"),
+                "Skipped": _percent(winners, "skip"),
+            }
+        )
+    )
+    _quality(quality)
+    if not judged:
+        st.caption("Nobody has judged yet. Invites let raters in; `basalt submit` brings agents.")
+        return
+    days, tasks = st.columns([2, 1], gap="large")
+    with days:
+        st.markdown("##### Judgments by day (UTC)")
+        st.altair_chart(_by_day([one.created for one in judged]), width="stretch")
+    with tasks:
+        st.markdown("##### By task")
+        counts = pd.Series([task_title(one.task) for one in judged]).value_counts()
+        st.dataframe(
+            pd.DataFrame({"Task": counts.index, "Judgments": counts.to_numpy()}),
+            hide_index=True,
+            width="stretch",
+        )
+
+
+def _quality(quality: StudyQuality) -> None:
+    """Agreement and biases, each with its interval: a share without one says too much."""
+    alpha = "–" if quality.alpha is None else f"{quality.alpha:.2f}"
+    st.markdown("##### Agreement and biases")
+    st.html(
+        facts_html(
+            {
+                "Krippendorff's α": f"{alpha}  ({quality.shared_pairs} pairs judged by two or more)",
+                "Left chosen": _share(quality.left),
+                "Longer video chosen": _share(quality.longer),
+                "Repeated pair answered alike": _share(quality.repeated),
+            },
+            small=True,
+        )
+    )
+    if quality.left.count and not quality.left.low <= 0.5 <= quality.left.high:
+        st.warning(
+            "Raters choose one side more often than chance would: sides are drawn at random."
+        )
+
+
+def _share(share: Share) -> str:
+    if not share.count:
+        return "–"
+    return (
+        f"{percent(share.share)}  ({percent(share.low)} to {percent(share.high)})  of {share.count}"
+    )
+
+
+def _percent(values: pd.Series, value: str) -> str:
+    return percent((values == value).mean()) if len(values) else "–"
+
+
+def _by_day(moments: Sequence[datetime]) -> alt.LayerChart | alt.FacetChart:
+    frame = pd.DataFrame(
+        {"day": pd.to_datetime(pd.Series(moments), utc=True).dt.strftime("%Y-%m-%d")}
+    )
+    bars = (
+        alt.Chart(frame)
+        .mark_bar(color=GREEN, cornerRadius=2, size=26)
+        .encode(
+            x=alt.X("day:O", title=None, axis=alt.Axis(labelAngle=0)),
+            y=alt.Y("count()", title="judgments", axis=alt.Axis(tickMinStep=1)),
+            tooltip=["day", "count()"],
+        )
+    )
+    return alt.layer(bars).properties(height=240)

@@ -1,0 +1,130 @@
+"""The raters: how each of them judges, and what an admin can do about it."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+
+from basalt.io.errors import BasaltError
+from leaderboard.judging.quality import RaterReport, rater_reports
+from leaderboard.judging.raters import erase, rater_of_code
+from leaderboard.store.database import Store
+from leaderboard.studies.access import AdminIdentity
+from leaderboard.studies.events import ban, requalify, unban
+from leaderboard.studies.rules import StudyInfo
+
+STATES = {
+    "invite": "not invited",
+    "consent": "has not agreed",
+    "qualify": "qualifying",
+    "failed": "failed to qualify",
+    "judge": "judging",
+    "done": "done",
+    "banned": "banned",
+}
+
+
+def draw(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
+    """Draw the section."""
+    reports = rater_reports(store, study, admin)
+    if not reports:
+        st.caption("Nobody yet. The section Invites makes links that let raters in.")
+        return
+    _table(reports)
+    st.caption(
+        "Agreement: share of the other raters' answers to the same pairs that are the same. Left: share of "
+        "left among left and right. A ban takes a rater's answers out of every rating at once; nothing is "
+        "deleted, and it can be undone."
+    )
+    _actions(store, study, admin, reports)
+    with st.expander("Whose completion code is this?"):
+        if code := st.text_input("Completion code", max_chars=100):
+            rater = rater_of_code(store, study, admin, code)
+            st.markdown(f"Rater `{rater[:8]}`" if rater else "Nobody's in this study.")
+
+
+def _table(reports: Sequence[RaterReport]) -> None:
+    def share(value: float | None) -> float | None:
+        return None if value is None else round(100 * value)
+
+    percent = st.column_config.NumberColumn(format="%d %%")
+    st.dataframe(
+        pd.DataFrame(
+            {
+                "Rater": [one.rater_id[:8] for one in reports],
+                "Name": [one.name or "" for one in reports],
+                "State": [_state(one) for one in reports],
+                "Judged": [one.judged for one in reports],
+                "Skipped": [one.skipped for one in reports],
+                "Seconds": [one.median_seconds for one in reports],
+                "Gold": [_passed(one.gold) for one in reports],
+                "Itself": [_passed(one.self_pairs) for one in reports],
+                "Repeats": [_passed(one.repeats) for one in reports],
+                "Agreement": [share(one.agreement) for one in reports],
+                "Left": [share(one.left_share) for one in reports],
+                "By": [one.invite or "" for one in reports],
+                "Participant": [one.participant or "" for one in reports],
+            }
+        ),
+        hide_index=True,
+        width="stretch",
+        placeholder="",
+        column_config={
+            "Seconds": st.column_config.NumberColumn(
+                format="%.0f", help="median from served to answered"
+            ),
+            "Gold": st.column_config.TextColumn(help="gold pairs passed, of those answered"),
+            "Itself": st.column_config.TextColumn(
+                help="videos against themselves passed, of those answered"
+            ),
+            "Repeats": st.column_config.TextColumn(
+                help="repeated pairs answered alike, of those answered"
+            ),
+            "Agreement": percent,
+            "Left": percent,
+        },
+    )
+
+
+def _actions(
+    store: Store, study: StudyInfo, admin: AdminIdentity, reports: Sequence[RaterReport]
+) -> None:
+    who, why, *buttons = st.columns([2, 2.4, 1, 1.3, 1], vertical_alignment="bottom")
+    # Ids rather than reports: a box keeps what was picked, and a report is of the moment.
+    known = {one.rater_id: one for one in reports}
+    one = known[who.selectbox("Rater", list(known), format_func=lambda rater: _label(known[rater]))]
+    reason = why.text_input("Reason", max_chars=500, placeholder="kept with the ban")
+    try:
+        if one.state == "banned":
+            if buttons[0].button("Undo the ban", width="stretch"):
+                unban(store, study, admin, one.rater_id, reason)
+                st.rerun()
+        elif buttons[0].button("Ban", type="primary", width="stretch"):
+            ban(store, study, admin, one.rater_id, reason)
+            st.rerun()
+        if buttons[1].button("Let qualify again", width="stretch"):
+            requalify(store, study, admin, one.rater_id)
+            st.rerun()
+        with buttons[2].popover("Forget", width="stretch"):
+            st.caption(
+                "Name, platform's id and written words go; the votes stay. It cannot be undone."
+            )
+            if st.button("Forget this person"):
+                erase(store, one.rater_id, admin.name)
+                st.rerun()
+    except BasaltError as err:
+        st.error(str(err))
+
+
+def _label(one: RaterReport) -> str:
+    name = f" {one.name}" if one.name else ""
+    return f"{one.rater_id[:8]}{name} · {one.judged} judged"
+
+
+def _state(one: RaterReport) -> str:
+    # A ban outlives the person: it can still be undone.
+    return "forgotten" if one.forgotten and one.state != "banned" else STATES[one.state]
+
+
+def _passed(counts: tuple[int, int]) -> str:
+    return f"{counts[0]} / {counts[1]}" if counts[1] else ""

@@ -1,0 +1,75 @@
+"""Which study is shown: the same on every page."""
+
+import streamlit as st
+
+from eval_ui.judging.onboarding import arrival
+from eval_ui.session import current_admin, rater_secret
+from leaderboard.judging.raters import find_rater, standing, study_of_invite
+from leaderboard.store.database import Store
+from leaderboard.studies.access import AccessDeniedError
+from leaderboard.studies.rules import StudyInfo, find_study, list_studies
+from leaderboard.studies.settings import get_settings
+
+_KEY = "study"
+
+
+def current_study(store: Store) -> StudyInfo:
+    """The study to show: the one picked, else that of the link, else the newest one.
+
+    Raises:
+        StudyError: the store holds none.
+    """
+    invite = arrival().invite
+    studies = list_studies(store)
+    if len(studies) == 1:
+        return studies[0]
+    if _KEY not in st.session_state:
+        invited = study_of_invite(store, invite) if invite else None
+        named = st.query_params.get("study")
+        known = {study.name for study in visible_studies(store)}
+        if invited is not None:
+            st.session_state[_KEY] = invited.name
+        elif named in known:
+            st.session_state[_KEY] = named
+    chosen = st.session_state.get(_KEY)
+    for study in studies:
+        if study.name == chosen:
+            return study
+    seen = visible_studies(store)
+    return seen[0] if seen else find_study(store)
+
+
+def visible_studies(store: Store) -> list[StudyInfo]:
+    """The studies that whoever sits here may know of, the newest first: all for an admin, else those
+    that are open, that show their results, or that this rater is in."""
+    studies = list_studies(store)
+    if current_admin() is not None:
+        return studies
+    try:
+        rater = find_rater(store, rater_secret())
+    except AccessDeniedError:
+        rater = None
+    return [study for study in studies if _is_visible(store, study, rater)]
+
+
+def pick_study(store: Store, shown: StudyInfo) -> None:
+    """A box to pick another study, where there are several."""
+    if len(list_studies(store)) < 2:
+        return
+    names = [study.name for study in visible_studies(store)]
+    if shown.name not in names:
+        names.insert(0, shown.name)
+    # The widget's own key is lost when another page is shown; the choice is kept beside it.
+    picked = st.selectbox(
+        "Study", names, index=names.index(shown.name), label_visibility="collapsed", width=260
+    )
+    if picked != shown.name:
+        st.session_state[_KEY] = picked
+        st.rerun()
+
+
+def _is_visible(store: Store, study: StudyInfo, rater: str | None) -> bool:
+    settings = get_settings(store, study)
+    if settings.open_signup or settings.show_results:
+        return True
+    return rater is not None and standing(store, study, rater).state != "invite"

@@ -1,0 +1,1 @@
+"""The published BEDD evaluation: answers, studies, videos."""

@@ -1,0 +1,293 @@
+"""The answers of the published evaluation (BEDD, 2023): reading and writing ``human_answers.json``.
+
+The file is a JSON list, newest first, of one object per answer; ``banned_workers.json`` is a list of
+objects with ``workerId``. What the published importer needs is demanded here; whatever else the files
+hold or lack is taken as it comes. Column names here are the files' own.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from basalt.core.comparisons import Winner
+from basalt.core.tasks import TASKS, Task
+from basalt.io.errors import StudyError
+
+SHOWN_FAULTS = 20
+"""Faults of a file that are listed; the others are counted."""
+
+_TASKS = {
+    name: task
+    for task in TASKS.values()
+    for name in (task.name, task.env_id, f"MineRLBasalt{task.env_id}-v0")
+}
+
+
+class BeddError(StudyError):
+    """A file of answers or banned workers that cannot be imported."""
+
+
+def _unpacked(value: Any) -> Any:
+    """The server's own interface packs this object into a JSON string, even twice."""
+    for _ in range(2):
+        if isinstance(value, str):
+            value = json.loads(value)
+    return value
+
+
+def _utc(value: datetime | None) -> datetime | None:
+    if value is None:
+        return None
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class DirectAnswer(_Part):
+    """A yes-or-no question about each player."""
+
+    question: str
+    player_1: bool = False
+    player_2: bool = False
+
+
+class ComparativeAnswer(_Part):
+    """Which player did better at one thing; ``na`` or empty: no answer."""
+
+    question: str
+    answer: Literal["p1", "p2", "draw", "na", ""] = "na"
+
+
+class Responses(_Part):
+    """Answers to the task's questions, and the reason given."""
+
+    direct_question: tuple[DirectAnswer, ...] = ()
+    comparisons: tuple[ComparativeAnswer, ...] = ()
+    justificationText: str = ""  # noqa: N815 (the file's name)
+
+
+class EvalMetadata(_Part):
+    """What the rater's page sent. Times are Unix milliseconds by the rater's clock."""
+
+    win_player: Literal["p1", "p2", "draw", "na"]
+    responses: Responses = Responses()
+    start_time: int | None = None
+    end_time: int | None = None
+    VIDEO_EVENTS: tuple[dict[str, Any], ...] = ()
+
+
+class Result(_Part):
+    """The overall answer."""
+
+    is_draw: StrictBool
+    eval_metadata: Annotated[EvalMetadata, BeforeValidator(_unpacked)]
+
+    @model_validator(mode="after")
+    def _decided(self) -> "Result":
+        if not self.is_draw and self.eval_metadata.win_player not in ("p1", "p2"):
+            raise ValueError(
+                f"win_player is {self.eval_metadata.win_player!r} though is_draw is false"
+            )
+        return self
+
+
+class BeddEpisode(_Part):
+    """One of the two videos; the seed is demanded of the first only, as in the published importer."""
+
+    agent_name: str = Field(min_length=1)
+    seed: Annotated[str | None, Field(pattern=r"^\d{1,18}$")] = None
+
+
+class BeddAnswer(_Part):
+    """One element of ``human_answers.json``.
+
+    Attributes:
+        episodes: left (p1), right (p2).
+        hash: the match's id, where the file has one.
+        created_at, updated_at: by the server's clock, UTC.
+        world, world_version: where it was played; our own exports say so, the published file has only
+            Minecraft.
+    """
+
+    worker_id: str = Field(min_length=1)
+    task: str
+    episodes: tuple[BeddEpisode, BeddEpisode]
+    result: Result
+    hash: str | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    world: str | None = None
+    world_version: str | None = None
+
+    @field_validator("created_at", "updated_at")
+    @classmethod
+    def _in_utc(cls, value: datetime | None) -> datetime | None:
+        return _utc(value)
+
+    @field_validator("task")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in _TASKS:
+            known = ", ".join(task.env_id for task in TASKS.values())
+            raise ValueError(f"{value!r} is not one of {known}")
+        return value
+
+    @model_validator(mode="after")
+    def _a_pair(self) -> "BeddAnswer":
+        left, right = self.episodes
+        if left.seed is None:
+            raise ValueError("episodes.0.seed is missing")
+        if right.seed is not None and right.seed != left.seed:
+            raise ValueError(f"the episodes are of seeds {left.seed} and {right.seed}, not of one")
+        if left.agent_name == right.agent_name:
+            raise ValueError(f"both episodes are by {left.agent_name!r}")
+        if self.moment is None and self.result.eval_metadata.end_time is not None:
+            raise ValueError("result.eval_metadata.end_time is not a time in milliseconds")
+        return self
+
+    @property
+    def basalt_task(self) -> Task:
+        """The task."""
+        return _TASKS[self.task]
+
+    @property
+    def seed(self) -> int:
+        """The seed of both episodes."""
+        return int(self.episodes[0].seed or 0)
+
+    @property
+    def winner(self) -> Winner:
+        """Who did better; ``is_draw`` wins over the named player, as in the published importer."""
+        if self.result.is_draw:
+            return "draw"
+        return "left" if self.result.eval_metadata.win_player == "p1" else "right"
+
+    @property
+    def moment(self) -> datetime | None:
+        """When it was answered as far as the file says, best clock first, UTC."""
+        if self.updated_at is not None:
+            return self.updated_at
+        end = self.result.eval_metadata.end_time
+        if end is not None:
+            try:
+                return datetime.fromtimestamp(end / 1000, UTC)
+            except (OverflowError, ValueError, OSError):
+                return None
+        return self.created_at
+
+    @property
+    def seconds(self) -> float | None:
+        """How long the rater took."""
+        data = self.result.eval_metadata
+        if data.start_time is None or data.end_time is None or data.end_time < data.start_time:
+            return None
+        return (data.end_time - data.start_time) / 1000
+
+
+def read_answers(path: Path) -> list[BeddAnswer]:
+    """The answers of a file in order of time: the list is newest first and is reversed.
+
+    Raises:
+        BeddError: no such file, not JSON, or answers that lack or contradict what a rating needs; all
+            are listed.
+    """
+    answers: list[BeddAnswer] = []
+    faults: list[str] = []
+    for number, item in enumerate(_json_list(path), start=1):
+        try:
+            answers.append(BeddAnswer.model_validate(item))
+        except ValidationError as err:
+            faults += [f"answer {number}: {_fault(error)}" for error in err.errors()]
+    counts = Counter(one.hash for one in answers if one.hash is not None)
+    faults += [f"{times} answers have the hash {key}" for key, times in counts.items() if times > 1]
+    worlds = {(one.world, one.world_version) for one in answers}
+    if len(worlds) > 1:
+        faults.append("answers are about several worlds; import each world's on its own")
+    if not answers and not faults:
+        faults.append("holds no answers")
+    if faults:
+        raise BeddError(_listed(path, faults))
+    return answers[::-1]
+
+
+def read_banned(path: Path) -> set[str]:
+    """Ids of the banned workers.
+
+    Raises:
+        BeddError: no such file, not JSON, or an element without ``workerId``.
+    """
+    banned = set()
+    for number, item in enumerate(_json_list(path), start=1):
+        worker = item.get("workerId") if isinstance(item, dict) else None
+        if not isinstance(worker, str) or not worker:
+            raise BeddError(f"{path}: element {number} has no workerId")
+        banned.add(worker)
+    return banned
+
+
+def answer_keys(answers: Sequence[BeddAnswer]) -> list[str]:
+    """What names each answer, the same at every import: its hash, or else its content.
+
+    Equal answers without hash are told apart by counting them, oldest first.
+    """
+    seen: Counter[str] = Counter()
+    keys = []
+    for one in answers:
+        if one.hash is not None:
+            keys.append(f"hash {one.hash}")
+            continue
+        content = json.dumps(one.model_dump(mode="json"), sort_keys=True)
+        digest = sha256(content.encode()).hexdigest()
+        seen[digest] += 1
+        keys.append(f"content {digest} {seen[digest]}")
+    return keys
+
+
+def _json_list(path: Path) -> list[Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        data = json.loads(text, parse_constant=_refused)
+    except OSError as err:
+        raise BeddError(f"{path}: cannot be read ({err.strerror})") from err
+    except (ValueError, RecursionError) as err:
+        raise BeddError(f"{path}: not a JSON file ({err})") from err
+    if "\\u0000" in text:
+        raise BeddError(f"{path}: has a NUL character (\\u0000) in a text; remove it")
+    if not isinstance(data, list):
+        raise BeddError(f"{path}: not a JSON list")
+    return data
+
+
+def _refused(constant: str) -> None:
+    # Python reads NaN and Infinity; JSON and PostgreSQL have neither.
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _fault(error: Any) -> str:
+    where = ".".join(str(part) for part in error["loc"])
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{where}: {message}" if where else message
+
+
+def _listed(path: Path, faults: list[str]) -> str:
+    shown = [f"  {fault}" for fault in faults[:SHOWN_FAULTS]]
+    if len(faults) > SHOWN_FAULTS:
+        shown.append(f"  and {len(faults) - SHOWN_FAULTS} more")
+    return "\n".join([f"{path}: nothing was imported", *shown])

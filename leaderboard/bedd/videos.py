@@ -1,0 +1,141 @@
+"""The published evaluation's videos, put beside its answers, so that new agents can be judged against them.
+
+``agent_videos/AGENT/TASK/seed_N.mp4``, the task by its short name or the environment's. What is missing stays
+without a video and is not served.
+"""
+
+import shutil
+from pathlib import Path
+
+import sqlalchemy as sa
+from tqdm import tqdm
+
+from leaderboard.bedd.answers import BeddError
+from leaderboard.store.database import Store
+from leaderboard.store.models import Agent, Episode, Study
+from leaderboard.studies.rules import StudyInfo, StudyRules
+from leaderboard.submissions.legacy_episodes import PlainOrigin, convert_plain
+from leaderboard.submissions.register import (
+    CheckedRecording,
+    check_recording,
+    copy_recordings,
+    put_in_place,
+    staging_folder,
+)
+
+SHOWN_FAULTS = 20
+"""More are counted."""
+
+
+def add_videos(store: Store, study: StudyInfo, videos: Path) -> int:
+    """Give the episodes of an imported evaluation their videos; returns how many are new.
+
+    From then on people may judge in the study too: their judgments stand in tables of their own. The same
+    folder again adds what is not there yet.
+
+    Args:
+        store: the leaderboard.
+        study: made by :func:`leaderboard.bedd.study.import_bedd`.
+        videos: the folder of the agents' folders.
+
+    Raises:
+        BeddError: with all faults of the folder: an agent, task or seed that no answer is about, a video
+            that is none or breaks the rules; nothing is added.
+    """
+    folders = _agent_folders(videos)
+    waiting = _waiting(store, study)
+    scratch = staging_folder(store)
+    try:
+        found, faults = _checked(study, videos, folders, waiting, scratch)
+        if faults:
+            more = len(faults) - SHOWN_FAULTS
+            listed = [f"  - {fault}" for fault in faults[:SHOWN_FAULTS]]
+            listed += [f"  - and {more} more"] if more > 0 else []
+            raise BeddError(f"{videos}: no video was added, faults:\n" + "\n".join(listed))
+        for submission, episodes in tqdm(
+            found.items(), "copy", unit="agent", disable=len(found) < 3
+        ):
+            _add(store, submission, episodes)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    _let_people_judge(store, study)
+    return sum(map(len, found.values()))
+
+
+def _agent_folders(videos: Path) -> list[Path]:
+    try:
+        folders = sorted(path for path in videos.iterdir() if path.is_dir())
+    except OSError as err:
+        raise BeddError(f"{videos}: cannot be read ({err.strerror})") from err
+    if not folders:
+        raise BeddError(f"{videos}: holds no folders of agents (AGENT/TASK/seed_N.mp4)")
+    return folders
+
+
+def _waiting(store: Store, study: StudyInfo) -> dict[tuple[str, str, int], tuple[str, str] | None]:
+    """By agent, task and seed: submission and episode without a video; None where there is one already."""
+    query = (
+        sa.select(Agent.name, Episode).join(Episode).where(Episode.study_id == study.id)
+    )  # fmt: skip
+    with store.read() as session:
+        return {
+            (name, one.task, one.seed): None if one.steps else (one.submission_id, one.id)
+            for name, one in session.execute(query)
+        }
+
+
+def _checked(
+    study: StudyInfo,
+    videos: Path,
+    folders: list[Path],
+    waiting: dict[tuple[str, str, int], tuple[str, str] | None],
+    scratch: Path,
+) -> tuple[dict[str, list[tuple[str, CheckedRecording]]], list[str]]:
+    """Recordings made of the videos, with their episodes' ids, by submission; and all faults."""
+    rules = study.rules
+    agents = {name for name, _, _ in waiting}
+    found: dict[str, list[tuple[str, CheckedRecording]]] = {}
+    faults: list[str] = []
+    bar = tqdm(folders, "check", unit="agent", disable=len(folders) < 3)
+    for number, folder in enumerate(bar):
+        if folder.name not in agents:
+            faults.append(f"{folder.name}: no answer is about an agent of that name")
+            continue
+        origin = PlainOrigin(folder.name, rules.world, rules.world_version)
+        out = scratch / str(number)
+        faults += [f"{folder.name}/{fault}" for fault in convert_plain(folder, out, origin)]
+        for video in sorted(out.rglob("*.mp4")):
+            item, item_faults = check_recording(video, rules)
+            where = f"{folder.name}/{video.relative_to(out)}"
+            faults += [f"{where}: {fault}" for fault in item_faults]
+            if item is None or item_faults:
+                continue
+            key = (folder.name, item.meta.task, item.meta.seed)
+            if key not in waiting:
+                faults.append(f"{where}: no answer is about this seed")
+            elif (place := waiting[key]) is not None:
+                submission, episode = place
+                found.setdefault(submission, []).append((episode, item))
+    return found, faults
+
+
+def _add(store: Store, submission: str, episodes: list[tuple[str, CheckedRecording]]) -> None:
+    """Add the videos of one agent, all or none."""
+    staging = staging_folder(store)
+    try:
+        shown = copy_recordings(staging, episodes)
+        with store.write() as session:
+            for episode_id, item in episodes:
+                row = session.get_one(Episode, episode_id, with_for_update=True)
+                row.steps, row.ended = item.meta.steps, item.meta.ended
+                row.video_sha256, row.lines_sha256 = shown[episode_id], item.meta.lines_sha256
+            put_in_place(store, staging, submission)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _let_people_judge(store: Store, study: StudyInfo) -> None:
+    with store.write() as session:
+        row = session.get_one(Study, study.id, with_for_update=True)
+        rules = StudyRules.model_validate(row.rules)
+        row.rules = rules.model_copy(update={"sources": ("human", "bedd")}).model_dump(mode="json")

@@ -1,0 +1,354 @@
+"""The leaderboard over HTTP, for a front end or crowd platform of one's own; described by OpenAPI.
+
+The same rules as in the app: they are decided in :mod:`leaderboard.judging.raters`, :mod:`leaderboard.judging.assignments`
+and :mod:`leaderboard.judging.judgments`, not here. Raters and admins show their secret as a bearer token. Mount the
+app at ``/api`` (:func:`create_server` does): addresses of videos begin so.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, FastAPI, Path, Query, Request, Response
+from fastapi.responses import JSONResponse
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Mount
+
+import basalt
+from basalt.core.comparisons import Source
+from basalt.core.tasks import get_task
+from basalt.io.errors import BasaltError
+from leaderboard.http import models as shapes
+from leaderboard.http.media import BodyLimit, video_response
+from leaderboard.http.video_urls import pair_videos, video_of_ticket
+from leaderboard.judging.assignments import ServedPair, next_pair, progress
+from leaderboard.judging.judgments import (
+    AnswerRefusedError,
+    answer_pair,
+    qualification_feedback,
+    undo_last,
+    undoable_until,
+)
+from leaderboard.judging.quality import RaterReport, rater_reports, study_quality
+from leaderboard.judging.raters import completion_code, erase, find_rater, join, standing
+from leaderboard.ratings.tables import table_records
+from leaderboard.ratings.trueskill import rate
+from leaderboard.store.database import Store
+from leaderboard.studies.access import (
+    AccessDeniedError,
+    AdminIdentity,
+    TooManyRequestsError,
+    admin_of_session,
+    log_in,
+    new_secret,
+    throttle,
+)
+from leaderboard.studies.events import ban, unban
+from leaderboard.studies.export import load_comparisons
+from leaderboard.studies.rules import StudyInfo, find_study, list_studies
+from leaderboard.studies.settings import get_settings
+from leaderboard.submissions.episodes import replayed
+
+REQUESTS_PER_MINUTE = 600
+"""Requests of one rater, or of one address where no secret is shown."""
+
+JOINS_PER_MINUTE = 60
+"""New raters from one address."""
+
+StoreSource = Store | Callable[[], Store]
+
+_bearer = HTTPBearer(auto_error=False)
+
+
+def create_app(store: StoreSource, *, joins_per_minute: int = JOINS_PER_MINUTE) -> FastAPI:
+    """The API, to be mounted at ``/api``.
+
+    Args:
+        store: the leaderboard, or what gives it when it is needed.
+        joins_per_minute: new raters from one address; behind a proxy all have the proxy's.
+    """
+    app = FastAPI(
+        title="BASALT leaderboard",
+        version=basalt.__version__,
+        description=__doc__.split("\n\n")[1],
+        # Their pages would fetch scripts from another site; the description is at /openapi.json.
+        docs_url=None,
+        redoc_url=None,
+        middleware=[Middleware(BodyLimit)],
+    )
+    app.state.store = store if callable(store) else lambda: store
+    app.state.joins_per_minute = joins_per_minute
+    app.include_router(_router)
+    app.add_exception_handler(BasaltError, _refuse)
+    return app
+
+
+def create_server(
+    store: StoreSource, *, origins: Sequence[str] = (), joins_per_minute: int = JOINS_PER_MINUTE
+) -> Starlette:
+    """A server of the API alone, as ``basalt leaderboard serve`` runs it.
+
+    Args:
+        store: the leaderboard, or what gives it when it is needed.
+        origins: sites whose pages may call it (CORS).
+        joins_per_minute: see :func:`create_app`.
+    """
+    api = create_app(store, joins_per_minute=joins_per_minute)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> Any:
+        yield
+        if isinstance(store, Store):
+            store.close()
+
+    return Starlette(
+        routes=[Mount("/api", api)],
+        lifespan=lifespan,
+        middleware=[
+            Middleware(
+                CORSMiddleware,
+                allow_origins=list(origins),
+                allow_methods=["GET", "POST", "DELETE"],
+                allow_headers=["Authorization", "Content-Type", "Range"],
+                expose_headers=["Content-Range", "Accept-Ranges", "Content-Length"],
+            )
+        ],
+    )
+
+
+async def _refuse(request: Request, err: Exception) -> JSONResponse:
+    status = 400
+    if isinstance(err, AccessDeniedError):
+        status = 403
+    elif isinstance(err, TooManyRequestsError):
+        status = 429
+    elif isinstance(err, AnswerRefusedError):
+        status = 409
+    headers = {"Retry-After": "60"} if status == 429 else None
+    return JSONResponse({"detail": str(err)}, status, headers)
+
+
+def _the_store(request: Request) -> Store:
+    return request.app.state.store()
+
+
+StoreArg = Annotated[Store, Depends(_the_store)]
+Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+
+
+def _paced(request: Request, credentials: Credentials) -> None:
+    address = request.client.host if request.client else ""
+    throttle("requests", credentials.credentials if credentials else address, REQUESTS_PER_MINUTE)
+
+
+def _the_study(
+    store: StoreArg, study: Annotated[str, Path(max_length=100, description="name")]
+) -> StudyInfo:
+    return find_study(store, study)
+
+
+def _the_rater(store: StoreArg, credentials: Credentials) -> str:
+    if credentials is None:
+        raise AccessDeniedError("show the rater's secret: Authorization: Bearer SECRET")
+    return find_rater(store, credentials.credentials)
+
+
+def _the_admin(store: StoreArg, credentials: Credentials) -> AdminIdentity:
+    return admin_of_session(store, credentials.credentials if credentials else None)
+
+
+StudyArg = Annotated[StudyInfo, Depends(_the_study)]
+RaterArg = Annotated[str, Depends(_the_rater)]
+AdminArg = Annotated[AdminIdentity, Depends(_the_admin)]
+
+_router = APIRouter(dependencies=[Depends(_paced)])
+
+
+@_router.get("/studies", tags=["study"])
+def studies(store: StoreArg) -> list[shapes.StudySummary]:
+    """All studies, the newest first."""
+    return [_summary(store, study) for study in list_studies(store)]
+
+
+@_router.get("/studies/{study}", tags=["study"])
+def study_details(store: StoreArg, study: StudyArg) -> shapes.StudyDetails:
+    """What raters are to be told, must agree to and are asked."""
+    settings = get_settings(store, study)
+    return shapes.StudyDetails(
+        **_summary(store, study).model_dump(),
+        consent=settings.consent,
+        instructions=settings.instructions,
+        qualification_pairs=settings.qualification_pairs,
+        watch_share=settings.watch_share,
+        reason_characters=settings.reason_characters,
+        undo_seconds=settings.undo_seconds,
+        questions={
+            name: shapes.Questions(
+                title=get_task(name).title,
+                instruction=get_task(name).instruction,
+                direct=list(get_task(name).questions.direct),
+                comparative=list(get_task(name).questions.comparative),
+            )
+            for name in study.rules.tasks
+        },
+    )
+
+
+@_router.post("/studies/{study}/join", tags=["rater"])
+def join_study(
+    request: Request,
+    store: StoreArg,
+    study: StudyArg,
+    body: shapes.JoinRequest,
+    credentials: Credentials,
+) -> shapes.Joined:
+    """Join, or add consent. Without a bearer token a new rater is made: keep the secret that comes back."""
+    secret = credentials.credentials if credentials else new_secret()
+    if credentials is None:
+        address = request.client.host if request.client else ""
+        throttle("joins", address, request.app.state.joins_per_minute)
+    rater = join(store, study, secret, **body.model_dump())
+    return shapes.Joined(secret=secret, rater=rater, state=standing(store, study, rater).state)
+
+
+@_router.get("/studies/{study}/me", tags=["rater"])
+def me(store: StoreArg, study: StudyArg, rater: RaterArg) -> shapes.Me:
+    """Where the rater stands."""
+    place, done = standing(store, study, rater), progress(store, study, rater)
+    code, url = completion_code(store, study, rater) if place.state == "done" else (None, None)
+    return shapes.Me(
+        rater=rater,
+        state=place.state,
+        done=done.done,
+        total=done.total,
+        qualification_answered=place.qualification.answered,
+        qualification_pairs=place.qualification.pairs,
+        undoable_until=undoable_until(store, study, rater),
+        completion_code=code,
+        completion_url=url or None,
+    )
+
+
+@_router.post("/studies/{study}/next", tags=["rater"])
+def next_to_judge(store: StoreArg, study: StudyArg, rater: RaterArg) -> shapes.Pair | None:
+    """Reserve the next pair; null when the rater is done. Asked again before the answer, it is the same."""
+    pair = next_pair(store, study, rater)
+    return None if pair is None else _shown(store, pair)
+
+
+@_router.post("/answers", tags=["rater"])
+def answer(store: StoreArg, rater: RaterArg, body: shapes.AnswerRequest) -> shapes.Answered:
+    """Answer a reserved pair. Durable when this returns; sent twice it counts once."""
+    watched = None
+    if body.watched_left is not None and body.watched_right is not None:
+        watched = (body.watched_left, body.watched_right)
+    done = answer_pair(
+        store,
+        body.pair,
+        rater,
+        body.winner,
+        justification=body.justification,
+        responses=body.responses.model_dump() if body.responses else None,
+        video_events=body.video_events,
+        watched=watched,
+    )
+    told = qualification_feedback(store, done, rater)
+    return shapes.Answered(
+        answer=done, feedback=None if told is None else shapes.Feedback.model_validate(told)
+    )
+
+
+@_router.post("/studies/{study}/undo", tags=["rater"])
+def undo(store: StoreArg, study: StudyArg, rater: RaterArg) -> shapes.Pair:
+    """Take the last answer back; its pair is served again."""
+    return _shown(store, undo_last(store, study, rater))
+
+
+@_router.delete("/me", tags=["rater"], status_code=204)
+def forget_me(store: StoreArg, rater: RaterArg) -> None:
+    """Forget the person: name, secret, platform's id and written words. The votes stay."""
+    erase(store, rater)
+
+
+@_router.get("/studies/{study}/scores", tags=["study"])
+def scores(
+    store: StoreArg,
+    study: StudyArg,
+    credentials: Credentials,
+    source: Annotated[Source | None, Query(description="only judgments of this source")] = None,
+) -> list[dict[str, Any]]:
+    """The tables, a record per row; for admins alone while the study hides its results."""
+    if not get_settings(store, study).show_results:
+        _the_admin(store, credentials)
+    tables = rate(load_comparisons(store, study, [source] if source else None))
+    return table_records(tables, replayed(store, study))
+
+
+@_router.get("/video/{ticket}", tags=["rater"], response_class=Response)
+def video(
+    request: Request, store: StoreArg, ticket: Annotated[str, Path(max_length=500)]
+) -> Response:
+    """A video, whole or in ranges, under the address that came with its pair."""
+    return video_response(store, video_of_ticket(store, ticket), request.headers.get("range"))
+
+
+@_router.post("/admin/login", tags=["admin"])
+def admin_login(store: StoreArg, body: shapes.LoginRequest) -> shapes.LoggedIn:
+    """A secret that shows that it is an admin, to be sent as bearer token."""
+    return shapes.LoggedIn(secret=log_in(store, body.name, body.password))
+
+
+@_router.get("/studies/{study}/raters", tags=["admin"])
+def raters(store: StoreArg, study: StudyArg, admin: AdminArg) -> list[RaterReport]:
+    """All raters with their checks and biases."""
+    return rater_reports(store, study, admin)
+
+
+@_router.get("/studies/{study}/quality", tags=["admin"])
+def quality(store: StoreArg, study: StudyArg, admin: AdminArg) -> shapes.Quality:
+    """Agreement and biases of the judgments by people."""
+    return shapes.Quality.model_validate(study_quality(store, study))
+
+
+@_router.post("/studies/{study}/raters/{rater_id}/ban", tags=["admin"], status_code=204)
+def ban_rater(
+    store: StoreArg, study: StudyArg, admin: AdminArg, rater_id: str, body: shapes.Reason
+) -> None:
+    """Take a rater's judgments out of the ratings; nothing is deleted."""
+    ban(store, study, admin, rater_id, body.reason)
+
+
+@_router.post("/studies/{study}/raters/{rater_id}/unban", tags=["admin"], status_code=204)
+def unban_rater(
+    store: StoreArg, study: StudyArg, admin: AdminArg, rater_id: str, body: shapes.Reason
+) -> None:
+    """Undo a ban."""
+    unban(store, study, admin, rater_id, body.reason)
+
+
+def _summary(store: Store, study: StudyInfo) -> shapes.StudySummary:
+    return shapes.StudySummary(
+        name=study.name,
+        world=study.rules.world,
+        world_version=study.rules.world_version,
+        tasks=list(study.rules.tasks),
+        takes_people="human" in study.rules.sources,
+        open_signup=get_settings(store, study).open_signup,
+    )
+
+
+def _shown(store: Store, pair: ServedPair) -> shapes.Pair:
+    videos = pair_videos(store, pair.assignment_id)
+    return shapes.Pair(
+        pair=pair.assignment_id,
+        task=pair.task,
+        steps_left=pair.steps[0],
+        steps_right=pair.steps[1],
+        left=videos.left,
+        right=videos.right,
+        expires=pair.expires,
+        qualification=pair.qualification,
+    )

@@ -1,0 +1,111 @@
+"""Bytes over HTTP: videos by range requests, and bodies of a bounded size."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from leaderboard.store.database import Store
+from leaderboard.studies.access import AccessDeniedError
+
+MAX_BODY = 256 * 1024
+"""Bytes of a request's body; larger ones are refused unread."""
+
+_CHUNK = 256 * 1024
+_HEADERS = {"Cache-Control": "private, max-age=3600", "X-Content-Type-Options": "nosniff"}
+
+
+def video_response(store: Store, name: str, wanted: str | None) -> Response:
+    """A video of the media folder, whole or the range asked for.
+
+    Args:
+        store: the leaderboard.
+        name: as :func:`leaderboard.http.video_urls.video_of_ticket` gives it.
+        wanted: the request's ``Range`` header.
+
+    Raises:
+        AccessDeniedError: the file is not there.
+    """
+    if store.remote is None:
+        path = store.media / name
+        if not path.is_file():
+            raise AccessDeniedError("the video is missing from the media folder")
+        return FileResponse(path, media_type="video/mp4", headers=_HEADERS)
+    return _remote(store, name, wanted)
+
+
+def _remote(store: Store, name: str, wanted: str | None) -> Response:
+    """From an object store: only the bytes asked for are fetched."""
+    assert store.remote is not None
+    try:
+        file = store.remote.open(name)
+    except FileNotFoundError as err:
+        raise AccessDeniedError("the video is missing from the media folder") from err
+    size = int(file.size)
+    headers = _HEADERS | {"Accept-Ranges": "bytes"}
+    bounds = _range(wanted, size)
+    if bounds is None:
+        file.close()
+        return Response(status_code=416, headers={"Content-Range": f"bytes */{size}"})
+    start, stop = bounds
+    headers["Content-Length"] = str(stop - start)
+    status = 200
+    if wanted:
+        status, headers["Content-Range"] = 206, f"bytes {start}-{stop - 1}/{size}"
+    return StreamingResponse(_read(file, start, stop), status, headers, "video/mp4")
+
+
+def _range(wanted: str | None, size: int) -> tuple[int, int] | None:
+    """First byte and the byte after the last; the whole without a header; None if it cannot be met."""
+    if not wanted:
+        return 0, size
+    match = re.fullmatch(r"bytes=(\d*)-(\d*)", wanted.strip()[:100])
+    if match is None or match.group(0) == "bytes=-":
+        return None
+    first, last = match.groups()
+    if not first:
+        start, stop = max(0, size - int(last)), size
+    else:
+        start, stop = int(first), min(int(last) + 1, size) if last else size
+    return (start, stop) if start < stop else None
+
+
+def _read(file: Any, start: int, stop: int) -> Iterator[bytes]:
+    with file:
+        file.seek(start)
+        while start < stop and (chunk := file.read(min(_CHUNK, stop - start))):
+            start += len(chunk)
+            yield chunk
+
+
+class BodyLimit:
+    """Refuses bodies larger than :data:`MAX_BODY`, whatever their header claims."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Read a request's body as far as allowed and pass it on, or answer 413."""
+        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
+            await self.app(scope, receive, send)
+            return
+        body = b""
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            body += message.get("body", b"")
+            if len(body) > MAX_BODY:
+                detail = {"detail": f"the body is larger than {MAX_BODY} bytes"}
+                await JSONResponse(detail, 413)(scope, receive, send)
+                return
+            if not message.get("more_body", False):
+                break
+        whole: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def again() -> Message:
+            return whole.pop() if whole else await receive()
+
+        await self.app(scope, again, send)

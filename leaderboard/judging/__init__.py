@@ -1,0 +1,1 @@
+"""Pairs, raters, judgments and their quality."""

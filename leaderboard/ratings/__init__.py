@@ -1,0 +1,1 @@
+"""Ratings: pure functions of the judgments."""

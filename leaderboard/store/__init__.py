@@ -1,0 +1,1 @@
+"""The store: database, tables, media, migrations."""

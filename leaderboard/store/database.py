@@ -1,0 +1,292 @@
+"""Opening a leaderboard's database: SQLite in a file, or PostgreSQL by URL; migrated when opened.
+
+Beside the database lies a media folder with the submitted recordings. For SQLite it is
+``NAME.media`` beside ``NAME.sqlite``, so both move together; a server database names its own.
+"""
+
+import contextlib
+import os
+import sqlite3
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import event
+from sqlalchemy.engine import URL, Connection, Engine, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.orm import Session
+
+from basalt.io.atomic import lock_file
+from basalt.io.errors import BasaltError, MissingDependencyError
+from basalt.io.paths import cache_dir
+from leaderboard.store.media import RemoteMedia
+
+MEDIA_VARIABLE = "BASALT_MEDIA"
+"""Environment variable that names the media folder of a server database, or an object store's URL."""
+
+BUSY_SECONDS = 30
+"""How long SQLite waits for a program that does not take turns (see :func:`_turn`) before it gives up."""
+
+# Any fixed number: it names the lock under which PostgreSQL stores are migrated.
+_MIGRATION_LOCK = 7_313_001
+
+_migrating = threading.Lock()
+
+_turns: defaultdict[Path, threading.Lock] = defaultdict(threading.Lock)
+"""By SQLite file: whose turn it is to write in this process."""
+
+
+class StoreError(BasaltError):
+    """A leaderboard's database that cannot be opened or used."""
+
+
+class Store:
+    """An open leaderboard.
+
+    Attributes:
+        url: where the database is, without password.
+        media: folder of the submitted recordings; with ``remote``, of the copies that were needed here.
+        remote: the recordings' object store, None where they lie in ``media``.
+        engine: SQLAlchemy's engine; use :meth:`read` and :meth:`write` instead where possible.
+        secrets: what was read of the store's own secrets, see :func:`leaderboard.studies.access.store_secret`.
+    """
+
+    def __init__(self, engine: Engine, media: Path, remote: RemoteMedia | None = None) -> None:
+        self.engine = engine
+        self.media = media
+        self.remote = remote
+        self.url = engine.url.render_as_string(hide_password=True)
+        self.secrets: dict[str, str] = {}
+        self._writer = engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A session that sees one state of the store; what it changes is thrown away."""
+        with Session(self.engine, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """One transaction: all of it is durable when the block ends, or nothing after an exception.
+
+        On SQLite it holds the write lock from its start, so what it reads cannot change under it.
+        """
+        with (
+            _turn(self.engine),
+            Session(self._writer, expire_on_commit=False) as session,
+            session.begin(),
+        ):
+            yield session
+
+    def media_file(self, name: str) -> Path:
+        """A recording's file on this machine, fetched from the object store where need be.
+
+        Args:
+            name: e.g. ``f"{episode.media_name}.mp4"``.
+        """
+        path = self.media / name
+        if self.remote is not None and not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+            with contextlib.suppress(FileNotFoundError):
+                self.remote.fetch(name, partial)
+                partial.replace(path)
+        return path
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+
+def open_store(location: str | Path, media: str | Path | None = None) -> Store:
+    """Open a leaderboard, making or migrating its tables as needed.
+
+    Args:
+        location: path of an SQLite file, or a URL: ``sqlite:///FILE``, ``postgresql://...``.
+        media: folder of the recordings, or an fsspec URL (``s3://bucket/folder``); by default
+            ``$BASALT_MEDIA`` where that is a URL, ``NAME.media`` beside an SQLite file, and for a server
+            database the folder ``$BASALT_MEDIA``.
+
+    Raises:
+        StoreError: no such place, not a leaderboard, or made by a newer version.
+        MissingDependencyError: the database's driver is not installed.
+    """
+    url = store_url(location)
+    engine = _engine(url)
+    folder, remote = _media(url, media)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if url.get_backend_name() == "sqlite":
+            _use_write_ahead_log(engine)
+        # Alembic keeps the running migration in module variables: one at a time in a process.
+        with _migrating:
+            _migrate(engine)
+    except OSError as err:
+        raise StoreError(f"{err.filename}: cannot be made ({err.strerror})") from err
+    except DBAPIError as err:
+        raise StoreError(f"{_shown(url)}: cannot be opened as a leaderboard ({err.orig})") from err
+    return Store(engine, folder, remote)
+
+
+def store_url(location: str | Path) -> URL:
+    """The SQLAlchemy URL of a store given as a path or as a URL.
+
+    Raises:
+        StoreError: not a URL, or a database that is neither SQLite in a file nor PostgreSQL.
+    """
+    if isinstance(location, Path) or "://" not in location:
+        return URL.create("sqlite", database=str(location))
+    try:
+        url = make_url(location)
+    except ArgumentError as err:
+        raise StoreError(f"--store {location!r}: not a database URL") from err
+    kind = url.get_backend_name()
+    if kind not in ("sqlite", "postgresql"):
+        raise StoreError(f"--store: {kind} is not supported; use a file, or postgresql://...")
+    if kind == "sqlite" and url.database in (None, "", ":memory:"):
+        raise StoreError(f"--store {location!r}: names no file")
+    if url.drivername == "postgresql":
+        url = url.set(drivername="postgresql+psycopg")
+    return url
+
+
+def store_exists(location: str | Path) -> bool:
+    """Whether there is a store to open; a server database is taken to be there."""
+    url = store_url(location)
+    return url.get_backend_name() != "sqlite" or Path(str(url.database)).is_file()
+
+
+def alembic_config(connection: Connection) -> Config:
+    """Alembic's configuration for migrating over an open connection."""
+    config = Config()
+    migrations = Path(__file__).resolve().parent / "migrations"
+    config.set_main_option("script_location", str(migrations).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def _shown(url: URL) -> str:
+    if url.get_backend_name() == "sqlite":
+        return str(url.database)
+    return url.render_as_string(hide_password=True)
+
+
+def _media(url: URL, media: str | Path | None) -> tuple[Path, RemoteMedia | None]:
+    """The folder of the recordings, or of copies of them, and the object store where they are in one."""
+    named = media if media is not None else os.environ.get(MEDIA_VARIABLE, "")
+    if isinstance(named, str) and "://" in named:
+        remote = RemoteMedia(named)
+        return cache_dir() / f"media-{sha256(remote.url.encode()).hexdigest()[:16]}", remote
+    if media is not None:
+        return Path(media), None
+    if url.get_backend_name() == "sqlite":
+        return Path(str(url.database)).with_suffix(".media"), None
+    if named:
+        return Path(named), None
+    raise StoreError(
+        f"{_shown(url)}: set {MEDIA_VARIABLE} to the folder where this leaderboard keeps its recordings"
+    )
+
+
+def _engine(url: URL) -> Engine:
+    try:
+        if url.get_backend_name() == "sqlite":
+            Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
+            engine = sa.create_engine(
+                url, connect_args={"timeout": BUSY_SECONDS}, pool_size=10, max_overflow=40
+            )
+            event.listen(engine, "connect", _on_sqlite_connect)
+            event.listen(engine, "begin", _on_sqlite_begin)
+            return engine
+        return sa.create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=30)
+    except (ModuleNotFoundError, NoSuchModuleError) as err:
+        raise MissingDependencyError(
+            f"{_shown(url)}: the PostgreSQL driver is missing; "
+            "pip install 'basalt-benchmark[postgres]'"
+        ) from err
+    except OSError as err:
+        raise StoreError(f"{err.filename}: cannot be made ({err.strerror})") from err
+
+
+def _on_sqlite_connect(connection: Any, record: Any) -> None:
+    # Python's driver would open transactions by itself, and none around table definitions; off, so
+    # that _on_sqlite_begin decides and a failed migration leaves nothing.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
+    # FULL: an answer that was called saved survives a power cut.
+    cursor.execute("PRAGMA synchronous = FULL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _use_write_ahead_log(engine: Engine) -> None:
+    """Let readers and one writer work at once; the file remembers it.
+
+    SQLite does not wait while another process makes this same switch, so the waiting is done here.
+    """
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            with contextlib.closing(engine.raw_connection()) as connection:
+                connection.cursor().execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.DatabaseError as err:
+            if "locked" not in str(err) or time.monotonic() > deadline:
+                raise StoreError(
+                    f"{_shown(engine.url)}: cannot be opened as a leaderboard ({err})"
+                ) from err
+            time.sleep(0.02)
+
+
+@contextmanager
+def _turn(engine: Engine) -> Iterator[None]:
+    """One writer after another, in all threads and processes of this machine.
+
+    SQLite alone would let writers try again at intervals, the longer the more often they failed: among fifty
+    some try in vain until they give up. So they wait here, for a lock that the system hands on, and that a
+    killed process gives back. PostgreSQL needs no turns: its writers wait for rows, in order.
+    """
+    if engine.dialect.name != "sqlite":
+        yield
+        return
+    path = Path(str(engine.url.database)).resolve()
+    with _turns[path], path.with_name(f"{path.name}-turn").open("a") as file:
+        lock_file(file, wait=True)
+        yield
+
+
+def _on_sqlite_begin(connection: Connection) -> None:
+    connection.exec_driver_sql(connection.get_execution_options().get("sqlite_begin", "BEGIN"))
+
+
+def _migrate(engine: Engine) -> None:
+    """Bring a new or older database to this version's tables, in one transaction."""
+    writer = engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")
+    with _turn(engine), writer.begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
+        config = alembic_config(connection)
+        script = ScriptDirectory.from_config(config)
+        present = MigrationContext.configure(connection).get_current_revision()
+        if present == script.get_current_head():
+            return
+        if present is None and sa.inspect(connection).get_table_names():
+            raise StoreError(f"{_shown(engine.url)}: holds tables, but is not a leaderboard")
+        known = {revision.revision for revision in script.walk_revisions()}
+        if present is not None and present not in known:
+            raise StoreError(
+                f"{_shown(engine.url)}: was made by a newer version (tables {present}); "
+                "pip install --upgrade basalt-benchmark"
+            )
+        command.upgrade(config, "head")

@@ -1,0 +1,425 @@
+"""The tables of a leaderboard's store.
+
+Ids are opaque (32 hexadecimal digits), times are UTC. Rows are added and read; nothing that was
+judged is ever changed or taken away (the database itself refuses to change a judgment, an answer to a
+check or an event). The one exception: when a rater asks to be forgotten, the words this rater wrote are
+blanked; the votes stay.
+"""
+
+from datetime import UTC, datetime
+from typing import Any, get_args
+from uuid import uuid4
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    MetaData,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    false,
+    text,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+from basalt.core.comparisons import Source, Winner
+
+SOURCES: tuple[Source, ...] = get_args(Source)
+"""Who judged: people here, people of the BEDD data set, a rule over telemetry, a learned model."""
+
+WINNERS: tuple[Winner, ...] = get_args(Winner)
+"""The answers to a pair. ``both_bad`` (neither is acceptable) and ``skip`` (no opinion) are kept
+apart from ``draw`` (equally good)."""
+
+CHECK_KINDS = ("qualification", "gold", "repeat", "self")
+"""Pairs with a known answer: before a rater may judge; a gold pair in between; a pair the rater has
+answered before, sides swapped; a video against itself."""
+
+EVENT_KINDS = ("settings", "ban", "unban", "withdraw", "erase", "requalify")
+"""What can happen: see :mod:`leaderboard.studies.events`."""
+
+
+def new_id() -> str:
+    """A new opaque id: 32 hexadecimal digits that tell nothing and cannot be guessed."""
+    return uuid4().hex
+
+
+class UTCDateTime(TypeDecorator[datetime]):
+    """A moment in UTC; SQLite keeps it without its zone, Python always sees it with one."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """To the database; a moment without a zone is a mistake of the caller."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"time {value} has no zone")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """From the database, always with its zone."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    """Base of all tables; constraints have names, so that migrations can name them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012 (SQLAlchemy's own idiom)
+        datetime: UTCDateTime(),
+        dict[str, Any]: JSON(),
+        list[Any]: JSON(),
+    }
+
+
+ID = String(32)
+
+
+def _one_of(column: str, values: tuple[str, ...]) -> CheckConstraint:
+    allowed = ", ".join(f"'{value}'" for value in values)
+    return CheckConstraint(f"{column} in ({allowed})", name=column)
+
+
+class Study(Base):
+    """What is compared under which rules (:class:`leaderboard.studies.rules.StudyRules` as JSON)."""
+
+    __tablename__ = "study"
+
+    id: Mapped[str] = mapped_column(ID, primary_key=True, default=new_id)
+    name: Mapped[str] = mapped_column(String(100), unique=True)
+    rules: Mapped[dict[str, Any]]
+    created: Mapped[datetime]
+
+
+class Agent(Base):
+    """A player within a study; its name is unique there, whatever the case or width of letters."""
+
+    __tablename__ = "agent"
+    __table_args__ = (UniqueConstraint("study_id", "name_key"),)
+
+    id: Mapped[str] = mapped_column(ID, primary_key=True, default=new_id)
+    study_id: Mapped[str] = mapped_column(ForeignKey("study.id"))
+    name: Mapped[str] = mapped_column(String(100))
+    name_key: Mapped[str] = mapped_column(String(200))
+    kind: Mapped[str] = mapped_column(String(20))
+    created: Mapped[datetime]
+
+
+class Submission(Base):
+    """A verified set of recordings of an agent."""
+
+    __tablename__ = "submission"
+
+    id: Mapped[str] = mapped_column(ID, primary_key=True, default=new_id)
+    study_id: Mapped[str] = mapped_column(ForeignKey("study.id"), index=True)
+    agent_id: Mapped[str] = mapped_column(ForeignKey("agent.id"), index=True)
+    created: Mapped[datetime]
+    manifest: Mapped[dict[str, Any]] = mapped_column(JSON, server_default=text("'{}'"))
+
+
+class Episode(Base):
+    """One recording of a submission; its files lie in the store's media folder by opaque names.
+
+    ``verified`` says that its actions were replayed in the world and led to the same places.
+    """
+
+    __tablename__ = "episode"
+    __table_args__ = (
+        UniqueConstraint("agent_id", "task", "seed"),
+        Index("ix_episode_pairing", "study_id", "task", "seed"),
+    )
+
+    id: Mapped[str] = mapped_column(ID, primary_key=True, default=new_id)
+    study_id: Mapped[str] = mapped_column(ForeignKey("study.id"))
+    submission_id: Mapped[str] = mapped_column(ForeignKey("submission.id"), index=True)
+    agent_id: Mapped[str] = mapped_column(ForeignKey("agent.id"))
+    task: Mapped[str] = mapped_column(String(100))
+    seed: Mapped[int] = mapped_column(BigInteger)
+    steps: Mapped[int]
+    ended: Mapped[str] = mapped_column(String(20))
+    video_sha256: Mapped[str] = mapped_column(String(64))
+    lines_sha256: Mapped[str] = mapped_column(String(64))
+    verified: Mapped[bool] = mapped_column(server_default=false())
+
+    agent: Mapped[Agent] = relationship()
+
+    @property
+    def media_name(self) -> str:
+        """Name of its files in the media folder, without suffix."""
+        return f"{self.submission_id}/{self.id}"
+
+
+ERASED = "erased:"
+"""In the place of a forgotten rater's hash, before the id: no secret leads there."""
+
+
+class Rater(Base):
+    """A person who judges, known by the hash of a secret that the person's browser keeps.
+
+    The name can be erased; judgments hold on to the id, which tells nothing.
+    """
+
+    __tablename__ = "rater"
+
+    id: Mapped[str] = mapped_column(ID, primary_key=True, default=new_id)
+    token_sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    name: Mapped[str | None] = mapped_column(String(100))
+    created: Mapped[datetime]
+
+    @property
+    def erased(self) -> bool:
+        """Whether the person was forgotten; the votes are still here."""
+        return self.token_sha256.startswith(ERASED)
+
+
+class Assignment(Base):
+    """A pair of episodes reserved for a rater until it expires; answered by at most one judgment."""
+
+    __tablename__ = "assignment"
+    __table_args__ = (
+        Index("ix_assignment_open", "study_id", "rater_id", "expires"),
+        CheckConstraint("left_episode_id <> right_episode_id", name="two_episodes"),
+    )
+
+    id: Mapped[str] = mapped_column(ID, primary_key=True, default=new_id)
+    study_id: Mapped[str] = mapped_column(ForeignKey("study.id"))
+    rater_id: Mapped[str] = mapped_column(ForeignKey("rater.id"))
+    left_episode_id: Mapped[str] = mapped_column(ForeignKey("episode.id"))
+    right_episode_id: Mapped[str] = mapped_column(ForeignKey("episode.id"))
+    pair: Mapped[str] = mapped_column(String(65))
+    created: Mapped[datetime]
+    expires: Mapped[datetime]
+
+
+class Judgment(Base):
+    """One answer about one pair; added once, never changed (a trigger in the database sees to it)."""
+
+    __tablename__ = "judgment"
+    __table_args__ = (
+        _one_of("winner", WINNERS),
+        _one_of("source", SOURCES),
+        CheckConstraint("left_episode_id <> right_episode_id", name="two_episodes"),
+        Index(
+            "uq_judgment_human",
+            "rater_id",
+            "pair",
+            "attempt",
+            unique=True,
+            sqlite_where=text("source = 'human'"),
+            postgresql_where=text("source = 'human'"),
+        ),
+        Index(
+            "uq_judgment_telemetry",
+            "study_id",
+            "pair",
+            unique=True,
+            sqlite_where=text("source = 'telemetry'"),
+            postgresql_where=text("source = 'telemetry'"),
+        ),
+        Index("ix_judgment_study", "study_id", "pair"),
+    )
+
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    id: Mapped[str] = mapped_column(ID, unique=True, default=new_id)
+    study_id: Mapped[str] = mapped_column(ForeignKey("study.id"))
+    assignment_id: Mapped[str | None] = mapped_column(ForeignKey("assignment.id"), unique=True)
+    rater_id: Mapped[str | None] = mapped_column(ForeignKey("rater.id"))
+    left_episode_id: Mapped[str] = mapped_column(ForeignKey("episode.id"))
+    right_episode_id: Mapped[str] = mapped_column(ForeignKey("episode.id"))
+    pair: Mapped[str] = mapped_column(String(65))
+    winner: Mapped[str] = mapped_column(String(10))
+    source: Mapped[str] = mapped_column(String(10))
+    responses: Mapped[dict[str, Any]]
+    justification: Mapped[str] = mapped_column(Text)
+    video_events: Mapped[list[Any]]
+    seconds: Mapped[float | None]
+    created: Mapped[datetime]
+    attempt: Mapped[int] = mapped_column(server_default=text("0"))
+    watched_left: Mapped[float | None]
+    watched_right: Mapped[float | None]
+
+
+class StoreSecret(Base):
+    """A random secret of the store, by purpose: what it signs is good in every process."""
+
+    __tablename__ = "store_secret"
+
+    purpose: Mapped[str] = mapped_column(String(30), primary_key=True)
+    value: Mapped[str] = mapped_column(String(64))
+
+
+class Admin(Base):
+    """Who may see raters and change a study: by password, or by the e-mail that OIDC vouches for."""
+
+    __tablename__ = "admin"
+
+    id: Mapped[str] = mapped_column(ID, primary_key=True, default=new_id)
+    name: Mapped[str] = mapped_column(String(100), unique=True)
+    password_hash: Mapped[str | None] = mapped_column(String(200))
+    email: Mapped[str | None] = mapped_column(String(200), unique=True)
+    created: Mapped[datetime]
+
+
+class AdminSession(Base):
+    """A logged-in browser of an admin, known by the hash of its secret."""
+
+    __tablename__ = "admin_session"
+
+    token_sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    admin_id: Mapped[str] = mapped_column(ForeignKey("admin.id"))
+    expires: Mapped[datetime]
+
+
+class Invite(Base):
+    """A link that lets raters into a study; only the hash of its token is kept."""
+
+    __tablename__ = "invite"
+
+    id: Mapped[str] = mapped_column(ID, primary_key=True, default=new_id)
+    study_id: Mapped[str] = mapped_column(ForeignKey("study.id"), index=True)
+    token_sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    label: Mapped[str] = mapped_column(String(100))
+    max_raters: Mapped[int | None]
+    expires: Mapped[datetime | None]
+    revoked: Mapped[datetime | None]
+    created: Mapped[datetime]
+
+
+class Membership(Base):
+    """A rater's place in a study: how they came, and what they consented to.
+
+    ``participant`` is the crowd platform's name for the person (PROLIFIC_PID, workerId); erasable.
+    """
+
+    __tablename__ = "membership"
+    __table_args__ = (UniqueConstraint("study_id", "platform", "participant"),)
+
+    study_id: Mapped[str] = mapped_column(ForeignKey("study.id"), primary_key=True)
+    rater_id: Mapped[str] = mapped_column(ForeignKey("rater.id"), primary_key=True)
+    invite_id: Mapped[str | None] = mapped_column(ForeignKey("invite.id"), index=True)
+    platform: Mapped[str | None] = mapped_column(String(20))
+    participant: Mapped[str | None] = mapped_column(String(100))
+    consented: Mapped[datetime | None]
+    consent_sha256: Mapped[str | None] = mapped_column(String(64))
+    joined: Mapped[datetime]
+
+
+class GoldPair(Base):
+    """Two episodes of which an admin knows the better one, to qualify raters and to check on them."""
+
+    __tablename__ = "gold_pair"
+    __table_args__ = (_one_of("better", ("left", "right", "draw")),)
+
+    id: Mapped[str] = mapped_column(ID, primary_key=True, default=new_id)
+    study_id: Mapped[str] = mapped_column(ForeignKey("study.id"), index=True)
+    left_episode_id: Mapped[str] = mapped_column(ForeignKey("episode.id"))
+    right_episode_id: Mapped[str] = mapped_column(ForeignKey("episode.id"))
+    better: Mapped[str] = mapped_column(String(10))
+    explanation: Mapped[str] = mapped_column(Text)
+    retired: Mapped[datetime | None]
+    created: Mapped[datetime]
+
+
+class Check(Base):
+    """A pair with a known answer, served to a rater like any other; it never enters a rating."""
+
+    __tablename__ = "attention_check"
+    __table_args__ = (
+        _one_of("kind", CHECK_KINDS),
+        Index("ix_attention_check_rater", "study_id", "rater_id"),
+    )
+
+    id: Mapped[str] = mapped_column(ID, primary_key=True, default=new_id)
+    study_id: Mapped[str] = mapped_column(ForeignKey("study.id"))
+    rater_id: Mapped[str] = mapped_column(ForeignKey("rater.id"))
+    kind: Mapped[str] = mapped_column(String(15))
+    gold_id: Mapped[str | None] = mapped_column(ForeignKey("gold_pair.id"))
+    judgment_id: Mapped[str | None] = mapped_column(String(32))
+    left_episode_id: Mapped[str] = mapped_column(ForeignKey("episode.id"))
+    right_episode_id: Mapped[str] = mapped_column(ForeignKey("episode.id"))
+    expected: Mapped[str] = mapped_column(String(10))
+    created: Mapped[datetime]
+    expires: Mapped[datetime]
+
+
+class CheckAnswer(Base):
+    """A rater's answer to a check; added once, never changed."""
+
+    __tablename__ = "check_answer"
+    __table_args__ = (
+        _one_of("winner", WINNERS),
+        Index("ix_check_answer_rater", "study_id", "rater_id"),
+    )
+
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    id: Mapped[str] = mapped_column(ID, unique=True, default=new_id)
+    check_id: Mapped[str] = mapped_column(ForeignKey("attention_check.id"), unique=True)
+    study_id: Mapped[str] = mapped_column(ForeignKey("study.id"))
+    rater_id: Mapped[str] = mapped_column(ForeignKey("rater.id"))
+    winner: Mapped[str] = mapped_column(String(10))
+    passed: Mapped[bool]
+    responses: Mapped[dict[str, Any]]
+    justification: Mapped[str] = mapped_column(Text)
+    video_events: Mapped[list[Any]]
+    seconds: Mapped[float]
+    created: Mapped[datetime]
+
+
+class Event(Base):
+    """Something that happened to a study, a rater or an answer; added, never changed.
+
+    What is so now follows from the events in order of ``number`` (:mod:`leaderboard.studies.events`). They hold
+    no personal data.
+    """
+
+    __tablename__ = "event"
+    __table_args__ = (
+        _one_of("kind", EVENT_KINDS),
+        Index("ix_event_study", "study_id", "kind", "number"),
+    )
+
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    study_id: Mapped[str | None] = mapped_column(ForeignKey("study.id"))
+    kind: Mapped[str] = mapped_column(String(15))
+    rater_id: Mapped[str | None] = mapped_column(ForeignKey("rater.id"))
+    answer_id: Mapped[str | None] = mapped_column(String(32))
+    by: Mapped[str] = mapped_column(String(40))
+    data: Mapped[dict[str, Any]]
+    created: Mapped[datetime]
+
+
+class RefusedAnswer(Base):
+    """An answer that came too late, from someone else or in the wrong form, kept aside with the reason."""
+
+    __tablename__ = "refused_answer"
+    __table_args__ = (Index("ix_refused_answer_rater", "rater_id", "created"),)
+
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    served_id: Mapped[str] = mapped_column(String(64))
+    rater_id: Mapped[str | None] = mapped_column(String(32))
+    winner: Mapped[str] = mapped_column(String(20))
+    reason: Mapped[str] = mapped_column(Text)
+    created: Mapped[datetime]
+
+
+def pair_key(one: str, other: str) -> str:
+    """The same key for two episodes whichever stands left: both ids in alphabetical order."""
+    return "-".join(sorted((one, other)))

@@ -1,0 +1,1 @@
+"""Studies: rules, settings, access, events, exports."""

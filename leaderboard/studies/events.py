@@ -1,0 +1,178 @@
+"""What happened to a study, its raters and their answers: events, added and never changed.
+
+====================  =============================================================================
+``settings``          the study is judged under other settings from now on (``data``: all of them)
+``ban`` / ``unban``   a rater's judgments leave the ratings, or come back; nothing is deleted
+``withdraw``          a rater took an answer back within a minute; the judgment stays, out of ratings
+``erase``             a rater asked to be forgotten: name and words are gone, the votes stay
+``requalify``         a rater may try the qualification again
+====================  =============================================================================
+
+What is so now follows from the events in order of their numbers, so ratings follow at once, and the whole
+history can be read.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from leaderboard.store.database import Store
+from leaderboard.store.models import Assignment, Check, Event, Rater
+from leaderboard.studies.access import AdminIdentity
+from leaderboard.studies.rules import StudyError, StudyInfo
+
+BY_RATER, BY_RULE = "rater", "rule"
+"""Who caused an event, where it was no admin: the rater, or a setting of the study."""
+
+
+@dataclass(frozen=True)
+class Happening:
+    """An event, as an admin reads it.
+
+    Attributes:
+        kind: one of :data:`leaderboard.store.models.EVENT_KINDS`.
+        rater_id, answer_id: whom and what it is about, None where it is about neither.
+        by: ``rater``, ``rule``, or an admin's name.
+        data: the kind's own: ``reason`` of a ban, the settings.
+        created: when, UTC.
+    """
+
+    kind: str
+    rater_id: str | None
+    answer_id: str | None
+    by: str
+    data: dict[str, Any]
+    created: datetime
+
+
+def ban(store: Store, study: StudyInfo, admin: AdminIdentity, rater_id: str, reason: str) -> None:
+    """Take a rater's judgments out of the study's ratings, and let this rater judge no more.
+
+    Raises:
+        StudyError: no such rater, or banned already.
+    """
+    with store.write() as session:
+        _require_rater(session, rater_id)
+        if rater_id in banned_raters(session, study.id):
+            raise StudyError(f"rater {rater_id} is banned already")
+        record_ban(session, study.id, rater_id, admin.name, reason)
+
+
+def unban(store: Store, study: StudyInfo, admin: AdminIdentity, rater_id: str, reason: str) -> None:
+    """Undo a ban: the rater's judgments count again, and the rater may go on.
+
+    Raises:
+        StudyError: no such rater, or not banned.
+    """
+    with store.write() as session:
+        _require_rater(session, rater_id)
+        if rater_id not in banned_raters(session, study.id):
+            raise StudyError(f"rater {rater_id} is not banned")
+        record(session, study.id, "unban", admin.name, rater_id=rater_id, data={"reason": reason})
+
+
+def requalify(store: Store, study: StudyInfo, admin: AdminIdentity, rater_id: str) -> None:
+    """Let a rater try the qualification again.
+
+    Raises:
+        StudyError: no such rater.
+    """
+    with store.write() as session:
+        _require_rater(session, rater_id)
+        record(session, study.id, "requalify", admin.name, rater_id=rater_id)
+
+
+def history(store: Store, study: StudyInfo, admin: AdminIdentity) -> list[Happening]:
+    """All events of a study, the newest first."""
+    with store.read() as session:
+        return [
+            Happening(one.kind, one.rater_id, one.answer_id, one.by, one.data, one.created)
+            for one in session.scalars(
+                sa.select(Event).where(Event.study_id == study.id).order_by(Event.number.desc())
+            )
+        ]
+
+
+def record(
+    session: Session,
+    study_id: str | None,
+    kind: str,
+    by: str,
+    *,
+    rater_id: str | None = None,
+    answer_id: str | None = None,
+    data: Mapping[str, Any] | None = None,
+    now: datetime | None = None,
+) -> None:
+    """Add an event within a transaction; see the module for the kinds."""
+    session.add(
+        Event(
+            study_id=study_id,
+            kind=kind,
+            rater_id=rater_id,
+            answer_id=answer_id,
+            by=by,
+            data=dict(data or {}),
+            created=now or datetime.now(UTC),
+        )
+    )
+    session.flush()
+
+
+def record_ban(session: Session, study_id: str, rater_id: str, by: str, reason: str) -> None:
+    """Add a ban within a transaction, and give back what the rater has reserved."""
+    now = datetime.now(UTC)
+    record(session, study_id, "ban", by, rater_id=rater_id, data={"reason": reason}, now=now)
+    give_back(session, study_id, rater_id, now)
+
+
+def give_back(session: Session, study_id: str, rater_id: str, now: datetime) -> None:
+    """End a rater's reservations: what was shown and not answered goes to others."""
+    for table in (Assignment, Check):
+        session.execute(
+            sa.update(table)
+            .where(table.study_id == study_id, table.rater_id == rater_id, table.expires > now)
+            .values(expires=now)
+        )
+
+
+def banned_raters(session: Session, study_id: str) -> set[str]:
+    """Ids of the raters whose latest ban was not undone."""
+    latest = _latest(session, study_id, ("ban", "unban"))
+    return {rater for rater, kind in latest.items() if kind == "ban"}
+
+
+def withdrawn_answers(session: Session, study_id: str, rater_id: str | None = None) -> set[str]:
+    """Ids of the judgments and answers to checks that their raters took back."""
+    query = sa.select(Event.answer_id).where(Event.study_id == study_id, Event.kind == "withdraw")
+    if rater_id is not None:
+        query = query.where(Event.rater_id == rater_id)
+    return {answer for answer in session.scalars(query) if answer is not None}
+
+
+def last_event(session: Session, study_id: str, kind: str, rater_id: str) -> datetime | None:
+    """When this last happened to a rater in a study."""
+    return session.scalar(
+        sa.select(Event.created)
+        .where(Event.study_id == study_id, Event.kind == kind, Event.rater_id == rater_id)
+        .order_by(Event.number.desc())
+        .limit(1)
+    )
+
+
+def _latest(session: Session, study_id: str, kinds: tuple[str, ...]) -> dict[str, str]:
+    rows = session.execute(
+        sa.select(Event.rater_id, Event.kind)
+        .where(Event.study_id == study_id, Event.kind.in_(kinds))
+        .order_by(Event.number)
+    )
+    return {rater: kind for rater, kind in rows if rater is not None}
+
+
+def _require_rater(session: Session, rater_id: str) -> None:
+    if session.get(Rater, rater_id) is None:
+        raise StudyError(f"no rater has the id {rater_id}")

@@ -1,0 +1,141 @@
+"""How a study is judged: who may join, what raters are told and asked, how they are checked.
+
+Unlike a study's rules (:class:`leaderboard.studies.rules.StudyRules`) settings may change while it runs; each
+change is an event, so it can be seen which held when.
+"""
+
+from typing import Literal
+
+import sqlalchemy as sa
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from sqlalchemy.orm import Session
+
+from basalt.io.errors import StudyError
+from leaderboard.store.database import Store
+from leaderboard.store.models import Event
+from leaderboard.studies.access import AdminIdentity, digest
+from leaderboard.studies.events import record
+from leaderboard.studies.rules import StudyInfo
+
+CheckKind = Literal["gold", "repeat", "self"]
+
+
+class JudgingSettings(BaseModel):
+    """The settings of a study.
+
+    Attributes:
+        open_signup: whether whoever opens the app may judge; else an invite is needed.
+        consent: text that a rater must agree to first; empty for none. Changed, it is asked again.
+        instructions: what raters are told, Markdown; empty for the app's own.
+        qualification_pairs: gold pairs a rater answers before judging; 0 for none.
+        qualification_right: how many of these must be right.
+        check_share: share of served pairs that are checks of attention, 0 to 0.5.
+        check_kinds: which: ``gold`` pairs, ``repeat`` (a pair answered before, sides swapped), ``self``
+            (a video against itself).
+        overlap_share: share of pairs served that somebody else has judged once already, so that agreement
+            can be measured.
+        ban_after_failed_checks: failed checks (gold and self) after which a rater is banned by rule; None
+            never bans. A repeated pair answered otherwise is counted, and never banned for.
+        pairs_per_rater: how many pairs a rater answers, checks included; None for all there are.
+        answers_per_minute: more from one rater are refused for a while.
+        watch_share: share of each video that must have been played before an answer other than ``skip``;
+            below 1, so that a player that stops a frame early locks nobody out.
+        reason_characters: least length of the justification; 0 asks for none. The original study asked
+            for 100.
+        undo_seconds: how long a rater may take back the last answer.
+        completion_code: the crowd platform's code, shown when a rater is done; empty makes one for each
+            rater, which :func:`leaderboard.judging.raters.rater_of_code` recognises.
+        completion_url: address to send the rater to, with ``{code}``, e.g.
+            ``https://app.prolific.com/submissions/complete?cc={code}``; empty for none.
+        show_results: whether raters see the table, the episodes and players' names while the study runs;
+            else admins only.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    open_signup: bool = True
+    consent: str = Field(default="", max_length=20_000)
+    instructions: str = Field(default="", max_length=20_000)
+    qualification_pairs: int = Field(default=0, ge=0, le=50)
+    qualification_right: int = Field(default=0, ge=0)
+    check_share: float = Field(default=0.0, ge=0.0, le=0.5)
+    check_kinds: tuple[CheckKind, ...] = ("gold", "repeat", "self")
+    overlap_share: float = Field(default=0.0, ge=0.0, le=1.0)
+    ban_after_failed_checks: int | None = Field(default=None, gt=0)
+    pairs_per_rater: int | None = Field(default=None, gt=0)
+    answers_per_minute: int = Field(default=60, gt=0)
+    watch_share: float = Field(default=0.9, ge=0.0, le=1.0)
+    reason_characters: int = Field(default=0, ge=0, le=1000)
+    undo_seconds: int = Field(default=60, ge=0, le=3600)
+    completion_code: str = Field(default="", max_length=100, pattern=r"^[A-Za-z0-9_-]*$")
+    completion_url: str = Field(default="", max_length=500, pattern=r"^(https://\S+)?$")
+    show_results: bool = True
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "JudgingSettings":
+        if self.qualification_right > self.qualification_pairs:
+            raise ValueError("qualification_right is more than qualification_pairs")
+        return self
+
+    @property
+    def consent_sha256(self) -> str | None:
+        """Names the text of consent; None where none is asked for."""
+        return digest(self.consent) if self.consent else None
+
+
+OFFICIAL_SETTINGS = JudgingSettings(open_signup=False, overlap_share=0.1, show_results=False)
+"""Of the official study when it is made: by invitation, videos seen, results hidden from raters."""
+
+
+def get_settings(store: Store, study: StudyInfo) -> JudgingSettings:
+    """The settings a study is judged under now; the defaults until somebody changes them."""
+    with store.read() as session:
+        return read_settings(session, study.id)
+
+
+def change_settings(
+    store: Store, study: StudyInfo, admin: AdminIdentity, **changes: object
+) -> JudgingSettings:
+    """Change some settings of a study; returns all of them.
+
+    Args:
+        store: the leaderboard.
+        study: the study.
+        admin: who does it.
+        changes: fields of :class:`JudgingSettings`.
+
+    Raises:
+        StudyError: unknown, of the wrong kind or contradictory; nothing is changed.
+    """
+    with store.write() as session:
+        present = read_settings(session, study.id)
+        try:
+            changed = JudgingSettings.model_validate(present.model_dump() | changes)
+        except ValidationError as err:
+            fault = err.errors()[0]
+            field = ".".join(map(str, fault["loc"])) or "settings"
+            raise StudyError(f"{field}: {fault['msg']}") from err
+        if changed != present:
+            record(session, study.id, "settings", admin.name, data=changed.model_dump(mode="json"))
+    return changed
+
+
+def read_settings(session: Session, study_id: str) -> JudgingSettings:
+    """The settings, within a transaction.
+
+    Raises:
+        StudyError: they are of another version.
+    """
+    data = session.scalar(
+        sa.select(Event.data)
+        .where(Event.study_id == study_id, Event.kind == "settings")
+        .order_by(Event.number.desc())
+        .limit(1)
+    )
+    try:
+        return JudgingSettings.model_validate(data or {})
+    except ValidationError as err:
+        raise StudyError(
+            f"the study's settings are not of this version ({err.errors()[0]['msg']}); "
+            "pip install --upgrade basalt-benchmark"
+        ) from err

@@ -1,0 +1,1 @@
+"""Submissions: verified recordings of one agent."""

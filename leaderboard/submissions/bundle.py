@@ -1,0 +1,248 @@
+"""Bundles: an agent's recordings for a study in one file, with a manifest.
+
+A zip file: ``manifest.json`` and ``TASK/seed_N.mp4``, ``.jsonl``, ``.json`` for each episode. A bundle
+comes from a stranger: its names, sizes and counts are bounded and checked before and while it is
+unpacked, and only files that the manifest names with their SHA-256 are.
+"""
+
+import hashlib
+import re
+import stat
+import zipfile
+from collections.abc import Iterable
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+import basalt
+from basalt.core.recording import Recording, sha256_of
+from basalt.io.errors import StudyError
+
+MAX_FILES = 1_000
+"""Files of a bundle; the official study's four tasks make 132."""
+
+MAX_FILE_BYTES = 2**30
+"""Of one unpacked file: 3 minutes of video make about 40 MB."""
+
+MAX_BYTES = 64 * 2**30
+"""Of all unpacked files."""
+
+MAX_MANIFEST_BYTES = 2**20
+
+MANIFEST = "manifest.json"
+
+_NAME = re.compile(r"[a-z_]{1,60}/seed_\d{1,19}\.(mp4|jsonl|json)")
+_CHUNK = 2**20
+
+
+class BundleError(StudyError):
+    """A bundle that cannot be used.
+
+    Attributes:
+        faults: one line each, all that were found.
+    """
+
+    def __init__(self, path: Path, faults: list[str]) -> None:
+        self.faults = faults
+        count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+        super().__init__(
+            f"{path}: not a sound bundle, {count}:\n"
+            + "\n".join(f"  - {fault}" for fault in faults)
+        )
+
+
+class BundledFile(BaseModel):
+    """One file of a bundle."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    bytes: int = Field(ge=0, le=MAX_FILE_BYTES)
+
+
+class About(BaseModel):
+    """What a submission says of its agent.
+
+    Attributes:
+        agent: the agent's name.
+        agent_version: of the agent, in its authors' own numbering.
+        authors: their names.
+        description: what it is and how it works.
+        training_data: what it learned from.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    agent: str = Field(min_length=1, max_length=64)
+    agent_version: str = Field(default="", max_length=64)
+    authors: tuple[str, ...] = Field(default=(), max_length=100)
+    description: str = Field(default="", max_length=5000)
+    training_data: str = Field(default="", max_length=5000)
+
+    @field_validator("agent", "agent_version", "authors", "description", "training_data")
+    @classmethod
+    def _printable(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        for text in (value,) if isinstance(value, str) else value:
+            if len(text) > 5000 or not text.replace("\n", " ").isprintable():
+                raise ValueError("has characters that cannot be printed")
+        return value
+
+
+class Manifest(About):
+    """A bundle's ``manifest.json``."""
+
+    format: Literal["basalt-bundle"] = "basalt-bundle"
+    version: Literal[1] = 1
+    world: str = Field(min_length=1, max_length=100)
+    world_version: str = Field(min_length=1, max_length=200)
+    package_version: str = Field(max_length=50)
+    created: datetime
+    files: dict[str, BundledFile] = Field(max_length=MAX_FILES)
+
+
+def manifest_of(recordings: Iterable[Recording], about: About) -> Manifest:
+    """The manifest of recordings that were checked: each has its NAME.json, all are of one world."""
+    files, world, version = {}, "", ""
+    for recording in recordings:
+        assert recording.meta is not None
+        world, version = recording.meta.world, recording.meta.world_version
+        for path in (recording.video_path, recording.lines_path, recording.meta_path):
+            name = f"{recording.meta.task}/seed_{recording.meta.seed}{path.suffix}"
+            files[name] = BundledFile(sha256=sha256_of(path), bytes=path.stat().st_size)
+    return Manifest(
+        **about.model_dump(),
+        world=world,
+        world_version=version,
+        package_version=basalt.__version__,
+        created=datetime.now(UTC).replace(microsecond=0),
+        files=files,
+    )
+
+
+def write_bundle(path: Path, recordings: list[Recording], about: About) -> Manifest:
+    """Write a bundle of checked recordings; it stands under its name only when it is whole.
+
+    Raises:
+        StudyError: the file cannot be written.
+    """
+    manifest = manifest_of(recordings, about)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as file:
+            file.writestr(MANIFEST, manifest.model_dump_json(indent=1))
+            for recording in recordings:
+                assert recording.meta is not None
+                stem = f"{recording.meta.task}/seed_{recording.meta.seed}"
+                # A video is packed already.
+                file.write(recording.video_path, f"{stem}.mp4", zipfile.ZIP_STORED)
+                file.write(recording.lines_path, f"{stem}.jsonl")
+                file.write(recording.meta_path, f"{stem}.json")
+        partial.replace(path)
+    except OSError as err:
+        raise StudyError(f"{path}: cannot be written ({err.strerror})") from err
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+    return manifest
+
+
+def unpack_bundle(path: Path, into: Path) -> Manifest:
+    """Unpack a bundle's recordings into an empty folder, hashes checked on the way.
+
+    Raises:
+        BundleError: with the list of all faults; what was unpacked until then is to be thrown away.
+    """
+    try:
+        with zipfile.ZipFile(path) as file:
+            manifest = _manifest(path, file)
+            faults = _faults_of_entries(file, manifest)
+            if faults:
+                raise BundleError(path, faults)
+            for name, claimed in manifest.files.items():
+                target = into / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with file.open(name) as source, target.open("wb") as copy:
+                    if (fault := _copy(source, copy, claimed)) is not None:
+                        faults.append(f"{name}: {fault}")
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, zipfile.LargeZipFile) as err:
+        raise BundleError(path, [f"not a zip file that can be read ({err})"]) from err
+    except RuntimeError as err:
+        raise BundleError(path, [f"is encrypted ({err})"]) from err
+    except OSError as err:
+        raise BundleError(path, [f"cannot be read ({err.strerror or err})"]) from err
+    except Exception as err:
+        # zlib.error and its like: damaged data.
+        if type(err).__name__ not in ("error", "LZMAError"):
+            raise
+        raise BundleError(path, [f"damaged ({err})"]) from err
+    if faults:
+        raise BundleError(path, faults)
+    return manifest
+
+
+def _manifest(path: Path, file: zipfile.ZipFile) -> Manifest:
+    entries = [entry for entry in file.infolist() if entry.filename == MANIFEST]
+    if len(entries) != 1:
+        raise BundleError(path, [f"{MANIFEST} is missing, or there twice"])
+    with file.open(entries[0]) as source:
+        text = source.read(MAX_MANIFEST_BYTES + 1)
+    if len(text) > MAX_MANIFEST_BYTES:
+        raise BundleError(path, [f"{MANIFEST} is larger than {MAX_MANIFEST_BYTES} bytes"])
+    try:
+        return Manifest.model_validate_json(text)
+    except ValidationError as err:
+        faults = [
+            f"{MANIFEST}: {'.'.join(map(str, fault['loc'])) or 'the whole'}: {fault['msg']}"
+            for fault in err.errors()[:20]
+        ]
+        raise BundleError(path, faults) from err
+
+
+def _faults_of_entries(file: zipfile.ZipFile, manifest: Manifest) -> list[str]:
+    """What is wrong with the table of contents, before anything is unpacked."""
+    entries = [entry for entry in file.infolist() if entry.filename != MANIFEST]
+    if len(entries) > MAX_FILES:
+        return [f"holds {len(entries)} files; at most {MAX_FILES} are allowed"]
+    faults = []
+    names: set[str] = set()
+    for entry in entries:
+        shown = ascii(entry.filename[:100])
+        kind = stat.S_IFMT(entry.external_attr >> 16)
+        if not _NAME.fullmatch(entry.filename):
+            faults.append(
+                f"{shown}: not a name of a bundle's file (TASK/seed_N.mp4, .jsonl, .json)"
+            )
+        elif kind not in (0, stat.S_IFREG):
+            faults.append(f"{shown}: is not a plain file")
+        elif entry.filename in names:
+            faults.append(f"{shown}: is there twice")
+        elif entry.filename not in manifest.files:
+            faults.append(f"{shown}: is not in {MANIFEST}")
+        elif entry.file_size != manifest.files[entry.filename].bytes:
+            faults.append(f"{shown}: its size is not the manifest's")
+        names.add(entry.filename)
+    faults += [
+        f"{name[:100]!a}: is in {MANIFEST} and not in the bundle"
+        for name in sorted(set(manifest.files) - names)
+    ]
+    if sum(one.bytes for one in manifest.files.values()) > MAX_BYTES:
+        faults.append(f"unpacks to more than {MAX_BYTES} bytes")
+    return faults
+
+
+def _copy(source: IO[bytes], copy: IO[bytes], claimed: BundledFile) -> str | None:
+    """Unpack one file, never more than it claims; returns what is wrong with it."""
+    digest, left = hashlib.sha256(), claimed.bytes
+    while chunk := source.read(min(_CHUNK, left + 1)):
+        left -= len(chunk)
+        if left < 0:
+            return "unpacks to more than it claims"
+        digest.update(chunk)
+        copy.write(chunk)
+    if left or digest.hexdigest() != claimed.sha256:
+        return "its content is not what the manifest names"
+    return None

@@ -1,0 +1,180 @@
+"""Folders as the original benchmark writes them, made into recordings.
+
+``seed_N.mp4`` with ``seed_N.jsonl`` (a line per step with the environment's ``action``; one frame more
+than lines), or the video alone as in the evaluation data set, below a folder named after the task
+(``find_cave``, ``FindCave``, ``MineRLBasaltFindCave-v0``) where the task is not given. What such files do
+not say stays unknown: no telemetry, and without lines no input either.
+"""
+
+import json
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import basalt
+from basalt.core.actions import validate_action
+from basalt.core.recorder_lines import (
+    DEGREES_PER_PIXEL,
+    KEY_OF_BUTTON,
+    MOUSE_OF_BUTTON,
+    Keyboard,
+    Line,
+    Mouse,
+)
+from basalt.core.recording import MAX_LINE_FILE_BYTES, Ended, RecordingMeta, sha256_of
+from basalt.core.tasks import TASKS, Task
+from basalt.core.video import probe
+from basalt.io.errors import BasaltError, RecordingError
+
+_NAME = re.compile(r"seed_(\d{1,18})\.mp4")
+
+
+@dataclass(frozen=True)
+class PlainOrigin:
+    """What plain files do not say of themselves.
+
+    Attributes:
+        player: name of the player.
+        world, world_version: where it was played; the original benchmark's is MineRL 1.0.
+        task: name of the task; None reads it from the folder's name.
+    """
+
+    player: str
+    world: str = "minerl"
+    world_version: str = "1.0"
+    task: str | None = None
+
+
+def is_plain(folder: Path) -> bool:
+    """Whether a folder holds plain episodes and nothing that is a recording of ours."""
+    videos = list(folder.rglob("*.mp4")) if folder.is_dir() else []
+    return bool(videos) and all(
+        _NAME.fullmatch(video.name) and not video.with_suffix(".json").exists() for video in videos
+    )
+
+
+def convert_plain(folder: Path, out: Path, origin: PlainOrigin) -> list[str]:
+    """Write recordings of all plain episodes below a folder; returns the faults, a line each.
+
+    Args:
+        folder: of the plain episodes; it is left as it is.
+        out: folder for the recordings, one below it for each task.
+        origin: what the files do not say.
+    """
+    faults = []
+    for video in sorted(folder.rglob("*.mp4")):
+        try:
+            _convert(video, folder, out, origin)
+        except BasaltError as err:
+            faults.append(f"{video.relative_to(folder)}: {err}".replace(f"{video.parent}/", ""))
+    return faults
+
+
+def task_of_name(name: str) -> Task | None:
+    """The task that a name of the original benchmark means."""
+    key = re.sub(r"^MineRLBasalt|-v0$|[_ -]", "", name).casefold()
+    found = [task for task in TASKS.values() if task.env_id.casefold() == key]
+    return found[0] if found else None
+
+
+def _convert(video: Path, folder: Path, out: Path, origin: PlainOrigin) -> None:
+    match = _NAME.fullmatch(video.name)
+    if match is None:
+        raise RecordingError("is not named seed_N.mp4")
+    named = [origin.task] if origin.task else reversed(video.relative_to(folder.parent).parts[:-1])
+    task = next((task for name in named if (task := task_of_name(name))), None)
+    if task is None:
+        raise RecordingError("the task is not told; name the folder after it, or give --task")
+    if video.is_symlink():
+        raise RecordingError("is a link")
+    info = probe(video)
+    source = video.with_suffix(".jsonl")
+    lines = list(_lines(source)) if source.is_file() else _unknown(info.frames - 1)
+    if not lines:
+        raise RecordingError("has no steps")
+    ended: Ended = "unknown"
+    if source.is_file():
+        ended = "esc" if lines[-1].ends_session else "unknown"
+    if len(lines) == task.step_limit:
+        ended = "limit"
+    target = out / task.name / f"seed_{int(match[1])}"
+    if target.with_suffix(".mp4").exists():
+        raise RecordingError(f"is the second video of {task.name} with seed {int(match[1])}")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(video, target.with_suffix(".mp4"))
+    # Unknown input stays in the file as null.
+    text = "".join(f"{line.model_dump_json(by_alias=True, exclude_unset=True)}\n" for line in lines)
+    target.with_suffix(".jsonl").write_text(text, encoding="utf-8")
+    meta = RecordingMeta(
+        task=task.name,
+        world=origin.world,
+        world_version=origin.world_version,
+        seed=int(match[1]),
+        player=origin.player,
+        player_kind="agent",
+        ended=ended,
+        steps=len(lines),
+        frames=info.frames,
+        step_limit=task.step_limit,
+        package_version=basalt.__version__,
+        created=datetime.fromtimestamp(video.stat().st_mtime, UTC).replace(microsecond=0),
+        video_sha256=sha256_of(target.with_suffix(".mp4")),
+        lines_sha256=sha256_of(target.with_suffix(".jsonl")),
+        final_telemetry=None,
+    )
+    target.with_suffix(".json").write_text(meta.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+
+def _unknown(steps: int) -> list[Line]:
+    return [
+        Line(mouse=None, keyboard=None, hotbar=0, tick=tick, is_gui_open=False)
+        for tick in range(steps)
+    ]
+
+
+def _lines(path: Path) -> Iterator[Line]:
+    if path.stat().st_size > MAX_LINE_FILE_BYTES:
+        raise RecordingError(f"{path.name}: larger than {MAX_LINE_FILE_BYTES} bytes")
+    with path.open(encoding="utf-8") as file:
+        for tick, text in enumerate(file):
+            try:
+                data = json.loads(text)
+                # Zeros are left out; arrays are lists, the camera within one more list.
+                given = {name: _flat(name, value) for name, value in data["action"].items()}
+                action = validate_action(given)
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as err:
+                raise RecordingError(
+                    f"{path.name}, line {tick + 1}: no action in it ({type(err).__name__}: {err})"
+                ) from err
+            except BasaltError as err:
+                raise RecordingError(f"{path.name}, line {tick + 1}: {err}") from err
+            yield _line(tick, action)
+
+
+def _flat(name: str, value: Any) -> Any:
+    if name == "camera":
+        return value[0] if isinstance(value, list) and isinstance(value[0], list) else value
+    while isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    return value
+
+
+def _line(tick: int, action: Mapping[str, Any]) -> Line:
+    """A line without the state, which plain files do not give."""
+    keys = [key for button, key in KEY_OF_BUTTON.items() if action[button]]
+    buttons = [number for button, number in MOUSE_OF_BUTTON.items() if action[button]]
+    pitch, yaw = (round(float(degrees) / DEGREES_PER_PIXEL, 4) for degrees in action["camera"])
+    return Line(
+        mouse=Mouse(
+            x=640, y=360, dx=yaw, dy=pitch, scaled_x=0, scaled_y=0, dwheel=0,
+            buttons=buttons, new_buttons=[],
+        ),
+        keyboard=Keyboard(keys=keys, new_keys=[], chars=""),
+        hotbar=0,
+        tick=tick,
+        is_gui_open=False,
+    )  # fmt: skip

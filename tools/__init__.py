@@ -1,0 +1,1 @@
+"""Tools for developers: asset makers, stand-ins, tables."""

@@ -1,0 +1,74 @@
+"""``python -m tools.sample``: record the sample recordings of ``data/sample`` anew.
+
+To be done whenever the world's version changes. Records the first ten training seeds of FindCave, exactly as
+``data/sample/README.md`` says, and puts them in the place of the old ones once all of them are there and
+succeeded; the README's version and number of steps are brought up to date. An interrupted run goes on where it
+stopped.
+"""
+
+import argparse
+import re
+import shutil
+from pathlib import Path
+
+from agents.demonstrator.agent import Demonstrator
+from basalt.core.recording import Recording
+from basalt.io.errors import BasaltError, ConfigError
+from basalt.rollouts.rollout import RolloutPlan, referee_view, rollout
+from basalt.worlds.luanti.worldcache import world_version
+
+SEEDS = tuple(range(100_000, 100_010))
+CRF = 34
+"""Compressed more than a rollout's videos, to keep a clone small."""
+
+HERE = Path(__file__).parents[1] / "data" / "sample"
+
+
+def record(scratch: Path, jobs: int) -> list[Recording]:
+    """Record the sample into a folder.
+
+    Raises:
+        ConfigError: an episode did not succeed.
+        WorldError: the world kept failing; finished episodes stay for the next call.
+    """
+    plan = RolloutPlan("find_cave", "luanti", {"name": "demonstrator"}, SEEDS, scratch, crf=CRF)
+    recordings = rollout(Demonstrator, plan, jobs=jobs)
+    for recording in recordings:
+        if not referee_view(recording).success:
+            raise ConfigError(f"{recording.stem}: the demonstrator did not find the cave")
+    return recordings
+
+
+def replace(recordings: list[Recording], folder: Path) -> None:
+    """Put recordings in the place of a sample's, and bring its README up to date."""
+    metas = [recording.meta for recording in recordings if recording.meta is not None]
+    (version,) = {meta.world_version for meta in metas}
+    steps = sum(meta.steps for meta in metas)
+    for recording in recordings:
+        for path in (recording.video_path, recording.lines_path, recording.meta_path):
+            shutil.copyfile(path, folder / path.name)
+    readme = folder / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    text = re.sub(r"`luanti-[\w.-]+`", f"`{version}`", text)
+    minutes = round(steps / 20 / 60)
+    text = re.sub(
+        r"[\d,]+ steps, about \d+ minutes", f"{steps:,} steps, about {minutes} minutes", text
+    )
+    readme.write_text(text, encoding="utf-8")
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Record, check, replace."""
+    parser = argparse.ArgumentParser(prog="python -m tools.sample", description=__doc__)
+    parser.add_argument("--jobs", type=int, default=2, help="worlds side by side")
+    args = parser.parse_args(argv)
+    try:
+        recordings = record(Path("runs") / f"sample-{world_version()}", args.jobs)
+    except BasaltError as err:
+        parser.exit(1, f"{err}\n")
+    replace(recordings, HERE)
+    print(f"{len(recordings)} recordings in {HERE}")
+
+
+if __name__ == "__main__":
+    main()
