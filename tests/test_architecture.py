@@ -1,4 +1,4 @@
-"""The arrows between packages, and the rules about what the repository says."""
+"""The rooms of the house, which way imports run between them, and what the repository may say."""
 
 import ast
 import re
@@ -9,62 +9,114 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-OURS = {"basalt", "agents", "leaderboard", "eval_ui", "configs"}
+ROOMS = (
+    "tools",
+    "benchmarks",
+    "basalt.cli",
+    "eval_ui",
+    "leaderboard.http",
+    "leaderboard.bedd",
+    "leaderboard.judging",
+    "leaderboard.submissions",
+    "leaderboard.ratings",
+    "leaderboard.studies",
+    "leaderboard.store",
+    "agents.bc",
+    "agents.demonstrator",
+    "agents.random",
+    "agents.common",
+    "basalt.probes",
+    "basalt.play",
+    "basalt.rollouts",
+    "basalt.policies",
+    "basalt.data",
+    "basalt.worlds",
+    "basalt.core",
+    "basalt.io",
+    "configs",
+)
+"""From the roof to the foundation: a module imports its own room and those below it, never one above."""
 
-MAY_IMPORT = {
-    "basalt": set(),
-    "agents": {"basalt"},
-    "leaderboard": {"basalt"},
-    "eval_ui": {"basalt", "leaderboard"},
-    "configs": set(),
-}
+PACKAGES = ("basalt", "agents", "leaderboard", "eval_ui", "configs", "benchmarks", "tools")
 
-COMMAND_LINE = {"basalt/cli.py", "basalt/demo.py", "basalt/references.py"}
-"""The layer that knows all packages."""
+LIGHT = ("leaderboard", "eval_ui", "basalt.core", "basalt.io")
+"""All that a rating server may load of ours: it needs no torch, no engine."""
 
-NO_TORCH = {"leaderboard", "eval_ui"}
 
-BASALT_FOR_LEADERBOARD = {
-    "actions", "tasks", "recording", "video", "scoring", "telemetry", "comparisons", "errors", "paths", "files",
-    "intervals", "replay", "lines",
-}  # fmt: skip
+def modules():
+    """Dotted name of each module of ours, and its file."""
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            yield ".".join(path.relative_to(ROOT).with_suffix("").parts), path
+
+
+MODULES = {name.removesuffix(".__init__"): path for name, path in modules()}
 
 
 def imports(path):
+    """Dotted names that a file imports: modules of ours, and packages of others."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                yield full if full in MODULES else node.module
 
 
-def modules(package):
-    return sorted((ROOT / package).rglob("*.py"))
+def room(name):
+    """The room that a module is in; the packages' own ``__init__`` are in none."""
+    return next((one for one in ROOMS if name == one or name.startswith(f"{one}.")), None)
 
 
-@pytest.mark.parametrize("package", sorted(MAY_IMPORT))
-def test_packages_import_only_what_they_may(package):
-    wrong = [
-        f"{path.relative_to(ROOT)} imports {name}"
-        for path in modules(package)
-        if str(path.relative_to(ROOT)) not in COMMAND_LINE
-        for name in imports(path)
-        if (top := name.split(".")[0]) in OURS - {package} and top not in MAY_IMPORT[package]
+def test_every_module_has_a_room():
+    assert [name for name in MODULES if room(name) is None] == ["basalt", "agents", "leaderboard"]
+
+
+def test_imports_run_downwards():
+    upwards = [
+        f"{name} imports {other}"
+        for name, path in MODULES.items()
+        for other in imports(path)
+        if room(name) and room(other) and ROOMS.index(room(other)) < ROOMS.index(room(name))
     ]
-    assert not wrong
+    assert not upwards
 
 
-@pytest.mark.parametrize("package", sorted(NO_TORCH))
+@pytest.mark.parametrize("package", ["leaderboard", "eval_ui"])
 def test_a_rating_server_needs_no_torch(package):
     wrong = [
-        f"{path.relative_to(ROOT)} imports {name}"
-        for path in modules(package)
-        for name in imports(path)
-        if name.split(".")[0] == "torch"
-        or (name.startswith("basalt.") and name.split(".")[1] not in BASALT_FOR_LEADERBOARD)
+        f"{name} imports {other}"
+        for name, path in MODULES.items()
+        if name.split(".")[0] == package
+        for other in imports(path)
+        if other.split(".")[0] == "torch"
+        or (
+            other.split(".")[0] in PACKAGES
+            and other != "basalt"
+            and not other.startswith(tuple(f"{one}" for one in LIGHT))
+        )
     ]
     assert not wrong
+
+
+def test_no_import_circles():
+    arrows = {
+        name: {one for one in imports(path) if one in MODULES} for name, path in MODULES.items()
+    }
+    done, path = set(), []
+
+    def visit(name):
+        assert name not in path, " -> ".join([*path[path.index(name) :], name])
+        if name in done:
+            return
+        path.append(name)
+        for other in sorted(arrows[name] - {name}):
+            visit(other)
+        done.add(path.pop())
+
+    for name in arrows:
+        visit(name)
 
 
 def test_the_repository_speaks_of_the_project_alone():
