@@ -3,8 +3,7 @@
 import os
 from functools import lru_cache
 
-from basalt.cli.leaderboard import default_store
-from leaderboard.store.database import Store, open_store
+from leaderboard.store.database import Store, default_store, open_store
 
 STORE_VARIABLE = "BASALT_STORE"
 """Environment variable that names the store: a file or a database URL."""

@@ -10,8 +10,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 ROOMS = (
-    "tools",
     "benchmarks",
+    "tools",
     "basalt.cli",
     "eval_ui",
     "leaderboard.http",

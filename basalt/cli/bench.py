@@ -6,12 +6,12 @@ there) and ``machine``.
 """
 
 import argparse
+import importlib.util
 import json
 from difflib import get_close_matches
 from importlib import import_module
 
 from basalt.io.errors import ConfigError
-from benchmarks.machine import machine
 
 BENCHMARKS = {
     "embed": ("benchmarks.embed", "frames per second from recordings to embeddings, 1x policy"),
@@ -22,8 +22,8 @@ BENCHMARKS = {
     "sae": ("benchmarks.sae", "speed and quality of sparse autoencoders beside their peers"),
     "world": ("benchmarks.world", "speed and determinism of the embedded world"),
 }
-"""Module with ``run(argv) -> dict`` of all keys but ``machine``, and what it measures. By name, so that
-nothing here imports the packages above this one."""
+"""Module with ``run(argv) -> dict`` of all keys but ``machine``, and what it measures. By name: benchmarks are not
+part of the installed package."""
 
 
 def main(argv: list[str]) -> int:
@@ -49,6 +49,10 @@ def main(argv: list[str]) -> int:
             f"bench: unknown benchmark {options.name!r}; {hint}known: {', '.join(BENCHMARKS)}"
         )
     module, _ = BENCHMARKS[options.name]
-    where = machine()
-    print(json.dumps(import_module(module).run(options.rest) | {"machine": where}, indent=1))
+    if importlib.util.find_spec("benchmarks") is None:
+        raise ConfigError(
+            "bench: benchmarks come with the repository, not with the package; run this in a checkout"
+        )
+    machine = import_module("benchmarks.machine").machine()
+    print(json.dumps(import_module(module).run(options.rest) | {"machine": machine}, indent=1))
     return 0

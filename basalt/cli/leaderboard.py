@@ -23,40 +23,21 @@ from leaderboard.ratings.planning import SPREAD, plan, text_plan
 from leaderboard.ratings.recompute import recompute
 from leaderboard.ratings.tables import analysis_records, text_analyses
 from leaderboard.ratings.trueskill import ENVIRONMENT, rate
-from leaderboard.store.database import Store, StoreError, open_store, store_exists
+from leaderboard.store.database import (
+    DEFAULT_STORE,
+    DEMO_STORE,
+    default_store,
+    open_existing,
+    open_store,
+)
 from leaderboard.store.models import SOURCES
 from leaderboard.studies.access import add_admin, remove_admin
 from leaderboard.studies.export import export_comparisons, load_comparisons
 from leaderboard.studies.rules import find_study
 from leaderboard.submissions.episodes import replayed
 
-DEMO_STORE = Path("runs/demo/leaderboard.sqlite")
-DEFAULT_STORE = Path("runs/leaderboard.sqlite")
-OFFICIAL = "official"
-
 MAX_REPLICATES = 10_000
 """Of the bootstrap; more would say nothing more, and fill the memory."""
-
-
-def default_store() -> str:
-    """The demo's store where there is one, else ``runs/leaderboard.sqlite``."""
-    return str(DEMO_STORE if DEMO_STORE.is_file() else DEFAULT_STORE)
-
-
-def open_existing(location: str | None) -> Store:
-    """The store at ``--store``, or the default one.
-
-    Raises:
-        StoreError: there is none; the message says how to make one.
-    """
-    location = location or default_store()
-    if not store_exists(location):
-        raise StoreError(
-            f"{location}: no leaderboard here yet; `make demo` makes a small one, "
-            f"`basalt references --study {OFFICIAL}` or `basalt submit DIR --study {OFFICIAL}` one of "
-            "the official seeds"
-        )
-    return open_store(location)
 
 
 def add_store_argument(parser: argparse.ArgumentParser) -> None:

@@ -65,7 +65,7 @@ COMMANDS: dict[str, Command] = {
     "embed": Command(
         "what a frozen policy makes of recordings, for training heads on it",
         "basalt embed policy=foundation-1x data=folder data.source=bedd out=embeddings",
-        "basalt.policies.embed:main",
+        "basalt.cli.embed:main",
         "train",
     ),
     "record": Command(

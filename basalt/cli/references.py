@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from agents.common.registry import make_agent
-from basalt.cli.leaderboard import OFFICIAL, add_store_argument, default_store, open_existing
-from basalt.cli.submit import open_official
+from basalt.cli.leaderboard import add_store_argument
 from basalt.core.recording import find_recordings
 from basalt.io.errors import ConfigError, StudyError
 from basalt.io.paths import sample_dir
 from basalt.rollouts.rollout import RolloutPlan, rollout
 from basalt.worlds.luanti.worldcache import world_version
-from leaderboard.store.database import Store, open_store
-from leaderboard.studies.rules import StudyInfo, find_study
+from leaderboard.store.database import Store, default_store, open_existing, open_store
+from leaderboard.studies.rules import OFFICIAL, StudyInfo, find_study
+from leaderboard.studies.settings import open_official
 from leaderboard.submissions.bundle import About
 from leaderboard.submissions.register import submit_recordings, submitted_agents
 

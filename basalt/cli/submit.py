@@ -12,25 +12,18 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from basalt.cli.leaderboard import (
-    OFFICIAL,
-    add_store_argument,
-    default_store,
-    open_existing,
-)
+from basalt.cli.leaderboard import add_store_argument
 from basalt.core.recording import find_recordings
 from basalt.io.errors import ConfigError, RecordingError, StudyError
-from leaderboard.store.database import Store, open_store
-from leaderboard.studies.access import command_line_admin
+from leaderboard.store.database import Store, default_store, open_existing, open_store
 from leaderboard.studies.rules import (
+    OFFICIAL,
     StudyInfo,
     StudyRules,
-    create_study,
     find_study,
-    list_studies,
     official_study,
 )
-from leaderboard.studies.settings import OFFICIAL_SETTINGS, change_settings
+from leaderboard.studies.settings import open_official
 from leaderboard.submissions.bundle import About, unpack_bundle, write_bundle
 from leaderboard.submissions.legacy_episodes import PlainOrigin, convert_plain, is_plain
 from leaderboard.submissions.register import (
@@ -164,16 +157,6 @@ def _entered(options: argparse.Namespace, folder: Path) -> tuple[Store, StudyInf
         return store, open_official(store, *_world(folder))
     store = open_existing(options.store)
     return store, find_study(store, options.study)
-
-
-def open_official(store: Store, world: str, version: str) -> StudyInfo:
-    """The official study of a world, made if need be: by invitation, results hidden from raters."""
-    name = f"{OFFICIAL} {world} {version}"
-    if name in {study.name for study in list_studies(store)}:
-        return find_study(store, name)
-    study = create_study(store, name, official_study(world, version))
-    change_settings(store, study, command_line_admin(), **OFFICIAL_SETTINGS.model_dump())
-    return study
 
 
 def _check_only(options: argparse.Namespace, given: Prepared) -> int:

@@ -9,9 +9,10 @@ import threading
 import time
 import webbrowser
 
-from basalt.cli.leaderboard import add_store_argument, default_store, open_existing
+from basalt.cli.leaderboard import add_store_argument
 from basalt.io.errors import ConfigError, MissingDependencyError
 from eval_ui.store_access import STORE_VARIABLE
+from leaderboard.store.database import default_store, open_existing
 
 LOOPBACK = "127.0.0.1"
 

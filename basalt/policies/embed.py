@@ -1,4 +1,4 @@
-"""``basalt embed``: what a frozen policy makes of every frame of recordings, as safetensors shards.
+"""Embeddings: what a frozen policy makes of every frame of recordings, as safetensors shards.
 
 The image encoder is nearly all of the computing and needs no order, so the frames of many plays share
 its calls; only the transformer runs in order, its memory carried from chunk to chunk.
@@ -13,11 +13,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import DictConfig
 from torch import Tensor
 from tqdm import tqdm
 
-from basalt.cli.hydra_app import hydra_app, plain
 from basalt.core.tasks import get_task
 from basalt.data.dataset import Batch, single_pass
 from basalt.data.embeddings import (
@@ -230,26 +228,3 @@ def _write(path: Path, episode: Episode, latents: Tensor, labels: LabelMode, sta
         "source": _state(episode),
     }
     write_shard(path, columns, facts, staging)
-
-
-def main(argv: list[str]) -> int:
-    """Run ``basalt embed ARGUMENTS``."""
-    return hydra_app("embed", _job, argv)
-
-
-def _job(cfg: DictConfig) -> None:
-    run_embed(plain(cfg))
-
-
-def run_embed(settings: Mapping[str, Any]) -> None:
-    """Embed by a composed ``configs/embed.yaml`` and print what was done.
-
-    Raises:
-        BasaltError: see `embed`.
-    """
-    cfg = EmbedConfig.from_mapping(settings)
-    done = embed(cfg)
-    here = done["plays"] - done["embedded"]
-    print(
-        f"{done['embedded']} plays embedded, {done['frames']} frames; {here} were there; {cfg.out}"
-    )

@@ -31,6 +31,9 @@ from basalt.io.errors import BasaltError, MissingDependencyError
 from basalt.io.paths import cache_dir
 from leaderboard.store.media import RemoteMedia
 
+DEMO_STORE = Path("runs/demo/leaderboard.sqlite")
+DEFAULT_STORE = Path("runs/leaderboard.sqlite")
+
 MEDIA_VARIABLE = "BASALT_MEDIA"
 """Environment variable that names the media folder of a server database, or an object store's URL."""
 
@@ -164,6 +167,27 @@ def store_exists(location: str | Path) -> bool:
     """Whether there is a store to open; a server database is taken to be there."""
     url = store_url(location)
     return url.get_backend_name() != "sqlite" or Path(str(url.database)).is_file()
+
+
+def default_store() -> str:
+    """The demo's store where there is one, else ``runs/leaderboard.sqlite``."""
+    return str(DEMO_STORE if DEMO_STORE.is_file() else DEFAULT_STORE)
+
+
+def open_existing(location: str | None) -> Store:
+    """The store at ``--store``, or the default one.
+
+    Raises:
+        StoreError: there is none; the message says how to make one.
+    """
+    location = location or default_store()
+    if not store_exists(location):
+        raise StoreError(
+            f"{location}: no leaderboard here yet; `make demo` makes a small one, "
+            "`basalt references --study official` or `basalt submit DIR --study official` one of "
+            "the official seeds"
+        )
+    return open_store(location)
 
 
 def alembic_config(connection: Connection) -> Config:

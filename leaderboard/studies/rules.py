@@ -20,6 +20,9 @@ DEMO_STEP_LIMIT = 400
 RESERVE_MINUTES = 30
 """How long a pair stays reserved for a rater, as in the BEDD study."""
 
+OFFICIAL = "official"
+"""What `--study` calls the study of the official seeds in the recordings' world."""
+
 
 class TaskRules(BaseModel):
     """What a submission must bring for one task: exactly one recording a seed.

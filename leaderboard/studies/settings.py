@@ -13,9 +13,16 @@ from sqlalchemy.orm import Session
 from basalt.io.errors import StudyError
 from leaderboard.store.database import Store
 from leaderboard.store.models import Event
-from leaderboard.studies.access import AdminIdentity, digest
+from leaderboard.studies.access import AdminIdentity, command_line_admin, digest
 from leaderboard.studies.events import record
-from leaderboard.studies.rules import StudyInfo
+from leaderboard.studies.rules import (
+    OFFICIAL,
+    StudyInfo,
+    create_study,
+    find_study,
+    list_studies,
+    official_study,
+)
 
 CheckKind = Literal["gold", "repeat", "self"]
 
@@ -139,3 +146,13 @@ def read_settings(session: Session, study_id: str) -> JudgingSettings:
             f"the study's settings are not of this version ({err.errors()[0]['msg']}); "
             "pip install --upgrade basalt-benchmark"
         ) from err
+
+
+def open_official(store: Store, world: str, version: str) -> StudyInfo:
+    """The official study of a world, made if need be: by invitation, results hidden from raters."""
+    name = f"{OFFICIAL} {world} {version}"
+    if name in {study.name for study in list_studies(store)}:
+        return find_study(store, name)
+    study = create_study(store, name, official_study(world, version))
+    change_settings(store, study, command_line_admin(), **OFFICIAL_SETTINGS.model_dump())
+    return study
