@@ -17,6 +17,7 @@ from agents.demonstrator.find_cave import CaveWalk
 from agents.demonstrator.make_waterfall import WaterfallMaker
 from basalt.core.recording import PlayerKind
 from basalt.core.telemetry import Telemetry
+from basalt.core.world import Info
 from basalt.io.errors import ConfigError
 from basalt.worlds.luanti.forms import PICTURE
 
@@ -53,7 +54,7 @@ class Demonstrator:
         self._scripts: list[Script] = []
         self._telemetry: list[Telemetry] = []
 
-    def observe(self, infos: Sequence[Mapping[str, Any]]) -> None:
+    def observe(self, infos: Sequence[Info]) -> None:
         """Take what the world told the referee; an info with a ``site`` begins an episode.
 
         Raises:

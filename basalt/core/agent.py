@@ -1,25 +1,40 @@
-"""What an agent is: something that turns pictures into actions, many episodes at a time."""
+"""The contract of an agent: frames in, actions out, one row per episode.
+
+Frames go to the agent, telemetry to the referee. Only a player of a privileged kind sees telemetry
+(`PRIVILEGED_KINDS`): its recordings carry that kind wherever they are shown, so it cannot be mistaken for an
+agent that plays from frames.
+"""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, get_args, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from basalt.core.recording import PlayerKind
+from basalt.core.world import Info
+from basalt.io.errors import ConfigError
+
+PRIVILEGED_KINDS: tuple[PlayerKind, ...] = ("scripted", "human")
+"""Kinds of player that may see telemetry: scripted demonstrators, and people (whose screen shows the step)."""
 
 
-class PlayerLeft(Exception):  # noqa: N818  (it is no error: people go)
-    """Raised by ``act`` where a player goes for good; what it played is kept, as cut."""
+class PlayerLeft(Exception):  # noqa: N818  (not an error: people may leave)
+    """Raised by `act` when a player leaves for good; what was played is kept, with `ended` = `cut`."""
 
 
 @runtime_checkable
 class Agent(Protocol):
-    """A player that sees pixels only.
+    """A player that sees frames only.
+
+    The contract is batched: `act` gets the current frame of each of B episodes, in the same order at every
+    call. `basalt rollout` plays one episode at a time (B = 1); vectorized environments pass more. Row b of
+    the result depends only on row b of the frames since its last `first`, except that rows may share a random
+    generator. `basalt.testing.check_agent` checks this.
 
     Attributes:
-        name: shown on the leaderboard and kept in recordings.
-        kind: what its recordings are labelled as; anything that learns is an ``agent``.
+        name: Name in recordings and on the leaderboard.
+        kind: Label of the recordings: `agent` for everything that learns, `random`, `scripted` or `human`.
     """
 
     name: str
@@ -29,24 +44,44 @@ class Agent(Protocol):
         """Choose one action per episode.
 
         Args:
-            pov: uint8 [B, 360, 640, 3] RGB, the current picture of each of B episodes.
-            first: bool [B], True where an episode has just begun: forget what came before.
+            pov: Current frames, uint8 [B, 360, 640, 3], RGB.
+            first: True where an episode has just begun, bool [B]; forget that row's past.
 
         Returns:
-            B environment dictionaries (:func:`basalt.core.actions.validate_action`).
+            B action dictionaries; missing keys count as not pressed (`basalt.core.actions.validate_action`).
         """
         ...
 
 
 @runtime_checkable
 class PrivilegedAgent(Agent, Protocol):
-    """One that is told more than pictures: a scripted demonstrator, which sees what only the referee may
-    know, or a person's screen, which shows the step and the selected slot.
+    """A player that also sees what the world reports to the referee.
 
-    A demonstrator's recordings are labelled ``scripted`` wherever they show; it still acts only through
-    actions.
+    `observe` is called only if `kind` is one of `PRIVILEGED_KINDS`. A method of that name on any other agent
+    is never called.
     """
 
-    def observe(self, infos: Sequence[Mapping[str, Any]]) -> None:
-        """Take the ``info`` of the reset or step that came before; called before each ``act``."""
+    def observe(self, infos: Sequence[Info]) -> None:
+        """Take the `info` of each episode's last reset or step; called before each `act`."""
         ...
+
+
+def privileged(agent: Agent) -> PrivilegedAgent | None:
+    """Return the agent if its declared kind lets it see telemetry and it wants to, otherwise None."""
+    if agent.kind in PRIVILEGED_KINDS and isinstance(agent, PrivilegedAgent):
+        return agent
+    return None
+
+
+def check_kind(agent: Agent) -> None:
+    """Refuse an agent whose recordings could not be labelled.
+
+    Raises:
+        ConfigError: `kind` is missing or not one of the known kinds.
+    """
+    kind, known = getattr(agent, "kind", None), get_args(PlayerKind)
+    if kind not in known:
+        name = getattr(agent, "name", type(agent).__name__)
+        raise ConfigError(
+            f"agent {name}: expected kind to be one of {', '.join(known)}, got {kind!r}"
+        )

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from basalt.core.agent import PlayerLeft
 from basalt.core.recording import PlayerKind
 from basalt.core.tasks import STEPS_PER_SECOND
+from basalt.core.world import Info
 from basalt.play.controls import Controls
 
 STEP_S = 1 / STEPS_PER_SECOND
@@ -126,7 +127,7 @@ class HumanPlayer:
         """Make the next :meth:`act` raise :class:`~basalt.core.agent.PlayerLeft`."""
         self._leaving.set()
 
-    def observe(self, infos: Sequence[Mapping[str, Any]]) -> None:
+    def observe(self, infos: Sequence[Info]) -> None:
         """Take what the screen shows beside the picture."""
         (info,) = infos
         state = info["telemetry"]

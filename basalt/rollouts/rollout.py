@@ -13,7 +13,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import gymnasium
 import numpy as np
@@ -22,12 +22,13 @@ from tqdm import tqdm
 import basalt
 import basalt.worlds  # registers the environments
 from basalt.core.actions import validate_action
-from basalt.core.agent import Agent, PlayerLeft, PrivilegedAgent
+from basalt.core.agent import Agent, PlayerLeft, check_kind, privileged
 from basalt.core.intervals import episode_interval, rate_interval
 from basalt.core.recording import CRASHED, Ended, Recording, RecordingWriter
 from basalt.core.scoring import Outcome, can_score, outcome
 from basalt.core.tasks import Task, get_task
 from basalt.core.video import DEFAULT_CRF
+from basalt.core.world import Info
 from basalt.io.atomic import sole_writer, write_json
 from basalt.io.errors import ConfigError, WorldError
 from basalt.io.progress import progress_bar
@@ -109,6 +110,7 @@ def rollout(
     if jobs < 1:
         raise ConfigError(f"jobs: {jobs} is less than 1")
     agent = make_agent()  # before anything is written: one that cannot be made leaves no folder
+    check_kind(agent)
     with sole_writer(plan.out, "rollout"):
         _same_rollout(plan)
         missing = [seed for seed in plan.seeds if not _is_recorded(plan, seed)]
@@ -260,6 +262,9 @@ class _Player:
 
     def __init__(self, agent: Agent, plan: RolloutPlan) -> None:
         self._agent = agent
+        # Read once: what the recordings are labelled decides what the agent sees.
+        self._kind = agent.kind
+        self._privileged = privileged(agent)
         self._plan = plan
         self._task: Task = get_task(plan.task)
         self._env: gymnasium.Env | None = None
@@ -298,7 +303,7 @@ class _Player:
                 world_version=env.get_wrapper_attr("version"),
                 seed=seed,
                 player=self._agent.name,
-                player_kind=self._agent.kind,
+                player_kind=self._kind,
                 step_limit=limit,
                 edit=plan.edit,
                 crf=plan.crf,
@@ -310,7 +315,7 @@ class _Player:
             first = True
             while ended is None:
                 try:
-                    action = self._choose(observation["pov"], info, first)
+                    action = self._choose(observation["pov"], cast(Info, info), first)
                 except PlayerLeft:
                     if not first:
                         writer.finish("cut")
@@ -333,9 +338,9 @@ class _Player:
                     ended = "cut"
             return writer.finish(ended).stem
 
-    def _choose(self, pov: np.ndarray, info: Mapping[str, Any], first: bool) -> dict[str, Any]:
-        if isinstance(self._agent, PrivilegedAgent):
-            self._agent.observe([info])
+    def _choose(self, pov: np.ndarray, info: Info, first: bool) -> dict[str, Any]:
+        if self._privileged is not None:
+            self._privileged.observe([info])
         (action,) = self._agent.act(pov[None], np.array([first]))
         return validate_action(action)
 

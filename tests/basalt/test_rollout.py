@@ -66,6 +66,54 @@ def test_first_marks_the_start_of_each_episode(tmp_path):
     assert player.firsts == [True, False, True, False]
 
 
+@pytest.mark.parametrize("kind", ["agent", "random"])
+def test_an_agent_never_receives_telemetry_whatever_its_methods_are_called(tmp_path, kind):
+    class Curious(Walker):
+        def observe(self, infos):
+            raise AssertionError(f"an agent of kind {self.kind} was shown {infos}")
+
+    Curious.kind = kind
+    (recording,) = rollout(Curious, plan(tmp_path, seeds=(1,)), progress=False)
+    assert recording.meta.player_kind == kind
+
+
+@pytest.mark.parametrize("kind", ["scripted", "human"])
+def test_a_declared_privileged_kind_receives_telemetry_and_is_labelled(tmp_path, kind):
+    seen = []
+
+    class Guided(Walker):
+        def observe(self, infos):
+            seen.extend(info["telemetry"].step for info in infos)
+
+    Guided.kind = kind
+    (recording,) = rollout(Guided, plan(tmp_path, seeds=(1,)), progress=False)
+    assert seen == [0, 1, 2, 3, 4, 5] and recording.meta.player_kind == kind
+
+
+def test_an_agent_cannot_change_its_kind_to_see_telemetry_and_be_labelled_otherwise(tmp_path):
+    class Turncoat(Walker):
+        seen = 0
+
+        def observe(self, infos):
+            Turncoat.seen += 1
+
+        def act(self, pov, first):
+            self.kind = "scripted"
+            return super().act(pov, first)
+
+    (recording,) = rollout(Turncoat, plan(tmp_path, seeds=(1,)), progress=False)
+    assert Turncoat.seen == 0 and recording.meta.player_kind == "agent"
+
+
+def test_an_unknown_kind_is_refused_before_anything_is_written(tmp_path):
+    class Odd(Walker):
+        kind = "robot"
+
+    with pytest.raises(ConfigError, match="agent walker: expected kind to be one of agent,"):
+        rollout(Odd, plan(tmp_path / "out"), progress=False)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_cut_episode_says_so(tmp_path):
     (recording,) = rollout(Walker, plan(tmp_path, seeds=(1,), max_steps=4), progress=False)
     assert (recording.meta.ended, recording.meta.steps, recording.meta.step_limit) == ("cut", 4, 4)
