@@ -5,10 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import ROOT
+
 # As the packages do, but before any test module imports torch.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-ROOT = Path(__file__).resolve().parent.parent
+# Processes that tests start import this checkout, wherever they run.
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+)
 
 
 @pytest.fixture(scope="session")

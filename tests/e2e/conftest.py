@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
-from real_browser import CHROMIUM, FLAGS, LAPTOP, PATIENCE
+
+from tests.support.real_browser import CHROMIUM, FLAGS, LAPTOP, PATIENCE
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

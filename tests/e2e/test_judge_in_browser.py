@@ -5,8 +5,6 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from real_browser import CHROMIUM, LAPTOP, PATIENCE, running_app
-from three_players import SEEDS, record_three
 
 from leaderboard.judging.attention_checks import add_gold_pair
 from leaderboard.judging.raters import create_invite
@@ -17,6 +15,8 @@ from leaderboard.studies.access import command_line_admin
 from leaderboard.studies.rules import create_study, demo_study, find_study
 from leaderboard.studies.settings import change_settings
 from leaderboard.submissions.register import submit_recordings
+from tests.support.real_browser import CHROMIUM, LAPTOP, PATIENCE, running_app
+from tests.support.three_players import SEEDS, record_three
 
 pytest.importorskip("playwright", reason="Playwright is not installed (pip install playwright)")
 from playwright.sync_api import Browser, Locator, Page, Request, expect

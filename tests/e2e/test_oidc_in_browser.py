@@ -11,12 +11,12 @@ from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
-from real_browser import CHROMIUM, LAPTOP, PATIENCE, free_port, running_app
-from three_players import SEEDS
 
 from leaderboard.store.database import open_store
 from leaderboard.studies.access import add_admin
 from leaderboard.studies.rules import create_study, demo_study
+from tests.support.real_browser import CHROMIUM, LAPTOP, PATIENCE, free_port, running_app
+from tests.support.three_players import SEEDS
 
 pytest.importorskip("authlib", reason="Authlib is not installed (pip install 'streamlit[auth]')")
 pytest.importorskip("playwright", reason="Playwright is not installed (pip install playwright)")

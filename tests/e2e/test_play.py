@@ -14,12 +14,12 @@ from queue import Empty, Queue
 
 import aiohttp
 import pytest
-from real_browser import CHROMIUM, LAPTOP
-from three_players import ROOT
 
 from basalt.cli.main import run
 from basalt.core.recording import Recording
 from basalt.rollouts.replay import replay
+from tests.support import ROOT
+from tests.support.real_browser import CHROMIUM, LAPTOP
 
 pytest.importorskip("playwright", reason="Playwright is not installed (pip install playwright)")
 from playwright.sync_api import Browser, Page
@@ -245,7 +245,7 @@ async def walk(url: str, until_step: int, *, esc: bool = False) -> None:
 def test_minecraft_is_played_by_name(start, monkeypatch) -> None:
     """The same game, served by a stand-in for MineRL's process."""
     monkeypatch.syspath_prepend(ROOT / "tests" / "basalt" / "worlds")
-    from minerl_standin import StandIn
+    from tests.support.minerl_standin import StandIn
 
     with StandIn() as standin:
         game = start("world=minerl", f"world.args.address={standin.address}", "--json")

@@ -5,8 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from real_browser import CHROMIUM, PATIENCE, running_app
-from synthetic import write_episodes
 
 from basalt.data.dataset import load_episodes
 from basalt.policies.checkpoint import save_checkpoint
@@ -15,6 +13,8 @@ from basalt.probes.suite.run import ScopeConfig, run_scope
 from eval_ui.probes_page.notes import read_notes
 from leaderboard.store.database import open_store
 from leaderboard.studies.rules import create_study, demo_study
+from tests.support.real_browser import CHROMIUM, PATIENCE, running_app
+from tests.support.synthetic import write_episodes
 
 pytest.importorskip("playwright", reason="Playwright is not installed (pip install playwright)")
 from playwright.sync_api import Locator, Page, expect

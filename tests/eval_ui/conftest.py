@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from three_players import SEEDS, record_three, unwatched_study
 
 from eval_ui.store_access import STORE_VARIABLE, the_store
 from leaderboard.store.database import Store, open_store
 from leaderboard.studies.rules import StudyInfo, demo_study
 from leaderboard.submissions.register import submit_recordings
+from tests.support.three_players import SEEDS, record_three, unwatched_study
 
 
 @pytest.fixture(scope="session")

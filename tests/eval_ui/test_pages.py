@@ -7,7 +7,6 @@ from uuid import uuid4
 import pytest
 import sqlalchemy as sa
 from streamlit.testing.v1 import AppTest
-from three_players import SEEDS, record, unwatched_study
 
 import eval_ui
 from eval_ui import session
@@ -25,6 +24,7 @@ from leaderboard.studies.export import load_comparisons
 from leaderboard.studies.rules import StudyInfo, create_study, demo_study
 from leaderboard.studies.settings import change_settings
 from leaderboard.submissions.register import submit_recordings
+from tests.support.three_players import SEEDS, record, unwatched_study
 
 MAIN = Path(eval_ui.__file__).with_name("main.py")
 PLAYERS = ("good", "middling", "bad")

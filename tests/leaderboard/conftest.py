@@ -9,12 +9,12 @@ from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
-from three_players import SEEDS, record_three, unwatched_study
 
 from leaderboard.store.database import Store, open_store
 from leaderboard.studies import access
 from leaderboard.studies.rules import StudyInfo, demo_study
 from leaderboard.submissions.register import submit_recordings
+from tests.support.three_players import SEEDS, record_three, unwatched_study
 
 POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))
 

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import pytest
-from three_players import SEEDS, record, unwatched_study
 
 from basalt.cli import main as cli
 from basalt.cli.leaderboard import leaderboard_main
@@ -25,6 +24,7 @@ from leaderboard.studies.access import admin_names, admin_of_email, admin_of_ses
 from leaderboard.studies.export import load_comparisons
 from leaderboard.studies.rules import StudyInfo, create_study, demo_study, find_study, list_studies
 from leaderboard.submissions.register import submit_recordings
+from tests.support.three_players import SEEDS, record, unwatched_study
 
 
 @pytest.fixture

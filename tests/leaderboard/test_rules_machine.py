@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from filled import fill
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
@@ -21,6 +20,7 @@ from leaderboard.studies.access import AccessDeniedError, command_line_admin
 from leaderboard.studies.events import ban, unban
 from leaderboard.studies.export import load_comparisons
 from leaderboard.studies.rules import find_study
+from tests.support.filled_store import fill
 
 ADMIN = command_line_admin()
 RATERS = ("ada", "bob", "eve")

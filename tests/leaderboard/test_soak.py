@@ -15,14 +15,14 @@ from pathlib import Path
 import httpx2
 import pytest
 import sqlalchemy as sa
-from filled import fill
-from three_players import ROOT
 
 from leaderboard.store.database import Store, open_store
 from leaderboard.store.models import Assignment, Judgment, Rater
 from leaderboard.studies.access import command_line_admin, digest
 from leaderboard.studies.export import load_comparisons
 from leaderboard.studies.settings import change_settings
+from tests.support import ROOT
+from tests.support.filled_store import fill
 
 PATIENCE_S = 300
 """How long anything may take on a machine that is busy with other things."""

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from synthetic import write_episodes
 
 from basalt.core.actions import INVENTORY_INDEX, N_BUTTONS, VPTActions
 from basalt.data.baselines import Marginals, RepeatLast, baseline_loss, camera_counts
 from basalt.data.dataset import Episode, load_episodes
+from tests.support.synthetic import write_episodes
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from bedd_files import bedd_line, esc_line, write_bedd
-from synthetic import BLUE, GREEN, write_episode, write_episodes
 
 from basalt.core.actions import NULL_CAMERA
 from basalt.core.recording import Recording
@@ -23,6 +21,8 @@ from basalt.data.validate import validate
 from basalt.io.errors import BasaltError, ConfigError, RecordingError
 from basalt.io.paths import cache_dir
 from basalt.policies.preprocess import resize_frame
+from tests.support.bedd_files import bedd_line, esc_line, write_bedd
+from tests.support.synthetic import BLUE, GREEN, write_episode, write_episodes
 
 
 @pytest.fixture(autouse=True)

@@ -9,8 +9,6 @@ import threading
 
 import fsspec
 import pytest
-from range_server import Server
-from small_disk import on_a_small_disk
 
 from basalt.core.tasks import TASKS
 from basalt.data import download as download_module
@@ -19,6 +17,8 @@ from basalt.data.bedd import load_index
 from basalt.data.download import Downloader, choose_plays
 from basalt.io.atomic import sole_writer
 from basalt.io.errors import ConfigError
+from tests.support.range_server import Server
+from tests.support.small_disk import on_a_small_disk
 
 NAMES = [
     "woozy-ruby-ostrich-0a9ad3ddd136-20220715-094908",

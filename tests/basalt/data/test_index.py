@@ -5,10 +5,8 @@ from datetime import datetime
 from functools import cache
 
 import pytest
-from bedd_files import bedd_line, esc_line, write_bedd
 from hypothesis import given
 from hypothesis import strategies as st
-from synthetic import write_episode
 
 from basalt.core.tasks import TASKS
 from basalt.data import bedd
@@ -20,6 +18,8 @@ from basalt.data.bedd import (
     read_quarantine,
 )
 from basalt.io.errors import ConfigError, RecordingError
+from tests.support.bedd_files import bedd_line, esc_line, write_bedd
+from tests.support.synthetic import write_episode
 
 FIND_CAVE = [TASKS["find_cave"]]
 

@@ -2,8 +2,6 @@
 
 import numpy as np
 import pytest
-from bedd_files import bedd_line, esc_line, write_bedd, write_lines
-from synthetic import write_episode
 
 from basalt.core.actions import NULL_CAMERA
 from basalt.core.recorder_lines import Line
@@ -20,6 +18,8 @@ from basalt.data.labels import (
 )
 from basalt.io.errors import ConfigError, RecordingError
 from basalt.policies.preprocess import resize_frame
+from tests.support.bedd_files import bedd_line, esc_line, write_bedd, write_lines
+from tests.support.synthetic import write_episode
 
 
 def lines_of(*lines):

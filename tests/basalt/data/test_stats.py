@@ -4,13 +4,13 @@ import json
 
 import pandas as pd
 import pytest
-from bedd_files import bedd_line, esc_line, write_bedd
 
 from basalt.cli import main as cli
 from basalt.data.bedd import find_plays
 from basalt.data.plots import write_plots
 from basalt.data.stats import camera_histogram, play_table, summarise, write_tables
 from basalt.io.errors import RecordingError
+from tests.support.bedd_files import bedd_line, esc_line, write_bedd
 
 W = ["key.keyboard.w"]
 

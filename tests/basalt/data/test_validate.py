@@ -5,13 +5,13 @@ import shutil
 
 import numpy as np
 import pytest
-from bedd_files import bedd_line, write_bedd, write_lines, write_video
-from synthetic import write_episode
 
 from basalt.data import validate as validate_module
 from basalt.data.bedd import find_plays
 from basalt.data.validate import FAULTS, findings_summary, findings_table, validate
 from basalt.io.errors import ConfigError, RecordingError
+from tests.support.bedd_files import bedd_line, write_bedd, write_lines, write_video
+from tests.support.synthetic import write_episode
 
 LINES = [bedd_line(tick) for tick in range(12)]
 NAME = "ann-0a9ad3ddd136-20220726-100000"

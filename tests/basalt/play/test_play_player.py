@@ -4,13 +4,13 @@ import time
 
 import gymnasium
 import pytest
-from toy_world import CountingWorld
 
 from basalt.core.agent import Agent, PlayerLeft, PrivilegedAgent
 from basalt.core.recording import Recording
 from basalt.play.controls import Controls
 from basalt.play.player import HumanPlayer, Pace
 from basalt.rollouts.rollout import RolloutPlan, rollout
+from tests.support.toy_world import CountingWorld
 
 
 class Hands:

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from vpt_recipes import recipe_images, recipe_weights
 
 from basalt.policies.attention import PolicyState
 from basalt.policies.preprocess import resize_frame, resize_frames
 from basalt.policies.vpt import PolicyOutput, VPTConfig, VPTPolicy
+from tests.support.vpt_recipes import recipe_images, recipe_weights
 
 LATENT, LOGPROB, VALUE, MEMORY = 2e-3, 1e-3, 1e-3, 5e-3
 

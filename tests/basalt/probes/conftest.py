@@ -5,14 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import synthetic
 import torch
-from synthetic import write_episodes
 
 from basalt.core.telemetry import Telemetry
 from basalt.data.dataset import Episode, load_episodes
 from basalt.policies.checkpoint import save_checkpoint
 from basalt.policies.vpt import VPTConfig, VPTPolicy
+from tests.support import synthetic
+from tests.support.synthetic import write_episodes
 
 CONFIG = VPTConfig(
     hidsize=32, attention_heads=2, attention_memory_size=24, timesteps=8, n_recurrence_layers=2,

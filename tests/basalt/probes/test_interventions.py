@@ -5,9 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import synthetic
 import torch
-from synthetic import write_episodes
 
 from agents.bc.agent import BCAgent
 from basalt.cli import main as cli
@@ -17,6 +15,8 @@ from basalt.policies.imitation import encode_episodes
 from basalt.policies.vpt import VPTPolicy
 from basalt.probes.sae import SAE, save_sae
 from basalt.probes.steering import Steering, change_of_choices, compare_rollouts, read_steering
+from tests.support import synthetic
+from tests.support.synthetic import write_episodes
 
 
 @pytest.fixture(scope="module")

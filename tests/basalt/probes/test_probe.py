@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from synthetic import write_episodes
 
 from basalt.cli import main as cli
 from basalt.data.dataset import Episode
@@ -19,6 +18,7 @@ from basalt.probes.hooks.activations import collect, replaced, stream
 from basalt.probes.sae import SAE, SAEConfig, load_sae
 from basalt.probes.smoke_test import probe_smoke, summary_lines
 from basalt.probes.suite.metrics import splice
+from tests.support.synthetic import write_episodes
 
 QUICK = SAEConfig(width=16, target_l0=4.0, sparsity=0.3, steps=20, batch=32)
 

@@ -1,16 +1,11 @@
 """A disk that is full, for real: a small file system of its own, in a namespace of its own."""
 
-from pathlib import Path
-
 import pytest
-from behaviour import SEED
-from small_disk import on_a_small_disk
 
 from basalt.core.tasks import get_task
 from basalt.worlds.luanti.worldcache import saved_world
-
-HERE = Path(__file__).parent
-
+from tests.support.small_disk import on_a_small_disk
+from tests.support.world_behaviour import SEED
 
 COPY = """
     import os, sys, tempfile
@@ -46,8 +41,7 @@ ROLLOUT = """
     import sys
     from pathlib import Path
     out = Path(sys.argv[1], "out")
-    sys.path.insert(0, sys.argv[2])
-    from minerl_standin import StandIn
+    from tests.support.minerl_standin import StandIn
     from basalt.cli.main import run
     with StandIn() as standin:
         address = f"world.args.address={standin.address}"
@@ -59,7 +53,7 @@ ROLLOUT = """
 
 
 def test_a_recording_that_has_no_room_is_one_clear_error_and_nothing_half_written(tmp_path):
-    done = on_a_small_disk(tmp_path, 64, ROLLOUT, str(HERE))
+    done = on_a_small_disk(tmp_path, 64, ROLLOUT)
     assert done.returncode == 1, done.stderr
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("basalt rollout:")]
     assert "No space left on device" in line and "Traceback" not in done.stderr, done.stderr

@@ -4,8 +4,6 @@ import math
 
 import numpy as np
 import pytest
-from behaviour import SEED
-from minerl_standin import StandIn
 
 from basalt.cli.agents import rollout_main
 from basalt.core.recording import Recording
@@ -13,6 +11,8 @@ from basalt.io.errors import ConfigError
 from basalt.rollouts.replay import replay
 from basalt.worlds import make_env
 from basalt.worlds.edits import edit_of, parse_edit
+from tests.support.minerl_standin import StandIn
+from tests.support.world_behaviour import SEED
 
 SMALL = (160, 90)
 

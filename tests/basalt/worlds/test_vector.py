@@ -9,12 +9,12 @@ import textwrap
 import gymnasium
 import numpy as np
 import pytest
-from behaviour import SEED
-from minerl_standin import Faults, StandIn
 
 import basalt.worlds
 from basalt.io.errors import ConfigError, WorldError
 from basalt.worlds import make_env
+from tests.support.minerl_standin import Faults, StandIn
+from tests.support.world_behaviour import SEED
 
 SMALL = (160, 90)
 

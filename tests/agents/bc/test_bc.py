@@ -1,0 +1,329 @@
+"""Behavioural cloning learns a game whose answer is in the picture, and survives interruption."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from agents.bc import train as bc
+from agents.bc.agent import BCAgent
+from agents.bc.config import TrainConfig
+from agents.bc.train import train
+from basalt.core.agent import Agent
+from basalt.data.dataset import SequenceStream
+from basalt.io.atomic import sole_writer
+from basalt.io.errors import ConfigError
+from basalt.policies.checkpoint import find_checkpoint, load_policy
+from basalt.policies.vpt import VPTConfig
+from tests.support.synthetic import BLUE, GREEN, RED, picture, write_episodes
+
+TINY = VPTConfig(
+    hidsize=32, attention_heads=2, attention_memory_size=24, timesteps=8, n_recurrence_layers=1,
+    impala_chans=(2, 4, 4), impala_width=1, img_shape=(32, 32, 3),
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _tiny(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    monkeypatch.setattr(VPTConfig, "small", classmethod(lambda cls: TINY))
+    cache = tmp_path_factory.getbasetemp() / "bc-cache"
+    monkeypatch.setenv("BASALT_CACHE", str(cache))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # networks this small are slower on two
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_episodes(tmp_path_factory.mktemp("recordings"), range(100_000, 100_008), 60)
+
+
+def config(folder: Path, out: Path, **changes: object) -> TrainConfig:
+    settings = {"data": str(folder), "out": str(out), "rows": 4, "length": 12, "device": "cpu"}
+    return TrainConfig.from_mapping(
+        settings | {"lr": 3e-3, "held_out": 0.4, "mirror": False} | changes
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> bc.TrainResult:
+    out = tmp_path_factory.mktemp("runs") / "learned"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(VPTConfig, "small", classmethod(lambda cls: TINY))
+        patch.setenv("BASALT_CACHE", str(tmp_path_factory.getbasetemp() / "bc-cache"))
+        return train(config(folder, out, steps=120))
+
+
+def test_beats_both_blind_baselines_on_held_out_episodes(trained: bc.TrainResult) -> None:
+    report = trained.report
+    assert report["policy"]["loss"] < 0.5 * report["marginals"]["loss"]
+    assert report["policy"]["loss"] < report["repeat_last"]["loss"]
+    for name in ("marginals", "repeat_last"):
+        difference = report[name]["loss"] - report["policy"]["loss"]
+        assert report[name]["policy_better_by"] == pytest.approx(difference)
+        low, high = report[name]["policy_better_by_interval"]
+        assert 0 < low <= difference <= high
+    assert report["policy"]["buttons_accuracy"] > 0.9
+    assert report["policy"]["episodes"] == 4
+    low, high = report["policy"]["loss_interval"]
+    assert low <= report["policy"]["loss"] <= high
+    assert trained.last_loss < trained.first_loss
+    assert json.loads((trained.run / "report.json").read_text()) == report
+
+
+def test_expects_one_escape_an_episode_and_at_its_end(trained: bc.TrainResult) -> None:
+    policy = trained.report["policy"]
+    assert 0.3 < policy["esc_expected"] < 3
+    assert policy["esc_in_ending"] > 0.5
+
+
+def test_a_run_describes_itself(trained: bc.TrainResult, folder: Path) -> None:
+    run = trained.run
+    assert json.loads((run / "config.json").read_text())["data"] == str(folder)
+    facts = json.loads((trained.checkpoint / "checkpoint.json").read_text())
+    assert len(facts["train_places"]) == len(facts["held_out_places"]) == 4
+    assert set(facts["train_places"]).isdisjoint(facts["held_out_places"])
+    assert (facts["task"], facts["step"]) == ("find_cave", 120)
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == list(range(1, 121))
+    assert {"loss", "buttons", "camera", "esc", "lr", "gradient_norm"} <= set(rows[0])
+    assert list((run / "tensorboard").iterdir())
+    assert [p.name for p in sorted((run / "checkpoints").iterdir())] == [
+        "step-00000100",
+        "step-00000120",
+    ]
+    assert not [p for p in run.rglob("*") if p.suffix in (".pt", ".pkl", ".pth")]
+
+
+def test_starts_at_the_marginals(trained: bc.TrainResult) -> None:
+    first = json.loads((trained.run / "metrics.jsonl").read_text().splitlines()[0])
+    assert first["buttons"] == pytest.approx(trained.report["marginals"]["buttons"], abs=0.3)
+
+
+def test_labels_without_a_cause_in_the_picture_stay_at_the_marginals(tmp_path: Path) -> None:
+    folder = write_episodes(tmp_path / "data", range(100_000, 100_006), 60, learnable=False)
+    report = train(config(folder, tmp_path / "run", steps=40)).report
+    assert report["policy"]["loss"] > 0.9 * report["marginals"]["loss"]
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return load_policy(run, torch.device("cpu"))[0].state_dict()
+
+
+def test_interrupted_and_resumed_equals_uninterrupted(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = train(config(folder, tmp_path / "whole", steps=9, checkpoint_every=4))
+    read = SequenceStream.__next__
+    seen = 0
+
+    def read_then_ctrl_c(stream: SequenceStream) -> object:
+        nonlocal seen
+        seen += 1
+        if seen == 6:
+            os.kill(os.getpid(), signal.SIGINT)
+        return read(stream)
+
+    monkeypatch.setattr(SequenceStream, "__next__", read_then_ctrl_c)
+    cfg = config(folder, tmp_path / "parts", steps=9, checkpoint_every=4)
+    stopped = train(cfg)
+    assert (stopped.interrupted, stopped.step, stopped.report) == (True, 6, {})
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    resumed = train(cfg)
+    assert (resumed.interrupted, resumed.step, seen) == (False, 9, 9)
+    for name, value in weights(whole.run).items():
+        torch.testing.assert_close(weights(resumed.run)[name], value, rtol=0, atol=1e-6)
+    for a, b in zip(
+        bc.Metrics(whole.run, 9).read(), bc.Metrics(resumed.run, 9).read(), strict=True
+    ):
+        assert a["step"] == b["step"]
+        assert a["loss"] == pytest.approx(b["loss"], abs=1e-5)
+
+
+def test_a_run_killed_between_checkpoints_drops_what_it_logged_since(
+    folder: Path, tmp_path: Path
+) -> None:
+    cfg = config(folder, tmp_path / "run", steps=4, checkpoint_every=4)
+    train(cfg)
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    metrics.write_text(metrics.read_text() + '{"step": 5, "loss": 1.0}\n{"step": 6, "lo')
+    (tmp_path / "run" / "checkpoints" / ".partial-1").mkdir()
+    train(replace(cfg, steps=6))
+    steps = [json.loads(line)["step"] for line in metrics.read_text().splitlines()]
+    assert steps == [1, 2, 3, 4, 5, 6]
+    assert not list((tmp_path / "run").rglob(".partial*"))
+
+
+@pytest.mark.long
+def test_survives_kill(folder: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys, json; from agents.bc.train import train; from agents.bc.config import TrainConfig; "
+        "from basalt.policies.vpt import VPTConfig; "
+        "VPTConfig.small = classmethod(lambda cls: VPTConfig(**json.loads(sys.argv[1]))); "
+        "train(TrainConfig.from_mapping(json.loads(sys.argv[2])))"
+    )
+    cfg = config(folder, tmp_path / "run", steps=100_000, checkpoint_every=3)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, json.dumps(TINY.to_dict()), json.dumps(vars(cfg))]
+    )
+    try:
+        while not list((tmp_path / "run").glob("checkpoints/step-*[3-9]")):
+            assert process.poll() is None
+    finally:
+        process.kill()
+        process.wait()
+    step = int(find_checkpoint(tmp_path / "run").name.split("-")[1])
+    assert train(replace(cfg, steps=step + 2)).step == step + 2
+
+
+def test_a_run_with_other_settings_is_not_overwritten(folder: Path, tmp_path: Path) -> None:
+    train(config(folder, tmp_path / "run", steps=1))
+    with pytest.raises(
+        ConfigError, match=r"config\.json: this run was begun with lr=0\.003, now lr"
+    ):
+        train(config(folder, tmp_path / "run", steps=2, lr=1e-4))
+
+
+def test_a_run_does_not_go_on_with_other_recordings(tmp_path: Path) -> None:
+    data = write_episodes(tmp_path / "data", range(100_000, 100_003), 10)
+    cfg = config(data, tmp_path / "run", steps=1)
+    train(cfg)
+    write_episodes(data, range(100_003, 100_004), 10)
+    with pytest.raises(ConfigError, match="no longer holds the recordings"):
+        train(replace(cfg, steps=2))
+
+
+def test_a_folder_is_one_trainings_own(folder: Path, tmp_path: Path) -> None:
+    with (
+        sole_writer(tmp_path / "run", "training"),
+        pytest.raises(ConfigError, match="another training"),
+    ):
+        train(config(folder, tmp_path / "run", steps=1))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"stps": 3}, "unknown setting 'stps'; did you mean 'steps'"),
+        ({"steps": "many"}, "steps='many' is not of type int"),
+        ({"steps": True}, "steps=True is not of type int"),
+        ({"steps": 0}, "steps: 0 must be at least 1"),
+        ({"lr": float("nan")}, "lr: nan must be above 0"),
+        ({"size": "huge"}, "policy size 'huge' is unknown"),
+        ({"task": "find_cav"}, "did you mean 'find_cave'"),
+        ({"device": "tpu9"}, "device: 'tpu9' cannot be used"),
+        ({"held_out": 1.0}, "held_out"),
+        ({"data": "/nowhere"}, "/nowhere: no such folder"),
+    ],
+)
+def test_a_wrong_setting_is_named(
+    folder: Path, tmp_path: Path, settings: dict[str, object], message: str
+) -> None:
+    with pytest.raises(Exception, match=message) as caught:
+        train(config(folder, tmp_path / "run", **settings))
+    assert type(caught.value).__module__ == "basalt.io.errors"
+    assert not (tmp_path / "run").exists()
+
+
+def screens(*colours: tuple[int, int, int]) -> np.ndarray:
+    rng = np.random.default_rng(7)
+    return np.stack([picture(colour, rng) for colour in colours])
+
+
+def test_plays_what_it_learned_in_a_batch(trained: bc.TrainResult) -> None:
+    agent = BCAgent(trained.run, device="cpu", deterministic=True)
+    assert isinstance(agent, Agent)
+    agent.act(screens(BLUE, RED), np.array([True, True]))
+    blue, red = agent.act(screens(BLUE, RED), np.array([False, False]))
+    assert (blue["forward"], blue["attack"], blue["ESC"]) == (1, 0, 0)
+    assert blue["camera"].tolist() == [0, 0]
+    assert (red["forward"], red["attack"], red["ESC"]) == (0, 1, 0)
+    assert red["camera"][1] == pytest.approx(3.2, abs=0.1)
+    green, _ = agent.act(screens(GREEN, RED), np.array([False, False]))
+    assert green["ESC"] == 1
+
+
+def test_draws_are_the_seeds(trained: bc.TrainResult) -> None:
+    def play(seed: int) -> list[str]:
+        agent = BCAgent(trained.run, device="cpu", seed=seed)
+        screen = screens(BLUE, RED, BLUE)
+        first = np.array([True] * 3)
+        return [str(agent.act(screen, first if t == 0 else ~first)) for t in range(20)]
+
+    assert play(1) == play(1)
+    assert play(1) != play(2)
+
+
+def test_a_reset_row_forgets_and_the_others_do_not(trained: bc.TrainResult) -> None:
+    agent = BCAgent(trained.run, device="cpu")
+    screen = screens(BLUE, RED)
+    for t in range(4):
+        agent.act(screen, np.array([t == 0, t in (0, 3)]))
+    assert agent._state is not None
+    assert agent._state.mask.sum(1).tolist() == [4, 1]
+
+
+def test_rows_cannot_appear_in_the_middle(trained: bc.TrainResult) -> None:
+    agent = BCAgent(trained.run, device="cpu")
+    agent.act(screens(BLUE), np.array([True]))
+    with pytest.raises(ConfigError, match="2 episodes, but not all begin now"):
+        agent.act(screens(BLUE, RED), np.array([False, True]))
+
+
+def test_a_folder_without_checkpoint_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="neither a checkpoint nor a run"):
+        BCAgent(tmp_path)
+
+
+def test_a_damaged_checkpoint_is_refused(trained: bc.TrainResult, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    source = find_checkpoint(trained.run)
+    (copy / "checkpoint.json").write_bytes((source / "checkpoint.json").read_bytes())
+    (copy / "model.safetensors").write_bytes((source / "model.safetensors").read_bytes()[:999])
+    with pytest.raises(ConfigError, match=r"model\.safetensors: cannot be read"):
+        BCAgent(copy)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda info: [], "holds no facts of a checkpoint"),
+        (lambda info: info | {"version": 9}, "version 9; this program reads"),
+        (
+            lambda info: {k: v for k, v in info.items() if k != "policy"},
+            "no sizes of one .'policy'",
+        ),
+        (lambda info: info | {"policy": {"hidsize": "x"}}, "no sizes of one .hidsize 'x'"),
+        (lambda info: info | {"policy": {"width": 3}}, "no sizes of one .*'width'"),
+        (
+            lambda info: info | {"policy": replace(TINY, hidsize=64).to_dict()},
+            "weights do not fit .*net",
+        ),
+    ],
+)
+def test_facts_that_fit_no_checkpoint_are_refused_in_one_line(
+    trained: bc.TrainResult, tmp_path: Path, change: Any, message: str
+) -> None:
+    source, copy = find_checkpoint(trained.run), tmp_path / "copy"
+    shutil.copytree(source, copy)
+    file = copy / "checkpoint.json"
+    file.write_text(json.dumps(change(json.loads(file.read_text()))))
+    with pytest.raises(ConfigError, match=message) as error:
+        BCAgent(copy)
+    assert str(copy) in str(error.value) and "\n" not in str(error.value)

@@ -1,0 +1,51 @@
+"""`basalt record`: demonstrations in bulk, on training seeds only, that go on where they stopped."""
+
+import json
+
+import gymnasium
+import pytest
+
+from basalt.cli.agents import record_main
+from basalt.core.recording import find_recordings
+from basalt.io.errors import ConfigError
+from tests.support.toy_world import CountingWorld
+
+
+@pytest.fixture
+def record(monkeypatch, tmp_path):
+    monkeypatch.setattr(gymnasium, "make", lambda *args, **kwargs: CountingWorld())
+
+    def run(*arguments):
+        return record_main(
+            ["agent=random", "+agent.steps=4", f"out={tmp_path / 'demos'}", *arguments]
+        )
+
+    return run
+
+
+def test_a_range_of_seeds_is_recorded_with_a_summary(record, tmp_path, capsys):
+    assert record("seeds=100000..100003") == 0
+    shown = capsys.readouterr()
+    assert "success by telemetry 100%" in shown.out and "distance walked" in shown.out
+    assert "seed 100002 (3 of 4)" in shown.err, "progress is shown"
+    summary = json.loads((tmp_path / "demos" / "summary.json").read_text())
+    assert [row["seed"] for row in summary["episodes"]] == [100000, 100001, 100002, 100003]
+    for recording in find_recordings(tmp_path / "demos"):
+        recording.check()
+
+
+def test_the_same_command_goes_on(record, tmp_path, capsys):
+    record("seeds=100000..100001")
+    first = (tmp_path / "demos" / "seed_100000.mp4").stat().st_mtime_ns
+    capsys.readouterr()
+    record("seeds=100000..100002")
+    assert (tmp_path / "demos" / "seed_100000.mp4").stat().st_mtime_ns == first
+    assert "100000" not in capsys.readouterr().err
+    assert len(find_recordings(tmp_path / "demos")) == 3
+
+
+@pytest.mark.parametrize("seeds", ["official", "[100000,14169]", "5", "99999..100001"])
+def test_seeds_for_testing_are_refused_before_anything_is_played(record, tmp_path, seeds):
+    with pytest.raises(ConfigError, match="recording demonstrations uses seeds from 100000"):
+        record(f"seeds={seeds}")
+    assert not (tmp_path / "demos").exists()

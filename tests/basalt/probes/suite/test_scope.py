@@ -1,0 +1,422 @@
+"""The suite measures what it says, goes on where it stopped, and its controls are controls."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from basalt.cli import main as cli
+from basalt.data.dataset import Episode
+from basalt.io.errors import ConfigError
+from basalt.policies.checkpoint import save_checkpoint
+from basalt.policies.imitation import encode_episodes, evaluate
+from basalt.policies.vpt import VPTPolicy
+from basalt.probes.hooks.activations import collect, replaced
+from basalt.probes.hooks.patching import MEASURES as SPLICED
+from basalt.probes.hooks.patching import Variant, bernoulli_kl, constant, splice_all, unchanged
+from basalt.probes.hooks.store import ActivationStore, write_store
+from basalt.probes.sae import ARCHITECTURES, SAE, load_sae
+from basalt.probes.suite import evaluation
+from basalt.probes.suite.concepts import CONCEPTS, auc, column_auc, linear_probe, ranks
+from basalt.probes.suite.effects import MEASURES, latent_effects, measures
+from basalt.probes.suite.latents import describe_latents
+from basalt.probes.suite.metrics import principal_components, principal_unexplained, reconstruction
+from basalt.probes.suite.records import FIELDS
+from basalt.probes.suite.run import ScopeConfig, run_scope
+from tests.support.synthetic import write_episodes
+
+
+def settings(run: Path, folder: Path, out: Path, **changes: object) -> ScopeConfig:
+    quick = {
+        "sites": ["embed", "lastlayer"], "architectures": ["jumprelu", "topk"], "widths": [16],
+        "l0": [4], "steps": 12, "batch": 32, "device": "cpu", "eval_frames": 100, "effect_frames": 64,
+    }  # fmt: skip
+    return ScopeConfig(checkpoint=str(run), data=str(folder), out=str(out), **(quick | changes))
+
+
+@pytest.fixture(scope="module")
+def suite(run: Path, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("scope")
+    run_scope(settings(run, folder, out), progress=False)
+    return out
+
+
+def test_the_suite_measures_all_its_autoencoders(suite: Path) -> None:
+    report = json.loads((suite / "report.json").read_text())
+    assert report["label"].startswith("smoke test")
+    assert {(r["site"], r["name"]) for r in report["saes"]} == {
+        (site, name)
+        for site in ("embed", "lastlayer")
+        for name in ("jumprelu-w16-l04", "topk-w16-l04")
+    }
+    for row in report["saes"]:
+        assert row["kl_buttons"] >= 0
+        assert row["l0"] <= 16
+        assert sum(row["density_histogram"]) == pytest.approx(16 * (1 - row["dead_share"]), abs=16)
+        assert {c["concept"] for c in row["concepts"]} == {"in_cave", "looking_down"}
+        folder = suite / "saes" / row["site"] / row["name"]
+        facts = load_sae(folder)[1]
+        assert facts["site"] == row["site"]
+        assert len(json.loads((folder / "latents.json").read_text())) == 16
+        assert np.load(folder / "effects.npy").shape == (16, len(MEASURES)) == (16, 142)
+    for row in report["sites"].values():
+        assert row["zero"]["loss_change"] != 0
+        assert "the world does not tell it" in row["concepts_left_out"]["animal_in_view"]
+        assert {r["concept"] for r in row["random_network_sae"]} == {"in_cave", "looking_down"}
+    card = (suite / "README.md").read_text()
+    assert "smoke test" in card
+    assert "| lastlayer | topk-w16-l04 |" in card
+
+
+def test_the_same_command_does_nothing_twice_and_more_adds(
+    suite: Path, run: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {p: p.stat().st_mtime_ns for p in suite.glob("saes/*/*/sae_weights.safetensors")}
+    run_scope(settings(run, folder, suite), progress=False)
+    assert files == {
+        p: p.stat().st_mtime_ns for p in suite.glob("saes/*/*/sae_weights.safetensors")
+    }
+    report = run_scope(settings(run, folder, suite, sites=["embed"], l0=[4, 6]), progress=False)
+    names = {r["name"] for r in report["saes"] if r["site"] == "embed"}
+    assert names == {f"{a}-w16-l0{k}" for a in ("jumprelu", "topk") for k in (4, 6)}
+    assert all(p.stat().st_mtime_ns == at for p, at in files.items())
+
+
+def test_an_interrupted_suite_goes_on(
+    run: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    cfg = settings(run, folder, tmp_path / "out", sites=["latent"])
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluation, "latent_effects", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            run_scope(cfg, progress=False)
+    assert not list(tmp_path.glob("out/saes/*/*/metrics.json"))
+    trained = {p: p.stat().st_mtime_ns for p in tmp_path.glob("out/saes/*/*/*.safetensors")}
+    assert len(trained) == 3
+    site = tmp_path / "out" / "saes" / "latent"
+    killed = site / ".topk-w16-l04.123.partial"  # a moment before it was named
+    shutil.copytree(site / "topk-w16-l04", killed)
+    report = run_scope(cfg, progress=False)
+    assert len(report["saes"]) == 2
+    assert not killed.exists()
+    assert all(p.stat().st_mtime_ns == at for p, at in trained.items())
+
+
+def test_what_is_lost_of_a_suite_is_made_again(run: Path, folder: Path, tmp_path: Path) -> None:
+    cfg = settings(run, folder, tmp_path, sites=["lastlayer"], architectures=["topk"])
+    before = run_scope(cfg, progress=False)
+    (tmp_path / "saes" / "lastlayer" / "site.json").unlink()
+    assert run_scope(cfg, progress=False)["sites"] == before["sites"]
+
+
+def test_a_suite_of_something_else_is_refused(
+    suite: Path, run: Path, folder: Path, policy: VPTPolicy, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=r"another steps \(12, not 13\)"):
+        run_scope(settings(run, folder, suite, steps=13), progress=False)
+    other = VPTPolicy(policy.config)
+    info = json.loads(next(run.glob("checkpoints/*/checkpoint.json")).read_text())
+    facts = {key: info[key] for key in ("task", "drop_null", "train_places")}
+    save_checkpoint(tmp_path / "other", 1, other, {}, facts)
+    with pytest.raises(ConfigError, match="another policy"):
+        run_scope(settings(tmp_path / "other", folder, suite), progress=False)
+    with pytest.raises(ConfigError, match="did you mean 'lastlayer'"):
+        run_scope(settings(run, folder, suite, sites=["lastlayr"]), progress=False)
+    with pytest.raises(ConfigError, match="record more, or set batch"):
+        run_scope(settings(run, folder, tmp_path / "big", batch=4096), progress=False)
+    write_episodes(tmp_path / "few", range(100_000, 100_002), 10)
+    with pytest.raises(ConfigError, match="and 0 that it was not"):
+        run_scope(settings(run, tmp_path / "few", tmp_path / "out"), progress=False)
+
+
+def test_settings_that_cannot_be_are_refused() -> None:
+    plain = {"checkpoint": "run", "data": "sample", "out": "out"}
+    for changes, message in (
+        ({"architectures": ["topk", "gate"]}, "unknown architecture 'gate'"),
+        ({"l0": [600]}, "between 1 and width=512"),
+        ({"widths": []}, "at least one of widths"),
+        ({"eval_frames": 0}, "eval_frames=0"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            ScopeConfig(**plain, **changes)  # type: ignore[arg-type]
+    every = ScopeConfig(**plain, widths=(64, 128), l0=(4, 8)).trainings()
+    assert len(every) == 4 * len(ARCHITECTURES)
+
+
+def test_the_commands(
+    run: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["probe", "sites", f"checkpoint={run}", "device=cpu"]) == 0
+    text = capsys.readouterr().out
+    assert "blocks.1.resid_post" in text
+    assert text.splitlines()[1].split() == ["embed", "32"]
+    arguments = [f"checkpoint={run}", "data=folder", f"data.source={folder}", f"out={tmp_path}/s"]
+    quick = ["sites=[latent]", "architectures=[gated]", "widths=[16]", "l0=[4]", "steps=5"]
+    small = ["batch=16", "device=cpu", "eval_frames=40", "effect_frames=10"]
+    assert cli.run(["probe", "scope", *arguments, *quick, *small]) == 0
+    assert "| latent | gated-w16-l04 |" in capsys.readouterr().out
+    assert cli.run(["probe", "scope", *arguments, "with=[3]"]) == 1
+    assert "with" in capsys.readouterr().err
+
+
+def test_an_identity_recovers_all_and_zeros_are_zero_ablation(
+    policy: VPTPolicy, taught: list[Episode]
+) -> None:
+    encoded = encode_episodes(policy, taught)
+    perfect, zero = SAE(32, 64), SAE(32, 64)
+    perfect.W_dec.copy_(torch.cat([torch.eye(32), -torch.eye(32)]))
+    perfect.W_enc.copy_(perfect.W_dec.T)
+    mean = collect(policy, taught, "lastlayer", encoded).values.mean(0)
+    run = splice_all(
+        policy,
+        taught,
+        {
+            "itself": Variant("lastlayer", unchanged),
+            "perfect": Variant("lastlayer", perfect),
+            "nothing": Variant("lastlayer", zero),
+            "zero": Variant("lastlayer", torch.zeros_like),
+            "mean": Variant("lastlayer", constant(mean)),
+            "elsewhere": Variant("embed", torch.zeros_like),
+        },
+        encoded,
+        length=9,
+    )
+    itself = run.figures("itself")
+    assert itself["loss_change"] == itself["kl_buttons"] == itself["kl_esc"] == 0
+    assert itself["agreement"] == 1
+    assert run.recovered("itself", "zero") == {"value": 1.0, "interval": [1.0, 1.0]}
+    assert run.figures("perfect")["kl_buttons"] < 1e-6
+    assert np.array_equal(run.sums["nothing"], run.sums["zero"])
+    for name, replacement in (("zero", torch.zeros_like), ("mean", constant(mean))):
+        with replaced(policy, "lastlayer", replacement):
+            alone = evaluate(policy, taught)["loss"]
+        assert run.figures(name)["loss"] == pytest.approx(alone, abs=1e-4)
+    assert run.figures("elsewhere")["loss_change"] > 0
+    assert run.clean.sum() / run.frames.sum() == pytest.approx(
+        evaluate(policy, taught)["loss"], abs=1e-4
+    )
+
+
+def test_distance_of_two_coins() -> None:
+    p, q = torch.tensor(0.3), torch.tensor(0.8)
+    expected = p * (p / q).log() + (1 - p) * ((1 - p) / (1 - q)).log()
+    torch.testing.assert_close(bernoulli_kl(p.logit(), q.logit()), expected)
+
+
+def test_auc_is_the_chance_of_the_right_order() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.integers(0, 5, (60, 3)).astype(np.float32)  # many ties
+    flags = rng.random((60, 2)) < 0.4
+    got = auc(ranks(torch.from_numpy(values)), torch.from_numpy(flags))
+    for c in range(2):
+        for m in range(3):
+            on, off = values[flags[:, c], m], values[~flags[:, c], m]
+            above = (on[:, None] > off).mean() + 0.5 * (on[:, None] == off).mean()
+            assert float(got[c, m]) == pytest.approx(above, abs=1e-6)
+            assert column_auc(values[:, m], flags[:, c]) == pytest.approx(above, abs=1e-6)
+    assert np.isnan(column_auc(values[:, 0], np.ones(60, dtype=bool)))
+
+
+def test_a_linear_probe_finds_what_is_linear() -> None:
+    x = torch.randn(600, 8, generator=torch.Generator().manual_seed(0))
+    flags = torch.stack([x[:, 2] + x[:, 5] > 0.3, x[:, 0] ** 2 > 1], 1)
+    scores = linear_probe(x[:400], flags[:400], x[400:])
+    linear, square = (column_auc(scores[:, c].numpy(), flags[400:, c].numpy()) for c in range(2))
+    assert linear > 0.99
+    assert square < 0.7
+
+
+def test_concepts_follow_telemetry(suite: Path) -> None:
+    from basalt.probes.suite.concepts import concept_labels
+
+    store = ActivationStore(suite / "activations")
+    rows = store.rows("training")
+    labels = concept_labels(store.episodes, rows)
+    assert np.array_equal(labels["in_cave"], rows.frame >= 15)
+    assert np.array_equal(labels["looking_down"], rows.frame // 8 % 2 == 1)
+    assert np.array_equal(labels["moving"], rows.frame % 10 == 9)
+    assert set(labels) <= set(CONCEPTS)
+
+
+def test_effects_behind_a_linear_head_are_what_taking_a_latent_away_costs(
+    policy: VPTPolicy, episodes: list[Episode]
+) -> None:
+    encoded = encode_episodes(policy, episodes)
+    sae = SAE(32, 40)
+    generator = torch.Generator().manual_seed(1)
+    sae.W_dec.copy_(0.001 * torch.randn(40, 32, generator=generator))
+    sae.W_enc.copy_(torch.randn(32, 40, generator=generator))
+    found = latent_effects(
+        policy, episodes, encoded, {"a": ("latent", sae)}, frames=10**6, progress=False
+    )["a"]
+    x = collect(policy, episodes, "latent", encoded).values
+    latents = sae.encode(x)
+
+    def output(values: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            return measures(policy.heads(values, policy.initial_state(1)))
+
+    for i in (3, 17):
+        active = latents[:, i] > 0
+        without = x - latents[:, [i]] * sae.W_dec[i]
+        cost = (output(x) - output(without))[active].mean(0)
+        torch.testing.assert_close(found[i], cost, rtol=0.05, atol=5e-5)
+
+
+def test_moments_are_the_strongest_frames(suite: Path) -> None:
+    store = ActivationStore(suite / "activations")
+    sae, _ = load_sae(suite / "saes" / "lastlayer" / "topk-w16-l04")
+    described = describe_latents(sae, store, "lastlayer")
+    rows, codes = store.rows("held_out"), sae.encode(store.read("lastlayer", "held_out"))
+    for latent, row in enumerate(described):
+        column = codes[:, latent].numpy()
+        assert row["density"] == pytest.approx((column > 0).mean())
+        if not row["moments"]:
+            continue
+        best = row["moments"][0]
+        assert best["value"] == pytest.approx(column.max(), abs=1e-3)
+        here = (rows.episode == best["episode"]) & (rows.frame == best["frame"])
+        assert column[here] == pytest.approx(column.max(), abs=1e-3)
+        first, curve = best["start"], best["curve"]
+        span = (rows.episode == best["episode"]) & (rows.frame >= first)
+        np.testing.assert_allclose(column[span][: len(curve)], curve, atol=1e-3)
+        assert sum(row["histogram"]) == (column > 0).sum()
+        assert row["episodes"] == len(set(rows.episode[column > 0]))
+
+
+def test_a_curve_counts_the_frames_that_the_policy_was_not_shown(
+    policy: VPTPolicy, episodes: list[Episode], tmp_path: Path
+) -> None:
+    every_second = [
+        replace(e, kept=e.kept[::2], buttons=e.buttons[::2], camera=e.camera[::2], esc=e.esc[::2])
+        for e in episodes
+    ]
+    splits = ["training"] + ["held_out"] * (len(episodes) - 1)
+    store = write_store(
+        tmp_path, policy, every_second, splits, ["embed"], checkpoint="", progress=False
+    )
+    sae = SAE(32, 8)
+    sae.W_enc.copy_(torch.randn(32, 8, generator=torch.Generator().manual_seed(2)))
+    rows, codes = store.rows("held_out"), sae.encode(store.read("embed", "held_out")).numpy()
+    moments = [
+        (latent, moment)
+        for latent, row in enumerate(describe_latents(sae, store, "embed"))
+        for moment in (*row["moments"], *row["examples"])
+    ]
+    assert moments
+    for latent, moment in moments:
+        here = rows.episode == moment["episode"]
+        shown = dict(zip(rows.frame[here].tolist(), codes[here, latent].tolist(), strict=True))
+        span = range(moment["start"], moment["start"] + len(moment["curve"]))
+        assert moment["frame"] in span
+        assert moment["curve"] == pytest.approx([shown.get(f, 0) for f in span], abs=1e-3)
+
+
+def test_principal_axes_are_those_of_the_training_rows() -> None:
+    generator = torch.Generator().manual_seed(0)
+    size = torch.tensor([5.0, 3.0, 1.0, 0.1])
+    turn = torch.linalg.qr(torch.randn(4, 4, generator=generator)).Q
+    training, held_out = (torch.randn(n, 4, generator=generator) * size @ turn for n in (4000, 900))
+    training, held_out = training + 7, held_out + 7
+    components = principal_components(training, held_out)
+    along = (held_out - training.mean(0)) @ turn.T
+    torch.testing.assert_close(components.abs(), along.abs(), rtol=0.1, atol=0.4)
+    for k in (1, 2, 4):
+        share = float(along[:, k:].square().sum() / along.square().sum())
+        episode = np.repeat(np.arange(9), 100)
+        found = principal_unexplained(training, held_out, k, episode)
+        assert found["value"] == pytest.approx(share, abs=0.01)
+        assert found["interval"][0] <= found["value"] <= found["interval"][1]
+
+
+def test_every_figure_that_is_read_is_measured(suite: Path) -> None:
+    for name, fields in FIELDS.items():
+        files = list(suite.glob(f"saes/**/{name}"))
+        assert files
+        for file in files:
+            assert set(fields) <= set(json.loads(file.read_text()))
+
+
+def test_what_an_older_version_measured_is_measured_again_or_left_out(
+    run: Path, folder: Path, tmp_path: Path
+) -> None:
+    cfg = settings(run, folder, tmp_path, architectures=["topk"])
+    before = run_scope(cfg, progress=False)
+    assert before["left_out"] == []
+    site = tmp_path / "saes" / "embed" / "site.json"
+    sae = site.parent / "topk-w16-l04" / "metrics.json"
+    for file, field in ((site, "principal_unexplained"), (sae, "kl_interval")):
+        row = json.loads(file.read_text())
+        del row[field]
+        file.write_text(json.dumps(row))
+    # A job for another site reports what it can, and names the rest.
+    other = run_scope(replace(cfg, sites=("lastlayer",)), progress=False)
+    assert set(other["sites"]) == {r["site"] for r in other["saes"]} == {"lastlayer"}
+    assert other["left_out"] == [
+        f"{file}: lacks {field}, measured by an older version; run basalt probe scope for "
+        "sites=[embed] again, which measures it anew"
+        for file, field in ((site, "principal_unexplained"), (sae, "kl_interval"))
+    ]
+    told = f"Left out: {other['left_out'][0]} (and 1 more, listed in report.json)"
+    assert told in (tmp_path / "README.md").read_text()
+    again = run_scope(cfg, progress=False)
+    assert again["left_out"] == []
+    assert (again["sites"], again["saes"]) == (before["sites"], before["saes"])
+    sae.write_text("{half")
+    assert run_scope(cfg, progress=False)["saes"] == before["saes"]
+
+
+def test_intervals_are_a_bootstrap_over_episodes(suite: Path) -> None:
+    """Again, by another route, from the sums that are kept."""
+    folder = suite / "saes" / "embed" / "topk-w16-l04"
+    row = json.loads((folder / "metrics.json").read_text())
+    spliced, rebuilt = (row["per_episode"][key] for key in ("spliced", "rebuilt"))
+    sums = np.array(spliced[folder.name])
+    frames = np.array(spliced["frames"])
+    picks = np.random.default_rng(0).integers(len(frames), size=(2000, len(frames)))
+    for i, name in enumerate(SPLICED):
+        assert row[name] == pytest.approx(sums[:, i].sum() / frames.sum())
+        draws = [sums[p, i].sum() / frames[p].sum() for p in picks]
+        ends = np.quantile(draws, [0.025, 0.975])
+        assert row[f"{name}_interval"] == pytest.approx(ends)
+    assert row["kl"] == pytest.approx(row["kl_buttons"] + row["kl_camera"] + row["kl_esc"])
+    assert sum(frames) >= 100  # eval_frames
+    store = ActivationStore(suite / "activations")
+    episode = store.rows("held_out").episode
+    assert rebuilt["rows"] == np.unique(episode, return_counts=True)[1].tolist()
+    codes = load_sae(folder)[0].encode(store.read("embed", "held_out"))
+    for at, number in enumerate(np.unique(episode)):
+        assert rebuilt["active"][at] == (codes[torch.from_numpy(episode == number)] > 0).sum()
+
+
+def test_figures_of_a_known_autoencoder_and_their_intervals() -> None:
+    """It keeps the first axis of two; three equal episodes differ in how much lies along it."""
+    sae = SAE(2, 2)
+    sae.W_dec.copy_(torch.tensor([[1.0, 0.0], [-1.0, 0.0]]))
+    sae.W_enc.copy_(sae.W_dec.T)
+    shares = torch.tensor([0.9, 0.8, 0.4])  # of each episode's variance
+    corners = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])
+    x = torch.cat([corners * torch.stack([s, 1 - s]).sqrt() for s in shares])
+    figures = reconstruction(sae, x, np.repeat([5, 7, 11], 4)).figures()
+    assert figures["variance_explained"] == pytest.approx(0.7)
+    # All three draws of one episode are 1 of 27, more than 2.5 %.
+    assert figures["variance_explained_interval"] == pytest.approx([0.4, 0.9])
+    assert (figures["l0"], figures["l0_interval"]) == (1, [1, 1])
+    assert figures["gamma"] == pytest.approx(1)
+    assert figures["dead_share"] == 0
+    sae.W_dec.mul_(0.5)  # too short: x^ is half of what it keeps
+    half = reconstruction(sae, x, np.repeat([0, 1, 2], 4)).figures()
+    assert (half["gamma"], half["gamma_interval"]) == (
+        pytest.approx(0.5),
+        pytest.approx([0.5, 0.5]),
+    )
+    assert half["variance_explained"] == pytest.approx(0.75 * 0.7)
+    two = reconstruction(sae, x[:8], np.repeat([0, 1], 4)).figures()
+    assert two["variance_explained_interval"] is None

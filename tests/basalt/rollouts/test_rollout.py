@@ -1,0 +1,310 @@
+"""Rollouts over a world that is a few lines of Python, to test what happens when things go wrong.
+
+The real engine plays in tests/basalt/worlds and tests/e2e.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from basalt.core.recording import Recording, find_recordings
+from basalt.io.errors import ActionError, ConfigError, WorldError
+from basalt.rollouts import rollout as rollout_module
+from basalt.rollouts.rollout import RolloutPlan, rollout, summary
+from tests.support.toy_world import CountingWorld, Walker
+
+
+@pytest.fixture(autouse=True)
+def toy_world(monkeypatch):
+    monkeypatch.setattr(CountingWorld, "failures", [])
+    monkeypatch.setattr(rollout_module.gymnasium, "make", lambda *args, **kwargs: CountingWorld())
+
+
+def plan(out, seeds=(100_000, 100_001), **changes):
+    facts = {"task": "find_cave", "world": "toy", "agent": {"name": "walker"}}
+    return RolloutPlan(seeds=seeds, out=out, **(facts | changes))
+
+
+def test_every_seed_becomes_a_whole_recording(tmp_path):
+    recordings = rollout(Walker, plan(tmp_path), progress=False)
+    assert [recording.meta.seed for recording in recordings] == [100_000, 100_001]
+    for recording in recordings:
+        recording.check()
+        assert recording.meta.ended == "esc" and recording.meta.steps == 6
+        assert recording.meta.world_version == "toy-1" and recording.meta.player == "walker"
+        assert recording.actions().column("ESC").tolist() == [0, 0, 0, 0, 0, 1]
+    result = summary(recordings)
+    assert [row["success"] for row in result["episodes"]] == [True, True]
+    assert result["success_rate"]["mean"] == 1 and result["distance_walked"]["mean"] == 6
+
+
+def test_success_that_a_world_does_not_tell_is_unknown(tmp_path, monkeypatch):
+    state = CountingWorld._state
+    silent = lambda self: state(self).model_copy(update={"facts": {}})  # noqa: E731
+    monkeypatch.setattr(CountingWorld, "_state", silent)
+    result = summary(rollout(Walker, plan(tmp_path), progress=False))
+    assert [row["success"] for row in result["episodes"]] == [None, None]
+    assert result["success_rate"] is None and result["distance_walked"]["mean"] == 6
+
+
+def test_another_address_of_the_world_goes_on_with_the_rollout(tmp_path):
+    player = Walker()
+    for how in ({"address": "here:1"}, {"address": "there:2", "step_timeout_s": 9}):
+        rollout(lambda: player, plan(tmp_path, world_args=how), progress=False)
+    assert player.firsts.count(True) == 2
+
+
+def test_first_marks_the_start_of_each_episode(tmp_path):
+    player = Walker(esc_at=1)
+    rollout(lambda: player, plan(tmp_path), progress=False)
+    assert player.firsts == [True, False, True, False]
+
+
+@pytest.mark.parametrize("kind", ["agent", "random"])
+def test_an_agent_never_receives_telemetry_whatever_its_methods_are_called(tmp_path, kind):
+    class Curious(Walker):
+        def observe(self, infos):
+            raise AssertionError(f"an agent of kind {self.kind} was shown {infos}")
+
+    Curious.kind = kind
+    (recording,) = rollout(Curious, plan(tmp_path, seeds=(1,)), progress=False)
+    assert recording.meta.player_kind == kind
+
+
+@pytest.mark.parametrize("kind", ["scripted", "human"])
+def test_a_declared_privileged_kind_receives_telemetry_and_is_labelled(tmp_path, kind):
+    seen = []
+
+    class Guided(Walker):
+        def observe(self, infos):
+            seen.extend(info["telemetry"].step for info in infos)
+
+    Guided.kind = kind
+    (recording,) = rollout(Guided, plan(tmp_path, seeds=(1,)), progress=False)
+    assert seen == [0, 1, 2, 3, 4, 5] and recording.meta.player_kind == kind
+
+
+def test_an_agent_cannot_change_its_kind_to_see_telemetry_and_be_labelled_otherwise(tmp_path):
+    class Turncoat(Walker):
+        seen = 0
+
+        def observe(self, infos):
+            Turncoat.seen += 1
+
+        def act(self, pov, first):
+            self.kind = "scripted"
+            return super().act(pov, first)
+
+    (recording,) = rollout(Turncoat, plan(tmp_path, seeds=(1,)), progress=False)
+    assert Turncoat.seen == 0 and recording.meta.player_kind == "agent"
+
+
+def test_an_unknown_kind_is_refused_before_anything_is_written(tmp_path):
+    class Odd(Walker):
+        kind = "robot"
+
+    with pytest.raises(ConfigError, match="agent walker: expected kind to be one of agent,"):
+        rollout(Odd, plan(tmp_path / "out"), progress=False)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_cut_episode_says_so(tmp_path):
+    (recording,) = rollout(Walker, plan(tmp_path, seeds=(1,), max_steps=4), progress=False)
+    assert (recording.meta.ended, recording.meta.steps, recording.meta.step_limit) == ("cut", 4, 4)
+
+
+def test_finished_episodes_are_not_played_again(tmp_path):
+    rollout(Walker, plan(tmp_path, seeds=(1,)), progress=False)
+    before = (tmp_path / "seed_1.mp4").stat().st_mtime_ns
+    player = Walker()
+    rollout(lambda: player, plan(tmp_path, seeds=(1, 2)), progress=False)
+    assert (tmp_path / "seed_1.mp4").stat().st_mtime_ns == before
+    assert player.firsts.count(True) == 1
+
+
+def test_a_failed_world_is_played_again_from_the_start(tmp_path, capsys):
+    CountingWorld.failures[:] = [2]
+    (recording,) = rollout(Walker, plan(tmp_path, seeds=(1,)), progress=False)
+    assert recording.meta.steps == 6
+    assert "the toy fell apart; playing it again" in capsys.readouterr().out
+
+
+def test_a_crashed_episode_is_kept_aside_and_marked(tmp_path):
+    CountingWorld.failures[:] = [2, 0]
+    (recording,) = rollout(Walker, plan(tmp_path, seeds=(1,)), progress=False)
+    assert recording.meta.ended == "esc"
+    crashes = [Recording.open(tmp_path / "crashed" / f"seed_1_{number}") for number in (1, 2)]
+    assert [(crash.meta.ended, crash.meta.steps) for crash in crashes] == [
+        ("crash", 2),
+        ("crash", 0),
+    ]
+    for crash in crashes:
+        crash.check()
+    assert [found.name for found in find_recordings(tmp_path)] == ["seed_1"]
+
+
+def test_a_world_that_keeps_failing_is_one_error_and_leaves_what_was_whole(tmp_path):
+    CountingWorld.failures[:] = [99, 2, 2, 2]
+    with pytest.raises(WorldError, match="seed 2: the world failed 3 times; last: the toy fell"):
+        rollout(Walker, plan(tmp_path, seeds=(1, 2)), progress=False)
+    assert sorted(path.name for path in tmp_path.glob("seed_*")) == [
+        "seed_1.json",
+        "seed_1.jsonl",
+        "seed_1.mp4",
+    ]
+    assert not list(tmp_path.glob("*.partial*"))
+
+
+def test_one_seed_whose_world_keeps_failing_does_not_keep_the_others_back(tmp_path, capsys):
+    CountingWorld.failures[:] = [2, 2, 2]
+    with pytest.raises(WorldError, match="seed 1: the world failed 3 times"):
+        rollout(Walker, plan(tmp_path, seeds=(1, 2, 3)), progress=False)
+    assert [found.name for found in find_recordings(tmp_path)] == ["seed_2", "seed_3"]
+    assert "seed 1: left out; going on with the others" in capsys.readouterr().out
+    assert len(rollout(Walker, plan(tmp_path, seeds=(1, 2, 3)), progress=False)) == 3
+
+
+def test_a_world_that_fails_for_many_seeds_ends_the_rollout(tmp_path):
+    CountingWorld.failures[:] = [2] * 100
+    with pytest.raises(WorldError, match="3 seeds failed; first: seed 1: the world failed 3 times"):
+        rollout(Walker, plan(tmp_path, seeds=tuple(range(1, 30))), progress=False)
+    assert len(CountingWorld.failures) == 100 - 9
+
+
+def test_an_impossible_action_is_the_agents_error(tmp_path):
+    class Wrong(Walker):
+        def act(self, pov, first):
+            return [{"camera": [0.0, 400.0]}]
+
+    with pytest.raises(ActionError, match="camera"):
+        rollout(Wrong, plan(tmp_path), progress=False)
+    assert not list(tmp_path.glob("seed_*"))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"agent": {"name": "other"}}, {"max_steps": 3}, {"world": "another"}]
+)
+def test_another_rollout_is_not_mixed_into_the_folder(tmp_path, changes):
+    rollout(Walker, plan(tmp_path), progress=False)
+    with pytest.raises(ConfigError, match="another rollout; give another folder"):
+        rollout(Walker, plan(tmp_path, **changes), progress=False)
+
+
+def test_a_rollout_without_an_episode_binds_nobody(tmp_path):
+    CountingWorld.failures[:] = [0] * 6
+    with pytest.raises(WorldError):
+        rollout(Walker, plan(tmp_path), progress=False)
+    assert len(rollout(Walker, plan(tmp_path, agent={"name": "other"}), progress=False)) == 2
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_an_agent_that_cannot_be_made_leaves_nothing_behind(tmp_path, jobs):
+    def make_agent():
+        raise ConfigError("checkpoint: not there")
+
+    with pytest.raises(ConfigError, match="checkpoint: not there"):
+        rollout(make_agent, plan(tmp_path / "out"), jobs=jobs, progress=False)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("changes", [{"max_steps": 0}])
+def test_senseless_settings_are_named(tmp_path, changes):
+    with pytest.raises(ConfigError, match="max_steps"):
+        rollout(Walker, plan(tmp_path, **changes), progress=False)
+    with pytest.raises(ConfigError, match="jobs"):
+        rollout(Walker, plan(tmp_path), jobs=0, progress=False)
+
+
+SLOW_ROLLOUT = """
+    import sys
+    from pathlib import Path
+    from tests.basalt.rollouts import test_rollout as toy
+    from basalt.rollouts.rollout import rollout
+    toy.CountingWorld.delay = float(sys.argv[2])
+    toy.rollout_module.gymnasium.make = lambda *args, **kwargs: toy.CountingWorld()
+    rollout(toy.Walker, toy.plan(Path(sys.argv[1]), seeds=(1, 2, 3)), progress=False)
+"""
+
+
+def start_slow(folder, delay=0.15):
+    code = textwrap.dedent(SLOW_ROLLOUT)
+    return subprocess.Popen([sys.executable, "-c", code, str(folder), str(delay)])
+
+
+def wait_for(path, process):
+    while not path.is_file():
+        assert process.poll() is None, "the rollout ended too early"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
+def test_a_killed_rollout_leaves_whole_episodes_and_goes_on(tmp_path, sent):
+    process = start_slow(tmp_path)
+    wait_for(tmp_path / "seed_1.json", process)
+    os.kill(process.pid, sent)
+    assert process.wait(30) != 0
+    finals = [path for path in tmp_path.glob("seed_*") if not path.name.startswith(".")]
+    for name in {path.name.split(".")[0] for path in finals}:
+        Recording.open(tmp_path / name).check()
+    recordings = rollout(Walker, plan(tmp_path, seeds=(1, 2, 3)), progress=False)
+    assert len(recordings) == 3
+    for recording in recordings:
+        recording.check()
+
+
+SIDE_BY_SIDE = """
+    import sys
+    from pathlib import Path
+    from tests.basalt.rollouts import test_rollout as toy
+    from basalt.rollouts.rollout import rollout
+    rollout(toy.SlowWalker, toy.plan(Path(sys.argv[1]), seeds=(1, 2, 3)), jobs=2, progress=False)
+"""
+
+
+class SlowWalker(Walker):
+    """A walker for worker processes: it leaves its process id, makes its own world and dawdles."""
+
+    def __init__(self):
+        super().__init__(esc_at=3000)
+        rollout_module.gymnasium.make = lambda *args, **kwargs: CountingWorld()
+
+    def act(self, pov, first):
+        Path(os.environ["SLOW_WALKERS"], str(os.getpid())).touch()
+        time.sleep(0.1)
+        return super().act(pov, first)
+
+
+def test_workers_do_not_survive_a_killed_rollout(tmp_path, monkeypatch):
+    walkers = tmp_path / "walkers"
+    walkers.mkdir()
+    monkeypatch.setenv("SLOW_WALKERS", str(walkers))
+    code = textwrap.dedent(SIDE_BY_SIDE)
+    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "out")])
+    while len(list(walkers.iterdir())) < 2:
+        assert process.poll() is None, "the rollout ended too early"
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    left = {path.name for path in walkers.iterdir()}
+    deadline = time.monotonic() + 30
+    while left and time.monotonic() < deadline:
+        left = {pid for pid in left if Path("/proc", pid).exists()}
+        time.sleep(0.05)
+    assert not left
+
+
+def test_two_rollouts_into_one_folder_are_refused(tmp_path):
+    process = start_slow(tmp_path, delay=0.5)
+    try:
+        wait_for(tmp_path / "rollout.json", process)
+        with pytest.raises(ConfigError, match="another rollout is writing there"):
+            rollout(Walker, plan(tmp_path, seeds=(1, 2, 3)), progress=False)
+    finally:
+        process.kill()
+        process.wait()

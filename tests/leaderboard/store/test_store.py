@@ -1,0 +1,220 @@
+"""The store opens, migrates, refuses what it cannot read, and keeps judgments as they came."""
+
+import sqlite3
+import subprocess
+import sys
+import threading
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+
+from leaderboard.judging.raters import register_rater
+from leaderboard.judging.telemetry_judge import judge_by_telemetry
+from leaderboard.store.database import Store, StoreError, open_store, store_exists
+from leaderboard.store.models import Base, Judgment, Rater
+from leaderboard.studies.rules import StudyInfo, create_study, demo_study, find_study
+from tests.support import ROOT
+from tests.support.filled_store import fill
+
+
+def test_migrations_make_exactly_the_models(store: Store) -> None:
+    with store.engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+
+
+def test_reopening_keeps_what_was_stored(store_place: tuple[str, Path]) -> None:
+    first = open_store(*store_place)
+    made = create_study(first, "kept", demo_study({"find_cave": [100_001]}, "test", "1"))
+    first.close()
+    again = open_store(*store_place)
+    assert find_study(again, "kept") == made
+    again.close()
+
+
+def test_a_newer_database_is_refused_and_left_alone(store_place: tuple[str, Path]) -> None:
+    made = open_store(*store_place)
+    with made.engine.begin() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    made.close()
+    with pytest.raises(StoreError, match=r"newer version.*9999"):
+        open_store(*store_place)
+
+
+def test_two_openers_at_once_migrate_once(store_place: tuple[str, Path]) -> None:
+    failures: list[BaseException] = []
+
+    def opener() -> None:
+        try:
+            open_store(*store_place).close()
+        except BaseException as err:
+            failures.append(err)
+
+    threads = [threading.Thread(target=opener) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+
+
+@pytest.mark.parametrize("change", ["UPDATE judgment SET winner = 'draw'", "DELETE FROM judgment"])
+def test_the_database_refuses_to_change_a_judgment(
+    store: Store, full_study: StudyInfo, change: str
+) -> None:
+    judge_by_telemetry(store, full_study)
+    with (
+        pytest.raises(sa.exc.DBAPIError, match="judgments are append-only"),
+        store.write() as session,
+    ):
+        session.execute(sa.text(change))
+    with store.read() as session:
+        assert session.scalar(sa.text("SELECT count(*) FROM judgment")) == 6
+
+
+def test_a_failed_transaction_leaves_nothing(store: Store) -> None:
+    with pytest.raises(RuntimeError), store.write() as session:
+        session.add(Rater(token_sha256="0" * 64, created=datetime.now(UTC)))
+        session.flush()
+        raise RuntimeError
+    with store.read() as session:
+        assert session.scalar(sa.select(sa.func.count()).select_from(Rater)) == 0
+
+
+def test_times_come_back_in_utc_whatever_zone_they_came_in(store: Store) -> None:
+    moment = datetime(2026, 11, 23, 12, 0, 0, 123456, timezone(timedelta(hours=5)))
+    with store.write() as session:
+        session.add(Rater(token_sha256="0" * 64, created=moment))
+    with store.read() as session:
+        stored = session.scalar(sa.select(Rater.created))
+    assert stored == moment
+    assert stored is not None and stored.tzinfo is UTC
+
+
+def test_foreign_keys_hold(store: Store) -> None:
+    with pytest.raises(sa.exc.IntegrityError), store.write() as session:
+        session.execute(
+            sa.text(
+                "INSERT INTO submission (id, study_id, agent_id, created) "
+                "VALUES ('a', 'no such study', 'no such agent', '2026-01-01')"
+            )
+        )
+
+
+# SQLite itself does not wait here: whoever writes out of turn fails at once.
+JUDGES = """
+import sys, threading
+import leaderboard.store.database
+leaderboard.store.database.BUSY_SECONDS = 0
+from leaderboard.judging.judgments import answer_pair
+from leaderboard.judging.raters import register_rater
+from leaderboard.judging.assignments import next_pair
+from leaderboard.studies.rules import find_study
+
+store = leaderboard.store.database.open_store(sys.argv[1])
+study = find_study(store, "small")
+failures = []
+
+def judge(number):
+    try:
+        rater = register_rater(store, f"{sys.argv[2]} {number}")
+        while pair := next_pair(store, study, rater):
+            answer_pair(store, pair.assignment_id, rater, "left")
+    except BaseException as err:
+        failures.append(err)
+
+threads = [threading.Thread(target=judge, args=(number,)) for number in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+if failures:
+    raise failures[0]
+"""
+
+
+def test_processes_take_turns_to_write_to_sqlite(tmp_path: Path) -> None:
+    place = tmp_path / "leaderboard.sqlite"
+    store = open_store(place)
+    fill(store, agents=3, seeds=4)
+    processes = [
+        subprocess.Popen([sys.executable, "-c", JUDGES, str(place), name], cwd=ROOT)
+        for name in ("app", "api")
+    ]
+    assert [process.wait(timeout=600) for process in processes] == [0, 0]
+    with store.read() as session:
+        rows = session.execute(sa.select(Judgment.rater_id, Judgment.pair)).all()
+    store.close()
+    raters, pairs = 8, 12
+    assert len(rows) == len(set(rows)) == raters * pairs
+
+
+def test_a_writer_that_was_killed_gives_up_its_turn(tmp_path: Path) -> None:
+    place = tmp_path / "leaderboard.sqlite"
+    store = open_store(place)
+    writer = (
+        "import sys, time; from leaderboard.store.database import open_store\n"
+        "with open_store(sys.argv[1]).write(): print('writing', flush=True); time.sleep(600)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", writer, str(place)], cwd=ROOT, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"writing\n"
+        process.kill()
+    assert register_rater(store, "secret")
+    store.close()
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "notes.sqlite"
+    path.write_text("these are my notes, not a database " * 100)
+    with pytest.raises(StoreError, match=r"notes\.sqlite.*cannot be opened as a leaderboard"):
+        open_store(path)
+    assert path.read_text().startswith("these are my notes")
+
+
+def test_another_programs_database_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "other.sqlite"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE recipe (id INTEGER)")
+    with pytest.raises(StoreError, match="is not a leaderboard"):
+        open_store(path)
+
+
+@pytest.mark.parametrize(
+    ("location", "message"),
+    [
+        ("mysql://host/db", "mysql is not supported"),
+        ("sqlite://", "names no file"),
+        ("post gres://", "not a database URL"),
+    ],
+)
+def test_other_databases_are_refused(location: str, message: str) -> None:
+    with pytest.raises(StoreError, match=message):
+        open_store(location)
+
+
+def test_a_server_database_needs_a_media_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BASALT_MEDIA", raising=False)
+    with pytest.raises(StoreError, match="BASALT_MEDIA"):
+        open_store("postgresql://nobody@/nowhere")
+
+
+def test_existence_is_asked_without_making_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "new.sqlite"
+    assert not store_exists(path)
+    assert not store_exists(f"sqlite:///{path}")
+    assert not path.exists()
+    open_store(path).close()
+    assert store_exists(f"sqlite:///{path}")
+    assert (tmp_path / "new.media").is_dir()
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StoreError, match="file"):
+        open_store(tmp_path / "file" / "leaderboard.sqlite")
