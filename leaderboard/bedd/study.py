@@ -35,7 +35,7 @@ from leaderboard.store.models import (
 from leaderboard.studies.events import BY_RULE, banned_raters, record_ban
 from leaderboard.studies.export import load_comparisons
 from leaderboard.studies.rules import StudyInfo, StudyRules, TaskRules, checked_name
-from leaderboard.submissions.register import name_key
+from leaderboard.submissions.checks import name_key
 
 STUDY_NAME = "BEDD"
 """Name of the study unless another is given."""

@@ -14,14 +14,9 @@ from leaderboard.bedd.answers import BeddError
 from leaderboard.store.database import Store
 from leaderboard.store.models import Agent, Episode, Study
 from leaderboard.studies.rules import StudyInfo, StudyRules
-from leaderboard.submissions.legacy_episodes import PlainOrigin, convert_plain
-from leaderboard.submissions.register import (
-    CheckedRecording,
-    check_recording,
-    copy_recordings,
-    put_in_place,
-    staging_folder,
-)
+from leaderboard.submissions.checks import CheckedRecording, check_claims
+from leaderboard.submissions.legacy_episodes import LegacyOrigin, convert_legacy
+from leaderboard.submissions.register import copy_recordings, put_in_place, staging_folder
 
 SHOWN_FAULTS = 20
 """More are counted."""
@@ -101,11 +96,11 @@ def _checked(
         if folder.name not in agents:
             faults.append(f"{folder.name}: no answer is about an agent of that name")
             continue
-        origin = PlainOrigin(folder.name, rules.world, rules.world_version)
+        origin = LegacyOrigin(folder.name, rules.world, rules.world_version)
         out = scratch / str(number)
-        faults += [f"{folder.name}/{fault}" for fault in convert_plain(folder, out, origin)]
+        faults += [f"{folder.name}/{fault}" for fault in convert_legacy(folder, out, origin)]
         for video in sorted(out.rglob("*.mp4")):
-            item, item_faults = check_recording(video, rules)
+            item, item_faults = check_claims(video, rules)
             where = f"{folder.name}/{video.relative_to(out)}"
             faults += [f"{where}: {fault}" for fault in item_faults]
             if item is None or item_faults:

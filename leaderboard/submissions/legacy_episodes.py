@@ -34,7 +34,7 @@ _NAME = re.compile(r"seed_(\d{1,18})\.mp4")
 
 
 @dataclass(frozen=True)
-class PlainOrigin:
+class LegacyOrigin:
     """What plain files do not say of themselves.
 
     Attributes:
@@ -49,7 +49,7 @@ class PlainOrigin:
     task: str | None = None
 
 
-def is_plain(folder: Path) -> bool:
+def is_legacy(folder: Path) -> bool:
     """Whether a folder holds plain episodes and nothing that is a recording of ours."""
     videos = list(folder.rglob("*.mp4")) if folder.is_dir() else []
     return bool(videos) and all(
@@ -57,7 +57,7 @@ def is_plain(folder: Path) -> bool:
     )
 
 
-def convert_plain(folder: Path, out: Path, origin: PlainOrigin) -> list[str]:
+def convert_legacy(folder: Path, out: Path, origin: LegacyOrigin) -> list[str]:
     """Write recordings of all plain episodes below a folder; returns the faults, a line each.
 
     Args:
@@ -81,7 +81,7 @@ def task_of_name(name: str) -> Task | None:
     return found[0] if found else None
 
 
-def _convert(video: Path, folder: Path, out: Path, origin: PlainOrigin) -> None:
+def _convert(video: Path, folder: Path, out: Path, origin: LegacyOrigin) -> None:
     match = _NAME.fullmatch(video.name)
     if match is None:
         raise RecordingError("is not named seed_N.mp4")

@@ -3,7 +3,6 @@
 import os
 import shutil
 import time
-import unicodedata
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,32 +13,24 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 from tqdm import tqdm
 
-from basalt.core.recording import Recording, RecordingMeta, find_videos, sha256_of
-from basalt.io.errors import RecordingError, StudyError
+from basalt.core.recording import sha256_of
+from basalt.io.errors import StudyError
 from leaderboard.store.database import Store
 from leaderboard.store.models import Agent, Episode, Study, Submission, new_id
-from leaderboard.studies.rules import StudyInfo, StudyRules, checked_name
-from leaderboard.submissions.bundle import MAX_FILE_BYTES, About, Manifest, manifest_of
-from leaderboard.submissions.clean_video import Cleaning, clean, cleaning_of
+from leaderboard.studies.rules import StudyInfo
+from leaderboard.submissions.bundle import About, Manifest, manifest_of
+from leaderboard.submissions.checks import (
+    CheckedRecording,
+    CheckedSubmission,
+    SubmissionError,
+    check_submission,
+    name_key,
+    name_taken,
+)
+from leaderboard.submissions.clean_video import clean
 
 _STAGING = ".staging-"
 _STAGING_SECONDS = 24 * 3600
-
-
-class SubmissionError(StudyError):
-    """A submission that breaks its study's rules.
-
-    Attributes:
-        study: name of the study.
-        faults: one line each, all that were found.
-    """
-
-    def __init__(self, folder: Path, study: str, faults: list[str]) -> None:
-        self.study = study
-        self.faults = faults
-        count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
-        listed = "\n".join(f"  - {fault}" for fault in faults)
-        super().__init__(f"{folder}: not registered in study {study!r}, {count} to mend:\n{listed}")
 
 
 @dataclass(frozen=True)
@@ -59,15 +50,6 @@ class SubmissionInfo:
     episodes: int
 
 
-@dataclass(frozen=True)
-class CheckedRecording:
-    """A recording that keeps the study's rules, and what its video needs before it is shown."""
-
-    recording: Recording
-    meta: RecordingMeta
-    cleaning: Cleaning | None = None
-
-
 def submit_recordings(
     store: Store,
     study: StudyInfo,
@@ -75,201 +57,71 @@ def submit_recordings(
     name: str | None = None,
     *,
     about: About | None = None,
-    verified: Collection[tuple[str, int]] = (),
 ) -> SubmissionInfo:
-    """Verify a folder of recordings against a study and register them as an agent's episodes.
-
-    The files are copied into the store's media folder under opaque names. A process killed at any
-    moment leaves no rows; copies it was making are removed by a submission a day later.
+    """Check a folder of recordings against a study and register them as an agent's episodes.
 
     Args:
-        store: the leaderboard.
-        study: the study, see :func:`leaderboard.studies.rules.find_study`.
-        folder: holds the recordings (NAME.mp4, .jsonl and .json), also in folders below.
-        name: the agent's name in the table; by default the player's name in the recordings.
-        about: what the submission says of its agent, kept with it.
-        verified: task and seed of the episodes that were replayed in their world and came out the same.
+        store: Leaderboard to register in.
+        study: Study to register in, see `leaderboard.studies.rules.find_study`.
+        folder: Folder that holds the recordings (NAME.mp4, .jsonl and .json), also in folders below it.
+        name: Name of the agent in the table; by default the player's name in the recordings.
+        about: Description of the agent, stored with the submission.
 
     Raises:
-        SubmissionError: with the list of all faults; nothing was written.
+        SubmissionError: With the list of all problems; nothing is written.
     """
-    folder = Path(folder)
-    checked, name, faults = check_submission(folder, study.rules, name)
-    if name:
-        with store.read() as session:
-            faults += _name_taken(session, study, name)
-    if faults:
-        raise SubmissionError(folder, study.name, faults)
+    checked = check_submission(
+        Path(folder), study.name, study.rules, name, taken=submitted_agents(store, study)
+    )
+    return register(store, study, checked, about, source=Path(folder))
 
+
+def register(
+    store: Store,
+    study: StudyInfo,
+    submission: CheckedSubmission,
+    about: About | None = None,
+    replayed: Collection[tuple[str, int]] = (),
+    *,
+    source: Path,
+) -> SubmissionInfo:
+    """Register recordings that were checked against the study's rules.
+
+    The files are copied into the store's media folder under opaque names. A process killed at any
+    moment leaves no rows; its copies are removed by a submission a day later.
+
+    Args:
+        store: Leaderboard to register in.
+        study: Study whose rules the recordings were checked against.
+        submission: Checked recordings.
+        about: Description of the agent, stored with the submission.
+        replayed: Task and seed of the episodes that a replay confirmed.
+        source: Path that the user submitted; named in errors.
+
+    Raises:
+        SubmissionError: The agent's name is taken; nothing is written.
+        StudyError: A file changed while it was copied; nothing is written.
+    """
+    agent = submission.agent
     submission_id = new_id()
     staging = staging_folder(store)
-    episodes = [(new_id(), item) for item in checked]
-    about = (about or About(agent=name)).model_copy(update={"agent": name})
-    manifest = manifest_of([item.recording for item in checked], about)
+    episodes = [(new_id(), item) for item in submission.recordings]
+    about = (about or About(agent=agent)).model_copy(update={"agent": agent})
+    manifest = manifest_of([item.recording for item in submission.recordings], about)
     try:
         shown = copy_recordings(staging, episodes)
         with store.write() as session:
             _lock_study(session, study)
-            # Asked again under the lock: another submission may have taken the name meanwhile.
-            if taken := _name_taken(session, study, name):
-                raise SubmissionError(folder, study.name, taken)
-            _add_rows(session, study, manifest, submission_id, episodes, shown, verified)
+            # Under the lock: another submission may have taken the name since the check.
+            if taken := name_taken(agent, session.scalars(_agent_names(study)).all()):
+                raise SubmissionError(source, study.name, taken)
+            _add_rows(session, study, manifest, submission_id, episodes, shown, replayed)
             put_in_place(store, staging, submission_id)
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         _remove_unregistered(store, submission_id)
         raise
-    return SubmissionInfo(submission_id, name, study.name, len(episodes))
-
-
-def check_submission(
-    folder: Path, rules: StudyRules, name: str | None
-) -> tuple[list[CheckedRecording], str, list[str]]:
-    """What may be told of a submission without its study's other agents.
-
-    Args:
-        folder: holds the recordings.
-        rules: the study's.
-        name: the agent's; None takes the player's.
-
-    Returns:
-        The recordings that keep the rules, the agent's name ("" where it has a fault), and all faults.
-    """
-    checked, faults = check_recordings(folder, rules)
-    name, name_faults = _agent_name(checked, name)
-    return checked, name, faults + name_faults
-
-
-def check_recordings(folder: Path, rules: StudyRules) -> tuple[list[CheckedRecording], list[str]]:
-    """The recordings below a folder that keep a study's rules, and all faults of the set, a line each."""
-    if not folder.is_dir():
-        return [], [f"{folder}: no such folder of recordings"]
-    videos = find_videos(folder)
-    if not videos:
-        return [], [f"{folder}: holds no recordings (NAME.mp4 with NAME.jsonl and NAME.json)"]
-    checked: list[CheckedRecording] = []
-    faults: list[str] = []
-    claimed: dict[tuple[str, int], str] = {}
-    for video in videos:
-        item, item_faults = check_recording(video, rules)
-        faults += [f"{video.relative_to(folder)}: {fault}" for fault in item_faults]
-        if item is None:
-            continue
-        key = (item.meta.task, item.meta.seed)
-        if key in claimed:
-            faults.append(
-                f"{video.relative_to(folder)}: is the second recording of {key[0]} with seed {key[1]}, "
-                f"after {claimed[key]}; keep one"
-            )
-            continue
-        claimed[key] = str(video.relative_to(folder))
-        if not item_faults:
-            checked.append(item)
-    for task, task_rules in rules.tasks.items():
-        present = {seed for claimed_task, seed in claimed if claimed_task == task}
-        missing = [str(seed) for seed in task_rules.seeds if seed not in present]
-        if present and missing:
-            faults.append(f"{task}: no recording with seed {', '.join(missing)}")
-    return checked, faults
-
-
-def check_recording(video: Path, rules: StudyRules) -> tuple[CheckedRecording | None, list[str]]:
-    """One recording's claims and faults; None for the claims where it makes none that can be read."""
-    try:
-        recording = Recording.open(video)
-    except RecordingError as err:
-        return None, [_without_path(err, video.parent)]
-    meta = recording.meta
-    if meta is None:
-        return None, [
-            f"{recording.meta_path.name} is missing; it says task, world, seed and player"
-        ]
-    faults = []
-    cleaning: Cleaning | None = None
-    try:
-        for path in (recording.video_path, recording.lines_path, recording.meta_path):
-            if path.is_symlink() or path.stat().st_size > MAX_FILE_BYTES:
-                return CheckedRecording(recording, meta), [
-                    f"{path.name}: is a link, or larger than {MAX_FILE_BYTES} bytes"
-                ]
-        info = recording.check()
-        recording.telemetry()
-        cleaning = cleaning_of(recording.video_path, info)
-        faults += _faults_of_end(recording, meta)
-    except RecordingError as err:
-        faults.append(_without_path(err, video.parent))
-    if (meta.world, meta.world_version) != (rules.world, rules.world_version):
-        faults.append(
-            f"was played in {meta.world} {meta.world_version}; "
-            f"the study is about {rules.world} {rules.world_version}"
-        )
-    if meta.edit is not None:
-        faults.append(
-            f"was played in a world that was changed ({meta.edit}); play the seed as it is"
-        )
-    task_rules = rules.tasks.get(meta.task)
-    if task_rules is None:
-        faults.append(f"is of task {meta.task!r}; the study has {', '.join(rules.tasks)}")
-        return CheckedRecording(recording, meta), faults
-    if meta.seed not in task_rules.seeds:
-        seeds = ", ".join(str(seed) for seed in task_rules.seeds)
-        faults.append(f"has seed {meta.seed}; the study's seeds of {meta.task} are {seeds}")
-    if meta.step_limit != task_rules.step_limit:
-        faults.append(
-            f"was played under a limit of {meta.step_limit} steps; "
-            f"the study's is {task_rules.step_limit}"
-        )
-    elif meta.steps > task_rules.step_limit:
-        faults.append(f"has {meta.steps} steps; the study allows {task_rules.step_limit}")
-    return CheckedRecording(recording, meta, cleaning), faults
-
-
-def _faults_of_end(recording: Recording, meta: RecordingMeta) -> list[str]:
-    """What is wrong with how an episode says that it ended."""
-    if meta.ended == "crash":
-        return ["ended by a failure of the world; record this seed again"]
-    if meta.ended == "limit" and meta.steps < meta.step_limit:
-        return [f"says that it ended at the limit of {meta.step_limit} steps, after {meta.steps}"]
-    if meta.ended == "cut" and meta.steps < meta.step_limit:
-        return [f"was cut after {meta.steps} steps, before the limit of {meta.step_limit}"]
-    lines = recording.lines
-    if meta.ended == "esc" and not (lines and lines[-1].ends_session):
-        return ["says that its player ended it; no ESC is on its last line"]
-    if meta.ended == "death" and meta.final_telemetry and not meta.final_telemetry.dead:
-        return ["says that its player died; the last state is alive"]
-    return []
-
-
-def _without_path(err: RecordingError, parent: Path) -> str:
-    # The fault's line already begins with the path below the submitted folder.
-    return str(err).replace(f"{parent}{os.sep}", "")
-
-
-def _agent_name(checked: list[CheckedRecording], name: str | None) -> tuple[str, list[str]]:
-    players = sorted({item.meta.player for item in checked})
-    if len(players) > 1:
-        listed = ", ".join(repr(player) for player in players)
-        return "", [f"the recordings are of several players ({listed}); submit each on its own"]
-    if name is None and not players:
-        return "", []
-    try:
-        return checked_name(players[0] if name is None else name, "agent name"), []
-    except StudyError as err:
-        return "", [str(err)]
-
-
-def _name_taken(session: Session, study: StudyInfo, name: str) -> list[str]:
-    taken = session.scalar(
-        sa.select(Agent.name).where(Agent.study_id == study.id, Agent.name_key == name_key(name))
-    )
-    if taken is None:
-        return []
-    return [f"agent name {name!r}: the study has {taken!r} already; choose another with --name"]
-
-
-def name_key(name: str) -> str:
-    """What two names must differ in: letters without case, width or accents' spelling, no blanks."""
-    return "".join(unicodedata.normalize("NFKC", name).casefold().split())
+    return SubmissionInfo(submission_id, agent, study.name, len(episodes))
 
 
 def staging_folder(store: Store) -> Path:
@@ -339,7 +191,7 @@ def _add_rows(
     submission_id: str,
     episodes: list[tuple[str, CheckedRecording]],
     shown: dict[str, str],
-    verified: Collection[tuple[str, int]],
+    replayed: Collection[tuple[str, int]],
 ) -> None:
     name = manifest.agent
     now = datetime.now(UTC)
@@ -375,7 +227,7 @@ def _add_rows(
             ended=item.meta.ended,
             video_sha256=shown[episode_id],
             lines_sha256=item.meta.lines_sha256,
-            verified=(item.meta.task, item.meta.seed) in verified,
+            verified=item.key in replayed,
         )
         for episode_id, item in episodes
     )
@@ -408,4 +260,8 @@ def _sweep_staging(media: Path) -> None:
 def submitted_agents(store: Store, study: StudyInfo) -> set[str]:
     """Names of the agents that have a submission in the study."""
     with store.read() as session:
-        return set(session.scalars(sa.select(Agent.name).where(Agent.study_id == study.id)))
+        return set(session.scalars(_agent_names(study)))
+
+
+def _agent_names(study: StudyInfo) -> sa.Select[tuple[str]]:
+    return sa.select(Agent.name).where(Agent.study_id == study.id)

@@ -100,7 +100,7 @@ def test_a_replay_confirms_what_happened_and_finds_what_did_not(
     restate(recording, lines_sha256=sha256_of(recording.lines_path))
     assert cli.run([*check[:-2]]) == 0, "nothing in the file itself gives it away"
     assert cli.run(check) == 1
-    assert "came out otherwise" in capsys.readouterr().err
+    assert "replay verification failed" in capsys.readouterr().err
 
 
 def restate(recording: Recording, **claims: object) -> None:

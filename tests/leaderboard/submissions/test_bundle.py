@@ -18,7 +18,10 @@ from basalt.core.video import VideoWriter
 from basalt.io.errors import StudyError
 from leaderboard.store.database import Store, open_store
 from leaderboard.store.models import Episode, Submission
-from leaderboard.studies.rules import StudyInfo, create_study, demo_study
+from leaderboard.studies import settings
+from leaderboard.studies.rules import StudyInfo, StudyRules, create_study, demo_study
+from leaderboard.submissions import checks
+from leaderboard.submissions import submit as submitting
 from leaderboard.submissions.bundle import (
     MANIFEST,
     About,
@@ -27,7 +30,8 @@ from leaderboard.submissions.bundle import (
     unpack_bundle,
     write_bundle,
 )
-from leaderboard.submissions.register import SubmissionError, check_recordings, submit_recordings
+from leaderboard.submissions.checks import CheckedRecording, SubmissionError, check_recordings
+from leaderboard.submissions.register import submit_recordings
 from tests.support.three_players import SEEDS, record
 
 ABOUT = About(agent="good", agent_version="2", authors=("Ada",), training_data="none")
@@ -182,6 +186,35 @@ def test_pack_check_and_submit(
     assert basalt("submit", out, "--check", "--store", place) == 1
     assert capsys.readouterr().err.count("\n  - ") >= 3
     store.close()
+
+
+def test_a_bundle_carries_the_players_name_where_none_is_given(
+    tmp_path: Path, place: Path, agents: dict[str, Path]
+) -> None:
+    out = tmp_path / "packed.zip"
+    study = ("--study", "small", "--store", place)
+    assert basalt("submit", agents["good"], "--pack", out, "--author", "Ada", *study) == 0
+    assert unpack_bundle(out, tmp_path / "out").agent == "good"
+
+
+def test_each_recording_is_checked_once(
+    tmp_path: Path, agents: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[str] = []
+    real = checks.check_claims
+
+    def counted(video: Path, rules: StudyRules) -> tuple[CheckedRecording | None, list[str]]:
+        checked.append(video.name)
+        return real(video, rules)
+
+    monkeypatch.setattr(checks, "check_claims", counted)
+    monkeypatch.setattr(
+        submitting, "official_study", lambda *_: demo_study({"find_cave": SEEDS}, "test", "1")
+    )
+    monkeypatch.setattr(settings, "official_study", submitting.official_study)
+    place = tmp_path / "official.sqlite"
+    assert basalt("submit", agents["good"], "--study", "official", "--store", place) == 0
+    assert len(checked) == len(set(checked)) == len(SEEDS)
 
 
 def test_episodes_that_claim_another_end_are_refused(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ from leaderboard.store.database import Store, open_store
 from leaderboard.store.models import Agent, Episode, Submission
 from leaderboard.studies.rules import StudyInfo, create_study, demo_study
 from leaderboard.submissions import register as submissions
-from leaderboard.submissions.register import SubmissionError, name_key, submit_recordings
+from leaderboard.submissions.checks import SubmissionError, name_key
+from leaderboard.submissions.register import submit_recordings
 from tests.support import ROOT
 from tests.support.three_players import SEEDS, record
 

@@ -1,0 +1,215 @@
+"""Checks of a submission against its study's rules; all problems are collected before anything is written."""
+
+import os
+import unicodedata
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from basalt.core.recording import Recording, RecordingMeta, find_videos
+from basalt.io.errors import RecordingError, StudyError
+from leaderboard.studies.rules import StudyRules, checked_name
+from leaderboard.submissions.bundle import MAX_FILE_BYTES
+from leaderboard.submissions.clean_video import Cleaning, cleaning_of
+
+
+class SubmissionError(StudyError):
+    """A submission that breaks its study's rules.
+
+    Attributes:
+        study: Name of the study.
+        faults: All problems found, one line each.
+    """
+
+    def __init__(self, source: Path, study: str, faults: list[str]) -> None:
+        self.study = study
+        self.faults = faults
+        count = "1 problem" if len(faults) == 1 else f"{len(faults)} problems"
+        listed = "\n".join(f"  - {fault}" for fault in faults)
+        super().__init__(f"{source}: rejected by study {study!r}: {count} to fix:\n{listed}")
+
+
+@dataclass(frozen=True)
+class CheckedRecording:
+    """A recording that follows the study's rules, and how its video must be cleaned before it is shown."""
+
+    recording: Recording
+    meta: RecordingMeta
+    cleaning: Cleaning | None = None
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """Task and seed."""
+        return self.meta.task, self.meta.seed
+
+
+@dataclass(frozen=True)
+class CheckedSubmission:
+    """Recordings that follow the rules of the study called `study`, all by the player `agent`."""
+
+    study: str
+    agent: str
+    recordings: list[CheckedRecording]
+
+
+def check_submission(
+    folder: Path,
+    study: str,
+    rules: StudyRules,
+    name: str | None = None,
+    *,
+    taken: Collection[str] = (),
+    source: Path | None = None,
+) -> CheckedSubmission:
+    """Check a folder of recordings against a study's rules.
+
+    Args:
+        folder: Folder that holds the recordings, also in folders below it.
+        study: Name of the study.
+        rules: Rules of the study.
+        name: Name of the agent; by default the player's name in the recordings.
+        taken: Names of the agents that the study already has.
+        source: What the user submitted, if it is not the folder itself; named in the error.
+
+    Raises:
+        SubmissionError: With the list of all problems.
+    """
+    checked, faults = check_recordings(folder, rules)
+    agent, name_faults = _agent_name(checked, name)
+    faults += name_faults or name_taken(agent, taken)
+    if faults:
+        raise SubmissionError(source or folder, study, faults)
+    return CheckedSubmission(study, agent, checked)
+
+
+def check_recordings(folder: Path, rules: StudyRules) -> tuple[list[CheckedRecording], list[str]]:
+    """The recordings below a folder that follow the rules, and all problems of the set, one line each."""
+    if not folder.is_dir():
+        return [], ["no such folder of recordings"]
+    videos = find_videos(folder)
+    if not videos:
+        return [], ["holds no recordings (NAME.mp4 with NAME.jsonl and NAME.json)"]
+    checked: list[CheckedRecording] = []
+    faults: list[str] = []
+    claimed: dict[tuple[str, int], str] = {}
+    for video in videos:
+        name = str(video.relative_to(folder))
+        item, item_faults = check_claims(video, rules)
+        faults += [f"{name}: {fault}" for fault in item_faults]
+        if item is None:
+            continue
+        task, seed = item.key
+        if first := claimed.get(item.key):
+            faults.append(
+                f"{name}: is the second recording of {task} with seed {seed}, after {first}; keep one"
+            )
+            continue
+        claimed[item.key] = name
+        if not item_faults:
+            checked.append(item)
+    for task, task_rules in rules.tasks.items():
+        present = {seed for claimed_task, seed in claimed if claimed_task == task}
+        missing = [str(seed) for seed in task_rules.seeds if seed not in present]
+        if present and missing:
+            faults.append(f"{task}: no recording with seed {', '.join(missing)}")
+    return checked, faults
+
+
+def check_claims(video: Path, rules: StudyRules) -> tuple[CheckedRecording | None, list[str]]:
+    """Check one recording's files and what it claims; None if it makes no claims that can be read."""
+    try:
+        recording = Recording.open(video)
+    except RecordingError as err:
+        return None, [_without_path(err, video.parent)]
+    meta = recording.meta
+    if meta is None:
+        return None, [
+            f"{recording.meta_path.name} is missing; it says task, world, seed and player"
+        ]
+    faults = []
+    cleaning: Cleaning | None = None
+    try:
+        for path in (recording.video_path, recording.lines_path, recording.meta_path):
+            if path.is_symlink() or path.stat().st_size > MAX_FILE_BYTES:
+                return CheckedRecording(recording, meta), [
+                    f"{path.name}: is a link, or larger than {MAX_FILE_BYTES} bytes"
+                ]
+        info = recording.check()
+        recording.telemetry()
+        cleaning = cleaning_of(recording.video_path, info)
+        faults += _faults_of_end(recording, meta)
+    except RecordingError as err:
+        faults.append(_without_path(err, video.parent))
+    if (meta.world, meta.world_version) != (rules.world, rules.world_version):
+        faults.append(
+            f"was played in {meta.world} {meta.world_version}; "
+            f"the study is about {rules.world} {rules.world_version}"
+        )
+    if meta.edit is not None:
+        faults.append(
+            f"was played in a world that was changed ({meta.edit}); play the seed as it is"
+        )
+    task_rules = rules.tasks.get(meta.task)
+    if task_rules is None:
+        faults.append(f"is of task {meta.task!r}; the study has {', '.join(rules.tasks)}")
+        return CheckedRecording(recording, meta), faults
+    if meta.seed not in task_rules.seeds:
+        seeds = ", ".join(str(seed) for seed in task_rules.seeds)
+        faults.append(f"has seed {meta.seed}; the study's seeds of {meta.task} are {seeds}")
+    if meta.step_limit != task_rules.step_limit:
+        faults.append(
+            f"was played under a limit of {meta.step_limit} steps; "
+            f"the study's is {task_rules.step_limit}"
+        )
+    elif meta.steps > task_rules.step_limit:
+        faults.append(f"has {meta.steps} steps; the study allows {task_rules.step_limit}")
+    return CheckedRecording(recording, meta, cleaning), faults
+
+
+def _faults_of_end(recording: Recording, meta: RecordingMeta) -> list[str]:
+    """What is wrong with how an episode says that it ended."""
+    if meta.ended == "crash":
+        return ["ended by a failure of the world; record this seed again"]
+    if meta.ended == "limit" and meta.steps < meta.step_limit:
+        return [f"says that it ended at the limit of {meta.step_limit} steps, after {meta.steps}"]
+    if meta.ended == "cut" and meta.steps < meta.step_limit:
+        return [f"was cut after {meta.steps} steps, before the limit of {meta.step_limit}"]
+    lines = recording.lines
+    if meta.ended == "esc" and not (lines and lines[-1].ends_session):
+        return ["says that its player ended it; no ESC is on its last line"]
+    if meta.ended == "death" and meta.final_telemetry and not meta.final_telemetry.dead:
+        return ["says that its player died; the player is alive in the last state"]
+    return []
+
+
+def _without_path(err: RecordingError, parent: Path) -> str:
+    # The problem's line already begins with the path below the submitted folder.
+    return str(err).replace(f"{parent}{os.sep}", "")
+
+
+def _agent_name(checked: list[CheckedRecording], name: str | None) -> tuple[str, list[str]]:
+    players = sorted({item.meta.player for item in checked})
+    if len(players) > 1:
+        listed = ", ".join(repr(player) for player in players)
+        return "", [f"the recordings are of several players ({listed}); submit each on its own"]
+    if name is None and not players:
+        return "", []
+    try:
+        return checked_name(players[0] if name is None else name, "agent name"), []
+    except StudyError as err:
+        return "", [str(err)]
+
+
+def name_taken(name: str, taken: Collection[str]) -> list[str]:
+    """The problem with an agent's name if a study already has one that reads the same."""
+    key = name_key(name)
+    return [
+        f"agent name {name!r}: the study has {other!r} already; choose another with --name"
+        for other in taken
+        if name_key(other) == key
+    ]
+
+
+def name_key(name: str) -> str:
+    """Normal form of a name, without case, width, accents' spelling or blanks: equal names are refused."""
+    return "".join(unicodedata.normalize("NFKC", name).casefold().split())

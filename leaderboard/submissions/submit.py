@@ -1,0 +1,273 @@
+"""What `basalt submit` does: prepare a folder or bundle, check it, replay episodes, register it."""
+
+import random
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from pydantic import ValidationError
+
+from basalt.core.recording import Recording, find_recordings
+from basalt.io.errors import RecordingError, StudyError
+from leaderboard.store.database import default_store, open_existing, open_store
+from leaderboard.studies.rules import OFFICIAL, find_study, official_study
+from leaderboard.studies.settings import open_official
+from leaderboard.submissions.bundle import About, Manifest, unpack_bundle, write_bundle
+from leaderboard.submissions.checks import CheckedSubmission, SubmissionError, check_submission
+from leaderboard.submissions.legacy_episodes import LegacyOrigin, convert_legacy, is_legacy
+from leaderboard.submissions.register import SubmissionInfo, register, submitted_agents
+
+TOLERANCE = 0.5
+"""Distance in nodes by which a replay may stray from a recording's positions and still confirm it."""
+
+
+class ReplayResult(Protocol):
+    """What is read of a replay's result, see `basalt.rollouts.replay.Replay`."""
+
+    steps: int
+    replayed: int
+    drift_max: float | None
+
+    @property
+    def exact(self) -> bool:
+        """Whether the replay equals the recording."""
+
+    def summary(self) -> str:
+        """One line for people."""
+
+
+@dataclass(frozen=True)
+class ReplayPlan:
+    """Which episodes are replayed in their world.
+
+    Attributes:
+        replay: Function that replays one recording; None replays nothing. The caller gives it, because
+            replaying loads the worlds, which a rating server does without.
+        count: Number of episodes to replay, drawn at random.
+        seed: Seed of the draw; None draws differently each time.
+    """
+
+    replay: Callable[[Recording], ReplayResult] | None = None
+    count: int = 0
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Recordings ready to be checked.
+
+    Attributes:
+        source: Path of the folder or bundle as the user gave it; messages name it.
+        folder: Folder that holds the recordings, unpacked and converted.
+        about: Description of the agent in the bundle; None if there is no bundle.
+    """
+
+    source: Path
+    folder: Path
+    about: About | None = None
+
+    def world(self) -> tuple[str, str]:
+        """World and version that all recordings were played in.
+
+        Raises:
+            StudyError: They are of several worlds, or do not say which.
+        """
+        metas = [one.meta for one in find_recordings(self.folder) if one.meta]
+        worlds = {(meta.world, meta.world_version) for meta in metas}
+        if len(worlds) != 1:
+            found = ", ".join(sorted(" ".join(world) for world in worlds)) or "none in NAME.json"
+            raise StudyError(f"{self.source}: expected recordings of one world, got {found}")
+        return worlds.pop()
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A submission that follows the rules, and the task and seed of the episodes that a replay confirmed."""
+
+    submission: CheckedSubmission
+    replayed: set[tuple[str, int]] = field(default_factory=set)
+
+
+@contextmanager
+def prepared(source: Path, origin: LegacyOrigin, study: str | None) -> Iterator[Prepared]:
+    """Recordings in a folder: as they are, unpacked or converted; temporary files are removed at the end.
+
+    Args:
+        source: Folder of recordings or of the original benchmark's files, or a bundle.
+        origin: What the original benchmark's files do not say.
+        study: Name of the study; named in errors.
+
+    Raises:
+        StudyError: There is no such folder or bundle.
+        SubmissionError: Files of the original benchmark cannot be converted.
+        BundleError: The bundle is not valid.
+    """
+    legacy = is_legacy(source)
+    if source.is_dir() and not legacy:
+        yield Prepared(source, source)
+        return
+    if not source.exists():
+        raise StudyError(f"{source}: no such folder or bundle of recordings")
+    scratch = Path(tempfile.mkdtemp(prefix="basalt-submit-"))
+    try:
+        about = None
+        if not legacy:
+            about = unpack_bundle(source, scratch)
+        elif faults := convert_legacy(source, scratch, origin):
+            raise SubmissionError(source, study or OFFICIAL, faults)
+        yield Prepared(source, scratch, about)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def described(about: About | None, **said: object) -> About | None:
+    """The bundle's description of the agent, replaced field by field by what the user says (if not empty).
+
+    Raises:
+        StudyError: A value is not valid.
+    """
+    given = {name: value for name, value in said.items() if value}
+    if about is None and not given:
+        return None
+    kept = about.model_dump(include=set(About.model_fields)) if about else {"agent": "unnamed"}
+    try:
+        return About.model_validate(kept | given)
+    except ValidationError as err:
+        fault = err.errors()[0]
+        raise StudyError(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}") from err
+
+
+def check(
+    given: Prepared, study: str | None, location: str | None, name: str | None, plan: ReplayPlan
+) -> Verified:
+    """Check and replay a submission without registering it.
+
+    Args:
+        given: Recordings to check.
+        study: Name of the study; None or `official` checks against the official study's rules.
+        location: Location of the leaderboard; None takes the default one.
+        name: Name of the agent; by default the bundle's, or the player's in the recordings.
+        plan: Which episodes are replayed.
+
+    Raises:
+        SubmissionError: With the list of all problems.
+        StudyError: A replay does not confirm its recording.
+    """
+    if study in (None, OFFICIAL):
+        return _against_official(given, name, plan)
+    with closing(open_existing(location)) as store:
+        found = find_study(store, study)
+    checked = check_submission(
+        given.folder, found.name, found.rules, _agent(given, name), source=given.source
+    )
+    return Verified(checked, _confirmed(checked, plan))
+
+
+def pack(path: Path, verified: Verified, about: About | None) -> Manifest:
+    """Write checked recordings as a bundle, under the agent's checked name.
+
+    Raises:
+        StudyError: The file cannot be written.
+    """
+    agent = verified.submission.agent
+    about = (about or About(agent=agent)).model_copy(update={"agent": agent})
+    return write_bundle(path, [item.recording for item in verified.submission.recordings], about)
+
+
+def submit(
+    given: Prepared,
+    study: str | None,
+    location: str | None,
+    name: str | None,
+    plan: ReplayPlan,
+    about: About | None,
+) -> SubmissionInfo:
+    """Check, replay and register a submission; each recording is checked once.
+
+    Args:
+        given: Recordings to register.
+        study: Name of the study; None takes the newest. `official` is made if it does not exist.
+        location: Location of the leaderboard; None takes the default one.
+        name: Name of the agent; by default the bundle's, or the player's in the recordings.
+        plan: Which episodes are replayed.
+        about: Description of the agent, stored with the submission.
+
+    Raises:
+        SubmissionError: With the list of all problems; nothing is written.
+        StudyError: A replay does not confirm its recording; nothing is written.
+    """
+    if study == OFFICIAL:
+        # Before the store is opened: a rejected submission makes neither a store nor a study.
+        verified = _against_official(given, name, plan)
+        with closing(open_store(location or default_store())) as store:
+            entered = open_official(store, *given.world())
+            return register(
+                store, entered, verified.submission, about, verified.replayed, source=given.source
+            )
+    with closing(open_existing(location)) as store:
+        entered = find_study(store, study)
+        checked = check_submission(
+            given.folder,
+            entered.name,
+            entered.rules,
+            _agent(given, name),
+            taken=submitted_agents(store, entered),
+            source=given.source,
+        )
+        replayed = _confirmed(checked, plan)
+        return register(store, entered, checked, about, replayed, source=given.source)
+
+
+def _against_official(given: Prepared, name: str | None, plan: ReplayPlan) -> Verified:
+    world, version = given.world()
+    checked = check_submission(
+        given.folder,
+        f"{OFFICIAL} {world} {version}",
+        official_study(world, version),
+        _agent(given, name),
+        source=given.source,
+    )
+    return Verified(checked, _confirmed(checked, plan))
+
+
+def _agent(given: Prepared, name: str | None) -> str | None:
+    return name or (given.about.agent if given.about else None)
+
+
+def _confirmed(submission: CheckedSubmission, plan: ReplayPlan) -> set[tuple[str, int]]:
+    """Replay some episodes; task and seed of those confirmed.
+
+    Raises:
+        StudyError: A replay ended elsewhere: the recording is not what it claims to be.
+        WorldError: The world failed.
+    """
+    confirmed: set[tuple[str, int]] = set()
+    if plan.replay is None:
+        return confirmed
+    available = submission.recordings
+    chosen = random.Random(plan.seed).sample(available, min(plan.count, len(available)))
+    wrong = []
+    for item in chosen:
+        task, seed = item.key
+        try:
+            result = plan.replay(item.recording)
+        except RecordingError as err:
+            print(f"  {task} seed {seed}: cannot be replayed ({err})", file=sys.stderr)
+            continue
+        if _agrees(result):
+            confirmed.add(item.key)
+        else:
+            wrong.append(f"  - {task} seed {seed}: {result.summary()}")
+    if wrong:
+        raise StudyError("replay verification failed:\n" + "\n".join(wrong))
+    return confirmed
+
+
+def _agrees(result: ReplayResult) -> bool:
+    near = result.drift_max is not None and result.drift_max <= TOLERANCE
+    return result.exact or (near and result.replayed == result.steps)
