@@ -60,10 +60,15 @@ class Replay:
     picture_difference: float | None
 
     @property
+    def complete(self) -> bool:
+        """Whether all steps were replayed."""
+        return self.replayed == self.steps
+
+    @property
     def exact(self) -> bool:
         """Whether every state and the end are the recording's, to the last bit."""
         same_end = self.replayed_ended is None or self.replayed_ended == self.ended
-        return self.first_difference is None and self.replayed == self.steps and same_end
+        return self.first_difference is None and self.complete and same_end
 
     def to_json(self) -> dict[str, Any]:
         """All of it, ready for JSON."""

@@ -113,7 +113,7 @@ def register(
         with store.write() as session:
             _lock_study(session, study)
             # Under the lock: another submission may have taken the name since the check.
-            if taken := name_taken(agent, session.scalars(_agent_names(study)).all()):
+            if taken := name_taken(agent, _agent_names(session, study)):
                 raise SubmissionError(source, study.name, taken)
             _add_rows(session, study, manifest, submission_id, episodes, shown, replayed)
             put_in_place(store, staging, submission_id)
@@ -260,8 +260,8 @@ def _sweep_staging(media: Path) -> None:
 def submitted_agents(store: Store, study: StudyInfo) -> set[str]:
     """Names of the agents that have a submission in the study."""
     with store.read() as session:
-        return set(session.scalars(_agent_names(study)))
+        return _agent_names(session, study)
 
 
-def _agent_names(study: StudyInfo) -> sa.Select[tuple[str]]:
-    return sa.select(Agent.name).where(Agent.study_id == study.id)
+def _agent_names(session: Session, study: StudyInfo) -> set[str]:
+    return set(session.scalars(sa.select(Agent.name).where(Agent.study_id == study.id)))
