@@ -29,8 +29,9 @@ from basalt.data.baselines import Marginals
 from basalt.data.dataset import SequenceStream
 from basalt.data.embeddings import MANIFEST
 from basalt.data.episodes import Episode
-from basalt.io.atomic import sole_writer, write_json
+from basalt.io.atomic import write_json
 from basalt.io.errors import ConfigError
+from basalt.io.locks import sole_writer
 from basalt.policies.checkpoint import (
     choose_device,
     find_checkpoint,

@@ -18,8 +18,9 @@ import pandas as pd
 from tqdm import tqdm
 
 from basalt.data.transfer import Remote, StoppedError, Transfer, reason
-from basalt.io.atomic import is_full, sole_writer
+from basalt.io.atomic import is_full
 from basalt.io.errors import ConfigError
+from basalt.io.locks import sole_writer
 
 GIGABYTE = 10**9
 

@@ -28,8 +28,9 @@ from torch import Tensor
 from basalt.core.tasks import Task, refuse_official
 from basalt.data.bedd import Play
 from basalt.data.episodes import Episode, seed_of
-from basalt.io.atomic import LOCK_FILE, sole_writer, write_json
+from basalt.io.atomic import write_json
 from basalt.io.errors import ConfigError
+from basalt.io.locks import LOCK_FILE, sole_writer
 from basalt.io.tensors import write_tensors
 
 MANIFEST = "embeddings.json"

@@ -1,66 +1,111 @@
-"""Writing files so that a reader, or a killed writer, never meets half of one."""
+"""Atomic writes: a reader never sees a partially written file or folder, even after a kill."""
 
 import errno
 import io
 import json
 import os
 import platform
-import sys
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
-from basalt.io.errors import BusyError
+from basalt.io.errors import WriteError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-LOCK_FILE = ".lock"
-"""In a folder that has one writer at a time."""
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Write a file under a temporary name in the same folder, then move it to `path`.
+
+    If the body raises, `path` keeps what it had. Temporary files that killed processes of this
+    machine left in the folder are removed.
+
+    Yields:
+        The temporary name.
+
+    Raises:
+        WriteError: the file cannot be written.
+        OSError: the disk is full (see `is_full`), or the body failed on another file.
+    """
+    with _partial(path) as partial:
+        yield partial
+        partial.replace(path)
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A name to write a file under, which then takes its place as a whole.
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Fill a new folder under a temporary name beside `path`, then put it in the place of `path`.
 
-    What processes of this machine left in the folder when they were killed is removed.
+    Yields:
+        The temporary folder, empty.
+
+    Raises:
+        WriteError: the folder cannot be written.
+        OSError: the disk is full (see `is_full`), or the body failed on another file.
     """
+    with _partial(path) as partial:
+        _remove(partial)
+        partial.mkdir()
+        yield partial
+        _remove(path)
+        partial.replace(path)
+
+
+@contextmanager
+def _partial(path: Path) -> Iterator[Path]:
     host = platform.node()
-    _remove_leftovers(path.parent, host)
+    _remove_leftovers_once(path.parent, host)
     partial = path.with_name(f".{path.name}.{host}-{os.getpid()}.partial")
     try:
         yield partial
-        partial.replace(path)
+    except OSError as err:
+        ours = err.filename is None or Path(os.fsdecode(err.filename)).is_relative_to(partial)
+        if is_full(err) or not (ours or Path(os.fsdecode(err.filename)) == path):
+            raise
+        raise WriteError(f"{path}: cannot be written ({err.strerror or err})") from err
     finally:
-        partial.unlink(missing_ok=True)
+        _remove(partial)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    elif path.exists() or path.is_symlink():
+        path.unlink(missing_ok=True)
 
 
 @cache  # once a process: a cache folder may hold many thousands of files
-def _remove_leftovers(folder: Path, host: str) -> None:
+def _remove_leftovers_once(folder: Path, host: str) -> None:
+    remove_leftovers(folder, host)
+
+
+def remove_leftovers(folder: Path, host: str | None = None) -> None:
+    """Remove what killed processes of this machine left half written in a folder.
+
+    Args:
+        folder: Folder that is searched, without its subfolders.
+        host: Name of this machine; None asks the system.
+    """
+    import psutil  # not at import time: most commands read this module and never get here
+
+    host = platform.node() if host is None else host
     for path in folder.glob(f".*.{host}-*.partial"):
         owner = path.name.removesuffix(".partial").rpartition("-")[2]
-        if owner.isdecimal() and not _is_running(int(owner)):
-            path.unlink(missing_ok=True)
-
-
-def _is_running(process: int) -> bool:
-    """Whether there is such a process; taken for granted where asking would end it."""
-    if sys.platform == "win32":
-        return True
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        pass
-    return True
+        if owner.isdecimal() and not psutil.pid_exists(int(owner)):
+            _remove(path)
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Replace a JSON file as a whole."""
+    """Replace a JSON file as a whole; it is on the disk when this returns.
+
+    Raises:
+        WriteError: the file cannot be written.
+    """
     with replacing(path) as partial, partial.open("w", encoding="utf-8") as file:
         json.dump(content, file, indent=1)
         file.write("\n")
@@ -69,8 +114,12 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def write_array(path: Path, array: "NDArray[Any]") -> None:
-    """As `numpy.save`, which of a full disk says only how much it wrote."""
-    import numpy as np  # not where the command line reads this module
+    """Write an array as `numpy.save` does, whose own error for a full disk has no errno.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    import numpy as np  # not at import time: the command line reads this module
 
     content = io.BytesIO()
     np.save(content, array)
@@ -78,50 +127,5 @@ def write_array(path: Path, array: "NDArray[Any]") -> None:
 
 
 def is_full(error: BaseException) -> bool:
-    """Whether there is no room on the disk, or in the user's share of it."""
+    """Whether the disk, or the user's quota on it, is full."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-
-
-def lock_file(file: IO[Any], *, wait: bool = False) -> None:
-    """Take the lock of an open file, which goes with its closing or its process.
-
-    Args:
-        file: open for writing.
-        wait: until whoever has it gives it back, instead of failing.
-
-    Raises:
-        OSError: somebody else has it.
-    """
-    if sys.platform == "win32":
-        import msvcrt
-
-        while True:
-            try:
-                msvcrt.locking(file.fileno(), msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
-                return
-            except OSError as err:
-                # It waits for ten seconds at most.
-                if not wait or err.errno != errno.EDEADLK:
-                    raise
-    else:
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-
-
-@contextmanager
-def sole_writer(folder: Path, what: str) -> Iterator[None]:
-    """Refuse a second `what` ("rollout", "download") in the same folder; the lock goes with its process.
-
-    Raises:
-        BusyError: another process holds the folder.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK_FILE).open("w") as lock:
-        try:
-            lock_file(lock)
-        except OSError as err:
-            raise BusyError(
-                f"{folder}: another {what} is writing there; wait for it, or give another out="
-            ) from err
-        yield

@@ -1,20 +1,24 @@
-"""Errors that a user can cause and mend; the command line prints them as one line and exits with 1."""
+"""User-facing errors: problems the user can fix. The command line prints them as one line and exits with 1."""
 
 
 class BasaltError(Exception):
-    """A mistake or a lack that the user can mend; the message says what, where and how."""
+    """A problem the user can fix; the message says what was expected, what was found and what to do."""
 
 
 class ActionError(BasaltError):
-    """An action that no human interface could produce: wrong key, type, NaN or range."""
+    """An action that no human interface could produce: unknown key, wrong type, NaN or out of range."""
 
 
 class ConfigError(BasaltError):
-    """A setting that makes no sense, named with its key."""
+    """An invalid setting; the message names its key."""
 
 
 class BusyError(ConfigError):
-    """Another process holds the folder."""
+    """Another process is using the folder."""
+
+
+class WriteError(BasaltError):
+    """A file or folder that cannot be written, for another reason than a full disk."""
 
 
 class MissingDependencyError(BasaltError):
@@ -26,7 +30,7 @@ class RecordingError(BasaltError):
 
 
 class WorldError(BasaltError):
-    """A world could not start, answered too late or died."""
+    """A world that did not start, timed out or died."""
 
 
 class StudyError(BasaltError):

@@ -27,8 +27,8 @@ from basalt.core.recorder_lines import (
 )
 from basalt.core.tasks import STEPS_PER_SECOND
 from basalt.core.video import FRAME_SIZE, VideoReader, probe
-from basalt.io.atomic import sole_writer
 from basalt.io.errors import ConfigError, RecordingError
+from basalt.io.locks import sole_writer
 from basalt.policies.idm import IDMOutput
 from basalt.policies.preprocess import resize_frame
 

@@ -18,8 +18,8 @@ from basalt.core.recorder_lines import BUTTON_OF_KEY, DEGREES_PER_PIXEL, MOUSE_O
 from basalt.core.recording import Ended, Recording, RecordingMeta
 from basalt.core.tasks import get_task
 from basalt.core.telemetry import Telemetry
+from basalt.io.console import progress_bar
 from basalt.io.errors import RecordingError
-from basalt.io.progress import progress_bar
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,9 @@ def replay(
         observation, info = env.reset(seed=meta.seed, options=options)
         _same_version(recording, meta, env.get_wrapper_attr("version"), any_version)
         see(observation, info)
-        with progress_bar(len(actions), f"replay {recording.name}", "step", progress) as bar:
+        with progress_bar(
+            total=len(actions), title=f"replay {recording.name}", unit="step", shown=progress
+        ) as bar:
             for t in range(len(actions)):
                 observation, _, terminated, truncated, info = env.step(actions.step(t))
                 see(observation, info)

@@ -17,7 +17,6 @@ from typing import Any, cast
 
 import gymnasium
 import numpy as np
-from tqdm import tqdm
 
 import basalt
 import basalt.worlds  # registers the environments
@@ -29,9 +28,10 @@ from basalt.core.scoring import Outcome, can_score, outcome
 from basalt.core.tasks import Task, get_task
 from basalt.core.video import DEFAULT_CRF
 from basalt.core.world import Info
-from basalt.io.atomic import sole_writer, write_json
+from basalt.io.atomic import write_json
+from basalt.io.console import note, progress_bar
 from basalt.io.errors import ConfigError, WorldError
-from basalt.io.progress import progress_bar
+from basalt.io.locks import sole_writer
 from basalt.worlds.edits import parse_edit
 
 MakeAgent = Callable[[], Agent]
@@ -247,7 +247,7 @@ class _Failures:
             if len(self._errors) >= FAILED_SEEDS:
                 self.tell()
             if self._seeds > 1:
-                tqdm.write(f"seed {seed}: left out; going on with the others")
+                note(f"seed {seed}: left out; going on with the others")
 
     def tell(self) -> None:
         """Raise what was kept, if anything."""
@@ -286,7 +286,7 @@ class _Player:
                     raise WorldError(
                         f"seed {seed}: the world failed {attempt} times; last: {err}"
                     ) from err
-                tqdm.write(f"seed {seed}: {err}; playing it again")
+                note(f"seed {seed}: {err}; playing it again")
         raise AssertionError("unreachable")
 
     def _episode(self, seed: int, progress: bool, title: str) -> Path:
@@ -308,7 +308,9 @@ class _Player:
                 edit=plan.edit,
                 crf=plan.crf,
             ) as writer,
-            progress_bar(limit, f"{self._agent.name} {title}", "step", progress) as bar,
+            progress_bar(
+                total=limit, title=f"{self._agent.name} {title}", unit="step", shown=progress
+            ) as bar,
         ):
             writer.begin(observation["pov"], info["telemetry"])
             ended: Ended | None = None
@@ -399,7 +401,7 @@ def _play_side_by_side(
     )
     try:
         futures = {pool.submit(_play_in_worker, seed): seed for seed in seeds}
-        with progress_bar(len(seeds), plan.task, "episode", progress) as bar:
+        with progress_bar(total=len(seeds), title=plan.task, unit="episode", shown=progress) as bar:
             for future in as_completed(futures):
                 with failures.of(futures[future]):
                     future.result()

@@ -26,8 +26,8 @@ from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.orm import Session
 
-from basalt.io.atomic import lock_file
 from basalt.io.errors import BasaltError, MissingDependencyError
+from basalt.io.locks import queued
 from basalt.io.paths import cache_dir
 from leaderboard.store.media import RemoteMedia
 
@@ -285,8 +285,7 @@ def _turn(engine: Engine) -> Iterator[None]:
         yield
         return
     path = Path(str(engine.url.database)).resolve()
-    with _turns[path], path.with_name(f"{path.name}-turn").open("a") as file:
-        lock_file(file, wait=True)
+    with _turns[path], queued(path.with_name(f"{path.name}-turn")):
         yield
 
 

@@ -25,8 +25,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from basalt.data.dataset import Episode, single_pass
-from basalt.io.atomic import sole_writer, write_array, write_json
+from basalt.io.atomic import write_array, write_json
 from basalt.io.errors import ConfigError
+from basalt.io.locks import sole_writer
 from basalt.policies.vpt import VPTPolicy
 from basalt.probes.hooks.activations import recorded, site_module
 

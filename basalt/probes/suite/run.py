@@ -25,8 +25,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from basalt.io.atomic import sole_writer, write_json
+from basalt.io.atomic import write_json
 from basalt.io.errors import BusyError, ConfigError
+from basalt.io.locks import sole_writer
 from basalt.policies.vpt import VPTPolicy
 from basalt.probes.hooks.activations import site_module
 from basalt.probes.hooks.store import ActivationStore, spread, write_store

@@ -7,9 +7,9 @@ one machine claim an address through a lock file, which goes with their process.
 import os
 import re
 from collections.abc import Sequence
-from typing import IO
 
-from basalt.io.atomic import lock_file
+from filelock import FileLock, Timeout
+
 from basalt.io.errors import ConfigError
 from basalt.io.paths import cache_dir
 from basalt.worlds.minerl.protocol import Address, MinecraftBusy
@@ -42,14 +42,14 @@ class Claim:
         earlier_task: name of the task that was last played there from this machine, or "".
     """
 
-    def __init__(self, address: Address, earlier_task: str, lock: IO[str]) -> None:
+    def __init__(self, address: Address, earlier_task: str, lock: FileLock) -> None:
         self.address = address
         self.earlier_task = earlier_task
         self._lock = lock
 
     def release(self) -> None:
         """Let others have it; may be called twice."""
-        self._lock.close()
+        self._lock.release()
 
 
 def claim_address(addresses: Sequence[Address], task: str) -> Claim:
@@ -63,20 +63,17 @@ def claim_address(addresses: Sequence[Address], task: str) -> Claim:
     for only_this_task in (True, False):
         for address in addresses:
             name = re.sub(r"[^\w.-]", "_", str(address))
-            lock = (folder / f"{name}.lock").open("a+", encoding="utf-8")
+            lock = FileLock(folder / f"{name}.lock")
             try:
-                lock_file(lock)
-            except OSError:
-                lock.close()
+                lock.acquire(timeout=0)
+            except Timeout:
                 continue
-            lock.seek(0)
-            earlier_task = lock.read().strip()
+            last_task = folder / f"{name}.task"
+            earlier_task = last_task.read_text(encoding="utf-8") if last_task.is_file() else ""
             if only_this_task and earlier_task not in ("", task):
-                lock.close()
+                lock.release()
                 continue
-            lock.truncate(0)
-            lock.write(task)
-            lock.flush()
+            last_task.write_text(task, encoding="utf-8")
             return Claim(address, earlier_task, lock)
     raise MinecraftBusy(
         f"address: {', '.join(map(str, addresses))}: in use by other environments on this machine; "

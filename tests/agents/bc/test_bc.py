@@ -21,8 +21,8 @@ from agents.bc.config import TrainConfig
 from agents.bc.train import train
 from basalt.core.agent import Agent
 from basalt.data.dataset import SequenceStream
-from basalt.io.atomic import sole_writer
 from basalt.io.errors import ConfigError
+from basalt.io.locks import sole_writer
 from basalt.policies.checkpoint import find_checkpoint, load_policy
 from basalt.policies.vpt import VPTConfig
 from tests.support.synthetic import BLUE, GREEN, RED, picture, write_episodes

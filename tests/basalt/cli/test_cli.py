@@ -25,7 +25,7 @@ def test_help_names_every_command_with_an_example(capsys):
 
 def test_help_imports_nothing_heavy():
     code = (
-        "import sys; from basalt import cli; cli.run(['--help']); "
+        "import sys; from basalt.cli import main as cli; cli.run(['--help']); "
         "heavy = {'torch', 'streamlit', 'sqlalchemy', 'gymnasium', 'hydra', 'numpy'}; "
         "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
     )
@@ -56,12 +56,14 @@ def run_without_reader(code: str, *arguments: str) -> tuple[int, str]:
 @pytest.mark.parametrize("arguments", [["--help"], ["doctor", "--help"], ["bench", "--help"]])
 def test_a_reader_that_goes_away_is_no_failure(arguments):
     """As with ``basalt --help | head -1``."""
-    code = "import sys; from basalt import cli; sys.argv = ['basalt', *sys.argv[1:]]; cli.main()"
+    code = "import sys; from basalt.cli import main as cli; sys.argv = ['basalt', *sys.argv[1:]]; cli.main()"
     assert run_without_reader(code, *arguments) == (0, "")
 
 
 def test_a_command_that_failed_says_so_though_its_reader_went_away():
-    code = "from basalt import cli; cli.run = lambda argv: print('lacks') or 1; cli.main()"
+    code = (
+        "from basalt.cli import main as cli; cli.run = lambda argv: print('lacks') or 1; cli.main()"
+    )
     assert run_without_reader(code) == (1, "")
 
 

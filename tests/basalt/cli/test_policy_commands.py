@@ -12,8 +12,8 @@ from basalt.cli import main as cli
 from basalt.core.actions import VPT_BUTTONS, bins_to_camera
 from basalt.core.recording import Recording
 from basalt.core.video import VideoWriter
-from basalt.io.atomic import LOCK_FILE, sole_writer
 from basalt.io.errors import ConfigError, RecordingError
+from basalt.io.locks import LOCK_FILE, sole_writer
 from basalt.policies import label as label_module
 from basalt.policies.catalogue import PUBLISHED, policies_dir
 from basalt.policies.idm import InverseDynamicsModel, idm_config, load_official_idm
@@ -139,7 +139,7 @@ def test_plain_video_becomes_a_recording(golden: Path, tmp_path: Path, monkeypat
     labelled.lines_path.unlink()
     with (
         sole_writer(out, "labelling"),
-        pytest.raises(ConfigError, match="another labelling is writing there"),
+        pytest.raises(ConfigError, match="another labelling is writing to this folder"),
     ):
         label_video(model, video, out, size=size, device=device)
 

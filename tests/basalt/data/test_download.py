@@ -15,8 +15,8 @@ from basalt.data import download as download_module
 from basalt.data import transfer
 from basalt.data.bedd import load_index
 from basalt.data.download import Downloader, choose_plays
-from basalt.io.atomic import sole_writer
 from basalt.io.errors import ConfigError
+from basalt.io.locks import sole_writer
 from tests.support.range_server import Server
 from tests.support.small_disk import on_a_small_disk
 

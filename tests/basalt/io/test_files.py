@@ -6,7 +6,8 @@ import sys
 import pytest
 
 from basalt.io import atomic as files
-from basalt.io.atomic import replacing, write_json
+from basalt.io.atomic import replacing, replacing_folder, write_json
+from basalt.io.errors import WriteError
 
 KILLED = """
 import os, signal, sys
@@ -33,7 +34,7 @@ def writer(path, fate):
 
 @pytest.fixture(autouse=True)
 def fresh():
-    files._remove_leftovers.cache_clear()
+    files._remove_leftovers_once.cache_clear()
 
 
 def test_what_a_killed_writer_left_goes_and_a_living_ones_stays(tmp_path):
@@ -42,7 +43,7 @@ def test_what_a_killed_writer_left_goes_and_a_living_ones_stays(tmp_path):
     dead, left = writer(path, "killed")
     assert dead.wait(60) < 0 and left.read_text() == "half" and path.read_text() == "1\n"
     alive, unfinished = writer(tmp_path / "b.json", "alive")
-    files._remove_leftovers.cache_clear()
+    files._remove_leftovers_once.cache_clear()
     write_json(path, 2)
     assert path.read_text() == "2\n" and not left.exists() and unfinished.exists()
     alive.communicate("", timeout=60)
@@ -63,3 +64,27 @@ def test_a_failed_writer_keeps_what_was_there(tmp_path):
         partial.write_text("half")
         raise RuntimeError
     assert path.read_text() == "1\n" and [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_a_folder_is_replaced_as_a_whole(tmp_path):
+    path = tmp_path / "run"
+    with replacing_folder(path) as partial:
+        (partial / "a").write_text("1")
+    with pytest.raises(RuntimeError), replacing_folder(path) as partial:
+        (partial / "a").write_text("2")
+        raise RuntimeError
+    assert [p.name for p in tmp_path.iterdir()] == ["run"] and (path / "a").read_text() == "1"
+    with replacing_folder(path) as partial:
+        (partial / "b").write_text("3")
+    assert [p.name for p in path.iterdir()] == ["b"]
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(WriteError, match=r"file/a.json: cannot be written \(Not a directory\)"):
+        write_json(tmp_path / "file" / "a.json", 1)
+
+
+def test_an_error_of_another_file_is_its_own(tmp_path):
+    with pytest.raises(FileNotFoundError, match="elsewhere"), replacing(tmp_path / "a"):
+        (tmp_path / "elsewhere").read_text()

@@ -14,8 +14,8 @@ import torch
 from basalt.cli import main as cli
 from basalt.data.embeddings import find_shards, read_manifest
 from basalt.data.episodes import load_episodes
-from basalt.io.atomic import LOCK_FILE
 from basalt.io.errors import ConfigError
+from basalt.io.locks import LOCK_FILE
 from basalt.policies import embed as embed_module
 from basalt.policies.embed import EmbedConfig, embed, embed_episodes
 from basalt.policies.vpt import VPTPolicy

@@ -132,7 +132,7 @@ def test_a_failed_world_is_played_again_from_the_start(tmp_path, capsys):
     CountingWorld.failures[:] = [2]
     (recording,) = rollout(Walker, plan(tmp_path, seeds=(1,)), progress=False)
     assert recording.meta.steps == 6
-    assert "the toy fell apart; playing it again" in capsys.readouterr().out
+    assert "the toy fell apart; playing it again" in capsys.readouterr().err
 
 
 def test_a_crashed_episode_is_kept_aside_and_marked(tmp_path):
@@ -166,7 +166,7 @@ def test_one_seed_whose_world_keeps_failing_does_not_keep_the_others_back(tmp_pa
     with pytest.raises(WorldError, match="seed 1: the world failed 3 times"):
         rollout(Walker, plan(tmp_path, seeds=(1, 2, 3)), progress=False)
     assert [found.name for found in find_recordings(tmp_path)] == ["seed_2", "seed_3"]
-    assert "seed 1: left out; going on with the others" in capsys.readouterr().out
+    assert "seed 1: left out; going on with the others" in capsys.readouterr().err
     assert len(rollout(Walker, plan(tmp_path, seeds=(1, 2, 3)), progress=False)) == 3
 
 
@@ -303,7 +303,7 @@ def test_two_rollouts_into_one_folder_are_refused(tmp_path):
     process = start_slow(tmp_path, delay=0.5)
     try:
         wait_for(tmp_path / "rollout.json", process)
-        with pytest.raises(ConfigError, match="another rollout is writing there"):
+        with pytest.raises(ConfigError, match="another rollout is writing to this folder"):
             rollout(Walker, plan(tmp_path, seeds=(1, 2, 3)), progress=False)
     finally:
         process.kill()

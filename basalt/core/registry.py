@@ -1,0 +1,99 @@
+"""Registries: agents, worlds, probes and rating models by name, also from other packages."""
+
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import Generic, TypeVar, cast
+
+from basalt.io.errors import ConfigError
+
+T = TypeVar("T")
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """`did you mean 'x'? ` for the closest of the names, or an empty string; goes before other advice."""
+    close = get_close_matches(name, list(names), n=1)
+    return f"did you mean {close[0]!r}? " if close else ""
+
+
+class Registry(Generic[T]):
+    """Objects by name, imported when they are first asked for.
+
+    Built-in objects are registered as `"module:attribute"`. Another distribution adds its own under the
+    entry point group, without a change here:
+
+        [project.entry-points."basalt.agents"]
+        my-agent = "my_package.agent:MyAgent"
+
+    Args:
+        kind: What is registered, for messages: "agent", "world".
+        group: Entry point group that other distributions use; None if the registry is not extensible.
+    """
+
+    def __init__(self, kind: str, group: str | None = None) -> None:
+        self.kind = kind
+        self.group = group
+        self._entries: dict[str, T | str] = {}
+        self._plugins: dict[str, EntryPoint] | None = None
+
+    def register(self, name: str, target: T | str) -> None:
+        """Add an object, or `"module:attribute"` where to import it from.
+
+        Raises:
+            ConfigError: the name is taken.
+        """
+        if name in self._entries:
+            raise ConfigError(f"{self.kind}: {name!r} is registered already; choose another name")
+        self._entries[name] = target
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries or name in self._found()
+
+    def __iter__(self) -> Iterator[str]:
+        """The names: built-in ones in the order of registration, then those of other distributions."""
+        yield from self._entries
+        yield from self._found()
+
+    def get(self, name: str) -> T:
+        """The object of that name.
+
+        Raises:
+            ConfigError: no such name, the message has the closest one and the list; or the
+                distribution that adds it cannot be imported.
+        """
+        if name in self._entries:
+            entry = self._entries[name]
+            if isinstance(entry, str):
+                module, _, attribute = entry.partition(":")
+                entry = self._entries[name] = cast(T, getattr(import_module(module), attribute))
+            return entry
+        if (plugin := self._found().get(name)) is None:
+            raise ConfigError(
+                f"{self.kind}: unknown {self.kind} {name!r}; {did_you_mean(name, self)}"
+                f"available: {', '.join(self)}"
+            )
+        try:
+            return cast(T, plugin.load())
+        except (ImportError, AttributeError) as err:
+            raise ConfigError(
+                f"{self.kind}: {name!r} of {_distribution(plugin)} cannot be imported ({err}); "
+                "install that package again, or remove it"
+            ) from err
+
+    def _found(self) -> dict[str, EntryPoint]:
+        if self._plugins is None:
+            found: dict[str, EntryPoint] = {}
+            for plugin in entry_points(group=self.group) if self.group else ():
+                if plugin.name in self._entries or plugin.name in found:
+                    raise ConfigError(
+                        f"{self.kind}: {_distribution(plugin)} adds {plugin.name!r}, which is "
+                        "registered already; remove one of the two packages"
+                    )
+                found[plugin.name] = plugin
+            self._plugins = found
+        return self._plugins
+
+
+def _distribution(plugin: EntryPoint) -> str:
+    return f"the package {plugin.dist.name}" if plugin.dist else plugin.value

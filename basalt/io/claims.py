@@ -1,0 +1,75 @@
+"""Claims on folders: what a folder was made for, so that other work never mixes with it."""
+
+import json
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from basalt.io.atomic import write_json
+from basalt.io.errors import ConfigError
+
+
+def claim(
+    file: Path,
+    kind: str,
+    facts: Mapping[str, Any],
+    *,
+    may_change: Collection[str] = (),
+    header: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Write what a folder is for, or check that it was made for the same.
+
+    Args:
+        file: The claim, e.g. `out/rollout.json`; its folder is made if it is missing.
+        kind: What the folder holds, for the message: "rollout", "training run".
+        facts: JSON-ready settings that all work in this folder shares.
+        may_change: Keys of `facts` whose values may differ from the first time; the new values are
+            written.
+        header: Further content of the file that is not compared, e.g. format and version.
+
+    Returns:
+        The content of the file.
+
+    Raises:
+        ConfigError: the folder was made with other facts, or the file is damaged; the message names
+            the first difference.
+        WriteError: the file cannot be written.
+    """
+    wanted: dict[str, Any] = json.loads(json.dumps(dict(facts)))
+    content = {**(header or {}), **wanted}
+    if file.is_file():
+        found = read_claim(file, kind)
+        for key, value in wanted.items():
+            if key not in may_change and found.get(key) != value:
+                raise ConfigError(
+                    f"{file}: this {kind} was made with {_short(key, found.get(key))}, not "
+                    f"{_short(key, value)}; use the same setting to resume it, or another out=FOLDER"
+                )
+        if all(found.get(key) == value for key, value in wanted.items()):
+            return found
+        content = found | wanted
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_json(file, content)
+    return content
+
+
+def read_claim(file: Path, kind: str) -> dict[str, Any]:
+    """The content of a claim.
+
+    Raises:
+        ConfigError: the file is not a JSON object.
+    """
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as err:
+        raise ConfigError(
+            f"{file}: expected the settings of a {kind} as JSON ({err}); use another out=FOLDER"
+        ) from err
+    if not isinstance(found, dict):
+        raise ConfigError(f"{file}: expected a JSON object; use another out=FOLDER")
+    return found
+
+
+def _short(key: str, value: Any) -> str:
+    text = repr(value)
+    return f"{key}={text}" if len(text) <= 100 else f"{key}={text[:97]}..."
