@@ -40,6 +40,12 @@ MEDIA_VARIABLE = "BASALT_MEDIA"
 BUSY_SECONDS = 30
 """How long SQLite waits for a program that does not take turns (see :func:`_turn`) before it gives up."""
 
+UNRELEASED = ("0001", "0002", "0003")
+"""Revisions of stores made before the first release; they are no longer read."""
+
+LAST_READER = "548b757"
+"""The last commit that reads those stores."""
+
 # Any fixed number: it names the lock under which PostgreSQL stores are migrated.
 _MIGRATION_LOCK = 7_313_001
 
@@ -307,6 +313,11 @@ def _migrate(engine: Engine) -> None:
         if present is None and sa.inspect(connection).get_table_names():
             raise StoreError(f"{_shown(engine.url)}: holds tables, but is not a leaderboard")
         known = {revision.revision for revision in script.walk_revisions()}
+        if present in UNRELEASED:
+            raise StoreError(
+                f"{_shown(engine.url)}: was made before the first release (tables {present}); "
+                f"commit {LAST_READER} is the last that reads it; give another --store"
+            )
         if present is not None and present not in known:
             raise StoreError(
                 f"{_shown(engine.url)}: was made by a newer version (tables {present}); "

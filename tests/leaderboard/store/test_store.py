@@ -4,8 +4,10 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -14,7 +16,7 @@ from alembic.runtime.migration import MigrationContext
 
 from leaderboard.judging.raters import register_rater
 from leaderboard.judging.telemetry_judge import judge_by_telemetry
-from leaderboard.store.database import Store, StoreError, open_store, store_exists
+from leaderboard.store.database import UNRELEASED, Store, StoreError, open_store, store_exists
 from leaderboard.store.models import Base, Judgment, Rater
 from leaderboard.studies.rules import StudyInfo, create_study, demo_study, find_study
 from tests.support import ROOT
@@ -24,6 +26,60 @@ from tests.support.filled_store import fill
 def test_migrations_make_exactly_the_models(store: Store) -> None:
     with store.engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+
+
+def shape(connection: sa.Connection) -> dict[str, dict[str, object]]:
+    """All that the database knows of each table: columns, keys, constraints, indexes."""
+    inspector = sa.inspect(connection)
+    return {
+        table: {
+            "columns": [str(column) for column in inspector.get_columns(table)],
+            "primary": str(inspector.get_pk_constraint(table)),
+            "foreign": sorted(map(str, inspector.get_foreign_keys(table))),
+            "unique": sorted(map(str, inspector.get_unique_constraints(table))),
+            "checks": sorted(map(str, inspector.get_check_constraints(table))),
+            "indexes": sorted(
+                str({key: str(value) for key, value in index.items()} | where(index))
+                for index in inspector.get_indexes(table)
+            ),
+        }
+        for table in inspector.get_table_names()
+        if table != "alembic_version"
+    }
+
+
+def where(index: Mapping[str, Any]) -> dict[str, object]:
+    """The condition of a partial index, as text."""
+    options = index.get("dialect_options", {})
+    return {"dialect_options": {key: str(value) for key, value in options.items()}}
+
+
+def test_the_one_revision_makes_what_the_models_say_to_the_last_constraint(store: Store) -> None:
+    with store.engine.connect() as connection:
+        migrated = shape(connection)
+        connection.rollback()
+        # In a transaction that is taken back: on both databases tables are part of it.
+        for table in reversed(Base.metadata.sorted_tables):
+            connection.execute(sa.schema.DropTable(table))
+        assert shape(connection) == {}
+        Base.metadata.create_all(connection)
+        assert shape(connection) == migrated
+        connection.rollback()
+
+
+@pytest.mark.parametrize("revision", UNRELEASED)
+def test_a_store_from_before_the_release_is_refused_with_the_commit_that_reads_it(
+    store_place: tuple[str, Path], revision: str
+) -> None:
+    made = open_store(*store_place)
+    with made.engine.begin() as connection:
+        connection.execute(sa.text(f"UPDATE alembic_version SET version_num = '{revision}'"))
+    made.close()
+    with pytest.raises(
+        StoreError, match=rf"before the first release.*{revision}.*548b757"
+    ) as caught:
+        open_store(*store_place)
+    assert "\n" not in str(caught.value)
 
 
 def test_reopening_keeps_what_was_stored(store_place: tuple[str, Path]) -> None:
