@@ -1,4 +1,4 @@
-"""Writing tensors; safetensors tells of a full disk in words only, here it is the system's own error."""
+"""Save safetensors files; the library's text-only I/O errors are raised as `OSError`."""
 
 import re
 from collections.abc import Mapping
@@ -12,18 +12,18 @@ from torch import Tensor
 def write_tensors(
     path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write a safetensors file; others may read it as far as the user's umask lets them.
+    """Write a safetensors file with the permissions of the user's umask.
 
     Args:
-        path: a new file, in a folder that is cleared when a writer is killed: safetensors writes
-            beside it, under a name of its own.
-        tensors: contiguous, none sharing another's memory.
-        metadata: to be kept in the file's header.
+        path: New file. safetensors writes a temporary file of its own beside it, so the folder should be
+            one that is cleared after a kill.
+        tensors: Contiguous tensors, none of which shares memory with another.
+        metadata: Text to keep in the file's header.
 
     Raises:
-        OSError: it cannot be written, with the system's number and the file's name.
+        OSError: the file cannot be written; errno and filename are set.
     """
-    # safetensors makes files that only their owner may read; one made as usual knows better.
+    # safetensors makes files that only their owner may read.
     path.touch()
     mode = path.stat().st_mode & 0o777
     try:
