@@ -1,28 +1,25 @@
-"""What a pipeline of several processes takes: time, processor time, memory."""
+"""Measure what a pipeline of several processes uses: time, processor time, memory."""
 
-from __future__ import annotations
-
-import multiprocessing
-import os
+import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from benchmarks.world import memory_mb
+import psutil
 
 _SAMPLES = 20
 
 
 @dataclass(frozen=True)
 class Usage:
-    """What was used from the first item on, so that starting processes does not count.
+    """What a pipeline used from its first item on; starting its processes does not count.
 
     Attributes:
-        count: items (frames) that came.
-        seconds: wall time.
-        cpu_seconds: processor time of this process and its children.
-        early_mb: memory of all of them together after a fifth of the items.
-        peak_mb: the most at any sample.
+        count: Number of items (frames) received.
+        seconds: Wall time.
+        cpu_seconds: Processor time of this process and its children.
+        early_mb: Memory of all of them together, in MB, after a fifth of the items.
+        peak_mb: Largest memory of any sample, in MB.
     """
 
     count: int
@@ -43,21 +40,22 @@ class Usage:
 
 
 def measure(counts: Iterator[int], total: int) -> Usage:
-    """Take items until `total` have come behind the first.
+    """Measure a pipeline while it yields items; those of the first portion are not counted.
 
     Args:
-        counts: yields how many items each portion holds; must hold more than `total`.
-        total: items to measure.
+        counts: Iterator over the number of items of each portion; more than `total` in all.
+        total: Number of items to measure.
     """
     next(counts)
-    began, cpu = time.perf_counter(), _cpu_seconds()
+    began, (_, cpu) = time.perf_counter(), _used()
     done, memory, seconds, used = 0, list[float](), 0.0, 0.0
     for count in counts:
         done += count
         if done >= total or done >= len(memory) * total / _SAMPLES:
-            # Taken along the way: workers that are done are gone, and their figures with them.
-            memory.append(_memory_mb())
-            seconds, used, counted = time.perf_counter() - began, _cpu_seconds() - cpu, done
+            # Sampled on the way: the counters of a worker go when it exits.
+            megabytes, now = _used()
+            memory.append(megabytes)
+            seconds, used, counted = time.perf_counter() - began, now - cpu, done
         if done >= total:
             break
     if hasattr(counts, "close"):
@@ -66,22 +64,28 @@ def measure(counts: Iterator[int], total: int) -> Usage:
     return Usage(counted, seconds, used, round(early[0], 1), round(max(memory), 1))
 
 
-def _processes() -> list[int]:
-    return [os.getpid(), *(child.pid for child in multiprocessing.active_children() if child.pid)]
+def memory_mb(process: psutil.Process | None) -> float:
+    """Return a process's proportional set size in MB, in which shared pages are divided among those who share them.
+
+    Returns:
+        0 where there is no such process; the resident set size where the system does not report the other.
+    """
+    if process is None:
+        return 0.0
+    try:
+        memory = process.memory_full_info()
+    except psutil.Error:
+        return 0.0
+    return float(getattr(memory, "pss", memory.rss)) / 1e6
 
 
-def _memory_mb() -> float:
-    return sum(memory_mb(pid) for pid in _processes())
-
-
-def _cpu_seconds() -> float:
-    """Processor time of this process and its living children; Linux only, else this process alone."""
-    ticks = 0
-    for pid in _processes():
-        try:
-            with open(f"/proc/{pid}/stat") as file:  # noqa: PTH123 (no folder to join)
-                fields = file.read().rsplit(") ", 1)[1].split()
-        except OSError:
-            return time.process_time()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
+def _used() -> tuple[float, float]:
+    """Memory in MB and processor time in seconds of this process and its running children."""
+    memory = seconds = 0.0
+    ours = psutil.Process()
+    for process in (ours, *ours.children(recursive=True)):
+        memory += memory_mb(process)
+        with contextlib.suppress(psutil.Error):
+            times = process.cpu_times()
+            seconds += times.user + times.system
+    return memory, seconds

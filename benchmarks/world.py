@@ -12,7 +12,6 @@ import statistics
 import time
 from collections.abc import Iterator
 from multiprocessing.synchronize import Barrier
-from pathlib import Path
 from queue import Empty
 from typing import Any
 
@@ -22,6 +21,7 @@ import numpy as np
 import basalt.worlds  # noqa: F401  (registers the tasks)
 from basalt.core.tasks import STEPS_PER_SECOND, TASKS, get_task
 from basalt.io.errors import ConfigError, WorldError
+from benchmarks.processes import memory_mb
 
 SEED = 100_000
 _START_S = 300.0
@@ -68,14 +68,6 @@ def random_actions(n: int, seed: int = 0) -> Iterator[dict[str, Any]]:
         t += length
 
 
-def memory_mb(pid: int | None) -> float:
-    """A process's proportional set size in MB; 0 where it is not told."""
-    with contextlib.suppress(OSError, StopIteration):
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-        return int(next(line for line in lines if line.startswith("Pss:")).split()[1]) / 1e3
-    return 0.0
-
-
 def measure_speed(
     task: str, size: tuple[int, int], n_steps: int, barrier: Barrier | None = None
 ) -> dict[str, float]:
@@ -111,7 +103,7 @@ def measure_speed(
             ticks.append(world.last_tick)
         ended = time.monotonic()
         cpu = world.engine.cpu_seconds() + time.process_time() - cpu
-        memory = memory_mb(world.engine.pid) + memory_mb(world.display.pid)
+        memory = sum(memory_mb(one.process.program) for one in (world.engine, world.display))
     finally:
         env.close()
 

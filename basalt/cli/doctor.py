@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from basalt.io.errors import BasaltError
+from basalt.io.errors import BasaltError, MissingDependencyError
 from basalt.io.paths import cache_dir
 
 State = Literal["ok", "missing", "optional"]
@@ -129,13 +129,13 @@ def _minecraft(name: str, part: str) -> Callable[[], Check]:
     """A check of what ``world=minerl`` needs, by the function of its process module that finds it."""
 
     def check() -> Check:
+        from basalt.worlds import processes
         from basalt.worlds.minerl import process
 
         try:
-            found = str(getattr(process, part)())
-        except BasaltError as err:
-            what, _, mend = str(err).partition(process.MEND)
-            return Check(name, "optional", f"{what}; only world=minerl needs it", mend)
+            found = str(getattr(processes if part == "find_xvfb" else process, part)())
+        except MissingDependencyError as err:
+            return Check(name, "optional", f"{err.what}; only world=minerl needs it", err.fix)
         return Check(name, "ok", found)
 
     return check
@@ -144,8 +144,8 @@ def _minecraft(name: str, part: str) -> Callable[[], Check]:
 def _minecraft_port() -> Check:
     """Whether the Minecraft that is named answers, or one that is started here could listen."""
     from basalt.worlds.minerl.addresses import ENVIRONMENT, parse_addresses
-    from basalt.worlds.minerl.process import free_port
     from basalt.worlds.minerl.protocol import Connection
+    from basalt.worlds.processes import free_port
 
     name = "Minecraft: port"
     answering = []
@@ -210,7 +210,7 @@ _CHECKS: tuple[Callable[[], Check], ...] = (
     _package("pygame-ce", "a window for basalt play (a browser does without)", "play"),
     _minecraft("Minecraft: built jar", "find_minecraft"),
     _minecraft("Minecraft: Java 8", "find_java"),
-    _minecraft("Minecraft: display", "find_display"),
+    _minecraft("Minecraft: display", "find_xvfb"),
     _minecraft_port,
     _disk,
     _shadowed,

@@ -22,7 +22,17 @@ class WriteError(BasaltError):
 
 
 class MissingDependencyError(BasaltError):
-    """A program or package that a command needs is not installed."""
+    """A program or package that a command needs is not installed.
+
+    Args:
+        what: What is missing.
+        fix: Command that installs it, or "" where `what` says it.
+    """
+
+    def __init__(self, what: str, fix: str = "") -> None:
+        super().__init__(f"{what}; fix: {fix}" if fix else what)
+        self.what = what
+        self.fix = fix
 
 
 class RecordingError(BasaltError):

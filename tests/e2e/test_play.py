@@ -266,9 +266,9 @@ def test_a_person_plays_in_a_window(start) -> None:
     from Xlib import XK, X, display
     from Xlib.ext import xtest
 
-    from basalt.worlds.luanti.engine import Display
+    from basalt.worlds.luanti.engine import open_display
 
-    screen = Display()
+    screen = open_display()
     try:
         game = start("task=find_cave", "--json", DISPLAY=screen.name)
         hands = display.Display(screen.name)

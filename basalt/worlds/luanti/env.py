@@ -15,11 +15,12 @@ from basalt.io.errors import ConfigError, WorldError
 from basalt.worlds.base import Picture, WorldEnv, WorldSettings
 from basalt.worlds.luanti.cursor import draw_cursor
 from basalt.worlds.luanti.edit import apply_edit
-from basalt.worlds.luanti.engine import START_TIMEOUT_S, Display, Engine, Tick
+from basalt.worlds.luanti.engine import START_TIMEOUT_S, Engine, Tick, open_display
 from basalt.worlds.luanti.input import Input
 from basalt.worlds.luanti.items import minecraft_name, starting_inventory
 from basalt.worlds.luanti.settings import DEGREES_PER_PIXEL, play_settings, vertical_fov
 from basalt.worlds.luanti.worldcache import SavedWorld, saved_world, world_version
+from basalt.worlds.processes import VirtualDisplay
 
 MOD_KEYS = {"pickItem": "p", "swapHands": "s"}
 """What the mod does in the game's stead (``mod/keys.lua``): the letter that stands for the key."""
@@ -56,7 +57,7 @@ class LuantiEnv(WorldEnv):
     def __init__(self, task: Task, **settings: Unpack[WorldSettings]) -> None:
         super().__init__(task, **settings)
         self.last_tick: Tick | None = None
-        self._display: Display | None = None
+        self._display: VirtualDisplay | None = None
         self._engine: Engine | None = None
         self._input: Input | None = None
         self._world: Path | None = None
@@ -67,7 +68,7 @@ class LuantiEnv(WorldEnv):
         return f"luanti-{world_version()}"
 
     @property
-    def display(self) -> Display:
+    def display(self) -> VirtualDisplay:
         """The X server.
 
         Raises:
@@ -91,7 +92,7 @@ class LuantiEnv(WorldEnv):
     @property
     def engine_pid(self) -> int | None:
         """The running game's process id, None where it is gone."""
-        return None if self._engine is None else self._engine.pid
+        return None if self._engine is None else self._engine.process.pid
 
     def close(self) -> None:
         """End the game and the X server and remove their files."""
@@ -119,14 +120,14 @@ class LuantiEnv(WorldEnv):
                 self._display.close()
                 self._display = None
             if self._display is None:
-                self._display = Display()
+                self._display = open_display()
             self._start_game(self._display, saved, seed)
             self._settle()
             return self._first_step(saved.site)
         except OSError as err:
             raise WorldError(f"the world cannot start: {err}") from err
 
-    def _start_game(self, display: Display, saved: SavedWorld, seed: int) -> None:
+    def _start_game(self, display: VirtualDisplay, saved: SavedWorld, seed: int) -> None:
         self._world = display.folder / "world"
         shutil.rmtree(self._world, ignore_errors=True)
         saved.copy_to(self._world)
@@ -147,10 +148,12 @@ class LuantiEnv(WorldEnv):
         deadline = time.monotonic() + START_TIMEOUT_S
         while (record := self._read_record()) is None:
             if not self._engine.running:
-                raise WorldError(f"the game ended at its start: {self._engine.complaint()}")
+                raise WorldError(
+                    f"the game ended at its start: {self._engine.process.last_error()}"
+                )
             if time.monotonic() > deadline:
                 raise WorldError(
-                    f"the game did not start within {START_TIMEOUT_S:g} s: {self._engine.complaint()}"
+                    f"the game did not start within {START_TIMEOUT_S:g} s: {self._engine.process.last_error()}"
                 )
             time.sleep(0.02)
         if "refused" in record:

@@ -1,4 +1,4 @@
-"""Compiles the two C programs at first use, into the cache, once per version of their source."""
+"""Compiles `shim.c` at first use, into the cache, once per version of its source."""
 
 import hashlib
 import os
@@ -10,55 +10,58 @@ from pathlib import Path
 from basalt.io.errors import MissingDependencyError, WorldError
 from basalt.io.paths import cache_dir
 
-_HERE = Path(__file__).parent
-_FLAGS = {
-    "shim": ["-shared", "-fPIC", "-pthread", "-ldl"],
-    "keeper": [],
-}
+SHIM = Path(__file__).with_name("shim.c")
+FLAGS = ("-O2", "-shared", "-fPIC", "-pthread", "-ldl")
 
 
 def find_compiler() -> str:
-    """Path of a C compiler: ``$CC``, gcc, cc or clang.
+    """Return the path of a C compiler: `$CC`, gcc, cc or clang.
 
     Raises:
-        MissingDependencyError: there is none.
+        MissingDependencyError: None of them is installed.
     """
     for name in (os.environ.get("CC"), "gcc", "cc", "clang"):
         if name and (path := shutil.which(name)):
             return path
     raise MissingDependencyError(
-        "the Luanti world needs a C compiler for its clock; install one: apt-get install gcc libc6-dev"
+        "the Luanti world needs a C compiler for its clock, none was found",
+        fix="apt-get install -y gcc libc6-dev",
     )
 
 
-def build(name: str) -> Path:
-    """The compiled ``shim`` (a library to preload) or ``keeper`` (a program).
+def build_shim() -> Path:
+    """Return the compiled shim, a library that is preloaded into the game.
 
     Raises:
-        MissingDependencyError: it must be compiled and there is no compiler.
-        WorldError: it does not compile, or the cache cannot be written.
+        MissingDependencyError: It has to be compiled and no compiler is installed.
+        WorldError: It does not compile, or the cache cannot be written.
     """
-    source = _HERE / f"{name}.c"
-    digest = hashlib.sha256(source.read_bytes() + repr(_FLAGS[name]).encode()).hexdigest()[:16]
-    target = cache_dir() / "luanti" / "native" / f"{name}-{digest}"
+    digest = hashlib.sha256(SHIM.read_bytes() + repr(FLAGS).encode()).hexdigest()[:16]
+    target = cache_dir() / "luanti" / "native" / f"shim-{digest}"
     if target.exists():
         return target
     compiler = find_compiler()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        _compile([compiler, "-O2", str(source), *_FLAGS[name]], target)
+        _compile([compiler, str(SHIM), *FLAGS], target)
     except OSError as err:
         raise WorldError(
             f"{target} cannot be written ({err.strerror}); "
             "set BASALT_CACHE to a folder that can be written"
         ) from err
     except subprocess.TimeoutExpired as err:
-        raise WorldError(f"{source.name}: {compiler} took longer than {err.timeout:g} s") from err
+        raise WorldError(f"{SHIM.name}: {compiler} took longer than {err.timeout:g} s") from err
     return target
 
 
+def preloaded(library: Path) -> list[str]:
+    """Return the beginning of a command whose program is started with a preloaded library."""
+    # By a program of its own, so that the supervisor is not preloaded too.
+    return ["env", f"LD_PRELOAD={library}"]
+
+
 def _compile(command: list[str], target: Path) -> None:
-    # Two processes may compile at once: each into a file of its own, the last rename wins.
+    # Two processes may compile at once: each into its own file, and the last rename wins.
     handle, temporary = tempfile.mkstemp(prefix=f"{target.name}-", dir=target.parent)
     os.close(handle)
     try:

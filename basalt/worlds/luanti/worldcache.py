@@ -19,8 +19,9 @@ from basalt.core.tasks import TASKS, Task
 from basalt.io.errors import ConfigError, WorldError
 from basalt.io.paths import cache_dir
 from basalt.worlds.luanti.engine import EPOCH_S
-from basalt.worlds.luanti.native import build
-from basalt.worlds.luanti.process import Kept, find_game, game_environment
+from basalt.worlds.luanti.game import find_game, game_environment, game_version
+from basalt.worlds.luanti.native import build_shim, preloaded
+from basalt.worlds.processes import SupervisedProcess, free_port
 
 MOD = Path(__file__).parent / "mod"
 _DECIDING = ("settings.py", "shim.c", "items.py", "cursor.py", "input.py")
@@ -51,23 +52,6 @@ world_start_time = 12000
 time_speed = 0
 bind_address = 127.0.0.1
 """
-
-
-@cache
-def game_version() -> str:
-    """The game's own version, e.g. ``5.6.1``.
-
-    Raises:
-        MissingDependencyError: it is not installed.
-        WorldError: it does not tell.
-    """
-    try:
-        result = subprocess.run(
-            [find_game(), "--version"], capture_output=True, text=True, timeout=30, check=False
-        )
-        return result.stdout.split()[1]
-    except (IndexError, OSError, subprocess.TimeoutExpired) as err:
-        raise WorldError(f"{find_game()} --version gave no version: {err}") from err
 
 
 @cache
@@ -161,12 +145,6 @@ def _lock(path: Path) -> Iterator[None]:
         yield  # closing the file unlocks it, also when this process is killed
 
 
-def _free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def _install_mod(world: Path) -> None:
     shutil.copytree(MOD, world / "worldmods" / "basalt_world")
 
@@ -189,10 +167,10 @@ def _make(task: Task, seed: int, folder: Path) -> None:
         config.write_text(_SEARCH_CONF)
         log = scratch / "search.log"
         command = [find_game(), "--server", "--config", str(config), "--world", str(world)]
-        command += ["--gameid", "minetest_game", "--port", str(_free_port())]
+        command += ["--gameid", "minetest_game", "--port", str(free_port(socket.SOCK_DGRAM))]
         # With a time of its own: the game seeds its random numbers, and with them its trees, by it.
-        environment = {**game_environment(scratch), "BASALT_SHIM": f"-1,-1,0,0,{EPOCH_S}"}
-        game = Kept(command, log, environment, preload=build("shim"))
+        environment = {**game_environment(str(scratch)), "BASALT_SHIM": f"-1,-1,0,0,{EPOCH_S}"}
+        game = SupervisedProcess([*preloaded(build_shim()), *command], log, environment)
         try:
             game.wait(SEARCH_TIMEOUT_S)
         except subprocess.TimeoutExpired:
@@ -205,7 +183,7 @@ def _make(task: Task, seed: int, folder: Path) -> None:
             reason = json.loads((world / "failed.json").read_text())["message"]
             raise WorldError(f"{task.name} seed {seed}: {reason}; choose another seed")
         if not (world / "site.json").is_file():
-            raise WorldError(f"{task.name} seed {seed}: the game failed: {game.complaint()}")
+            raise WorldError(f"{task.name} seed {seed}: the game failed: {game.last_error()}")
         shutil.rmtree(world / "worldmods")
         world.rename(folder)
     finally:

@@ -1,19 +1,15 @@
 """Finding, starting and ending Minecraft's Java process.
 
-:func:`find_minecraft`, :func:`find_java` and :func:`find_display` each name what is missing and the
-command that mends it; ``basalt doctor`` asks them too. :class:`Minecraft` is one running process.
+`find_minecraft` and `find_java` each name what is missing and the command that installs it; `basalt doctor` calls
+them too. `Minecraft` is one running process.
 """
 
 import contextlib
 import importlib.util
 import os
 import re
-import select
 import shutil
-import socket
 import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -23,6 +19,7 @@ from basalt.io.errors import MissingDependencyError, WorldError
 from basalt.io.paths import cache_dir
 from basalt.worlds.minerl.addresses import ENVIRONMENT
 from basalt.worlds.minerl.protocol import Address, Connection, MinecraftDied, MinecraftHung
+from basalt.worlds.processes import SupervisedProcess, VirtualDisplay, free_port
 
 LAUNCHER = "launchClient.sh"
 JARS = "build/libs/mcprec-*.jar"
@@ -40,14 +37,6 @@ _WRITTEN = frozenset(
     "crash-reports logs resourcepacks saves screenshots server-resource-packs shaderpacks "
     "stats usercache.json".split()
 )
-
-
-MEND = "; mend: "
-"""Between what is missing and the command that mends it, in the messages of this module."""
-
-
-def _lack(what: str, mend: str) -> MissingDependencyError:
-    return MissingDependencyError(f"{what}{MEND}{mend}")
 
 
 def find_minecraft() -> Path:
@@ -73,14 +62,14 @@ def find_minecraft() -> Path:
         if any(folder.glob(JARS)):
             return folder.resolve()
     if folders:
-        raise _lack(
+        raise MissingDependencyError(
             f"MineRL is not built, {folders[0]}/{JARS} is missing",
-            f"cd {folders[0]} && ./gradlew clean build shadowJar",
+            fix=f"cd {folders[0]} && ./gradlew clean build shadowJar",
         )
     where = f"below {roots[0]}" if roots else "(neither $MINERL_HOME nor a minerl package)"
-    raise _lack(
+    raise MissingDependencyError(
         f"found no built MineRL 1.0 {where}",
-        "docker build -t basalt-minerl -f docker/minerl.Dockerfile docker (docs/minerl.md), then "
+        fix="docker build -t basalt-minerl -f docker/minerl.Dockerfile docker (docs/minerl.md), then "
         f"export {ENVIRONMENT}=HOST:PORT; or build it here and export MINERL_HOME=FOLDER",
     )
 
@@ -111,68 +100,10 @@ def find_java() -> str:
         if version == JAVA_MAJOR:
             return path
     others = ", ".join(f"{path} is Java {version}" for path, version in found.items())
-    raise _lack(
+    raise MissingDependencyError(
         f"Minecraft 1.16 needs Java {JAVA_MAJOR}, {others or 'no Java found'}",
-        "apt-get install -y openjdk-8-jre (Ubuntu), or unpack a Java 8 and export JAVA_HOME=FOLDER",
+        fix="apt-get install -y openjdk-8-jre (Ubuntu), or unpack a Java 8 and export JAVA_HOME=FOLDER",
     )
-
-
-def find_display() -> str:
-    """Path of Xvfb, the X server without a screen that every instance gets for itself.
-
-    Raises:
-        MissingDependencyError: it is not installed.
-    """
-    if path := shutil.which("Xvfb"):
-        return path
-    raise _lack(
-        "Minecraft needs a display, Xvfb was not found",
-        "apt-get install -y xvfb libgl1-mesa-dri libglx-mesa0",
-    )
-
-
-def free_port() -> int:
-    """A port that nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-class _Kept:
-    """A program under the keeper: it, and what it starts, end with this process."""
-
-    def __init__(
-        self,
-        command: list[str],
-        log: Path,
-        *,
-        folder: Path | None = None,
-        cwd: Path | None = None,
-        environment: dict[str, str] | None = None,
-        pass_fds: tuple[int, ...] = (),
-    ) -> None:
-        keeper = Path(__file__).with_name("keeper.py")
-        with log.open("ab") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(keeper), str(os.getpid()), str(folder or ""),
-                 *command],
-                stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT, cwd=cwd,
-                env=environment, pass_fds=pass_fds, start_new_session=True,
-            )  # fmt: skip
-
-    @property
-    def running(self) -> bool:
-        return self._process.poll() is None
-
-    def end(self) -> None:
-        """End the group and wait until it is gone."""
-        if self._process.stdin and not self._process.stdin.closed:
-            self._process.stdin.close()
-        try:
-            self._process.wait(30)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait(5)
 
 
 class Minecraft:
@@ -202,27 +133,26 @@ class Minecraft:
         start_timeout_s: float = START_TIMEOUT_S,
         report: Callable[[str], None] | None = None,
     ) -> None:
-        built, java, xvfb = find_minecraft(), find_java(), find_display()
+        built, java = find_minecraft(), find_java()
         self.address = Address("127.0.0.1", free_port())
         self.log = _new_log(self.address.port)
-        self._folder = Path(tempfile.mkdtemp(prefix="basalt-minerl-"))
-        self._display: _Kept | None = None
-        self._game: _Kept | None = None
+        self._game: SupervisedProcess | None = None
+        self._display = VirtualDisplay("1024x768x24", "basalt-minerl", ("+extension", "GLX"))
+        folder = self._display.folder
         try:
-            _link_built(built, self._folder)
-            (self._folder / "run").mkdir(exist_ok=True)
-            name = self._start_display(xvfb)
+            _link_built(built, folder)
+            (folder / "run").mkdir(exist_ok=True)
             environment = dict(os.environ)
             environment.pop("WAYLAND_DISPLAY", None)
-            environment["DISPLAY"] = name
+            environment["DISPLAY"] = self._display.name
             environment["PATH"] = f"{Path(java).parent}{os.pathsep}{environment.get('PATH', '')}"
             environment["JAVA_HOME"] = str(Path(java).resolve().parent.parent)
-            self._game = _Kept(
-                ["bash", str(self._folder / LAUNCHER), "-port", str(self.address.port), "-env",
-                 "-runDir", str(self._folder / "run"), "-maxMem", max_memory],
-                self.log, folder=self._folder, cwd=self._folder, environment=environment,
+            self._game = SupervisedProcess(
+                ["bash", str(folder / LAUNCHER), "-port", str(self.address.port), "-env",
+                 "-runDir", str(folder / "run"), "-maxMem", max_memory],
+                self.log, environment, cwd=folder, grace_s=10.0,
             )  # fmt: skip
-            self._wait_until_it_listens(start_timeout_s, report)
+            self._wait_until_it_listens(self._game, start_timeout_s, report)
         except BaseException:
             self.close()
             raise
@@ -231,14 +161,6 @@ class Minecraft:
     def running(self) -> bool:
         """Whether the process is there."""
         return self._game is not None and self._game.running
-
-    def complaint(self) -> str:
-        """The last lines of its log, for messages."""
-        with contextlib.suppress(OSError), self.log.open("rb") as file:
-            file.seek(max(0, self.log.stat().st_size - 4096))
-            lines = file.read().decode(errors="replace").split("\n")
-            return " | ".join(line.strip() for line in lines if line.strip())[-400:]
-        return ""
 
     def close(self) -> None:
         """End the process and its display and remove the run folder; the log stays."""
@@ -249,42 +171,18 @@ class Minecraft:
                 contextlib.closing(Connection(self.address, (1, 1), timeout_s=2.0)) as asking,
             ):
                 asking.exit_process()
-        for program in (self._game, self._display):
-            if program is not None:
-                program.end()
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-    def _start_display(self, xvfb: str) -> str:
-        ours, theirs = os.pipe()
-        try:
-            self._display = _Kept(
-                [xvfb, "-displayfd", str(theirs), "-screen", "0", "1024x768x24", "-noreset", "-ac",
-                 "-nolisten", "tcp", "+extension", "GLX"],
-                self.log, pass_fds=(theirs,),
-            )  # fmt: skip
-        finally:
-            os.close(theirs)
-        try:
-            number = b""
-            while not number.endswith(b"\n"):
-                if not select.select([ours], [], [], 60.0)[0]:
-                    raise MinecraftHung(f"Xvfb did not start within 60 s; see {self.log}")
-                part = os.read(ours, 64)
-                if not part:
-                    raise MinecraftDied(f"Xvfb ended at its start: {self.complaint()}")
-                number += part
-        finally:
-            os.close(ours)
-        return f":{int(number)}"
+        if self._game is not None:
+            self._game.end()
+        self._display.close()
 
     def _wait_until_it_listens(
-        self, timeout_s: float, report: Callable[[str], None] | None
+        self, game: SupervisedProcess, timeout_s: float, report: Callable[[str], None] | None
     ) -> None:
         began = reported = time.monotonic()
         while True:
-            if not self.running:
+            if not game.running:
                 raise MinecraftDied(
-                    f"Minecraft ended at its start: {self.complaint()}; the whole log: {self.log}"
+                    f"Minecraft ended at its start: {game.last_error()}; the whole log: {self.log}"
                 )
             with contextlib.suppress(MinecraftDied, MinecraftHung):
                 connection = Connection(self.address, (1, 1), timeout_s=5.0)
@@ -294,12 +192,12 @@ class Minecraft:
             now = time.monotonic()
             if now - began > timeout_s:
                 raise MinecraftHung(
-                    f"Minecraft did not listen within {timeout_s:g} s: {self.complaint()}; "
+                    f"Minecraft did not listen within {timeout_s:g} s: {game.last_error()}; "
                     f"the whole log: {self.log}"
                 )
             if report and now - reported > REPORT_EVERY_S:
                 reported = now
-                last = self.complaint()[-100:]
+                last = game.last_error()[-100:]
                 report(f"Minecraft is starting ({now - began:.0f} s): {last}")
             time.sleep(0.25)
 

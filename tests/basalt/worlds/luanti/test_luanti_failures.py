@@ -14,7 +14,8 @@ import pytest
 
 from basalt.io.errors import BasaltError, ConfigError, MissingDependencyError, WorldError
 from basalt.worlds import make_env as make_world
-from basalt.worlds.luanti import engine, native, process, worldcache
+from basalt.worlds import processes
+from basalt.worlds.luanti import engine, game, native, worldcache
 from basalt.worlds.luanti import input as x_input
 from tests.support.world_behaviour import SEED
 
@@ -27,7 +28,7 @@ def env():
     env = make_world("find_cave", size=SMALL)
     env.reset(seed=SEED)
     yield env
-    for pid in (env._engine and env.engine.pid, env._display and env.display.pid):
+    for pid in (env._engine and env.engine.process.pid, env._display and env.display.process.pid):
         if pid:
             os.kill(pid, signal.SIGCONT)
     env.close()
@@ -49,9 +50,9 @@ def wait_until_gone(pids, *folders, seconds=20):
 
 
 def pids_of(env):
-    """Game, X server and their keepers."""
-    keepers = [env.engine._process._process.pid, env.display._server._process.pid]
-    return [env.engine.pid, env.display.pid, *keepers]
+    """Game, X server and their supervisors."""
+    processes = [env.engine.process, env.display.process]
+    return [one.pid for one in processes] + [one.supervisor_pid for one in processes]
 
 
 def plays_again(env):
@@ -67,8 +68,8 @@ import json, os, sys, time
 from basalt.worlds import make_env
 env = make_env("find_cave", size=(160, 90))
 env.reset(seed=int(sys.argv[1]))
-keepers = [env.engine._process._process.pid, env.display._server._process.pid]
-pids = [env.engine.pid, env.display.pid, *keepers]
+processes = [env.engine.process, env.display.process]
+pids = [one.pid for one in processes] + [one.supervisor_pid for one in processes]
 print(json.dumps([pids, str(env.display.folder)]), flush=True)
 while True:
     env.step({"forward": 1})
@@ -110,9 +111,9 @@ def test_nothing_survives_close_or_being_forgotten():
 
 @pytest.mark.engine
 @pytest.mark.long
-def test_a_keeper_that_is_killed_takes_its_program_along(env):
-    game, _, keeper, _ = pids_of(env)
-    os.kill(keeper, signal.SIGKILL)
+def test_a_supervisor_that_is_killed_takes_its_program_along(env):
+    game, _, supervisor, _ = pids_of(env)
+    os.kill(supervisor, signal.SIGKILL)
     wait_until_gone([game])
     with pytest.raises(WorldError):
         env.step({})
@@ -125,7 +126,7 @@ def test_a_keeper_that_is_killed_takes_its_program_along(env):
 @pytest.mark.engine
 def test_a_game_that_is_killed(env):
     env.step({})
-    os.kill(env.engine.pid, signal.SIGKILL)
+    os.kill(env.engine.process.pid, signal.SIGKILL)
     with pytest.raises(WorldError, match=r"game ended .* call reset") as failure:
         env.step({})
     assert "\n" not in str(failure.value)
@@ -139,7 +140,7 @@ def test_a_game_that_is_killed(env):
 def test_a_game_that_hangs(env, monkeypatch):
     monkeypatch.setattr(engine, "STEP_TIMEOUT_S", 0.5)
     pids = pids_of(env)
-    os.kill(env.engine.pid, signal.SIGSTOP)
+    os.kill(env.engine.process.pid, signal.SIGSTOP)
     with pytest.raises(WorldError, match=r"did not answer within 0\.5 s"):
         env.step({})
     assert not any(map(is_there, pids)), "it was ended"
@@ -149,7 +150,7 @@ def test_a_game_that_hangs(env, monkeypatch):
 
 @pytest.mark.engine
 def test_an_x_server_that_is_killed(env):
-    os.kill(env.display.pid, signal.SIGKILL)
+    os.kill(env.display.process.pid, signal.SIGKILL)
     with pytest.raises(WorldError, match=r"X server|game ended"):
         for _ in range(3):
             env.step({"forward": 1, "camera": [0.0, 3.0]})
@@ -161,7 +162,7 @@ def test_an_x_server_that_is_killed(env):
 def test_an_x_server_that_hangs(env, monkeypatch):
     monkeypatch.setattr(x_input, "ANSWER_TIMEOUT_S", 0.5)
     pids = pids_of(env)
-    os.kill(env.display.pid, signal.SIGSTOP)
+    os.kill(env.display.process.pid, signal.SIGSTOP)
     with pytest.raises(WorldError, match="X server did not answer"):
         env.step({"forward": 1})
     assert not any(map(is_there, pids)), "it was ended"
@@ -198,11 +199,11 @@ def without(monkeypatch, tmp_path):
         )
         monkeypatch.delenv("CC", raising=False)
         monkeypatch.setenv("BASALT_CACHE", str(tmp_path / "cache"))
-        worldcache.game_version.cache_clear()
+        game.game_version.cache_clear()
         worldcache.world_version.cache_clear()
 
     yield hide
-    worldcache.game_version.cache_clear()
+    game.game_version.cache_clear()
     worldcache.world_version.cache_clear()
 
 
@@ -215,33 +216,31 @@ def test_without_the_game(without):
 def test_without_the_x_server(without):
     without(XVFB)
     with pytest.raises(MissingDependencyError, match=r"apt-get install .*xvfb"):
-        engine.Display()
+        engine.open_display()
 
 
 def test_without_a_compiler(without):
     without(COMPILER)
     with pytest.raises(MissingDependencyError, match=r"apt-get install .*gcc libc6-dev"):
-        native.build("shim")
-    with pytest.raises(MissingDependencyError, match="compiler"):
-        process.Kept(["true"], Path(os.devnull), {})
+        native.build_shim()
 
 
 @pytest.mark.engine
 def test_what_was_compiled_needs_no_compiler(without, tmp_path):
     without(())
-    built = native.build("keeper")
+    built = native.build_shim()
     without(COMPILER)
-    assert native.build("keeper") == built
+    assert native.build_shim() == built
 
 
 @pytest.mark.engine
 def test_a_source_that_does_not_compile_is_named(monkeypatch, tmp_path):
-    (tmp_path / "keeper.c").write_text("int main(void) { return nothing; }")
-    monkeypatch.setattr(native, "_HERE", tmp_path)
+    (tmp_path / "shim.c").write_text("int main(void) { return nothing; }")
+    monkeypatch.setattr(native, "SHIM", tmp_path / "shim.c")
     monkeypatch.setenv("BASALT_CACHE", str(tmp_path / "cache"))
-    with pytest.raises(WorldError, match=r"keeper\.c.* failed: .*error.*nothing"):
-        native.build("keeper")
-    assert not list((tmp_path / "cache").rglob("keeper-*")), "no half program is left"
+    with pytest.raises(WorldError, match=r"shim\.c.* failed: .*error.*nothing"):
+        native.build_shim()
+    assert not list((tmp_path / "cache").rglob("shim-*")), "no half program is left"
 
 
 @pytest.mark.engine
@@ -250,7 +249,7 @@ def test_a_cache_that_cannot_be_written(monkeypatch, tmp_path):
     monkeypatch.setenv("BASALT_CACHE", str(cache))
     for place, ask in (
         ("luanti/worlds", lambda env: env.reset(seed=SEED)),
-        ("luanti/native", lambda env: native.build("shim")),
+        ("luanti/native", lambda env: native.build_shim()),
     ):
         shutil.rmtree(cache, ignore_errors=True)
         (cache / "luanti").mkdir(parents=True)
@@ -276,11 +275,11 @@ def test_a_home_that_cannot_be_written(monkeypatch):
 
 
 def test_a_cache_where_programs_may_not_run(monkeypatch, tmp_path):
-    keeper = tmp_path / "keeper"
-    keeper.write_text("")
-    monkeypatch.setattr(process, "build", lambda name: keeper)
-    with pytest.raises(WorldError, match=r"keeper may not be run .* set BASALT_CACHE"):
-        process.Kept(["true"], tmp_path / "log", {})
+    python = tmp_path / "python"
+    python.write_text("")
+    monkeypatch.setattr(processes.sys, "executable", str(python))
+    with pytest.raises(WorldError, match=r"python: expected a file .* set BASALT_CACHE"):
+        processes.SupervisedProcess(["true"], tmp_path / "log")
 
 
 @pytest.mark.parametrize("seed", [2**31, 10**15])

@@ -94,13 +94,13 @@ def assert_same_play(steps_a, steps_b):
 def test_two_instances_at_once_play_the_same(make_env):
     one, two = make_env(size=SMALL), make_env(size=SMALL)
     played = [[one.reset(seed=SEED)], [two.reset(seed=SEED)]]
-    assert one.engine.pid != two.engine.pid and one.display.name != two.display.name
+    assert one.engine.process.pid != two.engine.process.pid and one.display.name != two.display.name
     for action in wild_actions(160):
         for env, steps in zip((one, two), played, strict=True):
             observation, *_, info = env.step(action)
             steps.append((observation, info))
     assert_same_play(*played)
-    assert one.last_tick.restless == two.last_tick.restless == 0
+    assert one.last_tick.quiescence_timeouts == two.last_tick.quiescence_timeouts == 0
 
 
 def test_a_slow_start_begins_with_the_same_picture(make_env, monkeypatch):

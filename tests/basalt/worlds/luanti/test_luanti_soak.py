@@ -74,7 +74,7 @@ def test_fifty_episodes_leave_nothing_behind(monkeypatch, tmp_path):
                 env.step(action)
             held.append(holdings())
             memory.append(memory_mb())
-        assert held[0]["processes"] == 4, "game, X server and their keepers"
+        assert held[0]["processes"] == 4, "game, X server and their supervisors"
         for kind in nothing:
             growth = [after[kind] for after in held[2:]]
             assert max(growth) <= held[1][kind], f"{kind} grow: {growth}"

@@ -19,12 +19,15 @@ from basalt.worlds.minerl.env import MinerlEnv
 from basalt.worlds.minerl.process import (
     KEPT_LOGS,
     Minecraft,
-    find_display,
     find_java,
     find_minecraft,
 )
 from basalt.worlds.minerl.protocol import Connection, MinecraftDied, MinecraftHung
+<<<<<<< HEAD:tests/basalt/worlds/minerl/test_minerl_process.py
 from tests.support import ROOT
+=======
+from basalt.worlds.processes import find_xvfb
+>>>>>>> e83c557 (One supervisor for the child processes of both worlds; psutil instead of parsers of /proc):tests/basalt/worlds/test_minerl_process.py
 
 SMALL = (64, 36)
 STANDIN = ROOT / "tests" / "support" / "minerl_standin.py"
@@ -107,7 +110,7 @@ def test_closing_ends_everything_that_was_started(built):
     before = set(descendants(os.getpid()))
     minecraft = Minecraft()
     started = set(descendants(os.getpid())) - before
-    # Two keepers, Xvfb, the script and what it started.
+    # Two supervisors, Xvfb, the script and what it started.
     assert len(started) >= 5 and minecraft.running
     minecraft.close()
     assert not minecraft.running
@@ -207,9 +210,7 @@ def test_what_is_not_built_or_not_there_is_said_with_its_mend(built, tmp_path, m
     with pytest.raises(MissingDependencyError, match=r"\./gradlew clean build shadowJar"):
         find_minecraft()
     monkeypatch.setenv("MINERL_HOME", str(tmp_path / "nowhere"))
-    with pytest.raises(
-        MissingDependencyError, match=r"no built MineRL 1.0 below .*nowhere; mend: "
-    ):
+    with pytest.raises(MissingDependencyError, match=r"no built MineRL 1.0 below .*nowhere; fix: "):
         find_minecraft()
     monkeypatch.delenv("MINERL_HOME")
     with pytest.raises(MissingDependencyError, match=r"neither \$MINERL_HOME"):
@@ -231,7 +232,7 @@ def test_another_java_is_named_with_the_mend(tmp_path, monkeypatch):
     with pytest.raises(MissingDependencyError, match=r"is Java 17.*openjdk-8-jre"):
         find_java()
     with pytest.raises(MissingDependencyError, match="apt-get install -y xvfb"):
-        find_display()
+        find_xvfb()
 
 
 def test_the_launcher_gets_what_minerls_does(built, tmp_path):
