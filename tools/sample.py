@@ -13,9 +13,10 @@ from pathlib import Path
 
 from agents.demonstrator.agent import Demonstrator
 from basalt.core.recording import Recording
+from basalt.core.tasks import get_task
 from basalt.io.errors import BasaltError, ConfigError
 from basalt.rollouts.rollout import RolloutPlan, referee_view, rollout
-from basalt.worlds.luanti.worldcache import world_version
+from basalt.worlds.luanti.version import world_version
 
 SEEDS = tuple(range(100_000, 100_010))
 CRF = 34
@@ -63,7 +64,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--jobs", type=int, default=2, help="worlds side by side")
     args = parser.parse_args(argv)
     try:
-        recordings = record(Path("runs") / f"sample-{world_version()}", args.jobs)
+        recordings = record(
+            Path("runs") / f"sample-{world_version(get_task('find_cave'))}", args.jobs
+        )
     except BasaltError as err:
         parser.exit(1, f"{err}\n")
     replace(recordings, HERE)

@@ -10,7 +10,8 @@ from typing import Any
 
 from basalt.core.tasks import Task, get_task, parse_seeds
 from basalt.io.errors import BasaltError
-from basalt.worlds.luanti.worldcache import saved_world, world_version
+from basalt.worlds.luanti.version import world_version
+from basalt.worlds.luanti.worldcache import saved_world
 
 Site = Mapping[str, Any]
 """What the search saved; lengths in nodes."""
@@ -106,7 +107,7 @@ def main(argv: list[str] | None = None) -> None:
         table = markdown_table(task, ((seed, saved_world(task, seed).site) for seed in seeds))
     except BasaltError as err:
         parser.exit(1, f"{err}\n")
-    print(f"{task.name}, world luanti-{world_version()}, lengths in nodes\n\n{table}", end="")
+    print(f"{task.name}, world {world_version(task)}, lengths in nodes\n\n{table}", end="")
 
 
 if __name__ == "__main__":

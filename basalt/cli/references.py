@@ -13,10 +13,11 @@ from typing import Any
 from agents.common.registry import make_agent
 from basalt.cli.leaderboard import add_store_argument
 from basalt.core.recording import find_recordings
+from basalt.core.tasks import TASKS, get_task
 from basalt.io.errors import ConfigError, StudyError
 from basalt.io.paths import sample_dir
 from basalt.rollouts.rollout import RolloutPlan, rollout
-from basalt.worlds.luanti.worldcache import world_version
+from basalt.worlds.luanti.version import world_version
 from leaderboard.store.database import Store, default_store, open_existing, open_store
 from leaderboard.studies.rules import OFFICIAL, StudyInfo, find_study
 from leaderboard.studies.settings import open_official
@@ -99,18 +100,21 @@ def _opened(options: argparse.Namespace) -> tuple[Store, StudyInfo]:
     Raises:
         StudyError: it is another world, or another version of it.
     """
-    world, version = "luanti", f"luanti-{world_version()}"
+    world = "luanti"
     if options.study == OFFICIAL:
         store = open_store(options.store or default_store())
-        return store, open_official(store, world, version)
+        versions = {task.name: world_version(task) for task in TASKS.values()}
+        return store, open_official(store, world, versions)
     store = open_existing(options.store)
     study = find_study(store, options.study)
-    if (study.rules.world, study.rules.world_version) != (world, version):
-        store.close()
-        raise StudyError(
-            f"study {study.name!r} is about {study.rules.world} {study.rules.world_version}; the "
-            f"reference players play {world} {version} here, and worlds are never mixed"
-        )
+    for task in study.rules.tasks:
+        asked, found = study.rules.version_of(task), world_version(get_task(task))
+        if (study.rules.world, asked) != (world, found):
+            store.close()
+            raise StudyError(
+                f"study {study.name!r} is about {task} in {study.rules.world} {asked}; the "
+                f"reference players play {world} {found} here, and worlds are never mixed"
+            )
     return store, study
 
 

@@ -96,7 +96,7 @@ def _checked(
         if folder.name not in agents:
             faults.append(f"{folder.name}: no answer is about an agent of that name")
             continue
-        origin = LegacyOrigin(folder.name, rules.world, rules.world_version)
+        origin = LegacyOrigin(folder.name, rules.world, rules.version_text)
         out = scratch / str(number)
         faults += [f"{folder.name}/{fault}" for fault in convert_legacy(folder, out, origin)]
         for video in sorted(out.rglob("*.mp4")):

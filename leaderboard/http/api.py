@@ -333,7 +333,7 @@ def _summary(store: Store, study: StudyInfo) -> shapes.StudySummary:
     return shapes.StudySummary(
         name=study.name,
         world=study.rules.world,
-        world_version=study.rules.world_version,
+        world_version=study.rules.version_text,
         tasks=list(study.rules.tasks),
         takes_people="human" in study.rules.sources,
         open_signup=get_settings(store, study).open_signup,

@@ -96,7 +96,7 @@ def _comparison(
         study=study.name,
         task=left.task,
         world=study.rules.world,
-        world_version=study.rules.world_version,
+        world_version=study.rules.version_of(left.task) or study.rules.version_text,
         seed=left.seed,
         left_agent=agents[0],
         right_agent=agents[1],

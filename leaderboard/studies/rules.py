@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -22,6 +22,9 @@ RESERVE_MINUTES = 30
 
 OFFICIAL = "official"
 """What `--study` calls the study of the official seeds in the recordings' world."""
+
+
+Version = Annotated[str, Field(min_length=1)]
 
 
 class TaskRules(BaseModel):
@@ -51,7 +54,9 @@ class StudyRules(BaseModel):
     """The rules of a study, kept with it. One world in one version: worlds are never mixed.
 
     Attributes:
-        world, world_version: where the episodes were played.
+        world: name of the world in which the episodes were played.
+        world_version: its version, or that of each task whose version is known; the first submission of another
+            task decides its version.
         tasks: rules of each task by its name; a submission covers one task or more, each whole.
         ask_questions: whether raters are also asked the tasks' own questions (all optional).
         sources: who may judge.
@@ -62,11 +67,22 @@ class StudyRules(BaseModel):
 
     version: Literal[1] = 1
     world: str = Field(min_length=1)
-    world_version: str = Field(min_length=1)
+    world_version: Version | dict[str, Version]
     tasks: dict[str, TaskRules] = Field(min_length=1)
     ask_questions: bool = False
     sources: tuple[Source, ...] = SOURCES
     reserve_minutes: int = Field(default=RESERVE_MINUTES, gt=0)
+
+    def version_of(self, task: str) -> str | None:
+        """Return the version of a task's world, None where no submission has decided it yet."""
+        version = self.world_version
+        return version if isinstance(version, str) else version.get(task)
+
+    @property
+    def version_text(self) -> str:
+        """The version, or those of the tasks joined by ", "."""
+        version = self.world_version
+        return version if isinstance(version, str) else ", ".join(sorted(set(version.values())))
 
     @field_validator("tasks")
     @classmethod
@@ -80,7 +96,7 @@ class StudyRules(BaseModel):
 def demo_study(
     seeds: Mapping[str, Sequence[int]],
     world: str,
-    world_version: str,
+    world_version: str | Mapping[str, str],
     *,
     step_limit: int = DEMO_STEP_LIMIT,
 ) -> StudyRules:
@@ -89,12 +105,12 @@ def demo_study(
     Args:
         seeds: the seeds of each task by the task's name.
         world: the world's name, e.g. ``luanti``.
-        world_version: its version, as the recordings give it.
+        world_version: its version as the recordings give it, for all tasks or by task.
         step_limit: where episodes are cut, in steps.
     """
     return StudyRules(
         world=world,
-        world_version=world_version,
+        world_version=world_version if isinstance(world_version, str) else dict(world_version),
         tasks={
             get_task(task).name: TaskRules(seeds=tuple(numbers), step_limit=step_limit)
             for task, numbers in seeds.items()
@@ -102,11 +118,11 @@ def demo_study(
     )
 
 
-def official_study(world: str, world_version: str) -> StudyRules:
+def official_study(world: str, world_version: str | Mapping[str, str]) -> StudyRules:
     """Rules of the BASALT evaluation: the 11 official seeds of each task, full length, all questions."""
     return StudyRules(
         world=world,
-        world_version=world_version,
+        world_version=world_version if isinstance(world_version, str) else dict(world_version),
         tasks={
             task.name: TaskRules(seeds=task.official_seeds, step_limit=task.step_limit)
             for task in TASKS.values()
@@ -146,6 +162,18 @@ def create_study(store: Store, name: str, rules: StudyRules) -> StudyInfo:
         session.add(study)
         session.flush()
         return _info(study)
+
+
+def decide_versions(store: Store, study: StudyInfo, versions: Mapping[str, str]) -> StudyInfo:
+    """Write down the versions of tasks whose version no submission has decided yet."""
+    known = study.rules.world_version
+    if isinstance(known, str) or versions.keys() <= known.keys():
+        return study
+    rules = study.rules.model_copy(update={"world_version": {**versions, **known}})
+    with store.write() as session:
+        row = session.get_one(Study, study.id)
+        row.rules = rules.model_dump(mode="json")
+        return _info(row)
 
 
 def free_study_name(store: Store, name: str) -> str:

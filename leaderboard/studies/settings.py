@@ -4,6 +4,7 @@ Unlike a study's rules (:class:`leaderboard.studies.rules.StudyRules`) settings 
 change is an event, so it can be seen which held when.
 """
 
+from collections.abc import Mapping
 from typing import Literal
 
 import sqlalchemy as sa
@@ -19,7 +20,8 @@ from leaderboard.studies.rules import (
     OFFICIAL,
     StudyInfo,
     create_study,
-    find_study,
+    decide_versions,
+    free_study_name,
     list_studies,
     official_study,
 )
@@ -148,11 +150,27 @@ def read_settings(session: Session, study_id: str) -> JudgingSettings:
         ) from err
 
 
-def open_official(store: Store, world: str, version: str) -> StudyInfo:
-    """The official study of a world, made if need be: by invitation, results hidden from raters."""
-    name = f"{OFFICIAL} {world} {version}"
-    if name in {study.name for study in list_studies(store)}:
-        return find_study(store, name)
-    study = create_study(store, name, official_study(world, version))
+def official_name(world: str, versions: Mapping[str, str]) -> str:
+    """Return the name of a new official study, after the version of its first task."""
+    return f"{OFFICIAL} {world} {next(iter(versions.values()))}"
+
+
+def open_official(store: Store, world: str, versions: Mapping[str, str]) -> StudyInfo:
+    """Return the official study of a world, made if necessary: by invitation, results hidden from raters.
+
+    Args:
+        store: The store of the leaderboard.
+        world: Name of the world.
+        versions: Version of the world by task, of the tasks that are to be submitted.
+    """
+    for study in list_studies(store):
+        known = {
+            task: study.rules.version_of(task) or version for task, version in versions.items()
+        }
+        official = study.name.startswith(f"{OFFICIAL} {world}") and study.rules.world == world
+        if official and known == dict(versions):
+            return decide_versions(store, study, versions)
+    name = free_study_name(store, official_name(world, versions))
+    study = create_study(store, name, official_study(world, versions))
     change_settings(store, study, command_line_admin(), **OFFICIAL_SETTINGS.model_dump())
     return study

@@ -97,7 +97,7 @@ class Manifest(About):
     format: Literal["basalt-bundle"] = "basalt-bundle"
     version: Literal[1] = 1
     world: str = Field(min_length=1, max_length=100)
-    world_version: str = Field(min_length=1, max_length=200)
+    world_version: str = Field(min_length=1, max_length=1000)
     package_version: str = Field(max_length=50)
     created: datetime
     files: dict[str, BundledFile] = Field(max_length=MAX_FILES)
@@ -105,17 +105,18 @@ class Manifest(About):
 
 def manifest_of(recordings: Iterable[Recording], about: About) -> Manifest:
     """The manifest of recordings that were checked: each has its NAME.json, all are of one world."""
-    files, world, version = {}, "", ""
+    files, world, versions = {}, "", set()
     for recording in recordings:
         assert recording.meta is not None
-        world, version = recording.meta.world, recording.meta.world_version
+        world = recording.meta.world
+        versions.add(recording.meta.world_version)
         for path in (recording.video_path, recording.lines_path, recording.meta_path):
             name = f"{recording.meta.task}/seed_{recording.meta.seed}{path.suffix}"
             files[name] = BundledFile(sha256=sha256_of(path), bytes=path.stat().st_size)
     return Manifest(
         **about.model_dump(),
         world=world,
-        world_version=version,
+        world_version=", ".join(sorted(versions)),
         package_version=basalt.__version__,
         created=datetime.now(UTC).replace(microsecond=0),
         files=files,

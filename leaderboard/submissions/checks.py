@@ -140,10 +140,11 @@ def check_claims(video: Path, rules: StudyRules) -> tuple[CheckedRecording | Non
         faults += _faults_of_end(recording, meta)
     except RecordingError as err:
         faults.append(_without_path(err, video.parent))
-    if (meta.world, meta.world_version) != (rules.world, rules.world_version):
+    version = rules.version_of(meta.task) or meta.world_version
+    if (meta.world, meta.world_version) != (rules.world, version):
         faults.append(
             f"was played in {meta.world} {meta.world_version}; "
-            f"the study is about {rules.world} {rules.world_version}"
+            f"the study is about {rules.world} {version}"
         )
     if meta.edit is not None:
         faults.append(

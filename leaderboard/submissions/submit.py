@@ -16,7 +16,7 @@ from basalt.core.recording import Recording, find_recordings
 from basalt.io.errors import RecordingError, StudyError
 from leaderboard.store.database import default_store, open_existing, open_store
 from leaderboard.studies.rules import OFFICIAL, find_study, official_study
-from leaderboard.studies.settings import open_official
+from leaderboard.studies.settings import official_name, open_official
 from leaderboard.submissions.bundle import About, Manifest, unpack_bundle, write_bundle
 from leaderboard.submissions.checks import CheckedSubmission, SubmissionError, check_submission
 from leaderboard.submissions.legacy_episodes import LegacyOrigin, convert_legacy, is_legacy
@@ -75,18 +75,22 @@ class Prepared:
     folder: Path
     about: About | None = None
 
-    def world(self) -> tuple[str, str]:
-        """World and version that all recordings were played in.
+    def world(self) -> tuple[str, dict[str, str]]:
+        """World that all recordings were played in, and its version by task.
 
         Raises:
-            StudyError: They are of several worlds, or do not say which.
+            StudyError: They are of several worlds, of several versions for one task, or do not say which.
         """
         metas = [one.meta for one in find_recordings(self.folder) if one.meta]
-        worlds = {(meta.world, meta.world_version) for meta in metas}
-        if len(worlds) != 1:
-            found = ", ".join(sorted(" ".join(world) for world in worlds)) or "none in NAME.json"
-            raise StudyError(f"{self.source}: expected recordings of one world, got {found}")
-        return worlds.pop()
+        played = {(meta.task, meta.world, meta.world_version) for meta in metas}
+        worlds = {world for _, world, _ in played}
+        versions = {task: version for task, _, version in sorted(played)}
+        if len(worlds) != 1 or len(versions) != len(played):
+            found = ", ".join(sorted(" ".join(one) for one in played)) or "none in NAME.json"
+            raise StudyError(
+                f"{self.source}: expected recordings of one world in one version per task, got {found}"
+            )
+        return worlds.pop(), versions
 
 
 @dataclass(frozen=True)
@@ -228,11 +232,11 @@ def submit(
 
 
 def _against_official(given: Prepared, name: str | None, plan: ReplayPlan) -> Verified:
-    world, version = given.world()
+    world, versions = given.world()
     checked = check_submission(
         given.folder,
-        f"{OFFICIAL} {world} {version}",
-        official_study(world, version),
+        official_name(world, versions),
+        official_study(world, versions),
         _agent(given, name),
         source=given.source,
     )

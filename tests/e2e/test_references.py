@@ -8,7 +8,8 @@ import pytest
 
 from basalt.cli import main as cli
 from basalt.core.recording import Recording, find_recordings, sha256_of
-from basalt.worlds.luanti.worldcache import world_version
+from basalt.core.tasks import get_task
+from basalt.worlds.luanti.version import world_version
 from leaderboard.store.database import open_store
 from leaderboard.studies.rules import create_study, demo_study, find_study
 from leaderboard.submissions.register import submitted_agents
@@ -23,7 +24,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with a tiny study, and beside it what the reference players played for it."""
     folder = tmp_path_factory.mktemp("references")
     store = open_store(folder / "board.sqlite")
-    rules = demo_study({"find_cave": (SEED,)}, "luanti", f"luanti-{world_version()}", step_limit=20)
+    rules = demo_study(
+        {"find_cave": (SEED,)}, "luanti", world_version(get_task("find_cave")), step_limit=20
+    )
     create_study(store, "tiny study", rules)
     store.close()
     return folder

@@ -4,7 +4,7 @@ import numpy as np
 
 from basalt.worlds.base import Picture
 
-_SHAPE = """
+SHAPE = """
 #
 ##
 #.#
@@ -22,7 +22,7 @@ _SHAPE = """
 #    ##
 """
 
-_ROWS = [row.ljust(10) for row in _SHAPE.strip("\n").splitlines()]
+_ROWS = [row.ljust(10) for row in SHAPE.strip("\n").splitlines()]
 _OUTLINE = np.array([[pixel == "#" for pixel in row] for row in _ROWS])
 _FILL = np.array([[pixel == "." for pixel in row] for row in _ROWS])
 

@@ -18,15 +18,18 @@ from basalt.worlds.luanti.edit import apply_edit
 from basalt.worlds.luanti.engine import START_TIMEOUT_S, Engine, Tick, open_display
 from basalt.worlds.luanti.input import Input
 from basalt.worlds.luanti.items import minecraft_name, starting_inventory
-from basalt.worlds.luanti.settings import DEGREES_PER_PIXEL, play_settings, vertical_fov
-from basalt.worlds.luanti.worldcache import SavedWorld, saved_world, world_version
+from basalt.worlds.luanti.settings import (
+    AGE_S,
+    DEGREES_PER_PIXEL,
+    FLAMES_REPEAT_S,
+    MOD_KEYS,
+    PITCH_LIMIT,
+    play_settings,
+    vertical_fov,
+)
+from basalt.worlds.luanti.version import world_version
+from basalt.worlds.luanti.worldcache import SavedWorld, saved_world
 from basalt.worlds.processes import VirtualDisplay
-
-MOD_KEYS = {"pickItem": "p", "swapHands": "s"}
-"""What the mod does in the game's stead (``mod/keys.lua``): the letter that stands for the key."""
-
-PITCH_LIMIT = 89.5
-"""The game looks no higher or lower, in degrees."""
 
 _SETTLED_TICKS = 2
 _SETTLED_DIFFERENCE = 0.2
@@ -34,10 +37,6 @@ _SETTLE_LIMIT = 400
 _LOOKS = 4
 _FREE_LOOK_S = 0.1
 """Real time for each look round before the game is stopped; longer makes a reset no shorter."""
-
-_AGE_S, _FLAMES_REPEAT_S = 3.875, 33
-"""The game's age as an episode is asked to begin, shortly before the whole second at which liquids move
-(``mod/liquids.lua`` waits for that), and after how long the flames look the same."""
 
 _TURN = round(360 / DEGREES_PER_PIXEL)
 
@@ -64,8 +63,8 @@ class LuantiEnv(WorldEnv):
 
     @property
     def version(self) -> str:
-        """Version of the world: scores of different versions are not compared."""
-        return f"luanti-{world_version()}"
+        """Version of the task's world: episodes of different versions are never compared."""
+        return world_version(self.task)
 
     @property
     def display(self) -> VirtualDisplay:
@@ -199,7 +198,7 @@ class LuantiEnv(WorldEnv):
         record = self._read_record()
         if record is None:
             raise WorldError("the world's mod does not tell the game's age")
-        left_ns = round((_AGE_S - float(record["uptime"])) % _FLAMES_REPEAT_S * 1e9)
+        left_ns = round((AGE_S - float(record["uptime"])) % FLAMES_REPEAT_S * 1e9)
         while left_ns > 0:  # in a longer step than a second liquids would move only once
             part = min(left_ns, 1_000_000_000)
             self.engine.tick(part, want_picture=False)

@@ -10,24 +10,7 @@ from Xlib.ext import xtest
 from Xlib.protocol import request
 
 from basalt.io.errors import WorldError
-
-# What presses each button: a keysym name, or a mouse button. ESC is missing on purpose (it would
-# open the game's pause menu; the environment ends the episode itself), and so are pickItem and
-# swapHands, for which the game has no function: the mod's ``keys.lua`` does what they do.
-KEYS = {
-    "forward": "w",
-    "back": "s",
-    "left": "a",
-    "right": "d",
-    "jump": "space",
-    "sneak": "Shift_L",
-    "sprint": "Control_L",
-    "inventory": "e",
-    "drop": "q",
-    **{f"hotbar.{slot}": str(slot) for slot in range(1, 10)},
-}
-MOUSE = {"attack": 1, "use": 3}
-
+from basalt.worlds.luanti.settings import KEYS, MOUSE
 
 ANSWER_TIMEOUT_S = 10.0
 """How long the X server may take."""

@@ -1,6 +1,68 @@
-"""The game's settings during play."""
+"""How the game is set up and driven during play: its keys, its settings file, its limits."""
 
 import math
+
+KEYS = {
+    "forward": "w",
+    "back": "s",
+    "left": "a",
+    "right": "d",
+    "jump": "space",
+    "sneak": "Shift_L",
+    "sprint": "Control_L",
+    "inventory": "e",
+    "drop": "q",
+    **{f"hotbar.{slot}": str(slot) for slot in range(1, 10)},
+}
+"""Keysym that presses each button.
+
+ESC is missing because it would open the game's pause menu; the environment ends the episode itself. So are
+pickItem and swapHands (`MOD_KEYS`).
+"""
+
+MOUSE = {"attack": 1, "use": 3}
+"""Mouse button that presses each button."""
+
+MOD_KEYS = {"pickItem": "p", "swapHands": "s"}
+"""Buttons without a function in the game: the letter by which the mod (`mod/keys.lua`) is asked instead."""
+
+PITCH_LIMIT = 89.5
+"""Largest angle above and below the horizon at which the game looks, in degrees."""
+
+AGE_S = 3.875
+"""The game's age when an episode is asked to begin, in seconds.
+
+Shortly before the whole second at which liquids flow; `mod/liquids.lua` waits for that.
+"""
+
+FLAMES_REPEAT_S = 33
+"""Period after which the pictures of flames look the same, in seconds of the game's age."""
+
+WORLD_MT = """\
+gameid = minetest_game
+backend = sqlite3
+player_backend = sqlite3
+auth_backend = sqlite3
+mod_storage_backend = sqlite3
+"""
+"""Text of a new world's `world.mt`."""
+
+SEARCH_SETTINGS = """\
+num_emerge_threads = 1
+emergequeue_limit_total = 1000000
+emergequeue_limit_diskonly = 1000000
+emergequeue_limit_generate = 1000000
+sqlite_synchronous = 0
+server_map_save_interval = 100000
+server_announce = false
+world_start_time = 12000
+time_speed = 0
+bind_address = 127.0.0.1
+"""
+"""Text of the settings file while a site is searched.
+
+One thread generates land, in the order in which it is asked for, so the same seed gives the same trees.
+"""
 
 DEGREES_PER_PIXEL = 0.15
 """Camera change per pixel of mouse movement: BEDD's scale, 2,400 pixels to a full turn."""

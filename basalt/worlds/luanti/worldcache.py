@@ -1,7 +1,6 @@
 """Saved worlds: one per task, seed and version of the mod, made once, copied for every episode."""
 
 import fcntl
-import hashlib
 import json
 import shutil
 import socket
@@ -11,65 +10,22 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from basalt.core.tasks import TASKS, Task
+from basalt.core.tasks import Task
 from basalt.io.errors import ConfigError, WorldError
 from basalt.io.paths import cache_dir
 from basalt.worlds.luanti.engine import EPOCH_S
-from basalt.worlds.luanti.game import find_game, game_environment, game_version
+from basalt.worlds.luanti.game import find_game, game_environment
 from basalt.worlds.luanti.native import build_shim, preloaded
+from basalt.worlds.luanti.settings import SEARCH_SETTINGS, WORLD_MT
+from basalt.worlds.luanti.version import MOD, world_version
 from basalt.worlds.processes import SupervisedProcess, free_port
-
-MOD = Path(__file__).parent / "mod"
-_DECIDING = ("settings.py", "shim.c", "items.py", "cursor.py", "input.py")
-"""Besides the mod, what decides how a seed's world looks and answers."""
 
 SEARCH_TIMEOUT_S = 400.0
 LAST_SEED = 2**31 - 1
 """The map generator's random numbers take no larger one."""
-
-_WORLD_MT = """\
-gameid = minetest_game
-backend = sqlite3
-player_backend = sqlite3
-auth_backend = sqlite3
-mod_storage_backend = sqlite3
-"""
-
-# One thread generates land, in the order asked for: the same seed gives the same trees.
-_SEARCH_CONF = """\
-num_emerge_threads = 1
-emergequeue_limit_total = 1000000
-emergequeue_limit_diskonly = 1000000
-emergequeue_limit_generate = 1000000
-sqlite_synchronous = 0
-server_map_save_interval = 100000
-server_announce = false
-world_start_time = 12000
-time_speed = 0
-bind_address = 127.0.0.1
-"""
-
-
-@cache
-def world_version() -> str:
-    """Changes whenever the same seed may give another world or other pictures, e.g. ``5.6.1-1f2e3d4c``.
-
-    The game's version, and a hash of the mod, the settings of search and play, the shim, the table of
-    items, the tasks' starting inventories, and how input is given and the cursor drawn.
-    """
-    digest = hashlib.sha256()
-    digest.update(repr([(task.name, task.inventory) for task in TASKS.values()]).encode())
-    for name in _DECIDING:
-        digest.update((Path(__file__).parent / name).read_bytes())
-    digest.update(f"{_SEARCH_CONF}{_WORLD_MT}{EPOCH_S}".encode())
-    for path in sorted(MOD.rglob("*")):
-        if path.is_file():
-            digest.update(str(path.relative_to(MOD)).encode() + path.read_bytes())
-    return f"{game_version()}-{digest.hexdigest()[:8]}"
 
 
 @dataclass(frozen=True)
@@ -111,7 +67,7 @@ def saved_world(task: Task, seed: int) -> SavedWorld:
     """
     if not 0 <= seed <= LAST_SEED:
         raise ConfigError(f"seed: {seed} is not from 0 to {LAST_SEED}")
-    folder = cache_dir() / "luanti" / "worlds" / world_version() / f"{task.name}-{seed}"
+    folder = cache_dir() / "luanti" / "worlds" / world_version(task) / f"{task.name}-{seed}"
     if not (folder / "site.json").is_file():
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
@@ -159,12 +115,12 @@ def _make(task: Task, seed: int, folder: Path) -> None:
         world = scratch / "world"
         world.mkdir()
         _install_mod(world)
-        (world / "world.mt").write_text(_WORLD_MT)
+        (world / "world.mt").write_text(WORLD_MT)
         (world / "basalt.json").write_text(
             json.dumps({"task": task.name, "seed": seed, "mode": "search"})
         )
         config = scratch / "search.conf"
-        config.write_text(_SEARCH_CONF)
+        config.write_text(SEARCH_SETTINGS)
         log = scratch / "search.log"
         command = [find_game(), "--server", "--config", str(config), "--world", str(world)]
         command += ["--gameid", "minetest_game", "--port", str(free_port(socket.SOCK_DGRAM))]

@@ -13,7 +13,6 @@ def changed_mod(monkeypatch, tmp_path):
     """Worlds get a mod in which a file of the real one is changed; the world's version stays."""
 
     def change(name, edit):
-        worldcache.world_version()  # remembered, so that saved worlds are those of the real mod
         mod = tmp_path / "mod"
         shutil.copytree(worldcache.MOD, mod)
         (mod / name).write_text(edit((mod / name).read_text()))

@@ -15,7 +15,7 @@ import pytest
 from basalt.io.errors import BasaltError, ConfigError, MissingDependencyError, WorldError
 from basalt.worlds import make_env as make_world
 from basalt.worlds import processes
-from basalt.worlds.luanti import engine, game, native, worldcache
+from basalt.worlds.luanti import engine, game, native, version, worldcache
 from basalt.worlds.luanti import input as x_input
 from tests.support.world_behaviour import SEED
 
@@ -200,11 +200,11 @@ def without(monkeypatch, tmp_path):
         monkeypatch.delenv("CC", raising=False)
         monkeypatch.setenv("BASALT_CACHE", str(tmp_path / "cache"))
         game.game_version.cache_clear()
-        worldcache.world_version.cache_clear()
+        version.world_version.cache_clear()
 
     yield hide
     game.game_version.cache_clear()
-    worldcache.world_version.cache_clear()
+    version.world_version.cache_clear()
 
 
 def test_without_the_game(without):

@@ -16,7 +16,8 @@ from basalt.core.tasks import get_task
 from basalt.io.errors import WorldError
 from basalt.worlds import make_env
 from basalt.worlds.luanti import worldcache
-from basalt.worlds.luanti.worldcache import saved_world, world_version
+from basalt.worlds.luanti.version import world_version
+from basalt.worlds.luanti.worldcache import saved_world
 from tests.support.world_behaviour import OTHER_SEED, SEED
 from tools import sites
 
@@ -105,7 +106,7 @@ def test_the_way_is_free_dry_and_firm_in_the_world_that_is_played(staged_env):
 def test_the_same_site_from_a_fresh_cache_that_processes_fill_at_once(monkeypatch, tmp_path):
     """One is killed in the middle of its search, then two come at once."""
     expected = saved_world(TASK, SEED).site
-    folder = tmp_path / "luanti" / "worlds" / world_version()
+    folder = tmp_path / "luanti" / "worlds" / world_version(TASK)
     killed = finder(tmp_path)
     try:
         deadline = time.monotonic() + 60
@@ -169,7 +170,7 @@ def test_a_search_that_fails_or_hangs_says_so(changed_mod, monkeypatch, tmp_path
 def test_a_world_that_another_process_holds_for_ever(monkeypatch, tmp_path):
     monkeypatch.setenv("BASALT_CACHE", str(tmp_path))
     monkeypatch.setattr(worldcache, "SEARCH_TIMEOUT_S", -60.0)
-    lock = tmp_path / "luanti" / "worlds" / world_version() / f"find_cave-{SEED}.lock"
+    lock = tmp_path / "luanti" / "worlds" / world_version(TASK) / f"find_cave-{SEED}.lock"
     lock.parent.mkdir(parents=True)
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -180,7 +181,7 @@ def test_a_world_that_another_process_holds_for_ever(monkeypatch, tmp_path):
 @pytest.mark.engine
 def test_a_damaged_site_is_named(monkeypatch, tmp_path):
     monkeypatch.setenv("BASALT_CACHE", str(tmp_path))
-    folder = tmp_path / "luanti" / "worlds" / world_version() / f"find_cave-{SEED}"
+    folder = tmp_path / "luanti" / "worlds" / world_version(TASK) / f"find_cave-{SEED}"
     folder.mkdir(parents=True)
     (folder / "site.json").write_text('{"spawn": [1')
     with pytest.raises(WorldError, match=f"site.json is damaged .*; remove {folder}"):
@@ -225,5 +226,5 @@ def test_senseless_seeds_are_refused_in_one_line(capsys):
 def test_the_command_prints_the_table(capsys):
     sites.main([f"{SEED},{OTHER_SEED}"])
     printed = capsys.readouterr().out
-    assert f"luanti-{world_version()}" in printed
+    assert world_version(TASK) in printed
     assert f"| {SEED} |" in printed and f"| {OTHER_SEED} |" in printed

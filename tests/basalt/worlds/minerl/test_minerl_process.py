@@ -23,11 +23,8 @@ from basalt.worlds.minerl.process import (
     find_minecraft,
 )
 from basalt.worlds.minerl.protocol import Connection, MinecraftDied, MinecraftHung
-<<<<<<< HEAD:tests/basalt/worlds/minerl/test_minerl_process.py
-from tests.support import ROOT
-=======
 from basalt.worlds.processes import find_xvfb
->>>>>>> e83c557 (One supervisor for the child processes of both worlds; psutil instead of parsers of /proc):tests/basalt/worlds/test_minerl_process.py
+from tests.support import ROOT
 
 SMALL = (64, 36)
 STANDIN = ROOT / "tests" / "support" / "minerl_standin.py"

@@ -1,0 +1,109 @@
+"""A task's world has a version of its own, which changes with what the task loads and with nothing else."""
+
+import shutil
+from dataclasses import replace
+
+import pytest
+
+from basalt.core.tasks import TASKS
+from basalt.worlds.luanti import native, settings, version
+
+CAVE, WATERFALL, PEN, HOUSE = (
+    TASKS[name]
+    for name in ("find_cave", "make_waterfall", "create_village_animal_pen", "build_village_house")
+)
+
+
+@pytest.fixture(autouse=True)
+def copied(monkeypatch, tmp_path):
+    """The mod and the shim as copies that a test may change; no game is needed."""
+    shutil.copytree(version.MOD, tmp_path / "mod")
+    shutil.copy(native.SHIM, tmp_path / "shim.c")
+    monkeypatch.setattr(version, "MOD", tmp_path / "mod")
+    monkeypatch.setattr(version, "SHIM", tmp_path / "shim.c")
+    monkeypatch.setattr(version, "game_version", lambda: "5.6.1")
+    return tmp_path
+
+
+def versions(tasks=None):
+    tasks = tasks or TASKS.values()
+    return {task.name: version.world_version.__wrapped__(task) for task in tasks}
+
+
+def moved(before):
+    """Names of the tasks whose version is another one now."""
+    return {name for name, now in versions().items() if now != before[name]}
+
+
+def edit(path, change):
+    text = path.read_text()
+    assert change(text) != text
+    path.write_text(change(text))
+
+
+def test_every_task_has_a_version_of_its_own():
+    found = versions()
+    assert len(set(found.values())) == len(TASKS)
+    assert all(one.startswith("luanti-5.6.1-") for one in found.values())
+
+
+def test_comments_and_whitespace_move_nothing(copied):
+    before = versions()
+    for path in (copied / "mod").rglob("*.lua"):
+        edit(
+            path,
+            lambda text: (
+                '--[[ a block\n"comment" ]]\n'
+                + text.replace("\n", "  -- it's said\n\n").replace(" = ", "   =\t")
+            ),
+        )
+    edit(
+        copied / "shim.c",
+        lambda text: (
+            "/* 'another' */\n" + text.replace(";\n", "; // one\n\n").replace(" = ", "  =  ")
+        ),
+    )
+    assert not moved(before)
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "tasks"),
+    [
+        ("mod/tasks/find_cave/play.lua", "local ", "local unused; local ", {CAVE.name}),
+        ("mod/tasks/build_village_house/structure.lua", "local ", "local unused; local ", {HOUSE.name}),
+        ("mod/village/houses.lua", "local ", "local unused; local ", {PEN.name, HOUSE.name}),
+        ("mod/telemetry.lua", "local ", "local unused; local ", set(TASKS)),
+        ("mod/init.lua", '"basalt_world"', '"basalt_ world"', set(TASKS)),
+        ("mod/textures/basalt_cow.png", None, b"\0", set(TASKS)),
+        ("shim.c", "#define _GNU_SOURCE", "#define _GNU_SOURCE 1", set(TASKS)),
+    ],
+)  # fmt: skip
+def test_a_changed_file_moves_the_tasks_that_load_it(copied, file, old, new, tasks):
+    before = versions()
+    path = copied / file
+    if old is None:
+        path.write_bytes(path.read_bytes() + new)
+    else:
+        edit(path, lambda text: text.replace(old, new, 1))
+    assert moved(before) == tasks
+
+
+def test_a_changed_inventory_moves_its_own_task_alone():
+    before = versions()
+    richer = replace(WATERFALL, inventory=(("water_bucket", 2), *WATERFALL.inventory[1:]))
+    assert versions([richer])[WATERFALL.name] != before[WATERFALL.name]
+    fifth = replace(CAVE, name="find_cave", title="Another title", questions=HOUSE.questions)
+    assert versions([fifth])[CAVE.name] == before[CAVE.name], "words for people do not count"
+
+
+def test_settings_and_a_number_raised_by_hand_move_all(monkeypatch):
+    before = versions()
+    monkeypatch.setattr(version, "WORLD_FORMAT", version.WORLD_FORMAT + 1)
+    assert moved(before) == set(TASKS)
+    monkeypatch.undo()
+
+
+def test_a_key_that_presses_another_button_moves_all(monkeypatch):
+    before = versions()
+    monkeypatch.setitem(settings.KEYS, "forward", "x")
+    assert moved(before) == set(TASKS)
