@@ -149,7 +149,9 @@ def summary(recordings: Sequence[Recording]) -> dict[str, Any]:
                 "steps": recording.meta.steps,
                 "ended": recording.meta.ended,
                 "success": success(recording),
-                "distance_walked": round(last.distance_walked, 2) if last.tells("xpos") else None,
+                "distance_walked": round(last.distance_walked, 2)
+                if last.is_observed("xpos")
+                else None,
                 "facts": last.facts,
                 "recording": str(recording.video_path),
             }

@@ -168,7 +168,7 @@ def _damage_line(recording, change):
         (lambda line: line["mouse"].update(dx=float("nan")), r"line 3: mouse.dx"),
         (lambda line: line["mouse"].update(buttons="left"), r"line 3: mouse.buttons"),
         (lambda line: line["keyboard"].pop("keys"), r"line 3: keyboard.keys"),
-        (lambda line: line["telemetry"].update(version=2), r"line 3: telemetry.version"),
+        (lambda line: line["telemetry"].update(version=3), r"line 3: telemetry.version"),
     ],
 )
 def test_a_damaged_line_is_named(tmp_path, change, message):

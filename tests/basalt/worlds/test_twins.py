@@ -183,9 +183,8 @@ def test_what_the_world_does_not_have_is_refused(twins):
 
 
 def animals(info):
-    """Number to (kind, x, y, z) of the animals that telemetry tells."""
-    told = info["telemetry"].facts["animals"].split("; ")
-    return {int(number): (kind, *place) for kind, number, *place in map(str.split, told)}
+    """Number to (kind, x, y, z) of the animals that telemetry reports."""
+    return {one.id: (one.kind, *one.position) for one in info["telemetry"].animals}
 
 
 @pytest.mark.engine
