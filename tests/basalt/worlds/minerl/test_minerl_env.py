@@ -251,7 +251,7 @@ def test_a_rollout_by_name_is_a_recording_that_validates(tmp_path, monkeypatch, 
         assert (recording.meta.ended, len(recording.telemetry())) == ("cut", 26)
         first = next(iter(recording.frames()))
         assert first[40, 320, 0] < first[320, 320, 0], "the right way up"
-    assert "for people to judge" in capsys.readouterr().out
+    assert "let people judge" in capsys.readouterr().out
 
 
 def test_tasks_without_success_by_telemetry_are_rolled_out_too(tmp_path, monkeypatch, capsys):
@@ -263,7 +263,7 @@ def test_tasks_without_success_by_telemetry_are_rolled_out_too(tmp_path, monkeyp
              f"out={tmp_path}"]
         )  # fmt: skip
     printed = capsys.readouterr().out
-    assert "for people to judge" in printed and "distance" not in printed
+    assert "let people judge" in printed and "distance" not in printed
     assert printed.splitlines()[1].split() == ["100001", "3", "cut", "?", "?"]
 
 
