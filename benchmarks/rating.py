@@ -1,14 +1,15 @@
-"""``basalt bench rating``: replicates of the bootstrap per second, against the ``trueskill`` package.
+"""`basalt bench rating`: replicates of the bootstrap per second, against the `trueskill` package.
 
 Both replay the same resampled judgments on one core, in turn, within one run; the package replays fewer
-replicates, as each takes it about half a second. The ratings must agree to 1e-9.
-Beside it, what choosing the next pair takes in a study of 100 agents, 4 tasks and 11 seeds.
+replicates, because each takes it about half a second. The ratings must agree to 1e-9.
+The time to choose the next pair in a study of 100 agents, 4 tasks and 11 seeds is measured too.
 """
 
 import argparse
 import random
 import statistics
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,23 +19,23 @@ import trueskill
 from basalt.core.comparisons import Comparison, Winner
 from basalt.io.errors import ConfigError
 from leaderboard.judging.matchmaking import Board
-from leaderboard.ratings.bootstrap import draw_anew, outcomes, resampled_ratings, sequences
-from leaderboard.ratings.trueskill import ENVIRONMENT
+from leaderboard.ratings.bootstrap import resample_counts
+from leaderboard.ratings.trueskill import TRUESKILL
 
 AGENTS, RATERS, DRAWS = 17, 100, 0.1
-"""As many agents as in the published evaluation; raters and share of draws are ours."""
+"""Agents as in the published evaluation; raters and share of draws are our choice."""
 
 PAIR_SHAPE = (4, 100, 11)
-"""Tasks, agents and seeds of the study whose next pair is looked for: every agent, every episode."""
+"""Tasks, agents and seeds of the study whose next pair is chosen; every agent has every episode."""
 
 PAIR_LIMIT_MS = 50.0
-"""Finding the next pair of that study is to take less."""
+"""Upper limit for choosing the next pair of that study."""
 
 _PAIR_CALLS = 9
-"""The median counts."""
+"""Number of choices; their median is reported."""
 
 TARGET_S = 5.0
-"""1,000 replicates of 3,000 comparisons are to take less, on one core."""
+"""Upper limit for 1,000 replicates of 3,000 comparisons on one core."""
 
 
 def judgments(count: int, seed: int = 0) -> list[Comparison]:
@@ -69,12 +70,13 @@ def judgments(count: int, seed: int = 0) -> list[Comparison]:
 
 
 def next_pair_ms() -> list[float]:
-    """Milliseconds that each choice of a next pair takes, the board in memory, the database apart.
+    """Milliseconds of each choice of a next pair, without the database.
 
-    Each chosen pair is judged before the next is chosen, by one of ``RATERS`` raters in turn.
+    Each chosen pair is judged before the next is chosen, by one of `RATERS` raters in turn.
     """
     tasks, agents, seeds = PAIR_SHAPE
     episodes = np.arange(tasks * agents * seeds, dtype=np.int64).reshape(PAIR_SHAPE)
+    mu, variance = TRUESKILL.prior((tasks, agents))
     board = Board(
         episodes=episodes,
         ids=[str(number) for number in range(episodes.size)],
@@ -82,8 +84,8 @@ def next_pair_ms() -> list[float]:
             str(number): (int(task), int(agent), int(seed))
             for (task, agent, seed), number in np.ndenumerate(episodes)
         },
-        mu=np.full((tasks, agents), ENVIRONMENT.mu),
-        variance=np.full((tasks, agents), ENVIRONMENT.sigma**2),
+        mu=mu,
+        variance=variance,
         shown=np.zeros((tasks, agents, agents, seeds), np.int32),
     )
     rng = random.Random(0)
@@ -94,63 +96,66 @@ def next_pair_ms() -> list[float]:
         pair = board.choose(rater, (), (), rng)
         took.append(1000 * (time.perf_counter() - start))
         if pair is None:
-            raise ConfigError("bench rating: no pair is left")
+            raise ConfigError("bench rating: no pair is left; please report this")
         board.add(*pair, rng.choice(("left", "right", "draw")), rater)
     return took
 
 
-def by_package(
-    first: list[int], second: list[int], drawn: list[bool], agents: int
-) -> list[trueskill.Rating]:
-    """Ratings after one sequence, by the ``trueskill`` package."""
-    ratings = [ENVIRONMENT.create_rating() for _ in range(agents)]
-    for one, other, draw in zip(first, second, drawn, strict=True):
-        ratings[one], ratings[other] = trueskill.rate_1vs1(
-            ratings[one], ratings[other], draw, env=ENVIRONMENT
+def by_package(played: Sequence[Comparison], names: Sequence[str]) -> list[tuple[float, float]]:
+    """mu and sigma of agents after one sequence of comparisons, by the `trueskill` package."""
+    published = trueskill.TrueSkill()
+    ratings = {name: published.create_rating() for name in names}
+    for one in played:
+        first, second = one.winner_loser
+        ratings[first], ratings[second] = trueskill.rate_1vs1(
+            ratings[first], ratings[second], one.winner == "draw", env=published
         )
-    return ratings
+    return [(ratings[name].mu, ratings[name].sigma) for name in names]
 
 
 def run(argv: list[str]) -> dict[str, Any]:
     """The measurement, ready to be printed as JSON.
 
     Args:
-        argv: ``--comparisons N``, ``--replicates N``, ``--peer-replicates N``, ``--repeats N``.
+        argv: Arguments `--comparisons N`, `--replicates N`, `--peer-replicates N`, `--repeats N`.
 
     Raises:
-        ConfigError: an argument below 1.
+        ConfigError: an argument is below 1.
     """
     parser = argparse.ArgumentParser(prog="basalt bench rating", description=__doc__)
     parser.add_argument("--comparisons", type=int, default=3000)
     parser.add_argument("--replicates", type=int, default=1000)
-    parser.add_argument("--peer-replicates", type=int, default=3, help="that the package replays")
-    parser.add_argument("--repeats", type=int, default=3, help="of both; the median counts")
+    parser.add_argument(
+        "--peer-replicates", type=int, default=3, help="number that the package replays"
+    )
+    parser.add_argument(
+        "--repeats", type=int, default=3, help="repeats of both; the median is reported"
+    )
     options = parser.parse_args(argv)
     if min(vars(options).values()) < 1:
-        raise ConfigError("bench rating: comparisons, replicates and repeats begin at 1")
+        raise ConfigError("bench rating: comparisons, replicates and repeats: expected at least 1")
     history = judgments(options.comparisons)
     names = sorted({name for one in history for name in (one.left_agent, one.right_agent)})
     peers = min(options.peer_replicates, options.replicates)
-    order = sequences(draw_anew(history, options.replicates, seed=0)[:peers])
-    played = [row[row >= 0] for row in order]
-    first, second, drawn = outcomes(history, names)
+    played = [
+        [one for one, times in zip(history, row, strict=True) for _ in range(times)]
+        for row in resample_counts(history, options.replicates, seed=0)[:peers]
+    ]
 
     ours: list[float] = []
     theirs: list[float] = []
     difference = 0.0
     for _ in range(options.repeats):
         start = time.perf_counter()
-        mu, sigma = resampled_ratings(history, names, options.replicates, seed=0)
+        found = TRUESKILL.resample(
+            history, names, resample_counts(history, options.replicates, seed=0)
+        )
         ours.append(time.perf_counter() - start)
         start = time.perf_counter()
-        expected = [
-            by_package(first[row].tolist(), second[row].tolist(), drawn[row].tolist(), len(names))
-            for row in played
-        ]
+        package = np.array([by_package(replicate, names) for replicate in played])
         theirs.append(time.perf_counter() - start)
-        package = np.array([[(one.mu, one.sigma) for one in replicate] for replicate in expected])
-        found = np.stack([mu[:peers], sigma[:peers]], axis=-1)
-        difference = max(difference, float(np.abs(found - package).max()))
+        same = np.stack([found.value[:peers], found.error[:peers]], axis=-1)
+        difference = max(difference, float(np.abs(same - package).max()))
     seconds = statistics.median(ours)
     pair_ms = next_pair_ms()
     speed, peer_speed = options.replicates / seconds, peers / statistics.median(theirs)

@@ -1,15 +1,16 @@
-"""Plots of a table: ratings with their intervals, how they developed, who beat whom, and profiles."""
+"""Plots of a table: ratings with their intervals, ratings over time, who beat whom, and profiles."""
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import altair as alt
+import numpy as np
 import pandas as pd
-import trueskill
 
 from eval_ui.tables import percent
 from leaderboard.ratings.analysis import Analysis
-from leaderboard.ratings.trueskill import ENVIRONMENT, Table
+from leaderboard.ratings.ranking import Table
 
 GREEN = "#2f6f4f"
 ORANGE = "#b4571d"
@@ -17,7 +18,7 @@ PALETTE = (
     "#2f6f4f", "#b4571d", "#3b6fb6", "#8a4fa3", "#b08900", "#c0396b", "#3a9a9a", "#7a5c3e",
     "#5b8c2a", "#6b6bd6", "#d08770", "#4c5b66",
 )  # fmt: skip
-"""Colours of agents; with more agents than colours they come again."""
+"""Colours of agents; reused where there are more agents than colours."""
 
 LABELS = {
     "labelFontSize": 12,
@@ -25,26 +26,27 @@ LABELS = {
     "titleFontSize": 12,
     "titleColor": "#3b4540",
 }
-"""Of axes: dark enough to be read in a talk."""
+"""Style of axes, dark enough for a projector."""
 
-MOST_POINTS = 400
-"""Points of a line that are drawn; more cannot be told apart on a screen."""
+MAX_POINTS = 400
+"""Largest number of points of a line; more cannot be distinguished on a screen."""
 
 
 def rating_plot(analysis: Analysis) -> alt.LayerChart:
-    """Ratings with 95 % intervals by bootstrap; mu +- 2 sigma for agents with too few comparisons for it."""
+    """Ratings with 95% intervals by bootstrap; the model's own bounds where an agent has too few comparisons."""
     table = analysis.table
-    bars = [analysis.error_bar(row) for row in table.rows]
+    bounds = [analysis.bounds(row) for row in table.rows]
+    own = table.model.bounds_name
     frame = pd.DataFrame(
         {
             "agent": [row.agent for row in table.rows],
-            "rating": [row.mu for row in table.rows],
-            "low": [bar.low for bar in bars],
-            "high": [bar.high for bar in bars],
-            "bar": ["95 % by bootstrap" if bar.bootstrapped else "μ ± 2σ" for bar in bars],
+            "rating": [row.value for row in table.rows],
+            "low": [one.low for one in bounds],
+            "high": [one.high for one in bounds],
+            "bar": ["95% by bootstrap" if one.bootstrapped else own for one in bounds],
         }
     )
-    title = "rating μ, " + " or ".join(sorted(set(frame["bar"])))
+    title = f"{_value_title(table)}, " + " or ".join(sorted(set(frame["bar"])))
     base = alt.Chart(frame).encode(y=_agents("agent:N"))
     tooltip = [
         "agent",
@@ -65,7 +67,7 @@ def rating_plot(analysis: Analysis) -> alt.LayerChart:
 
 
 def development_plot(table: Table) -> alt.LayerChart:
-    """How the ratings developed, comparison by comparison; at the end of each line the agent's name."""
+    """Ratings after each comparison; each line ends in the agent's name."""
     frame = development(table)
     order = [row.agent for row in table.rows]
     colour = alt.Color(
@@ -75,7 +77,7 @@ def development_plot(table: Table) -> alt.LayerChart:
         x=alt.X(
             "comparison:Q", title="comparisons so far", axis=alt.Axis(tickMinStep=1, grid=False)
         ),
-        y=alt.Y("rating:Q", title="rating μ", scale=alt.Scale(zero=False)),
+        y=alt.Y("rating:Q", title=_value_title(table), scale=alt.Scale(zero=False)),
         color=colour,
     )
     lines = base.mark_line(interpolate="step-after", strokeWidth=2).encode(
@@ -99,57 +101,53 @@ def development_plot(table: Table) -> alt.LayerChart:
 
 
 def spread(values: Sequence[float], gap: float) -> list[float]:
-    """Places for labels near their values that do not lie on one another.
+    """Positions of labels near their values, without overlap.
 
     Args:
-        values: where they would lie.
-        gap: least distance of two.
+        values: Positions that the labels should have.
+        gap: Smallest distance between two labels.
     """
     order = sorted(range(len(values)), key=values.__getitem__)
     places = list(values)
     for before, after in pairwise(order):
         places[after] = max(places[after], places[before] + gap)
-    # What was pushed up is shared by all, so that the labels stay about their values.
+    # The mean stays where it was, so that the labels stay near their values.
     shift = sum(places) / len(places) - sum(values) / len(values)
     return [place - shift for place in places]
 
 
 def development(table: Table) -> pd.DataFrame:
-    """Each agent's rating after each comparison: ``agent``, ``comparison`` (0 is the start), ``rating``.
+    """Ratings after each comparison that the table's model uses.
 
-    TrueSkill as in the table; only wins, losses and draws count.
+    Returns:
+        A row per agent and point, with columns `agent`, `comparison` (0 is the start) and `rating`.
     """
-    ratings = {row.agent: ENVIRONMENT.create_rating() for row in table.rows}
-    decisive = [one for one in table.comparisons if one.winner in ("left", "right", "draw")]
-    every = max(1, -(-len(decisive) // MOST_POINTS))
-    points = [(agent, 0, rating.mu) for agent, rating in ratings.items()]
-    for number, one in enumerate(decisive, start=1):
-        first, second = one.left_agent, one.right_agent
-        if one.winner == "right":
-            first, second = second, first
-        ratings[first], ratings[second] = trueskill.rate_1vs1(
-            ratings[first], ratings[second], one.winner == "draw", env=ENVIRONMENT
-        )
-        if number % every == 0 or number == len(decisive):
-            points += [(agent, number, rating.mu) for agent, rating in ratings.items()]
-    return pd.DataFrame(points, columns=["agent", "comparison", "rating"])
+    used = table.used
+    every = max(1, -(-len(used) // MAX_POINTS))
+    numbers = np.unique([*range(0, len(used), every), len(used)])
+    # Each point is a fit to the comparisons so far.
+    counts = (np.arange(len(used)) < numbers[:, None]).astype(np.int64)
+    ratings = table.model.resample(used, table.agents, counts)
+    frame = pd.DataFrame(ratings.value, columns=table.agents, index=numbers)
+    return frame.rename_axis("comparison").melt(
+        ignore_index=False, var_name="agent", value_name="rating"
+    ).reset_index()[["agent", "comparison", "rating"]]  # fmt: skip
 
 
 def win_matrix(table: Table) -> pd.DataFrame:
-    """Who beat whom: ``agent``, ``other``, ``share`` (a draw counts half), ``wins``, ``draws``, ``losses``.
+    """Who beat whom.
 
-    A row for each ordered pair of agents that met.
+    Returns:
+        A row per ordered pair of agents that met, with columns `agent`, `other`, `share` (a draw counts
+        half), `wins`, `draws` and `losses`.
     """
     counts: dict[tuple[str, str], list[int]] = {}
     for one in table.comparisons:
-        if one.winner not in ("left", "right", "draw"):
-            continue
-        for agent, other, won in (
-            (one.left_agent, one.right_agent, "left"),
-            (one.right_agent, one.left_agent, "right"),
-        ):
-            tally = counts.setdefault((agent, other), [0, 0, 0])
-            tally[1 if one.winner == "draw" else 0 if one.winner == won else 2] += 1
+        if one.decisive:
+            winner, loser = one.winner_loser
+            drawn = one.winner == "draw"
+            counts.setdefault((winner, loser), [0, 0, 0])[1 if drawn else 0] += 1
+            counts.setdefault((loser, winner), [0, 0, 0])[1 if drawn else 2] += 1
     rows = [
         (agent, other, (wins + draws / 2) / (wins + draws + losses), wins, draws, losses)
         for (agent, other), (wins, draws, losses) in counts.items()
@@ -158,65 +156,66 @@ def win_matrix(table: Table) -> pd.DataFrame:
 
 
 def win_matrix_plot(table: Table) -> alt.LayerChart:
-    """The share of comparisons that the agent of a row won against that of a column."""
-    frame = win_matrix(table)
+    """Share of comparisons that the agent of a row won against that of a column."""
     order = [row.agent for row in table.rows]
-    frame["text"] = [percent(share) for share in frame["share"]]
-    frame["dark"] = (frame["share"] - 0.5).abs() > 0.33
-    base = alt.Chart(frame).encode(
-        x=alt.X(
-            "other:N", sort=order, title="against", scale=alt.Scale(domain=order),
-            axis=alt.Axis(orient="top", labelAngle=-35 if len(order) > 4 else 0, labelLimit=140),
-        ),
+    return _heat_map(
+        win_matrix(table),
+        x=alt.X("other:N", sort=order, title="against", scale=alt.Scale(domain=order), axis=_top(order)),
         y=alt.Y("agent:N", sort=order, title=None, scale=alt.Scale(domain=order)),
         tooltip=["agent", "other", "wins", "draws", "losses"],
+        step=40,
     )  # fmt: skip
-    cells = base.mark_rect(cornerRadius=3).encode(
-        color=alt.Color(
-            "share:Q",
-            legend=None,
-            scale=alt.Scale(domain=[0, 0.5, 1], range=[ORANGE, "#f3f1ec", GREEN]),
-        )
-    )
-    texts = base.mark_text(fontSize=12).encode(
-        text="text:N",
-        color=alt.condition("datum.dark", alt.value("white"), alt.value("#222")),
-    )
-    return (cells + texts).properties(height=alt.Step(40)).configure_axis(**LABELS)
 
 
 def profile_plot(profile: pd.DataFrame, order: Sequence[str]) -> alt.LayerChart:
     """How agents did on each of a task's own questions.
 
     Args:
-        profile: ``agent``, ``question``, ``share`` (0 to 1), ``answers``.
-        order: the agents, best first.
+        profile: Table with columns `agent`, `question`, `share` (0 to 1) and `answers`.
+        order: Names of the agents, best first.
     """
     present = [agent for agent in order if agent in set(profile["agent"])]
-    profile = profile.assign(text=[percent(share) for share in profile["share"]])
-    base = alt.Chart(profile).encode(
-        x=alt.X(
-            "agent:N", sort=present, title=None,
-            axis=alt.Axis(orient="top", labelAngle=-35 if len(present) > 4 else 0, labelLimit=140),
-        ),
-        y=alt.Y(
-            "question:N", title=None, sort=None,
-            axis=alt.Axis(labelLimit=420),
-        ),
+    return _heat_map(
+        profile,
+        x=alt.X("agent:N", sort=present, title=None, axis=_top(present)),
+        y=alt.Y("question:N", title=None, sort=None, axis=alt.Axis(labelLimit=420)),
         tooltip=["agent", "question", alt.Tooltip("share:Q", format=".0%"), "answers"],
-    )  # fmt: skip
+        step=36,
+    )
+
+
+def _heat_map(
+    frame: pd.DataFrame, x: alt.X, y: alt.Y, tooltip: list[Any], step: int
+) -> alt.LayerChart:
+    """Shares of a table as coloured cells with their percentages.
+
+    Args:
+        frame: Table with a column `share`, 0 to 1, and those of the axes.
+        x: Horizontal axis.
+        y: Vertical axis.
+        tooltip: Columns shown for the cell under the pointer.
+        step: Height of a row in pixels.
+    """
+    frame = frame.assign(text=[percent(share) for share in frame["share"]])
+    base = alt.Chart(frame).encode(x=x, y=y, tooltip=tooltip)
+    colours = alt.Scale(domain=[0, 0.5, 1], range=[ORANGE, "#f3f1ec", GREEN])
     cells = base.mark_rect(cornerRadius=3).encode(
-        color=alt.Color(
-            "share:Q",
-            legend=None,
-            scale=alt.Scale(domain=[0, 0.5, 1], range=[ORANGE, "#f3f1ec", GREEN]),
-        )
+        color=alt.Color("share:Q", legend=None, scale=colours)
     )
     texts = base.mark_text(fontSize=12).encode(
         text="text:N",
         color=alt.condition("abs(datum.share - 0.5) > 0.33", alt.value("white"), alt.value("#222")),
     )
-    return (cells + texts).properties(height=alt.Step(36)).configure_axis(**LABELS)
+    return (cells + texts).properties(height=alt.Step(step)).configure_axis(**LABELS)
+
+
+def _top(agents: Sequence[str]) -> alt.Axis:
+    """Axis with agents' names above a heat map, slanted where there are many."""
+    return alt.Axis(orient="top", labelAngle=-35 if len(agents) > 4 else 0, labelLimit=140)
+
+
+def _value_title(table: Table) -> str:
+    return f"{table.model.value_name} by {table.model.title}"
 
 
 def _agents(field: str) -> alt.Y:

@@ -18,7 +18,7 @@ from eval_ui.store_access import the_store
 from leaderboard.bedd.study import export_bedd
 from leaderboard.ratings.analysis import analyse
 from leaderboard.ratings.html_report import write_page
-from leaderboard.ratings.trueskill import rate
+from leaderboard.ratings.ranking import rate
 from leaderboard.store.database import Store
 from leaderboard.studies.access import AdminIdentity, store_secret
 from leaderboard.studies.export import export_comparisons, load_comparisons

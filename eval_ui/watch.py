@@ -39,7 +39,7 @@ class Curve:
 
 
 def curves(episodes: Sequence[Sequence[Telemetry]]) -> list[Curve]:
-    """The signals that all given episodes report: those that change first, the task's own before others."""
+    """The signals that all given episodes tell: those that change first, the task's own before others."""
     if not episodes or not all(episodes):
         return []
     facts = [
@@ -56,7 +56,7 @@ def curves(episodes: Sequence[Sequence[Telemetry]]) -> list[Curve]:
         for name in facts
     ]
     for field, (label, unit) in _FIELDS.items():
-        if all(episode[0].is_observed(field) for episode in episodes):
+        if all(episode[0].tells(field) for episode in episodes):
             sides = tuple(
                 _thinned([getattr(one, field) for one in episode]) for episode in episodes
             )

@@ -25,7 +25,6 @@ ROOMS = (
     "agents.demonstrator",
     "agents.random",
     "agents.common",
-    "basalt.testing",
     "basalt.probes",
     "basalt.play",
     "basalt.rollouts",

@@ -22,8 +22,8 @@ from basalt.io.errors import BasaltError
 from basalt.probes.smoke_test import probe_smoke, summary_lines
 from basalt.rollouts.rollout import RolloutPlan, rollout, summary
 from leaderboard.judging.telemetry_judge import judge_by_telemetry
+from leaderboard.ratings.ranking import rate
 from leaderboard.ratings.tables import table_records, text_tables
-from leaderboard.ratings.trueskill import rate
 from leaderboard.store.database import Store, open_store
 from leaderboard.studies.export import load_comparisons
 from leaderboard.studies.rules import StudyInfo, create_study, demo_study, find_study, list_studies
@@ -193,10 +193,14 @@ def _study(store: Store, played: Mapping[str, Iterable[Recording]]) -> StudyInfo
 
 
 def _print_episodes(recordings: Sequence[Recording]) -> None:
-    for row in summary(recordings).episodes:
-        cut = f", cut at {STEP_LIMIT} steps" if row.ended == "cut" else f", ended by {row.ended}"
-        where = "in a cave" if row.facts["in_cave"] else "not in a cave"
+    for row in summary(recordings)["episodes"]:
+        cut = (
+            f", cut at {STEP_LIMIT} steps"
+            if row["ended"] == "cut"
+            else f", ended by {row['ended']}"
+        )
+        where = "in a cave" if row["facts"]["in_cave"] else "not in a cave"
         print(
-            f"  {row.player:<13} seed {row.seed}: {row.steps} steps{cut}, "
-            f"walked {row.distance_walked:.0f} nodes, {where}"
+            f"  {row['player']:<13} seed {row['seed']}: {row['steps']} steps{cut}, "
+            f"walked {row['distance_walked']:.0f} nodes, {where}"
         )

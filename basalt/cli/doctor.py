@@ -205,7 +205,7 @@ _CHECKS: tuple[Callable[[], Check], ...] = (
     _program("C compiler", ("cc", "gcc", "clang"), "gcc libc6-dev"),
     _h264,
     _torch,
-    _package("trueskill", "the leaderboard", "leaderboard"),
+    _package("krippendorff", "the leaderboard", "leaderboard"),
     _package("streamlit", "the judging app", "ui"),
     _package("pygame-ce", "a window for basalt play (a browser does without)", "play"),
     _minecraft("Minecraft: built jar", "find_minecraft"),

@@ -16,13 +16,14 @@ from leaderboard.bedd.answers import read_answers, read_banned
 from leaderboard.bedd.study import STUDY_NAME, export_bedd, import_bedd
 from leaderboard.bedd.videos import add_videos
 from leaderboard.judging.telemetry_judge import judge_by_telemetry
-from leaderboard.ratings.analysis import MODELS, analyse
+from leaderboard.ratings.analysis import analyse
 from leaderboard.ratings.bootstrap import REPLICATES
 from leaderboard.ratings.html_report import write_page
+from leaderboard.ratings.models import RATING_MODELS
 from leaderboard.ratings.planning import SPREAD, plan, text_plan
-from leaderboard.ratings.recompute import recompute
-from leaderboard.ratings.tables import analysis_records, text_analyses
-from leaderboard.ratings.trueskill import ENVIRONMENT, rate
+from leaderboard.ratings.ranking import digest, rate
+from leaderboard.ratings.tables import table_records, text_tables
+from leaderboard.ratings.trueskill import DRAW_PROBABILITY
 from leaderboard.store.database import (
     DEFAULT_STORE,
     DEMO_STORE,
@@ -63,9 +64,9 @@ def leaderboard_main(argv: list[str]) -> int:
     )
     show.add_argument(
         "--model",
-        choices=MODELS,
+        choices=tuple(RATING_MODELS),
         default="trueskill",
-        help="order of the rows: TrueSkill's mu - 3 sigma, or the strength by Bradley-Terry with ties",
+        help="rating model of the tables (default: %(default)s)",
     )
     show.add_argument(
         "--replicates",
@@ -90,7 +91,7 @@ def leaderboard_main(argv: list[str]) -> int:
     )
     anew = commands.add_parser(
         "recompute",
-        help="compute all ratings anew by two ways, and print a digest to compare machines by",
+        help="compute all ratings from the judgments, and print a digest to compare machines by",
     )
     for command in (show, export, judge, anew):
         command.add_argument("--study", help="name of the study (default: the newest)")
@@ -171,7 +172,7 @@ def leaderboard_main(argv: list[str]) -> int:
     planned.add_argument(
         "--draws",
         type=float,
-        default=ENVIRONMENT.draw_probability,
+        default=DRAW_PROBABILITY,
         help="assumed share of draws between equals (default: %(default)s)",
     )
     planned.add_argument("--seed", type=int, default=0, help="of the simulation")
@@ -192,11 +193,12 @@ def leaderboard_main(argv: list[str]) -> int:
         print(f"study {study.name!r}: {added} pairs newly judged by telemetry")
         return 0
     if options.command == "recompute":
-        found = recompute(load_comparisons(store, study))
+        comparisons = load_comparisons(store, study)
+        tables = rate(comparisons)
+        ratings = sum(len(table.rows) for table in tables)
         print(
-            f"study {study.name!r}: {found.ratings} ratings from {found.judgments} judgments, none of "
-            f"them stored;\ncomputed twice, largest difference {found.difference:.1e}\n"
-            f"sha256 {found.digest}"
+            f"study {study.name!r}: {ratings} ratings computed from {len(comparisons)} judgments\n"
+            f"sha256 {digest(tables)}"
         )
         return 0
     if options.command == "export" and options.bedd:
@@ -213,14 +215,12 @@ def leaderboard_main(argv: list[str]) -> int:
         count = export_comparisons(options.file, comparisons)
         print(f"wrote {count} comparisons of study {study.name!r} to {options.file}")
         return 0
-    tables = rate(comparisons, mix_sources=options.mix)
-    analyses = [
-        analyse(table, model=options.model, replicates=options.replicates) for table in tables
-    ]
+    tables = rate(comparisons, mix_sources=options.mix, model=RATING_MODELS.get(options.model))
+    analyses = [analyse(table, replicates=options.replicates) for table in tables]
     if options.json:
-        print(json.dumps(analysis_records(analyses, replayed(store, study)), indent=1))
+        print(json.dumps(table_records(analyses, replayed(store, study)), indent=1))
     elif tables:
-        print(f"Study {study.name!r}\n\n{text_analyses(analyses, replayed(store, study))}")
+        print(f"Study {study.name!r}\n\n{text_tables(analyses, replayed(store, study))}")
     else:
         print(f"Study {study.name!r}: no judgments yet; `basalt ui` opens the judging app")
     return 0

@@ -1,10 +1,11 @@
-"""Comparisons: the portable form of preferences, exported by the leaderboard as a Parquet file.
+"""Comparisons: the portable form of preferences, as a leaderboard exports and reward models read them.
 
-A row says which of two episodes, or clips of them, was preferred. Episodes are named by the SHA-256 of their
-video, so a row means the same on every machine.
+One row says which of two episodes (or stretches of them) somebody preferred. Episodes are named by
+the SHA-256 of their video, so a row means the same on every machine.
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,8 +14,7 @@ from typing import Any, Literal, get_args
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from basalt.io.atomic import replacing
-from basalt.io.errors import BasaltError, WriteError
+from basalt.io.errors import BasaltError
 
 FORMAT_VERSION = 1
 
@@ -23,34 +23,30 @@ Source = Literal["human", "bedd", "telemetry", "model"]
 
 
 class ComparisonError(BasaltError):
-    """A file of comparisons that cannot be read."""
+    """A file of comparisons that cannot be read or written."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Which of two episodes of the same task and seed did better.
+    """Two episodes of the same task, and which did better.
 
     Attributes:
-        comparison_id: Opaque, unique id.
-        study: Name of the study it was made in.
-        task: Name of the task.
-        world: World that both were played in.
-        world_version: Version of that world.
-        seed: Seed that both were played on.
-        left_agent: Name of the left player.
-        right_agent: Name of the right player.
-        left_episode: SHA-256 of the left video, hexadecimal.
-        right_episode: SHA-256 of the right video, hexadecimal.
-        winner: `left`, `right`, `draw`, `both_bad` (neither is acceptable) or `skip` (no opinion).
-        source: Who judged: `human`, `bedd`, `telemetry` (a rule instead of people) or `model`.
-        created: Time of the judgment, in UTC.
-        left_start: First step of the left clip; None if whole episodes were compared.
-        left_stop: Step after the last one of the left clip, or None.
-        right_start: First step of the right clip, or None.
-        right_stop: Step after the last one of the right clip, or None.
-        rater: Opaque id of the rater; None for rules and models.
-        justification: Reason in the rater's words.
-        seconds: Time that the rater took.
+        comparison_id: opaque and unique.
+        study: name of the study it was made in.
+        task: the task's name.
+        world, world_version: where both were played.
+        seed: the seed both were played on.
+        left_agent, right_agent: names of the players.
+        left_episode, right_episode: SHA-256 of the videos, hexadecimal.
+        left_start, left_stop, right_start, right_stop: first step of a stretch and the step after its
+            last; None where whole episodes were compared.
+        winner: ``left``, ``right``, ``draw``, ``both_bad`` (neither is acceptable) or ``skip`` (no
+            opinion).
+        source: who judged: ``human``, ``bedd``, ``telemetry`` (a rule, stand-in for people), ``model``.
+        rater: opaque id of the rater, None for rules and models.
+        justification: why, in the rater's words.
+        seconds: how long the rater took.
+        created: when, UTC.
     """
 
     comparison_id: str
@@ -73,6 +69,17 @@ class Comparison:
     rater: str | None = None
     justification: str = ""
     seconds: float | None = None
+
+    @property
+    def decisive(self) -> bool:
+        """Whether the rater ranked the two: one won, or both did equally well."""
+        return self.winner in ("left", "right", "draw")
+
+    @property
+    def winner_loser(self) -> tuple[str, str]:
+        """Names of the winner and the loser; of a draw, the left agent and the right one."""
+        sides = self.left_agent, self.right_agent
+        return sides[::-1] if self.winner == "right" else sides
 
 
 _ARROW: dict[str, pa.DataType] = {
@@ -97,7 +104,7 @@ SCHEMA = pa.schema(
 
 
 def to_table(comparisons: Iterable[Comparison]) -> pa.Table:
-    """Convert comparisons to an Arrow table with the columns of `SCHEMA`."""
+    """The comparisons as an Arrow table in :data:`SCHEMA`."""
     rows = [
         {item.name: getattr(comparison, item.name) for item in fields(Comparison)}
         for comparison in comparisons
@@ -106,53 +113,56 @@ def to_table(comparisons: Iterable[Comparison]) -> pa.Table:
 
 
 def write_comparisons(path: str | Path, comparisons: Iterable[Comparison]) -> int:
-    """Write a Parquet file of comparisons; readers never see a partial one.
+    """Write a Parquet file of comparisons; it stands under its name only when whole.
 
     Returns:
-        Number of comparisons written.
+        How many were written.
 
     Raises:
-        WriteError: The file cannot be written.
+        ComparisonError: the file cannot be written.
     """
     path = Path(path)
     table = to_table(comparisons)
+    partial = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as err:
-        raise WriteError(f"{path}: cannot be written ({err.strerror})") from err
-    with replacing(path) as partial:
         pq.write_table(table, partial)
+        partial.replace(path)
+    except OSError as err:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise ComparisonError(f"{path}: cannot be written ({err})") from err
     return table.num_rows
 
 
 def read_comparisons(path: str | Path) -> list[Comparison]:
-    """Read a Parquet file of comparisons.
+    """The comparisons in a Parquet file.
 
     Raises:
-        ComparisonError: The file is missing, not Parquet, of another version, or has a column or value that
-            is not valid.
+        ComparisonError: no such file, not Parquet, of another version, or a column or value that is
+            not in the format.
     """
     path = Path(path)
     if not path.is_file():
-        raise ComparisonError(f"{path}: no such file; expected a Parquet file of comparisons")
+        raise ComparisonError(f"{path}: no such file of comparisons")
     try:
         table = pq.read_table(path)
     except (pa.ArrowException, OSError) as err:
-        raise ComparisonError(f"{path}: expected a Parquet file of comparisons ({err})") from err
+        raise ComparisonError(f"{path}: not a Parquet file that can be read ({err})") from err
     metadata = table.schema.metadata or {}
     version = metadata.get(b"basalt-comparisons", b"").decode()
     if version != str(FORMAT_VERSION):
+        found = f"version {version}" if version else "no version"
         raise ComparisonError(
-            f"{path}: expected comparisons of version {FORMAT_VERSION}, got "
-            f"{f'version {version}' if version else 'a file without a version'}"
+            f"{path}: holds {found} of comparisons; this package reads version {FORMAT_VERSION}"
         )
     for column in SCHEMA:
         if column.name not in table.schema.names:
-            raise ComparisonError(f"{path}: column {column.name!r} is missing")
+            raise ComparisonError(f"{path}: has no column {column.name!r}")
         if table.schema.field(column.name).type != column.type:
             raise ComparisonError(
-                f"{path}: column {column.name!r}: expected {column.type}, got "
-                f"{table.schema.field(column.name).type}"
+                f"{path}: column {column.name!r} is {table.schema.field(column.name).type}, "
+                f"not {column.type}"
             )
     return [
         _checked(path, number, row)
@@ -163,11 +173,11 @@ def read_comparisons(path: str | Path) -> list[Comparison]:
 def _checked(path: Path, number: int, row: dict[str, Any]) -> Comparison:
     for name, value in row.items():
         if value is None and name not in _OPTIONAL:
-            raise ComparisonError(f"{path}, row {number}: {name}: expected a value, got none")
+            raise ComparisonError(f"{path}, row {number}: {name} is empty")
     for name, allowed in (("winner", get_args(Winner)), ("source", get_args(Source))):
         if row[name] not in allowed:
             raise ComparisonError(
-                f"{path}, row {number}: {name}: expected one of {', '.join(allowed)}, got {row[name]!r}"
+                f"{path}, row {number}: {name} is {row[name]!r}, not one of {', '.join(allowed)}"
             )
     row["created"] = row["created"].astimezone(UTC)
     return Comparison(**row)

@@ -14,7 +14,7 @@ from leaderboard.judging.attention_checks import (
     list_gold_pairs,
     retire_gold_pair,
 )
-from leaderboard.ratings.tables import task_title
+from leaderboard.ratings.columns import task_title
 from leaderboard.store.database import Store
 from leaderboard.studies.access import AdminIdentity
 from leaderboard.studies.rules import StudyInfo

@@ -10,7 +10,7 @@ import streamlit as st
 from eval_ui.charts import GREEN
 from eval_ui.tables import facts_html, percent
 from leaderboard.judging.quality import Share, StudyQuality, study_quality
-from leaderboard.ratings.tables import task_title
+from leaderboard.ratings.columns import task_title
 from leaderboard.store.database import Store
 from leaderboard.studies.access import AdminIdentity
 from leaderboard.studies.export import load_comparisons

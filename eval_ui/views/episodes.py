@@ -14,7 +14,7 @@ from eval_ui.style import heading
 from eval_ui.tables import facts_html
 from eval_ui.watch import Curve, curves, watch
 from leaderboard.http.video_urls import episode_video
-from leaderboard.ratings.tables import task_title
+from leaderboard.ratings.columns import task_title
 from leaderboard.store.database import Store
 from leaderboard.submissions.episodes import EpisodeInfo, episode_telemetry, list_episodes
 

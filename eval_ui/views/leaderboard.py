@@ -1,4 +1,4 @@
-"""The Leaderboard page: a table per task and source of judgments, with what stands behind it."""
+"""The Leaderboard page: a table per task and source of judgments, with its plots."""
 
 import hashlib
 
@@ -12,18 +12,18 @@ from eval_ui.session import may_see_results
 from eval_ui.store_access import the_store
 from eval_ui.study_picker import current_study, pick_study
 from eval_ui.style import heading
-from eval_ui.tables import board_html, overall_html
 from leaderboard.ratings.analysis import Analysis, analyse
+from leaderboard.ratings.columns import Replayed, source_note, task_title, world_title
+from leaderboard.ratings.html_report import board_html, overall_html
 from leaderboard.ratings.overall import OverallRow, overall
 from leaderboard.ratings.profiles import profiles
-from leaderboard.ratings.tables import Replayed, source_note, task_title, world_title
-from leaderboard.ratings.trueskill import Table, rate
+from leaderboard.ratings.ranking import Table, rate
 from leaderboard.store.database import Store
 from leaderboard.studies.export import load_comparisons
 from leaderboard.studies.rules import StudyInfo
 from leaderboard.submissions.episodes import replayed
 
-# Sources of judgments as they are called here, people first.
+# Name, colour and icon of each source of judgments, people first.
 BADGES = {
     "human": ("People", "green", ":material/group:"),
     "bedd": ("BEDD study", "blue", ":material/groups:"),
@@ -51,10 +51,12 @@ def page() -> None:
         return
     present = [source for source in BADGES if any(one.source == source for one in comparisons)]
     if not present:
-        st.info("No judgments yet. The first answers on the Judge page make the first table.")
+        st.info(
+            "No judgments yet. The first table appears with the first answers on the Judge page."
+        )
         return
     tables = _tables(comparisons, present)
-    # A world is one study's, so its tables are the tasks'.
+    # A study has one world, so there is one table per task.
     tasks = [table.task for table in tables]
     chosen: str | None = None
     if len(tasks) > 1:
@@ -74,7 +76,7 @@ def page() -> None:
 
 
 def _tables(comparisons: list[Comparison], present: list[str]) -> list[Table]:
-    """The tables asked for: one source on its own, or, only when asked, several in one."""
+    """The tables of the chosen source; of several sources in one table only when asked."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         mix = len(present) > 1 and st.session_state.get("mix", False)
         chosen = st.segmented_control(
@@ -84,7 +86,7 @@ def _tables(comparisons: list[Comparison], present: list[str]) -> list[Table]:
             default=present if mix else present[0],
             format_func=lambda source: BADGES[source][0],
             key=f"sources-{mix}",
-            help="Judgments of different sources are never mixed in one table unless you ask.",
+            help="Judgments of different sources are mixed in one table only when you ask for it.",
         )
         if len(present) > 1:
             st.toggle("Mix sources in one table", key="mix")
@@ -92,7 +94,9 @@ def _tables(comparisons: list[Comparison], present: list[str]) -> list[Table]:
     if not {"human", "bedd"} & set(present):
         st.caption("No person has judged in this study yet.")
     if mix and len(sources) > 1:
-        st.warning("One table of different kinds of judges: its ratings are no one's opinion.")
+        st.warning(
+            "This table mixes different kinds of judges; its ratings reflect no single group of judges."
+        )
     return rate((one for one in comparisons if one.source in sources), mix_sources=mix)
 
 
@@ -104,7 +108,7 @@ def _show_overall(tables: list[Table]) -> None:
             note = f"{world_title(tables[0].world, tables[0].world_version)}, {source_note(tables[0].source)}"
             st.html(overall_html(rows, f"{note}. Ratings normalised per task, and their mean."))
         else:
-            st.caption("No agent stands in the tables of all tasks.")
+            st.caption("No agent is in the tables of all tasks.")
 
 
 def _show(store: Store, study: StudyInfo, table: Table, confirmed: Replayed) -> None:
@@ -112,16 +116,16 @@ def _show(store: Store, study: StudyInfo, table: Table, confirmed: Replayed) -> 
     with st.container(border=True):
         st.markdown(f"#### {task_title(table.task)} {_badges(table.source)}")
         st.html(board_html(analysis, confirmed))
-        if any(not analysis.error_bar(row).bootstrapped for row in table.rows):
-            st.caption("\\* too few comparisons for the bootstrap: μ ± 2σ")
+        if any(not analysis.bounds(row).bootstrapped for row in table.rows):
+            st.caption(f"\\* too few comparisons for the bootstrap: {table.model.bounds_name}")
     ratings, course, matrix, questions = st.tabs(
-        ["Ratings", "How they developed", "Who beat whom", "Questions"]
+        ["Ratings", "Ratings over time", "Who beat whom", "Questions"]
     )
     ratings.altair_chart(rating_plot(analysis), width="stretch")
     course.altair_chart(development_plot(table), width="stretch")
     with matrix:
         st.caption(
-            "Share of comparisons that the row's agent won against the column's; a draw is half."
+            "Share of comparisons that the row's agent won against the column's; a draw counts half."
         )
         st.altair_chart(win_matrix_plot(table), width="stretch")
     with questions:
@@ -136,7 +140,10 @@ def _questions(store: Store, study: StudyInfo, table: Table) -> None:
     order = [row.agent for row in table.rows]
     for kind, note in (
         ("direct", "How often raters said yes."),
-        ("comparative", "How often raters named this agent rather than the other; a draw is half."),
+        (
+            "comparative",
+            "How often raters named this agent rather than the other; a draw counts half.",
+        ),
     ):
         frame = pd.DataFrame([vars(one) for one in found if one.kind == kind])
         if not frame.empty:
@@ -152,17 +159,17 @@ def _badges(source: str) -> str:
 
 
 def _judged(*tables: Table) -> str:
-    """A name for the judgments of tables: what is computed from them changes only when they do."""
+    """Cache key of tables: it changes only when their judgments do."""
     ids = " ".join(one.comparison_id for table in tables for one in table.comparisons)
     return hashlib.sha256(ids.encode()).hexdigest()
 
 
-@st.cache_data(max_entries=64, show_spinner="Drawing the judgments anew, for the intervals …")
+@st.cache_data(max_entries=64, show_spinner="Resampling the judgments for the intervals …")
 def _analysed(judged: str, _table: Table) -> Analysis:
     return analyse(_table)
 
 
-@st.cache_data(max_entries=64, show_spinner="Drawing the judgments anew, for the intervals …")
+@st.cache_data(max_entries=64, show_spinner="Resampling the judgments for the intervals …")
 def _overall(judged: str, _tables: list[Table]) -> list[OverallRow]:
     return overall(_tables)
 

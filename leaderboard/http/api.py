@@ -34,8 +34,8 @@ from leaderboard.judging.judgments import (
 )
 from leaderboard.judging.quality import RaterReport, rater_reports, study_quality
 from leaderboard.judging.raters import completion_code, erase, find_rater, join, standing
+from leaderboard.ratings.ranking import rate
 from leaderboard.ratings.tables import table_records
-from leaderboard.ratings.trueskill import rate
 from leaderboard.store.database import Store
 from leaderboard.studies.access import (
     AccessDeniedError,

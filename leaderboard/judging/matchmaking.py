@@ -1,10 +1,10 @@
-"""Which pair to judge next: the one from which most is to be learned.
+"""Matchmaking: the next pair to judge is the one with the largest expected information gain.
 
-For each two agents of a task the **expected information gain** is the expected drop of the sum of both
-variances, over the outcomes (win, loss, draw) that TrueSkill expects; the original benchmark scheduled by
-the same measure, without draws. Pairs that are reserved count as judged already, by their expected drop,
-so raters at work at once are sent to different places. Of the seeds that the chosen two have in common the
-least judged is taken. All of it in NumPy over all pairs at once.
+For two agents of a task the **expected information gain** is the expected drop of the sum of their
+variances, over the outcomes (win, loss, draw) that the rating model expects; the original benchmark
+scheduled by the same measure, without draws. Reserved pairs count as judged, by their expected drop, so
+raters who work at the same time get different pairs. Of the seeds that the chosen agents share, the least
+judged is taken. Everything is computed in NumPy over all pairs at once.
 """
 
 import random
@@ -18,68 +18,35 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
-from leaderboard.ratings.trueskill import ENVIRONMENT
-from leaderboard.ratings.vector_trueskill import DRAW_MARGIN, cdf, update
+from leaderboard.ratings.models import Floats, OnlineRatingModel
+from leaderboard.ratings.trueskill import TRUESKILL
 from leaderboard.store.database import Store
 from leaderboard.store.models import Episode, Judgment
 from leaderboard.studies.events import banned_raters, withdrawn_answers
 
-Floats = NDArray[np.float64]
-
 RATED = ("human", "bedd")
-"""Sources whose judgments say what is known already: people's."""
+"""Sources of judgments that matchmaking counts: people."""
 
 _TIE = 1e-9
 
 
-def expected_drops(
-    mu: Floats, variance: Floats, one: NDArray, other: NDArray
-) -> tuple[Floats, Floats]:
-    """By how much a comparison of two agents is expected to lower each one's variance.
-
-    Args:
-        mu, variance: (agents,) float64, present ratings.
-        one, other: (pairs,) int, indices of the agents.
-
-    Returns:
-        Expected drop of ``one``'s and of ``other``'s variance, each (pairs,) float64. TrueSkill's drift
-        (tau) is in neither of them: it is the same for all pairs.
-    """
-    drift = ENVIRONMENT.tau**2
-    m1, v1, m2, v2 = mu[one], variance[one], mu[other], variance[other]
-    spread = np.sqrt(v1 + v2 + 2 * drift + 2 * ENVIRONMENT.beta**2)
-    first_wins = cdf((m1 - m2 - DRAW_MARGIN) / spread)
-    second_wins = cdf((m2 - m1 - DRAW_MARGIN) / spread)
-    drop_one, drop_other = np.zeros(len(m1)), np.zeros(len(m1))
-    no, yes = np.zeros(len(m1), bool), np.ones(len(m1), bool)
-    outcomes = (
-        (first_wins, False, no),
-        (second_wins, True, no),
-        (np.clip(1 - first_wins - second_wins, 0, 1), False, yes),
-    )
-    for chance, swapped, drawn in outcomes:
-        if swapped:
-            _, after_other, _, after_one = update(m2, v2, m1, v1, drawn)
-        else:
-            _, after_one, _, after_other = update(m1, v1, m2, v2, drawn)
-        drop_one += chance * (v1 + drift - after_one)
-        drop_other += chance * (v2 + drift - after_other)
-    return drop_one, drop_other
-
-
 @dataclass
 class Board:
-    """What is known of a study for matchmaking, kept up to date between requests.
+    """State of a study for matchmaking, kept up to date between requests.
 
     Attributes:
-        episodes: (tasks, agents, seeds) int, position in ``ids``, -1 where an agent has no episode.
-        ids: the episodes' ids.
-        place: by episode's id: task, agent, seed as indices.
-        mu, variance: (tasks, agents) float64, ratings by people's judgments.
-        shown: (tasks, agents, agents, seeds) int, how often a pair was judged or skipped; symmetric.
-        seen: by rater, what they have judged or skipped: (task, agent, agent, seed).
-        judgments: how many went into it, and the highest number.
-        stamp: what made it: another one means that it must be made anew.
+        episodes: Positions of the episodes in `ids`, int (tasks, agents, seeds); -1 where an agent has no
+            episode.
+        ids: Ids of the episodes.
+        place: Indices of task, agent and seed by episode id.
+        mu: Ratings by people's judgments, float64 (tasks, agents).
+        variance: Variances of the same ratings, float64 (tasks, agents).
+        shown: Number of times that each pair was judged or skipped, int (tasks, agents, agents, seeds);
+            symmetric in the agents.
+        seen: Pairs that each rater has judged or skipped, as indices (task, agent, agent, seed).
+        judgments: Number of judgments counted, and the highest number of a judgment among them.
+        stamp: State of the study that the board was made from; if it changes, the board is made again.
+        model: Model of the ratings.
     """
 
     episodes: NDArray[np.int64]
@@ -91,9 +58,10 @@ class Board:
     seen: dict[str, list[tuple[int, int, int, int]]] = field(default_factory=dict)
     judgments: tuple[int, int] = (0, 0)
     stamp: tuple[object, ...] = ()
+    model: OnlineRatingModel = TRUESKILL
 
     def add(self, left: str, right: str, winner: str, rater: str | None) -> None:
-        """Take in one judgment."""
+        """Count one judgment."""
         if left not in self.place or right not in self.place:
             return
         (task, one, seed), (_, other, _) = self.place[left], self.place[right]
@@ -103,12 +71,13 @@ class Board:
             self.seen.setdefault(rater, []).append((task, one, other, seed))
         if winner in ("left", "right", "draw"):
             first, second = (other, one) if winner == "right" else (one, other)
-            index = np.array([first]), np.array([second])
-            mu, variance = self.mu[task], self.variance[task]
-            mu[index[0]], variance[index[0]], mu[index[1]], variance[index[1]] = update(
-                mu[index[0]], variance[index[0]], mu[index[1]], variance[index[1]],
-                np.array([winner == "draw"]),
-            )  # fmt: skip
+            both = [first, second]
+            mu, variance = self.mu[task, both, None], self.variance[task, both, None]
+            drawn = np.array([winner == "draw"])
+            mu[0], variance[0], mu[1], variance[1] = self.model.update(
+                mu[0], variance[0], mu[1], variance[1], drawn
+            )
+            self.mu[task, both], self.variance[task, both] = mu[:, 0], variance[:, 0]
 
     def choose(
         self,
@@ -119,18 +88,18 @@ class Board:
         *,
         overlap: bool = False,
     ) -> tuple[str, str] | None:
-        """Ids of the two episodes from which most is to be learned by asking this rater.
+        """Ids of the two episodes that this rater should compare; None if no pair is left.
 
         Args:
-            rater: the rater's id; never a pair this rater has judged or skipped.
-            seen: further pairs that the rater has seen, by episodes' ids.
-            reserved: pairs that others have before them, avoided while there are other ones.
-            rng: decides between equals.
-            overlap: prefer pairs that somebody else has judged, so that agreement can be measured.
+            rater: Id of the rater; pairs that this rater has judged or skipped are not chosen.
+            seen: Further pairs that the rater has seen, by episode ids.
+            reserved: Pairs being judged by others, avoided while there are other pairs.
+            rng: Random numbers that break ties.
+            overlap: Whether to prefer pairs that one other rater has judged, to measure agreement.
         """
         tasks, agents, _ = self.episodes.shape
-        there = self.episodes >= 0
-        free = there[:, :, None, :] & there[:, None, :, :]
+        exists = self.episodes >= 0
+        free = exists[:, :, None, :] & exists[:, None, :, :]
         free &= np.triu(np.ones((agents, agents), bool), 1)[None, :, :, None]
         asked = np.zeros((tasks, agents, agents))
         for task, one, other, seed in self.seen.get(rater, ()):
@@ -152,9 +121,11 @@ class Board:
         gain = np.empty(len(task_of))
         for index in range(tasks):
             mine = task_of == index
-            drops = expected_drops(self.mu[index], variance[index], ones[mine], others[mine])
+            drops = self.model.expected_drops(
+                self.mu[index], variance[index], ones[mine], others[mine]
+            )
             gain[mine] = drops[0] + drops[1]
-        # A rater who has judged two agents often is sent to others: no one's taste decides a pair alone.
+        # A rater who has judged two agents often gets others, so that no single rater decides a pair.
         gain /= 1 + asked[task_of, ones, others]
         best = rng.choice(np.flatnonzero(gain >= gain.max() * (1 - _TIE)).tolist())
         task, first, second = int(task_of[best]), int(ones[best]), int(others[best])
@@ -178,10 +149,10 @@ class Board:
                 yield task, min(one, other), max(one, other), seed
 
     def _as_if_judged(self, pending: Iterable[tuple[int, int, int, int]]) -> Floats:
-        """Variances as they are expected to be once the reserved pairs are answered."""
+        """Variances that are expected once the reserved pairs are answered."""
         variance = self.variance.copy()
         for task, one, other, _ in pending:
-            drops = expected_drops(
+            drops = self.model.expected_drops(
                 self.mu[task], variance[task], np.array([one]), np.array([other])
             )
             variance[task, one] -= drops[0][0]
@@ -194,7 +165,7 @@ _loading = threading.Lock()
 
 
 def board_of(store: Store, session: Session, study_id: str) -> Board:
-    """The study's board, brought up to date within a transaction that has locked the study."""
+    """The board of a study, brought up to date within a transaction that has locked the study."""
     with _loading:
         boards = _boards.setdefault(store, {})
         stamp = _stamp(session, study_id)
@@ -210,7 +181,7 @@ def board_of(store: Store, session: Session, study_id: str) -> Board:
 
 
 def _stamp(session: Session, study_id: str) -> tuple[object, ...]:
-    """Changes with the study's episodes, bans and withdrawals."""
+    """State of the study's episodes, bans and withdrawn answers."""
     episodes = session.execute(
         sa.select(sa.func.count(), sa.func.sum(Episode.steps)).where(Episode.study_id == study_id)
     ).one()
@@ -230,7 +201,7 @@ def _count(session: Session, study_id: str) -> int:
 
 
 def _catch_up(session: Session, study_id: str, board: Board, count: int) -> bool:
-    """Take in what was judged since; whether the board then holds as many judgments as the study."""
+    """Count new judgments; return whether the board then has as many as the study."""
     known, last = board.judgments
     if known == count:
         return True
@@ -272,12 +243,13 @@ def _empty(session: Session, study_id: str, stamp: tuple[object, ...]) -> Board:
     for number, (episode, task, agent, seed) in enumerate(rows):
         place[episode] = tasks[task], agents[agent], seeds[seed]
         episodes[place[episode]] = number
+    mu, variance = TRUESKILL.prior(shape[:2])
     return Board(
         episodes=episodes,
         ids=[row[0] for row in rows],
         place=place,
-        mu=np.full(shape[:2], ENVIRONMENT.mu),
-        variance=np.full(shape[:2], ENVIRONMENT.sigma**2),
+        mu=mu,
+        variance=variance,
         shown=np.zeros((shape[0], shape[1], shape[1], shape[2]), np.int32),
         stamp=stamp,
     )

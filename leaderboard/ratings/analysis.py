@@ -1,27 +1,26 @@
-"""What a table says beyond its ratings: how sure they are, and what an order-free model finds."""
+"""What a table says beyond its ratings: how certain they are, and what the other models find."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, get_args
 
 from leaderboard.ratings.bootstrap import REPLICATES, Interval, bootstrap
-from leaderboard.ratings.bradley_terry import Strength, fit
-from leaderboard.ratings.trueskill import Row, Table
+from leaderboard.ratings.bradley_terry import BRADLEY_TERRY
+from leaderboard.ratings.ranking import Row, Table
+from leaderboard.ratings.trueskill import TRUESKILL
 
-Model = Literal["trueskill", "bt"]
-
-MODELS: tuple[Model, ...] = get_args(Model)
-"""By what rows can stand in order: TrueSkill's mu - 3 sigma, or Bradley-Terry's strength."""
+ALWAYS_SHOWN = (TRUESKILL, BRADLEY_TERRY)
+"""Models whose ratings are shown beside those of the table's model."""
 
 
 @dataclass(frozen=True)
-class ErrorBar:
-    """A rating's bounds, and where they are from.
+class Bounds:
+    """Bounds of a rating.
 
     Attributes:
-        low, high: bounds of mu.
-        bootstrapped: True for the 95 % interval of the bootstrap; False for mu - 2 sigma to
-            mu + 2 sigma, where the agent has too few comparisons for it.
+        low: Lower bound.
+        high: Upper bound.
+        bootstrapped: True for the 95% interval of the bootstrap; False for the model's own bounds, where
+            the agent has too few comparisons for a bootstrap.
     """
 
     low: float
@@ -29,62 +28,61 @@ class ErrorBar:
     bootstrapped: bool
 
 
+def own_bounds(table: Table, row: Row) -> Bounds:
+    """Bounds of a row's rating by the model's own error."""
+    half = table.model.bound_errors * row.error
+    return Bounds(row.value - half, row.value + half, False)
+
+
 @dataclass(frozen=True)
 class Analysis:
-    """A table with its intervals and its Bradley-Terry strengths.
+    """A table with its intervals, and with the ratings of other models.
 
     Attributes:
-        table: the table; its rows stand in order of the chosen model.
-        intervals: bootstrap interval by agent; empty where none were asked for.
-        strengths: Bradley-Terry strength by agent.
+        table: The table.
+        intervals: Bootstrap interval by agent; empty where none were asked for.
+        others: The same comparisons rated by each other model of `ALWAYS_SHOWN`.
     """
 
     table: Table
     intervals: dict[str, Interval]
-    strengths: dict[str, Strength]
+    others: tuple[Table, ...]
 
-    def error_bar(self, row: Row) -> ErrorBar:
-        """The bounds to show for a row: the bootstrap's where there are comparisons enough."""
-        interval = self.intervals.get(row.agent)
-        if interval is None or not interval.enough:
-            return ErrorBar(row.mu - 2 * row.sigma, row.mu + 2 * row.sigma, False)
-        return ErrorBar(interval.mu_low, interval.mu_high, True)
+    def interval(self, agent: str) -> Interval | None:
+        """An agent's bootstrap interval; None with too few comparisons or without a bootstrap."""
+        found = self.intervals.get(agent)
+        return found if found is not None and found.enough else None
 
-    def places(self, row: Row) -> tuple[int, int] | None:
-        """Best and worst place in 95 % of the replicates; None with too few comparisons."""
-        interval = self.intervals.get(row.agent)
-        if interval is None or not interval.enough:
-            return None
-        return interval.rank_low, interval.rank_high
+    def bounds(self, row: Row) -> Bounds:
+        """The bounds to show for a row: the bootstrap's where there are enough comparisons."""
+        interval = self.interval(row.agent)
+        if interval is None:
+            return own_bounds(self.table, row)
+        return Bounds(interval.low, interval.high, True)
 
     def reversals(self) -> dict[str, float]:
-        """By agent, the share of replicates that put the next row's agent before it, from 0 to 1.
+        """By agent, the share of replicates in which the next row's agent ranks before it, from 0 to 1.
 
-        Near 0 the order of the two rows is sure, near 0.5 it is open. Replicates are ordered by
-        TrueSkill's mu - 3 sigma, whatever the order of the rows. Rows of which one has too few
-        comparisons are left out, and so is the last row.
+        Near 0 the order of the two rows is certain, near 0.5 it is open. The last row, and rows of which
+        one has too few comparisons, are left out.
         """
         shares = {}
         for row, following in pairwise(self.table.rows):
-            one, other = (self.intervals.get(each.agent) for each in (row, following))
-            if one is not None and other is not None and one.enough and other.enough:
+            one = self.interval(row.agent)
+            if one is not None and self.interval(following.agent) is not None:
                 shares[row.agent] = one.behind[following.agent]
         return shares
 
 
-def analyse(
-    table: Table, *, model: Model = "trueskill", replicates: int = REPLICATES, seed: int = 0
-) -> Analysis:
-    """Intervals and Bradley-Terry strengths of a table.
+def analyse(table: Table, *, replicates: int = REPLICATES, seed: int = 0) -> Analysis:
+    """Intervals of a table, and the ratings of the other models.
 
     Args:
-        table: from :func:`leaderboard.ratings.trueskill.rate`.
-        model: by what the rows stand in order.
-        replicates: of the bootstrap; 0 leaves it out.
-        seed: of the bootstrap's random numbers.
+        table: Table from `rate`.
+        replicates: Number of bootstrap replicates; 0 gives no intervals.
+        seed: Seed of the random numbers.
     """
-    strengths = fit(table.comparisons, [row.agent for row in table.rows]).strengths
-    if model == "bt":
-        by_agent = {row.agent: row for row in table.rows}
-        table = replace(table, rows=tuple(by_agent[agent] for agent in strengths))
-    return Analysis(table, bootstrap(table, replicates, seed), strengths)
+    others = tuple(
+        table.rated_by(model) for model in ALWAYS_SHOWN if model.name != table.model.name
+    )
+    return Analysis(table, bootstrap(table, replicates, seed), others)

@@ -1,52 +1,53 @@
-"""Intervals for a table by bootstrap: how far its ratings and places would move with other judgments.
+"""Intervals of ratings and ranks by bootstrap.
 
-A replicate draws raters anew with replacement, with all that each of them judged, and replays what
-was drawn in order of time. Judgments of one rater hang together, so they are drawn together (cluster
-bootstrap; Davison and Hinkley 1997, section 3.8). Fewer than :data:`MIN_RATERS` raters cannot say how
-raters differ: then each drawn rater's comparisons are drawn anew as well, so that one rater gives the
-plain bootstrap over comparisons. Judgments without a rater (rules, models) are drawn one by one.
+A replicate draws raters with replacement, with all comparisons of each, and fits the model to what was
+drawn. Comparisons of one rater are correlated, so they are drawn together (cluster bootstrap; Davison and
+Hinkley 1997, section 3.8). Fewer than `MIN_RATERS` raters do not show how raters differ: then the
+comparisons of each drawn rater are resampled too, so that one rater gives the plain bootstrap over
+comparisons. Judgments without a rater (rules, models) are drawn one by one.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from basalt.core.comparisons import Comparison
-from leaderboard.ratings.trueskill import Table, in_order
-from leaderboard.ratings.vector_trueskill import Floats, Integers, replay
+from leaderboard.ratings.models import Integers
+from leaderboard.ratings.ranking import Table
 
 REPLICATES = 1_000
-"""How often the judgments are drawn anew."""
+"""Number of replicates."""
 
 LEVEL = 0.95
 """Share of replicates inside an interval."""
 
+TAILS = ((1 - LEVEL) / 2, 1 - (1 - LEVEL) / 2)
+"""Quantiles that bound an interval."""
+
 MIN_RATERS = 10
-"""With fewer raters their comparisons are drawn anew too."""
+"""With fewer raters, the comparisons of each are resampled too."""
 
 MIN_COMPARISONS = 30
-"""Below so many comparisons of an agent the drawn samples are too much alike to bound its rating."""
-
-# Replicates are replayed in blocks of about so many comparisons, so that memory stays below 200 MB.
-_BLOCK = 4_000_000
+"""With fewer comparisons of an agent, resamples are too similar to bound its rating."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """Where an agent stands in 95 % of the replicates.
+    """95% intervals of an agent's rating and rank.
 
     Attributes:
-        mu_low, mu_high: bounds of its rating mu (percentiles of the replicates).
-        rank_low, rank_high: best and worst place, by mu - 3 sigma as in the table.
-        comparisons: how many comparisons of the agent stand behind it.
-        behind: by other agent, the share of replicates in which this one is behind it, by mu - 3 sigma;
-            a replicate in which both stand level counts half.
+        low: Lower bound of the rating.
+        high: Upper bound of the rating.
+        rank_low: Best rank.
+        rank_high: Worst rank.
+        comparisons: Number of the agent's wins, losses and draws.
+        behind: Share of replicates in which each other agent ranks before this one, by name; a replicate
+            in which both have the same score counts half.
     """
 
-    mu_low: float
-    mu_high: float
+    low: float
+    high: float
     rank_low: int
     rank_high: int
     comparisons: int
@@ -54,114 +55,71 @@ class Interval:
 
     @property
     def enough(self) -> bool:
-        """Whether there are comparisons enough to show this rather than mu +- 2 sigma."""
+        """Whether there are enough comparisons to show this interval."""
         return self.comparisons >= MIN_COMPARISONS
 
 
 def bootstrap(table: Table, replicates: int = REPLICATES, seed: int = 0) -> dict[str, Interval]:
-    """The intervals of a table's agents.
+    """Intervals of a table's agents, by the table's model.
 
     The same comparisons give the same intervals, in whatever order they are given.
 
     Args:
-        table: from :func:`leaderboard.ratings.trueskill.rate`, which keeps the comparisons it was made of.
-        replicates: how many; 0 gives no intervals.
-        seed: of the random numbers.
+        table: Table from `rate`, which keeps the comparisons that it was made of.
+        replicates: Number of replicates; 0 gives no intervals.
+        seed: Seed of the random numbers.
 
     Returns:
-        An interval per agent; empty without replicates or without wins, losses and draws.
+        An interval per agent; empty without replicates or without comparisons that the model uses.
     """
-    decisive = in_order(table.comparisons, decisive=True)
-    if not decisive or replicates < 1:
+    used, agents = table.used, table.agents
+    if not used or replicates < 1:
         return {}
-    names = sorted(row.agent for row in table.rows)
-    mu, sigma = resampled_ratings(decisive, names, replicates, seed)
-    conservative = mu - 3 * sigma
-    better = conservative[:, None, :] > conservative[:, :, None]
-    places = 1 + better.sum(axis=2)
-    # Of (one, other): how often the other is better.
+    ratings = table.model.resample(used, agents, resample_counts(used, replicates, seed))
+    better = ratings.score[:, None, :] > ratings.score[:, :, None]
+    # [one, other]: share of replicates in which the other is better.
     ahead = better.mean(axis=0)
     behind = (ahead + 1 - ahead.T) / 2
-    tail = (1 - LEVEL) / 2
-    bounds = np.quantile(mu, [tail, 1 - tail], axis=0)
-    ranks = np.quantile(places, [tail, 1 - tail], axis=0, method="inverted_cdf")
+    bounds = np.quantile(ratings.value, TAILS, axis=0)
+    ranks = np.quantile(1 + better.sum(axis=2), TAILS, axis=0, method="inverted_cdf")
     counts = {row.agent: row.comparisons for row in table.rows}
     return {
-        name: Interval(
+        agent: Interval(
             float(bounds[0, i]),
             float(bounds[1, i]),
             int(ranks[0, i]),
             int(ranks[1, i]),
-            counts[name],
-            {other: float(behind[i, j]) for j, other in enumerate(names) if j != i},
+            counts[agent],
+            {other: float(behind[i, j]) for j, other in enumerate(agents) if j != i},
         )
-        for i, name in enumerate(names)
+        for i, agent in enumerate(agents)
     }
 
 
-def resampled_ratings(
-    decisive: Sequence[Comparison], names: Sequence[str], replicates: int, seed: int
-) -> tuple[Floats, Floats]:
-    """Ratings of the agents in each replicate.
+def resample_counts(comparisons: Sequence[Comparison], replicates: int, seed: int) -> Integers:
+    """Number of times that each replicate holds each comparison, int64 (replicates, comparisons).
 
     Args:
-        decisive: wins, losses and draws in order of time.
-        names: the agents, in the order of the result.
-        replicates: how many.
-        seed: of the random numbers.
-
-    Returns:
-        mu and sigma, each (replicates, agents) float64.
+        comparisons: Comparisons to draw from; at least one.
+        replicates: Number of replicates.
+        seed: Seed of the random numbers.
     """
-    first, second, drawn = outcomes(decisive, names)
-    counts = draw_anew(decisive, replicates, seed)
-    block = max(1, _BLOCK // len(decisive))
-    parts = []
-    for start in range(0, replicates, block):
-        order = sequences(counts[start : start + block])
-        empty = order < 0
-        parts.append(
-            replay(
-                np.where(empty, -1, first[order]),
-                np.where(empty, -1, second[order]),
-                drawn[order] & ~empty,
-                len(names),
-            )
-        )
-    mus, sigmas = zip(*parts, strict=True)
-    return np.concatenate(mus), np.concatenate(sigmas)
-
-
-def outcomes(
-    decisive: Sequence[Comparison], names: Sequence[str]
-) -> tuple[Integers, Integers, NDArray[np.bool_]]:
-    """Winner, loser (of a draw: left, right) and whether it was a draw, each (comparisons,)."""
-    index = {name: i for i, name in enumerate(names)}
-    left = np.array([index[one.left_agent] for one in decisive], dtype=np.int64)
-    right = np.array([index[one.right_agent] for one in decisive], dtype=np.int64)
-    swapped = np.array([one.winner == "right" for one in decisive])
-    drawn = np.array([one.winner == "draw" for one in decisive])
-    return np.where(swapped, right, left), np.where(swapped, left, right), drawn
-
-
-def draw_anew(decisive: Sequence[Comparison], replicates: int, seed: int) -> Integers:
-    """(replicates, comparisons) int: how often each comparison stands in each replicate."""
     rng = np.random.default_rng(seed)
-    return _draw(_clusters(decisive), len(decisive), replicates, rng)
+    return _draw(_clusters(comparisons), len(comparisons), replicates, rng)
 
 
-def _clusters(decisive: Sequence[Comparison]) -> Integers:
-    """(comparisons,) int: which are drawn together, numbered in order of first appearance."""
+def _clusters(comparisons: Sequence[Comparison]) -> Integers:
+    """Numbers of the groups that are drawn together, by first appearance, int64 (comparisons,)."""
     numbers: dict[str, int] = {}
     keys = (
         f"one {place}" if one.rater is None else f"rater {one.rater}"
-        for place, one in enumerate(decisive)
+        for place, one in enumerate(comparisons)
     )
     return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
 
 
 def _draw(clusters: Integers, size: int, replicates: int, rng: np.random.Generator) -> Integers:
-    """How often each comparison is drawn, see :func:`draw_anew`."""
+    """See `resample_counts`."""
     number = int(clusters.max()) + 1
     times = rng.multinomial(number, np.full(number, 1 / number), size=replicates)
     if number >= MIN_RATERS:
@@ -173,13 +131,3 @@ def _draw(clusters: Integers, size: int, replicates: int, rng: np.random.Generat
             times[:, cluster] * len(members), np.full(len(members), 1 / len(members))
         )
     return counts
-
-
-def sequences(counts: Integers) -> Integers:
-    """(replicates, longest) int: each replicate's comparisons in order of time, then -1."""
-    lengths = counts.sum(axis=1)
-    order = np.full((len(counts), int(lengths.max())), -1, dtype=np.int64)
-    everything = np.arange(counts.shape[1])
-    for row, count, length in zip(order, counts, lengths, strict=True):
-        row[:length] = np.repeat(everything, count)
-    return order

@@ -6,98 +6,105 @@ experiments": with strengths exp(t) and a common tie parameter nu,
     P(i beats j) = exp(t_i) / D,   P(tie) = nu exp((t_i + t_j) / 2) / D,
     D = exp(t_i) + exp(t_j) + nu exp((t_i + t_j) / 2).
 
-Fitted at the mode of likelihood and a small prior, by Newton's method; the logarithm is concave in
-(t, log nu), so the mode is the only one. The prior: each agent has half a win and half a loss against a
-fixed player of strength 1, so that one who never lost stays finite and scales agree where nobody links
-two groups of agents; and nu has one comparison's worth of TrueSkill's share of draws (10 %) between two
-equal players, so that it stays above 0 where nobody drew.
+Fitted by Newton's method at the mode of the likelihood and a weak prior. The logarithm is concave in
+(t, log nu), so there is one mode. The prior: each agent has half a win and half a loss against a fixed
+player of strength 1, so that an undefeated agent stays finite and groups of agents that never met are on
+one scale; and nu has one comparison between two equal players who draw in 10% of cases, so that it stays
+above 0 where nobody drew.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from basalt.core.comparisons import Comparison
 from basalt.io.errors import StudyError
-from leaderboard.ratings.trueskill import ENVIRONMENT, in_order
-
-Floats = NDArray[np.float64]
+from leaderboard.ratings.models import Floats, Integers, RatingModel, Ratings
+from leaderboard.ratings.trueskill import DRAW_PROBABILITY
 
 PRIOR_GAMES = 0.5
 """Wins, and losses, of each agent against the prior's fixed player."""
-
-NORMAL_95 = 1.959964
-"""Standard deviations to each side that hold 95 % of a normal distribution."""
 
 _STEPS = 100
 _TOLERANCE = 1e-10
 
 
-@dataclass(frozen=True)
-class Strength:
-    """An agent's place on the scale of log-strength.
+class BradleyTerryModel(RatingModel):
+    """Bradley-Terry with ties: log-strengths about the agents' mean, and their standard errors.
 
-    Attributes:
-        value: log-strength t above the agents' mean; a difference of 1 is odds of e (2.7) to 1 that one
-            wins rather than the other.
-        error: its standard error, from the curvature at the mode.
+    A difference of 1 is odds of e (2.7) to 1 that one agent wins rather than the other. Wins, losses and
+    draws count; `both_bad` and `skip` say nothing about strength. Rows are ranked by strength.
     """
 
-    value: float
-    error: float
+    name = "bt"
+    title = "Bradley–Terry"
+    value_name = "strength"
+    error_name = "SE"
+    keys = ("bt", "bt_error", "bt")
 
-    @property
-    def low(self) -> float:
-        """Lower bound of the 95 % interval."""
-        return self.value - NORMAL_95 * self.error
+    def fit(self, comparisons: Sequence[Comparison], agents: Sequence[str]) -> Ratings:
+        """See `RatingModel.fit`.
 
-    @property
-    def high(self) -> float:
-        """Upper bound of the 95 % interval."""
-        return self.value + NORMAL_95 * self.error
+        Raises:
+            StudyError: the fit did not converge.
+        """
+        once = self.resample(comparisons, agents, np.ones((1, len(comparisons)), dtype=np.int64))
+        return Ratings(once.value[0], once.error[0], once.score[0])
+
+    def resample(
+        self, comparisons: Sequence[Comparison], agents: Sequence[str], counts: Integers
+    ) -> Ratings:
+        """See `RatingModel.resample`.
+
+        Raises:
+            StudyError: a fit did not converge.
+        """
+        index = {name: i for i, name in enumerate(agents)}
+        pairs = np.array([[index[name] for name in one.winner_loser] for one in comparisons])
+        pairs = pairs.reshape(-1, 2).astype(np.int64)
+        drawn = np.array([one.winner == "draw" for one in comparisons], dtype=bool)
+        fits = []
+        for row in counts:
+            wins, draws = np.zeros((2, len(agents), len(agents)))
+            # Sums of whole numbers: the same in every order of the comparisons.
+            np.add.at(wins, tuple(pairs[~drawn].T), row[~drawn])
+            np.add.at(draws, tuple(pairs[drawn].T), row[drawn])
+            fits.append(fit_davidson(wins, draws + draws.T))
+        value = np.stack([one.strengths for one in fits])
+        return Ratings(value, np.stack([one.errors for one in fits]), value)
+
+
+BRADLEY_TERRY = BradleyTerryModel()
 
 
 @dataclass(frozen=True)
-class BradleyTerry:
+class Davidson:
     """A fitted model.
 
     Attributes:
-        strengths: of each agent by name, strongest first.
+        strengths: Log-strengths about their mean, float64 (agents,).
+        errors: Their standard errors, from the curvature at the mode, float64 (agents,).
         ties: Davidson's nu; two equal agents draw with probability nu / (2 + nu).
     """
 
-    strengths: dict[str, Strength]
+    strengths: Floats
+    errors: Floats
     ties: float
 
 
-def fit(comparisons: Iterable[Comparison], agents: Sequence[str] = ()) -> BradleyTerry:
-    """Fit the model to wins, losses and draws; ``both_bad`` and ``skip`` say nothing about strength.
+def fit_davidson(wins: Floats, draws: Floats) -> Davidson:
+    """Fit the model to counts.
 
     Args:
-        comparisons: in any order.
-        agents: further agents, who stand at the prior when never compared.
+        wins: Number of times that the row's agent beat the column's, float64 (agents, agents).
+        draws: Number of draws of the two, float64 (agents, agents), symmetric.
 
     Raises:
         StudyError: the fit did not converge.
     """
-    decisive = in_order(comparisons, decisive=True)
-    names = sorted({*agents, *(name for one in decisive for name in _players(one))})
-    index = {name: i for i, name in enumerate(names)}
-    # Counts by (row, column): sums of whole numbers, the same in every order.
-    wins = np.zeros((len(names), len(names)))
-    draws = np.zeros_like(wins)
-    for one in decisive:
-        left, right = index[one.left_agent], index[one.right_agent]
-        if one.winner == "draw":
-            draws[left, right] += 1
-            draws[right, left] += 1
-        elif one.winner == "left":
-            wins[left, right] += 1
-        else:
-            wins[right, left] += 1
-    point = np.zeros(len(names) + 1)
+    agents = len(wins)
+    point = np.zeros(agents + 1)
     value, gradient, curvature = _posterior(point, wins, draws)
     for _ in range(_STEPS):
         step = np.linalg.solve(curvature, gradient)
@@ -112,31 +119,19 @@ def fit(comparisons: Iterable[Comparison], agents: Sequence[str] = ()) -> Bradle
         if float(np.abs(length * step).max()) < _TOLERANCE:
             break
     else:
-        raise StudyError(f"Bradley-Terry did not converge in {_STEPS} steps")
-    if not names:
-        return BradleyTerry({}, float(np.exp(point[-1])))
-    about_mean = np.eye(len(names)) - 1 / len(names)
-    strengths = about_mean @ point[:-1]
+        raise StudyError(f"Bradley-Terry did not converge in {_STEPS} steps; please report this")
+    about_mean = np.eye(agents) - 1 / max(1, agents)
     covariance = about_mean @ np.linalg.inv(curvature)[:-1, :-1] @ about_mean
-    errors = np.sqrt(np.diag(covariance))
-    order = sorted(range(len(names)), key=lambda i: (-strengths[i], names[i]))
-    return BradleyTerry(
-        {names[i]: Strength(float(strengths[i]), float(errors[i])) for i in order},
-        float(np.exp(point[-1])),
-    )
-
-
-def _players(one: Comparison) -> tuple[str, str]:
-    return one.left_agent, one.right_agent
+    return Davidson(about_mean @ point[:-1], np.sqrt(np.diag(covariance)), float(np.exp(point[-1])))
 
 
 def _posterior(point: Floats, wins: Floats, draws: Floats) -> tuple[float, Floats, Floats]:
     """Log of likelihood and prior, its gradient, and the negative of its second derivatives.
 
     Args:
-        point: (agents + 1,) float64, log-strengths and log nu.
-        wins: (agents, agents) float64, how often the row beat the column.
-        draws: (agents, agents) float64, symmetric, draws of row and column.
+        point: Log-strengths and log nu, float64 (agents + 1,).
+        wins: As in `fit_davidson`.
+        draws: As in `fit_davidson`.
     """
     strengths, log_nu = point[:-1], point[-1]
     agents = len(strengths)
@@ -150,7 +145,7 @@ def _posterior(point: Floats, wins: Floats, draws: Floats) -> tuple[float, Float
     games = wins + wins.T + draws  # symmetric
 
     value = float((wins * log_win).sum() + (draws * log_draw).sum() / 2)
-    # Each comparison is worth (its outcome's statistic) - (the statistic expected).
+    # The gradient of each comparison: its outcome's statistic minus the expected statistic.
     scores = wins + draws / 2 - games * (win + draw / 2)
     gradient = np.empty(agents + 1)
     gradient[:-1] = scores.sum(axis=1)
@@ -170,7 +165,7 @@ def _posterior(point: Floats, wins: Floats, draws: Floats) -> tuple[float, Float
     gradient[:-1] += PRIOR_GAMES * (1 - 2 * chance)
     curvature[np.arange(agents), np.arange(agents)] += 2 * PRIOR_GAMES * chance * (1 - chance)
     # The prior's one comparison of equal players, who draw with probability nu / (2 + nu).
-    share = ENVIRONMENT.draw_probability
+    share = DRAW_PROBABILITY
     tie = 1 / (1 + 2 * np.exp(-log_nu))
     value += float(share * np.log(tie) + (1 - share) * np.log1p(-tie))
     gradient[-1] += share - tie

@@ -1,49 +1,53 @@
-"""How many comparisons a study needs: simulated studies, rated and bootstrapped as real ones are.
+"""Number of comparisons that a study needs, from simulated studies rated and bootstrapped like real ones.
 
-Agents' true skills are drawn from a normal distribution; pairs are drawn at random; each answer follows
+True skills of agents are drawn from a normal distribution; pairs are drawn at random; each answer follows
 TrueSkill's own model of performances, with a margin that gives the stated share of draws between equals.
-Answers are independent of each other: raters who judge alike widen the interval beyond what is said here.
-Matchmaking by information gain (:mod:`leaderboard.judging.matchmaking`) is left out of account.
+Answers are independent: raters whose own answers are correlated widen the interval beyond what is said
+here. Matchmaking by information gain (`leaderboard.judging.matchmaking`) is not simulated.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
+from datetime import UTC, datetime
 
 import numpy as np
-import trueskill
 
+from basalt.core.comparisons import Comparison, Winner
+from basalt.core.intervals import Z_95
 from basalt.io.errors import ConfigError
-from leaderboard.ratings.bootstrap import LEVEL, sequences
-from leaderboard.ratings.trueskill import ENVIRONMENT
-from leaderboard.ratings.vector_trueskill import replay
+from leaderboard.ratings.bootstrap import TAILS
+from leaderboard.ratings.columns import plain
+from leaderboard.ratings.models import RatingModel
+from leaderboard.ratings.trueskill import BETA, DRAW_PROBABILITY, MU, SIGMA, TRUESKILL, draw_margin
 
 STUDIES = 6
-"""Simulated studies for each number of comparisons."""
+"""Number of simulated studies of each size."""
 
 REPLICATES = 80
-"""Of the bootstrap of each simulated study."""
+"""Number of bootstrap replicates of each simulated study."""
 
-SPREAD = ENVIRONMENT.sigma / 2
-"""Standard deviation of the true skills unless told otherwise: half of TrueSkill's prior."""
+SPREAD = SIGMA / 2
+"""Default standard deviation of the true skills: half of TrueSkill's prior."""
 
 MAX_AGENTS = 200
 MAX_COMPARISONS = 10_000
-"""Of one task; a simulated study of more would take minutes."""
+"""Largest simulated study of one task; a larger one would take minutes."""
 
 _FIRST = 8
-"""Comparisons per agent of the smallest simulated study; each further one has twice as many."""
+"""Comparisons per agent in the smallest simulated study; each further one has twice as many."""
+
+_SIMULATED = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
 class Planned:
-    """What is to be expected of a study of one size.
+    """Expected precision of a study of one size.
 
     Attributes:
-        comparisons: wins, losses and draws in one task.
-        width: mean width of the agents' 95 % intervals of mu.
-        error: 95 % uncertainty of ``width``, from how much the simulated studies differ.
+        comparisons: Number of wins, losses and draws in one task.
+        width: Mean width of the agents' 95% intervals.
+        error: Half width of the 95% interval of `width`, from the differences between simulated studies.
     """
 
     comparisons: int
@@ -53,13 +57,18 @@ class Planned:
 
 @dataclass(frozen=True)
 class Plan:
-    """How many comparisons one task needs.
+    """Number of comparisons that one task needs.
 
     Attributes:
-        agents, wanted, spread, draws, seed: what was asked and assumed.
-        rows: simulated sizes, the smallest first.
-        needed: comparisons for the wanted width, between two rows on logarithmic scales; None where
-            no simulated size reaches it.
+        agents: Number of agents compared.
+        wanted: Wanted width of the 95% interval.
+        spread: Assumed standard deviation of the true skills.
+        draws: Assumed share of draws between equal agents.
+        seed: Seed of the simulation.
+        rows: Simulated sizes, the smallest first.
+        needed: Number of comparisons for the wanted width, interpolated between two rows on logarithmic
+            scales; None where no simulated size reaches it.
+        model: Name of the rating model.
     """
 
     agents: int
@@ -69,6 +78,7 @@ class Plan:
     seed: int
     rows: tuple[Planned, ...]
     needed: int | None
+    model: str
 
 
 def plan(
@@ -77,65 +87,74 @@ def plan(
     *,
     sizes: Sequence[int] | None = None,
     spread: float = SPREAD,
-    draws: float = ENVIRONMENT.draw_probability,
+    draws: float = DRAW_PROBABILITY,
     seed: int = 0,
+    model: RatingModel = TRUESKILL,
 ) -> Plan:
-    """Simulate studies of one task, ever larger ones until the interval is as narrow as wanted.
+    """Simulate studies of one task, each twice as large, until the interval is as narrow as wanted.
 
     Args:
-        agents: how many are compared.
-        width: wanted width of the 95 % interval of mu.
-        sizes: numbers of comparisons to simulate, all of them; None chooses.
-        spread: standard deviation of true skills.
-        draws: share of draws between equal agents.
-        seed: of the random numbers.
+        agents: Number of agents compared.
+        width: Wanted width of the 95% interval of the model's ratings.
+        sizes: Numbers of comparisons to simulate; None tries ever larger ones.
+        spread: Standard deviation of true skills, on TrueSkill's scale.
+        draws: Share of draws between equal agents.
+        seed: Seed of the random numbers.
+        model: Model that rates the simulated studies.
 
     Raises:
-        ConfigError: a number out of its bounds.
+        ConfigError: a number is out of range.
     """
     if not 2 <= agents <= MAX_AGENTS:
-        raise ConfigError(f"plan: agents: {agents} is not from 2 to {MAX_AGENTS}")
+        raise ConfigError(f"plan: agents: expected 2 to {MAX_AGENTS}, got {agents}")
     if not (math.isfinite(width) and width > 0):
-        raise ConfigError(f"plan: width: {width} is not a positive number")
+        raise ConfigError(f"plan: width: expected a positive finite number, got {width}")
     if not 0 <= spread <= 100:
-        raise ConfigError(f"plan: spread: {spread} is not from 0 to 100")
+        raise ConfigError(f"plan: spread: expected 0 to 100, got {spread}")
     if not 0 <= draws <= 0.9:
-        raise ConfigError(f"plan: draws: {draws} is not from 0 to 0.9")
+        raise ConfigError(f"plan: draws: expected 0 to 0.9, got {draws}")
     for size in sizes or ():
         if not 1 <= size <= MAX_COMPARISONS:
-            raise ConfigError(f"plan: judgments: {size} is not from 1 to {MAX_COMPARISONS}")
+            raise ConfigError(f"plan: judgments: expected 1 to {MAX_COMPARISONS}, got {size}")
     rows: list[Planned] = []
     for size in sorted(set(sizes)) if sizes else _sizes(agents):
-        rows.append(_simulate(agents, size, spread, draws, seed))
+        rows.append(_simulate(agents, size, spread, draws, seed, model))
         if not sizes and rows[-1].width + rows[-1].error < width:
             break
-    return Plan(agents, width, spread, draws, seed, tuple(rows), _needed(rows, width))
+    needed = _needed(rows, width)
+    return Plan(agents, width, spread, draws, seed, tuple(rows), needed, model.name)
 
 
 _FLOOR = (
-    " From some size on more comparisons narrow nothing: TrueSkill\nlets skills drift (tau), "
-    "so old answers fade. Ask for a wider interval, or read Bradley-Terry's errors."
+    " Beyond some size more comparisons no longer\nnarrow the interval: TrueSkill lets skills drift "
+    "(tau), so old answers fade. Ask for a wider interval,\nor plan with --model bt."
 )
 
 
 def _levelled_off(rows: Sequence[Planned]) -> bool:
-    """Whether twice as many comparisons, or more, did not make the interval narrower for certain."""
+    """Whether the last, larger size did not give a clearly narrower interval than the one before."""
     if len(rows) < 2:
         return False
     fewer, most = rows[-2:]
     return most.width + most.error > fewer.width - fewer.error
 
 
-def text_plan(made: Plan) -> str:
-    """The plan for a terminal, with its assumptions."""
+def text_plan(made: Plan, model: RatingModel = TRUESKILL) -> str:
+    """The plan for a terminal, with its assumptions.
+
+    Args:
+        made: Plan to show.
+        model: Model that it was made with.
+    """
     lines = [
-        f"One task, {made.agents} agents, 95 % interval of mu {made.wanted:g} wide",
+        f"One task, {made.agents} agents, {plain(model.title)}: "
+        f"95% interval of {plain(model.value_name)} {made.wanted:g} wide",
         f"{'comparisons':>12} {'expected width':>20}",
         *(f"{one.comparisons:>12} {one.width:>11.2f} +- {one.error:.2f}" for one in made.rows),
     ]
     if made.needed is None:
         lines.append(
-            "No size simulated here is enough." + (_FLOOR if _levelled_off(made.rows) else "")
+            "None of the simulated sizes is enough." + (_FLOOR if _levelled_off(made.rows) else "")
         )
     else:
         lines.append(f"About {made.needed} comparisons are needed.")
@@ -156,31 +175,43 @@ def _sizes(agents: int) -> list[int]:
     return sizes
 
 
-def _simulate(agents: int, size: int, spread: float, draws: float, seed: int) -> Planned:
+def _simulate(
+    agents: int, size: int, spread: float, draws: float, seed: int, model: RatingModel
+) -> Planned:
     rng = np.random.default_rng([seed, agents, size])
-    margin = float(trueskill.calc_draw_margin(draws, 2, ENVIRONMENT)) if draws else 0.0
-    firsts, seconds, drawn = [], [], []
-    for _ in range(STUDIES):
-        skills = rng.normal(ENVIRONMENT.mu, spread, agents)
+    margin = draw_margin(draws) if draws else 0.0
+    comparisons: list[Comparison] = []
+    # All studies are resampled in one call, which is faster; each replicate holds one study's comparisons.
+    counts = np.zeros((STUDIES * REPLICATES, STUDIES * size), dtype=np.int16)
+    for study in range(STUDIES):
+        skills = rng.normal(MU, spread, agents)
         one = rng.integers(agents, size=size)
         other = (one + rng.integers(1, agents, size=size)) % agents
-        lead = skills[one] - skills[other] + rng.normal(0, math.sqrt(2) * ENVIRONMENT.beta, size)
-        counts = rng.multinomial(size, np.full(size, 1 / size), size=REPLICATES)
-        order = sequences(counts)
-        firsts.append(np.where(lead > 0, one, other)[order])
-        seconds.append(np.where(lead > 0, other, one)[order])
-        drawn.append((np.abs(lead) < margin)[order])
-    mu, _ = replay(np.concatenate(firsts), np.concatenate(seconds), np.concatenate(drawn), agents)
-    tail = (1 - LEVEL) / 2
-    low, high = np.quantile(mu.reshape(STUDIES, REPLICATES, agents), [tail, 1 - tail], axis=1)
+        lead = skills[one] - skills[other] + rng.normal(0, math.sqrt(2) * BETA, size)
+        winners = np.where(np.abs(lead) < margin, "draw", np.where(lead > 0, "left", "right"))
+        comparisons += map(_answer, one.tolist(), other.tolist(), winners.tolist())
+        counts[study * REPLICATES : (study + 1) * REPLICATES, study * size : (study + 1) * size] = (
+            rng.multinomial(size, np.full(size, 1 / size), size=REPLICATES)
+        )
+    ratings = model.resample(comparisons, [str(agent) for agent in range(agents)], counts)
+    low, high = np.quantile(ratings.value.reshape(STUDIES, REPLICATES, agents), TAILS, axis=1)
     widths = (high - low).mean(axis=1)
-    error = NormalDist().inv_cdf(1 - tail) * widths.std(ddof=1) / math.sqrt(STUDIES)
+    error = Z_95 * widths.std(ddof=1) / math.sqrt(STUDIES)
     return Planned(size, float(widths.mean()), float(error))
 
 
+def _answer(left: int, right: int, winner: Winner) -> Comparison:
+    """A simulated comparison; models read the agents and the winner."""
+    return Comparison(
+        comparison_id="", study="", task="", world="", world_version="", seed=0,
+        left_agent=str(left), right_agent=str(right), left_episode="", right_episode="",
+        winner=winner, source="human", created=_SIMULATED,
+    )  # fmt: skip
+
+
 def _needed(rows: Sequence[Planned], width: float) -> int | None:
-    # Very few comparisons cannot move a rating at all, so narrow intervals there mean nothing: the
-    # last size that is too small counts.
+    # With very few comparisons ratings barely move, so narrow intervals there mean nothing: what counts
+    # is the largest size that is too small.
     too_small = [place for place, row in enumerate(rows) if row.width > width]
     if not too_small:
         return rows[0].comparisons

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from leaderboard.ratings.trueskill import Table
+from leaderboard.ratings.ranking import Table
 from leaderboard.store.database import Store
 from leaderboard.store.models import Judgment
 from leaderboard.studies.rules import StudyInfo

@@ -1,154 +1,248 @@
-"""Ratings: a pure function of the judgments, never stored as truth.
+"""TrueSkill for one against one, at its published defaults.
 
-TrueSkill (Herbrich, Minka, Graepel 2006) by the ``trueskill`` package at its published defaults, one
-rating per agent and table, updated in the order of time.
+Herbrich, Minka, Graepel (2006), "TrueSkill: A Bayesian Skill Rating System", in closed form. All replicates
+of a bootstrap are updated together, one comparison at a time. The tests hold the results against the
+`trueskill` package to 1e-9; for that the normal distribution function is the rational-exponential
+approximation that the package uses (Numerical Recipes' `erfcc`, relative error below 1.2e-7).
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+import math
+from collections.abc import Sequence
+from statistics import NormalDist
 
-import trueskill
+import numpy as np
 
 from basalt.core.comparisons import Comparison
+from leaderboard.ratings.models import Booleans, Floats, Integers, OnlineRatingModel, Ratings
 
-ENVIRONMENT = trueskill.TrueSkill(
-    mu=25.0, sigma=25.0 / 3.0, beta=25.0 / 6.0, tau=25.0 / 300.0, draw_probability=0.10
-)
-"""TrueSkill's constants: prior mean and deviation, width of a skill class, drift a comparison, share
-of draws."""
+MU = 25.0
+"""Mean of the prior."""
+
+SIGMA = MU / 3
+"""Standard deviation of the prior."""
+
+BETA = SIGMA / 2
+"""Standard deviation of one performance about the skill."""
+
+TAU = MU / 300
+"""Standard deviation of a skill's drift from comparison to comparison."""
+
+DRAW_PROBABILITY = 0.10
+"""Share of draws between equal agents."""
+
+_PENALTY = 3
+"""Rows are ranked by mu minus this many sigma."""
+
+# Resampled sequences are replayed in blocks of this many comparisons, so that memory stays below 200 MB.
+_BLOCK = 4_000_000
+
+# Numerical Recipes (Press et al.), `erfcc`: coefficients from the lowest power of t to the highest.
+_ERFC = (
+    -1.26551223, 1.00002368, 0.37409196, 0.09678418, -0.18628806,
+    0.27886807, -1.13520398, 1.48851587, -0.82215223, 0.17087277,
+)  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Row:
-    """One agent in a table.
+class TrueSkillModel(OnlineRatingModel):
+    """TrueSkill: a normal distribution per agent, updated in order of time.
 
-    Attributes:
-        agent: its name.
-        mu: mean of its rating.
-        sigma: standard deviation of its rating, its uncertainty.
-        comparisons: judgments that updated it (wins, losses and draws).
-        wins, losses, draws: how they went.
-        both_bad: pairs in which neither episode was acceptable; they update nothing.
-        source: who judged, as in the table.
+    Wins, losses and draws are updates; `both_bad` and `skip` are not.
     """
 
-    agent: str
-    mu: float
-    sigma: float
-    comparisons: int
-    wins: int
-    losses: int
-    draws: int
-    both_bad: int
-    source: str
+    name = "trueskill"
+    title = "TrueSkill"
+    value_name = "μ"
+    error_name = "σ"
+    score_name = f"μ − {_PENALTY}σ"
+    keys = ("mu", "sigma", "conservative")
+    bound_errors = 2.0
+    bounds_name = "μ ± 2σ"
 
-    @property
-    def conservative(self) -> float:
-        """mu - 3 sigma: what the agent is at least worth, almost surely; rows are ordered by it."""
-        return self.mu - 3 * self.sigma
+    def fit(self, comparisons: Sequence[Comparison], agents: Sequence[str]) -> Ratings:
+        """See `RatingModel.fit`."""
+        once = self.resample(comparisons, agents, np.ones((1, len(comparisons)), dtype=np.int64))
+        return Ratings(once.value[0], once.error[0], once.score[0])
+
+    def resample(
+        self, comparisons: Sequence[Comparison], agents: Sequence[str], counts: Integers
+    ) -> Ratings:
+        """See `RatingModel.resample`; the comparisons of a replicate are replayed in order of time."""
+        index = {name: i for i, name in enumerate(agents)}
+        pairs = [one.winner_loser for one in comparisons]
+        # A last column for the end of replicates with fewer comparisons: nobody against nobody.
+        first = np.array([*(index[winner] for winner, _ in pairs), -1], dtype=np.int64)
+        second = np.array([*(index[loser] for _, loser in pairs), -1], dtype=np.int64)
+        drawn = np.array([*(one.winner == "draw" for one in comparisons), False])
+        block = max(1, _BLOCK // max(1, len(comparisons)))
+        parts = []
+        for start in range(0, len(counts), block):
+            order = sequences(counts[start : start + block])
+            parts.append(replay(first[order], second[order], drawn[order], len(agents)))
+        mus, sigmas = zip(*parts, strict=True)
+        mu, sigma = np.concatenate(mus), np.concatenate(sigmas)
+        return Ratings(mu, sigma, mu - _PENALTY * sigma)
+
+    def prior(self, shape: tuple[int, ...]) -> tuple[Floats, Floats]:
+        """See `OnlineRatingModel.prior`."""
+        return np.full(shape, MU), np.full(shape, SIGMA**2)
+
+    def update(
+        self, mu_first: Floats, variance_first: Floats, mu_second: Floats, variance_second: Floats,
+        drawn: Booleans,
+    ) -> tuple[Floats, Floats, Floats, Floats]:  # fmt: skip
+        """See `OnlineRatingModel.update`."""
+        variance_first = variance_first + TAU**2
+        variance_second = variance_second + TAU**2
+        # c of the paper: the deviation of the difference of performances.
+        spread_squared = variance_first + variance_second + 2 * BETA**2
+        spread = np.sqrt(spread_squared)
+        gap = (mu_first - mu_second) / spread
+        margin = DRAW_MARGIN / spread
+        v, w = _truncated_by_win(gap - margin)
+        if drawn.any():
+            v[drawn], w[drawn] = _truncated_by_draw(gap[drawn], margin[drawn])
+        step = v / spread
+        shrink = w / spread_squared
+        return (
+            mu_first + variance_first * step,
+            variance_first * (1 - variance_first * shrink),
+            mu_second - variance_second * step,
+            variance_second * (1 - variance_second * shrink),
+        )
+
+    def expected_drops(
+        self, mu: Floats, variance: Floats, one: Integers, other: Integers
+    ) -> tuple[Floats, Floats]:
+        """See `OnlineRatingModel.expected_drops`; the drift (tau), the same for all pairs, is left out."""
+        m1, v1, m2, v2 = mu[one], variance[one], mu[other], variance[other]
+        spread = np.sqrt(v1 + v2 + 2 * TAU**2 + 2 * BETA**2)
+        first_wins = cdf((m1 - m2 - DRAW_MARGIN) / spread)
+        second_wins = cdf((m2 - m1 - DRAW_MARGIN) / spread)
+        no, yes = np.zeros(len(m1), bool), np.ones(len(m1), bool)
+        _, won_first, _, lost_second = self.update(m1, v1, m2, v2, no)
+        _, won_second, _, lost_first = self.update(m2, v2, m1, v1, no)
+        _, drawn_first, _, drawn_second = self.update(m1, v1, m2, v2, yes)
+        chances = first_wins, second_wins, np.clip(1 - first_wins - second_wins, 0, 1)
+
+        def drop(before: Floats, *after: Floats) -> Floats:
+            return sum(
+                (
+                    chance * (before + TAU**2 - left)
+                    for chance, left in zip(chances, after, strict=True)
+                ),
+                start=np.zeros(len(before)),
+            )
+
+        return (
+            drop(v1, won_first, lost_first, drawn_first),
+            drop(v2, lost_second, won_second, drawn_second),
+        )
 
 
-@dataclass(frozen=True)
-class Table:
-    """The ranking of a task in one world and version, by one source of judgments.
-
-    Attributes:
-        study: the study's name.
-        task: the task's name.
-        world, world_version: where the episodes were played.
-        source: who judged; several joined by ``+`` where mixing was asked for.
-        rows: the agents, best first.
-        comparisons: what it was made of, in order of time; intervals and other models start from them.
-    """
-
-    study: str
-    task: str
-    world: str
-    world_version: str
-    source: str
-    rows: tuple[Row, ...]
-    comparisons: tuple[Comparison, ...] = field(default=(), repr=False, compare=False)
+TRUESKILL = TrueSkillModel()
 
 
-def in_order(
-    comparisons: Iterable[Comparison], *, decisive: bool = False
-) -> tuple[Comparison, ...]:
-    """Comparisons in order of ``created``, those of the same moment in the order given.
+def sequences(counts: Integers) -> Integers:
+    """Indices of each replicate's comparisons in order of time, then -1.
 
     Args:
-        comparisons: in any order.
-        decisive: only those that say who did better, or that both did equally well.
+        counts: Number of times that each replicate holds each comparison,
+            integers (replicates, comparisons).
+
+    Returns:
+        int64 (replicates, longest replicate).
     """
-    kept = (one for one in comparisons if not decisive or one.winner in ("left", "right", "draw"))
-    return tuple(sorted(kept, key=lambda one: one.created))
+    lengths = counts.sum(axis=1)
+    order = np.full((len(counts), int(lengths.max())), -1, dtype=np.int64)
+    everything = np.arange(counts.shape[1])
+    for row, count, length in zip(order, counts, lengths, strict=True):
+        row[:length] = np.repeat(everything, count)
+    return order
 
 
-def rate(comparisons: Iterable[Comparison], *, mix_sources: bool = False) -> list[Table]:
-    """One table per study, task, world, version of the world, and source.
-
-    A win or a draw updates both agents. ``both_bad`` says that neither episode is acceptable, not
-    that they are equally good, so it is counted in its own column and updates no rating; ``skip`` says
-    nothing and is left out, except that its agents stand in the table.
+def replay(
+    first: Integers, second: Integers, drawn: Booleans, agents: int
+) -> tuple[Floats, Floats]:
+    """Rate agents by one sequence of comparisons per replicate, all replicates in step.
 
     Args:
-        comparisons: in any order; they are taken in order of ``created``, those of the same moment in
-            the order given.
-        mix_sources: put all sources into one table; otherwise people, rules and models never meet.
+        first: Indices of the winners, or of either agent of a draw, int (replicates, steps); -1 where a
+            replicate's sequence has ended.
+        second: Indices of the other agents, int (replicates, steps); -1 as in `first`.
+        drawn: Whether each comparison was a draw, bool (replicates, steps).
+        agents: Number of agents; indices go from 0.
+
+    Returns:
+        mu and sigma, float64 (replicates, agents) each; the prior for agents never compared.
     """
-    groups: dict[tuple[str, ...], list[Comparison]] = {}
-    for one in in_order(comparisons):
-        key = (one.study, one.task, one.world, one.world_version)
-        groups.setdefault(key if mix_sources else (*key, one.source), []).append(one)
-    tables = []
-    for (study, task, world, version, *_), group in sorted(groups.items()):
-        source = "+".join(sorted({one.source for one in group}))
-        rows = _rows(group, source)
-        tables.append(Table(study, task, world, version, source, rows, tuple(group)))
-    return tables
-
-
-class _Tally:
-    """One agent's rating and counts while judgments are replayed."""
-
-    def __init__(self) -> None:
-        self.rating = ENVIRONMENT.create_rating()
-        self.wins = self.losses = self.draws = self.both_bad = 0
-
-
-def _rows(comparisons: list[Comparison], source: str) -> tuple[Row, ...]:
-    tallies: dict[str, _Tally] = {}
-    for one in comparisons:
-        left = tallies.setdefault(one.left_agent, _Tally())
-        right = tallies.setdefault(one.right_agent, _Tally())
-        if one.winner == "skip":
-            continue
-        if one.winner == "both_bad":
-            left.both_bad += 1
-            right.both_bad += 1
-            continue
-        first, second = (right, left) if one.winner == "right" else (left, right)
-        drawn = one.winner == "draw"
-        first.rating, second.rating = trueskill.rate_1vs1(
-            first.rating, second.rating, drawn, env=ENVIRONMENT
+    replicates, steps = first.shape
+    # After a replicate's end two more players meet, and nobody reads their ratings.
+    width = agents + 2
+    offset = np.arange(replicates, dtype=np.int64) * width
+    winners = np.ascontiguousarray((np.where(first < 0, agents, first) + offset[:, None]).T)
+    losers = np.ascontiguousarray((np.where(second < 0, agents + 1, second) + offset[:, None]).T)
+    draws = np.ascontiguousarray(drawn.T)
+    mu, variance = TRUESKILL.prior((replicates * width,))
+    for step in range(steps):
+        winner, loser = winners[step], losers[step]
+        mu[winner], variance[winner], mu[loser], variance[loser] = TRUESKILL.update(
+            mu[winner], variance[winner], mu[loser], variance[loser], draws[step]
         )
-        if drawn:
-            left.draws += 1
-            right.draws += 1
-        else:
-            first.wins += 1
-            second.losses += 1
-    rows = [
-        Row(
-            agent=agent,
-            mu=tally.rating.mu,
-            sigma=tally.rating.sigma,
-            comparisons=tally.wins + tally.losses + tally.draws,
-            wins=tally.wins,
-            losses=tally.losses,
-            draws=tally.draws,
-            both_bad=tally.both_bad,
-            source=source,
-        )
-        for agent, tally in tallies.items()
-    ]
-    return tuple(sorted(rows, key=lambda row: (-row.conservative, -row.mu, row.agent)))
+    shape = (replicates, width)
+    return mu.reshape(shape)[:, :agents], np.sqrt(variance.reshape(shape)[:, :agents])
+
+
+def draw_margin(probability: float) -> float:
+    """Difference of two performances below which a game is a draw.
+
+    Args:
+        probability: Share of draws between equal agents, at least 0 and below 1.
+    """
+    target = (1 + probability) / 2
+    x = np.array(NormalDist().inv_cdf(target))
+    # Newton's method: the inverse of the approximate distribution function, not of the exact one.
+    for _ in range(3):
+        x -= (cdf(x) - target) / _pdf(x)
+    return float(x) * math.sqrt(2) * BETA
+
+
+def _truncated_by_win(x: Floats) -> tuple[Floats, Floats]:
+    """The paper's V and W of a win; their limits where both underflow."""
+    below = cdf(x)
+    possible = below > 0
+    v = np.where(possible, _pdf(x) / np.where(possible, below, 1.0), -x)
+    w = np.where(possible, v * (v + x), 1.0)
+    return v, np.clip(w, 0.0, 1.0)
+
+
+def _truncated_by_draw(gap: Floats, margin: Floats) -> tuple[Floats, Floats]:
+    """The paper's V and W of a draw; their limits where both underflow."""
+    distance = np.abs(gap)
+    high, low = margin - distance, -margin - distance
+    inside = cdf(high) - cdf(low)
+    possible = inside > 0
+    inside = np.where(possible, inside, 1.0)
+    pdf_high, pdf_low = _pdf(high), _pdf(low)
+    v = np.where(possible, (pdf_low - pdf_high) / inside, high)
+    w = np.where(possible, v**2 + (high * pdf_high - low * pdf_low) / inside, 1.0)
+    return np.where(gap < 0, -v, v), w
+
+
+def _pdf(x: Floats) -> Floats:
+    return np.exp(-0.5 * x * x) * (1 / math.sqrt(2 * math.pi))
+
+
+def cdf(x: Floats) -> Floats:
+    """The normal distribution function, as the `trueskill` package computes it."""
+    z = np.abs(x) * (1 / math.sqrt(2))
+    t = 1 / (1 + 0.5 * z)
+    power = np.full_like(t, _ERFC[-1])
+    for coefficient in _ERFC[-2::-1]:
+        power *= t
+        power += coefficient
+    tail = 0.5 * t * np.exp(power - z * z)
+    return np.where(x > 0, 1 - tail, tail)
+
+
+DRAW_MARGIN = draw_margin(DRAW_PROBABILITY)
+"""Draws are games in which performances differ by less than this."""

@@ -23,4 +23,4 @@ def test_the_measurement_is_one_json_object_and_both_ways_agree(
 
 def test_a_wrong_number_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["bench", "rating", "--replicates", "0"]) == 1
-    assert "begin at 1" in capsys.readouterr().err
+    assert "expected at least 1" in capsys.readouterr().err

@@ -165,7 +165,7 @@ def test_a_person_plays_in_the_browser(start, browser: Browser, capsys) -> None:
     second.close()
     page.bring_to_front()
     if page.evaluate("document.pointerLockElement === null"):
-        begin(page, "Resume")
+        begin(page, "Go on")
 
     # A lost connection pauses; the same browser goes on where it was.
     page.reload()

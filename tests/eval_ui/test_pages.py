@@ -418,7 +418,7 @@ def test_the_leaderboard_keeps_sources_apart_unless_asked(
     app.toggle[0].set_value(True)
     (table,) = boards(run(app))
     assert 'data-source="human+telemetry"' in table
-    assert "no one's opinion" in text(app)
+    assert "no single group of judges" in text(app)
 
 
 def test_all_tasks_come_first_and_each_has_its_table(

@@ -6,17 +6,18 @@ import pytest
 
 from basalt.core.comparisons import Comparison
 from eval_ui.charts import development, rating_plot, spread, win_matrix
-from eval_ui.tables import board_html, facts_html
+from eval_ui.tables import facts_html
 from leaderboard.ratings.analysis import Analysis, analyse
 from leaderboard.ratings.bootstrap import MIN_COMPARISONS, Interval
-from leaderboard.ratings.trueskill import Row, Table, rate
+from leaderboard.ratings.html_report import board_html
+from leaderboard.ratings.ranking import Row, Table, rate
 
 HOSTILE = '<script>alert("x")</script>'
 
 
 def table(*names: str) -> Analysis:
     rows = tuple(
-        Row(name, mu=25.0 - place, sigma=2.0, comparisons=3, wins=1, losses=1, draws=1, both_bad=2,
+        Row(name, value=25.0 - place, error=2.0, score=19.0 - place, comparisons=3, wins=1, losses=1, draws=1, both_bad=2,
             source="telemetry")
         for place, name in enumerate(names)
     )  # fmt: skip
@@ -55,7 +56,7 @@ def test_every_text_a_stranger_wrote_is_escaped() -> None:
 def test_rows_say_rating_uncertainty_and_count() -> None:
     html = board_html(table("first", "second"), {("find_cave", "second"): (2, 11)})
     assert html.index("first") < html.index("second")
-    for cell in ("25.00", "21.0 – 29.0*", "19.00", ">3</td>", "1 – 1 – 1", ">2</td>"):
+    for cell in ("25.00", "21.00 to 29.00*", "19.00", ">3</td>", "1 – 1 – 1", ">2</td>"):
         assert cell in html
     assert "-" not in html.split("<tbody>")[1].replace("text-", "")
     assert html.count("unverified</span>") == 1 and ">2 of 11<" in html
@@ -80,11 +81,11 @@ def test_intervals_and_places_are_shown_where_there_are_comparisons_enough() -> 
     )
     html = board_html(enough, {})
     assert ">1 – 2</td>" in html
-    assert ">23.5 – 26.5</td>" in html
-    assert "20.0 – 28.0*" in html
+    assert ">23.50 to 26.50</td>" in html
+    assert "20.00 to 28.00*" in html
     (rows,) = rating_plot(enough).to_dict()["datasets"].values()
     assert [(row["low"], row["high"], row["bar"]) for row in rows] == [
-        (23.5, 26.5, "95 % by bootstrap"),
+        (23.5, 26.5, "95% by bootstrap"),
         (20.0, 28.0, "μ ± 2σ"),
     ]
 
@@ -96,7 +97,7 @@ def test_how_open_the_order_of_neighbours_is_stands_in_the_table() -> None:
         replace(table("first", "second"), intervals={"first": sure, "second": open_}), {}
     )
     first, second = html.split("<tbody>")[1].split("</tr>")[:2]
-    assert ">3.4 %<" in first and "the last row" in second
+    assert ">3.4%<" in first and "the last row" in second
 
 
 def test_the_development_ends_at_the_tables_ratings(comparison) -> None:
@@ -104,7 +105,7 @@ def test_the_development_ends_at_the_tables_ratings(comparison) -> None:
     frame = development(made)
     assert frame["comparison"].max() == 4  # both bad rates nobody
     ends = frame.groupby("agent").last()["rating"].to_dict()
-    assert ends == pytest.approx({row.agent: row.mu for row in made.rows})
+    assert ends == pytest.approx({row.agent: row.value for row in made.rows})
     starts = frame.groupby("agent").first()["rating"]
     assert set(starts) == {25.0}
 

@@ -17,8 +17,7 @@ from leaderboard.judging.assignments import next_pair
 from leaderboard.judging.judgments import answer_pair
 from leaderboard.judging.raters import register_rater
 from leaderboard.judging.telemetry_judge import judge_by_telemetry
-from leaderboard.ratings.recompute import recompute
-from leaderboard.ratings.trueskill import rate
+from leaderboard.ratings.ranking import digest, rate
 from leaderboard.store.database import Store, open_store
 from leaderboard.studies.access import admin_names, admin_of_email, admin_of_session, log_in
 from leaderboard.studies.export import load_comparisons
@@ -51,7 +50,7 @@ def test_submit_judge_and_show(
     assert leaderboard_main(["show", "--study", "small", *store]) == 0
     shown = capsys.readouterr().out
     assert "Find Cave, test 1 (judged by telemetry: a stand-in" in shown
-    assert shown.index("my agent") < shown.index("bad ")
+    assert shown.index("1  my agent") < shown.index("2  bad ")
     assert leaderboard_main(["show", "--json", *store]) == 0
     records = json.loads(capsys.readouterr().out)
     assert [(one["agent"], one["comparisons"], one["source"]) for one in records] == [
@@ -61,8 +60,8 @@ def test_submit_judge_and_show(
     assert {one["interval"] for one in records} == {"2 sigma"}
     assert leaderboard_main(["show", "--model", "bt", "--replicates", "0", *store]) == 0
     shown = capsys.readouterr().out
-    assert "BT +- error" in shown
-    assert shown.index("my agent") < shown.index("bad ")
+    assert "Bradley-Terry; rows in order of strength" in shown
+    assert shown.index("1  my agent") < shown.index("2  bad ")
     assert leaderboard_main(["show", "--source", "human", *store]) == 0
     assert "no judgments yet" in capsys.readouterr().out
 
@@ -166,7 +165,7 @@ def test_exports_hold_every_judgment(
         assert int(row["seed"]) == one["seed"] == comparison.seed
         assert row["created"] == comparison.created.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     assert leaderboard_main(["recompute", "--store", str(place)]) == 0
-    assert f"sha256 {recompute(back).digest}" in capsys.readouterr().out
+    assert f"sha256 {digest(rate(back))}" in capsys.readouterr().out
     page = tmp_path / "board.html"
     assert leaderboard_main(["export", str(page), "--store", str(place)]) == 0
     assert page.read_text().count("<table") == len(rate(stored)) == 2

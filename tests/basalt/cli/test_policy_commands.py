@@ -25,8 +25,8 @@ from tests.support.synthetic import write_episode
 
 
 @pytest.fixture(scope="module")
-def golden(golden: Path) -> Path:
-    return golden / "vpt"
+def golden(shared: Path) -> Path:
+    return shared / "golden" / "vpt"
 
 
 def write_official(folder: Path, golden: Path, kind: str) -> tuple[Path, Path]:

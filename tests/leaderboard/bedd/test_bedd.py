@@ -21,7 +21,7 @@ from leaderboard.judging.assignments import next_pair
 from leaderboard.judging.judgments import answer_pair
 from leaderboard.judging.raters import register_rater
 from leaderboard.judging.telemetry_judge import judge_by_telemetry
-from leaderboard.ratings.trueskill import rate
+from leaderboard.ratings.ranking import rate
 from leaderboard.store.database import Store, open_store
 from leaderboard.store.models import Episode, Judgment, Rater
 from leaderboard.studies.access import command_line_admin
@@ -99,7 +99,7 @@ def lite(tmp_path: Path) -> Store:
 
 def ratings(store: Store, study: str) -> dict[str, tuple[float, float]]:
     (table,) = rate(load_comparisons(store, find_study(store, study)))
-    return {row.agent: (row.mu, row.sigma) for row in table.rows}
+    return {row.agent: (row.value, row.error) for row in table.rows}
 
 
 def replayed(history: list[tuple[str, str, bool]]) -> dict[str, tuple[float, float]]:
@@ -236,7 +236,7 @@ def test_a_new_agent_is_judged_against_the_published_ones(
     people = rate(load_comparisons(lite, study, ["human"]))
     assert {row.agent for row in people[0].rows} == {"GoUp", "Human1", "Newcomer"}
     bedd = rate(load_comparisons(lite, study, ["bedd"]))
-    assert {row.agent: (row.mu, row.sigma) for row in bedd[0].rows} == before
+    assert {row.agent: (row.value, row.error) for row in bedd[0].rows} == before
     (together,) = rate(load_comparisons(lite, study), mix_sources=True)
     assert {row.agent for row in together.rows} == {"GoUp", "Human1", "Newcomer", "Random"}
 

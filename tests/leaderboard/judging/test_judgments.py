@@ -15,7 +15,7 @@ from leaderboard.judging.assignments import ServedPair, next_pair, progress
 from leaderboard.judging.judgments import AnswerRefusedError, answer_pair
 from leaderboard.judging.raters import register_rater
 from leaderboard.judging.telemetry_judge import judge_by_telemetry
-from leaderboard.ratings.trueskill import rate
+from leaderboard.ratings.ranking import rate
 from leaderboard.store.database import Store
 from leaderboard.store.models import Episode, Judgment, Rater
 from leaderboard.studies.export import load_comparisons

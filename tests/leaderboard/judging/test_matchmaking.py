@@ -9,14 +9,19 @@ import trueskill
 
 from leaderboard.judging.assignments import next_pair
 from leaderboard.judging.judgments import answer_pair, undo_last
-from leaderboard.judging.matchmaking import Board, board_of, expected_drops
+from leaderboard.judging.matchmaking import Board, board_of
 from leaderboard.judging.raters import register_rater
-from leaderboard.ratings.trueskill import ENVIRONMENT
+from leaderboard.ratings.trueskill import TRUESKILL
 from leaderboard.store.database import Store
 from leaderboard.studies.access import command_line_admin
 from leaderboard.studies.events import ban, unban
 from leaderboard.studies.rules import StudyInfo
 from leaderboard.studies.settings import change_settings
+
+ENVIRONMENT = trueskill.TrueSkill(
+    mu=25.0, sigma=25.0 / 3.0, beta=25.0 / 6.0, tau=25.0 / 300.0, draw_probability=0.10
+)
+"""The published constants."""
 
 
 def by_package(one: tuple[float, float], other: tuple[float, float]) -> float:
@@ -42,7 +47,7 @@ def by_package(one: tuple[float, float], other: tuple[float, float]) -> float:
 )
 def test_the_gain_is_the_packages(one: tuple[float, float], other: tuple[float, float]) -> None:
     mu, variance = np.array([one, other]).T
-    drops = expected_drops(mu, variance**2, np.array([0]), np.array([1]))
+    drops = TRUESKILL.expected_drops(mu, variance**2, np.array([0]), np.array([1]))
     assert drops[0][0] + drops[1][0] == pytest.approx(by_package(one, other), abs=1e-9)
 
 

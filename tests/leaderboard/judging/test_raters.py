@@ -31,7 +31,7 @@ from leaderboard.judging.raters import (
     standing,
     study_of_invite,
 )
-from leaderboard.ratings.trueskill import rate
+from leaderboard.ratings.ranking import rate
 from leaderboard.store.database import Store
 from leaderboard.store.models import Check, Episode, Judgment, Membership, Rater, RefusedAnswer
 from leaderboard.studies.access import (

@@ -15,7 +15,7 @@ from leaderboard.ratings.bootstrap import (
     _draw,
     bootstrap,
 )
-from leaderboard.ratings.trueskill import Table, rate
+from leaderboard.ratings.ranking import Table, rate
 from tests.support.synthetic_comparisons import one_comparison, planted
 
 
@@ -38,7 +38,7 @@ def test_intervals_hold_the_rating_and_the_place_of_clearly_different_agents() -
     assert [row.agent for row in table.rows] == ["a3", "a2", "a1", "a0"]
     for place, row in enumerate(table.rows, start=1):
         interval = intervals[row.agent]
-        assert interval.mu_low < row.mu < interval.mu_high
+        assert interval.low < row.value < interval.high
         assert interval.rank_low <= place <= interval.rank_high
     assert (intervals["a3"].rank_low, intervals["a0"].rank_high) == (1, 4)
 
@@ -51,7 +51,7 @@ def test_places_of_equal_agents_overlap() -> None:
 def test_more_comparisons_narrow_the_interval() -> None:
     def width(count: int) -> float:
         intervals = bootstrap(the_table(planted((0, 0.3), count, raters=count)), 300)
-        return intervals["a1"].mu_high - intervals["a1"].mu_low
+        return intervals["a1"].high - intervals["a1"].low
 
     assert width(400) < width(60)
 
@@ -61,7 +61,7 @@ def test_raters_who_disagree_widen_the_interval() -> None:
 
     def width(comparisons: list[Comparison]) -> float:
         interval = bootstrap(the_table(comparisons), 300)["a"]
-        return interval.mu_high - interval.mu_low
+        return interval.high - interval.low
 
     together = [
         one_comparison("a", "b", "left" if minute % 20 < 10 else "right", minute, f"r{minute % 20}")
@@ -75,9 +75,9 @@ def test_one_rater_few_raters_and_rules_give_intervals_too() -> None:
     for raters in ("r0", None):
         history = [replace(one, rater=raters) for one in planted((0, 1), 80)]
         interval = bootstrap(the_table(history), 100)["a1"]
-        assert interval.mu_high - interval.mu_low > 0.5
+        assert interval.high - interval.low > 0.5
     few = bootstrap(the_table(planted((0, 1), 80, raters=MIN_RATERS - 1)), 100)
-    assert few["a1"].mu_high - few["a1"].mu_low > 0.5
+    assert few["a1"].high - few["a1"].low > 0.5
 
 
 def test_without_wins_losses_or_draws_there_is_no_interval() -> None:
@@ -95,7 +95,7 @@ def test_answers_without_preference_change_no_interval() -> None:
 def test_replaying_in_blocks_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     table = the_table(planted((0, 1), 40, raters=15))
     expected = bootstrap(table, 30)
-    monkeypatch.setattr("leaderboard.ratings.bootstrap._BLOCK", 40 * 7)
+    monkeypatch.setattr("leaderboard.ratings.trueskill._BLOCK", 40 * 7)
     assert bootstrap(table, 30) == expected
 
 

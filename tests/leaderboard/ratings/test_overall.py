@@ -5,12 +5,14 @@ from dataclasses import replace
 import pytest
 
 from leaderboard.ratings.overall import overall
-from leaderboard.ratings.trueskill import Row, Table, rate
+from leaderboard.ratings.ranking import Row, Table, rate
 from tests.support.synthetic_comparisons import planted
 
 
 def table(task: str, **mu: float) -> Table:
-    rows = tuple(Row(agent, value, 1.0, 40, 20, 20, 0, 0, "human") for agent, value in mu.items())
+    rows = tuple(
+        Row(agent, value, 1.0, value - 3, 40, 20, 20, 0, 0, "human") for agent, value in mu.items()
+    )
     return Table("study", task, "luanti", "1", "human", rows)
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from basalt.io.errors import ConfigError
+from basalt.io.errors import WriteError
 from leaderboard.ratings.analysis import analyse
+from leaderboard.ratings.bradley_terry import BRADLEY_TERRY
 from leaderboard.ratings.html_report import html_page, write_page
-from leaderboard.ratings.trueskill import rate
+from leaderboard.ratings.ranking import rate
 from tests.support.synthetic_comparisons import one_comparison, planted
 
 HOSTILE = """</td><script>alert(1)</script><img src=x onerror='alert(2)'>"&{{ 7*7 }}"""
@@ -44,10 +45,11 @@ def test_all_tables_stand_on_the_page_sources_apart() -> None:
     assert read.tags.count("svg") == read.tags.count("circle") == 9
     assert page.count('data-source="telemetry"') == 1
     assert "judged by people" in page and "a stand-in" in page
+    assert page.count("TrueSkill; rows in order of μ − 3σ.") == 3
     assert not read.attributes & {"src", "href", "onerror", "onload"}
     assert "script" not in read.tags
     for row in analyses[1].table.rows:
-        assert f"{row.mu:.2f}" in page
+        assert f"{row.value:.2f}" in page
 
 
 def test_rows_that_no_replay_confirmed_are_marked_on_the_page() -> None:
@@ -55,6 +57,13 @@ def test_rows_that_no_replay_confirmed_are_marked_on_the_page() -> None:
     analyses = [analyse(table, replicates=0) for table in tables]
     read = Reader(html_page("a study", analyses, {(tables[0].task, "first"): (2, 11)}))
     assert read.text.count("2 of 11") == read.text.count("unverified") == 1
+
+
+def test_the_page_names_the_model_of_its_tables() -> None:
+    (table,) = rate(planted((0, 1), 40), model=BRADLEY_TERRY)
+    page = html_page("a study", [analyse(table, replicates=20)])
+    assert "Bradley–Terry; rows in order of strength." in page
+    assert "3σ" not in page
 
 
 def test_names_are_text_and_never_markup() -> None:
@@ -67,7 +76,7 @@ def test_names_are_text_and_never_markup() -> None:
 
 def test_a_page_that_cannot_be_written_is_one_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match="cannot be written"):
+    with pytest.raises(WriteError, match="cannot be written"):
         write_page(tmp_path / "file" / "page.html", "s", [])
     write_page(tmp_path / "page.html", "s", [])
     assert "No judgments yet" in (tmp_path / "page.html").read_text()

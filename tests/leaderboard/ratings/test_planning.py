@@ -31,7 +31,7 @@ def test_sizes_grow_until_the_wanted_width_is_reached() -> None:
 def test_a_width_below_what_drift_allows_is_said_to_be_out_of_reach() -> None:
     assert "skills drift" in text_plan(plan(3, 0.5, sizes=[1000, 2000]))
     too_few = text_plan(plan(4, 0.5, sizes=[50, 400]))
-    assert "No size simulated here is enough." in too_few and "drift" not in too_few
+    assert "None of the simulated sizes is enough." in too_few and "drift" not in too_few
 
 
 def test_the_command_states_what_it_assumes(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,7 +4,7 @@ from leaderboard.judging.assignments import next_pair
 from leaderboard.judging.judgments import answer_pair
 from leaderboard.judging.raters import register_rater
 from leaderboard.ratings.profiles import Profile, profiles
-from leaderboard.ratings.trueskill import rate
+from leaderboard.ratings.ranking import rate
 from leaderboard.store.database import Store
 from leaderboard.store.models import Assignment, Episode
 from leaderboard.studies.export import load_comparisons

@@ -4,11 +4,13 @@ import random
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pytest
 import trueskill
 
 from basalt.core.comparisons import Comparison
-from leaderboard.ratings.trueskill import ENVIRONMENT, Table, rate
+from leaderboard.ratings.ranking import Table, rate
+from leaderboard.ratings.trueskill import TRUESKILL
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -33,7 +35,7 @@ def compared(left: str, right: str, winner: str, minute: int = 0, **changes: str
 
 
 def figures(table: Table) -> dict[str, tuple[float, float]]:
-    return {row.agent: (row.mu, row.sigma) for row in table.rows}
+    return {row.agent: (row.value, row.error) for row in table.rows}
 
 
 @pytest.mark.parametrize(("left", "right", "winner"), [("a", "b", "left"), ("b", "a", "right")])
@@ -42,7 +44,7 @@ def test_a_win_between_fresh_agents(left: str, right: str, winner: str) -> None:
     assert figures(table)["a"] == pytest.approx((29.395832, 7.171476), abs=1e-6)
     assert figures(table)["b"] == pytest.approx((20.604168, 7.171476), abs=1e-6)
     assert [row.agent for row in table.rows] == ["a", "b"]
-    assert table.rows[0].conservative == pytest.approx(29.395832 - 3 * 7.171476, abs=1e-5)
+    assert table.rows[0].score == pytest.approx(29.395832 - 3 * 7.171476, abs=1e-5)
 
 
 def test_a_draw_between_fresh_agents() -> None:
@@ -52,10 +54,14 @@ def test_a_draw_between_fresh_agents() -> None:
 
 
 def test_constants_are_the_published_ones() -> None:
-    strong, weak = trueskill.Rating(30, 2), trueskill.Rating(20, 3)
-    won, lost = trueskill.rate_1vs1(strong, weak, env=ENVIRONMENT)
-    assert (won.mu, won.sigma) == pytest.approx((30.103582, 1.978815), abs=1e-6)
-    assert (lost.mu, lost.sigma) == pytest.approx((19.767165, 2.923345), abs=1e-6)
+    mu, variance = (
+        (np.array([one]) for one in (30.0, 4.0)),
+        (np.array([one]) for one in (20.0, 9.0)),
+    )
+    found = TRUESKILL.update(*mu, *variance, np.array([False]))
+    won, lost = (found[0][0], found[1][0] ** 0.5), (found[2][0], found[3][0] ** 0.5)
+    assert won == pytest.approx((30.103582, 1.978815), abs=1e-6)
+    assert lost == pytest.approx((19.767165, 2.923345), abs=1e-6)
 
 
 def test_comparisons_are_replayed_in_order_of_time() -> None:

@@ -1,4 +1,4 @@
-"""The vectorised TrueSkill equals the ``trueskill`` package, whatever the sequence."""
+"""TrueSkill equals the `trueskill` package, whatever the sequence."""
 
 import numpy as np
 import pytest
@@ -6,10 +6,14 @@ import trueskill
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leaderboard.ratings.trueskill import ENVIRONMENT
-from leaderboard.ratings.vector_trueskill import replay, update
+from leaderboard.ratings.trueskill import DRAW_PROBABILITY, TRUESKILL, draw_margin, replay
 
 AGENTS = 4
+
+ENVIRONMENT = trueskill.TrueSkill(
+    mu=25.0, sigma=25.0 / 3.0, beta=25.0 / 6.0, tau=25.0 / 300.0, draw_probability=0.10
+)
+"""The published constants."""
 
 MATCH = st.tuples(
     st.permutations(range(AGENTS)).map(lambda order: (order[0], order[1])), st.booleans()
@@ -57,7 +61,7 @@ def test_one_update_equals_the_packages_from_any_ratings(
         drawn,
         env=ENVIRONMENT,
     )
-    ours = update(
+    ours = TRUESKILL.update(
         np.array([mu_first]),
         np.array([sigma_first**2]),
         np.array([mu_second]),
@@ -72,7 +76,7 @@ def test_one_update_equals_the_packages_from_any_ratings(
 def test_far_beyond_the_floats_the_update_stays_finite() -> None:
     """Where the package gives up (a win against odds below 1e-300), the limit is taken."""
     for drawn in (False, True):
-        ours = update(
+        ours = TRUESKILL.update(
             np.array([-2000.0]),
             np.array([1.0]),
             np.array([2000.0]),
@@ -83,3 +87,9 @@ def test_far_beyond_the_floats_the_update_stays_finite() -> None:
         assert ours[0][0] > -2000
         assert ours[2][0] < 2000
         assert 0 < ours[1][0] < 1.01
+
+
+@pytest.mark.parametrize("probability", [0.001, DRAW_PROBABILITY, 0.3, 0.9])
+def test_the_draw_margin_is_the_packages(probability: float) -> None:
+    expected = trueskill.calc_draw_margin(probability, 2, ENVIRONMENT)
+    assert draw_margin(probability) == pytest.approx(expected, abs=1e-12)

@@ -1,0 +1,173 @@
+"""What a rating model is. TrueSkill and Bradley-Terry are two; another package may add more.
+
+A model turns comparisons into a value and an error per agent. Tables, the bootstrap, planning, overall
+scores and plots take any model; matchmaking takes one that is updated comparison by comparison.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from basalt.core.comparisons import Comparison
+from basalt.core.intervals import Z_95
+from basalt.core.registry import Registry
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.integer]
+Booleans = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Ratings:
+    """Ratings of agents, in the order in which the agents were given.
+
+    Attributes:
+        value: Ratings, float64 (agents,) or, of resampled comparisons, (replicates, agents).
+        error: Their standard deviations, of the same shape.
+        score: Numbers by which agents are ranked, the highest first, of the same shape. A model may rank
+            by a lower bound of the rating rather than by the rating.
+    """
+
+    value: Floats
+    error: Floats
+    score: Floats
+
+
+class RatingModel(Protocol):
+    """A way to rate agents by comparisons. Inherit from it and write `name` and `fit`.
+
+    The models of this package use wins, losses and draws. `both_bad` says that neither episode is
+    acceptable, not that they are equally good, and `skip` says nothing: they leave ratings as they are.
+    A model that uses them overrides `uses`.
+    """
+
+    name: str
+    """Name on the command line and in the registry."""
+
+    bound_errors: float = Z_95
+    """Half width of an agent's bounds, in errors, where there are too few comparisons for a bootstrap."""
+
+    def fit(self, comparisons: Sequence[Comparison], agents: Sequence[str]) -> Ratings:
+        """Rate agents.
+
+        Args:
+            comparisons: Comparisons for which `uses` is true, oldest first.
+            agents: Names of all agents to rate; some may not have been compared.
+        """
+        ...
+
+    def resample(
+        self, comparisons: Sequence[Comparison], agents: Sequence[str], counts: Integers
+    ) -> Ratings:
+        """Rate agents by each of many resampled sets of comparisons.
+
+        This fits one set after another; a model with a faster way overrides it.
+
+        Args:
+            comparisons: As in `fit`.
+            agents: As in `fit`.
+            counts: Number of times that each replicate holds each comparison,
+                integers (replicates, comparisons).
+
+        Returns:
+            Ratings of shape (replicates, agents).
+        """
+        fits = [
+            self.fit(
+                [one for one, times in zip(comparisons, row, strict=True) for _ in range(times)],
+                agents,
+            )
+            for row in counts
+        ]
+        return Ratings(
+            *(
+                np.stack([getattr(one, name) for one in fits])
+                for name in ("value", "error", "score")
+            )
+        )
+
+    def uses(self, comparison: Comparison) -> bool:
+        """Whether the outcome of a comparison affects the ratings."""
+        return comparison.decisive
+
+    @property
+    def title(self) -> str:
+        """Name of the model in captions."""
+        return self.name
+
+    @property
+    def value_name(self) -> str:
+        """Short name of the rating, for axes and column heads."""
+        return "rating"
+
+    @property
+    def error_name(self) -> str:
+        """Short name of the rating's error."""
+        return "error"
+
+    @property
+    def score_name(self) -> str:
+        """Short name of the number by which agents are ranked; the rating's where it is the same."""
+        return self.value_name
+
+    @property
+    def bounds_name(self) -> str:
+        """Name of the bounds that are not from a bootstrap."""
+        return f"{self.value_name} ± {self.bound_errors:.3g} {self.error_name}"
+
+    @property
+    def keys(self) -> tuple[str, str, str]:
+        """Names of value, error and score in JSON records."""
+        return self.name, f"{self.name}_error", f"{self.name}_score"
+
+
+class OnlineRatingModel(RatingModel, Protocol):
+    """A model that is updated comparison by comparison, so that matchmaking can plan with it."""
+
+    def prior(self, shape: tuple[int, ...]) -> tuple[Floats, Floats]:
+        """Values and variances of agents that were never compared, float64 of a shape."""
+        ...
+
+    def update(
+        self, mu_first: Floats, variance_first: Floats, mu_second: Floats, variance_second: Floats,
+        drawn: Booleans,
+    ) -> tuple[Floats, Floats, Floats, Floats]:  # fmt: skip
+        """Ratings after one comparison, elementwise.
+
+        Args:
+            mu_first: Values of the winners (of either agent of a draw), float64 (n,).
+            variance_first: Variances of the same, float64 (n,).
+            mu_second: Values of the other agents, float64 (n,).
+            variance_second: Variances of the same, float64 (n,).
+            drawn: Whether the comparison was a draw, bool (n,).
+
+        Returns:
+            Value and variance of the first agent, value and variance of the second, float64 (n,) each.
+        """
+        ...
+
+    def expected_drops(
+        self, mu: Floats, variance: Floats, one: Integers, other: Integers
+    ) -> tuple[Floats, Floats]:
+        """Amounts by which comparing two agents is expected to lower the variance of each.
+
+        Args:
+            mu: Present values, float64 (agents,).
+            variance: Present variances, float64 (agents,).
+            one: Indices of the first agents, int (pairs,).
+            other: Indices of the second agents, int (pairs,).
+
+        Returns:
+            Expected drop of the first agent's variance and of the second's, float64 (pairs,) each.
+        """
+        ...
+
+
+RATING_MODELS: Registry[RatingModel] = Registry("rating model", "basalt.rating_models")
+"""The models by name; other packages add theirs under the entry point group `basalt.rating_models`."""
+
+RATING_MODELS.register("trueskill", "leaderboard.ratings.trueskill:TRUESKILL")
+RATING_MODELS.register("bt", "leaderboard.ratings.bradley_terry:BRADLEY_TERRY")

@@ -1,0 +1,150 @@
+"""Tables of agents: a pure function of the judgments, never stored."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from basalt.core.comparisons import Comparison
+from leaderboard.ratings.models import RatingModel
+from leaderboard.ratings.trueskill import TRUESKILL
+
+
+@dataclass(frozen=True)
+class Row:
+    """One agent in a table.
+
+    Attributes:
+        agent: Name of the agent.
+        value: Its rating.
+        error: Standard deviation of the rating.
+        score: Number by which rows are ranked, see `Ratings`.
+        comparisons: Number of wins, losses and draws.
+        wins: Number of comparisons won.
+        losses: Number of comparisons lost.
+        draws: Number of comparisons drawn.
+        both_bad: Number of pairs in which neither episode was acceptable.
+        source: Source of the judgments, as in the table.
+    """
+
+    agent: str
+    value: float
+    error: float
+    score: float
+    comparisons: int
+    wins: int
+    losses: int
+    draws: int
+    both_bad: int
+    source: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """The ranking of a task in one world and version, by one source of judgments and one model.
+
+    Attributes:
+        study: Name of the study.
+        task: Name of the task.
+        world: Name of the world in which the episodes were played.
+        world_version: Version of that world.
+        source: Source of the judgments; several are joined by `+` where mixing was asked for.
+        rows: Agents, best first.
+        comparisons: Comparisons that the table was made of, oldest first.
+        model: Model by which the agents are rated.
+    """
+
+    study: str
+    task: str
+    world: str
+    world_version: str
+    source: str
+    rows: tuple[Row, ...]
+    comparisons: tuple[Comparison, ...] = field(default=(), repr=False, compare=False)
+    model: RatingModel = field(default=TRUESKILL, compare=False)
+
+    @property
+    def used(self) -> tuple[Comparison, ...]:
+        """The comparisons that the model uses, oldest first."""
+        return tuple(one for one in in_order(self.comparisons) if self.model.uses(one))
+
+    @property
+    def agents(self) -> list[str]:
+        """Names of the agents in alphabetical order, in which models get them."""
+        return sorted(row.agent for row in self.rows)
+
+    def rated_by(self, model: RatingModel) -> "Table":
+        """The same agents and comparisons, rated and ranked by another model."""
+        rows = _rows(self.comparisons, self.agents, self.source, model)
+        return replace(self, rows=rows, model=model)
+
+
+def in_order(comparisons: Iterable[Comparison]) -> tuple[Comparison, ...]:
+    """Comparisons in order of `created`, those of the same moment in the order given."""
+    return tuple(sorted(comparisons, key=lambda one: one.created))
+
+
+def rate(
+    comparisons: Iterable[Comparison], *, mix_sources: bool = False, model: RatingModel = TRUESKILL
+) -> list[Table]:
+    """One table per study, task, world, version of the world, and source.
+
+    `both_bad` is counted in a column of its own; an agent whose pairs were all skipped is in the table.
+
+    Args:
+        comparisons: Comparisons in any order; those of the same moment are taken in the order given.
+        mix_sources: Whether all sources go into one table; otherwise people, rules and models are kept
+            apart.
+        model: Model by which agents are rated.
+    """
+    groups: dict[tuple[str, ...], list[Comparison]] = {}
+    for one in in_order(comparisons):
+        key = (one.study, one.task, one.world, one.world_version)
+        groups.setdefault(key if mix_sources else (*key, one.source), []).append(one)
+    tables = []
+    for (study, task, world, version, *_), group in sorted(groups.items()):
+        source = "+".join(sorted({one.source for one in group}))
+        agents = sorted({name for one in group for name in (one.left_agent, one.right_agent)})
+        rows = _rows(group, agents, source, model)
+        tables.append(Table(study, task, world, version, source, rows, tuple(group), model))
+    return tables
+
+
+def digest(tables: Sequence[Table]) -> str:
+    """SHA-256 (hexadecimal) over every agent's rating in every table, to compare machines by.
+
+    Ratings enter with six decimals: processors may round the digits after those differently.
+    """
+    lines = sorted(
+        repr((table.study, table.task, table.world, table.world_version, table.source, row.agent))
+        + f" {row.value:.6f} {row.error:.6f} {row.comparisons} {row.both_bad}"
+        for table in tables
+        for row in table.rows
+    )
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _rows(
+    comparisons: Sequence[Comparison], agents: Sequence[str], source: str, model: RatingModel
+) -> tuple[Row, ...]:
+    """Agents rated by a model, best first, with the numbers of their wins, losses and draws."""
+    counts = {agent: {"win": 0, "loss": 0, "draw": 0, "both_bad": 0} for agent in agents}
+    for one in comparisons:
+        winner, loser = one.winner_loser
+        if one.winner in ("draw", "both_bad"):
+            counts[winner][one.winner] += 1
+            counts[loser][one.winner] += 1
+        elif one.decisive:
+            counts[winner]["win"] += 1
+            counts[loser]["loss"] += 1
+    ratings = model.fit([one for one in comparisons if model.uses(one)], agents)
+    rows = []
+    for place, (agent, count) in enumerate(counts.items()):
+        value, error, score = (
+            float(each[place]) for each in (ratings.value, ratings.error, ratings.score)
+        )
+        wins, losses, draws, both_bad = count.values()
+        total = wins + losses + draws
+        rows.append(
+            Row(agent, value, error, score, total, wins, losses, draws, both_bad, source)
+        )  # fmt: skip
+    return tuple(sorted(rows, key=lambda row: (-row.score, -row.value, row.agent)))
