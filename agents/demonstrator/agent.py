@@ -5,17 +5,17 @@ acts only through ``step``, as everybody does, and moves like a person (``motion
 labelled ``scripted``.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.demonstrator.build_village_house import HouseBuilding
-from agents.demonstrator.create_village_animal_pen import PenBuilder
-from agents.demonstrator.find_cave import CaveWalk
-from agents.demonstrator.make_waterfall import WaterfallMaker
 from basalt.core.recording import PlayerKind
+from basalt.core.tasks import TASKS
 from basalt.core.telemetry import Telemetry
 from basalt.core.world import Info
 from basalt.io.errors import ConfigError
@@ -23,20 +23,42 @@ from basalt.worlds.luanti.forms import PICTURE
 
 
 class Script(Protocol):
-    """What plays one episode of a task."""
+    """Plays one episode of a task.
+
+    Attributes:
+        clicks_in_screens: Whether it clicks in the game's screens, whose slots it knows in frames of one size.
+    """
+
+    clicks_in_screens: bool
 
     def act(self, state: Telemetry) -> dict[str, Any]:
         """The next action, as the environment's dictionary; ESC when it is done."""
         ...
 
 
-SCRIPTS: dict[str, Callable[[Mapping[str, Any], np.random.Generator], Script]] = {
-    "find_cave": CaveWalk,
-    "make_waterfall": WaterfallMaker,
-    "create_village_animal_pen": PenBuilder,
-    "build_village_house": HouseBuilding,
-}
-"""By task: makes the script of an episode from its site and a source of small irregularities."""
+def script_names() -> list[str]:
+    """Return the names of the tasks that have a script: a module `agents/demonstrator/TASK.py`."""
+    files = {module.name for module in iter_modules([str(Path(__file__).parent)])}
+    return [name for name in TASKS if name in files]
+
+
+def make_script(site: Mapping[str, Any], rng: np.random.Generator) -> Script:
+    """Make the script of an episode.
+
+    Args:
+        site: What the world knows about the place.
+        rng: Source of small irregularities.
+
+    Raises:
+        ConfigError: The task has no script.
+    """
+    if site["task"] not in script_names():
+        raise ConfigError(
+            f"agent: the demonstrator has no script for {site['task']}; "
+            f"available: {', '.join(script_names())}"
+        )
+    script: Script = import_module(f"agents.demonstrator.{site['task']}").SCRIPT(site, rng)
+    return script
 
 
 class Demonstrator:
@@ -71,13 +93,8 @@ class Demonstrator:
             raise ConfigError(
                 "agent: the demonstrator needs a world that tells the way to go, world=luanti"
             )
-        if site["task"] not in SCRIPTS:
-            raise ConfigError(
-                f"agent: the demonstrator has no script for {site['task']} yet; "
-                f"it has: {', '.join(SCRIPTS)}"
-            )
         spawn = [abs(round(float(part))) for part in site["spawn"]]
-        return SCRIPTS[site["task"]](site, np.random.default_rng([self._seed, *spawn]))
+        return make_script(site, np.random.default_rng([self._seed, *spawn]))
 
     def act(self, pov: NDArray[np.uint8], first: NDArray[np.bool_]) -> list[dict[str, Any]]:
         """One action per episode; the pictures are not looked at.
@@ -92,10 +109,10 @@ class Demonstrator:
             )
         width, height = PICTURE
         if pov.shape[1:3] != (height, width) and any(
-            isinstance(script, HouseBuilding) for script in self._scripts
+            script.clicks_in_screens for script in self._scripts
         ):
             raise ConfigError(
-                "agent: the demonstrator of BuildVillageHouse clicks in forms, whose slots it knows in "
+                "agent: the demonstrator of this task clicks in the game's screens, whose slots it knows in "
                 f"pictures of {width}x{height} only, not {pov.shape[2]}x{pov.shape[1]}; "
                 "leave the world's size as it is"
             )

@@ -36,6 +36,8 @@ class HouseBuilding:
         rng: source of the irregularities.
     """
 
+    clicks_in_screens = True
+
     def __init__(self, site: Mapping[str, Any], rng: np.random.Generator) -> None:
         self._site = site
         self._rng = rng
@@ -274,3 +276,6 @@ def way_along_street(
     first, last = nearest(start), nearest(goal)
     step = 1 if last >= first else -1
     return [*(street[k] for k in range(first, last + step, step)), goal]
+
+
+SCRIPT = HouseBuilding

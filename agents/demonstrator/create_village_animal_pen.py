@@ -78,6 +78,8 @@ class PenBuilder:
         rng: source of the irregularities.
     """
 
+    clicks_in_screens = False
+
     def __init__(self, site: Mapping[str, Any], rng: np.random.Generator) -> None:
         self._site = site
         self._rng = rng
@@ -458,3 +460,6 @@ class PenBuilder:
         for pressed in (1, 1, 0, 0, 0):
             state = yield null_action() | {"use": pressed}
         return state
+
+
+SCRIPT = PenBuilder

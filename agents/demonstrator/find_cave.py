@@ -18,6 +18,8 @@ class CaveWalk:
         rng: source of the irregularities.
     """
 
+    clicks_in_screens = False
+
     def __init__(self, site: Mapping[str, Any], rng: np.random.Generator) -> None:
         self._rng = rng
         self._gaze = Gaze()
@@ -37,3 +39,6 @@ class CaveWalk:
             self._look = LookAround(self._gaze, self._rng, steps, width=35.0)
             return self._look.act(state)
         return self._walk.act(state)
+
+
+SCRIPT = CaveWalk

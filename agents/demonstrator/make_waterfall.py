@@ -29,6 +29,8 @@ class WaterfallMaker:
         rng: source of the irregularities.
     """
 
+    clicks_in_screens = False
+
     def __init__(self, site: Mapping[str, Any], rng: np.random.Generator) -> None:
         self._site = site
         self._rng = rng
@@ -90,3 +92,6 @@ class WaterfallMaker:
     def _looks_at(state: Telemetry, point: np.ndarray) -> bool:
         yaw, pitch = direction(state, point)
         return abs(wrap(yaw - state.yaw)) < AIM and abs(pitch - state.pitch) < AIM
+
+
+SCRIPT = WaterfallMaker

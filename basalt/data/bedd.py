@@ -20,20 +20,12 @@ from pydantic import ValidationError
 
 from basalt.core.recorder_lines import Line
 from basalt.core.recording import CRASHED, Recording
-from basalt.core.tasks import TASKS, Task
+from basalt.core.tasks import TASKS, Task, get_task
 from basalt.io.errors import ConfigError, RecordingError
 
-FOLDER_OF_TASK = {
-    "find_cave": "find-cave",
-    "make_waterfall": "waterfall",
-    "create_village_animal_pen": "pen-animals",
-    "build_village_house": "build-house",
-}
-"""OpenAI's name of each task's folder."""
-
-TASK_OF_FOLDER = {folder: task for task, folder in FOLDER_OF_TASK.items()} | {
-    spelling: task.name for task in TASKS.values() for spelling in (task.name, task.env_id)
-}
+TASK_OF_FOLDER = {
+    task.bedd_folder: task.name for task in TASKS.values() if task.bedd_folder is not None
+} | {spelling: task.name for task in TASKS.values() for spelling in (task.name, task.env_id)}
 
 INDEX_FOLDER = "https://openaipublic.blob.core.windows.net/minecraft-rl/snapshots/"
 
@@ -92,8 +84,16 @@ class RecordingName:
 
 
 def index_url(task: str, folder: str = INDEX_FOLDER) -> str:
-    """Address of a task's index file."""
-    return f"{folder.rstrip('/')}/{FOLDER_OF_TASK[task]}-Jul-28.json"
+    """Return the address of a task's index file.
+
+    Raises:
+        ConfigError: BEDD has no demonstrations of the task.
+    """
+    name = get_task(task).bedd_folder
+    if name is None:
+        known = ", ".join(one.name for one in TASKS.values() if one.bedd_folder)
+        raise ConfigError(f"task: BEDD has no demonstrations of {task}; it has those of {known}")
+    return f"{folder.rstrip('/')}/{name}-Jul-28.json"
 
 
 def load_index(
@@ -105,7 +105,7 @@ def load_index(
     """All recordings of the index files, one row each, in order of task, session and time.
 
     Args:
-        tasks: which tasks; all four if None.
+        tasks: Tasks to list; if None, all of which BEDD has demonstrations.
         local: a folder with copies of the index files, instead of fetching them.
         folder: where to fetch them, any address fsspec knows.
 
@@ -119,7 +119,7 @@ def load_index(
             BEDD's.
     """
     rows: list[dict[str, Any]] = []
-    for task in tasks or TASKS.values():
+    for task in tasks or [task for task in TASKS.values() if task.bedd_folder]:
         address = index_url(task.name, str(local) if local is not None else folder)
         rows += _index_rows(task.name, address, _read(address))
     if not rows:

@@ -119,13 +119,14 @@ def demo_study(
 
 
 def official_study(world: str, world_version: str | Mapping[str, str]) -> StudyRules:
-    """Rules of the BASALT evaluation: the 11 official seeds of each task, full length, all questions."""
+    """Rules of the BASALT evaluation: each task's official seeds at full length, with all questions."""
     return StudyRules(
         world=world,
         world_version=world_version if isinstance(world_version, str) else dict(world_version),
         tasks={
             task.name: TaskRules(seeds=task.official_seeds, step_limit=task.step_limit)
             for task in TASKS.values()
+            if task.official_seeds
         },
         ask_questions=True,
     )

@@ -168,7 +168,7 @@ def open_official(store: Store, world: str, versions: Mapping[str, str]) -> Stud
             task: study.rules.version_of(task) or version for task, version in versions.items()
         }
         official = study.name.startswith(f"{OFFICIAL} {world}") and study.rules.world == world
-        if official and known == dict(versions):
+        if official and known == dict(versions) and versions.keys() <= study.rules.tasks.keys():
             return decide_versions(store, study, versions)
     name = free_study_name(store, official_name(world, versions))
     study = create_study(store, name, official_study(world, versions))

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from basalt.core.recording import Recording
-from basalt.core.tasks import STEPS_PER_SECOND
+from basalt.core.tasks import STEPS_PER_SECOND, TASKS
 from basalt.core.telemetry import Telemetry
 from basalt.probes.hooks.store import Rows, StoredEpisode
 
@@ -94,7 +94,7 @@ def _where_told(
 
 
 CONCEPTS: dict[str, Callable[[States, str], Flags | None]] = {
-    "in_cave": _fact("in_cave"),
+    **{name: _fact(name) for task in TASKS.values() for name in task.concepts},
     "under_roof": _each(lambda s: s.under_roof),
     "dark": _each(lambda s: s.light < 6),
     "under_water": _each(lambda s: s.in_liquid),

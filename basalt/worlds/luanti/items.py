@@ -128,7 +128,7 @@ def game_name(name: str) -> str:
 
 def starting_inventory(task: Task) -> list[tuple[str, int]]:
     """What a player of the task begins with, slot by slot: (the game's name, count)."""
-    return [(STARTING_ITEMS[name], count) for name, count in task.inventory]
+    return [(game_name(name), count) for name, count in task.inventory]
 
 
 def markdown_table() -> str:

@@ -3,12 +3,14 @@
 import hashlib
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from basalt.core.tasks import Task
+from basalt.io.errors import ConfigError
 from basalt.worlds.base import DEFAULT_SIZE
 from basalt.worlds.luanti import settings
 from basalt.worlds.luanti.cursor import SHAPE
@@ -39,10 +41,11 @@ def world_version(task: Task) -> str:
     does not change with comments and whitespace, nor with other tasks.
 
     Raises:
+        ConfigError: The task has no Lua files, so it cannot be played in this world.
         MissingDependencyError: The game is not installed.
         WorldError: The game does not print its version.
     """
-    files = {name: code(MOD / name) for name in loaded_files(task.name)}
+    files = {name: code(path) for name, path in loaded_files(task).items()}
     files |= {
         str(path.relative_to(MOD)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(MOD.rglob("*"))
@@ -50,7 +53,6 @@ def world_version(task: Task) -> str:
     }
     facts: dict[str, Any] = {
         "format": WORLD_FORMAT,
-        "task": task.name,
         "inventory": starting_inventory(task),
         "names": [(name, FOUND_ITEMS[name]) for name in sorted(FOUND_ITEMS)],
         "files": files,
@@ -65,16 +67,43 @@ def world_version(task: Task) -> str:
     return f"luanti-{game_version()}-{digest[:8]}"
 
 
-def loaded_files(task: str) -> list[str]:
-    """Return the paths, in the mod, of the Lua files that the mod loads for a task."""
-    found: list[str] = []
-    waiting = ["init", *(f"tasks/{task}/{name}" for name in TASK_FILES)]
+def loaded_files(task: Task) -> dict[str, Path]:
+    """Return the Lua files that the mod loads for a task, by the name under which it loads them.
+
+    Raises:
+        ConfigError: The task has no Lua files.
+    """
+    found: dict[str, Path] = {}
+    waiting = ["init", *(f"tasks/{task.name}/{name}" for name in TASK_FILES)]
     while waiting:
-        name = f"{waiting.pop()}.lua"
+        name = waiting.pop()
         if name not in found:
-            found.append(name)
-            waiting += re.findall(r'basalt\.load\("([\w/]+)"\)', (MOD / name).read_text())
-    return sorted(found)
+            found[name] = _lua_file(task, name)
+            text = found[name].read_text(encoding="utf-8")
+            waiting += re.findall(r'basalt\.load\("([\w/]+)"\)', text)
+    return dict(sorted(found.items()))
+
+
+def install_mod(task: Task, world: Path) -> None:
+    """Copy the mod and the task's own Lua files into a world's folder."""
+    mod = world / "worldmods" / "basalt_world"
+    shutil.copytree(MOD, mod)
+    no_python = shutil.ignore_patterns("*.py", "__pycache__")
+    shutil.copytree(_folder(task), mod / "tasks" / task.name, ignore=no_python, dirs_exist_ok=True)
+
+
+def _folder(task: Task) -> Path:
+    if task.folder is None or not (task.folder / "play.lua").is_file():
+        raise ConfigError(
+            f"task: {task.name} cannot be played in the Luanti world: "
+            f"expected {', '.join(f'{name}.lua' for name in TASK_FILES)} in {task.folder}"
+        )
+    return task.folder
+
+
+def _lua_file(task: Task, name: str) -> Path:
+    own = name.removeprefix(f"tasks/{task.name}/")
+    return (MOD if own == name else _folder(task)) / f"{own}.lua"
 
 
 def code(path: Path) -> str:

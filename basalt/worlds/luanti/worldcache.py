@@ -20,7 +20,7 @@ from basalt.worlds.luanti.engine import EPOCH_S
 from basalt.worlds.luanti.game import find_game, game_environment
 from basalt.worlds.luanti.native import build_shim, preloaded
 from basalt.worlds.luanti.settings import SEARCH_SETTINGS, WORLD_MT
-from basalt.worlds.luanti.version import MOD, world_version
+from basalt.worlds.luanti.version import install_mod, world_version
 from basalt.worlds.processes import SupervisedProcess, free_port
 
 SEARCH_TIMEOUT_S = 400.0
@@ -33,10 +33,12 @@ class SavedWorld:
     """A world with a site, never changed after it was made.
 
     Attributes:
-        folder: what to copy.
+        task: The task it is for.
+        folder: The folder to copy.
         site: what the referee knows of it (``docs/worlds.md`` lists the keys).
     """
 
+    task: Task
     folder: Path
     site: dict[str, Any]
 
@@ -48,7 +50,7 @@ class SavedWorld:
         """
         try:
             shutil.copytree(self.folder, folder, ignore=shutil.ignore_patterns("worldmods"))
-            _install_mod(folder)
+            install_mod(self.task, folder)
         except shutil.Error as err:  # a list of (from, to, reason), one per file
             _, place, reason = err.args[0][0]
             raise WorldError(f"{self.folder} cannot be copied to {place}: {reason}") from err
@@ -83,7 +85,7 @@ def saved_world(task: Task, seed: int) -> SavedWorld:
         site = json.loads((folder / "site.json").read_text())
     except (OSError, ValueError) as err:
         raise WorldError(f"{folder}/site.json is damaged ({err}); remove {folder}") from err
-    return SavedWorld(folder, site)
+    return SavedWorld(task, folder, site)
 
 
 @contextmanager
@@ -101,10 +103,6 @@ def _lock(path: Path) -> Iterator[None]:
         yield  # closing the file unlocks it, also when this process is killed
 
 
-def _install_mod(world: Path) -> None:
-    shutil.copytree(MOD, world / "worldmods" / "basalt_world")
-
-
 def _make(task: Task, seed: int, folder: Path) -> None:
     # Half a world of a process that was killed; nobody else is here while we hold the lock.
     prefix = f".making-{folder.name}-"
@@ -114,7 +112,7 @@ def _make(task: Task, seed: int, folder: Path) -> None:
     try:
         world = scratch / "world"
         world.mkdir()
-        _install_mod(world)
+        install_mod(task, world)
         (world / "world.mt").write_text(WORLD_MT)
         (world / "basalt.json").write_text(
             json.dumps({"task": task.name, "seed": seed, "mode": "search"})

@@ -84,13 +84,13 @@ def test_what_cannot_be_scored_is_said():
     with pytest.raises(ConfigError, match="without telemetry"):
         outcome(CAVE, (), "esc")
     with pytest.raises(ConfigError, match="juggle has no success"):
-        outcome(replace(CAVE, name="juggle"), (), "esc")
+        outcome(replace(CAVE, name="juggle", success=None), (), "esc")
 
 
 def test_a_world_that_does_not_tell_is_not_scored():
     silent = [state.model_copy(update={"facts": {}}) for state in states([1])]
     assert not can_score(CAVE, silent) and not can_score(CAVE, ())
-    with pytest.raises(ConfigError, match="did not tell 'in_cave'"):
+    with pytest.raises(ConfigError, match="expected the fact 'in_cave'"):
         outcome(CAVE, silent, "esc")
 
 

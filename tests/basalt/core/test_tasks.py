@@ -1,7 +1,23 @@
+import json
+from pathlib import Path
+
 import pytest
 
-from basalt.core.tasks import TASKS, get_task, parse_seeds, refuse_official, split_of
+from basalt.core import tasks
+from basalt.core.scoring import outcome
+from basalt.core.tasks import (
+    TASKS,
+    Questions,
+    Task,
+    get_task,
+    parse_seeds,
+    refuse_official,
+    split_of,
+)
+from basalt.core.tasks.contract import HUMAN_LIKE
+from basalt.data.bedd import load_index
 from basalt.io.errors import ConfigError
+from leaderboard.studies.rules import demo_study, official_study
 
 
 def test_four_tasks_with_eleven_seeds_each():
@@ -82,3 +98,62 @@ def test_splits():
         "dev",
         "other",
     ]
+
+
+def test_a_task_is_a_folder_named_as_it():
+    folder = Path(tasks.__file__).parent
+    assert set(TASKS) == {path.parent.name for path in folder.glob("*/__init__.py")}
+    for task in TASKS.values():
+        assert task.folder == folder / task.name
+        assert {"terrain.lua", "site.lua", "play.lua"} <= {
+            path.name for path in task.folder.iterdir()
+        }
+        assert task.success is not None and task.bedd_folder and task.site_columns
+
+
+@pytest.fixture
+def fifth(monkeypatch):
+    """A task with nothing that it could do without: no seeds, no demonstrations, no success, no Lua."""
+    task = Task(
+        name="dig_hole",
+        env_id="DigHole",
+        title="Dig Hole",
+        instruction="Dig a hole.",
+        step_limit=100,
+        official_seeds=(),
+        questions=Questions((), (HUMAN_LIKE,)),
+        biome="plains",
+    )
+    monkeypatch.setitem(TASKS, task.name, task)
+    return task
+
+
+def test_a_fifth_task_is_found_by_every_name(fifth):
+    assert get_task("dig_hole") is get_task("DigHole") is get_task("basalt/DigHole-v0") is fifth
+    assert split_of(fifth, 100_000) == "train"
+    with pytest.raises(ConfigError, match=r"did you mean 'dig_hole'\? available: find_cave, "):
+        get_task("dig_hol")
+
+
+def test_a_fifth_task_leaves_the_index_of_demonstrations_as_it_is(fifth, tmp_path):
+    for task in TASKS.values():
+        if task is not fifth:
+            paths = [
+                f"data/{task.bedd_folder}/cheeky-cornflower-setter-{'0' * 12}-20220713-135632.mp4"
+            ]
+            content = {"basedir": "https://example.org/", "relpaths": paths}
+            (tmp_path / f"{task.bedd_folder}-Jul-28.json").write_text(json.dumps(content))
+    assert set(load_index(local=tmp_path)["task"]) == set(TASKS) - {fifth.name}
+    with pytest.raises(ConfigError, match="BEDD has no demonstrations of dig_hole"):
+        load_index([fifth], local=tmp_path)
+
+
+def test_a_fifth_task_without_official_seeds_is_not_in_the_official_study(fifth):
+    rules = official_study("luanti", "1")
+    assert set(rules.tasks) == set(TASKS) - {fifth.name}
+    assert "dig_hole" in demo_study({"dig_hole": [100_000]}, "luanti", "1").tasks
+
+
+def test_a_fifth_task_without_success_is_left_to_people(fifth):
+    with pytest.raises(ConfigError, match="let people judge"):
+        outcome(fifth, [], "esc")

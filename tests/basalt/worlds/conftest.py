@@ -4,8 +4,9 @@ import shutil
 
 import pytest
 
+from basalt.core.tasks import TASKS
 from basalt.worlds import make_env
-from basalt.worlds.luanti import worldcache
+from basalt.worlds.luanti import version, worldcache
 
 
 @pytest.fixture
@@ -13,10 +14,12 @@ def changed_mod(monkeypatch, tmp_path):
     """Worlds get a mod in which a file of the real one is changed; the world's version stays."""
 
     def change(name, edit):
+        for task in TASKS.values():  # cached, so that saved worlds are those of the real mod
+            version.world_version(task)
         mod = tmp_path / "mod"
-        shutil.copytree(worldcache.MOD, mod)
+        shutil.copytree(version.MOD, mod)
         (mod / name).write_text(edit((mod / name).read_text()))
-        monkeypatch.setattr(worldcache, "MOD", mod)
+        monkeypatch.setattr(version, "MOD", mod)
 
     return change
 

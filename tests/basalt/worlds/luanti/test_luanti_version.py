@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from basalt.core.tasks import TASKS
+from basalt.io.errors import ConfigError
 from basalt.worlds.luanti import native, settings, version
 
 CAVE, WATERFALL, PEN, HOUSE = (
@@ -22,6 +23,9 @@ def copied(monkeypatch, tmp_path):
     monkeypatch.setattr(version, "MOD", tmp_path / "mod")
     monkeypatch.setattr(version, "SHIM", tmp_path / "shim.c")
     monkeypatch.setattr(version, "game_version", lambda: "5.6.1")
+    for task in TASKS.values():
+        shutil.copytree(task.folder, tmp_path / "tasks" / task.name)
+        monkeypatch.setitem(TASKS, task.name, replace(task, folder=tmp_path / "tasks" / task.name))
     return tmp_path
 
 
@@ -47,9 +51,14 @@ def test_every_task_has_a_version_of_its_own():
     assert all(one.startswith("luanti-5.6.1-") for one in found.values())
 
 
+def test_a_task_without_lua_files_is_refused():
+    with pytest.raises(ConfigError, match="fifth cannot be played in the Luanti world"):
+        versions([replace(CAVE, name="fifth", folder=None)])
+
+
 def test_comments_and_whitespace_move_nothing(copied):
     before = versions()
-    for path in (copied / "mod").rglob("*.lua"):
+    for path in copied.rglob("*.lua"):
         edit(
             path,
             lambda text: (
@@ -69,8 +78,8 @@ def test_comments_and_whitespace_move_nothing(copied):
 @pytest.mark.parametrize(
     ("file", "old", "new", "tasks"),
     [
-        ("mod/tasks/find_cave/play.lua", "local ", "local unused; local ", {CAVE.name}),
-        ("mod/tasks/build_village_house/structure.lua", "local ", "local unused; local ", {HOUSE.name}),
+        ("tasks/find_cave/play.lua", "local ", "local unused; local ", {CAVE.name}),
+        ("tasks/build_village_house/structure.lua", "local ", "local unused; local ", {HOUSE.name}),
         ("mod/village/houses.lua", "local ", "local unused; local ", {PEN.name, HOUSE.name}),
         ("mod/telemetry.lua", "local ", "local unused; local ", set(TASKS)),
         ("mod/init.lua", '"basalt_world"', '"basalt_ world"', set(TASKS)),

@@ -1,0 +1,81 @@
+"""Find a cave and stop inside it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from basalt.core.tasks.contract import (
+    HUMAN_LIKE,
+    Outcome,
+    Questions,
+    Site,
+    Success,
+    Task,
+    site_length,
+)
+from basalt.core.telemetry import Telemetry
+
+
+def outcome(telemetry: Sequence[Telemetry], ended: str) -> Outcome:
+    """Success: the player ends the episode itself, inside a cave that it did not dig down into."""
+    last = telemetry[-1]
+    inside = bool(last.facts.get("in_cave")) and not last.facts.get("dug_down")
+    return Outcome(
+        success=inside and ended == "esc",
+        ended=ended,
+        steps=len(telemetry) - 1,
+        progress=float(sum(bool(state.facts.get("in_cave")) for state in telemetry)),
+        progress_name="steps spent in a cave",
+    )
+
+
+def _path(site: Site) -> str:
+    return f"{site['path_length']:.0f} ({len(site['path'])} places)"
+
+
+def _mouth_seen(site: Site) -> str:
+    if site["mouth_visible_at_spawn"]:
+        return "yes"
+    return "no, but after turning" if site["mouth_unobstructed"] else "no"
+
+
+def _depth(site: Site) -> str:
+    return f"{site['spawn'][1] - site['cave'][1]:.0f}"
+
+
+TASK = Task(
+    name="find_cave",
+    order=1,
+    env_id="FindCave",
+    title="Find Cave",
+    instruction=(
+        "Look around for a cave. When you are inside one, end the episode by pressing ESC. "
+        "Digging down from the surface to reach a cave is not allowed."
+    ),
+    step_limit=3_600,
+    official_seeds=(14169, 65101, 78472, 76379, 39802, 95099, 63686, 49077, 77533, 31703, 73365),
+    questions=Questions(
+        direct=("Did this player find and enter a cave?",),
+        comparative=(
+            "Which player found a cave the fastest?",
+            "Which player moved more quickly and efficiently?",
+            "Which player was better at looking for caves in places not yet explored?",
+            "Which player was better at going to areas where caves are likely?",
+            "Which player was better at noticing potential caves in view?",
+            "Which player was better at realizing when it was done?",
+            HUMAN_LIKE,
+        ),
+    ),
+    biome="plains",
+    folder=Path(__file__).parent,
+    success=Success("in_cave", outcome),
+    bedd_folder="find-cave",
+    concepts=("in_cave",),
+    site_columns=(
+        ("way to the cave", _path),
+        ("spawn to mouth", site_length("mouth_distance")),
+        ("mouth in the first picture", _mouth_seen),
+        ("cave below spawn", _depth),
+        ("places to stand in the cave", site_length("search", "cave_size")),
+        ("areas searched", site_length("search", "areas")),
+    ),
+)

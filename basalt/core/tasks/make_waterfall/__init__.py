@@ -1,0 +1,88 @@
+"""Make a waterfall and photograph it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from basalt.core.tasks.contract import (
+    HUMAN_LIKE,
+    Outcome,
+    Questions,
+    Site,
+    Success,
+    Task,
+    site_length,
+)
+from basalt.core.telemetry import Telemetry
+
+MIN_FALL = 3
+"""Nodes that water has to fall to be a waterfall; `play.lua` and `site.lua` use the same number."""
+
+
+def outcome(telemetry: Sequence[Telemetry], ended: str) -> Outcome:
+    """Success: the player ends the episode itself, with its own falling water in the picture.
+
+    Of two successes the higher fall is better; of two failures the one that got further.
+    """
+    last = telemetry[-1].facts
+    in_view = bool(last.get("water_falling_in_view"))
+    height = float(last.get("fall_height", 0))
+    poured = bool(last.get("water_poured", 0))
+    return Outcome(
+        success=in_view and ended == "esc",
+        ended=ended,
+        steps=len(telemetry) - 1,
+        progress=float(poured) + float(height >= MIN_FALL) + float(in_view),
+        progress_name="of pouring water, letting it fall and looking at it in the end",
+        quality=height,
+        quality_name="nodes of free fall",
+    )
+
+
+def _climb(site: Site) -> str:
+    return f"{site['pour'][1] - site['spawn'][1]:.0f}"
+
+
+TASK = Task(
+    name="make_waterfall",
+    order=2,
+    env_id="MakeWaterfall",
+    title="Make Waterfall",
+    instruction=(
+        "You start in the mountains with a water bucket. Make a beautiful waterfall, move to a "
+        "good viewpoint, look at it and end the episode by pressing ESC: the last frame is your "
+        "photograph."
+    ),
+    step_limit=6_000,
+    official_seeds=(95674, 39036, 70373, 84685, 91255, 56595, 53737, 12095, 86455, 19570, 40250),
+    questions=Questions(
+        direct=(
+            "Did this player create a waterfall?",
+            "Did this player end the video looking at its own waterfall?",
+        ),
+        comparative=(
+            "Which player moved more efficiently?",
+            "Which player chose a better location for the waterfall?",
+            "Which player took a better picture?",
+            HUMAN_LIKE,
+        ),
+    ),
+    biome="extreme_hills",
+    inventory=(
+        ("water_bucket", 1),
+        ("cobblestone", 20),
+        ("stone_shovel", 1),
+        ("stone_pickaxe", 1),
+    ),
+    folder=Path(__file__).parent,
+    success=Success("water_falling_in_view", outcome),
+    bedd_folder="waterfall",
+    site_columns=(
+        ("way to the lip", site_length("path_length")),
+        ("lip above spawn", _climb),
+        ("free fall", site_length("fall_height")),
+        ("way on to the viewpoint", site_length("view_path_length")),
+        ("viewpoint to the fall", site_length("view_distance")),
+        ("lips in the area", site_length("search", "lips")),
+        ("areas searched", site_length("search", "areas")),
+    ),
+)
