@@ -179,17 +179,17 @@ def _thought(options: argparse.Namespace) -> float:
 
 
 class _Session:
-    """A Streamlit session: what the browser's side keeps, as far as the desk needs it."""
+    """A Streamlit session: what the browser's side keeps, as far as the pair element needs it."""
 
     def __init__(self, socket_: aiohttp.ClientWebSocketResponse) -> None:
         self.socket = socket_
-        self.desk_id = ""
+        self.element_id = ""
         self.pair = ""
         self.page_hash = ""
         self.reply: object = None
 
     async def rerun(self, act: dict[str, Any] | None = None) -> None:
-        """Ask for the page, with what was done on the desk, and read until it is whole."""
+        """Ask for the page, with an action of the pair element, and read until it is whole."""
         # Streamlit belongs to an extra, and is heavy.
         from streamlit.proto.BackMsg_pb2 import BackMsg
 
@@ -198,7 +198,7 @@ class _Session:
         message.rerun_script.page_script_hash = self.page_hash
         if act is not None:
             widget = message.rerun_script.widget_states.widgets.add()
-            widget.id = _trigger_id(self.desk_id)
+            widget.id = _trigger_id(self.element_id)
             widget.json_trigger_value = json.dumps([{"event": "act", "value": act}])
         await self.socket.send_bytes(message.SerializeToString())
         while not self._read(await self.socket.receive(timeout=PATIENCE_S)):
@@ -229,20 +229,20 @@ class _Session:
             elif element.WhichOneof("type") == "exception":
                 self.reply = element.exception.message
             elif element.WhichOneof("type") == "bidi_component":
-                desk = element.bidi_component
-                if desk.component_name == "basalt_desk":
-                    data = json.loads(desk.mixed.json or desk.json)
-                    self.desk_id, self.pair, self.reply = desk.id, data["pair"], data["reply"]
+                judging = element.bidi_component
+                if judging.component_name == "basalt_pair":
+                    data = json.loads(judging.mixed.json or judging.json)
+                    self.element_id, self.pair, self.reply = judging.id, data["pair"], data["reply"]
         return (
             kind == "script_finished"
             and message.script_finished != ForwardMsg.FINISHED_EARLY_FOR_RERUN
         )
 
 
-def _trigger_id(desk_id: str) -> str:
+def _trigger_id(element_id: str) -> str:
     from streamlit.components.v2.bidi_component.main import _make_trigger_id
 
-    return _make_trigger_id(desk_id, "events")
+    return _make_trigger_id(element_id, "events")
 
 
 async def _page_rater(address: str, options: argparse.Namespace, times: Times) -> None:
@@ -268,7 +268,7 @@ async def _page_rater(address: str, options: argparse.Namespace, times: Times) -
 
 
 def _act(pair: str, number: int) -> dict[str, Any]:
-    """What the desk sends for an answer."""
+    """An answer as the pair element sends it."""
     events = [{"type": f"quarter-{n}", "at": n / 20, "clock": 0} for n in range(1, 5)]
     return {
         "kind": "answer", "nonce": f"{pair}-{number}", "pair": pair,

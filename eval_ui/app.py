@@ -1,7 +1,7 @@
-"""The server of the app: Streamlit's pages, and beside them the API, the videos and the login.
+"""The app's server: Streamlit's pages, and next to them the API, the videos and the login.
 
-Videos are sent by the API with range requests, so a browser can seek; Streamlit's own media store would
-hold whole files in memory. Everything is of one origin: cookies stay here, and one address is enough.
+The API sends videos by range requests, so a browser can seek; Streamlit's own media store would hold whole
+files in memory. Everything has one origin, so cookies stay on it and one address is enough.
 """
 
 import gc
@@ -11,7 +11,7 @@ from starlette.middleware import Middleware
 from starlette.routing import Mount
 from streamlit.starlette import App
 
-# With what the pages use: the first rater need not wait until it is read.
+# Imported now, so that the first rater does not wait for it.
 from eval_ui import charts, downloads, watch  # noqa: F401
 from eval_ui.judging import pair_judging  # noqa: F401
 from eval_ui.login import routes as login
@@ -21,7 +21,7 @@ from eval_ui.study_admin import sections  # noqa: F401
 from leaderboard.http.api import create_app
 
 SERVED = [Mount("/api", create_app(the_store)), *login.ROUTES, *downloads.ROUTES]
-"""What is served beside Streamlit's own addresses."""
+"""Routes that are served next to Streamlit's own."""
 
 app = App(
     Path(__file__).resolve().with_name("main.py"),
@@ -29,7 +29,7 @@ app = App(
     middleware=[Middleware(RaterCookie)],
 )
 
-# Streamlit collects garbage after every run of a script, and would look through all modules each time:
-# that was two thirds of the work. What is loaded now stays anyway.
+# Streamlit runs the garbage collector after every script run. Scanning all modules each time took two
+# thirds of the CPU time, and modules are never freed anyway.
 gc.collect()
 gc.freeze()

@@ -1,6 +1,6 @@
-"""Exports for admins: files under addresses that are signed, and good for minutes.
+"""Exports for admins: files under signed URLs that expire after minutes.
 
-The page hands such an address to an admin only; who has it may fetch the file, so it is short-lived.
+Only admins are shown such a URL, but anyone who has it can fetch the file, so it is short-lived.
 """
 
 import tempfile
@@ -29,31 +29,33 @@ PATH = "/export"
 GOOD_SECONDS = 900
 
 FILES = {
-    "judgments.csv": "One row a judgment, for a spreadsheet",
-    "judgments.parquet": "The same with types, for pandas and for reward models",
+    "judgments.csv": "One row per judgment, for a spreadsheet",
+    "judgments.parquet": "The same with column types, for pandas and reward models",
     "judgments.json": "The same as a list of objects",
-    "leaderboard.html": "The tables as one page that can be put on any web server",
-    "human_answers.json": "Wins, losses and draws by people in the form of the BEDD evaluation data set",
+    "leaderboard.html": "The leaderboard as a single page for any web server",
+    "human_answers.json": "Wins, losses and draws in the format of the BEDD evaluation data set",
 }
-"""What can be fetched, and what it is. Raters stand in it by pseudonym alone."""
+"""File names and descriptions. Raters appear under pseudonyms only."""
 
 
 def download_address(store: Store, study: StudyInfo, admin: AdminIdentity, file: str) -> str:
-    """Address of one of :data:`FILES`, for an admin; good for :data:`GOOD_SECONDS`."""
+    """Signed URL of one of `FILES`, valid for `GOOD_SECONDS`."""
     return f"{PATH}/{_serializer(store).dumps([study.id, file])}/{file}"
 
 
 async def download(request: Request) -> Response:
-    """The file that a signed address stands for, made now."""
+    """Make the file of a signed URL and send it."""
     store = the_store()
     try:
         study_id, file = _serializer(store).loads(
             request.path_params["ticket"], max_age=GOOD_SECONDS
         )
     except (BadData, ValueError, TypeError):
-        return PlainTextResponse("This address is over; open the page again.", status_code=403)
+        return PlainTextResponse(
+            "This download link has expired. Reload the page.", status_code=403
+        )
     if file != request.path_params["file"] or file not in FILES:
-        return PlainTextResponse("No such file.", status_code=404)
+        return PlainTextResponse("This file does not exist.", status_code=404)
     path = Path(tempfile.mkdtemp(prefix="basalt-export-")) / file
     try:
         await run_in_threadpool(_write, store, study_id, path)

@@ -1,35 +1,43 @@
-"""Streamlit's script: the frame around the pages.
+"""Streamlit's entry script: navigation and style around the pages.
 
-They lie in ``views/``: a folder named ``pages/`` beside this script would be served by Streamlit's older
-rules, without this frame, to whoever opens a page by its address first.
+Each file of `views/` is a page and says its own TITLE, ICON and ORDER. The folder is not called `pages/`:
+Streamlit would serve that by its older rules, without this frame.
 """
 
+import ast
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
 from eval_ui.style import STYLE
 
-# A file of ours: Streamlit would fetch its named icons from another site.
+# Our own file: Streamlit would fetch its named icons from another site.
 ICON = Path(__file__).resolve().with_name("icon.png")
 VIEWS = Path(__file__).resolve().with_name("views")
 
-# File in views/, title and icon. Each page decides itself, on the server, what it shows to whom.
-PAGES = (
-    ("judge", "Judge", ":material/compare:"),
-    ("leaderboard", "Leaderboard", ":material/leaderboard:"),
-    ("episodes", "Episodes", ":material/movie:"),
-    ("probes", "Probes", ":material/biotech:"),
-    ("study", "Study", ":material/tune:"),
+
+def page_facts(path: Path) -> dict[str, Any]:
+    """The constants at the top of a page's file; running it would draw the page."""
+    facts = {}
+    for statement in ast.parse(path.read_text(encoding="utf-8")).body:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=value)):
+                facts[name] = value
+    return facts
+
+
+PAGES = sorted(
+    ((path, page_facts(path)) for path in VIEWS.glob("[!_]*.py")), key=lambda page: page[1]["ORDER"]
 )
+"""Each page decides on the server what it shows to whom."""
 
 st.set_page_config(page_title="BASALT", page_icon=ICON, layout="wide")
 st.html(STYLE)
 st.navigation(
     [
-        st.Page(f"views/{name}.py", title=title, icon=icon, default=name == "judge")
-        for name, title, icon in PAGES
-        if (VIEWS / f"{name}.py").is_file()
+        st.Page(f"views/{path.name}", title=facts["TITLE"], icon=facts["ICON"], default=number == 0)
+        for number, (path, facts) in enumerate(PAGES)
     ],
     position="top",
 ).run()

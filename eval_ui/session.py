@@ -1,8 +1,8 @@
-"""Who sits at the browser: a rater, known by a secret in a cookie, and perhaps an admin, by another.
+"""Who uses the browser: a rater, known by a secret in a cookie, and perhaps an admin, by another cookie.
 
-Both cookies are out of the reach of scripts (``HttpOnly``) and go to this site alone. Streamlit's scripts
-read them from the connection; only HTTP answers set them: the pages' for raters (:class:`RaterCookie`),
-:mod:`eval_ui.login.routes` for admins.
+Scripts in the browser cannot read either cookie (`HttpOnly`), and both go to this site alone. Streamlit's
+scripts read them from the connection; only HTTP responses set them: `RaterCookie` for raters,
+`eval_ui.login.routes` for admins.
 """
 
 import secrets
@@ -19,14 +19,14 @@ from leaderboard.studies.access import (
     admin_of_email,
     admin_of_session,
 )
-from leaderboard.studies.rules import StudyInfo
+from leaderboard.studies.rules import StudyInfo, list_studies
 from leaderboard.studies.settings import get_settings
 
 RATER_COOKIE = "basalt_rater"
 ADMIN_COOKIE = "basalt_admin"
 
 RATER_DAYS = 180
-"""How long a browser stays the same rater after its last visit that renewed the cookie."""
+"""Days for which a browser stays the same rater after the cookie was last renewed."""
 
 
 def browser_cookie(name: str) -> str | None:
@@ -35,7 +35,7 @@ def browser_cookie(name: str) -> str | None:
 
 
 def rater_secret() -> str:
-    """The secret of this browser: its cookie, or where it keeps none, of this page's session."""
+    """The secret of this browser: its cookie, or, without cookies, that of this page's session."""
     if kept := browser_cookie(RATER_COOKIE):
         return kept
     return st.session_state.setdefault("rater_secret", secrets.token_urlsafe(32))
@@ -47,7 +47,7 @@ def admin_secret() -> str | None:
 
 
 def current_admin() -> AdminIdentity | None:
-    """The admin at this browser, by an open session or by OIDC; None for anybody else."""
+    """The admin who is logged in, by password or OIDC; None for everybody else."""
     store = the_store()
     try:
         return admin_of_session(store, admin_secret())
@@ -63,18 +63,29 @@ def current_admin() -> AdminIdentity | None:
 
 
 def may_see_results(study: StudyInfo) -> bool:
-    """Whether whoever sits here may see ratings, episodes and players' names of a study."""
+    """Whether this browser may see ratings, episodes and players' names of a study."""
     return get_settings(the_store(), study).show_results or current_admin() is not None
 
 
+def may_see_probes() -> bool:
+    """Whether this browser may see the Probes page.
+
+    Its films show agents at play, which a rater of a blind study could recognise: while any study hides
+    its results, only admins see them.
+    """
+    store = the_store()
+    shown = (get_settings(store, study).show_results for study in list_studies(store))
+    return all(shown) or current_admin() is not None
+
+
 class RaterCookie:
-    """Gives a browser without one a secret of its own."""
+    """Middleware that gives a browser without a rater cookie one of its own."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on; a page's answer to a new browser carries the cookie."""
+        """Pass a request on; the response to a new browser's page request sets the cookie."""
         if scope["type"] != "http" or not self._is_page_of_new_browser(scope):
             await self.app(scope, receive, send)
             return
@@ -98,6 +109,6 @@ class RaterCookie:
 
 
 def cookie(scope: Scope, name: str, value: str, seconds: int) -> str:
-    """A ``Set-Cookie`` header's value; over HTTPS the cookie is never sent in the clear."""
+    """Value of a `Set-Cookie` header; over HTTPS the cookie is marked `Secure`."""
     secure = "; Secure" if scope.get("scheme") == "https" else ""
     return f"{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}"

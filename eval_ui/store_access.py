@@ -1,4 +1,4 @@
-"""The one open store of the app's process, shared by its pages and its video address."""
+"""The open store of the app's process, shared by its pages and its HTTP routes."""
 
 import os
 from functools import lru_cache
@@ -11,7 +11,7 @@ STORE_VARIABLE = "BASALT_STORE"
 
 @lru_cache(maxsize=1)
 def the_store() -> Store:
-    """The store named by ``$BASALT_STORE``, else the default one.
+    """The store named by `$BASALT_STORE`, or the default one.
 
     Raises:
         StoreError: it cannot be opened.

@@ -1,4 +1,4 @@
-"""Which study is shown: the same on every page."""
+"""The study that is shown, the same on every page."""
 
 import streamlit as st
 
@@ -14,10 +14,10 @@ _KEY = "study"
 
 
 def current_study(store: Store) -> StudyInfo:
-    """The study to show: the one picked, else that of the link, else the newest one.
+    """The study to show: the one picked, else the one in the link, else the newest.
 
     Raises:
-        StudyError: the store holds none.
+        StudyError: the store has no study.
     """
     invite = arrival().invite
     studies = list_studies(store)
@@ -40,8 +40,10 @@ def current_study(store: Store) -> StudyInfo:
 
 
 def visible_studies(store: Store) -> list[StudyInfo]:
-    """The studies that whoever sits here may know of, the newest first: all for an admin, else those
-    that are open, that show their results, or that this rater is in."""
+    """Studies that this browser may know of, newest first.
+
+    Admins see all; others see those that are open, that show their results, or that they take part in.
+    """
     studies = list_studies(store)
     if current_admin() is not None:
         return studies
@@ -53,13 +55,13 @@ def visible_studies(store: Store) -> list[StudyInfo]:
 
 
 def pick_study(store: Store, shown: StudyInfo) -> None:
-    """A box to pick another study, where there are several."""
+    """A box to pick another study, if there are several."""
     if len(list_studies(store)) < 2:
         return
     names = [study.name for study in visible_studies(store)]
     if shown.name not in names:
         names.insert(0, shown.name)
-    # The widget's own key is lost when another page is shown; the choice is kept beside it.
+    # Streamlit drops the widget's own key when another page is shown; this key keeps the choice.
     picked = st.selectbox(
         "Study", names, index=names.index(shown.name), label_visibility="collapsed", width=260
     )

@@ -1,4 +1,4 @@
-"""The app's look, where Streamlit's own settings end."""
+"""CSS that Streamlit's own theme settings do not cover."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,7 +44,7 @@ STYLE = """
 
 @contextmanager
 def heading(title: str, study: StudyInfo) -> Iterator[None]:
-    """A page's title with the study's name; what is drawn within stands at its right."""
+    """A page's title with the study's name; what is drawn inside appears at its right."""
     left, right = st.columns([4, 1.4], vertical_alignment="center")
     left.html(f"<h2>{escape(title)} <small>{escape(study.name)}</small></h2>")
     with right:

@@ -1,4 +1,4 @@
-"""Watching episodes: one or two in step, with a curve of their telemetry under them."""
+"""The element for watching one episode, or two in sync, with a plot of their telemetry."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from basalt.core.telemetry import Telemetry
 from eval_ui.components import component
 
 MOST_POINTS = 600
-"""Points of a curve that are sent to the browser."""
+"""Maximum number of points of a curve that are sent to the browser."""
 
 _FIELDS = {
     "distance_walked": ("Distance walked", "nodes"),
@@ -28,9 +28,9 @@ class Curve:
     """One signal over time, of one or two episodes.
 
     Attributes:
-        label: what it is.
-        unit: of its values.
-        sides: of each episode: seconds from one value to the next, and the values.
+        label: Name of the signal.
+        unit: Unit of the values.
+        sides: Per episode: seconds between values, and the values.
     """
 
     label: str
@@ -39,7 +39,7 @@ class Curve:
 
 
 def curves(episodes: Sequence[Sequence[Telemetry]]) -> list[Curve]:
-    """The signals that all given episodes tell: those that change first, the task's own before others."""
+    """Signals that all episodes report: changing ones first, and of those the task's own first."""
     if not episodes or not all(episodes):
         return []
     facts = [
@@ -61,7 +61,7 @@ def curves(episodes: Sequence[Sequence[Telemetry]]) -> list[Curve]:
                 _thinned([getattr(one, field) for one in episode]) for episode in episodes
             )
             out.append(Curve(label, unit, sides))
-    # Stable: within both groups the order stays.
+    # The sort is stable: both groups keep their order.
     return sorted(out, key=lambda curve: not any(len(set(values)) > 1 for _, values in curve.sides))
 
 
@@ -69,10 +69,10 @@ def watch(key: str, names: Sequence[str], urls: Sequence[str], shown: Sequence[C
     """Show one or two videos.
 
     Args:
-        key: another one loads other videos.
-        names: captions of the videos.
-        urls: their addresses.
-        shown: curves to choose from.
+        key: Identity of the videos; a new key loads new videos.
+        names: Captions of the videos.
+        urls: URLs of the videos.
+        shown: Curves to choose from.
     """
     _watch(
         key="watch",
@@ -97,6 +97,6 @@ def _is_number(value: object) -> bool:
 
 
 def _thinned(values: Sequence[object]) -> tuple[float, list[float]]:
-    """Seconds from one value to the next, and so many values that a browser draws them at once."""
+    """Seconds between values, and at most `MOST_POINTS` values."""
     every = max(1, -(-len(values) // MOST_POINTS))
     return every / STEPS_PER_SECOND, [round(float(value), 3) for value in values[::every]]  # type: ignore[arg-type]

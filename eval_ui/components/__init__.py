@@ -1,4 +1,4 @@
-"""The app's own browser elements: HTML, CSS and JavaScript beside this file, built on one player."""
+"""Browser elements of the app: HTML, CSS and JavaScript files, most of them around one video player."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -8,27 +8,27 @@ import streamlit as st
 
 _FOLDER = Path(__file__).resolve().parent
 
-PLAYER_HERE = "<!-- player -->"
-"""Where an element's HTML wants the player."""
+PLAYER_SLOT = "<!-- player -->"
+"""Marks the place of the player in an element's HTML."""
 
 
 def component(
     name: str, *, frame: str, styles: Sequence[str], scripts: Sequence[str], player: bool = True
 ) -> Callable[..., Any]:
-    """A Streamlit component, as a rule around the player.
+    """Register a Streamlit component.
 
     Args:
-        name: unique in the app.
-        frame: HTML file with :data:`PLAYER_HERE` in it.
-        styles: CSS files, after the player's.
-        scripts: JavaScript files, after the player's; the last one exports the element.
-        player: False for an element without it.
+        name: Name, unique in the app.
+        frame: HTML file that contains `PLAYER_SLOT`.
+        styles: CSS files, added after the player's.
+        scripts: JavaScript files, added after the player's; the last one exports the element.
+        player: False for an element without the player.
     """
     if player:
         styles, scripts = ("player.css", *styles), ("player.js", *scripts)
     return st.components.v2.component(
         name,
-        html=_text(frame).replace(PLAYER_HERE, _text("player.html")),
+        html=_text(frame).replace(PLAYER_SLOT, _text("player.html")),
         css="\n".join(_text(file) for file in styles),
         js="\n".join(_text(file) for file in scripts),
     )

@@ -1,4 +1,4 @@
-// Logging in and out: only an answer of the server can set the session's cookie, out of scripts' reach.
+// Login and logout. Only a response of the server can set the session cookie, which scripts cannot read.
 //
 // data: { login, logout: addresses, inside: whether somebody is logged in }
 
@@ -17,7 +17,7 @@ export default function ({ parentElement, data }) {
       body: JSON.stringify(Object.fromEntries(new FormData(form))),
     }).catch(() => null);
     if (answer?.ok) return location.reload();
-    trouble.textContent = answer ? (await answer.json()).detail : "The server does not answer.";
+    trouble.textContent = answer ? (await answer.json()).detail : "The server is not responding.";
   };
   leave.onclick = async () => {
     await fetch(data.logout, { method: "POST" });

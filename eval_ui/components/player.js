@@ -1,11 +1,11 @@
-// One or two videos under one set of controls, kept in step: same position, together playing or waiting.
+// One or two videos under one set of controls, kept in sync: same position, playing or waiting together.
 
-const TOLERANCE = 0.1;    // seconds, two frames at 20 Hz: closer than this counts as in step
+const TOLERANCE = 0.1;    // seconds, two frames at 20 Hz: closer than this counts as in sync
 const CHECK_EVERY = 100;  // milliseconds
 const FRAME = 1 / 20;     // seconds
-const MOST_EVENTS = 400;  // kept of one pair; more says nothing
+const MOST_EVENTS = 400;  // kept per pair
 
-// Which parts of a video were played in front of somebody, in slices of a quarter of a second.
+// Which parts of a video were played in a visible tab, in slices of a quarter of a second.
 class Seen {
   constructor() { this.slices = new Set(); this.last = null; }
 
@@ -15,7 +15,7 @@ class Seen {
     const before = this.last;
     this.last = video.paused || video.seeking || document.hidden ? null : { at, now };
     if (!before) return;
-    // A jump is not watched; a tick that came late is.
+    // A jump does not count as watched; a late tick does.
     const most = ((now - before.now) / 1000) * rate * 1.3 + 0.3;
     if (at < before.at || at - before.at > most) return;
     for (let slice = Math.floor(before.at * 4); slice <= Math.floor(at * 4); slice += 1) this.slices.add(slice);
@@ -49,7 +49,7 @@ class Player {
     memory?.slices?.forEach((slices, index) => slices.forEach((slice) => this.seen[index]?.slices.add(slice)));
     this.reached = 0;
     this.playing = false;
-    this.required = 0; // share of each video that must be seen; 0 asks for none
+    this.required = 0; // required share of each video; 0 for no requirement
     this.listeners = new AbortController();
     this.box.classList.toggle("single", urls.length === 1);
     [...root.querySelectorAll("figure")].forEach((figure, index) => {
@@ -95,7 +95,7 @@ class Player {
 
   lengthOf(video) { return Number.isFinite(video.duration) ? video.duration : 0; }
   get length() { return Math.max(...this.sides.map((video) => this.lengthOf(video))); }
-  // The longer video keeps the time: the other may have ended.
+  // The longer video gives the time, since the other may have ended.
   get leader() {
     return this.sides.reduce((longest, video) => this.lengthOf(video) > this.lengthOf(longest) ? video : longest);
   }
@@ -119,7 +119,7 @@ class Player {
     this.show();
   }
 
-  // To the middle of a frame, so that rounding shows neither neighbour.
+  // Seek to the middle of a frame, so that rounding never shows a neighbour.
   step(frames) {
     if (this.playing) this.toggle();
     const frame = Math.floor(this.position / FRAME + 1e-6) + frames;
@@ -138,7 +138,7 @@ class Player {
     this.setRates();
   }
 
-  // Both run, or both wait: one that is still loading or seeking holds the other.
+  // Both play or both wait: a video that is loading or seeking holds the other.
   keepInStep() {
     const running = this.sides.filter((video) => !this.atEnd(video));
     const ready = this.sides.every((video) => video.readyState >= 3 && !video.seeking || this.atEnd(video));
@@ -158,7 +158,7 @@ class Player {
     this.show();
   }
 
-  // The one behind catches up a little faster; after a long gap it jumps.
+  // The video that is behind plays slightly faster; after a long gap it jumps.
   correct() {
     const rate = Number(this.speed.value);
     const [left, right] = this.sides;
@@ -223,7 +223,7 @@ class Player {
 
   showKeys() { this.root.querySelector("dialog.help")?.showModal(); }
 
-  // Keys of the player; answers come from whoever holds it. Fields and buttons keep their own keys.
+  // Keys of the player; fields and buttons keep their own keys.
   onKey(event) {
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
     const field = event.composedPath()[0];
@@ -259,6 +259,6 @@ class Player {
     this.playing = false;
     this.trouble.hidden = false;
     this.trouble.textContent =
-      `The video "${this.names[index]}" cannot be played. Load the page again; if it stays, skip the pair.`;
+      `The video "${this.names[index]}" cannot be played. Reload the page; if that does not help, skip the pair.`;
   }
 }

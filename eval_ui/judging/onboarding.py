@@ -1,5 +1,4 @@
-"""How a rater comes into a study: by a link or openly, with the study's text of consent, and by name of a
-crowd platform; and what the rater is told where the way ends."""
+"""Joining and leaving a study as a rater: invite links, crowd platforms, consent, and the last page."""
 
 from dataclasses import dataclass
 
@@ -13,30 +12,31 @@ from leaderboard.studies.rules import StudyInfo
 from leaderboard.studies.settings import JudgingSettings
 
 INSTRUCTIONS = """
-You will see **two videos side by side**: two players at the same task in the same place. Who they are is
-not told; some are people, some are programs.
+You will see **two videos side by side**: two players doing the same task in the same place. You will not
+see who they are; some are people, some are programs.
 
-1. Watch both to the end. They play in step; any speed counts.
-2. Answer the questions. They are about what the players did, not about the picture's quality.
-3. Say which player did better over all. *Draw* means equally good; *Both bad* means that neither is
+1. Watch both to the end. They play in sync, at any speed you like.
+2. Answer the questions. They are about what the players did, not about the picture quality.
+3. Say which player did better overall. *Draw* means equally good; *Both bad* means that neither is
    acceptable; *Skip* means that you have no opinion or that a video does not play.
 
-Everything works by keyboard: press **?** on the judging page to see the keys. Your answers are saved one
-by one; you can leave at any time and go on later in this browser.
+Everything works from the keyboard: press **?** on the judging page to see the keys. Each answer is saved
+as you submit it; you can leave at any time and continue later in this browser.
 """
-"""What raters are told where the study's own text is empty."""
+"""Instructions for raters of a study that has no text of its own."""
 
 _PREVIEW = "ASSIGNMENT_ID_NOT_AVAILABLE"
 
 
 @dataclass(frozen=True)
 class Arrival:
-    """What the address said with which the rater came; kept for the whole visit.
+    """Parameters of the link by which the rater arrived, kept for the whole visit.
 
     Attributes:
-        invite: an invite's token.
-        platform, participant: the crowd platform and its name for the person.
-        preview: MTurk shows the page to a worker who has not accepted the task.
+        invite: Token of an invite, if the link has one.
+        platform: Crowd platform that sent the rater.
+        participant: Identifier of the person on that platform.
+        preview: True if MTurk shows the page to a worker who has not accepted the task yet.
     """
 
     invite: str | None
@@ -46,7 +46,7 @@ class Arrival:
 
 
 def arrival() -> Arrival:
-    """What the address said on arrival; its secrets are then taken out of the address."""
+    """The link's parameters; they are then removed from the address bar, since some are secret."""
     if "arrival" not in st.session_state or "invite" in st.query_params:
         query = st.query_params
         platform, participant = None, None
@@ -66,12 +66,12 @@ def arrival() -> Arrival:
 
 
 def welcome(store: Store, study: StudyInfo, settings: JudgingSettings, standing: Standing) -> None:
-    """The page before the first pair: instructions, consent, and the way in."""
+    """The page before the first pair: instructions, consent and the Begin button."""
     came = arrival()
     with _column():
         st.markdown("## Which player did better?")
         if standing.state == "invite" and came.invite is None:
-            st.info("This study takes raters by invitation. Please open the link you were sent.")
+            st.info("This study is by invitation only. Please open the link you were sent.")
             return
         if standing.state == "invite" and came.invite is not None:
             try:
@@ -82,21 +82,21 @@ def welcome(store: Store, study: StudyInfo, settings: JudgingSettings, standing:
         st.markdown(settings.instructions or INSTRUCTIONS)
         if practice := settings.qualification_pairs:
             st.markdown(
-                "It begins with **1 practice pair** whose answer is known."
+                "You start with **1 practice pair** that has a known answer."
                 if practice == 1
-                else f"It begins with **{practice} practice pairs** whose answers are known."
+                else f"You start with **{practice} practice pairs** that have known answers."
             )
         if came.preview:
-            st.info("This is a preview. Accept the task first, then begin.")
+            st.info("This is a preview. Accept the task on the platform first.")
             return
         agreed = True
         if settings.consent:
-            st.markdown("#### Your consent")
+            st.markdown("#### Consent")
             with st.container(
                 border=True, height=220 if len(settings.consent) > 700 else "content"
             ):
                 st.markdown(settings.consent)
-            agreed = st.checkbox("I have read this, and I agree to take part.")
+            agreed = st.checkbox("I have read this and agree to take part.")
         if st.button("Begin", type="primary", disabled=not agreed):
             try:
                 join(
@@ -110,36 +110,36 @@ def welcome(store: Store, study: StudyInfo, settings: JudgingSettings, standing:
 
 
 def farewell(store: Store, study: StudyInfo, rater: str, standing: Standing) -> None:
-    """The page after the last pair: thanks, and the code for the crowd platform."""
+    """The page after the last pair: thanks, and the completion code for a crowd platform."""
     with _column():
         st.markdown("## Thank you")
         pairs = f"{standing.answered} pair{'' if standing.answered == 1 else 's'}"
         st.markdown(
-            f"You have judged **{pairs}**: all that this study asks of you. Every answer is saved."
+            f"You have judged **{pairs}**, all that this study needs from you. Every answer is saved."
         )
         code, address = completion_code(store, study, rater)
         if arrival().participant or address:
             st.markdown("Your completion code:")
             st.code(code, language=None)
         if address:
-            st.link_button("Finish on the platform", address, type="primary")
+            st.link_button("Return to the platform", address, type="primary")
 
 
 def closed(standing: Standing) -> None:
-    """The page of a rater who may not judge (any more)."""
+    """The page of a rater who failed the qualification or was banned."""
     with _column():
         if standing.state == "failed":
             st.markdown("## Thank you for trying")
             st.markdown(
-                f"{standing.qualification.right} of your {standing.qualification.answered} answers were "
-                f"the expected ones; this study asks for {standing.qualification.needed}. "
-                "You cannot judge in it, and your answers are in no ranking."
+                f"{standing.qualification.right} of your {standing.qualification.answered} practice answers "
+                f"were correct; this study requires {standing.qualification.needed}. "
+                "You cannot judge in this study, and your answers do not count in any ranking."
             )
         else:
             st.markdown("## You can no longer judge in this study")
-            st.markdown("If you think that this is a mistake, please write to its organisers.")
+            st.markdown("If you think this is a mistake, please contact the organisers.")
 
 
 def _column() -> "st.delta_generator.DeltaGenerator":
-    """A column that is read easily, in the middle of the page."""
+    """A column of readable width in the middle of the page."""
     return st.columns([1, 3, 1])[1]

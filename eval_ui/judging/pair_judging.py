@@ -1,7 +1,7 @@
-"""The judge's desk: two videos in step, the task's questions, the answer; one Streamlit component.
+"""The element for judging a pair: two videos in sync, the task's questions, the answer.
 
-It is one element because its parts hang together while nobody asks the server: answers open once both
-videos were seen, keys serve all of it, and the videos take what height the answers leave.
+It is a single Streamlit component because its parts interact without the server: answers open once both
+videos were watched, the keys control all of it, and the videos fill the height that the answers leave.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,22 +15,22 @@ from basalt.core.comparisons import Winner
 from basalt.core.tasks import Questions
 from eval_ui.components import component
 
-_KEY = "desk"
+_KEY = "pair"
 
-_desk = component("basalt_desk", frame="desk.html", styles=["desk.css"], scripts=["desk.js"])
+_element = component("basalt_pair", frame="pair.html", styles=["pair.css"], scripts=["pair.js"])
 
 
 class Answer(BaseModel):
-    """What came from the desk for a pair; the browser sent it, so it is checked here and by the store.
+    """The browser's answer to a pair. It is untrusted: checked here, and by the store.
 
     Attributes:
-        pair: id of the pair.
-        winner: who did better.
-        justification: why.
-        direct: one answer a direct question: who did it, None where it was left open.
-        comparative: one answer a comparative question; ``na`` where it does not apply.
-        seen: share of the left and of the right video that was played.
-        events: what was done with the videos: ``type``, ``at`` (seconds), ``clock`` (ms since 1970).
+        pair: Id of the pair.
+        winner: Who did better overall.
+        justification: The rater's reason.
+        direct: An answer per direct question: who did it; None if left open.
+        comparative: An answer per comparative question; `na` if it does not apply.
+        seen: Shares of the left and right video that were played, 0 to 1.
+        events: Player events: `type`, `at` (seconds), `clock` (milliseconds since 1970).
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -46,10 +46,10 @@ class Answer(BaseModel):
     events: list[dict[str, Any]] = Field(max_length=1_000)
 
     def responses(self, questions: Questions) -> dict[str, Any]:
-        """The answers to a task's questions in the form in which they are kept.
+        """The answers to a task's questions in stored form.
 
-        Each direct question with True or False for either player, None for both where it was left
-        open; each comparative one with ``left``, ``draw``, ``right``, ``na`` or None.
+        A direct question has True or False for each player, None for both if left open; a comparative
+        question has `left`, `draw`, `right`, `na` or None.
         """
         return {
             "direct": [
@@ -68,7 +68,7 @@ class Answer(BaseModel):
 
 
 class Undo(BaseModel):
-    """The rater takes the last answer back."""
+    """The rater withdraws the last answer."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -83,12 +83,12 @@ _ACT: TypeAdapter[Act] = TypeAdapter(Act)
 
 @dataclass(frozen=True)
 class Reply:
-    """What came of an act, shown on the desk.
+    """The result of an action, shown to the rater.
 
     Attributes:
-        nonce: of the act.
-        text: for the rater.
-        ok: False shows it as trouble.
+        nonce: Nonce of the action.
+        text: Message for the rater.
+        ok: False shows the message as an error.
     """
 
     nonce: str
@@ -97,20 +97,22 @@ class Reply:
 
 
 @dataclass(frozen=True)
-class DeskView:
-    """What stands on the desk.
+class PairView:
+    """What the element shows.
 
     Attributes:
-        pair: opaque id of the pair; another one loads other videos.
-        left, right: addresses of the videos.
-        title, instruction: of the task.
-        badge: a word beside the title, e.g. that this is practice.
-        standing: progress in words.
-        share: progress from 0 to 1.
-        questions: the task's questions, or None where the study does not ask them.
-        required: share of each video that must be seen.
-        least: characters of the reason; 0 leaves it optional.
-        undo_until: until when the last answer can be taken back, milliseconds since 1970.
+        pair: Opaque id of the pair; a new id loads new videos.
+        left: URL of the left video.
+        right: URL of the right video.
+        title: Title of the task.
+        instruction: Instruction that the players had.
+        badge: Word beside the title, e.g. "practice".
+        standing: Progress in words.
+        share: Progress from 0 to 1.
+        questions: Questions of the task; None if the study does not ask them.
+        required: Share of each video that must be watched, 0 to 1.
+        least: Minimum length of the reason in characters; 0 makes it optional.
+        undo_until: Time until which the last answer can be withdrawn, milliseconds since 1970.
     """
 
     pair: str
@@ -127,12 +129,12 @@ class DeskView:
     undo_until: int | None
 
 
-def desk(view: DeskView, handle: Callable[[Act], Reply]) -> None:
-    """Show the desk.
+def judge_pair(view: PairView, handle: Callable[[Act], Reply]) -> None:
+    """Show the element.
 
     Args:
-        view: what stands on it.
-        handle: called with what the rater did, before the page is drawn anew.
+        view: What it shows.
+        handle: Called with the rater's action, before the page is redrawn.
     """
 
     def on_act() -> None:
@@ -143,13 +145,13 @@ def desk(view: DeskView, handle: Callable[[Act], Reply]) -> None:
             reply = handle(_ACT.validate_python(dict(sent)))
         except ValidationError as err:
             field = ".".join(str(part) for part in err.errors()[0]["loc"])
-            reply = Reply(str(sent.get("nonce"))[:100], f"not stored: {field} is malformed", False)
+            reply = Reply(str(sent.get("nonce"))[:100], f"not saved: {field} is malformed", False)
         st.session_state["reply"] = reply
 
     reply: Reply | None = st.session_state.get("reply")
     questions = view.questions or Questions((), ())
-    _desk(
-        # One element for all pairs: the page does not jump when the next one comes.
+    _element(
+        # One element for all pairs, so that the page does not jump when the next one comes.
         key=_KEY,
         data={
             "pair": view.pair,
@@ -178,6 +180,6 @@ def desk(view: DeskView, handle: Callable[[Act], Reply]) -> None:
 def _together(
     questions: Sequence[str], answers: Sequence[str | None]
 ) -> list[tuple[str, str | None]]:
-    """Questions with their answers; what was not sent counts as left open."""
+    """Questions with their answers; missing answers count as left open."""
     padded = [*answers, *([None] * len(questions))]
     return list(zip(questions, padded, strict=False))

@@ -1,1 +1,1 @@
-"""Logging in."""
+"""Admin login."""

@@ -1,4 +1,4 @@
-"""The form by which an admin logs in, and the button to log out."""
+"""The admin login form and the logout button."""
 
 import streamlit as st
 
@@ -20,25 +20,25 @@ def oidc_is_set_up() -> bool:
 
 
 def sign_in() -> None:
-    """Ask who is there."""
+    """Show the login form."""
     with st.columns([1, 1.2, 1])[1], st.container(border=True):
         st.markdown("#### Log in as an admin")
         if oidc_is_set_up():
             if getattr(st.user, "is_logged_in", False):
-                st.warning("This account is not an admin's.")
-                st.button("Log out of it", on_click=st.logout)
+                st.warning("This account is not an admin account.")
+                st.button("Log out", on_click=st.logout)
             else:
                 st.button("Log in with your organisation", on_click=st.login, type="primary")
-            st.caption("or by name and password")
+            st.caption("or with name and password")
         _form(key="login", data={"login": LOGIN_PATH, "logout": LOGOUT_PATH, "inside": False})
         st.caption(
-            "On this machine the link that `basalt ui` printed logs you in. "
-            "`basalt leaderboard admin NAME` makes an account."
+            "On this machine, the link that `basalt ui` printed logs you in. "
+            "`basalt leaderboard admin NAME` creates an account."
         )
 
 
 def sign_out() -> None:
-    """The button to log out."""
+    """Show the logout button."""
     if admin_secret() is None:
         st.button("Log out", on_click=st.logout)
     else:

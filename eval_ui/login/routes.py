@@ -1,4 +1,4 @@
-"""Logging in as an admin: the addresses that set the session's cookie, and the link of a local start."""
+"""HTTP routes of the admin login: they set the session cookie, also by the one-time link of `basalt ui`."""
 
 import hmac
 import json
@@ -26,25 +26,25 @@ LOGOUT_PATH = "/session/logout"
 ENTER_PATH = "/session/enter"
 
 LOCAL_ADMIN = "local"
-"""The account behind the link that a start on this machine prints; its password is known to nobody."""
+"""Account behind the one-time link; its password is random and never shown."""
 
 MOST_BYTES = 4_000
-"""Of a login; more is not read."""
+"""Maximum size of a login request in bytes."""
 
 
 class OneTimeKey:
-    """The key in the link: good once, and only in the process that printed it."""
+    """Key of the link: valid once, and only in the process that printed it."""
 
     def __init__(self) -> None:
         self._key: str | None = None
 
     def new(self) -> str:
-        """A new key; the one before is void."""
+        """Make a new key; the previous one becomes invalid."""
         self._key = secrets.token_urlsafe(24)
         return self._key
 
     def use(self, key: str) -> bool:
-        """Whether this is the key; it is then used up."""
+        """Whether this is the key, which is then used up."""
         if self._key is None or not hmac.compare_digest(self._key.encode(), key.encode()):
             return False
         self._key = None
@@ -55,17 +55,17 @@ ONE_TIME_KEY = OneTimeKey()
 
 
 def local_session(store: Store) -> str:
-    """The secret of a new admin session of whoever started the app on this machine."""
+    """Start an admin session for the person who started the app; returns its secret."""
     password = secrets.token_urlsafe(32)
     add_admin(store, LOCAL_ADMIN, password=password)
     return log_in(store, LOCAL_ADMIN, password)
 
 
 async def enter(request: Request) -> Response:
-    """The printed link: the browser that opens it first is the admin's."""
+    """The one-time link: the first browser that opens it is logged in."""
     if not ONE_TIME_KEY.use(request.path_params["key"]):
         return PlainTextResponse(
-            "This link was used before or is of an earlier start. Start basalt ui again for another.",
+            "This link has expired or was used already. Restart `basalt ui` for a new one.",
             status_code=403,
         )
     secret = await run_in_threadpool(local_session, the_store())
@@ -73,19 +73,19 @@ async def enter(request: Request) -> Response:
 
 
 async def login(request: Request) -> Response:
-    """Name and password as JSON, which no other site's form can send."""
+    """Log in with name and password, sent as JSON since forms of other sites cannot send that."""
     if not request.headers.get("content-type", "").startswith("application/json"):
-        return JSONResponse({"detail": "send JSON"}, status_code=415)
+        return JSONResponse({"detail": "expected JSON"}, status_code=415)
     body = b""
     async for chunk in request.stream():
         body += chunk
         if len(body) > MOST_BYTES:
-            return JSONResponse({"detail": "too long"}, status_code=413)
+            return JSONResponse({"detail": "request too long"}, status_code=413)
     try:
         name, password = _credentials(body)
         secret = await run_in_threadpool(log_in, the_store(), name, password)
     except ValueError:
-        return JSONResponse({"detail": "name and password, please"}, status_code=422)
+        return JSONResponse({"detail": "name and password are required"}, status_code=422)
     except AccessDeniedError as err:
         return JSONResponse({"detail": str(err)}, status_code=403)
     except TooManyRequestsError as err:
@@ -94,7 +94,7 @@ async def login(request: Request) -> Response:
 
 
 async def logout(request: Request) -> Response:
-    """End the session here and in the store."""
+    """End the session in the browser and in the store."""
     if secret := request.cookies.get(ADMIN_COOKIE):
         await run_in_threadpool(log_out, the_store(), secret)
     answer = Response(status_code=204)

@@ -1,4 +1,4 @@
-"""Files of the study's judgments."""
+"""The Export section: files of the study's judgments."""
 
 import streamlit as st
 
@@ -11,13 +11,11 @@ from leaderboard.studies.rules import StudyInfo
 def draw(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
     """Draw the section."""
     st.markdown(
-        "Judgments that count: those of banned raters and those taken back are left out. Raters stand in "
-        "these files by pseudonym alone."
+        "These files hold the judgments that count, without withdrawn ones and those of banned raters. "
+        "Raters appear under pseudonyms only."
     )
     for file, what in FILES.items():
         name, about = st.columns([1, 3], vertical_alignment="center")
         name.link_button(file, download_address(store, study, admin, file), width="stretch")
         about.markdown(what)
-    st.caption(
-        "The addresses are good for 15 minutes. `basalt leaderboard export` writes the same files."
-    )
+    st.caption("Links expire after 15 minutes. `basalt leaderboard export` writes the same files.")

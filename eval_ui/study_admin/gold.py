@@ -1,4 +1,4 @@
-"""Gold pairs: whose answer an admin knows, to qualify raters and to check on them."""
+"""The Gold pairs section: pairs with a known answer, used for qualification and attention checks."""
 
 from itertools import combinations
 
@@ -21,7 +21,7 @@ from leaderboard.studies.rules import StudyInfo
 from leaderboard.studies.settings import get_settings
 from leaderboard.submissions.episodes import EpisodeInfo, list_episodes
 
-ANSWERS = {"left": "The left one", "draw": "Equally good", "right": "The right one"}
+ANSWERS = {"left": "Left", "draw": "Equally good", "right": "Right"}
 
 
 def draw(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
@@ -30,12 +30,12 @@ def draw(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
     pairs = list_gold_pairs(store, study, admin)
     in_use = [pair for pair in pairs if pair.retired is None]
     st.markdown(
-        f"**{len(in_use)}** in use; the qualification asks for **{settings.qualification_pairs}**. "
-        "A pair that many raters miss may be no gold."
+        f"**{len(in_use)}** in use; the qualification needs **{settings.qualification_pairs}**. "
+        "If many raters fail a gold pair, its reference answer may be wrong."
     )
     if len(in_use) < settings.qualification_pairs:
         st.warning(
-            "There are fewer gold pairs than the qualification asks for: nobody can pass it."
+            "There are fewer gold pairs than the qualification needs, so nobody can pass it."
         )
     if pairs:
         st.dataframe(
@@ -56,15 +56,15 @@ def draw(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
             width="stretch",
         )
     if in_use:
-        with st.popover("Take one out of use"):
+        with st.popover("Retire a gold pair"):
             known = {pair.id: pair for pair in in_use}
             gold = st.selectbox(
                 "Gold pair", list(known), format_func=lambda one: _label(known[one])
             )
-            if st.button("Take it out"):
+            if st.button("Retire"):
                 retire_gold_pair(store, study, admin, gold)
                 st.rerun()
-    st.markdown("#### Add one")
+    st.markdown("#### Add a gold pair")
     _add(store, study, admin)
 
 
@@ -79,7 +79,7 @@ def _add(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
         for one, other in combinations(group, 2)
     }
     if not choices:
-        st.caption("It takes episodes of two agents on the same seed.")
+        st.caption("This needs episodes of two agents on the same seed.")
         return
 
     def label(ids: tuple[str, str]) -> str:
@@ -98,9 +98,9 @@ def _add(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
             "Which did better?", list(ANSWERS), format_func=ANSWERS.__getitem__, horizontal=True
         )
         explanation = st.text_input(
-            "Why? Raters read it after their answer in the qualification.", max_chars=2000
+            "Explanation, shown to raters after they answer in the qualification", max_chars=2000
         )
-        if st.form_submit_button("Add this gold pair", type="primary"):
+        if st.form_submit_button("Add gold pair", type="primary"):
             try:
                 add_gold_pair(store, study, admin, pair[0].id, pair[1].id, better, explanation)
             except BasaltError as err:

@@ -1,4 +1,4 @@
-"""What happened in the study: every ban, change of settings and withdrawn answer, the newest first."""
+"""The History section: bans, changes of settings and withdrawn answers, newest first."""
 
 import pandas as pd
 import streamlit as st
@@ -11,10 +11,10 @@ from leaderboard.studies.rules import StudyInfo
 KINDS = {
     "settings": "settings changed",
     "ban": "rater banned",
-    "unban": "ban undone",
-    "withdraw": "answer taken back",
-    "erase": "rater forgotten",
-    "requalify": "qualification once more",
+    "unban": "ban lifted",
+    "withdraw": "answer withdrawn",
+    "erase": "personal data deleted",
+    "requalify": "qualification reset",
 }
 
 

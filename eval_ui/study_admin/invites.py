@@ -1,4 +1,4 @@
-"""Invites: links that let raters into the study."""
+"""The Invites section: links by which raters join the study."""
 
 from datetime import UTC, datetime, time
 
@@ -16,13 +16,13 @@ CROWD = {
     "Prolific": "&PROLIFIC_PID={{%PROLIFIC_PID%}}&STUDY_ID={{%STUDY_ID%}}&SESSION_ID={{%SESSION_ID%}}",
     "Mechanical Turk": "&workerId=${workerId}&assignmentId=${assignmentId}&hitId=${hitId}",
 }
-"""What is added to an invite's link so that a platform fills in its name for the participant."""
+"""Parameters to add to an invite link, so that the platform fills in its participant ID."""
 
 
 def draw(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
     """Draw the section."""
     if get_settings(store, study).open_signup:
-        st.info("This study is open: whoever reaches the app may judge, invited or not.")
+        st.info("This study is open: anyone who can reach the app may judge without an invite.")
     if link := st.session_state.get("new-invite"):
         _show_link(link)
     with st.form("invite", clear_on_submit=True, border=True):
@@ -30,9 +30,11 @@ def draw(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
         label = label_box.text_input(
             "New invite for", placeholder="e.g. Prolific, batch 1", max_chars=64
         )
-        limit = limit_box.number_input("Raters at most", min_value=1, value=None, placeholder="any")
-        until = until_box.date_input("Good until", value=None)
-        if st.form_submit_button("Make the link", type="primary"):
+        limit = limit_box.number_input(
+            "Maximum raters", min_value=1, value=None, placeholder="no limit"
+        )
+        until = until_box.date_input("Expires", value=None)
+        if st.form_submit_button("Create link", type="primary"):
             try:
                 expires = datetime.combine(until, time.max, UTC) if until else None
                 token = create_invite(store, study, admin, label, max_raters=limit, expires=expires)
@@ -49,9 +51,9 @@ def draw(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
             {
                 "For": [one.label for one in invites],
                 "Raters": [one.raters for one in invites],
-                "At most": [str(one.max_raters or "any number") for one in invites],
-                "Good until (UTC)": [_moment(one.expires) for one in invites],
-                "Taken back (UTC)": [_moment(one.revoked) for one in invites],
+                "Maximum": [str(one.max_raters or "no limit") for one in invites],
+                "Expires (UTC)": [_moment(one.expires) for one in invites],
+                "Revoked (UTC)": [_moment(one.revoked) for one in invites],
             }
         ),
         hide_index=True,
@@ -59,17 +61,17 @@ def draw(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
     )
     open_ones = [one for one in invites if one.revoked is None]
     if open_ones:
-        with st.popover("Take an invite back"):
+        with st.popover("Revoke an invite"):
             labels = {one.id: one.label for one in open_ones}
             invite = st.selectbox("Invite", list(labels), format_func=labels.__getitem__)
-            st.caption("Nobody can join by it any more; those who have stay.")
-            if st.button("Take it back"):
+            st.caption("Nobody can join with it any more; raters who have joined stay.")
+            if st.button("Revoke"):
                 revoke_invite(store, study, admin, invite)
                 st.rerun()
 
 
 def _show_link(link: str) -> None:
-    st.success("The link is shown this once; only its hash is kept.")
+    st.success("Copy this link now. It is not stored and cannot be shown again.")
     st.code(link, language=None)
     with st.expander("For a crowd platform"):
         for name, addition in CROWD.items():
@@ -82,6 +84,6 @@ def _moment(when: datetime | None) -> str:
 
 
 def _origin() -> str:
-    """The address by which this page was reached."""
+    """Scheme, host and port by which the browser reached this page."""
     address = st.context.url or ""
     return address.split("/study")[0].rstrip("/")

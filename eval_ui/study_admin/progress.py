@@ -1,4 +1,4 @@
-"""How far the study is: judgments by day, agreement, and biases."""
+"""The Progress section: judgments by day, agreement and biases."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -35,7 +35,9 @@ def draw(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
     )
     _quality(quality)
     if not judged:
-        st.caption("Nobody has judged yet. Invites let raters in; `basalt submit` brings agents.")
+        st.caption(
+            "No judgments yet. Invite raters under Invites; add agents with `basalt submit`."
+        )
         return
     days, tasks = st.columns([2, 1], gap="large")
     with days:
@@ -52,7 +54,7 @@ def draw(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
 
 
 def _quality(quality: StudyQuality) -> None:
-    """Agreement and biases, each with its interval: a share without one says too much."""
+    """Agreement and biases, each share with its interval."""
     alpha = "–" if quality.alpha is None else f"{quality.alpha:.2f}"
     st.markdown("##### Agreement and biases")
     st.html(
@@ -61,14 +63,14 @@ def _quality(quality: StudyQuality) -> None:
                 "Krippendorff's α": f"{alpha}  ({quality.shared_pairs} pairs judged by two or more)",
                 "Left chosen": _share(quality.left),
                 "Longer video chosen": _share(quality.longer),
-                "Repeated pair answered alike": _share(quality.repeated),
+                "Same answer to a repeated pair": _share(quality.repeated),
             },
             small=True,
         )
     )
     if quality.left.count and not quality.left.low <= 0.5 <= quality.left.high:
         st.warning(
-            "Raters choose one side more often than chance would: sides are drawn at random."
+            "Raters prefer one side more often than chance predicts, although sides are assigned at random."
         )
 
 

@@ -1,4 +1,4 @@
-"""The raters: how each of them judges, and what an admin can do about it."""
+"""The Raters section: how each rater judges, and actions on raters."""
 
 from collections.abc import Sequence
 
@@ -15,9 +15,9 @@ from leaderboard.studies.rules import StudyInfo
 
 STATES = {
     "invite": "not invited",
-    "consent": "has not agreed",
+    "consent": "consent missing",
     "qualify": "qualifying",
-    "failed": "failed to qualify",
+    "failed": "failed qualification",
     "judge": "judging",
     "done": "done",
     "banned": "banned",
@@ -28,19 +28,21 @@ def draw(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
     """Draw the section."""
     reports = rater_reports(store, study, admin)
     if not reports:
-        st.caption("Nobody yet. The section Invites makes links that let raters in.")
+        st.caption("No raters yet. Create an invite link under Invites.")
         return
     _table(reports)
     st.caption(
-        "Agreement: share of the other raters' answers to the same pairs that are the same. Left: share of "
-        "left among left and right. A ban takes a rater's answers out of every rating at once; nothing is "
-        "deleted, and it can be undone."
+        "Agreement: share of other raters' answers to the same pairs that match. Left: share of left among "
+        "left and right. A ban removes a rater's answers from every rating at once; nothing is deleted, and "
+        "the ban can be lifted."
     )
     _actions(store, study, admin, reports)
     with st.expander("Whose completion code is this?"):
         if code := st.text_input("Completion code", max_chars=100):
             rater = rater_of_code(store, study, admin, code)
-            st.markdown(f"Rater `{rater[:8]}`" if rater else "Nobody's in this study.")
+            st.markdown(
+                f"Rater `{rater[:8]}`" if rater else "No rater of this study has this code."
+            )
 
 
 def _table(reports: Sequence[RaterReport]) -> None:
@@ -58,11 +60,11 @@ def _table(reports: Sequence[RaterReport]) -> None:
                 "Skipped": [one.skipped for one in reports],
                 "Seconds": [one.median_seconds for one in reports],
                 "Gold": [_passed(one.gold) for one in reports],
-                "Itself": [_passed(one.self_pairs) for one in reports],
+                "Identical": [_passed(one.self_pairs) for one in reports],
                 "Repeats": [_passed(one.repeats) for one in reports],
                 "Agreement": [share(one.agreement) for one in reports],
                 "Left": [share(one.left_share) for one in reports],
-                "By": [one.invite or "" for one in reports],
+                "Invite": [one.invite or "" for one in reports],
                 "Participant": [one.participant or "" for one in reports],
             }
         ),
@@ -71,14 +73,14 @@ def _table(reports: Sequence[RaterReport]) -> None:
         placeholder="",
         column_config={
             "Seconds": st.column_config.NumberColumn(
-                format="%.0f", help="median from served to answered"
+                format="%.0f", help="median time from serving a pair to its answer"
             ),
-            "Gold": st.column_config.TextColumn(help="gold pairs passed, of those answered"),
-            "Itself": st.column_config.TextColumn(
-                help="videos against themselves passed, of those answered"
+            "Gold": st.column_config.TextColumn(help="gold pairs passed / answered"),
+            "Identical": st.column_config.TextColumn(
+                help="pairs of identical videos passed / answered"
             ),
             "Repeats": st.column_config.TextColumn(
-                help="repeated pairs answered alike, of those answered"
+                help="repeated pairs with the same answer / answered"
             ),
             "Agreement": percent,
             "Left": percent,
@@ -90,26 +92,26 @@ def _actions(
     store: Store, study: StudyInfo, admin: AdminIdentity, reports: Sequence[RaterReport]
 ) -> None:
     who, why, *buttons = st.columns([2, 2.4, 1, 1.3, 1], vertical_alignment="bottom")
-    # Ids rather than reports: a box keeps what was picked, and a report is of the moment.
+    # Ids rather than reports: the box keeps its choice across reruns, reports change.
     known = {one.rater_id: one for one in reports}
     one = known[who.selectbox("Rater", list(known), format_func=lambda rater: _label(known[rater]))]
-    reason = why.text_input("Reason", max_chars=500, placeholder="kept with the ban")
+    reason = why.text_input("Reason", max_chars=500, placeholder="stored with the ban")
     try:
         if one.state == "banned":
-            if buttons[0].button("Undo the ban", width="stretch"):
+            if buttons[0].button("Lift ban", width="stretch"):
                 unban(store, study, admin, one.rater_id, reason)
                 st.rerun()
         elif buttons[0].button("Ban", type="primary", width="stretch"):
             ban(store, study, admin, one.rater_id, reason)
             st.rerun()
-        if buttons[1].button("Let qualify again", width="stretch"):
+        if buttons[1].button("Reset qualification", width="stretch"):
             requalify(store, study, admin, one.rater_id)
             st.rerun()
         with buttons[2].popover("Forget", width="stretch"):
             st.caption(
-                "Name, platform's id and written words go; the votes stay. It cannot be undone."
+                "Deletes the name, the platform ID and all written text; votes are kept. This cannot be undone."
             )
-            if st.button("Forget this person"):
+            if st.button("Delete personal data"):
                 erase(store, one.rater_id, admin.name)
                 st.rerun()
     except BasaltError as err:
@@ -122,8 +124,8 @@ def _label(one: RaterReport) -> str:
 
 
 def _state(one: RaterReport) -> str:
-    # A ban outlives the person: it can still be undone.
-    return "forgotten" if one.forgotten and one.state != "banned" else STATES[one.state]
+    # A ban stays after the personal data was deleted, and can still be lifted.
+    return "data deleted" if one.forgotten and one.state != "banned" else STATES[one.state]
 
 
 def _passed(counts: tuple[int, int]) -> str:

@@ -1,4 +1,4 @@
-"""The sections of the Study page; each is handed the admin's identity, which the back end demands."""
+"""The sections of the Study page. Each gets the admin's identity, which the back end requires."""
 
 from collections.abc import Callable
 
@@ -16,4 +16,4 @@ SECTIONS: dict[str, Callable[[Store, StudyInfo, AdminIdentity], None]] = {
     "Export": exports.draw,
     "History": history.draw,
 }
-"""By the names of their tabs."""
+"""Tab names and what draws them."""

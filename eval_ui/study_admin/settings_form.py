@@ -1,4 +1,4 @@
-"""The settings under which the study is judged, and who may change them."""
+"""The Settings section: rules of judging, and admin accounts."""
 
 import streamlit as st
 
@@ -10,8 +10,8 @@ from leaderboard.studies.settings import JudgingSettings, change_settings, get_s
 
 CHECKS = {
     "gold": "gold pairs",
-    "repeat": "a pair once more, sides swapped",
-    "self": "a video against itself",
+    "repeat": "a repeated pair with sides swapped",
+    "self": "two identical videos",
 }
 
 
@@ -20,7 +20,7 @@ def draw(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
     present = get_settings(store, study)
     with st.form("settings"):
         changes = _fields(present)
-        # Above the button, which is often at the lower edge of the screen.
+        # Errors go above the button, which is often at the lower edge of the screen.
         trouble = st.container()
         if st.form_submit_button("Save", type="primary"):
             try:
@@ -31,12 +31,12 @@ def draw(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
                 st.toast("Saved", icon=":material/check:")
     st.markdown("#### Admins")
     st.markdown(", ".join(f"`{name.replace('`', '')}`" for name in admin_names(store)) or "None.")
-    with st.popover("Add an admin, or give one another password"), st.form("admin", border=False):
+    with st.popover("Add an admin or change a password"), st.form("admin", border=False):
         name = st.text_input("Name", max_chars=64)
         password = st.text_input(
             f"Password, at least {MIN_PASSWORD} characters", type="password", max_chars=500
         )
-        email = st.text_input("E-mail address, for a login by OIDC", max_chars=200)
+        email = st.text_input("Email address, for OIDC login", max_chars=200)
         if st.form_submit_button("Save"):
             try:
                 add_admin(store, name, password=password or None, email=email or None)
@@ -47,21 +47,21 @@ def draw(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
 
 
 def _fields(present: JudgingSettings) -> dict[str, object]:
-    """The form's fields in four groups; returns the settings as they stand in it."""
+    """Draw the form's fields in four groups; returns their values."""
     out: dict[str, object] = {}
     left, right = st.columns(2, gap="large")
     with left:
-        st.markdown("##### Who may judge, and who sees what")
+        st.markdown("##### Access")
         out["open_signup"] = st.checkbox(
-            "Open to whoever reaches the app; else by invitation", present.open_signup
+            "Open to anyone who can reach the app (otherwise by invitation)", present.open_signup
         )
         out["show_results"] = st.checkbox(
-            "Raters see the table and the episodes while the study runs", present.show_results
+            "Raters see the leaderboard and the episodes during the study", present.show_results
         )
-        st.markdown("##### One answer")
+        st.markdown("##### Answers")
         out["watch_share"] = (
             st.slider(
-                "Share of each video that must be seen (%)",
+                "Required share of each video (%)",
                 0,
                 100,
                 round(present.watch_share * 100),
@@ -70,32 +70,32 @@ def _fields(present: JudgingSettings) -> dict[str, object]:
             / 100
         )
         out["reason_characters"] = st.number_input(
-            "Characters of the reason, at least", 0, 1000, present.reason_characters
+            "Minimum length of the reason in characters", 0, 1000, present.reason_characters
         )
         out["undo_seconds"] = st.number_input(
-            "Seconds in which an answer can be taken back", 0, 3600, present.undo_seconds
+            "Time to withdraw an answer, in seconds", 0, 3600, present.undo_seconds
         )
-        st.markdown("##### One rater")
+        st.markdown("##### Raters")
         out["pairs_per_rater"] = st.number_input(
-            "Pairs a rater is asked for",
+            "Pairs per rater",
             min_value=1,
             value=present.pairs_per_rater,
-            placeholder="all there are",
+            placeholder="all pairs",
         )
         out["answers_per_minute"] = st.number_input(
-            "Answers a minute, at most", min_value=1, value=present.answers_per_minute
+            "Maximum answers per minute", min_value=1, value=present.answers_per_minute
         )
     with right:
-        st.markdown("##### Qualification and checks")
+        st.markdown("##### Qualification and attention checks")
         out["qualification_pairs"] = st.number_input(
             "Practice pairs before judging", 0, 50, present.qualification_pairs
         )
         out["qualification_right"] = st.number_input(
-            "Of these must be right", 0, 50, present.qualification_right
+            "Correct answers needed", 0, 50, present.qualification_right
         )
         out["check_share"] = (
             st.slider(
-                "Share of pairs that are checks of attention (%)",
+                "Share of pairs that are attention checks (%)",
                 0,
                 50,
                 round(present.check_share * 100),
@@ -103,30 +103,30 @@ def _fields(present: JudgingSettings) -> dict[str, object]:
             / 100
         )
         out["check_kinds"] = st.multiselect(
-            "Kinds of checks",
+            "Kinds of attention checks",
             list(CHECKS),
             list(present.check_kinds),
             format_func=CHECKS.__getitem__,
         )
         out["ban_after_failed_checks"] = st.number_input(
-            "Failed checks after which a rater is banned",
+            "Failed checks before a rater is banned",
             min_value=1, value=present.ban_after_failed_checks, placeholder="never",
         )  # fmt: skip
         st.markdown("##### Crowd platform")
         out["completion_code"] = st.text_input(
             "Completion code", present.completion_code, max_chars=100,
-            help="Empty: each rater gets a code of their own, which the section Raters recognises.",
+            help="Leave empty to give each rater a code of their own; the Raters section recognises it.",
         )  # fmt: skip
         out["completion_url"] = st.text_input(
-            "Address to end at", present.completion_url, max_chars=500,
+            "Return URL", present.completion_url, max_chars=500,
             placeholder="https://app.prolific.com/submissions/complete?cc={code}",
         )  # fmt: skip
     out["consent"] = st.text_area(
-        "Text of consent (Markdown; empty asks for none). Changed, it is asked for again.",
+        "Consent form (Markdown; leave empty for none). After a change, raters are asked again.",
         present.consent, max_chars=20_000, height=160,
     )  # fmt: skip
     out["instructions"] = st.text_area(
-        "Instructions (Markdown; empty for the app's own)", present.instructions,
+        "Instructions (Markdown; leave empty for the default)", present.instructions,
         max_chars=20_000, height=160,
     )  # fmt: skip
     return out

@@ -1,4 +1,4 @@
-"""The Episodes page: browse what the agents did, watch it, compare two, with the telemetry beside it."""
+"""The Episodes page: watch one recording, or two in sync, with their telemetry."""
 
 from collections.abc import Sequence
 
@@ -18,11 +18,15 @@ from leaderboard.ratings.columns import task_title
 from leaderboard.store.database import Store
 from leaderboard.submissions.episodes import EpisodeInfo, episode_telemetry, list_episodes
 
+TITLE = "Episodes"
+ICON = ":material/movie:"
+ORDER = 30
+
 ENDED = {
     "esc": "ended by the player",
     "death": "the player died",
-    "limit": "cut at the limit",
-    "cut": "cut",
+    "limit": "step limit reached",
+    "cut": "cut short",
 }
 
 
@@ -34,11 +38,11 @@ def page() -> None:
         with heading("Episodes", study):
             pick_study(store, study)
         if not may_see_results(study):
-            st.info("Who played what is shown when the study is over.", icon=":material/lock:")
+            st.info("Episodes are shown when the study has ended.", icon=":material/lock:")
             return
         episodes = list_episodes(store, study)
         if not episodes:
-            st.info("No recordings here yet. `basalt submit` brings some.")
+            st.info("No recordings yet. Add some with `basalt submit`.")
             return
         _watch(store, _choose(episodes))
         with st.expander(f"All {len(episodes)} episodes"):
@@ -54,16 +58,16 @@ def _choose(episodes: Sequence[EpisodeInfo]) -> list[EpisodeInfo]:
     task = task_box.selectbox("Task", tasks, format_func=task_title)
     seeds = list(dict.fromkeys(one.seed for one in episodes if one.task == task))
     seed = seed_box.selectbox("Seed", seeds)
-    there = {one.agent: one for one in episodes if (one.task, one.seed) == (task, seed)}
-    first = first_box.selectbox("Agent", list(there))
-    others = [agent for agent in there if agent != first]
+    present = {one.agent: one for one in episodes if (one.task, one.seed) == (task, seed)}
+    first = first_box.selectbox("Agent", list(present))
+    others = [agent for agent in present if agent != first]
     second = second_box.selectbox("Compare with", others, index=None, placeholder="nobody")
-    return [there[agent] for agent in (first, second) if agent is not None]
+    return [present[agent] for agent in (first, second) if agent is not None]
 
 
 def _watch(store: Store, chosen: Sequence[EpisodeInfo]) -> None:
     names = [one.agent for one in chosen]
-    # The address of a video is signed anew at every run; the player keeps the one it began with.
+    # A video's URL is signed at every run; the player keeps the one it started with.
     watch(
         " ".join(one.id for one in chosen),
         names,

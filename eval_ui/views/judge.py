@@ -7,7 +7,7 @@ import streamlit as st
 from basalt.core.tasks import get_task
 from basalt.io.errors import BasaltError
 from eval_ui.judging.onboarding import INSTRUCTIONS, closed, farewell, welcome
-from eval_ui.judging.pair_judging import Act, Answer, DeskView, Reply, desk
+from eval_ui.judging.pair_judging import Act, Answer, PairView, Reply, judge_pair
 from eval_ui.session import may_see_results, rater_secret
 from eval_ui.store_access import the_store
 from eval_ui.study_picker import current_study, pick_study
@@ -24,6 +24,10 @@ from leaderboard.store.database import Store
 from leaderboard.studies.rules import StudyInfo
 from leaderboard.studies.settings import JudgingSettings, get_settings
 
+TITLE = "Judge"
+ICON = ":material/compare:"
+ORDER = 10
+
 _NAME = "own_name"
 _SURE = "sure_to_be_forgotten"
 
@@ -33,8 +37,8 @@ def page() -> None:
     store = the_store()
     if st.session_state.pop("forgotten", False):
         st.success(
-            "You have been forgotten: your name and your words are gone, your votes stay without you. "
-            "Whoever judges here now begins as somebody new.",
+            "Your personal data has been deleted. Your votes are kept anonymously. If you continue, you "
+            "start as a new rater.",
             icon=":material/check:",
         )
     try:
@@ -80,13 +84,13 @@ def _show(
         try:
             if not isinstance(act, Answer):
                 undo_last(store, study, rater)
-                return Reply(act.nonce, "Taken back. Your answer to this pair is open again.")
+                return Reply(act.nonce, "Answer withdrawn. You can answer this pair again.")
             return _answer(store, rater, act, act.responses(asked) if asked else {})
         except BasaltError as err:
             return Reply(act.nonce, str(err), ok=False)
 
-    desk(
-        DeskView(
+    judge_pair(
+        PairView(
             pair=pair.assignment_id,
             left=videos.left,
             right=videos.right,
@@ -122,7 +126,7 @@ def _answer(store: Store, rater: str, answer: Answer, responses: dict[str, objec
         return Reply(answer.nonce, "Saved.")
     expected = {"left": "left did better", "right": "right did better", "draw": "a draw"}
     text = (
-        "Right." if feedback.right else f"The expected answer was: {expected[feedback.expected]}."
+        "Correct." if feedback.right else f"The expected answer was: {expected[feedback.expected]}."
     )
     return Reply(answer.nonce, f"{text} {feedback.explanation}".strip(), ok=feedback.right)
 
@@ -130,7 +134,7 @@ def _answer(store: Store, rater: str, answer: Answer, responses: dict[str, objec
 def _end(store: Store, study: StudyInfo, rater: str, where: Standing) -> None:
     if progress(store, study, rater).total == 0:
         st.markdown("## Nothing to judge yet")
-        st.write("This study has no pairs yet: it needs submissions of at least two agents.")
+        st.write("This study has no pairs yet. It needs submissions from at least two agents.")
         return
     farewell(store, study, rater, where)
     _undo_button(store, study, rater)
@@ -141,7 +145,7 @@ def _end(store: Store, study: StudyInfo, rater: str, where: Standing) -> None:
 
 
 def _undo_button(store: Store, study: StudyInfo, rater: str) -> None:
-    """Behind the last pair there is no desk, and still a minute to take the last answer back."""
+    """After the last pair, the button to withdraw the last answer while that is possible."""
     until = undoable_until(store, study, rater)
     if until is None or until <= datetime.now(UTC):
         return
@@ -151,30 +155,30 @@ def _undo_button(store: Store, study: StudyInfo, rater: str) -> None:
 
 
 def _footer(store: Store, study: StudyInfo, settings: JudgingSettings, rater: str) -> None:
-    """Below the desk: what is needed seldom."""
+    """Below the pair: instructions, the rater's own data, other studies."""
     with st.container(horizontal=True, vertical_alignment="center", key="footer"):
         pick_study(store, study)
         with st.popover("Instructions"):
             st.markdown(settings.instructions or INSTRUCTIONS)
         with st.popover("About you"):
             name = st.text_input(
-                "Your name, if you like",
+                "Your name (optional)",
                 key=_NAME,
                 max_chars=64,
-                help="Only the organisers of the study see it, beside your answers.",
+                help="Only the study's organisers see it, next to your answers.",
             )
             if name:
                 register_rater(store, rater_secret(), name)
-            st.markdown("**Forget me** removes your name, your crowd platform's id and all words that "
-                        "you wrote. Your votes stay, without you.")  # fmt: skip
-            sure = st.checkbox("I want to be forgotten", key=_SURE)
+            st.markdown("**Forget me** deletes your name, your ID on the crowd platform and everything "
+                        "you wrote. Your votes are kept anonymously.")  # fmt: skip
+            sure = st.checkbox("Delete my personal data", key=_SURE)
             st.button("Forget me", disabled=not sure, on_click=_forget, args=(store, rater))
 
 
 def _forget(store: Store, rater: str) -> None:
-    """Forget the rater; runs before the page is drawn anew, so that its fields can be emptied."""
+    """Delete the rater's personal data. Runs before the page is redrawn, so that its fields can be cleared."""
     erase(store, rater)
-    # Left in its field, the name would be given to the rater who begins now.
+    # A name left in its field would be given to the new rater.
     st.session_state[_NAME] = ""
     st.session_state[_SURE] = False
     st.session_state["forgotten"] = True

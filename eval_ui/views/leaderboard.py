@@ -23,6 +23,10 @@ from leaderboard.studies.export import load_comparisons
 from leaderboard.studies.rules import StudyInfo
 from leaderboard.submissions.episodes import replayed
 
+TITLE = "Leaderboard"
+ICON = ":material/leaderboard:"
+ORDER = 20
+
 # Name, colour and icon of each source of judgments, people first.
 BADGES = {
     "human": ("People", "green", ":material/group:"),
@@ -43,7 +47,7 @@ def page() -> None:
         with heading("Leaderboard", study):
             pick_study(store, study)
         if not may_see_results(study):
-            st.info("The results of this study are shown when it is over.", icon=":material/lock:")
+            st.info("Results are shown when the study has ended.", icon=":material/lock:")
             return
         comparisons = load_comparisons(store, study)
     except BasaltError as err:

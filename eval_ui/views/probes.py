@@ -14,7 +14,11 @@ from eval_ui.probes_page.export import export_html
 from eval_ui.probes_page.notes import LONGEST, read_notes, write_note
 from eval_ui.probes_page.pictures import figure_ranges, latent_html
 from eval_ui.probes_page.suites import Autoencoder, Suite, find_suites, open_autoencoder
-from eval_ui.session import current_admin
+from eval_ui.session import current_admin, may_see_probes
+
+TITLE = "Probes"
+ICON = ":material/biotech:"
+ORDER = 40
 
 EXPORTED = 20
 """Latents in a static export, those on top of the table."""
@@ -27,6 +31,9 @@ _latent = component(
 def page() -> None:
     """Draw the page."""
     st.markdown("### Probes")
+    if not may_see_probes():
+        st.info("Probes are shown when the study has ended.", icon=":material/lock:")
+        return
     suites = find_suites()
     if not suites:
         st.info("No suite here yet. `basalt probe scope checkpoint=RUN` makes one under `runs/`.")

@@ -1,4 +1,4 @@
-"""The Study page, for admins: progress, raters, checks, invites, settings, exports, history."""
+"""The Study page, for admins: progress, raters, gold pairs, invites, settings, exports, history."""
 
 import streamlit as st
 
@@ -9,6 +9,10 @@ from eval_ui.store_access import the_store
 from eval_ui.study_admin.sections import SECTIONS
 from eval_ui.study_picker import current_study, pick_study
 from eval_ui.style import heading
+
+TITLE = "Study"
+ICON = ":material/tune:"
+ORDER = 50
 
 
 def page() -> None:

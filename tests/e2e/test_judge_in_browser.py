@@ -323,14 +323,14 @@ def test_invite_qualify_judge_leave_come_back_and_be_banned(
     admin.get_by_role("link", name="Study").click()
     admin.get_by_role("tab", name="Invites").click()
     admin.get_by_label("New invite for").fill("the lab")
-    admin.get_by_role("button", name="Make the link").click()
+    admin.get_by_role("button", name="Create link").click()
     invite = admin.locator("code", has_text="?invite=").first.inner_text()
     assert invite.startswith(f"{address}/?invite=")
     assert create_invite(store, study, ADMIN, "another") not in invite
 
     # Without the link there is no way in, and no result to see.
     page.goto(address)
-    page.get_by_text("takes raters by invitation").wait_for()
+    page.get_by_text("by invitation only").wait_for()
     page.goto(f"{address}/study")
     page.get_by_text("Log in as an admin").wait_for()
     page.goto(invite)
@@ -369,7 +369,7 @@ def test_invite_qualify_judge_leave_come_back_and_be_banned(
     assert len({one.pair for one in human(store)}) == 5
 
     page.goto(f"{address}/leaderboard")
-    page.get_by_text("shown when it is over").wait_for()
+    page.get_by_text("shown when the study has ended").wait_for()
     admin.goto(f"{address}/leaderboard")
     admin.locator(".board[data-source=human]").wait_for()
     admin.goto(f"{address}/study")
@@ -377,7 +377,7 @@ def test_invite_qualify_judge_leave_come_back_and_be_banned(
     admin.get_by_label("Reason").fill("at random")
     admin.get_by_label("Reason").press("Enter")
     admin.get_by_role("button", name="Ban", exact=True).click()
-    admin.get_by_role("button", name="Undo the ban").wait_for()
+    admin.get_by_role("button", name="Lift ban").wait_for()
 
     page.goto(address)
     page.get_by_text("You can no longer judge in this study").wait_for()

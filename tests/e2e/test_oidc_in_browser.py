@@ -163,5 +163,5 @@ def test_a_verified_address_of_an_admin_opens_the_study_and_no_other(
     ):
         provider.person = person
         page = come(browser, address)
-        page.get_by_text("This account is not an admin's.").wait_for()
+        page.get_by_text("This account is not an admin account.").wait_for()
         expect(page.get_by_role("tab", name="Raters")).to_have_count(0)

@@ -1,4 +1,4 @@
-"""The pages, run by Streamlit without a browser; what the desk sends is handed over as it would come."""
+"""The pages, run by Streamlit without a browser; an action of the pair element is passed on as the browser sends it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 import eval_ui
 from eval_ui import session
-from eval_ui.judging.pair_judging import Act, Answer, DeskView, Reply, Undo
+from eval_ui.judging.pair_judging import Act, Answer, PairView, Reply, Undo
 from leaderboard.judging.assignments import next_pair
 from leaderboard.judging.attention_checks import add_gold_pair
 from leaderboard.judging.judgments import answer_pair
@@ -33,18 +33,18 @@ PASSWORD = "correct horse battery"
 HOSTILE = '<img src=x onerror="alert(1)">'
 
 
-class Desk:
+class PairJudging:
     """Stands in the place of the browser's element: what it was shown, and what it does next."""
 
     def __init__(self) -> None:
-        self.view: DeskView | None = None
+        self.view: PairView | None = None
         self.handle: Callable[[Act], Reply] | None = None
 
-    def __call__(self, view: DeskView, handle: Callable[[Act], Reply]) -> None:
+    def __call__(self, view: PairView, handle: Callable[[Act], Reply]) -> None:
         self.view, self.handle = view, handle
 
     @property
-    def shown(self) -> DeskView:
+    def shown(self) -> PairView:
         assert self.view is not None
         return self.view
 
@@ -65,9 +65,9 @@ class Desk:
 
 
 @pytest.fixture
-def desk(monkeypatch: pytest.MonkeyPatch) -> Desk:
-    stand_in = Desk()
-    monkeypatch.setattr("eval_ui.judging.pair_judging.desk", stand_in)
+def judging(monkeypatch: pytest.MonkeyPatch) -> PairJudging:
+    stand_in = PairJudging()
+    monkeypatch.setattr("eval_ui.judging.pair_judging.judge_pair", stand_in)
     return stand_in
 
 
@@ -133,92 +133,92 @@ def gold_pairs(store: Store, study: StudyInfo) -> None:
         add_gold_pair(store, study, ADMIN, one, other, "left", "it found the cave")
 
 
-def test_judging_is_blind(study: StudyInfo, desk: Desk) -> None:
+def test_judging_is_blind(study: StudyInfo, judging: PairJudging) -> None:
     app = opened()
-    assert desk.shown.title == "Find Cave"
-    assert "end the episode by pressing ESC" in desk.shown.instruction
-    assert desk.shown.left != desk.shown.right
-    everything = repr(app.main) + repr(desk.shown)
+    assert judging.shown.title == "Find Cave"
+    assert "end the episode by pressing ESC" in judging.shown.instruction
+    assert judging.shown.left != judging.shown.right
+    everything = repr(app.main) + repr(judging.shown)
     assert not [player for player in PLAYERS if f"'{player}'" in everything]
-    assert not [seed for seed in SEEDS if str(seed) in repr(desk.shown)]
+    assert not [seed for seed in SEEDS if str(seed) in repr(judging.shown)]
 
 
 def test_an_answer_is_stored_whole_and_the_next_pair_shown(
-    empty_store: Store, study: StudyInfo, desk: Desk
+    empty_store: Store, study: StudyInfo, judging: PairJudging
 ) -> None:
     app = opened()
-    first = desk.shown
+    first = judging.shown
     events = [{"type": "play", "at": 0.0, "clock": 1_700_000_000_000}]
-    reply = desk.answer("right", justification="straight in", seen=[1, 0.75], events=events)
+    reply = judging.answer("right", justification="straight in", seen=[1, 0.75], events=events)
     assert (reply.text, reply.ok) == ("Saved.", True)
     (stored,) = judgments(empty_store)
     assert (stored.winner, stored.source, stored.justification) == ("right", "human", "straight in")
     assert (stored.watched_left, stored.watched_right) == (1, 0.75)
     assert stored.video_events == events
     run(app)
-    assert desk.shown.pair != first.pair
-    assert desk.shown.standing == "1 of 6 pairs judged"
-    assert desk.shown.undo_until is not None
+    assert judging.shown.pair != first.pair
+    assert judging.shown.standing == "1 of 6 pairs judged"
+    assert judging.shown.undo_until is not None
 
 
 def test_the_answer_is_taken_back_and_its_pair_shown_again(
-    empty_store: Store, study: StudyInfo, desk: Desk
+    empty_store: Store, study: StudyInfo, judging: PairJudging
 ) -> None:
     app = opened()
-    desk.answer("left")
+    judging.answer("left")
     run(app)
-    reply = desk.do(Undo(kind="undo", nonce="2"))
-    assert "Taken back" in reply.text
+    reply = judging.do(Undo(kind="undo", nonce="2"))
+    assert "Answer withdrawn" in reply.text
     run(app)
-    assert desk.shown.standing == "0 of 6 pairs judged"
-    assert desk.shown.undo_until is None
+    assert judging.shown.standing == "0 of 6 pairs judged"
+    assert judging.shown.undo_until is None
     assert load_comparisons(empty_store, study) == []
-    assert not desk.do(Undo(kind="undo", nonce="3")).ok
+    assert not judging.do(Undo(kind="undo", nonce="3")).ok
 
 
 def test_an_answer_before_both_videos_were_seen_is_refused_here_too(
-    empty_store: Store, study: StudyInfo, desk: Desk
+    empty_store: Store, study: StudyInfo, judging: PairJudging
 ) -> None:
     change_settings(empty_store, study, ADMIN, watch_share=0.9)
     opened()
-    assert desk.shown.required == 0.9
-    reply = desk.answer("left", seen=[1, 0.5])
+    assert judging.shown.required == 0.9
+    reply = judging.answer("left", seen=[1, 0.5])
     assert not reply.ok
     assert "must be seen" in reply.text
     assert judgments(empty_store) == []
-    assert desk.answer("skip", seen=[0, 0]).ok
+    assert judging.answer("skip", seen=[0, 0]).ok
 
 
 def test_the_end_is_a_thank_you_with_an_undo(
-    empty_store: Store, study: StudyInfo, desk: Desk
+    empty_store: Store, study: StudyInfo, judging: PairJudging
 ) -> None:
     app = opened()
     for _ in range(6):
-        desk.answer("skip")
+        judging.answer("skip")
         run(app)
     assert "Thank you" in text(app)
     assert "6 pairs" in text(app)
     press(app, "Undo the last answer")
-    assert desk.shown.standing == "5 of 6 pairs judged"
+    assert judging.shown.standing == "5 of 6 pairs judged"
 
 
 def test_an_answer_after_the_pairs_time_is_refused_with_the_reason(
-    empty_store: Store, study: StudyInfo, desk: Desk
+    empty_store: Store, study: StudyInfo, judging: PairJudging
 ) -> None:
     opened()
     with empty_store.write() as session_:
         session_.execute(sa.text("UPDATE assignment SET expires = '2000-01-01 00:00:00'"))
-    reply = desk.answer("skip")
+    reply = judging.answer("skip")
     assert not reply.ok
     assert "reserved until" in reply.text
     assert not judgments(empty_store)
 
 
 def test_a_name_is_kept_and_forgotten_on_wish(
-    empty_store: Store, study: StudyInfo, desk: Desk
+    empty_store: Store, study: StudyInfo, judging: PairJudging
 ) -> None:
     app = opened()
-    desk.answer("left", justification="my words")
+    judging.answer("left", justification="my words")
     next(field for field in app.text_input if field.label.startswith("Your name")).set_value("Ada")
     run(app)
 
@@ -227,29 +227,29 @@ def test_a_name_is_kept_and_forgotten_on_wish(
             return set(session_.scalars(sa.select(Rater.name)))
 
     assert "Ada" in names()
-    next(box for box in app.checkbox if box.label == "I want to be forgotten").check()
+    next(box for box in app.checkbox if box.label == "Delete my personal data").check()
     run(app)
     press(app, "Forget me")
-    assert "You have been forgotten" in text(app)
+    assert "Your personal data has been deleted" in text(app)
     # Nor does the name stand in its field for the rater who begins now.
     run(app)
-    assert "You have been forgotten" not in text(app)
+    assert "Your personal data has been deleted" not in text(app)
     assert "Ada" not in names()
     (kept,) = judgments(empty_store)
     assert (kept.winner, kept.justification) == ("left", "")
 
 
 def test_the_tasks_questions_are_asked_where_the_study_asks_them(
-    empty_store: Store, players: dict[str, Path], desk: Desk
+    empty_store: Store, players: dict[str, Path], judging: PairJudging
 ) -> None:
     rules = demo_study({"find_cave": SEEDS}, "test", "1").model_copy(update={"ask_questions": True})
     asking = unwatched_study(empty_store, "asking", rules)
     for folder in players.values():
         submit_recordings(empty_store, asking, folder)
     opened()
-    assert desk.shown.questions is not None
-    assert desk.shown.questions.direct == ("Did this player find and enter a cave?",)
-    desk.answer("left", direct=["right"], comparative=["draw"])
+    assert judging.shown.questions is not None
+    assert judging.shown.questions.direct == ("Did this player find and enter a cave?",)
+    judging.answer("left", direct=["right"], comparative=["draw"])
     (stored,) = judgments(empty_store)
     assert stored.responses["direct"] == [
         {"question": "Did this player find and enter a cave?", "left": False, "right": True}
@@ -264,25 +264,25 @@ def test_without_studies_or_pairs_the_page_says_so(
     assert "no study yet" in text(opened())
     lonely = create_study(empty_store, "lonely", demo_study({"find_cave": SEEDS}, "test", "1"))
     submit_recordings(empty_store, lonely, players["good"])
-    assert "needs submissions of at least two agents" in text(opened())
+    assert "needs submissions from at least two agents" in text(opened())
 
 
 def test_a_closed_study_asks_for_an_invitation(
-    empty_store: Store, study: StudyInfo, desk: Desk
+    empty_store: Store, study: StudyInfo, judging: PairJudging
 ) -> None:
     change_settings(empty_store, study, ADMIN, open_signup=False)
     app = opened()
     assert "by invitation" in text(app)
-    assert desk.view is None
+    assert judging.view is None
     # A link that lets nobody in says so before anybody reads on and agrees.
     app = opened(invite="forged")
     assert "not known here" in text(app)
     assert not [button for button in app.button if button.label == "Begin"]
-    assert desk.view is None
+    assert judging.view is None
 
 
 def test_an_invited_rater_agrees_then_judges(
-    empty_store: Store, study: StudyInfo, desk: Desk, cookies: dict[str, str]
+    empty_store: Store, study: StudyInfo, judging: PairJudging, cookies: dict[str, str]
 ) -> None:
     change_settings(empty_store, study, ADMIN, open_signup=False, consent="We keep your answers.")
     token = create_invite(empty_store, study, ADMIN, "lab")
@@ -294,7 +294,7 @@ def test_an_invited_rater_agrees_then_judges(
     next(box for box in app.checkbox if "agree" in box.label).check()
     run(app)
     press(app, "Begin")
-    assert desk.shown.standing == "0 of 6 pairs judged"
+    assert judging.shown.standing == "0 of 6 pairs judged"
     with empty_store.read() as session_:
         (member,) = session_.scalars(sa.select(Membership))
     assert (member.platform, member.participant) == ("prolific", "p1")
@@ -316,54 +316,54 @@ def test_a_preview_on_mturk_cannot_begin(empty_store: Store, study: StudyInfo) -
 
 
 def test_the_qualification_tells_what_was_expected_and_decides(
-    empty_store: Store, study: StudyInfo, desk: Desk
+    empty_store: Store, study: StudyInfo, judging: PairJudging
 ) -> None:
     gold_pairs(empty_store, study)
     change_settings(empty_store, study, ADMIN, qualification_pairs=2, qualification_right=2)
     app = opened()
-    assert desk.shown.badge == "practice"
-    assert desk.shown.standing == "0 of 2 practice pairs"
+    assert judging.shown.badge == "practice"
+    assert judging.shown.standing == "0 of 2 practice pairs"
 
     def expected() -> str:
         with empty_store.read() as session_:
-            return session_.get_one(Check, desk.shown.pair).expected
+            return session_.get_one(Check, judging.shown.pair).expected
 
-    reply = desk.answer(expected())
+    reply = judging.answer(expected())
     assert reply.ok
     assert "it found the cave" in reply.text
     run(app)
-    assert desk.shown.undo_until is None  # the right answer was told
-    reply = desk.answer("draw")
+    assert judging.shown.undo_until is None  # the right answer was told
+    reply = judging.answer("draw")
     assert not reply.ok
     assert "expected answer was" in reply.text
     run(app)
-    assert "1 of your 2 answers" in text(app)
+    assert "1 of your 2 practice answers" in text(app)
     assert judgments(empty_store) == []
 
 
 def test_who_is_done_gets_the_code_and_the_way_back(
-    empty_store: Store, study: StudyInfo, desk: Desk
+    empty_store: Store, study: StudyInfo, judging: PairJudging
 ) -> None:
     change_settings(
         empty_store, study, ADMIN, pairs_per_rater=1, completion_code="C0DE",
         completion_url="https://crowd.example/done?cc={code}",
     )  # fmt: skip
     app = opened(PROLIFIC_PID="p1")
-    desk.answer("left")
+    judging.answer("left")
     run(app)
     assert "C0DE" in text(app)
     (link,) = app.get("link_button")
     assert link.proto.url == "https://crowd.example/done?cc=C0DE"
 
 
-def test_a_banned_rater_is_told(empty_store: Store, study: StudyInfo, desk: Desk) -> None:
+def test_a_banned_rater_is_told(empty_store: Store, study: StudyInfo, judging: PairJudging) -> None:
     app = opened()
-    desk.answer("left")
+    judging.answer("left")
     run(app)
     (stored,) = judgments(empty_store)
     assert stored.rater_id is not None
     ban(empty_store, study, ADMIN, stored.rater_id, "clicks at random")
-    assert not desk.answer("left").ok  # the pair that is still on the desk
+    assert not judging.answer("left").ok  # the pair that is still on the judging
     run(app)
     assert "no longer judge" in text(app)
     assert "clicks at random" not in text(app)
@@ -371,7 +371,7 @@ def test_a_banned_rater_is_told(empty_store: Store, study: StudyInfo, desk: Desk
 
 
 def test_the_study_is_chosen_where_there_are_several(
-    empty_store: Store, study: StudyInfo, desk: Desk
+    empty_store: Store, study: StudyInfo, judging: PairJudging
 ) -> None:
     create_study(empty_store, "later", demo_study({"find_cave": SEEDS}, "test", "1"))
     app = opened()
@@ -379,7 +379,7 @@ def test_the_study_is_chosen_where_there_are_several(
     assert "no pairs yet" in text(app)
     app.selectbox[0].select("small")
     run(app)
-    assert desk.shown.title == "Find Cave"
+    assert judging.shown.title == "Find Cave"
     show(app, "leaderboard")
     assert app.selectbox[0].value == "small"
 
@@ -397,7 +397,7 @@ def judge_once(store: Store, study: StudyInfo, secret: str = "another") -> str:
 
 
 def test_the_leaderboard_keeps_sources_apart_unless_asked(
-    empty_store: Store, study: StudyInfo, desk: Desk
+    empty_store: Store, study: StudyInfo, judging: PairJudging
 ) -> None:
     app = show(opened(), "leaderboard")
     assert "No judgments yet" in text(app)
@@ -422,7 +422,7 @@ def test_the_leaderboard_keeps_sources_apart_unless_asked(
 
 
 def test_all_tasks_come_first_and_each_has_its_table(
-    empty_store: Store, tmp_path: Path, desk: Desk
+    empty_store: Store, tmp_path: Path, judging: PairJudging
 ) -> None:
     tasks = ("find_cave", "make_waterfall")
     study = unwatched_study(
@@ -444,13 +444,13 @@ def test_all_tasks_come_first_and_each_has_its_table(
 
 
 def test_hidden_results_are_hidden_from_raters_and_shown_to_admins(
-    empty_store: Store, study: StudyInfo, desk: Desk, request: pytest.FixtureRequest
+    empty_store: Store, study: StudyInfo, judging: PairJudging, request: pytest.FixtureRequest
 ) -> None:
     judge_once(empty_store, study)
     change_settings(empty_store, study, ADMIN, show_results=False)
     for page in ("leaderboard", "episodes"):
         app = show(opened(), page)
-        assert "when it is over" in text(app) or "when the study is over" in text(app)
+        assert "when the study has ended" in text(app)
         # The one name that no element's hexadecimal id can hold by chance.
         assert "middling" not in repr(app.main)
     request.getfixturevalue("as_admin")
@@ -458,7 +458,9 @@ def test_hidden_results_are_hidden_from_raters_and_shown_to_admins(
     assert "middling" in repr(show(opened(), "episodes").main)
 
 
-def test_the_study_page_is_for_admins(empty_store: Store, study: StudyInfo, desk: Desk) -> None:
+def test_the_study_page_is_for_admins(
+    empty_store: Store, study: StudyInfo, judging: PairJudging
+) -> None:
     judge_once(empty_store, study)
     app = show(opened(), "study")
     assert "Log in as an admin" in text(app)
@@ -476,7 +478,7 @@ def section(app: AppTest, name: str) -> AppTest:
 
 @pytest.mark.usefixtures("as_admin")
 def test_every_section_of_the_study_page_is_drawn_empty_and_filled(
-    empty_store: Store, study: StudyInfo, desk: Desk
+    empty_store: Store, study: StudyInfo, judging: PairJudging
 ) -> None:
     app = show(opened(), "study")
     for name in SECTIONS:
@@ -491,7 +493,7 @@ def test_every_section_of_the_study_page_is_drawn_empty_and_filled(
 
 @pytest.mark.usefixtures("as_admin")
 def test_an_admin_bans_and_the_table_follows(
-    empty_store: Store, study: StudyInfo, desk: Desk
+    empty_store: Store, study: StudyInfo, judging: PairJudging
 ) -> None:
     person = judge_once(empty_store, study)
     app = section(show(opened(), "study"), "Raters")
@@ -500,6 +502,6 @@ def test_an_admin_bans_and_the_table_follows(
     assert load_comparisons(empty_store, study) == []
     assert "No judgments yet" in text(show(opened(), "leaderboard"))
     app = section(show(opened(), "study"), "Raters")
-    press(app, "Undo the ban")
+    press(app, "Lift ban")
     (back,) = load_comparisons(empty_store, study)
     assert back.rater == person

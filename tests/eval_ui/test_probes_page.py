@@ -18,6 +18,8 @@ from eval_ui.probes_page.notes import FILE, read_notes, write_note
 from eval_ui.probes_page.pictures import latent_html
 from eval_ui.probes_page.suites import PROBES_VARIABLE, find_suites, open_autoencoder
 from leaderboard.store.database import Store
+from leaderboard.studies.access import AdminIdentity
+from leaderboard.studies.settings import open_official
 
 MAIN = Path(eval_ui.__file__).with_name("main.py")
 HOSTILE = '<img src=x onerror="alert(1)">'
@@ -87,6 +89,19 @@ def test_a_suite_without_measured_autoencoders_says_what_to_do(
     assert not app.exception
     assert app.warning[0].value.endswith("the first: metrics.json: lacks kl_interval")
     assert "no autoencoder is measured yet" in app.error[0].value
+
+
+def test_a_rater_of_a_blind_study_does_not_see_it(
+    suite: Path, empty_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "browser_cookie", lambda name: None)
+    open_official(empty_store, "luanti", {"find_cave": "1"})  # its results are hidden from raters
+    app = AppTest.from_file(str(MAIN), default_timeout=120).run()
+    app.switch_page("views/probes.py").run()
+    assert not app.exception and not app.selectbox
+    assert app.info[0].value == "Probes are shown when the study has ended."
+    monkeypatch.setattr(session, "current_admin", lambda: AdminIdentity("", "admin"))
+    assert {box.label for box in app.run().selectbox} >= {"Suite", "Latent"}
 
 
 def test_without_a_suite_it_says_how_to_make_one(

@@ -1,9 +1,9 @@
-// The judge's desk: the player, the task's questions one at a time, and the answer as a whole.
+// Judging a pair: the player, the task's questions one at a time, and the answer as a whole.
 //
 // data: { pair, left, right, title, instruction, badge, progress: {text, share}, direct: [..], comparative: [..],
-//         required: share of each video to be seen, reason: {least, placeholder}, undo: {until} or null,
-//         reply: {nonce, text, ok} of the last act or null }
-// Acts go out as the trigger "act": {kind: "answer" | "undo", nonce, ...}.
+//         required: required share of each video, reason: {least, placeholder}, undo: {until} or null,
+//         reply: {nonce, text, ok} to the last action, or null }
+// Actions go out as the trigger "act": {kind: "answer" | "undo", nonce, ...}.
 
 const SIDES = [["left", "Left"], ["draw", "Draw"], ["right", "Right"]];
 const PLAYERS = [["left", "Left"], ["both", "Both"], ["right", "Right"], ["neither", "Neither"]];
@@ -13,7 +13,7 @@ const OVERALL = [
   ["skip", "Skip", "No opinion, or a video does not play. You will not see this pair again."],
 ];
 
-class Desk {
+class PairJudging {
   constructor(root, data, send) {
     const find = (selector) => root.querySelector(selector);
     this.root = root;
@@ -35,7 +35,7 @@ class Desk {
       { kind: "overall", text: "Overall, which player did better?", options: OVERALL },
     ];
     this.pair = data.pair;
-    const draft = Desk.draft(data.pair);
+    const draft = PairJudging.draft(data.pair);
     this.answers = draft?.answers ?? this.steps.map(() => null);
     this.reason.value = draft?.reason ?? "";
     this.current = draft?.current ?? 0;
@@ -65,7 +65,7 @@ class Desk {
     this.player.destroy();
   }
 
-  // What was watched and answered of the pair on the desk outlives a reload.
+  // What was watched and answered of this pair survives a reload.
   static draft(pair) {
     try {
       const kept = JSON.parse(localStorage.getItem("basalt-draft"));
@@ -76,10 +76,10 @@ class Desk {
   keep() {
     const { pair, answers, current } = this;
     const kept = { pair, answers, current, reason: this.reason.value, memory: this.player.memory };
-    try { localStorage.setItem("basalt-draft", JSON.stringify(kept)); } catch { /* a full or closed store */ }
+    try { localStorage.setItem("basalt-draft", JSON.stringify(kept)); } catch { /* storage is full or blocked */ }
   }
 
-  // Streamlit draws the page anew: texts, and the reply to what was sent.
+  // Streamlit redrew the page: new texts, and the reply to the last action.
   update(data) {
     const find = (selector) => this.root.querySelector(selector);
     this.data = data;
@@ -148,7 +148,7 @@ class Desk {
     }));
   }
 
-  // Chosen again, an answer is taken away; a sub-question's answer goes on to the next one.
+  // Choosing an answer again clears it; answering a sub-question moves to the next one.
   choose(index) {
     const option = this.step.options[index];
     if (!option || this.pending !== null) return;
@@ -161,20 +161,20 @@ class Desk {
     this.keep();
   }
 
-  // What still stands between the rater and an answer; null when nothing does.
+  // What is missing before the answer can be submitted; null when nothing is.
   missing() {
     if (this.winner === "skip") return null;
     const least = this.data.reason.least;
     if (this.player.shares.some((share) => share < this.data.required)) {
       return this.data.required >= 0.995
-        ? "Watch both videos to the end; any speed counts."
-        : `Watch ${Math.round(this.data.required * 100)} % of both videos; any speed counts.`;
+        ? "Watch both videos to the end, at any speed."
+        : `Watch ${Math.round(this.data.required * 100)} % of both videos, at any speed.`;
     }
     if (this.winner === null) {
-      return this.step.kind === "overall" ? "Choose an answer." : "Who did better over all (★) is still open.";
+      return this.step.kind === "overall" ? "Choose an answer." : "Say who did better overall (★).";
     }
     const written = this.reason.value.trim().length;
-    if (written < least) return `Say why, in at least ${least} characters: ${least - written} to go.`;
+    if (written < least) return `Give a reason of at least ${least} characters; ${least - written} more needed.`;
     return null;
   }
 
@@ -182,7 +182,7 @@ class Desk {
     if (!this.player) return;
     const missing = this.missing();
     const open = missing === null && this.pending === null;
-    // A complaint is over as soon as what it asked for was done.
+    // The complaint goes away as soon as it is resolved.
     if (this.complaint !== missing) this.complaint = null;
     this.submitButton.classList.toggle("open", open);
     this.submitButton.setAttribute("aria-disabled", String(!open));
@@ -193,7 +193,7 @@ class Desk {
     else if (this.reply?.text) [text, mood] = [this.reply.text, this.reply.ok ? "right" : "wrong"];
     if (this.hint.textContent !== text) this.hint.textContent = text;
     this.hint.className = `hint ${mood}`;
-    // What was said about the last answer stands until something is done about this one.
+    // The reply to the last answer stays until the rater starts this pair.
     if (this.reply && this.player.playing) this.reply = null;
   }
 
@@ -225,7 +225,7 @@ class Desk {
   act(what) {
     this.pending = `${Date.now()}-${Math.random()}`;
     this.reply = null;
-    // Out of the field and off the button: keys are the next pair's.
+    // Move the focus away from fields and buttons, so that keys act on the next pair.
     this.root.querySelector(".stage").focus({ preventScroll: true });
     this.send({ ...what, nonce: this.pending });
     this.showGate();
@@ -238,7 +238,7 @@ class Desk {
   showUndo() {
     const seconds = this.undoSeconds();
     this.undoButton.hidden = seconds <= 0;
-    this.undoButton.textContent = `Undo the last answer (${seconds} s)`;
+    this.undoButton.textContent = `Undo last answer (${seconds} s)`;
   }
 
   onReasonKey(event) {
@@ -267,16 +267,16 @@ class Desk {
   }
 }
 
-// Streamlit calls this at every rerun of the page: the desk is made once a pair and then left alone.
+// Streamlit calls this at every rerun of the page; the element is built once per pair.
 export default function ({ parentElement, data, setTriggerValue }) {
-  if (parentElement.desk?.pair !== data.pair) {
-    parentElement.desk?.destroy();
-    parentElement.desk = new Desk(parentElement, data, (act) => setTriggerValue("act", act));
+  if (parentElement.judging?.pair !== data.pair) {
+    parentElement.judging?.destroy();
+    parentElement.judging = new PairJudging(parentElement, data, (act) => setTriggerValue("act", act));
   } else {
-    parentElement.desk.update(data);
+    parentElement.judging.update(data);
   }
   return () => {
-    parentElement.desk?.destroy();
-    delete parentElement.desk;
+    parentElement.judging?.destroy();
+    delete parentElement.judging;
   };
 }
