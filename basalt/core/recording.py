@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +26,7 @@ from basalt.core.actions import EnvActions
 from basalt.core.recorder_lines import Line, LineWriter, lines_to_env
 from basalt.core.tasks import STEPS_PER_SECOND
 from basalt.core.telemetry import Telemetry
-from basalt.core.video import DEFAULT_CRF, FRAME_SIZE, VideoInfo, VideoWriter, probe, read_frames
+from basalt.core.video import DEFAULT_CRF, FRAME_SIZE, VideoWriter, read_frames
 from basalt.io.errors import RecordingError
 
 Ended = Literal["esc", "death", "limit", "cut", "crash", "unknown"]
@@ -72,6 +73,31 @@ class RecordingMeta(BaseModel):
     edit: dict[str, Any] | None = Field(
         default=None, description="what was changed in the seed's world, for a twin"
     )
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something wrong with a recording's file.
+
+    Attributes:
+        kind: One of `basalt.core.recording_checks.FAULT_KINDS`.
+        path: The file.
+        detail: What is wrong.
+        line: Number of the line from 1; None if it is not about one line.
+    """
+
+    kind: str
+    path: Path
+    detail: str
+    line: int | None = None
+
+    @property
+    def brief(self) -> str:
+        """The fault without the file's name."""
+        return self.detail if self.line is None else f"line {self.line}: {self.detail}"
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.brief}" if self.line is None else f"{self.path}, {self.brief}"
 
 
 class Recording:
@@ -135,25 +161,11 @@ class Recording:
         Raises:
             RecordingError: a line that is not whole or not in the schema, or ticks that jump.
         """
-        if self.lines_path.stat().st_size > MAX_LINE_FILE_BYTES:
-            raise RecordingError(
-                f"{self.lines_path}: larger than {MAX_LINE_FILE_BYTES} bytes; no episode is that long"
-            )
         lines: list[Line] = []
-        with self.lines_path.open("rb") as file:
-            for number, text in enumerate(file, start=1):
-                try:
-                    line = Line.model_validate_json(text)
-                except ValidationError as err:
-                    raise RecordingError(
-                        f"{self.lines_path}, line {number}: {_first_fault(err)}"
-                    ) from err
-                if lines and line.tick != lines[-1].tick + 1:
-                    raise RecordingError(
-                        f"{self.lines_path}, line {number}: tick {line.tick} follows "
-                        f"{lines[-1].tick}; steps are missing"
-                    )
-                lines.append(line)
+        for line, fault in parse_lines(self.lines_path):
+            if fault is not None or line is None:
+                raise RecordingError(str(fault))
+            lines.append(line)
         return tuple(lines)
 
     def __len__(self) -> int:
@@ -181,39 +193,6 @@ class Recording:
     def frames(self, size: tuple[int, int] | None = None) -> Iterator[NDArray[np.uint8]]:
         """Pictures in order, uint8 [H, W, 3] RGB, n or n + 1 for n steps; see :func:`read_frames`."""
         return read_frames(self.video_path, size)
-
-    def check(self) -> VideoInfo:
-        """Verify the recording as a whole: hashes, lines, frames against lines, size, rate.
-
-        Raises:
-            RecordingError: the first fault found.
-        """
-        if self.meta is not None:
-            for path, claimed in (
-                (self.video_path, self.meta.video_sha256),
-                (self.lines_path, self.meta.lines_sha256),
-            ):
-                if sha256_of(path) != claimed:
-                    raise RecordingError(f"{path}: changed since {self.meta_path.name} was written")
-        info = probe(self.video_path)
-        if (info.width, info.height) != FRAME_SIZE:
-            raise RecordingError(f"{self.video_path}: is {info.width}x{info.height}, not 640x360")
-        if abs(info.fps - STEPS_PER_SECOND) > 0.1:
-            raise RecordingError(f"{self.video_path}: runs at {info.fps:g} Hz, not 20")
-        if info.frames not in (len(self), len(self) + 1):
-            raise RecordingError(
-                f"{self.video_path}: {info.frames} frames for {len(self)} lines; "
-                "expected as many, or one more"
-            )
-        if self.meta is not None and (self.meta.steps, self.meta.frames) != (
-            len(self),
-            info.frames,
-        ):
-            raise RecordingError(
-                f"{self.meta_path}: steps {self.meta.steps} and frames {self.meta.frames} are not "
-                f"the files' {len(self)} and {info.frames}"
-            )
-        return info
 
 
 class RecordingWriter:
@@ -375,6 +354,32 @@ def find_recordings(folder: str | Path) -> list[Recording]:
     if not recordings:
         raise RecordingError(f"{folder}: holds no recordings (NAME.mp4 with NAME.jsonl)")
     return recordings
+
+
+def parse_lines(path: Path) -> Iterator[tuple[Line | None, Fault | None]]:
+    """Each line of a file of recorder lines, and what is wrong with it.
+
+    Raises:
+        RecordingError: The file is too large to be a recording.
+    """
+    if path.stat().st_size > MAX_LINE_FILE_BYTES:
+        raise RecordingError(f"{path}: is larger than {MAX_LINE_FILE_BYTES} bytes")
+    tick: int | None = None
+    with path.open("rb") as file:
+        for number, text in enumerate(file, start=1):
+            try:
+                line = Line.model_validate_json(text)
+            except ValidationError as err:
+                kind = "json" if err.errors()[0]["type"] == "json_invalid" else "schema"
+                tick = None
+                yield None, Fault(kind, path, _first_fault(err), line=number)
+                continue
+            jump = None
+            if tick is not None and line.tick != tick + 1:
+                detail = f"tick {line.tick} follows {tick}; steps are missing"
+                jump = Fault("ticks", path, detail, line=number)
+            tick = line.tick
+            yield line, jump
 
 
 def sha256_of(path: Path) -> str:

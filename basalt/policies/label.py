@@ -25,6 +25,7 @@ from basalt.core.recorder_lines import (
     Line,
     Mouse,
 )
+from basalt.core.recording_checks import picture_faults
 from basalt.core.tasks import STEPS_PER_SECOND
 from basalt.core.video import FRAME_SIZE, VideoReader, probe
 from basalt.io.errors import ConfigError, RecordingError
@@ -71,16 +72,10 @@ def label_video(
     if video.suffix != ".mp4":
         raise RecordingError(f"{video}: not an .mp4; convert it first (ffmpeg -i IN -r 20 OUT.mp4)")
     info = probe(video)
-    if abs(info.fps - STEPS_PER_SECOND) > 0.1:
+    for fault in picture_faults(video, info):
+        fix = {"rate": f"-r {STEPS_PER_SECOND}", "picture": "-vf scale={}:{}".format(*FRAME_SIZE)}
         raise RecordingError(
-            f"{video}: runs at {info.fps:g} Hz, the model knows {STEPS_PER_SECOND}; "
-            f"convert it first (ffmpeg -i {video.name} -r {STEPS_PER_SECOND} OUT.mp4)"
-        )
-    if (info.width, info.height) != FRAME_SIZE:
-        width, height = FRAME_SIZE
-        raise RecordingError(
-            f"{video}: is {info.width}x{info.height}, recordings are {width}x{height}; "
-            f"convert it first (ffmpeg -i {video.name} -vf scale={width}:{height} OUT.mp4)"
+            f"{fault}; convert it first (ffmpeg -i {video.name} {fix[fault.kind]} OUT.mp4)"
         )
     if info.frames < 2:
         raise RecordingError(f"{video}: {info.frames} frame; an action lies between two")

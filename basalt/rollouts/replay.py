@@ -16,6 +16,7 @@ import basalt.worlds  # noqa: F401  (registers the environments)
 from basalt.core.actions import BUTTONS, COLUMN, EnvActions
 from basalt.core.recorder_lines import BUTTON_OF_KEY, DEGREES_PER_PIXEL, MOUSE_OF_BUTTON, Line
 from basalt.core.recording import Ended, Recording, RecordingMeta
+from basalt.core.recording_checks import check_recording
 from basalt.core.tasks import get_task
 from basalt.core.telemetry import Telemetry
 from basalt.io.console import progress_bar
@@ -180,7 +181,7 @@ def pressed_actions(lines: Sequence[Line]) -> EnvActions:
 
 
 def _checked(recording: Recording) -> RecordingMeta:
-    recording.check()
+    check_recording(recording)
     if recording.meta is None:
         raise RecordingError(
             f"{recording.stem}: has no {recording.meta_path.name}, so its world and seed are unknown; "

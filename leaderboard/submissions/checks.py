@@ -6,7 +6,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from basalt.core.recording import Recording, RecordingMeta, find_videos
+from basalt.core.recording import Fault, Recording, RecordingMeta, find_videos
+from basalt.core.recording_checks import inspect
 from basalt.io.errors import RecordingError, StudyError
 from leaderboard.studies.rules import StudyRules, checked_name
 from leaderboard.submissions.bundle import MAX_FILE_BYTES
@@ -134,10 +135,12 @@ def check_claims(video: Path, rules: StudyRules) -> tuple[CheckedRecording | Non
                 return CheckedRecording(recording, meta), [
                     f"{path.name}: is a link, or larger than {MAX_FILE_BYTES} bytes"
                 ]
-        info = recording.check()
-        recording.telemetry()
-        cleaning = cleaning_of(recording.video_path, info)
-        faults += _faults_of_end(recording, meta)
+        found = inspect(recording)
+        faults += [_without_path(fault, video.parent) for fault in found.faults]
+        if not faults and found.video is not None:
+            recording.telemetry()
+            cleaning = cleaning_of(recording.video_path, found.video)
+            faults += _faults_of_end(recording, meta)
     except RecordingError as err:
         faults.append(_without_path(err, video.parent))
     version = rules.version_of(meta.task) or meta.world_version
@@ -183,9 +186,9 @@ def _faults_of_end(recording: Recording, meta: RecordingMeta) -> list[str]:
     return []
 
 
-def _without_path(err: RecordingError, parent: Path) -> str:
+def _without_path(problem: RecordingError | Fault, parent: Path) -> str:
     # The problem's line already begins with the path below the submitted folder.
-    return str(err).replace(f"{parent}{os.sep}", "")
+    return str(problem).replace(f"{parent}{os.sep}", "")
 
 
 def _agent_name(checked: list[CheckedRecording], name: str | None) -> tuple[str, list[str]]:

@@ -17,6 +17,7 @@ import pytest
 
 from basalt.cli.main import run
 from basalt.core.recording import Recording
+from basalt.core.recording_checks import check_recording
 from basalt.rollouts.replay import replay
 from tests.support import ROOT
 from tests.support.real_browser import CHROMIUM, LAPTOP
@@ -180,7 +181,7 @@ def test_a_person_plays_in_the_browser(start, browser: Browser, capsys) -> None:
     assert game.ends() == 0
     game.line_with("success by telemetry: no")
     recording = game.recording()
-    recording.check()
+    check_recording(recording)
     meta = recording.meta
     assert meta is not None and (meta.ended, meta.player_kind) == ("esc", "human")
     actions = recording.actions()
@@ -205,7 +206,7 @@ def test_ctrl_c_keeps_what_was_played(start) -> None:
     game.process.send_signal(signal.SIGINT)
     assert game.ends() == 0
     recording = game.recording()
-    recording.check()
+    check_recording(recording)
     assert recording.meta is not None and recording.meta.ended == "cut"
     assert replay(recording).exact
 
@@ -253,7 +254,7 @@ def test_minecraft_is_played_by_name(start, monkeypatch) -> None:
         report = json.loads(game.line_with('{"recording"'))
     assert game.ends() == 0
     recording = game.recording()
-    recording.check()
+    check_recording(recording)
     assert recording.meta is not None
     assert (recording.meta.world, recording.meta.ended) == ("minerl", "esc")
     assert report["steps"] == len(recording) and report["success"] is None
@@ -312,7 +313,7 @@ def test_a_person_plays_in_a_window(start) -> None:
         report = json.loads(game.line_with('{"recording"'))
         assert game.ends() == 0 and report["ended"] == "esc"
         recording = game.recording()
-        recording.check()
+        check_recording(recording)
         assert recording.actions().column("forward").sum() >= 10 and moved(recording) > 1
         assert recording.actions().camera[:, 1].sum() == pytest.approx(6 * 15 * 0.15, abs=0.31)
         assert replay(recording).exact

@@ -6,6 +6,7 @@ import pytest
 
 from basalt.cli import main as cli
 from basalt.core.recording import Recording, find_recordings
+from basalt.core.recording_checks import check_recording
 
 pytestmark = pytest.mark.engine
 
@@ -19,7 +20,7 @@ def test_train_then_roll_out_then_submit(tmp_path, capsys):
     assert cli.run([*rollout, "seeds=[200000]"]) == 0
     assert "success by telemetry" in capsys.readouterr().out
     recording = Recording.open(out / "seed_200000")
-    recording.check()
+    check_recording(recording)
     assert recording.meta is not None
     assert (recording.meta.player, recording.meta.player_kind) == ("bc", "agent")
     assert recording.meta.step_limit == 12 and recording.meta.world == "luanti"
@@ -42,7 +43,7 @@ def test_the_sample_is_what_its_readme_says():
     readme = (sample_dir() / "README.md").read_text()
     steps = 0
     for seed, recording in enumerate(recordings, start=100_000):
-        recording.check()
+        check_recording(recording)
         meta = recording.meta
         assert meta is not None and meta.seed == seed
         assert (meta.player_kind, meta.ended) == ("scripted", "esc")
@@ -71,7 +72,7 @@ def test_the_demo_goes_round(tmp_path):
     assert set(result) == {"training", "recordings", "table", "sae", "seconds"}
     assert len(result["recordings"]) == 6
     for video in result["recordings"]:
-        Recording.open(video).check()
+        check_recording(Recording.open(video))
     agents = {row["agent"]: row for row in result["table"]}
     assert set(agents) == {"bc", "random", "demonstrator"}
     assert all(row["source"] == "telemetry" and row["comparisons"] == 4 for row in agents.values())

@@ -7,6 +7,7 @@ import pytest
 
 from basalt.cli.main import run
 from basalt.core.recording import Recording
+from basalt.core.recording_checks import check_recording
 from basalt.rollouts.rollout import RolloutPlan, rollout
 from tests.support.toy_world import CountingWorld, Walker
 
@@ -65,7 +66,7 @@ def test_what_is_no_recording_is_named(tmp_path, capsys):
 def test_a_recorded_seed_is_not_played_again(recorded, tmp_path, capsys):
     said = complaint(capsys, "seed=100000", f"out={tmp_path}")
     assert "seed: 100000 is recorded in" in said and "give another seed= or out=" in said
-    Recording.open(tmp_path / "seed_100000").check()
+    check_recording(Recording.open(tmp_path / "seed_100000"))
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import torch
 from basalt.cli import main as cli
 from basalt.core.actions import VPT_BUTTONS, bins_to_camera
 from basalt.core.recording import Recording
+from basalt.core.recording_checks import check_recording
 from basalt.core.video import VideoWriter
 from basalt.io.errors import ConfigError, RecordingError
 from basalt.io.locks import LOCK_FILE, sole_writer
@@ -115,7 +116,7 @@ def test_plain_video_becomes_a_recording(golden: Path, tmp_path: Path, monkeypat
     device = torch.device("cpu")
     label_video(model, video, out, size=size, device=device)
     labelled = Recording.open(out / "plain")
-    labelled.check()
+    check_recording(labelled)
     assert len(labelled) == 29
     frames = np.stack([resize_frame(f, size) for f in recording.frames()])
     actions = labelled.actions()
@@ -174,9 +175,7 @@ def test_unfit_videos_are_refused(golden: Path, tmp_path: Path) -> None:
     for _ in range(3):
         writer.write(np.zeros((180, 320, 3), dtype=np.uint8))
     writer.close()
-    with pytest.raises(
-        RecordingError, match=r"is 320x180, recordings are 640x360; .*scale=640:360"
-    ):
+    with pytest.raises(RecordingError, match=r"is 320x180, not 640x360; .*scale=640:360"):
         label_video(model, small, tmp_path / "out", **settings)  # type: ignore[arg-type]
     assert not (tmp_path / "out").exists()
     cut = tmp_path / "cut.mp4"

@@ -7,6 +7,7 @@ import pytest
 
 from basalt.cli.agents import record_main
 from basalt.core.recording import find_recordings
+from basalt.core.recording_checks import check_recording
 from basalt.io.errors import ConfigError
 from tests.support.toy_world import CountingWorld
 
@@ -31,7 +32,7 @@ def test_a_range_of_seeds_is_recorded_with_a_summary(record, tmp_path, capsys):
     summary = json.loads((tmp_path / "demos" / "summary.json").read_text())
     assert [row["seed"] for row in summary["episodes"]] == [100000, 100001, 100002, 100003]
     for recording in find_recordings(tmp_path / "demos"):
-        recording.check()
+        check_recording(recording)
 
 
 def test_the_same_command_goes_on(record, tmp_path, capsys):

@@ -11,6 +11,7 @@ import pytest
 
 from basalt.core.actions import EnvActions, validate_action
 from basalt.core.recording import Recording, RecordingWriter, find_recordings
+from basalt.core.recording_checks import check_recording
 from basalt.core.telemetry import Telemetry
 from basalt.core.video import VideoWriter, probe, read_frames
 from basalt.io.errors import RecordingError
@@ -67,7 +68,7 @@ def test_what_was_played_is_what_is_read(tmp_path):
         # Lossy, and colours at half resolution: judge the middle of the bar and of the ground.
         assert np.abs(picture[180, 20 * t + 10].astype(int) - (250, 200, 20)).max() < 30
         assert np.abs(picture[180, 500].astype(int) - 40).max() < 12
-    recording.check()
+    check_recording(recording)
 
 
 def test_the_video_plays_in_browsers(tmp_path):
@@ -127,7 +128,7 @@ def test_bedds_recordings_are_read_by_the_same_code(tmp_path, shared):
     writer.close()
     (recording,) = find_recordings(tmp_path)
     assert recording.meta is None and recording.telemetry() == ()
-    assert len(recording) == 1307 and recording.check().frames == 1308
+    assert len(recording) == 1307 and check_recording(recording).frames == 1308
     actions = recording.actions()
     assert actions.column("ESC").tolist() == [0] * 1306 + [1]
     assert actions.column("attack")[0] == 0, "the stuck button is mended"
@@ -190,7 +191,7 @@ def test_changed_files_fail_the_check(tmp_path):
     recording = write(tmp_path)
     recording.lines_path.write_text(recording.lines_path.read_text().replace("3.5", "4.5"))
     with pytest.raises(RecordingError, match=r"episode.jsonl: changed since"):
-        Recording.open(recording.stem).check()
+        check_recording(Recording.open(recording.stem))
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".jsonl"])
@@ -215,7 +216,7 @@ def test_a_video_that_is_none_is_one_clear_error(tmp_path, content):
     recording.meta_path.unlink()
     recording.video_path.write_bytes(content)
     with pytest.raises(RecordingError, match=r"episode.mp4: not a video"):
-        Recording.open(recording.stem).check()
+        check_recording(Recording.open(recording.stem))
 
 
 def test_too_few_frames_fail_the_check(tmp_path):
@@ -226,7 +227,7 @@ def test_too_few_frames_fail_the_check(tmp_path):
         writer.write(frame(t))
     writer.close()
     with pytest.raises(RecordingError, match="4 frames for 6 lines"):
-        Recording.open(recording.stem).check()
+        check_recording(Recording.open(recording.stem))
 
 
 def test_a_folder_without_recordings_says_so(tmp_path):

@@ -7,6 +7,7 @@ import pytest
 
 from basalt.core.agent import Agent, PlayerLeft, PrivilegedAgent
 from basalt.core.recording import Recording
+from basalt.core.recording_checks import check_recording
 from basalt.play.controls import Controls
 from basalt.play.player import HumanPlayer, Pace
 from basalt.rollouts.rollout import RolloutPlan, rollout
@@ -62,7 +63,7 @@ def test_it_is_an_agent_that_is_told_the_step():
 def test_a_persons_episode_is_a_recording(play):
     screen = Hands({2: press("forward"), 4: press("ESC")})
     player, recording = play(screen)
-    recording.check()
+    check_recording(recording)
     assert recording.meta.player_kind == "human" and recording.meta.player == "somebody"
     assert recording.meta.ended == "esc" and recording.meta.steps == 5
     assert recording.actions().column("forward").tolist() == [0, 0, 1, 1, 1]
@@ -127,7 +128,7 @@ def test_who_leaves_keeps_what_was_played(play, tmp_path):
     with pytest.raises(PlayerLeft):
         play(Hands({3: leave}))
     recording = Recording.open(tmp_path / "seed_5")
-    recording.check()
+    check_recording(recording)
     assert (recording.meta.ended, recording.meta.steps) == ("cut", 3)
 
 

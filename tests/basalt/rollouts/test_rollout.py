@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from basalt.core.recording import Recording, find_recordings
+from basalt.core.recording_checks import check_recording
 from basalt.io.errors import ActionError, ConfigError, WorldError
 from basalt.rollouts import rollout as rollout_module
 from basalt.rollouts.rollout import RolloutPlan, rollout, summary
@@ -35,7 +36,7 @@ def test_every_seed_becomes_a_whole_recording(tmp_path):
     recordings = rollout(Walker, plan(tmp_path), progress=False)
     assert [recording.meta.seed for recording in recordings] == [100_000, 100_001]
     for recording in recordings:
-        recording.check()
+        check_recording(recording)
         assert recording.meta.ended == "esc" and recording.meta.steps == 6
         assert recording.meta.world_version == "toy-1" and recording.meta.player == "walker"
         assert recording.actions().column("ESC").tolist() == [0, 0, 0, 0, 0, 1]
@@ -145,7 +146,7 @@ def test_a_crashed_episode_is_kept_aside_and_marked(tmp_path):
         ("crash", 0),
     ]
     for crash in crashes:
-        crash.check()
+        check_recording(crash)
     assert [found.name for found in find_recordings(tmp_path)] == ["seed_1"]
 
 
@@ -251,11 +252,11 @@ def test_a_killed_rollout_leaves_whole_episodes_and_goes_on(tmp_path, sent):
     assert process.wait(30) != 0
     finals = [path for path in tmp_path.glob("seed_*") if not path.name.startswith(".")]
     for name in {path.name.split(".")[0] for path in finals}:
-        Recording.open(tmp_path / name).check()
+        check_recording(Recording.open(tmp_path / name))
     recordings = rollout(Walker, plan(tmp_path, seeds=(1, 2, 3)), progress=False)
     assert len(recordings) == 3
     for recording in recordings:
-        recording.check()
+        check_recording(recording)
 
 
 SIDE_BY_SIDE = """

@@ -7,6 +7,7 @@ import pytest
 
 from basalt.cli.agents import rollout_main
 from basalt.core.recording import Recording
+from basalt.core.recording_checks import check_recording
 from basalt.io.errors import ConfigError
 from basalt.rollouts.replay import replay
 from basalt.worlds import make_env
@@ -231,7 +232,7 @@ def test_a_recorded_twin_says_its_edit_and_replays_with_it(tmp_path):
     arguments = ["agent=random", f"seeds={SEED}", "max_steps=25", f"out={tmp_path}"]
     assert rollout_main([*arguments, f"edit={item}"]) == 0
     recording = Recording.open(tmp_path / f"seed_{SEED}")
-    recording.check()
+    check_recording(recording)
     assert recording.meta.edit == {"item": {"slot": 0, "to": "torch", "quantity": 5}}
     assert recording.telemetry()[0].held == "torch"
     assert replay(recording).exact

@@ -15,6 +15,7 @@ from agents.random.agent import RandomAgent
 from basalt.cli.agents import record_main, rollout_main
 from basalt.core.actions import null_action
 from basalt.core.recording import Recording, find_recordings
+from basalt.core.recording_checks import check_recording
 from basalt.core.tasks import TASKS, get_task
 from basalt.io.errors import ConfigError, MissingDependencyError, WorldError
 from basalt.rollouts.rollout import RolloutPlan, rollout
@@ -244,7 +245,7 @@ def test_a_rollout_by_name_is_a_recording_that_validates(tmp_path, monkeypatch, 
     recordings = find_recordings(tmp_path / "out")
     assert [recording.meta.seed for recording in recordings] == [100_001, 100_002]
     for recording in recordings:
-        recording.check()
+        check_recording(recording)
         assert (recording.meta.world, recording.meta.world_version) == ("minerl", WORLD_VERSION)
         assert (recording.meta.ended, len(recording.telemetry())) == ("cut", 26)
         first = next(iter(recording.frames()))
@@ -283,7 +284,7 @@ def test_a_crashed_episode_is_marked_and_repeated(tmp_path, faults):
         assert [seed for seed, _ in standin.begun] == [100_001, 100_001]
     assert recording.meta.ended == "cut" and recording.meta.steps == 10
     crash = Recording.open(tmp_path / "crashed" / "seed_100001_1")
-    crash.check()
+    check_recording(crash)
     assert crash.meta.ended == "crash" and crash.meta.steps == 3
 
 
