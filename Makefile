@@ -10,6 +10,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
+# Processes that share the tests: one of them runs those with an engine, another those with a browser.
+TEST_JOBS ?= 2
+
 # Debian packages: the engine with its game, a virtual screen, software OpenGL, a C compiler for the
 # clock shim; for the tests a browser and PostgreSQL.
 RUN_PACKAGES  := python3-venv minetest minetest-data xvfb libgl1-mesa-dri gcc libc6-dev
@@ -24,7 +27,7 @@ ui: setup
 	$(BIN)/basalt ui
 
 test: setup-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadgroup --no-loadscope-reorder
 
 # Ray and its launcher are large and only these tests need them.
 test-long: setup-test

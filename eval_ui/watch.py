@@ -56,7 +56,7 @@ def curves(episodes: Sequence[Sequence[Telemetry]]) -> list[Curve]:
         for name in facts
     ]
     for field, (label, unit) in _FIELDS.items():
-        if all(episode[0].tells(field) for episode in episodes):
+        if all(episode[0].is_observed(field) for episode in episodes):
             sides = tuple(
                 _thinned([getattr(one, field) for one in episode]) for episode in episodes
             )

@@ -25,6 +25,7 @@ ROOMS = (
     "agents.demonstrator",
     "agents.random",
     "agents.common",
+    "basalt.testing",
     "basalt.probes",
     "basalt.play",
     "basalt.rollouts",

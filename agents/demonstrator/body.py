@@ -190,8 +190,8 @@ class Body:
 
     def placed_at(self) -> Node:
         """Where the last block was put."""
-        x, y, z = str(self.state.facts["placed_at"]).split()
-        return int(x), int(y), int(z)
+        assert self.state.placed_at is not None
+        return self.state.placed_at
 
     def _nearest(
         self, wants: Sequence[Want], refused: Mapping[tuple[Node, Spot], int]

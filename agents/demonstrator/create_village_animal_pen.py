@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agents.demonstrator.motion import Gaze, LookAround, PathWalk, direction, wrap
-from agents.demonstrator.village import Beast, Cell, Ground, beasts
+from agents.demonstrator.village import Cell, Ground
 from basalt.core.actions import null_action
-from basalt.core.telemetry import Telemetry
+from basalt.core.telemetry import Creature, Telemetry
 from basalt.io.errors import ConfigError
 
 Doing = Generator[dict[str, Any], Telemetry, Telemetry]
@@ -70,6 +71,11 @@ class Yard:
         return self.gate[0] + nodes * self.out[0], self.gate[1] + nodes * self.out[1]
 
 
+def _place(creature: Creature) -> NDArray[np.float64]:
+    """Where a creature is, seen from above: [x, z]."""
+    return np.array([creature.position[0], creature.position[2]], np.float64)
+
+
 class PenBuilder:
     """One episode of CreateVillageAnimalPen.
 
@@ -118,7 +124,7 @@ class PenBuilder:
 
     def _choose(self, state: Telemetry) -> tuple[str, Yard]:
         """The kind and the yard that need least walking, with no other eater of the same food near."""
-        animals = beasts(str(state.facts["animals"]))
+        animals = state.animals or ()
         yards = self._yards()
         best: tuple[float, str, Yard] | None = None
         for kind in sorted({animal.kind for animal in animals}):
@@ -126,15 +132,15 @@ class PenBuilder:
             if len(own) < WANTED:
                 continue
             others = [a for a in animals if FOOD[a.kind] == FOOD[kind] and a.kind != kind]
-            herd = np.mean([animal.at for animal in own], axis=0)
+            herd = np.mean([_place(animal) for animal in own], axis=0)
             for yard in yards:
                 front = np.array([*yard.from_gate(2)], np.float64)
-                away = float(np.linalg.norm(herd[[0, 2]] - front))
+                away = float(np.linalg.norm(herd - front))
                 to_yard = math.hypot(front[0] - state.xpos, front[1] - state.zpos)
                 cost = 2.0 * away + 0.7 * to_yard + float(self._rng.uniform(0, 6))
-                line = np.linspace(herd[[0, 2]], front, 12)
+                line = np.linspace(herd, front, 12)
                 for other in others:
-                    apart = float(np.linalg.norm(line - other.at[[0, 2]], axis=1).min())
+                    apart = float(np.linalg.norm(line - _place(other), axis=1).min())
                     cost += max(0.0, 22.0 - apart) * 4
                 cost += 1.5 * sum(cell in self._ground.plants for cell in yard.inside())
                 if best is None or cost < best[0]:
@@ -272,8 +278,8 @@ class PenBuilder:
     def _anybody_near(state: Telemetry, point: list[float]) -> bool:
         """Whether a blow could meet an animal or a villager."""
         middle = (np.array([state.xpos, state.zpos]) + np.array([point[0], point[2]])) / 2
-        everybody = f"{state.facts['animals']}; {state.facts['villagers']}"
-        return any(np.linalg.norm(one.at[[0, 2]] - middle) < 2.6 for one in beasts(everybody))
+        everybody = (state.animals or ()) + (state.villagers or ())
+        return any(np.linalg.norm(_place(one) - middle) < 2.6 for one in everybody)
 
     def _open(self, state: Telemetry, yard: Yard) -> Doing:
         if state.facts["pen_gate_closed"]:
@@ -314,8 +320,8 @@ class PenBuilder:
         """Whether no animal stands in a cell, nor between it and the player."""
         line = np.linspace(np.array(cell, np.float64), [state.xpos, state.zpos], 6)
         return not any(
-            np.linalg.norm(line - beast.at[[0, 2]], axis=1).min() < 0.9
-            for beast in beasts(str(state.facts["animals"]))
+            np.linalg.norm(line - _place(animal), axis=1).min() < 0.9
+            for animal in state.animals or ()
         )
 
     # ---- luring ----
@@ -347,21 +353,21 @@ class PenBuilder:
             followers = self._followers(state, kind)
             if len(followers) >= WANTED:
                 return state
-            herd = sorted(self._herd(state, kind), key=lambda beast: self._away(state, beast))
+            herd = sorted(self._herd(state, kind), key=lambda animal: self._away(state, animal))
             if len(herd) < WANTED:
                 return state
-            beast = herd[len(followers)]
-            goal = self._ground.nearest(beast.at[0], beast.at[2])
+            animal = herd[len(followers)]
+            goal = self._ground.nearest(*_place(animal))
             way = self._ground.way(self._cell(state), goal)
             if way is None or len(way) < 2:
                 state = yield null_action() | {"camera": self._watch(state, kind)}
                 continue
             walk = PathWalk(way, self._gaze, self._rng, close=2.2)
             for _ in range(30):
-                if walk.arrived(state) or self._away(state, beast) < 2.5:
+                if walk.arrived(state) or self._away(state, animal) < 2.5:
                     break
                 action = walk.act(state)
-                if self._away(state, beast) < 12:
+                if self._away(state, animal) < 12:
                     action |= {"sprint": 0}
                     if state.hotbar != FOOD[kind] - 1:
                         action |= {f"hotbar.{FOOD[kind]}": 1}
@@ -392,22 +398,23 @@ class PenBuilder:
             state = yield null_action() | {"camera": self._watch(state, kind)}
         return state
 
-    def _herd(self, state: Telemetry, kind: str) -> list[Beast]:
-        return [beast for beast in beasts(str(state.facts["animals"])) if beast.kind == kind]
+    def _herd(self, state: Telemetry, kind: str) -> list[Creature]:
+        return [animal for animal in state.animals or () if animal.kind == kind]
 
-    def _followers(self, state: Telemetry, kind: str, within: float = 4.0) -> list[Beast]:
+    def _followers(self, state: Telemetry, kind: str, within: float = 4.0) -> list[Creature]:
         herd = self._herd(state, kind)
-        return [beast for beast in herd if self._away(state, beast) < within]
+        return [animal for animal in herd if self._away(state, animal) < within]
 
     @staticmethod
-    def _away(state: Telemetry, beast: Beast) -> float:
-        return math.hypot(beast.at[0] - state.xpos, beast.at[2] - state.zpos)
+    def _away(state: Telemetry, animal: Creature) -> float:
+        x, _, z = animal.position
+        return math.hypot(x - state.xpos, z - state.zpos)
 
     def _watch(self, state: Telemetry, kind: str) -> np.ndarray:
         """Turn to the second nearest of a kind, which is the one to wait for."""
-        herd = sorted(self._herd(state, kind), key=lambda beast: self._away(state, beast))
-        beast = herd[min(1, len(herd) - 1)]
-        return self._gaze.at(state, np.add(beast.at, [0.0, 0.6, 0.0]), start=12.0)
+        herd = sorted(self._herd(state, kind), key=lambda animal: self._away(state, animal))
+        animal = herd[min(1, len(herd) - 1)]
+        return self._gaze.at(state, np.add(animal.position, [0.0, 0.6, 0.0]), start=12.0)
 
     def _show(self, state: Telemetry, yard: Yard) -> Doing:
         """Step back and look at the pen."""

@@ -32,10 +32,12 @@ class Hands:
 
     def slots(self) -> dict[int, tuple[str, int]]:
         """The full slots of the inventory: thing and count; 0-8 is the hotbar."""
-        used = int(self._body.state.facts["slots"])
-        full = [slot for slot in range(used.bit_length()) if used >> slot & 1]
         items = self._body.state.inventory
-        return {slot: (item.type, item.quantity) for slot, item in zip(full, items, strict=False)}
+        return {
+            item.slot: (item.type, item.quantity)
+            for item in items
+            if item.slot is not None and item.slot < SLOTS
+        }
 
     def slot_of(self, thing: str) -> int | None:
         """The slot with most of that thing, the first of equals; None where there is none."""

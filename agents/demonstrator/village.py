@@ -3,38 +3,12 @@
 import heapq
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 Cell = tuple[int, int]
 """A column of the ground: x, z."""
-
-
-@dataclass(frozen=True)
-class Beast:
-    """A living animal.
-
-    Attributes:
-        kind: e.g. ``cow``.
-        number: tells it from the others.
-        at: its feet, [x, y, z].
-    """
-
-    kind: str
-    number: int
-    at: NDArray[np.float64]
-
-
-def beasts(told: str) -> list[Beast]:
-    """The animals (or villagers) of a fact of telemetry: ``cow 3 1.0 2.0 3.0; pig 4 ...``."""
-    found = []
-    for one in filter(None, told.split("; ")):
-        kind, number, *at = one.split()
-        found.append(Beast(kind, int(number), np.array(at, np.float64)))
-    return found
 
 
 class Ground:

@@ -11,7 +11,6 @@ from agents.common.registry import make_agent
 from basalt.cli.hydra_app import hydra_app, plain
 from basalt.core.recording import Recording
 from basalt.core.tasks import get_task, parse_seeds, refuse_official
-from basalt.io.atomic import write_json
 from basalt.io.errors import ConfigError
 
 
@@ -74,20 +73,6 @@ def _print_summary(recordings: list[Recording], out: Path) -> None:
     from basalt.rollouts.rollout import summary
 
     result = summary(recordings)
-    write_json(out / "summary.json", result)
-    print(f"{'seed':>8} {'steps':>6} {'ended':>6} {'success':>8} {'walked':>8}")
-    for row in result["episodes"]:
-        success = {True: "yes", False: "no", None: "?"}[row["success"]]
-        walked = "?" if row["distance_walked"] is None else f"{row['distance_walked']:.1f}"
-        print(f"{row['seed']:>8} {row['steps']:>6} {row['ended']:>6} {success:>8} {walked:>8}")
-    if rate := result["success_rate"]:
-        low, high = rate["interval"]
-        print(f"success by telemetry {rate['mean']:.0%} (95 % {low:.0%} to {high:.0%})")
-    else:
-        print("success: for people to judge, since the world does not tell enough to see it")
-    if walked_in_all := result["distance_walked"]:
-        distance = f"distance walked {walked_in_all['mean']:.1f} nodes"
-        if walked_in_all["interval"]:
-            distance += " (95 % {:.1f} to {:.1f})".format(*walked_in_all["interval"])
-        print(distance)
+    result.write(out / "summary.json")
+    print("\n".join(result.lines()))
     print(f"recordings and summary.json in {out}")

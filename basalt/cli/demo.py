@@ -193,14 +193,10 @@ def _study(store: Store, played: Mapping[str, Iterable[Recording]]) -> StudyInfo
 
 
 def _print_episodes(recordings: Sequence[Recording]) -> None:
-    for row in summary(recordings)["episodes"]:
-        cut = (
-            f", cut at {STEP_LIMIT} steps"
-            if row["ended"] == "cut"
-            else f", ended by {row['ended']}"
-        )
-        where = "in a cave" if row["facts"]["in_cave"] else "not in a cave"
+    for row in summary(recordings).episodes:
+        cut = f", cut at {STEP_LIMIT} steps" if row.ended == "cut" else f", ended by {row.ended}"
+        where = "in a cave" if row.facts["in_cave"] else "not in a cave"
         print(
-            f"  {row['player']:<13} seed {row['seed']}: {row['steps']} steps{cut}, "
-            f"walked {row['distance_walked']:.0f} nodes, {where}"
+            f"  {row.player:<13} seed {row.seed}: {row.steps} steps{cut}, "
+            f"walked {row.distance_walked:.0f} nodes, {where}"
         )

@@ -1,11 +1,10 @@
-"""Comparisons: the portable form of preferences, as a leaderboard exports and reward models read them.
+"""Comparisons: the portable form of preferences, exported by the leaderboard as a Parquet file.
 
-One row says which of two episodes (or stretches of them) somebody preferred. Episodes are named by
-the SHA-256 of their video, so a row means the same on every machine.
+A row says which of two episodes, or clips of them, was preferred. Episodes are named by the SHA-256 of their
+video, so a row means the same on every machine.
 """
 
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +13,8 @@ from typing import Any, Literal, get_args
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from basalt.io.errors import BasaltError
+from basalt.io.atomic import replacing
+from basalt.io.errors import BasaltError, WriteError
 
 FORMAT_VERSION = 1
 
@@ -23,30 +23,34 @@ Source = Literal["human", "bedd", "telemetry", "model"]
 
 
 class ComparisonError(BasaltError):
-    """A file of comparisons that cannot be read or written."""
+    """A file of comparisons that cannot be read."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two episodes of the same task, and which did better.
+    """Which of two episodes of the same task and seed did better.
 
     Attributes:
-        comparison_id: opaque and unique.
-        study: name of the study it was made in.
-        task: the task's name.
-        world, world_version: where both were played.
-        seed: the seed both were played on.
-        left_agent, right_agent: names of the players.
-        left_episode, right_episode: SHA-256 of the videos, hexadecimal.
-        left_start, left_stop, right_start, right_stop: first step of a stretch and the step after its
-            last; None where whole episodes were compared.
-        winner: ``left``, ``right``, ``draw``, ``both_bad`` (neither is acceptable) or ``skip`` (no
-            opinion).
-        source: who judged: ``human``, ``bedd``, ``telemetry`` (a rule, stand-in for people), ``model``.
-        rater: opaque id of the rater, None for rules and models.
-        justification: why, in the rater's words.
-        seconds: how long the rater took.
-        created: when, UTC.
+        comparison_id: Opaque, unique id.
+        study: Name of the study it was made in.
+        task: Name of the task.
+        world: World that both were played in.
+        world_version: Version of that world.
+        seed: Seed that both were played on.
+        left_agent: Name of the left player.
+        right_agent: Name of the right player.
+        left_episode: SHA-256 of the left video, hexadecimal.
+        right_episode: SHA-256 of the right video, hexadecimal.
+        winner: `left`, `right`, `draw`, `both_bad` (neither is acceptable) or `skip` (no opinion).
+        source: Who judged: `human`, `bedd`, `telemetry` (a rule instead of people) or `model`.
+        created: Time of the judgment, in UTC.
+        left_start: First step of the left clip; None if whole episodes were compared.
+        left_stop: Step after the last one of the left clip, or None.
+        right_start: First step of the right clip, or None.
+        right_stop: Step after the last one of the right clip, or None.
+        rater: Opaque id of the rater; None for rules and models.
+        justification: Reason in the rater's words.
+        seconds: Time that the rater took.
     """
 
     comparison_id: str
@@ -104,7 +108,7 @@ SCHEMA = pa.schema(
 
 
 def to_table(comparisons: Iterable[Comparison]) -> pa.Table:
-    """The comparisons as an Arrow table in :data:`SCHEMA`."""
+    """Convert comparisons to an Arrow table with the columns of `SCHEMA`."""
     rows = [
         {item.name: getattr(comparison, item.name) for item in fields(Comparison)}
         for comparison in comparisons
@@ -113,56 +117,53 @@ def to_table(comparisons: Iterable[Comparison]) -> pa.Table:
 
 
 def write_comparisons(path: str | Path, comparisons: Iterable[Comparison]) -> int:
-    """Write a Parquet file of comparisons; it stands under its name only when whole.
+    """Write a Parquet file of comparisons; readers never see a partial one.
 
     Returns:
-        How many were written.
+        Number of comparisons written.
 
     Raises:
-        ComparisonError: the file cannot be written.
+        WriteError: The file cannot be written.
     """
     path = Path(path)
     table = to_table(comparisons)
-    partial = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(table, partial)
-        partial.replace(path)
     except OSError as err:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise ComparisonError(f"{path}: cannot be written ({err})") from err
+        raise WriteError(f"{path}: cannot be written ({err.strerror})") from err
+    with replacing(path) as partial:
+        pq.write_table(table, partial)
     return table.num_rows
 
 
 def read_comparisons(path: str | Path) -> list[Comparison]:
-    """The comparisons in a Parquet file.
+    """Read a Parquet file of comparisons.
 
     Raises:
-        ComparisonError: no such file, not Parquet, of another version, or a column or value that is
-            not in the format.
+        ComparisonError: The file is missing, not Parquet, of another version, or has a column or value that
+            is not valid.
     """
     path = Path(path)
     if not path.is_file():
-        raise ComparisonError(f"{path}: no such file of comparisons")
+        raise ComparisonError(f"{path}: no such file; expected a Parquet file of comparisons")
     try:
         table = pq.read_table(path)
     except (pa.ArrowException, OSError) as err:
-        raise ComparisonError(f"{path}: not a Parquet file that can be read ({err})") from err
+        raise ComparisonError(f"{path}: expected a Parquet file of comparisons ({err})") from err
     metadata = table.schema.metadata or {}
     version = metadata.get(b"basalt-comparisons", b"").decode()
     if version != str(FORMAT_VERSION):
-        found = f"version {version}" if version else "no version"
         raise ComparisonError(
-            f"{path}: holds {found} of comparisons; this package reads version {FORMAT_VERSION}"
+            f"{path}: expected comparisons of version {FORMAT_VERSION}, got "
+            f"{f'version {version}' if version else 'a file without a version'}"
         )
     for column in SCHEMA:
         if column.name not in table.schema.names:
-            raise ComparisonError(f"{path}: has no column {column.name!r}")
+            raise ComparisonError(f"{path}: column {column.name!r} is missing")
         if table.schema.field(column.name).type != column.type:
             raise ComparisonError(
-                f"{path}: column {column.name!r} is {table.schema.field(column.name).type}, "
-                f"not {column.type}"
+                f"{path}: column {column.name!r}: expected {column.type}, got "
+                f"{table.schema.field(column.name).type}"
             )
     return [
         _checked(path, number, row)
@@ -173,11 +174,11 @@ def read_comparisons(path: str | Path) -> list[Comparison]:
 def _checked(path: Path, number: int, row: dict[str, Any]) -> Comparison:
     for name, value in row.items():
         if value is None and name not in _OPTIONAL:
-            raise ComparisonError(f"{path}, row {number}: {name} is empty")
+            raise ComparisonError(f"{path}, row {number}: {name}: expected a value, got none")
     for name, allowed in (("winner", get_args(Winner)), ("source", get_args(Source))):
         if row[name] not in allowed:
             raise ComparisonError(
-                f"{path}, row {number}: {name} is {row[name]!r}, not one of {', '.join(allowed)}"
+                f"{path}, row {number}: {name}: expected one of {', '.join(allowed)}, got {row[name]!r}"
             )
     row["created"] = row["created"].astimezone(UTC)
     return Comparison(**row)

@@ -1,4 +1,7 @@
-"""How sure a figure over episodes is. Frames of one episode are near-copies, so episodes are drawn."""
+"""Confidence intervals over episodes.
+
+Frames of one episode are correlated, so the bootstrap resamples whole episodes.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,6 +10,7 @@ from typing import Any
 import numpy as np
 
 MIN_EPISODES = 3
+"""Fewer episodes have no bootstrap interval."""
 
 Z_95 = 1.959964
 """Standard deviations to each side of the mean that hold 95% of a normal distribution."""
@@ -15,16 +19,16 @@ Z_95 = 1.959964
 def episode_interval(
     totals: Sequence[float], counts: Sequence[float], *, draws: int = 2000, seed: int = 0
 ) -> list[float] | None:
-    """95 % percentile bootstrap interval of sum(totals) / sum(counts), episodes drawn with replacement.
+    """95% percentile bootstrap interval of sum(totals) / sum(counts), resampling episodes.
 
     Args:
-        totals: per episode, e.g. summed loss.
-        counts: per episode, e.g. frames.
-        draws: bootstrap samples.
-        seed: of the draws.
+        totals: Total of each episode, e.g. its summed loss.
+        counts: Weight of each episode, e.g. its number of frames.
+        draws: Number of bootstrap samples.
+        seed: Seed of the resampling.
 
     Returns:
-        [low, high], or None below three episodes, where a bootstrap says nothing.
+        [low, high], or None below `MIN_EPISODES` episodes.
     """
     total, count = np.asarray(totals, dtype=float), np.asarray(counts, dtype=float)
     if len(total) < MIN_EPISODES:
@@ -39,10 +43,13 @@ def episode_interval(
 
 
 def with_intervals(columns: Mapping[str, tuple[Any, Any]]) -> dict[str, Any]:
-    """Ratios of sums over episodes, JSON-ready: `NAME` and `NAME_interval`, see `episode_interval`.
+    """Ratios of sums over episodes, each with its `episode_interval`.
 
     Args:
-        columns: by name: float [episodes] totals and float [episodes] counts.
+        columns: Totals and counts by name, each float [episodes].
+
+    Returns:
+        JSON-ready `NAME` and `NAME_interval` for each name; NaN where all counts are 0.
     """
     found: dict[str, Any] = {}
     for name, (totals, counts) in columns.items():
@@ -53,16 +60,22 @@ def with_intervals(columns: Mapping[str, tuple[Any, Any]]) -> dict[str, Any]:
 
 
 def rate_interval(successes: int, episodes: int) -> list[float]:
-    """95 % interval of a success rate by Wilson's score (1927), sound for few episodes and rates of 0 or 1.
+    """95% interval of a success rate by Wilson's score (1927), valid for few episodes and rates of 0 or 1.
+
+    Args:
+        successes: Number of successes.
+        episodes: Number of episodes.
 
     Returns:
-        [low, high] within 0 and 1.
+        [low, high], within 0 and 1.
 
     Raises:
-        ValueError: not 0 <= successes <= episodes, or no episodes.
+        ValueError: There are no episodes, or not 0 <= successes <= episodes.
     """
     if episodes < 1 or not 0 <= successes <= episodes:
-        raise ValueError(f"{successes} successes in {episodes} episodes")
+        raise ValueError(
+            f"expected 0 <= successes <= episodes, got {successes} successes of {episodes}"
+        )
     rate = successes / episodes
     centre = rate + Z_95**2 / (2 * episodes)
     spread = Z_95 * math.sqrt(rate * (1 - rate) / episodes + (Z_95 / (2 * episodes)) ** 2)

@@ -202,7 +202,7 @@ class LineWriter:
             xpos=before.xpos,
             ypos=before.ypos,
             zpos=before.zpos,
-            inventory=list(before.inventory),
+            inventory=[Item(type=one.type, quantity=one.quantity) for one in before.inventory],
             asked_camera=(round(asked[0], 4), round(asked[1], 4)) if differs else None,
             telemetry=before,
         )

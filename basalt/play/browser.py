@@ -1,11 +1,11 @@
-"""The game as a page: pictures go out, and keys and the locked pointer's movement come in, over one WebSocket.
+"""The game as a web page: one WebSocket sends frames and receives keys and pointer movement.
 
-Why not a remote desktop: over VNC a pointer has places, not movements, and a game needs movements. A page
-with the Pointer Lock API gets them as a window on the desktop does.
+A remote desktop would not do: VNC reports pointer positions, and a game needs relative movement, which a page
+gets from the Pointer Lock API.
 
-What a stranger meets: the server listens on the loopback only unless told otherwise; the link's token opens
-the page once and is worth nothing afterwards; the page's cookie, a Host and an Origin of this
-server are needed for everything else; and whoever comes second is turned away.
+Access: the server listens on the loopback interface unless another address is given. The link's token opens
+the page once. Everything else needs the page's cookie and this server's own Host and Origin. A second
+browser is refused.
 """
 
 import asyncio
@@ -34,13 +34,13 @@ from basalt.play.player import Status
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8300
-"""Where nothing is said and the port is free, so that a tunnel's command stays the same."""
+"""Port if none is given and it is free, so that the command of a tunnel stays the same."""
 
 HEARTBEAT_S = 16.0
-"""A browser that does not answer for half as long is gone, and may come back."""
+"""Seconds between pings; a browser that does not answer within half of that counts as disconnected."""
 
 SECOND_CLIENT = 4409
-"""The WebSocket's closing code for whoever comes second."""
+"""WebSocket close code for a second browser."""
 
 _LARGEST_MESSAGE = 1024
 _QUALITY = 88
@@ -99,18 +99,19 @@ _MESSAGES: TypeAdapter[_Key | _MouseButton | _Move | _Wheel | _Word] = TypeAdapt
 
 
 class BrowserScreen:
-    """A server of the page, in a thread of its own; see :class:`~basalt.play.player.Screen`.
+    """A web server, in its own thread, as a `basalt.play.player.Screen`.
 
-    It is paused until a browser is connected and its player has clicked to play, and again whenever
-    the connection breaks or the pointer is let go. The same browser may come back.
+    It is paused until a browser is connected and the player has clicked to play, and whenever the connection
+    breaks or the pointer is released. The same browser may reconnect.
 
     Args:
-        host: address to listen on.
-        port: its port; None for :data:`DEFAULT_PORT`, or any other where that is taken.
-        title, instruction: of the task.
+        host: Address to listen on.
+        port: Port to listen on; None for `DEFAULT_PORT`, or any free port if that is taken.
+        title: Title of the task.
+        instruction: Instruction of the task.
 
     Raises:
-        ConfigError: it cannot listen there.
+        ConfigError: The address is not available.
     """
 
     def __init__(
@@ -141,18 +142,18 @@ class BrowserScreen:
         return f"http://{_bracketed(self.host)}:{self.port}/?token={self._token}"
 
     def show(self, frame: NDArray[np.uint8] | None, status: Status) -> None:
-        """See :class:`~basalt.play.player.Screen`."""
+        """See `Screen.show`."""
         if frame is not None:
             self._frame = frame
         self._status = status
         self._loop.call_soon_threadsafe(self._news.set)
 
     def wait(self, seconds: float) -> None:
-        """See :class:`~basalt.play.player.Screen`."""
+        """See `Screen.wait`."""
         self._tick.wait(seconds)
 
     def close(self) -> None:
-        """Send what was shown last, and end the server."""
+        """Send the last status and stop the server."""
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stop.set)
             self._thread.join(10)
@@ -179,7 +180,7 @@ class BrowserScreen:
                 await client.close(code=1000, message=b"over")
         await runner.cleanup()
 
-    # ---- who may come in ----
+    # ---- access ----
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -195,9 +196,9 @@ class BrowserScreen:
         return response
 
     def _is_own_host(self, host: str) -> bool:
-        """Against other sites' names that resolve to this machine; a tunnel may have another port."""
+        """Refuse other host names that resolve to this machine (DNS rebinding); a tunnel may change the port."""
         if not _is_loopback(self.host):
-            return True  # by what names it is reached is not known; the cookie is what counts
+            return True  # its public names are unknown; the cookie protects it
         return _is_loopback(urlsplit(f"//{host}").hostname or "")
 
     def _knows(self, request: web.Request) -> bool:
@@ -210,8 +211,8 @@ class BrowserScreen:
         if self._token is None or not _same(request.query.get("token", ""), self._token):
             return web.Response(
                 status=403,
-                text="This link does not work, or not any more: it opens the game once, in one browser. "
-                "Start basalt play again for a new one.",
+                text="This link has expired: it opens the game once, in one browser. "
+                "Start basalt play again for a new link.",
             )
         self._token = None
         response.set_cookie(
@@ -221,7 +222,7 @@ class BrowserScreen:
 
     async def _asset(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
-        if name == "favicon.ico":  # browsers ask for it unasked
+        if name == "favicon.ico":  # every browser requests it
             return web.Response(status=204)
         if name not in _PAGES:
             raise web.HTTPNotFound
@@ -238,7 +239,9 @@ class BrowserScreen:
         connection = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=_LARGEST_MESSAGE)
         if self._client is not None:
             await connection.prepare(request)
-            await connection.close(code=SECOND_CLIENT, message=b"somebody plays already")
+            await connection.close(
+                code=SECOND_CLIENT, message=b"the game is open in another window"
+            )
             return connection
         self._client = connection
         try:
@@ -250,7 +253,7 @@ class BrowserScreen:
                     try:
                         self._take(message.data)
                     except ValidationError:
-                        await connection.close(code=1008, message=b"not understood")
+                        await connection.close(code=1008, message=b"unknown message")
         finally:
             self._client = None
             self._pause()
@@ -293,7 +296,7 @@ class BrowserScreen:
                 await sender
 
     async def _send(self, connection: web.WebSocketResponse) -> None:
-        """Send what is new; a slow line gets fewer pictures, not old ones."""
+        """Send new statuses and frames; a slow connection gets fewer frames, not old ones."""
         status, frame = None, None
         self._news.set()
         while True:
@@ -308,10 +311,16 @@ class BrowserScreen:
 
 
 def parse_address(text: str) -> tuple[str, int | None]:
-    """Host and port, if any, of ``HOST``, ``HOST:PORT`` or ``[HOST]:PORT``.
+    """Split `HOST`, `HOST:PORT` or `[HOST]:PORT` into host and port.
+
+    Args:
+        text: The address.
+
+    Returns:
+        The host, and the port or None.
 
     Raises:
-        ConfigError: it is none.
+        ConfigError: The text is not a valid address.
     """
     try:
         parts = urlsplit(f"//{text}")
@@ -319,7 +328,9 @@ def parse_address(text: str) -> tuple[str, int | None]:
     except ValueError:
         host, port = None, None
     if not host or parts.netloc != text:
-        raise ConfigError(f"address: {text!r} is not HOST or HOST:PORT, e.g. 127.0.0.1:8300")
+        raise ConfigError(
+            f"address: expected HOST or HOST:PORT such as 127.0.0.1:8300, got {text!r}"
+        )
     return host, port
 
 
@@ -332,7 +343,7 @@ def _listen(host: str, port: int | None) -> socket.socket:
             failure = err
     raise ConfigError(
         f"address: cannot listen on {_bracketed(host)}:{port or DEFAULT_PORT} ({failure}); "
-        "give another one, address=HOST:PORT"
+        "use another address=HOST:PORT"
     ) from failure
 
 

@@ -18,63 +18,61 @@ BUTTON_OF_CODE = {
     "Space": "jump",
     "ShiftLeft": "sneak",
     "ControlLeft": "sprint",
-    # In a browser's window Control with W closes the tab.
+    # In a browser window Ctrl+W closes the tab.
     "KeyR": "sprint",
     "KeyE": "inventory",
     "KeyQ": "drop",
     "KeyF": "swapHands",
     **{f"Digit{slot}": f"hotbar.{slot}" for slot in range(1, 10)},
 }
-"""Places on the keyboard, by the names that browsers give them (W3C UI Events ``code``): the same keys
-whatever is printed on them."""
+"""Buttons by physical key, named by W3C UI Events `code`: the same keys in every keyboard layout."""
 
 BUTTON_OF_MOUSE = {0: "attack", 1: "pickItem", 2: "use"}
 """Left, middle, right."""
 
 _WAITING = 4
-"""Changes of one button that may wait for their steps; faster ones are left out, so that play never
-lags behind its player by more than 0.2 s."""
+"""Queued changes of one button; faster ones are dropped, so that play never lags by more than 0.2 s."""
 
 _LIMIT_PX = math.floor(CAMERA_LIMIT / DEGREES_PER_PIXEL)
 
 
 class Controls:
-    """What a person does between two steps, collected from any thread.
+    """Input events between two steps, collected from any thread.
 
-    A button that was tapped between two steps is held for one. The mouse moves the camera by 0.15 degrees
-    a pixel, in whole pixels, as BEDD's recorder did; what is less than a pixel waits.
+    A button that was tapped between two steps is held for one step. The mouse moves the camera by
+    `DEGREES_PER_PIXEL`, in whole pixels as in BEDD's recorder; fractions are carried over.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._held: set[str] = set()  # as far as the steps have got
+        self._held: set[str] = set()  # as of the last step
         self._coming: dict[str, deque[bool]] = {button: deque() for button in BUTTONS}
         self._moved = np.zeros(2)  # [dy, dx] in pixels
         self._wheel = 0.0
 
     def button(self, name: str, *, down: bool) -> None:
-        """A button of the action space was pressed or released."""
+        """Record that a button of the action space was pressed or released."""
         with self._lock:
             coming = self._coming[name]
             now = coming[-1] if coming else name in self._held
             if down != now:
                 coming.append(down)
-            if len(coming) > _WAITING:  # an even number less ends in the same state
+            if len(coming) > _WAITING:  # dropping two changes ends in the same state
                 coming.pop()
                 coming.pop()
 
     def move(self, dx: float, dy: float) -> None:
-        """The mouse moved, in pixels to the right and down."""
+        """Record a mouse movement, in pixels to the right and down."""
         with self._lock:
             self._moved += dy, dx
 
     def wheel(self, notches: float) -> None:
-        """The wheel turned, toward higher slots where positive."""
+        """Record turns of the mouse wheel; positive ones select higher slots."""
         with self._lock:
             self._wheel += notches
 
     def release(self) -> None:
-        """Everything is let go, at once: the player's hands are elsewhere."""
+        """Release all buttons and discard pending movement."""
         with self._lock:
             self._held.clear()
             for coming in self._coming.values():
@@ -83,10 +81,13 @@ class Controls:
             self._wheel = 0.0
 
     def action(self, hotbar: int | None) -> dict[str, Any]:
-        """The action of the next step; what was collected for it is used up.
+        """Take the action of the next step.
 
         Args:
-            hotbar: the selected slot, 0 to 8, from which the wheel counts; None where it does nothing.
+            hotbar: Selected slot, 0 to 8, from which the wheel counts; None to ignore the wheel.
+
+        Returns:
+            A complete action dictionary.
         """
         with self._lock:
             for name, coming in self._coming.items():

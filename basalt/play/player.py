@@ -1,4 +1,4 @@
-"""A person as an agent: sees the picture, answers with keyboard and mouse, 20 times a second."""
+"""A person as an agent: sees the frame, acts with keyboard and mouse, 20 times a second."""
 
 import threading
 import time
@@ -18,21 +18,22 @@ from basalt.play.controls import Controls
 STEP_S = 1 / STEPS_PER_SECOND
 
 LATE_S = 0.010
-"""A step that begins so much after its time counts as late."""
+"""Delay in seconds from which a step counts as late."""
 
-_PATIENCE_S = 0.05  # between two looks whether a player is back
+_POLL_S = 0.05  # between two checks whether a paused player is back
 
 
 @dataclass(frozen=True)
 class Status:
-    """What a screen tells beside the picture.
+    """Status that a screen shows beside the frame.
 
     Attributes:
-        phase: ``starting`` until the world is there, ``playing``, ``over``.
-        seed: of the episode.
-        step, limit: how far it is, and may go.
-        late_steps: steps that began late.
-        note: a line for the player.
+        phase: `starting` until the world has started, then `playing`, then `over`.
+        seed: Seed of the episode.
+        step: Number of steps played.
+        limit: Step limit of the episode; 0 if it is not known yet.
+        late_steps: Number of steps that began late.
+        note: A line for the player.
     """
 
     phase: Literal["starting", "playing", "over"] = "starting"
@@ -44,35 +45,35 @@ class Status:
 
 
 class Screen(Protocol):
-    """Where a person sees the world and has their hands."""
+    """A display with keyboard and mouse."""
 
     controls: Controls
 
     @property
     def paused(self) -> bool:
-        """Whether nobody is there, or whoever is there rests."""
+        """Whether the player has paused or is not connected."""
 
     @property
     def left(self) -> bool:
-        """Whether the player closed it for good."""
+        """Whether the player closed the screen for good."""
 
     def show(self, frame: NDArray[np.uint8] | None, status: Status) -> None:
-        """Show a picture (uint8 [H, W, 3] RGB; None: as before) and a status."""
+        """Show a frame (uint8 [H, W, 3], RGB; None keeps the last one) and a status."""
 
     def wait(self, seconds: float) -> None:
-        """Let so much time pass, and take events meanwhile."""
+        """Wait, handling events meanwhile."""
 
     def close(self) -> None:
-        """Nothing more to show."""
+        """Close the screen."""
 
 
 class Pace:
-    """Never more than one step in 50 ms of the wall clock; whoever is late is late, and nothing is made up for.
+    """Limits play to one step per 50 ms of wall-clock time; late steps are not caught up.
 
     Attributes:
-        steps: steps so far.
-        late_steps: those that began more than :data:`LATE_S` after their time.
-        worst_s: how late the latest began.
+        steps: Number of steps begun.
+        late_steps: Number of steps that began more than `LATE_S` late.
+        worst_s: Largest delay of a step, in seconds.
     """
 
     def __init__(self) -> None:
@@ -81,16 +82,16 @@ class Pace:
         self._due: float | None = None
 
     def left(self) -> float:
-        """Seconds until the next step may begin; 0 and below: now."""
+        """Seconds until the next step may begin; 0 or less if it may begin now."""
         return 0.0 if self._due is None else self._due - time.monotonic()
 
     def rest(self) -> None:
-        """Time does not count until the next step."""
+        """Do not count the time until the next step, if it is due."""
         if self.left() <= 0:
             self._due = None
 
     def begin_step(self) -> None:
-        """A step begins now."""
+        """Begin a step now."""
         now = time.monotonic()
         self.steps += 1
         if self._due is not None and now - self._due > LATE_S:
@@ -100,15 +101,14 @@ class Pace:
 
 
 class HumanPlayer:
-    """A person behind a screen; see :class:`~basalt.core.agent.Agent`.
+    """A person behind a screen, as an agent (`basalt.core.agent.PrivilegedAgent`).
 
-    It is told the selected slot, which its picture shows too (the mouse wheel counts from it), the seed
-    and the step. :meth:`leave` ends play from another thread or a signal handler.
+    It observes the seed, the step and the selected slot, from which the mouse wheel counts.
 
     Args:
-        screen: what it plays on.
-        name: kept in the recordings.
-        limit: step limit to show.
+        screen: Screen that the person plays on.
+        name: Name in the recordings.
+        limit: Step limit to show.
     """
 
     kind: PlayerKind = "human"
@@ -124,22 +124,22 @@ class HumanPlayer:
         self._hotbar: int | None = None
 
     def leave(self) -> None:
-        """Make the next :meth:`act` raise :class:`~basalt.core.agent.PlayerLeft`."""
+        """Make the next `act` raise `PlayerLeft`; may be called from a signal handler or another thread."""
         self._leaving.set()
 
     def observe(self, infos: Sequence[Info]) -> None:
-        """Take what the screen shows beside the picture."""
+        """Take seed, step and selected slot for the next `act`."""
         (info,) = infos
         state = info["telemetry"]
-        # In Minecraft's forms a slot's key moves things: there the wheel is none.
+        # In an open inventory the hotbar keys move items, so the wheel is ignored.
         self._step, self._hotbar = state.step, None if state.gui_open else state.hotbar
         self._seed = info.get("seed", self._seed)
 
     def act(self, pov: NDArray[np.uint8], first: NDArray[np.bool_]) -> Sequence[Mapping[str, Any]]:
-        """Show the picture, wait until 50 ms are over, and return what was pressed meanwhile.
+        """Show the frame, wait for the next step, and return what was pressed meanwhile.
 
         Raises:
-            PlayerLeft: the player closed the screen or ended the program.
+            PlayerLeft: The player closed the screen or ended the program.
         """
         if first[0]:
             self._screen.controls.release()
@@ -151,7 +151,7 @@ class HumanPlayer:
             if self._leaving.is_set() or self._screen.left:
                 raise PlayerLeft
             if self._screen.paused:
-                self._screen.wait(_PATIENCE_S)
+                self._screen.wait(_POLL_S)
                 self.pace.rest()
             elif (left := self.pace.left()) > 0:
                 self._screen.wait(left)

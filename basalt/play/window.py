@@ -1,4 +1,4 @@
-"""The game as a window on this machine's screen, by pygame-ce (SDL), with relative mouse movement."""
+"""The game in a window, by pygame-ce (SDL), with relative mouse movement."""
 
 import os
 import time
@@ -13,7 +13,7 @@ from basalt.play.controls import BUTTON_OF_CODE, Controls
 from basalt.play.player import Status
 
 WINDOW = (1280, 720)
-"""Size at the start, that of BEDD's recorder; pictures are scaled to whatever the player makes of it."""
+"""Initial size, that of BEDD's recorder; frames are scaled to the current size."""
 
 _KEYS = (
     "Click to play. W A S D walk, Space jumps, Shift sneaks, Ctrl sprints",
@@ -24,18 +24,22 @@ _KEYS = (
 
 
 def has_screen() -> bool:
-    """Whether this machine has a screen that a window could be opened on."""
+    """Whether the environment names a display for windows."""
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 class WindowScreen:
-    """A window; see :class:`~basalt.play.player.Screen`. For the main thread.
+    """A window as a `basalt.play.player.Screen`, to be used from the main thread.
 
-    It is paused until its player clicks into it, and again whenever it loses the keyboard.
+    It is paused until the player clicks into it, and whenever it loses the keyboard focus.
+
+    Args:
+        title: Title of the task.
+        instruction: Instruction of the task.
 
     Raises:
         MissingDependencyError: pygame-ce is not installed.
-        ConfigError: the screen cannot be opened.
+        ConfigError: The window cannot be opened.
     """
 
     def __init__(self, *, title: str, instruction: str) -> None:
@@ -72,14 +76,14 @@ class WindowScreen:
         self._draw()
 
     def show(self, frame: NDArray[np.uint8] | None, status: Status) -> None:
-        """See :class:`~basalt.play.player.Screen`."""
+        """See `Screen.show`."""
         self._frame = self._frame if frame is None else frame
         self._status = status
         self._draw()
         self._take_events()
 
     def wait(self, seconds: float) -> None:
-        """See :class:`~basalt.play.player.Screen`."""
+        """See `Screen.wait`."""
         until = time.monotonic() + seconds
         self._take_events()
         while (left := until - time.monotonic()) > 0:
@@ -140,7 +144,7 @@ class WindowScreen:
         self._draw()
 
     def _grab(self, grabbed: bool) -> None:
-        # Hidden and grabbed, SDL gives movements without end instead of places.
+        # With a hidden, grabbed pointer SDL reports relative movement without limits.
         self._pygame.event.set_grab(grabbed)
         self._pygame.mouse.set_visible(not grabbed)
 
@@ -148,7 +152,7 @@ class WindowScreen:
         pg, status = self._pygame, self._status
         self._window.fill((0, 0, 0))
         if self._frame is not None:
-            self._draw_picture(self._frame)
+            self._draw_frame(self._frame)
         lines: tuple[str, ...] = ()
         if status.phase == "starting":
             lines = (status.note or "The world is starting ...", "", *self._lines)
@@ -162,15 +166,15 @@ class WindowScreen:
         pg.display.set_caption(f"{self._title}{clock} - basalt play")
         pg.display.flip()
 
-    def _draw_picture(self, frame: NDArray[np.uint8]) -> None:
+    def _draw_frame(self, frame: NDArray[np.uint8]) -> None:
         pg = self._pygame
         height, width = frame.shape[:2]
         room = self._window.get_size()
         scale = min(room[0] / width, room[1] / height)
         size = int(width * scale), int(height * scale)
-        picture = pg.image.frombuffer(np.ascontiguousarray(frame).tobytes(), (width, height), "RGB")
+        frame = pg.image.frombuffer(np.ascontiguousarray(frame).tobytes(), (width, height), "RGB")
         place = (room[0] - size[0]) // 2, (room[1] - size[1]) // 2
-        self._window.blit(pg.transform.scale(picture, size), place)
+        self._window.blit(pg.transform.scale(frame, size), place)
 
     def _draw_lines(self, lines: tuple[str, ...]) -> None:
         if not lines:
@@ -181,23 +185,23 @@ class WindowScreen:
         shade.fill((10, 12, 14, 190))
         self._window.blit(shade, (0, 0))
         text = "\n".join(lines)
-        picture = self._font.render(text, True, (230, 236, 241), None, int(width * 0.8))
+        frame = self._font.render(text, True, (230, 236, 241), None, int(width * 0.8))
         self._window.blit(
-            picture, ((width - picture.get_width()) // 2, (height - picture.get_height()) // 2)
+            frame, ((width - frame.get_width()) // 2, (height - frame.get_height()) // 2)
         )
 
 
 _UNSEEN = ("offscreen", "dummy")
-"""What SDL draws to where the screen that is named does not answer."""
+"""Drivers that SDL falls back to if the named display does not answer."""
 
 _MOUSE = {1: "attack", 2: "pickItem", 3: "use"}
 
 _SCANCODES = {"Space": "SPACE", "ShiftLeft": "LSHIFT", "ControlLeft": "LCTRL"}
-"""SDL's names of keys that are not the last letter of the browser's."""
+"""SDL's names of keys that are not the last letter of the W3C code."""
 
 
 def _codes(pygame: Any) -> dict[int, str]:
-    """Button by SDL's number of a place on the keyboard."""
+    """Buttons by SDL scancode."""
     return {
         getattr(pygame, f"KSCAN_{_SCANCODES.get(code, code[-1])}"): button
         for code, button in BUTTON_OF_CODE.items()

@@ -1,1 +1,1 @@
-"""Episodes: an agent plays, a recording is replayed."""
+"""Episodes: an agent plays and is recorded; a recording is replayed."""

@@ -211,7 +211,7 @@ def _compare(
     differences: Sequence[float],
 ) -> Replay:
     drifts: list[float] | None = None
-    if all(state.tells("xpos") for state in (*expected, *states)):
+    if all(state.is_observed("xpos") for state in (*expected, *states)):
         drifts = [
             float(np.linalg.norm(_position(a) - _position(b)))
             for a, b in zip(expected, states, strict=False)

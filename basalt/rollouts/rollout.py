@@ -1,10 +1,9 @@
-"""Let an agent play episodes of a task and record them.
+"""Rollouts: an agent plays episodes of a task and is recorded.
 
-A rollout is a folder of recordings, one per seed. It can be interrupted at any time: finished
-episodes stay whole, and the same call goes on with the seeds that are missing.
+A rollout is a folder of recordings, one per seed. It can be interrupted at any time: finished episodes are
+kept, and the same call plays the remaining seeds.
 """
 
-import json
 import multiprocessing
 import os
 import threading
@@ -13,10 +12,11 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import gymnasium
 import numpy as np
+from pydantic import BaseModel, ConfigDict
 
 import basalt
 import basalt.worlds  # registers the environments
@@ -24,11 +24,13 @@ from basalt.core.actions import validate_action
 from basalt.core.agent import Agent, PlayerLeft, check_kind, privileged
 from basalt.core.intervals import episode_interval, rate_interval
 from basalt.core.recording import CRASHED, Ended, Recording, RecordingWriter
+from basalt.core.records import Record
 from basalt.core.scoring import Outcome, can_score, outcome
 from basalt.core.tasks import Task, get_task
+from basalt.core.telemetry import Fact
 from basalt.core.video import DEFAULT_CRF
 from basalt.core.world import Info
-from basalt.io.atomic import write_json
+from basalt.io.claims import claim
 from basalt.io.console import note, progress_bar
 from basalt.io.errors import ConfigError, WorldError
 from basalt.io.locks import sole_writer
@@ -37,14 +39,13 @@ from basalt.worlds.edits import parse_edit
 MakeAgent = Callable[[], Agent]
 
 WORLD_ATTEMPTS = 3
-"""An episode whose world fails is played again from its start, this often in all."""
+"""How often an episode is played if its world fails, each time from its start."""
 
 FAILED_SEEDS = 3
-"""After so many seeds whose world kept failing the fault is not theirs, and a rollout stops."""
+"""A rollout stops when the worlds of this many seeds kept failing."""
 
-HOW_A_WORLD_RUNS = ("address", "max_memory")
-"""Settings of worlds that do not change what is played: with others a rollout goes on, as with other
-time-outs."""
+RUN_SETTINGS = ("address", "max_memory")
+"""World settings that do not affect the episode, like all timeouts; a rollout may be resumed with others."""
 
 
 @dataclass(frozen=True)
@@ -52,18 +53,18 @@ class RolloutPlan:
     """What to play.
 
     Attributes:
-        task: name of the task.
-        world: name of the world.
-        agent: what the player is, as plain data (its configuration).
-        seeds: one episode each.
-        out: folder of the recordings ``seed_{seed}``.
-        max_steps: cut episodes at this many steps; None for the task's own limit.
-        world_args: further keyword arguments of the environment.
-        crf: x264's quality of the videos, lower is better and larger.
-        edit: what to change in every seed's world, for twins (:mod:`basalt.worlds.edits`).
+        task: Name of the task.
+        world: Name of the world.
+        agent: Settings of the agent, JSON-ready.
+        seeds: Seeds to play, one episode each.
+        out: Folder of the recordings, named `seed_{seed}`.
+        max_steps: Number of steps after which an episode is cut; None for the task's own limit.
+        world_args: Further keyword arguments of the environment.
+        crf: Quality of the videos (x264's CRF); lower is better and larger.
+        edit: Change made in every seed's world, for counterfactual worlds (`basalt.worlds.edits`).
 
     Raises:
-        ConfigError: fewer than one step, or an edit that is none.
+        ConfigError: `max_steps` is below 1, or `edit` is not valid.
     """
 
     task: str
@@ -78,41 +79,149 @@ class RolloutPlan:
 
     def __post_init__(self) -> None:
         if self.max_steps is not None and self.max_steps < 1:
-            raise ConfigError(f"max_steps: {self.max_steps} is less than 1")
+            raise ConfigError(f"max_steps: expected an integer of at least 1, got {self.max_steps}")
         if self.edit is not None:
             parse_edit(self.edit)
 
     @property
     def step_limit(self) -> int:
-        """The limit the episodes are played under, in steps."""
+        """Number of steps after which an episode ends or is cut."""
         limit = get_task(self.task).step_limit
         return limit if self.max_steps is None else min(limit, self.max_steps)
+
+    def claim_folder(self) -> None:
+        """Write what is played to `rollout.json`, or check that the folder was made for the same.
+
+        Raises:
+            ConfigError: The folder holds another rollout.
+        """
+        file = self.out / "rollout.json"
+        if not any(self.out.glob("seed_*.json")):
+            # Nothing was recorded, so the folder is free for any rollout.
+            file.unlink(missing_ok=True)
+        world_args = {
+            key: value
+            for key, value in self.world_args.items()
+            if key not in RUN_SETTINGS and not key.endswith("_timeout_s")
+        }
+        facts = {
+            "agent": dict(self.agent),
+            "task": self.task,
+            "world": self.world,
+            "world_args": world_args,
+            "step_limit": self.step_limit,
+            "edit": None if self.edit is None else dict(self.edit),
+        }
+        claim(file, "rollout", facts, header={"package_version": basalt.__version__})
+
+
+class Estimate(BaseModel):
+    """A mean over episodes.
+
+    Attributes:
+        mean: The mean.
+        interval: 95% interval [low, high]; None if there are too few episodes for one.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mean: float
+    interval: tuple[float, float] | None
+
+
+class EpisodeSummary(BaseModel):
+    """One episode of a rollout, as the referee sees it.
+
+    Attributes:
+        player: Name of the player.
+        seed: Seed of the world.
+        steps: Number of steps.
+        ended: How the episode ended.
+        success: Success by telemetry; None if the world does not report enough to see it.
+        distance_walked: Horizontal distance in nodes; None if the world does not report positions.
+        facts: The task's own facts after the last step.
+        recording: Path of the video.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    player: str
+    seed: int
+    steps: int
+    ended: Ended
+    success: bool | None
+    distance_walked: float | None
+    facts: dict[str, Fact]
+    recording: str
+
+
+class RolloutSummary(Record):
+    """A rollout as the referee sees it: `summary.json`.
+
+    Attributes:
+        episodes: The episodes in order of the seeds.
+        success_rate: Share of successes, with Wilson's interval; None if no success is known.
+        distance_walked: Mean distance in nodes, with a bootstrap interval; None if none is known.
+    """
+
+    FORMAT: ClassVar[str] = "basalt-rollout-summary"
+
+    episodes: tuple[EpisodeSummary, ...]
+    success_rate: Estimate | None
+    distance_walked: Estimate | None
+
+    def lines(self) -> list[str]:
+        """The summary as a table with totals, for people."""
+        lines = [f"{'seed':>8} {'steps':>6} {'ended':>6} {'success':>8} {'walked':>8}"]
+        for one in self.episodes:
+            success = {True: "yes", False: "no", None: "?"}[one.success]
+            walked = "?" if one.distance_walked is None else f"{one.distance_walked:.1f}"
+            lines.append(f"{one.seed:>8} {one.steps:>6} {one.ended:>6} {success:>8} {walked:>8}")
+        if self.success_rate is None:
+            lines.append(
+                "success: unknown, since the world does not report enough; let people judge"
+            )
+        else:
+            text = f"success by telemetry {self.success_rate.mean:.0%}"
+            if self.success_rate.interval:
+                text += " (95% interval {:.0%} to {:.0%})".format(*self.success_rate.interval)
+            lines.append(text)
+        if self.distance_walked is not None:
+            text = f"distance walked {self.distance_walked.mean:.1f} nodes"
+            if self.distance_walked.interval:
+                text += " (95% interval {:.1f} to {:.1f})".format(*self.distance_walked.interval)
+            lines.append(text)
+        return lines
 
 
 def rollout(
     make_agent: MakeAgent, plan: RolloutPlan, *, jobs: int = 1, progress: bool = True
 ) -> list[Recording]:
-    """Play the plan's episodes that are not recorded yet; returns all its recordings in seed order.
+    """Play the episodes of a plan that are not recorded yet.
 
     Args:
-        make_agent: makes the agent, once in this process and once in each of ``jobs`` > 1, for which it must be
-            picklable.
-        plan: what to play.
-        jobs: processes that play side by side, each with a world of its own.
-        progress: show a progress bar on stderr.
+        make_agent: Factory of the agent, called once in this process and, if `jobs` > 1, once in each worker
+            process, for which it must be picklable.
+        plan: What to play.
+        jobs: Number of processes, each with its own world.
+        progress: Whether to show a progress bar on stderr.
+
+    Returns:
+        All recordings of the plan, in order of its seeds.
 
     Raises:
-        ConfigError: the folder holds another rollout, or another process is writing to it.
-        WorldError: a world kept failing. That of one seed does not keep the others from being played,
-            those of :data:`FAILED_SEEDS` do; finished episodes stay.
-        PlayerLeft: the player went; what it had played stays, as cut.
+        ConfigError: The folder holds another rollout or is being written by another process, or the agent's
+            kind is unknown.
+        WorldError: A world kept failing. The other seeds are still played, unless `FAILED_SEEDS` worlds did;
+            finished episodes are kept.
+        PlayerLeft: The player left; its episode is kept, ended as `cut`.
     """
     if jobs < 1:
-        raise ConfigError(f"jobs: {jobs} is less than 1")
-    agent = make_agent()  # before anything is written: one that cannot be made leaves no folder
+        raise ConfigError(f"jobs: expected an integer of at least 1, got {jobs}")
+    agent = make_agent()  # first, so that a failure leaves no folder
     check_kind(agent)
     with sole_writer(plan.out, "rollout"):
-        _same_rollout(plan)
+        plan.claim_folder()
         missing = [seed for seed in plan.seeds if not _is_recorded(plan, seed)]
         failures = _Failures(len(missing))
         if jobs == 1 or len(missing) < 2:
@@ -124,64 +233,65 @@ def rollout(
         else:
             del agent  # every process makes its own
             _play_side_by_side(make_agent, plan, missing, jobs, progress, failures)
-        failures.tell()
+        failures.raise_any()
     return [Recording.open(plan.out / _name(seed)) for seed in plan.seeds]
 
 
-def summary(recordings: Sequence[Recording]) -> dict[str, Any]:
-    """What a rollout came to in the referee's eyes, ready for JSON.
+def summary(recordings: Sequence[Recording]) -> RolloutSummary:
+    """Summarize recordings by their telemetry.
 
-    Returns:
-        ``episodes``: a row per recording; ``success_rate`` and ``distance_walked`` (nodes, mean),
-        each as ``{"mean": ..., "interval": [low, high]}`` at 95 % over episodes (the interval of the
-        distance is None below three episodes). Success and distance are None, one by one and in
-        all, where the world does not tell them.
+    Raises:
+        ConfigError: A recording is one of BEDD's, which have no telemetry.
     """
-    rows: list[dict[str, Any]] = []
-    for recording in recordings:
-        if recording.meta is None:
-            raise ConfigError(f"{recording.stem}: has no {recording.meta_path.name} to summarise")
-        last = recording.telemetry()[-1]
-        rows.append(
-            {
-                "player": recording.meta.player,
-                "seed": recording.meta.seed,
-                "steps": recording.meta.steps,
-                "ended": recording.meta.ended,
-                "success": success(recording),
-                "distance_walked": round(last.distance_walked, 2) if last.tells("xpos") else None,
-                "facts": last.facts,
-                "recording": str(recording.video_path),
-            }
+    episodes = tuple(_episode_summary(recording) for recording in recordings)
+    scored = [one.success for one in episodes if one.success is not None]
+    distances = [one.distance_walked for one in episodes if one.distance_walked is not None]
+    success_rate = distance = None
+    if scored:
+        low, high = rate_interval(sum(scored), len(scored))
+        success_rate = Estimate(mean=sum(scored) / len(scored), interval=(low, high))
+    if distances:
+        interval = episode_interval(distances, [1] * len(distances))
+        distance = Estimate(
+            mean=sum(distances) / len(distances),
+            interval=None if interval is None else (interval[0], interval[1]),
         )
-    scored = [bool(row["success"]) for row in rows if row["success"] is not None]
-    distances = [row["distance_walked"] for row in rows if row["distance_walked"] is not None]
-    return {
-        "episodes": rows,
-        "success_rate": {
-            "mean": sum(scored) / len(scored),
-            "interval": rate_interval(sum(scored), len(scored)),
-        }
-        if scored
-        else None,
-        "distance_walked": {
-            "mean": sum(distances) / len(distances),
-            "interval": episode_interval(distances, [1] * len(distances)),
-        }
-        if distances
-        else None,
-    }
+    return RolloutSummary(episodes=episodes, success_rate=success_rate, distance_walked=distance)
+
+
+def _episode_summary(recording: Recording) -> EpisodeSummary:
+    if recording.meta is None:
+        raise ConfigError(
+            f"{recording.stem}: cannot be summarized without {recording.meta_path.name}"
+        )
+    last = recording.telemetry()[-1]
+    return EpisodeSummary(
+        player=recording.meta.player,
+        seed=recording.meta.seed,
+        steps=recording.meta.steps,
+        ended=recording.meta.ended,
+        success=success(recording),
+        distance_walked=round(last.distance_walked, 2) if last.is_observed("xpos") else None,
+        facts=last.facts,
+        recording=str(recording.video_path),
+    )
 
 
 def referee_view(recording: Recording) -> Outcome:
-    """Success and tie-breaks of one of our recordings, by its telemetry."""
+    """Score a recording by its telemetry.
+
+    Raises:
+        ConfigError: It is one of BEDD's, or its telemetry does not show success at the task.
+    """
     if recording.meta is None:
-        raise ConfigError(f"{recording.stem}: BEDD's recordings cannot be scored by telemetry")
+        raise ConfigError(
+            f"{recording.stem}: has no telemetry to score, as one of BEDD's recordings"
+        )
     return outcome(get_task(recording.meta.task), recording.telemetry(), recording.meta.ended)
 
 
 def success(recording: Recording) -> bool | None:
-    """Success of one of our recordings by its telemetry; None where the world does not tell it."""
+    """Success of a recording by its telemetry; None if the telemetry does not show it."""
     assert recording.meta is not None
     if not can_score(get_task(recording.meta.task), recording.telemetry()):
         return None
@@ -201,37 +311,8 @@ def _crash_name(folder: Path, seed: int) -> str:
     return f"{_name(seed)}_{taken + 1}"
 
 
-def _same_rollout(plan: RolloutPlan) -> None:
-    """Write what is played into the folder, or refuse a folder that says something else."""
-    path = plan.out / "rollout.json"
-    world_args = {
-        key: value
-        for key, value in plan.world_args.items()
-        if key not in HOW_A_WORLD_RUNS and not key.endswith("_timeout_s")
-    }
-    asked = {
-        "agent": dict(plan.agent),
-        "task": plan.task,
-        "world": plan.world,
-        "world_args": world_args,
-        "step_limit": plan.step_limit,
-        "edit": None if plan.edit is None else dict(plan.edit),
-    }
-    # A rollout that failed before its first episode binds nobody.
-    if path.is_file() and any(plan.out.glob("seed_*.json")):
-        found = json.loads(path.read_text(encoding="utf-8"))
-        for key, value in asked.items():
-            if found.get(key) != value:
-                raise ConfigError(
-                    f"{path}: {key} is {found.get(key)!r}, not {value!r}: another rollout; "
-                    "give another folder with out="
-                )
-    else:
-        write_json(path, {"package_version": basalt.__version__, **asked})
-
-
 class _Failures:
-    """The seeds whose worlds kept failing while others were played."""
+    """Collects the failures of worlds while other seeds are played."""
 
     def __init__(self, seeds: int) -> None:
         self._seeds = seeds
@@ -239,18 +320,18 @@ class _Failures:
 
     @contextmanager
     def of(self, seed: int) -> Iterator[None]:
-        """Keep the world's failure of a seed for later, unless there were too many."""
+        """Collect a failure of the world of this seed; raise if there are too many."""
         try:
             yield
         except WorldError as err:
             self._errors.append(err)
             if len(self._errors) >= FAILED_SEEDS:
-                self.tell()
+                self.raise_any()
             if self._seeds > 1:
-                note(f"seed {seed}: left out; going on with the others")
+                note(f"seed {seed}: skipped; playing the remaining seeds")
 
-    def tell(self) -> None:
-        """Raise what was kept, if anything."""
+    def raise_any(self) -> None:
+        """Raise the collected failures, if there are any."""
         if len(self._errors) == 1:
             raise self._errors[0]
         if self._errors:
@@ -258,11 +339,11 @@ class _Failures:
 
 
 class _Player:
-    """An agent and its world, playing one episode after the other."""
+    """An agent and its world, which play one episode after another."""
 
     def __init__(self, agent: Agent, plan: RolloutPlan) -> None:
         self._agent = agent
-        # Read once: what the recordings are labelled decides what the agent sees.
+        # Read once, so that the label of the recordings is the one that decided what the agent sees.
         self._kind = agent.kind
         self._privileged = privileged(agent)
         self._plan = plan
@@ -276,7 +357,7 @@ class _Player:
         self._close_world()
 
     def play(self, seed: int, *, progress: bool, title: str = "") -> Path:
-        """Record one episode; the path of its recording without suffix."""
+        """Record one episode and return the path of its recording without suffix."""
         for attempt in range(1, WORLD_ATTEMPTS + 1):
             try:
                 return self._episode(seed, progress, title)
@@ -325,7 +406,7 @@ class _Player:
                 try:
                     observation, _, terminated, truncated, info = env.step(action)
                 except WorldError:
-                    # What was seen until then is kept, marked, for whoever looks for the reason.
+                    # The frames until then are kept aside, for finding the reason.
                     crashed = plan.out / CRASHED
                     writer.finish("crash", crashed, _crash_name(crashed, seed))
                     raise
@@ -363,7 +444,7 @@ class _Player:
 
 
 _process_player: _Player | None = None
-"""The player of a worker process, made once and kept from episode to episode."""
+"""Player of a worker process, reused for all its episodes."""
 
 
 def _start_worker(make_agent: MakeAgent, plan: RolloutPlan) -> None:
@@ -373,7 +454,7 @@ def _start_worker(make_agent: MakeAgent, plan: RolloutPlan) -> None:
 
 
 def _end_with_parent() -> None:
-    """A worker whose rollout was killed would otherwise play its episode to the end."""
+    """End this worker when its parent was killed; otherwise it would finish its episode first."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()

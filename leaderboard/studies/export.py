@@ -65,7 +65,7 @@ def export_comparisons(path: str | Path, comparisons: list[Comparison]) -> int:
 
     Raises:
         ConfigError: another suffix.
-        ComparisonError: the file cannot be written.
+        WriteError: the file cannot be written.
     """
     path = Path(path)
     if path.suffix not in FORMATS:

@@ -166,7 +166,7 @@ def test_a_person_plays_in_the_browser(start, browser: Browser, capsys) -> None:
     second.close()
     page.bring_to_front()
     if page.evaluate("document.pointerLockElement === null"):
-        begin(page, "Go on")
+        begin(page, "Resume")
 
     # A lost connection pauses; the same browser goes on where it was.
     page.reload()

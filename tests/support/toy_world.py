@@ -3,39 +3,39 @@
 import time
 from typing import ClassVar
 
-import gymnasium
 import numpy as np
 
 from basalt.core.actions import null_action
+from basalt.core.tasks import get_task
 from basalt.core.telemetry import Telemetry
 from basalt.io.errors import WorldError
+from basalt.worlds.base import WorldEnv
 
 
-class CountingWorld(gymnasium.Env):
+class CountingWorld(WorldEnv):
     """Each step brightens the picture; the player is in a cave from step 3 on."""
 
     failures: ClassVar[list[int]] = []  # steps at which the next episodes fail, one each
     delay = 0.0
     version = "toy-1"
 
-    def reset(self, *, seed=None, options=None):
+    def __init__(self, task=None, **settings):
+        super().__init__(task or get_task("find_cave"), **settings)
+
+    def _begin(self, seed):
         self._step = 0
         self._failure = self.failures.pop(0) if self.failures else None
-        return self._observation(), {"telemetry": self._state()}
+        return self._frame(), self._state(), {}
 
-    def step(self, action):
+    def _advance(self, action, step):
         time.sleep(self.delay)
         if self._step == self._failure:
             raise WorldError("the toy fell apart")
-        self._step += 1
-        ended = "esc" if action["ESC"] else "limit" if self._step >= 3600 else None
-        info = {"telemetry": self._state(), "applied": {"camera": action["camera"]}}
-        if ended:
-            info["ended"] = ended
-        return self._observation(), 0.0, ended == "esc", ended == "limit", info
+        self._step = step
+        return self._frame(), self._state(), {"camera": action["camera"]}
 
-    def _observation(self):
-        return {"pov": np.full((360, 640, 3), min(255, 5 * self._step), dtype=np.uint8)}
+    def _frame(self):
+        return np.full((360, 640, 3), min(255, 5 * self._step), dtype=np.uint8)
 
     def _state(self):
         return Telemetry(

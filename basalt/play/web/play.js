@@ -1,5 +1,5 @@
 "use strict";
-// Pictures from the server go onto the canvas; keys, buttons and the locked pointer's movement go back.
+// Draws the server's frames on the canvas; sends back keys, buttons and movements of the locked pointer.
 
 const byId = (id) => document.getElementById(id);
 const canvas = byId("picture"), stage = document.querySelector("main"), cover = byId("cover");
@@ -8,7 +8,7 @@ const SECOND_CLIENT = 4409, STEPS_PER_SECOND = 20;
 
 let socket = null, state = null, playing = false, begun = false, closed = false, pausedAt = 0;
 
-// The token has done its work; a reload needs the cookie only.
+// The token works once; a reload needs only the cookie.
 history.replaceState(null, "", location.pathname);
 
 function send(message) {
@@ -19,7 +19,7 @@ function connect() {
   const scheme = location.protocol === "https:" ? "wss" : "ws";
   socket = new WebSocket(`${scheme}://${location.host}/socket`);
   socket.binaryType = "blob";
-  socket.onmessage = (event) => (typeof event.data === "string" ? told(JSON.parse(event.data)) : seen(event.data));
+  socket.onmessage = (event) => (typeof event.data === "string" ? updateStatus(JSON.parse(event.data)) : drawFrame(event.data));
   socket.onclose = (event) => {
     letGo();
     if (event.code === SECOND_CLIENT) {
@@ -29,13 +29,13 @@ function connect() {
       closed = true;
       say(state.note);
     } else {
-      say("The connection is lost; the game is paused. Trying again …");
+      say("Connection lost; the game is paused. Reconnecting …");
       setTimeout(connect, 1000);
     }
   };
 }
 
-async function seen(blob) {
+async function drawFrame(blob) {
   const image = await createImageBitmap(blob);
   if (canvas.width !== image.width) [canvas.width, canvas.height] = [image.width, image.height];
   picture.drawImage(image, 0, 0);
@@ -43,16 +43,16 @@ async function seen(blob) {
   canvas.dataset.pictures = Number(canvas.dataset.pictures || 0) + 1;
 }
 
-function told(news) {
-  state = news;
-  byId("title").textContent = news.title;
-  byId("instruction").textContent = news.instruction;
-  document.title = `${news.title} – basalt play`;
-  canvas.dataset.step = news.step;
-  if (news.phase === "playing") {
-    const left = Math.floor((news.limit - news.step) / STEPS_PER_SECOND);
+function updateStatus(status) {
+  state = status;
+  byId("title").textContent = status.title;
+  byId("instruction").textContent = status.instruction;
+  document.title = `${status.title} – basalt play`;
+  canvas.dataset.step = status.step;
+  if (status.phase === "playing") {
+    const left = Math.floor((status.limit - status.step) / STEPS_PER_SECOND);
     byId("clock").textContent = `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")} left`;
-    byId("late").textContent = news.late_steps ? `${news.late_steps} of ${news.step} steps were late` : "";
+    byId("late").textContent = status.late_steps ? `${status.late_steps} of ${status.step} steps were late` : "";
   }
   if (!playing) offer();
 }
@@ -63,12 +63,12 @@ function say(text) {
   cover.hidden = false;
 }
 
-// What the cover says while nobody plays.
+// The overlay while the game is paused.
 function offer() {
   if (state.phase === "starting") return say(state.note || "The world is starting …");
   if (state.phase === "over") return say(state.note);
   byId("message").textContent = begun ? "Paused" : "Ready";
-  byId("play").textContent = begun ? "Go on" : "Play";
+  byId("play").textContent = begun ? "Resume" : "Play";
   byId("end").hidden = !begun;
   byId("keys").hidden = byId("choices").hidden = false;
   cover.hidden = false;
@@ -77,13 +77,13 @@ function offer() {
 async function take(full) {
   if (full && !document.fullscreenElement) {
     await stage.requestFullscreen();
-    // On the full screen the browser leaves us Control+W and the like, where it knows how.
+    // In full screen, browsers that support it leave Control+W and similar keys to the page.
     if (navigator.keyboard && navigator.keyboard.lock) navigator.keyboard.lock().catch(() => {});
   }
   try {
     await canvas.requestPointerLock();
   } catch (error) {
-    byId("message").textContent = "The browser did not give us the pointer; try again in a second.";
+    byId("message").textContent = "The browser did not lock the pointer; try again in a second.";
   }
 }
 
@@ -115,7 +115,7 @@ document.addEventListener("pointerlockchange", () => {
 document.addEventListener("keydown", (event) => {
   if (event.code === "Escape") {
     event.preventDefault();
-    // The first ESC frees the pointer, which the browser may do before it tells us; the second one ends.
+    // The first ESC frees the pointer, maybe before this event arrives; the second one ends the episode.
     if (playing) return letGo();
     if (begun && !event.repeat && performance.now() - pausedAt > 300 && state.phase === "playing") end();
     return;

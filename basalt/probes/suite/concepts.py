@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from basalt.core.recording import Recording
 from basalt.core.tasks import STEPS_PER_SECOND, TASKS
-from basalt.core.telemetry import Telemetry
+from basalt.core.telemetry import Creature, Telemetry
 from basalt.probes.hooks.store import Rows, StoredEpisode
 
 MIN_FRAMES, MIN_EPISODES = 20, 3
@@ -64,29 +64,29 @@ def _about_to_end(states: States, ended: str) -> Flags | None:
     return flags
 
 
-def _places(state: Telemetry, fact: str) -> NDArray[np.float64]:
-    """Positions [n, 3] in a fact such as ``cow 4 26.0 4.5 17.0; pig 7 -9.9 4.5 26.9``."""
-    each = [entry.split()[2:] for entry in str(state.facts[fact]).split(";") if entry.strip()]
-    return np.array(each, dtype=np.float64).reshape(-1, 3)
+def _away(state: Telemetry, creatures: Sequence[Creature] | None) -> NDArray[np.float64]:
+    """Positions of creatures relative to the player, [n, 3] in nodes."""
+    positions = np.array([one.position for one in creatures or ()], dtype=np.float64)
+    return positions.reshape(-1, 3) - (state.xpos, state.ypos, state.zpos)
 
 
 def _sees_animal(state: Telemetry) -> bool:
-    away = _places(state, "animals") - (state.xpos, state.ypos, state.zpos)
+    away = _away(state, state.animals)
     bearing = np.degrees(np.arctan2(away[:, 0], away[:, 2])) - state.yaw
     ahead = np.abs((bearing + 180) % 360 - 180) < HALF_VIEW
     return bool((ahead & (np.hypot(away[:, 0], away[:, 2]) < NEAR)).any())
 
 
 def _by_village(state: Telemetry) -> bool:
-    away = _places(state, "villagers") - (state.xpos, state.ypos, state.zpos)
+    away = _away(state, state.villagers)
     return bool((np.hypot(away[:, 0], away[:, 2]) < NEAR).any())
 
 
-def _where_told(
-    fact: str, test: Callable[[Telemetry], bool]
+def _where_reported(
+    part: str, test: Callable[[Telemetry], bool]
 ) -> Callable[[States, str], Flags | None]:
     def flags(states: States, ended: str) -> Flags | None:
-        if any(fact not in s.facts for s in states):
+        if any(getattr(s, part) is None for s in states):
             return None
         return _each(test)(states, ended)
 
@@ -100,8 +100,8 @@ CONCEPTS: dict[str, Callable[[States, str], Flags | None]] = {
     "under_water": _each(lambda s: s.in_liquid),
     "gui_open": _each(lambda s: s.gui_open),
     "item_held": _each(lambda s: bool(s.held)),
-    "animal_in_view": _where_told("animals", _sees_animal),
-    "near_village": _where_told("villagers", _by_village),
+    "animal_in_view": _where_reported("animals", _sees_animal),
+    "near_village": _where_reported("villagers", _by_village),
     "looking_down": _each(lambda s: s.pitch > 30),
     "looking_up": _each(lambda s: s.pitch < -15),
     "moving": _moving,

@@ -10,7 +10,7 @@ import numpy as np
 
 from basalt.core.actions import BUTTONS
 from basalt.core.tasks import Task
-from basalt.core.telemetry import Item, Telemetry
+from basalt.core.telemetry import Creature, SlotItem, Telemetry
 from basalt.io.errors import ConfigError, WorldError
 from basalt.worlds.base import Picture, WorldEnv, WorldSettings
 from basalt.worlds.luanti.cursor import draw_cursor
@@ -329,7 +329,11 @@ class LuantiEnv(WorldEnv):
             hotbar=int(record["hotbar"]),
             held=minecraft_name(record["held"]),
             inventory=tuple(
-                Item(type=minecraft_name(item["type"]), quantity=int(item["quantity"]))
+                SlotItem(
+                    type=minecraft_name(item["type"]),
+                    quantity=int(item["quantity"]),
+                    slot=int(item["slot"]),
+                )
                 for item in record["inventory"] or ()
             ),
             gui_open=self._gui_open,
@@ -340,8 +344,22 @@ class LuantiEnv(WorldEnv):
             under_roof=record["under_roof"],
             distance_walked=record["distance_walked"],
             dead=record["dead"],
+            animals=_creatures(record, "animals"),
+            villagers=_creatures(record, "villagers"),
+            placed_at=record.get("placed_at"),
             facts={name: _whole(value) for name, value in record["facts"].items()},
         )
+
+
+def _creatures(record: dict[str, Any], sort: str) -> tuple[Creature, ...] | None:
+    """The animals or villagers of a record; None where the task has none."""
+    if sort not in record:
+        return None
+    # The mod writes an empty list as null.
+    return tuple(
+        Creature(kind=one["kind"], id=int(one["id"]), position=one["position"])
+        for one in record[sort] or ()
+    )
 
 
 def _whole(value: Any) -> Any:

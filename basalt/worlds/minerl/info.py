@@ -2,8 +2,8 @@
 
 With the missions of the four tasks a MineRL 1.0 process tells ``isGuiOpen`` and nothing else. Forks of
 it, and the Luanti world served in its stead, tell more: names are matched whatever their case, at the
-top or one object down (``location_stats`` and the like). What is not told has the value that is most
-often true, and is absent from the fact ``told``.
+top or one object down (``location_stats`` and the like). What is not reported has the value that is most
+often true, and is absent from `observed`.
 """
 
 import json
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from basalt.core.actions import HOTBAR
-from basalt.core.telemetry import Item, Telemetry
+from basalt.core.telemetry import SlotItem, Telemetry
 
 FULL_AIR = 300.0
 """Minecraft counts breath in ticks; telemetry in the ten bubbles that the player sees."""
@@ -78,7 +78,7 @@ class Observer:
             under_roof=False,
             distance_walked=self._walked,
             dead=dead,
-            facts={"told": " ".join(sorted(known))},
+            observed=frozenset(known),
         )
 
 
@@ -109,13 +109,20 @@ def _number(value: Any) -> float | None:
     return float(value)
 
 
-def _inventory(stacks: Any) -> tuple[Item, ...]:
+def _inventory(stacks: Any) -> tuple[SlotItem, ...]:
     if not isinstance(stacks, list):
         return ()
     items = []
     for stack in stacks:
         if isinstance(stack, Mapping) and (_number(stack.get("quantity")) or 0) >= 1:
-            items.append(Item(type=str(stack.get("type")), quantity=int(stack["quantity"])))
+            slot = _number(stack.get("slot"))
+            items.append(
+                SlotItem(
+                    type=str(stack.get("type")),
+                    quantity=int(stack["quantity"]),
+                    slot=None if slot is None or slot < 0 else int(slot),
+                )
+            )
     return tuple(items)
 
 

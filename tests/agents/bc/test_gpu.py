@@ -19,8 +19,8 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a C
 
 @torch.no_grad()
 @pytest.mark.parametrize("compiled", [False, True])
-def test_golden_latents(shared: Path, compiled: bool) -> None:
-    golden = shared / "golden" / "vpt"
+def test_golden_latents(golden: Path, compiled: bool) -> None:
+    golden = golden / "vpt"
     kwargs = json.loads((golden / "tiny_policy_kwargs.json").read_text())
     policy = VPTPolicy(VPTConfig.from_kwargs(kwargs["policy_kwargs"], kwargs["pi_head_kwargs"]))
     with np.load(golden / "tiny_policy_weights_f16.npz") as stored:

@@ -1,6 +1,6 @@
 """What the scripts know of a village's ground: ways over it, and what stands in the way of a click."""
 
-from agents.demonstrator.village import Ground, beasts
+from agents.demonstrator.village import Ground
 
 
 def ground(width=9, depth=9, height=5, plants=None):
@@ -36,9 +36,3 @@ def test_a_way_goes_round_what_was_put_there():
     assert way is not None and [2.0, 5.0, 4.0] in way
     place.bar((2, 4))
     assert place.way((0, 0), (4, 0)) is None
-
-
-def test_animals_are_read_from_telemetry():
-    cow, pig = beasts("cow 3 1.0 2.0 3.0; pig 4 5.0 6.0 7.5")
-    assert (cow.kind, cow.number, cow.at.tolist()) == ("cow", 3, [1.0, 2.0, 3.0])
-    assert pig.at[2] == 7.5 and beasts("") == []

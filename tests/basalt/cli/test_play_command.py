@@ -74,10 +74,10 @@ def test_a_recorded_seed_is_not_played_again(recorded, tmp_path, capsys):
     [
         ("seed=[1,2]", "one at a time"),
         ("seed=x", "seeds: 'x' is not"),
-        ("address=:80", "is not HOST or HOST:PORT"),
+        ("address=:80", "expected HOST or HOST:PORT"),
         ("adress=here", "adress: there is no such setting"),
         ("task=find_cve", "find_cve"),
-        ("max_steps=0", "max_steps: 0 is less than 1"),
+        ("max_steps=0", "max_steps: expected an integer of at least 1, got 0"),
     ],
 )
 def test_senseless_settings_are_named(argument, words, tmp_path, capsys):

@@ -26,8 +26,8 @@ from tests.support.synthetic import write_episode
 
 
 @pytest.fixture(scope="module")
-def golden(shared: Path) -> Path:
-    return shared / "golden" / "vpt"
+def golden(golden: Path) -> Path:
+    return golden / "vpt"
 
 
 def write_official(folder: Path, golden: Path, kind: str) -> tuple[Path, Path]:

@@ -29,8 +29,8 @@ VPT_COLUMNS = [COLUMN[button] for button in VPT_BUTTONS]
 
 
 @pytest.fixture
-def golden(shared):
-    return np.load(shared / "golden" / "vpt" / "actions.npz")
+def codec(golden):
+    return np.load(golden / "vpt" / "actions.npz")
 
 
 def from_vpt_columns(buttons, camera):
@@ -39,31 +39,31 @@ def from_vpt_columns(buttons, camera):
     return EnvActions(columns, camera)
 
 
-def test_env_to_indices_is_exactly_vpts(golden):
-    actions = from_vpt_columns(golden["env_buttons"], golden["env_camera"])
+def test_env_to_indices_is_exactly_vpts(codec):
+    actions = from_vpt_columns(codec["env_buttons"], codec["env_camera"])
     indices = env_to_indices(actions)
-    assert list(golden["button_names"]) == list(VPT_BUTTONS)
-    np.testing.assert_array_equal(indices.buttons, golden["agent_buttons"].ravel())
-    np.testing.assert_array_equal(indices.camera, golden["agent_camera"].ravel())
+    assert list(codec["button_names"]) == list(VPT_BUTTONS)
+    np.testing.assert_array_equal(indices.buttons, codec["agent_buttons"].ravel())
+    np.testing.assert_array_equal(indices.camera, codec["agent_camera"].ravel())
     assert not indices.esc.any()
 
 
 @pytest.mark.parametrize("way", [("rand_agent", "rand_env"), ("agent", "back")])
-def test_indices_to_env_is_exactly_vpts(golden, way):
+def test_indices_to_env_is_exactly_vpts(codec, way):
     source, target = way
-    actions = indices_to_env(golden[f"{source}_buttons"], golden[f"{source}_camera"])
-    np.testing.assert_array_equal(actions.buttons[:, VPT_COLUMNS], golden[f"{target}_buttons"])
-    np.testing.assert_allclose(actions.camera, golden[f"{target}_camera"], atol=1e-9, rtol=0)
+    actions = indices_to_env(codec[f"{source}_buttons"], codec[f"{source}_camera"])
+    np.testing.assert_array_equal(actions.buttons[:, VPT_COLUMNS], codec[f"{target}_buttons"])
+    np.testing.assert_allclose(actions.camera, codec[f"{target}_camera"], atol=1e-9, rtol=0)
 
 
-def test_quantiser_is_exactly_vpts(golden):
-    np.testing.assert_array_equal(camera_to_bins(golden["quant_in"]), golden["quant_bins"])
-    np.testing.assert_allclose(bins_to_camera(np.arange(11)), golden["bin_values"], atol=1e-9)
+def test_quantiser_is_exactly_vpts(codec):
+    np.testing.assert_array_equal(camera_to_bins(codec["quant_in"]), codec["quant_bins"])
+    np.testing.assert_allclose(bins_to_camera(np.arange(11)), codec["bin_values"], atol=1e-9)
 
 
-def test_tables_are_exactly_vpts(golden):
-    np.testing.assert_array_equal(BUTTON_TABLE[:, VPT_COLUMNS], golden["table_buttons"])
-    np.testing.assert_array_equal(~CAMERA_ON, golden["table_camera_off"])
+def test_tables_are_exactly_vpts(codec):
+    np.testing.assert_array_equal(BUTTON_TABLE[:, VPT_COLUMNS], codec["table_buttons"])
+    np.testing.assert_array_equal(~CAMERA_ON, codec["table_camera_off"])
 
 
 @pytest.mark.parametrize(

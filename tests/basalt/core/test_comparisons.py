@@ -16,6 +16,7 @@ from basalt.core.comparisons import (
     to_table,
     write_comparisons,
 )
+from basalt.io.errors import WriteError
 
 WHOLE = Comparison(
     comparison_id="c1",
@@ -71,18 +72,27 @@ def test_files_that_are_not_comparisons_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ComparisonError, match="no such file"):
         read_comparisons(path)
     path.write_bytes(b"not parquet")
-    with pytest.raises(ComparisonError, match="not a Parquet file"):
+    with pytest.raises(ComparisonError, match="expected a Parquet file"):
         read_comparisons(path)
     for table, message in (
-        (pa.table({"a": [1]}), "holds no version"),
-        (good.replace_schema_metadata({"basalt-comparisons": "2"}), "holds version 2"),
-        (good.drop_columns(["winner"]), "no column 'winner'"),
+        (pa.table({"a": [1]}), "got a file without a version"),
+        (
+            good.replace_schema_metadata({"basalt-comparisons": "2"}),
+            "expected comparisons of version 1, got version 2",
+        ),
+        (good.drop_columns(["winner"]), "column 'winner' is missing"),
         (
             good.set_column(5, "seed", pa.array([1.5])),
-            "column 'seed' is double, not int64",
+            "column 'seed': expected int64, got double",
         ),
-        (good.set_column(10, "winner", pa.array(["me"])), "row 1: winner is 'me'"),
-        (good.set_column(11, "source", pa.array(["oracle"])), "row 1: source is 'oracle'"),
+        (
+            good.set_column(10, "winner", pa.array(["me"])),
+            "row 1: winner: expected one of left, .*, got 'me'",
+        ),
+        (
+            good.set_column(11, "source", pa.array(["oracle"])),
+            "row 1: source: expected one of human, .*, got 'oracle'",
+        ),
         (
             pa.table(
                 [
@@ -92,16 +102,16 @@ def test_files_that_are_not_comparisons_are_refused(tmp_path: Path) -> None:
                 names=SCHEMA.names,
                 metadata=SCHEMA.metadata,
             ),
-            "row 1: task is empty",
+            "row 1: task: expected a value",
         ),
     ):
         if not table.schema.metadata:
-            assert "holds no version" in message
+            assert "without a version" in message
         with pytest.raises(ComparisonError, match=message):
             read_comparisons(broken(table, path))
 
 
 def test_an_unwritable_place_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(ComparisonError, match=r"c\.parquet: cannot be written"):
+    with pytest.raises(WriteError, match=r"c\.parquet: cannot be written"):
         write_comparisons(tmp_path / "file" / "c.parquet", [WHOLE])

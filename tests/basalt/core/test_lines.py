@@ -38,8 +38,8 @@ def bedd_line(
 
 
 @pytest.fixture(params=["animalpen", "buildhouse"])
-def human(request, shared):
-    path = shared / "data" / "bedd_actions" / f"{request.param}.jsonl"
+def human(request, published):
+    path = published / "bedd_actions" / f"{request.param}.jsonl"
     return [Line.model_validate_json(text) for text in path.read_text().splitlines()], path
 
 

@@ -118,8 +118,8 @@ def test_a_killed_writer_leaves_no_final_names(tmp_path):
         find_recordings(tmp_path)
 
 
-def test_bedds_recordings_are_read_by_the_same_code(tmp_path, shared):
-    lines = shared / "data" / "bedd_actions" / "animalpen.jsonl"
+def test_bedds_recordings_are_read_by_the_same_code(tmp_path, published):
+    lines = published / "bedd_actions" / "animalpen.jsonl"
     name = "cheeky-cornflower-setter-0a9ad3ddd136-20220726-193610"
     shutil.copy(lines, tmp_path / f"{name}.jsonl")
     writer = VideoWriter(tmp_path / f"{name}.mp4", preset="ultrafast")
@@ -134,7 +134,7 @@ def test_bedds_recordings_are_read_by_the_same_code(tmp_path, shared):
     assert actions.column("attack")[0] == 0, "the stuck button is mended"
 
 
-def test_frames_are_resized_as_vpt_does(tmp_path, shared):
+def test_frames_are_resized_as_vpt_does(tmp_path, golden):
     import cv2
 
     recording = write(tmp_path)
@@ -146,10 +146,10 @@ def test_frames_are_resized_as_vpt_does(tmp_path, shared):
         np.testing.assert_array_equal(
             small, cv2.resize(full, (128, 128), interpolation=cv2.INTER_LINEAR)
         )
-    golden = np.load(shared / "golden" / "vpt" / "frames.npz")
+    stored = np.load(golden / "vpt" / "frames.npz")
     for name in ("noise", "smooth"):
-        resized = cv2.resize(golden[name], (128, 128), interpolation=cv2.INTER_LINEAR)
-        np.testing.assert_array_equal(resized, golden[f"{name}_128"])
+        resized = cv2.resize(stored[name], (128, 128), interpolation=cv2.INTER_LINEAR)
+        np.testing.assert_array_equal(resized, stored[f"{name}_128"])
 
 
 def _damage_line(recording, change):
@@ -169,7 +169,7 @@ def _damage_line(recording, change):
         (lambda line: line["mouse"].update(dx=float("nan")), r"line 3: mouse.dx"),
         (lambda line: line["mouse"].update(buttons="left"), r"line 3: mouse.buttons"),
         (lambda line: line["keyboard"].pop("keys"), r"line 3: keyboard.keys"),
-        (lambda line: line["telemetry"].update(version=2), r"line 3: telemetry.version"),
+        (lambda line: line["telemetry"].update(version=3), r"line 3: telemetry.version"),
     ],
 )
 def test_a_damaged_line_is_named(tmp_path, change, message):

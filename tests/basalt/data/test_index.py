@@ -28,8 +28,8 @@ _load_once = cache(load_index)
 
 
 @pytest.fixture
-def real(shared):
-    return _load_once(local=shared / "data" / "bedd_index")
+def real(published):
+    return _load_once(local=published / "bedd_index")
 
 
 def write_index(folder, paths, base="https://example.org/"):

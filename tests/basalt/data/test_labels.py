@@ -31,8 +31,8 @@ def attack(parts, mode="mended"):
 
 
 @pytest.fixture
-def human(shared):
-    return line_files([shared / "data" / "bedd_actions"])
+def human(published):
+    return line_files([published / "bedd_actions"])
 
 
 def test_real_files_show_what_the_published_labels_lose(human):

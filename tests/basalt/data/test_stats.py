@@ -140,8 +140,8 @@ def test_the_command_prints_tables_for_people(folder, capsys):
     assert "no video" in text
 
 
-def test_the_index_command_prints_the_known_numbers(shared, capsys, tmp_path):
-    local = shared / "data" / "bedd_index"
+def test_the_index_command_prints_the_known_numbers(published, capsys, tmp_path):
+    local = published / "bedd_index"
     code, text, _ = run(capsys, "index", "--local", local, "--json")
     assert code == 0 and json.loads(text)["recordings"] == 13_928
     table = tmp_path / "index.parquet"

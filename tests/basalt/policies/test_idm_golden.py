@@ -23,8 +23,8 @@ def make(golden: Path, use_lastlayer: bool = False) -> InverseDynamicsModel:
 
 
 @pytest.fixture(scope="module")
-def golden(shared: Path) -> Path:
-    return shared / "golden" / "vpt"
+def golden(golden: Path) -> Path:
+    return golden / "vpt"
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +45,8 @@ def check_heads(out: IDMOutput, io: dict[str, np.ndarray]) -> None:
     np.testing.assert_array_equal(out.camera_logits.argmax(-1), io["camera_argmax"])
 
 
-def test_names_and_size_of_the_published_4x(shared: Path) -> None:
-    table = json.loads((shared / "facts" / "vpt_state_dict_idm_4x.json").read_text())
+def test_names_and_size_of_the_published_4x(golden: Path) -> None:
+    table = json.loads((golden / "state_dict_idm_4x.json").read_text())
     kwargs = next(v for k, v in table.items() if "net_kwargs" in k)
     head = next(v for k, v in table.items() if "pi_head" in k)
     with torch.device("meta"):

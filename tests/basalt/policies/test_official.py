@@ -20,8 +20,8 @@ from basalt.policies.vpt import VPTConfig
 
 
 @pytest.fixture(scope="module")
-def golden(shared: Path) -> Path:
-    return shared / "golden" / "vpt"
+def golden(golden: Path) -> Path:
+    return golden / "vpt"
 
 
 def write_model(path: Path, golden: Path, **changes: Any) -> Path:
@@ -42,8 +42,8 @@ def write_weights(path: Path, weights: dict[str, torch.Tensor]) -> Path:
     return path
 
 
-def test_the_real_1x_file(shared: Path) -> None:
-    settings = read_model_file(shared / "data" / "vpt_model" / "foundation-model-1x.model")
+def test_the_real_1x_file(published: Path) -> None:
+    settings = read_model_file(published / "vpt_model" / "foundation-model-1x.model")
     config = VPTConfig.from_kwargs(settings.policy_kwargs, settings.pi_head_kwargs)
     assert config == VPTConfig.preset("1x")
     assert (config.temperature, config.memory) == (1.0, 128)

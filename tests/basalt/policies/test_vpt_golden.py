@@ -16,8 +16,8 @@ LATENT, LOGPROB, VALUE, MEMORY = 2e-3, 1e-3, 1e-3, 5e-3
 
 
 @pytest.fixture(scope="module")
-def golden(shared: Path) -> Path:
-    return shared / "golden" / "vpt"
+def golden(golden: Path) -> Path:
+    return golden / "vpt"
 
 
 @pytest.fixture(scope="module")
@@ -89,8 +89,8 @@ def check_tiny(out: PolicyOutput, io: dict[str, np.ndarray], name: str, frames: 
         close(out.state.values[j][mask], io[f"{name}.final.{j}.v"][mask], MEMORY)
 
 
-def test_names_and_size_of_the_published_1x(shared: Path) -> None:
-    table = json.loads((shared / "facts" / "vpt_state_dict_1x.json").read_text())
+def test_names_and_size_of_the_published_1x(golden: Path) -> None:
+    table = json.loads((golden / "state_dict_1x.json").read_text())
     config = VPTConfig.from_kwargs(table["policy_kwargs"], table["pi_head_kwargs"])
     with torch.device("meta"):
         state = VPTPolicy(config).state_dict()

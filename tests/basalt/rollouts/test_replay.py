@@ -37,7 +37,7 @@ class Silent(CountingWorld):
     """Tells nothing but its steps."""
 
     def _state(self):
-        return super()._state().model_copy(update={"facts": {"told": "step"}})
+        return super()._state().model_copy(update={"observed": frozenset({"step"})})
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_a_replay_that_ends_earlier_is_not_exact(recorded, play_in):
 def test_where_no_positions_are_told_there_is_no_drift(recorded, play_in):
     play_in(Silent)
     result = replay(recorded)
-    assert result.drift_max is None and not result.exact and result.differing == ("facts",)
+    assert result.drift_max is None and not result.exact and result.differing == ("observed",)
     assert "tells no positions" in result.summary()
 
 

@@ -17,7 +17,7 @@ from basalt.core.recording import Recording, find_recordings
 from basalt.core.recording_checks import check_recording
 from basalt.io.errors import ActionError, ConfigError, WorldError
 from basalt.rollouts import rollout as rollout_module
-from basalt.rollouts.rollout import RolloutPlan, rollout, summary
+from basalt.rollouts.rollout import RolloutPlan, RolloutSummary, rollout, summary
 from tests.support.toy_world import CountingWorld, Walker
 
 
@@ -41,8 +41,10 @@ def test_every_seed_becomes_a_whole_recording(tmp_path):
         assert recording.meta.world_version == "toy-1" and recording.meta.player == "walker"
         assert recording.actions().column("ESC").tolist() == [0, 0, 0, 0, 0, 1]
     result = summary(recordings)
-    assert [row["success"] for row in result["episodes"]] == [True, True]
-    assert result["success_rate"]["mean"] == 1 and result["distance_walked"]["mean"] == 6
+    assert [one.success for one in result.episodes] == [True, True]
+    assert result.success_rate.mean == 1 and result.distance_walked.mean == 6
+    result.write(tmp_path / "summary.json")
+    assert RolloutSummary.read(tmp_path / "summary.json") == result
 
 
 def test_success_that_a_world_does_not_tell_is_unknown(tmp_path, monkeypatch):
@@ -50,8 +52,9 @@ def test_success_that_a_world_does_not_tell_is_unknown(tmp_path, monkeypatch):
     silent = lambda self: state(self).model_copy(update={"facts": {}})  # noqa: E731
     monkeypatch.setattr(CountingWorld, "_state", silent)
     result = summary(rollout(Walker, plan(tmp_path), progress=False))
-    assert [row["success"] for row in result["episodes"]] == [None, None]
-    assert result["success_rate"] is None and result["distance_walked"]["mean"] == 6
+    assert [one.success for one in result.episodes] == [None, None]
+    assert result.success_rate is None and result.distance_walked.mean == 6
+    assert "success: unknown" in result.lines()[-2]
 
 
 def test_another_address_of_the_world_goes_on_with_the_rollout(tmp_path):
@@ -133,7 +136,9 @@ def test_a_failed_world_is_played_again_from_the_start(tmp_path, capsys):
     CountingWorld.failures[:] = [2]
     (recording,) = rollout(Walker, plan(tmp_path, seeds=(1,)), progress=False)
     assert recording.meta.steps == 6
-    assert "the toy fell apart; playing it again" in capsys.readouterr().err
+    shown = capsys.readouterr()
+    assert "the toy fell apart; playing it again" in shown.err
+    assert shown.out == "", "stdout is for results: --json stays JSON"
 
 
 def test_a_crashed_episode_is_kept_aside_and_marked(tmp_path):
@@ -167,7 +172,7 @@ def test_one_seed_whose_world_keeps_failing_does_not_keep_the_others_back(tmp_pa
     with pytest.raises(WorldError, match="seed 1: the world failed 3 times"):
         rollout(Walker, plan(tmp_path, seeds=(1, 2, 3)), progress=False)
     assert [found.name for found in find_recordings(tmp_path)] == ["seed_2", "seed_3"]
-    assert "seed 1: left out; going on with the others" in capsys.readouterr().err
+    assert "seed 1: skipped; playing the remaining seeds" in capsys.readouterr().err
     assert len(rollout(Walker, plan(tmp_path, seeds=(1, 2, 3)), progress=False)) == 3
 
 
@@ -193,7 +198,9 @@ def test_an_impossible_action_is_the_agents_error(tmp_path):
 )
 def test_another_rollout_is_not_mixed_into_the_folder(tmp_path, changes):
     rollout(Walker, plan(tmp_path), progress=False)
-    with pytest.raises(ConfigError, match="another rollout; give another folder"):
+    with pytest.raises(
+        ConfigError, match=r"this rollout was made with .*, not .*another out=FOLDER"
+    ):
         rollout(Walker, plan(tmp_path, **changes), progress=False)
 
 

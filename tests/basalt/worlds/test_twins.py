@@ -184,9 +184,8 @@ def test_what_the_world_does_not_have_is_refused(twins):
 
 
 def animals(info):
-    """Number to (kind, x, y, z) of the animals that telemetry tells."""
-    told = info["telemetry"].facts["animals"].split("; ")
-    return {int(number): (kind, *place) for kind, number, *place in map(str.split, told)}
+    """Number to (kind, x, y, z) of the animals that telemetry reports."""
+    return {one.id: (one.kind, *one.position) for one in info["telemetry"].animals}
 
 
 @pytest.mark.engine
@@ -236,7 +235,7 @@ def test_a_recorded_twin_says_its_edit_and_replays_with_it(tmp_path):
     assert recording.meta.edit == {"item": {"slot": 0, "to": "torch", "quantity": 5}}
     assert recording.telemetry()[0].held == "torch"
     assert replay(recording).exact
-    with pytest.raises(ConfigError, match=r"edit is .* not None: another rollout"):
+    with pytest.raises(ConfigError, match=r"this rollout was made with edit=.* not edit=None"):
         rollout_main(arguments)
     with pytest.raises(ConfigError, match=r"edit\.item\.slot"):
         rollout_main([*arguments, "edit={item: {slot: 99, to: torch}}"])

@@ -16,13 +16,13 @@ local function begin()
 	creatures.begin()
 	harm.begin()
 	structure.reset()
-	seen, in_view, countdown, placed_at = {}, false, 0, ""
+	seen, in_view, countdown, placed_at = {}, false, 0, nil
 end
 
 minetest.register_on_placenode(function(pos, node, placer)
 	if placer and placer:is_player() then
 		structure.add(pos, node.name)
-		placed_at = ("%d %d %d"):format(pos.x, pos.y, pos.z)
+		placed_at = {pos.x, pos.y, pos.z}
 	end
 end)
 
@@ -66,23 +66,11 @@ local function step(player)
 	end
 end
 
--- One bit for every full slot of the inventory, in the order in which telemetry lists what is in them.
-local function full_slots(player)
-	local bits, bit = 0, 1
-	for _, stack in ipairs(player:get_inventory():get_list("main")) do
-		if not stack:is_empty() then
-			bits = bits + bit
-		end
-		bit = bit * 2
-	end
-	return bits
-end
-
 local function rounded(number)
 	return math.floor(number * 1000 + 0.5) / 1000
 end
 
-local function facts(player)
+local function facts()
 	local house = structure.house(basalt.site)
 	local sides = 0
 	for _ in pairs(seen) do
@@ -92,7 +80,6 @@ local function facts(player)
 		village_blocks_harmed = harm.facts().village_blocks_harmed,
 		villager_hits = creatures.villager_hits,
 		animals_killed = creatures.animals_killed,
-		slots = full_slots(player),
 		placed_at = placed_at,
 		house_blocks = house.blocks,
 		loose_blocks = house.loose,

@@ -6,21 +6,26 @@
 -- step(player, dtime): called in every server step from then on, before the record is written
 -- facts(player, feet): the task's own facts of telemetry, {name = boolean, number or text}; `feet` is the
 --     node of the feet. basalt.counts and basalt.changed (player.lua) say what the player did to the map.
+--     Those named in PARTS are lists, and parts of telemetry of their own.
 
 local path = minetest.get_worldpath()
 local out = assert(io.open(path .. "/telemetry.json", "wb"))
 local step, uptime, walked, last = 0, 0, 0, nil
 local written = 0
 
+local PARTS = {"animals", "villagers", "placed_at"}
+local OFFHAND_SLOT = 40     -- Minecraft's number; 0 to 35 are the others
+
 local function carried(inventory)
 	local items = {}
-	for _, list in ipairs({"main", basalt.OFFHAND}) do
-		for _, stack in ipairs(inventory:get_list(list) or {}) do
+	for list, first in pairs({main = 0, [basalt.OFFHAND] = OFFHAND_SLOT}) do
+		for k, stack in ipairs(inventory:get_list(list) or {}) do
 			if not stack:is_empty() then
-				items[#items + 1] = {type = stack:get_name(), quantity = stack:get_count()}
+				items[#items + 1] = {type = stack:get_name(), quantity = stack:get_count(), slot = first + k - 1}
 			end
 		end
 	end
+	table.sort(items, function(a, b) return a.slot < b.slot end)
 	return items
 end
 
@@ -61,7 +66,8 @@ local function record(player)
 	end
 	last = pos
 	local inventory = player:get_inventory()
-	return {
+	local own = facts(player, feet)
+	local state = {
 		step = step, uptime = uptime,
 		x = pos.x, y = pos.y, z = pos.z,
 		yaw = -math.deg(player:get_look_horizontal()), pitch = math.deg(player:get_look_vertical()),
@@ -75,8 +81,12 @@ local function record(player)
 		under_roof = basalt.roof_above(head) ~= nil,
 		distance_walked = walked,
 		dead = basalt.counts.dead or player:get_hp() <= 0,
-		facts = facts(player, feet),
+		facts = own,
 	}
+	for _, part in ipairs(PARTS) do
+		state[part], own[part] = own[part], nil
+	end
+	return state
 end
 
 local function write(value)

@@ -30,15 +30,15 @@ LIMITS = {"busy_s": 0.3, "world_s": 20.0}
 
 
 @pytest.mark.parametrize("task", TASKS.values(), ids=lambda task: task.env_id)
-def test_the_client_sends_what_the_minerl_package_sends(task, shared, monkeypatch):
-    golden = json.loads((shared / "golden" / "minerl_wire.json").read_text())[task.env_id]
-    expected = [message.removeprefix("TOKEN ") for message in golden["messages"]]
+def test_the_client_sends_what_the_minerl_package_sends(task, golden, monkeypatch):
+    session = json.loads((golden / "minerl_wire.json").read_text())[task.env_id]
+    expected = [message.removeprefix("TOKEN ") for message in session["messages"]]
     episode = expected[3].split(":")[0]
     monkeypatch.setattr("uuid.uuid4", lambda: uuid.UUID(episode))
     with StandIn() as standin:
         env = MinerlEnv(task, address=standin.address)
-        env.reset(seed=golden["seed"])
-        for action in golden["actions"]:
+        env.reset(seed=session["seed"])
+        for action in session["actions"]:
             env.step(action)
         env.close()
         sent = standin.whole_session()

@@ -79,11 +79,11 @@ def receive(client):
 
 
 @pytest.mark.parametrize("env_id", ["FindCave", "BuildVillageHouse"])
-def test_what_the_minerl_package_sends_is_played(served, shared, env_id):
+def test_what_the_minerl_package_sends_is_played(served, golden, env_id):
     game, server = served
-    golden = json.loads((shared / "golden" / "minerl_wire.json").read_text())[env_id]
+    session = json.loads((golden / "minerl_wire.json").read_text())[env_id]
     with raw_client(server) as client:
-        for message in golden["messages"]:
+        for message in session["messages"]:
             message = message.removeprefix("TOKEN ")
             send(client, message)
             if message == "<Quit/>" or re.match(r"[0-9a-f-]{36}:", message):
@@ -97,8 +97,8 @@ def test_what_the_minerl_package_sends_is_played(served, shared, env_id):
                 reward, done, sent = struct.unpack("!dbb", result)
                 assert (reward, sent, json.loads(info)["XPos"]) == (0.0, 1, 1.0)
         assert done == 1
-    assert game.begun == [(env_id, golden["seed"], (640, 360))]
-    for played, given in zip(game.actions, golden["actions"], strict=True):
+    assert game.begun == [(env_id, session["seed"], (640, 360))]
+    for played, given in zip(game.actions, session["actions"], strict=True):
         assert played.pop("camera").tolist() == given.pop("camera")
         assert played == given
 

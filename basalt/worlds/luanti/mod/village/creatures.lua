@@ -328,17 +328,23 @@ function creatures.begin()
 	end
 end
 
--- "cow 3 12.31 5.50 -3.20; ...": kind, number and feet of every living creature of that sort.
-function creatures.told(villagers)
+local function thousandths(number)
+	return math.floor(number * 1000 + 0.5) / 1000
+end
+
+-- {kind, id, position of the feet} of every living creature of that sort.
+local function listed(villagers)
 	local list = {}
 	for _, self in ipairs(creatures.all) do
 		local pos = self.object:get_pos()
 		if pos and (self.kind == nil) == villagers then
-			list[#list + 1] = ("%s %d %.3f %.3f %.3f"):format(
-				self.name_of_kind or "villager", self.id, pos.x, pos.y, pos.z)
+			list[#list + 1] = {
+				kind = self.name_of_kind or "villager", id = self.id,
+				position = {thousandths(pos.x), thousandths(pos.y), thousandths(pos.z)},
+			}
 		end
 	end
-	return table.concat(list, "; ")
+	return list
 end
 
 function creatures.living_animals()
@@ -353,8 +359,8 @@ end
 
 function creatures.facts()
 	return {
-		animals = creatures.told(false),
-		villagers = creatures.told(true),
+		animals = listed(false),
+		villagers = listed(true),
 		villager_hits = creatures.villager_hits,
 		animal_hits = creatures.animal_hits,
 		animals_killed = creatures.animals_killed,
