@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from basalt.core.actions import FRAME_SIZE
 from basalt.core.tasks import get_task
 from basalt.io.errors import WorldError
 from basalt.worlds.minerl.env import MinerlEnv
@@ -23,8 +24,6 @@ from tools.minerl_server import Game, Server
 
 TARGET = 400.0
 """Steps per second on one core at 640x360, so that Minecraft is the limit."""
-
-SIZE = (640, 360)
 
 
 class StillGame(Game):
@@ -79,7 +78,7 @@ def measure(n_steps: int, *, one_core: bool) -> dict[str, float]:
     try:
         if not ours.poll(60):
             raise WorldError("the stand-in for Minecraft did not start")
-        env = MinerlEnv(get_task("find_cave"), size=SIZE, address=f"127.0.0.1:{ours.recv()}")
+        env = MinerlEnv(get_task("find_cave"), size=FRAME_SIZE, address=f"127.0.0.1:{ours.recv()}")
         _stay_on(core)
         env.reset(seed=100_000)
         actions = list(random_actions(n_steps + 50))

@@ -19,6 +19,7 @@ import gymnasium
 import numpy as np
 
 import basalt.worlds  # noqa: F401  (registers the tasks)
+from basalt.core.actions import FRAME_SIZE
 from basalt.core.tasks import STEPS_PER_SECOND, TASKS, get_task
 from basalt.io.errors import ConfigError, WorldError
 from benchmarks.processes import memory_mb
@@ -225,7 +226,7 @@ def measure_determinism(task: str, n_steps: int, runs: int = 3) -> dict[str, Any
 
 def measure_task(task: str, n_steps: int, determinism_steps: int) -> dict[str, Any]:
     """One task at 640x360: one instance, and the same actions played three times."""
-    one = measure_speed(task, (640, 360), n_steps)
+    one = measure_speed(task, FRAME_SIZE, n_steps)
     return {
         "real_time": round(one["steps_per_s"] / STEPS_PER_SECOND, 2),
         "bounded_by": bounded_by(one),
@@ -266,7 +267,7 @@ def measure_other(task: str, world: str, n_steps: int, **settings: Any) -> dict[
 def measure_sizes(task: str, n_steps: int) -> dict[str, Any]:
     """One task at two sizes of the picture, one and two instances at once."""
     figures: dict[str, Any] = {}
-    for size in ((640, 360), (160, 90)):
+    for size in (FRAME_SIZE, (160, 90)):
         one, two = measure_speed(task, size, n_steps), measure_two(task, size, n_steps)
         figures[f"{size[0]}x{size[1]}"] = {
             "real_time_one": round(one["steps_per_s"] / STEPS_PER_SECOND, 2),

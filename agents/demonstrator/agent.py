@@ -14,12 +14,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from basalt.core.actions import FRAME_SIZE
 from basalt.core.recording import PlayerKind
 from basalt.core.tasks import TASKS
 from basalt.core.telemetry import Telemetry
 from basalt.core.world import Info
 from basalt.io.errors import ConfigError
-from basalt.worlds.luanti.forms import PICTURE
 
 
 class Script(Protocol):
@@ -107,7 +107,7 @@ class Demonstrator:
             raise ConfigError(
                 "demonstrator: it needs the telemetry of every episode from its reset"
             )
-        width, height = PICTURE
+        width, height = FRAME_SIZE
         if pov.shape[1:3] != (height, width) and any(
             script.clicks_in_screens for script in self._scripts
         ):

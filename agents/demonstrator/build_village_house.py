@@ -13,7 +13,7 @@ from agents.demonstrator.huts import DEPTH, STYLES, WIDTH, Frame, Hut
 from agents.demonstrator.motion import LookAround
 from basalt.core.actions import null_action
 from basalt.core.telemetry import Telemetry
-from basalt.worlds.luanti.forms import carried_slot, result_slot
+from basalt.worlds.luanti.screens import carried_slot, result_slot
 
 STAIR_PATTERN = ((0, 2), (1, 2), (2, 2), (0, 1), (1, 1), (0, 0))
 DOOR_PATTERN = ((0, 0), (1, 0), (0, 1), (1, 1), (0, 2), (1, 2))

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 from agents.demonstrator.body import Body, Doing
 from basalt.core.actions import null_action
-from basalt.worlds.luanti.forms import HOTBAR_SLOTS, Pixel, carried_slot, grid_slot, result_slot
+from basalt.core.recorder_lines import DEGREES_PER_PIXEL
+from basalt.worlds.luanti.screens import HOTBAR_SLOTS, Pixel, carried_slot, grid_slot, result_slot
 
-DEGREES_PER_PIXEL = 0.15
 FASTEST, SLOWEST = 34.0, 3.0
 """Of the cursor, in pixels a step."""
 

@@ -32,6 +32,9 @@ BUTTONS = tuple(key for key in ACTION_KEYS if key != "camera")
 
 COLUMN = {button: column for column, button in enumerate(BUTTONS)}
 
+FRAME_SIZE = (640, 360)
+"""Width and height of every recording's frames, in pixels."""
+
 CAMERA_LIMIT = 180.0
 """Largest camera change of one step, in degrees."""
 

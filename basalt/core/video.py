@@ -15,11 +15,9 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
+from basalt.core.actions import FRAME_SIZE as FRAME_SIZE
 from basalt.core.tasks import STEPS_PER_SECOND
 from basalt.io.errors import RecordingError
-
-FRAME_SIZE = (640, 360)
-"""Width and height of every recording, in pixels."""
 
 DEFAULT_CRF = 23
 """x264's own default quality: 400 steps in the open take about 4 MB."""

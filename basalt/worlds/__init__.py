@@ -1,76 +1,81 @@
 """Worlds: Gymnasium environments of the tasks.
 
-Importing this package registers ``basalt/FindCave-v0`` and its siblings::
+Importing this package registers `basalt/FindCave-v0` and its siblings:
 
     import gymnasium, basalt.worlds
     env = gymnasium.make("basalt/FindCave-v0", world="luanti")
 """
 
 import sys
-from difflib import get_close_matches
-from importlib import import_module
-from inspect import signature
+from inspect import Parameter, signature
 from typing import Any
 
 import gymnasium
 
+from basalt.core.registry import Registry, did_you_mean
 from basalt.core.tasks import TASKS, get_task
 from basalt.io.errors import ConfigError, MissingDependencyError
 from basalt.worlds.base import WorldEnv, WorldSettings
 
-# Module and class; imported only when asked for, since each needs other things.
-_ENVIRONMENTS = {
-    "luanti": ("basalt.worlds.luanti.env", "LuantiEnv"),
-    "minerl": ("basalt.worlds.minerl.env", "MinerlEnv"),
-    "minerl-package": ("basalt.worlds.minerl.package", "PackageEnv"),
-}
+WORLDS: Registry[type[WorldEnv]] = Registry("world", "basalt.worlds")
+"""Environment classes by the world's name. Each is imported when it is asked for, since each needs other packages.
 
-WORLDS = tuple(_ENVIRONMENTS)
+A class is called with the task and the world's settings as keyword arguments. Another distribution adds a world
+with an entry point in the group `basalt.worlds`.
+"""
+
+WORLDS.register("luanti", "basalt.worlds.luanti.env:LuantiEnv")
+WORLDS.register("minerl", "basalt.worlds.minerl.env:MinerlEnv")
+WORLDS.register("minerl-package", "basalt.worlds.minerl.package:PackageEnv")
 
 
 def make_env(task: str, world: str = "luanti", **settings: Any) -> WorldEnv:
-    """A task's environment in a world; what the registered ids call.
+    """Make a task's environment in a world; the registered Gymnasium ids call this.
 
     Args:
-        task: name of the task, e.g. ``find_cave``.
-        world: one of :data:`WORLDS`.
-        settings: ``size``, ``step_limit``, ``render_mode`` and what else the world takes.
+        task: Name of the task, e.g. `find_cave`.
+        world: Name of the world, one of `WORLDS`.
+        settings: `size`, `step_limit`, `render_mode`, `on_failure` and the world's own settings.
 
     Raises:
-        ConfigError: no such task, world or setting.
-        MissingDependencyError: the world cannot run on this system.
+        ConfigError: There is no such task, world or setting.
+        MissingDependencyError: The world cannot run on this system.
     """
-    if world not in _ENVIRONMENTS:
-        raise ConfigError(f"world: unknown world {world!r}; known: {', '.join(WORLDS)}")
     if world == "luanti" and sys.platform != "linux":
         raise MissingDependencyError(
             f"world luanti: its engine is kept in step by means that only Linux has, and this is "
             f"{sys.platform}; run it in a Linux machine or container, or play world=minerl at an address"
         )
-    module, name = _ENVIRONMENTS[world]
-    environment: type[WorldEnv] = getattr(import_module(module), name)
-    own = [
-        name
-        for name, one in signature(environment).parameters.items()
-        if one.kind == one.KEYWORD_ONLY
-    ]
-    known = [*own, *WorldSettings.__annotations__]
-    if unknown := [key for key in settings if key not in known]:
-        close = get_close_matches(unknown[0], known, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise ConfigError(f"world {world}: unknown setting {unknown[0]!r}{hint}")
+    environment = WORLDS.get(world)
+    known = setting_names(environment)
+    if unknown := [name for name in settings if name not in known]:
+        raise ConfigError(
+            f"world {world}: unknown setting {unknown[0]!r}; {did_you_mean(unknown[0], known)}"
+            f"available: {', '.join(known)}"
+        )
     return environment(get_task(task), **settings)
 
 
+def setting_names(environment: type[WorldEnv]) -> list[str]:
+    """Return the names of the settings that a world's environment takes.
+
+    They are the parameters of its constructor after the task; `**settings` stands for those of every world.
+    """
+    parameters = list(signature(environment).parameters.values())[1:]
+    named = [one.name for one in parameters if one.kind is not Parameter.VAR_KEYWORD]
+    passed_on = any(one.kind is Parameter.VAR_KEYWORD for one in parameters)
+    return [*named, *(WorldSettings.__annotations__ if passed_on else ())]
+
+
 def register_envs() -> None:
-    """Register the tasks with Gymnasium; does nothing where they are registered already."""
+    """Register the tasks with Gymnasium, unless they are registered already."""
     for task in TASKS.values():
         if task.gym_id not in gymnasium.registry:
             gymnasium.register(
                 task.gym_id,
                 entry_point="basalt.worlds:make_env",
                 kwargs={"task": task.name},
-                # Its test of actions would refuse those with missing keys, which count as not pressed.
+                # Gymnasium's check would refuse actions with missing keys, which count as not pressed.
                 disable_env_checker=True,
             )
 

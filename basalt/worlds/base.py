@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from basalt.core.actions import BUTTONS, CAMERA_LIMIT, validate_action
+from basalt.core.actions import BUTTONS, CAMERA_LIMIT, FRAME_SIZE, validate_action
 from basalt.core.tasks import STEPS_PER_SECOND, TRAIN_SEEDS, Task
 from basalt.core.telemetry import Telemetry
 from basalt.io.errors import ConfigError, WorldError
@@ -17,8 +17,6 @@ from basalt.worlds.edits import Edit, edit_of
 
 Picture = NDArray[np.uint8]
 """uint8 [height, width, 3] RGB, row 0 at the top."""
-
-DEFAULT_SIZE = (640, 360)
 
 
 def action_space() -> spaces.Dict:
@@ -76,7 +74,7 @@ class WorldEnv(gymnasium.Env[dict[str, Picture], Mapping[str, Any]]):
     def __init__(
         self,
         task: Task,
-        size: tuple[int, int] = DEFAULT_SIZE,
+        size: tuple[int, int] = FRAME_SIZE,
         step_limit: int | None = None,
         render_mode: str | None = None,
         on_failure: Literal["raise", "truncate"] = "raise",

@@ -9,6 +9,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from basalt.core.actions import BUTTONS
+from basalt.core.recorder_lines import DEGREES_PER_PIXEL
 from basalt.core.tasks import Task
 from basalt.core.telemetry import Creature, SlotItem, Telemetry
 from basalt.io.errors import ConfigError, WorldError
@@ -20,7 +21,6 @@ from basalt.worlds.luanti.input import Input
 from basalt.worlds.luanti.items import minecraft_name, starting_inventory
 from basalt.worlds.luanti.settings import (
     AGE_S,
-    DEGREES_PER_PIXEL,
     FLAMES_REPEAT_S,
     MOD_KEYS,
     PITCH_LIMIT,

@@ -2,6 +2,8 @@
 
 import math
 
+from basalt.core.recorder_lines import DEGREES_PER_PIXEL
+
 KEYS = {
     "forward": "w",
     "back": "s",
@@ -63,9 +65,6 @@ bind_address = 127.0.0.1
 
 One thread generates land, in the order in which it is asked for, so the same seed gives the same trees.
 """
-
-DEGREES_PER_PIXEL = 0.15
-"""Camera change per pixel of mouse movement: BEDD's scale, 2,400 pixels to a full turn."""
 
 FOV = 70.0
 """Vertical field of view in degrees, that of MineRL."""

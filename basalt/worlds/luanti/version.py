@@ -9,9 +9,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from basalt.core.actions import FRAME_SIZE
 from basalt.core.tasks import Task
 from basalt.io.errors import ConfigError
-from basalt.worlds.base import DEFAULT_SIZE
 from basalt.worlds.luanti import settings
 from basalt.worlds.luanti.cursor import SHAPE
 from basalt.worlds.luanti.engine import EPOCH_S, SCREEN, STEP_NS
@@ -59,7 +59,7 @@ def world_version(task: Task) -> str:
         "shim": [code(SHIM), FLAGS],
         "clock": [EPOCH_S, STEP_NS, settings.AGE_S, settings.FLAMES_REPEAT_S],
         "search": [settings.WORLD_MT, settings.SEARCH_SETTINGS],
-        "play": settings.play_settings(DEFAULT_SIZE),
+        "play": settings.play_settings(FRAME_SIZE),
         "input": [settings.KEYS, settings.MOUSE, settings.MOD_KEYS, settings.PITCH_LIMIT],
         "screen": [SCREEN, SHAPE],
     }

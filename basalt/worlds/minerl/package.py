@@ -5,11 +5,11 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from basalt.core.actions import BUTTONS
+from basalt.core.actions import BUTTONS, FRAME_SIZE
 from basalt.core.tasks import Task
 from basalt.core.telemetry import Telemetry
 from basalt.io.errors import ConfigError, MissingDependencyError
-from basalt.worlds.base import DEFAULT_SIZE, Picture, WorldSettings
+from basalt.worlds.base import Picture, WorldSettings
 from basalt.worlds.minerl.env import WORLD_VERSION
 from basalt.worlds.minerl.episode import MinecraftEpisode
 from basalt.worlds.minerl.protocol import MinecraftDied, MinecraftGarbled
@@ -28,7 +28,7 @@ class PackageEnv(MinecraftEpisode):
 
     def __init__(self, task: Task, **settings: Unpack[WorldSettings]) -> None:
         super().__init__(task, **settings)
-        if self.size != DEFAULT_SIZE:
+        if self.size != FRAME_SIZE:
             raise ConfigError(
                 "size: the minerl package draws 640x360 only; world=minerl others too"
             )

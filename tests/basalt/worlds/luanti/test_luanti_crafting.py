@@ -3,7 +3,7 @@
 import pytest
 
 import basalt.worlds
-from basalt.worlds.luanti.forms import carried_slot, grid_slot, result_slot
+from basalt.worlds.luanti.screens import carried_slot, grid_slot, result_slot
 from tests.support.world_behaviour import SEED
 
 pytestmark = pytest.mark.engine

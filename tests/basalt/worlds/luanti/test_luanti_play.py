@@ -12,7 +12,7 @@ import basalt.worlds
 from basalt.core.actions import BUTTONS
 from basalt.worlds.luanti.cursor import draw_cursor
 from basalt.worlds.luanti.engine import Engine
-from basalt.worlds.luanti.forms import carried_slot
+from basalt.worlds.luanti.screens import carried_slot
 from benchmarks.world import random_actions
 from tests.support.world_behaviour import SEED
 
