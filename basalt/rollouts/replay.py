@@ -1,7 +1,7 @@
-"""Play a recording's actions again in its world, and see how far the two come apart.
+"""Replays: a recording's actions are played again in its world, and the drift is measured.
 
-A world in lock-step gives the same episode for the same seed and actions, so a recording made there
-replays exactly. What does not was made in another world, by other actions, or is not what it claims.
+A world in lock-step gives the same episode for the same seed and actions, so its recordings replay exactly. A
+recording that does not was made in another world or by other actions.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,22 +25,27 @@ from basalt.io.errors import RecordingError
 
 @dataclass(frozen=True)
 class Replay:
-    """How a replay compares with its recording. Positions are in nodes (metres).
+    """How a replay compares with its recording. Distances are in nodes (metres).
 
     Attributes:
-        recording: path of the recording without suffix.
-        task, world, world_version, seed: what was played.
-        steps: steps of the recording.
-        replayed: steps played until the world ended the episode; as many, unless it ended earlier.
-        ended, replayed_ended: how the two ended; the replay of an episode that was cut, or in which the
-            world crashed, has no end of its own (None) unless the world gave it one.
-        drift_max, drift_mean, drift_end: distance of the two players over the states that both have, and in
-            the last of them. None where the world tells no positions.
-        first_drift: step after which the positions first differ; 0 is the state after reset.
-        first_difference: step after which any telemetry first differs.
-        differing: the fields of telemetry that do then.
-        picture_difference: mean absolute difference of the replayed pictures from the video's, of 255,
-            averaged over the episode; the video is lossy, so it is never 0. None where not looked at.
+        recording: Path of the recording without suffix.
+        task: Name of the task.
+        world: Name of the world.
+        world_version: Version of the world in which it was recorded.
+        seed: Seed of the episode.
+        steps: Number of steps of the recording.
+        replayed: Number of steps replayed; fewer than `steps` if the world ended the episode earlier.
+        ended: How the recording ended.
+        replayed_ended: How the replay ended; None if the world did not end it, as for an episode that was
+            cut.
+        drift_max: Largest distance between the two players; None if the world reports no positions.
+        drift_mean: Mean of that distance over all states, or None.
+        drift_end: That distance in the last state, or None.
+        first_drift: Step after which positions first differ, 0 being the state after reset; None if never.
+        first_difference: Step after which any telemetry first differs; None if never.
+        differing: Names of the fields that differ then.
+        picture_difference: Mean absolute difference between the replayed frames and the video's, of 255; above
+            0 even for an exact replay, since the video is lossy. None if frames were not compared.
     """
 
     recording: str
@@ -67,16 +72,16 @@ class Replay:
 
     @property
     def exact(self) -> bool:
-        """Whether every state and the end are the recording's, to the last bit."""
+        """Whether every state and the end equal the recording's, to the last bit."""
         same_end = self.replayed_ended is None or self.replayed_ended == self.ended
         return self.first_difference is None and self.complete and same_end
 
     def to_json(self) -> dict[str, Any]:
-        """All of it, ready for JSON."""
+        """All fields and `exact`, JSON-ready."""
         return asdict(self) | {"exact": self.exact}
 
     def summary(self) -> str:
-        """One line for people."""
+        """The result in one line, for people."""
         name = Path(self.recording).name
         if self.exact:
             return f"{name}: replays exactly, {self.steps} steps, drift 0"
@@ -87,7 +92,7 @@ class Replay:
                 f"at the end {self.drift_end:.3g} nodes"
             )
         else:
-            parts.append("the world tells no positions")
+            parts.append("the world reports no positions")
         if self.first_difference is not None:
             fields = ", ".join(self.differing)
             parts.append(f"first difference after step {self.first_difference} ({fields})")
@@ -104,19 +109,20 @@ def replay(
     pictures: bool = True,
     progress: bool = False,
 ) -> Replay:
-    """Play a recording's actions in its world, from its seed on.
+    """Play a recording's actions in its world, starting from its seed.
 
     Args:
-        recording: one of ours; BEDD's do not say their seed.
-        world_args: further keyword arguments of the environment, e.g. ``address``.
-        any_version: replay in another version of the world too, where a drift is to be expected.
-        pictures: compare the pictures with the video's.
-        progress: show a bar on stderr.
+        recording: Recording to replay; not one of BEDD's, which do not say their seed.
+        world_args: Further keyword arguments of the environment, e.g. `address`.
+        any_version: Whether to replay in another version of the world, which may drift.
+        pictures: Whether to compare the frames with the video's.
+        progress: Whether to show a progress bar on stderr.
 
     Raises:
-        RecordingError: it is damaged, has no NAME.json or no telemetry, or its world is of another version.
-        ConfigError: its task or world does not exist here.
-        WorldError: the world failed.
+        RecordingError: The recording is damaged, has no NAME.json or no telemetry, or was made in another
+            version of its world.
+        ConfigError: Its task or world is unknown.
+        WorldError: The world failed.
     """
     meta = _checked(recording)
     expected, actions = recording.telemetry(), pressed_actions(recording.lines)
@@ -158,10 +164,10 @@ def replay(
 
 
 def pressed_actions(lines: Sequence[Line]) -> EnvActions:
-    """What was pressed, line by line, without the readings that mend BEDD's recordings.
+    """Actions as they were pressed, without the corrections for BEDD's recordings.
 
-    The camera is the movement that the world applied. In the step in which a form opens or closes that is
-    none; what the player asked for still moved the cursor before a click, and is taken instead.
+    The camera is the movement that the world applied. In the step in which a screen opens or closes that is
+    zero, although the movement asked for still moved the cursor before a click; so it is taken instead.
     """
     buttons = np.zeros((len(lines), len(BUTTONS)), dtype=np.uint8)
     camera = np.zeros((len(lines), 2), dtype=np.float64)
@@ -173,8 +179,8 @@ def pressed_actions(lines: Sequence[Line]) -> EnvActions:
         for key in line.keyboard.keys if line.keyboard else ():
             if key in BUTTON_OF_KEY:
                 buttons[t, COLUMN[BUTTON_OF_KEY[key]]] = 1
-        form_changes = t + 1 < len(lines) and lines[t + 1].is_gui_open != line.is_gui_open
-        if form_changes and line.asked_camera is not None:
+        screen_changes = t + 1 < len(lines) and lines[t + 1].is_gui_open != line.is_gui_open
+        if screen_changes and line.asked_camera is not None:
             pixels = np.rint(np.array(line.asked_camera) / DEGREES_PER_PIXEL)
             camera[t] = pixels * DEGREES_PER_PIXEL
     return EnvActions(buttons, camera)
@@ -184,11 +190,13 @@ def _checked(recording: Recording) -> RecordingMeta:
     check_recording(recording)
     if recording.meta is None:
         raise RecordingError(
-            f"{recording.stem}: has no {recording.meta_path.name}, so its world and seed are unknown; "
+            f"{recording.stem}: {recording.meta_path.name} is missing, so its world and seed are unknown; "
             "only this project's own recordings can be replayed"
         )
     if len(recording.telemetry()) != len(recording) + 1:
-        raise RecordingError(f"{recording.lines_path}: has no telemetry to compare a replay with")
+        raise RecordingError(
+            f"{recording.lines_path}: has no telemetry, so a replay cannot be compared with it"
+        )
     return recording.meta
 
 
@@ -197,8 +205,8 @@ def _same_version(
 ) -> None:
     if version != meta.world_version and not any_version:
         raise RecordingError(
-            f"{recording.meta_path}: was recorded in {meta.world_version}, the world here is {version}; "
-            "replay it where that version is, or allow any version (--any-version) and expect a drift"
+            f"{recording.meta_path}: recorded in {meta.world_version}, but this world is {version}; "
+            "install that version, or allow any version (any_version=true) and expect drift"
         )
 
 

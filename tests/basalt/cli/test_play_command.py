@@ -54,7 +54,7 @@ def test_another_world_or_task_than_the_recordings_is_refused(recorded, capsys):
 def test_another_version_is_refused_or_played_all_the_same(recorded, monkeypatch, capsys):
     monkeypatch.setattr(CountingWorld, "version", "toy-2")
     path = str(recorded[0].stem)
-    assert "the world here is toy-2" in complaint(capsys, "--replay", path)
+    assert "this world is toy-2" in complaint(capsys, "--replay", path)
     assert run(["play", "--replay", path, "--any-version"]) == 0
 
 

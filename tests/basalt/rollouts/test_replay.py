@@ -90,7 +90,7 @@ def test_where_no_positions_are_told_there_is_no_drift(recorded, play_in):
     play_in(Silent)
     result = replay(recorded)
     assert result.drift_max is None and not result.exact and result.differing == ("observed",)
-    assert "tells no positions" in result.summary()
+    assert "reports no positions" in result.summary()
 
 
 def test_another_version_is_refused_unless_asked_for(recorded, play_in):
@@ -98,7 +98,7 @@ def test_another_version_is_refused_unless_asked_for(recorded, play_in):
         version = "toy-2"
 
     play_in(Newer)
-    with pytest.raises(RecordingError, match=r"recorded in toy-1, the world here is toy-2"):
+    with pytest.raises(RecordingError, match=r"recorded in toy-1, but this world is toy-2"):
         replay(recorded)
     assert replay(recorded, any_version=True).exact
 
@@ -114,7 +114,9 @@ def test_what_cannot_be_replayed_is_one_clear_error(recorded):
 
 def test_a_recording_of_bedd_has_no_seed(recorded):
     recorded.meta_path.unlink()
-    with pytest.raises(RecordingError, match=r"seed_1\.json, so its world and seed are unknown"):
+    with pytest.raises(
+        RecordingError, match=r"seed_1\.json is missing, so its world and seed are unknown"
+    ):
         replay(Recording.open(recorded.stem))
 
 
