@@ -133,7 +133,7 @@ def write_comparisons(path: str | Path, comparisons: Iterable[Comparison]) -> in
         raise WriteError(f"{path}: cannot be written ({err.strerror})") from err
     with replacing(path) as partial:
         pq.write_table(table, partial)
-    return table.num_rows
+    return int(table.num_rows)
 
 
 def read_comparisons(path: str | Path) -> list[Comparison]:
