@@ -73,7 +73,7 @@ def test_a_recorded_seed_is_not_played_again(recorded, tmp_path, capsys):
     ("argument", "words"),
     [
         ("seed=[1,2]", "one at a time"),
-        ("seed=x", "seeds: 'x' is not"),
+        ("seed=x", "seeds: expected official, a list"),
         ("address=:80", "expected HOST or HOST:PORT"),
         ("adress=here", "adress: there is no such setting"),
         ("task=find_cve", "find_cve"),
