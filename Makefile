@@ -18,7 +18,7 @@ TEST_JOBS ?= 2
 RUN_PACKAGES  := python3-venv minetest minetest-data xvfb libgl1-mesa-dri gcc libc6-dev
 TEST_PACKAGES := chromium fonts-dejavu-core postgresql
 
-.PHONY: demo ui test test-long lint setup setup-test clean
+.PHONY: demo ui test test-long lint docs setup setup-test clean
 
 demo: setup
 	$(BIN)/basalt demo
@@ -38,6 +38,10 @@ lint: setup
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+# The documentation site in site/; a broken link or an unknown reference is an error.
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 setup: packages-run $(READY)
 
@@ -74,4 +78,4 @@ $(READY): pyproject.toml constraints.txt | packages-run
 	touch $@
 
 clean:
-	rm -rf $(VENV) runs .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) runs site .pytest_cache .mypy_cache .ruff_cache
