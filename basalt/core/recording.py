@@ -1,8 +1,8 @@
-"""A recording: one episode of play, whoever played, in BEDD's format.
+"""Recordings: one episode of play on disk, in BEDD's format, by an agent or a person.
 
-``NAME.mp4`` (pictures), ``NAME.jsonl`` (one line per step, :mod:`basalt.core.recorder_lines`) and ``NAME.json``
-(:class:`RecordingMeta`). Frame t pairs with line t; ours have one more frame, the result of the last
-step. BEDD's own recordings have no ``NAME.json`` and are read by the same code.
+`NAME.mp4` (frames), `NAME.jsonl` (one line per step, `basalt.core.recorder_lines`) and `NAME.json`
+(`RecordingMeta`). Frame t pairs with line t; ours have one more frame, the result of the last step. BEDD's own
+recordings have no `NAME.json` and are read by the same code.
 """
 
 import contextlib
@@ -30,23 +30,26 @@ from basalt.core.video import DEFAULT_CRF, FRAME_SIZE, VideoWriter, read_frames
 from basalt.io.errors import RecordingError
 
 Ended = Literal["esc", "death", "limit", "cut", "crash", "unknown"]
-"""How an episode ended: by the player, by death, at the task's step limit, cut short by a shorter
-limit of the caller or by a player who went (``cut``), or by a failure of the world;
-``unknown`` where nobody can tell (a video without actions)."""
+"""How an episode ended.
+
+`esc`: by the player; `death`: by the player's death; `limit`: at the task's step limit; `cut`: by a shorter
+limit, or the player left; `crash`: the world failed; `unknown`: not known, as for a video without actions.
+"""
 
 PlayerKind = Literal["agent", "scripted", "random", "human"]
+"""What played: an agent from frames, a script that sees telemetry, an agent at random, or a person."""
 
 MAX_LINE_FILE_BYTES = 512 * 2**20
-"""Larger action files are refused unread; the longest task writes about 30 MB."""
+"""Larger files of lines are refused unread; the longest task writes about 30 MB."""
 
 CRASHED = "crashed"
-"""Folder beside a rollout's recordings for the episodes in which the world failed."""
+"""Folder beside a rollout's recordings with the episodes in which the world failed."""
 
 _SUFFIXES = (".mp4", ".jsonl", ".json")
 
 
 class RecordingMeta(BaseModel):
-    """What one of our recordings says of itself."""
+    """Metadata of a recording, `NAME.json`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -61,7 +64,7 @@ class RecordingMeta(BaseModel):
     ended: Ended
     steps: int = Field(ge=0)
     frames: int = Field(ge=0)
-    step_limit: int = Field(gt=0, description="the limit this episode was played under")
+    step_limit: int = Field(gt=0, description="limit that the episode was played under")
     fps: int = STEPS_PER_SECOND
     width: int = FRAME_SIZE[0]
     height: int = FRAME_SIZE[1]
@@ -71,7 +74,7 @@ class RecordingMeta(BaseModel):
     lines_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     final_telemetry: Telemetry | None = Field(description="the state after the last step")
     edit: dict[str, Any] | None = Field(
-        default=None, description="what was changed in the seed's world, for a twin"
+        default=None, description="change made in the seed's world, for a counterfactual"
     )
 
 
@@ -104,8 +107,8 @@ class Recording:
     """One recording on disk, read lazily.
 
     Attributes:
-        stem: path without suffix.
-        meta: what the recording says of itself, None for BEDD's.
+        stem: Path without suffix.
+        meta: Metadata; None for BEDD's recordings.
     """
 
     def __init__(self, stem: Path, meta: RecordingMeta | None) -> None:
@@ -114,10 +117,13 @@ class Recording:
 
     @staticmethod
     def open(path: str | Path) -> "Recording":
-        """The recording with that name, with or without one of its suffixes.
+        """Open a recording.
+
+        Args:
+            path: Path with or without one of the suffixes.
 
         Raises:
-            RecordingError: the video or the lines are missing, or NAME.json is not valid.
+            RecordingError: The video or the lines are missing, or NAME.json is not valid.
         """
         path = Path(path)
         stem = path.with_suffix("") if path.suffix in _SUFFIXES else path
@@ -141,17 +147,17 @@ class Recording:
 
     @property
     def video_path(self) -> Path:
-        """The pictures."""
+        """Path of the video."""
         return _with_suffix(self.stem, ".mp4")
 
     @property
     def lines_path(self) -> Path:
-        """The recorder lines."""
+        """Path of the recorder lines."""
         return _with_suffix(self.stem, ".jsonl")
 
     @property
     def meta_path(self) -> Path:
-        """What it says of itself; absent for BEDD's recordings."""
+        """Path of the metadata; missing for BEDD's recordings."""
         return _with_suffix(self.stem, ".json")
 
     @cached_property
@@ -159,7 +165,7 @@ class Recording:
         """All recorder lines.
 
         Raises:
-            RecordingError: a line that is not whole or not in the schema, or ticks that jump.
+            RecordingError: A line is incomplete or not valid, or steps are missing.
         """
         lines: list[Line] = []
         for line, fault in parse_lines(self.lines_path):
@@ -173,14 +179,14 @@ class Recording:
         return len(self.lines)
 
     def actions(self) -> EnvActions:
-        """Environment actions of all steps; BEDD's stuck attack button is mended."""
+        """Environment actions of all steps, with BEDD's stuck attack button corrected."""
         return lines_to_env(self.lines, stuck_attack=self.meta is None)
 
     def telemetry(self) -> tuple[Telemetry, ...]:
-        """The n + 1 states of the episode, or none where it was recorded without.
+        """The n + 1 states of an episode of n steps; empty if it was recorded without telemetry.
 
         Raises:
-            RecordingError: some lines have telemetry and others not.
+            RecordingError: Some lines have telemetry and others do not.
         """
         states = [line.telemetry for line in self.lines]
         if self.meta is not None:
@@ -196,16 +202,22 @@ class Recording:
 
 
 class RecordingWriter:
-    """Writes one episode as it is played; nothing stands under its final name before it is whole.
+    """Writes one episode as it is played; files get their final names once they are complete.
 
-    Use as a context manager: an exception, also Ctrl-C, leaves no file behind.
+    Use it as a context manager: an exception, also Ctrl-C, leaves no file behind.
 
     Args:
-        directory: folder of the recording, made if missing.
-        name: file name without suffix.
-        task, world, world_version, seed, player, player_kind, step_limit, edit: see
-            :class:`RecordingMeta`.
-        crf: x264's quality, lower is better and larger.
+        directory: Folder of the recording, made if missing.
+        name: File name without suffix.
+        task: Name of the task.
+        world: Name of the world.
+        world_version: Version of the world.
+        seed: Seed of the episode.
+        player: Name of the player.
+        player_kind: Kind of the player.
+        step_limit: Limit that the episode is played under, in steps.
+        edit: Change made in the seed's world, or None.
+        crf: Quality of the video (x264's CRF); lower is better and larger.
     """
 
     def __init__(
@@ -245,7 +257,7 @@ class RecordingWriter:
         self._steps = 0
 
     def begin(self, frame: NDArray[np.uint8], telemetry: Telemetry) -> None:
-        """The picture (uint8 [360, 640, 3] RGB) and state after reset."""
+        """Write the frame (uint8 [360, 640, 3], RGB) and state after reset."""
         self._video.write(frame)
         self._telemetry = telemetry
 
@@ -256,16 +268,16 @@ class RecordingWriter:
         frame: NDArray[np.uint8],
         telemetry: Telemetry,
     ) -> None:
-        """One step.
+        """Write one step.
 
         Args:
-            action: the checked environment action that was asked for.
-            camera: [pitch, yaw] in degrees as the world applied it.
-            frame: uint8 [360, 640, 3] RGB, the picture after the step.
-            telemetry: the state after the step.
+            action: Complete environment action, as the player asked for it.
+            camera: [pitch, yaw] in degrees, as the world applied it.
+            frame: Frame after the step, uint8 [360, 640, 3], RGB.
+            telemetry: State after the step.
         """
         if self._telemetry is None:
-            raise ValueError("begin() comes before step()")
+            raise ValueError("expected begin() before step()")
         line = self._lines.line(action, list(camera), self._telemetry)
         self._file.write(line.to_json() + "\n")
         self._video.write(frame)
@@ -275,12 +287,15 @@ class RecordingWriter:
     def finish(
         self, ended: Ended, directory: Path | None = None, name: str | None = None
     ) -> Recording:
-        """Close the files and give them their final names; returns the recording.
+        """Close the files and give them their final names.
 
         Args:
-            ended: how the episode ended.
-            directory: another folder on the same disk than was planned, made if missing.
-            name: another name than was planned.
+            ended: How the episode ended.
+            directory: Folder to use instead of the planned one, on the same filesystem; made if missing.
+            name: Name to use instead of the planned one.
+
+        Returns:
+            The recording.
         """
         directory = directory or self._stem.parent
         directory.mkdir(parents=True, exist_ok=True)
@@ -299,19 +314,19 @@ class RecordingWriter:
             final_telemetry=self._telemetry,
         )
         self._partial[".json"].write_text(meta.model_dump_json(indent=1) + "\n", encoding="utf-8")
-        # First onto the disk, which takes time, then all names at once.
+        # Flush all files first, which takes time, then rename them at once.
         for suffix in _SUFFIXES:
             _sync(self._partial[suffix])
-        # NAME.json comes last: where it stands, the other two are whole.
+        # NAME.json comes last: if it exists, the other two are complete.
         for suffix in _SUFFIXES:
             self._partial[suffix].replace(_with_suffix(stem, suffix))
         return Recording(stem, meta)
 
     def abandon(self) -> None:
-        """Leave nothing of the episode; harmless after :meth:`finish`."""
+        """Remove everything written so far; does nothing after `finish`."""
         if not self._file.closed:
             for part in (self._file, self._video):
-                # On a full disk neither can be closed in order; what they hold goes anyhow.
+                # On a full disk closing fails; the files are removed anyway.
                 with contextlib.suppress(Exception):
                     part.close()
         for path in self._partial.values():
@@ -330,9 +345,9 @@ class RecordingWriter:
 
 
 def find_videos(folder: Path) -> list[Path]:
-    """Videos of the recordings in a folder and below it, in order of path.
+    """Find the videos of recordings in a folder and its subfolders, in order of path.
 
-    Half-written ones and those of crashed episodes are left out.
+    Partial recordings and crashed episodes are left out.
     """
     return [
         path
@@ -342,10 +357,10 @@ def find_videos(folder: Path) -> list[Path]:
 
 
 def find_recordings(folder: str | Path) -> list[Recording]:
-    """All recordings in a folder and below it, in order of path; crashed episodes are left out.
+    """Open all recordings in a folder and its subfolders, in order of path; crashed episodes are left out.
 
     Raises:
-        RecordingError: no such folder, nothing in it, or a recording that cannot be opened.
+        RecordingError: The folder is missing or has no recordings, or one cannot be opened.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -399,7 +414,7 @@ def _sync(path: Path) -> None:
 
 
 def _first_fault(err: ValidationError) -> str:
-    """One line for the first fault of a validation: field, message, what was found."""
+    """The first fault of a validation in one line: field, message, found value."""
     fault = err.errors()[0]
     field = ".".join(str(part) for part in fault["loc"]) or "the whole"
     found = json.dumps(fault.get("input"), default=str)[:80]

@@ -168,7 +168,7 @@ def test_a_person_plays_in_the_browser(start, browser: Browser, capsys) -> None:
     if page.evaluate("document.pointerLockElement === null"):
         begin(page, "Resume")
 
-    # A lost connection pauses; the same browser goes on where it was.
+    # A lost connection pauses; the same browser can resume.
     page.reload()
     page.get_by_text("Ready").wait_for()
     paused_at = step_of(page)

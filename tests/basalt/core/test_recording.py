@@ -131,7 +131,7 @@ def test_bedds_recordings_are_read_by_the_same_code(tmp_path, published):
     assert len(recording) == 1307 and check_recording(recording).frames == 1308
     actions = recording.actions()
     assert actions.column("ESC").tolist() == [0] * 1306 + [1]
-    assert actions.column("attack")[0] == 0, "the stuck button is mended"
+    assert actions.column("attack")[0] == 0, "the stuck button is corrected"
 
 
 def test_frames_are_resized_as_vpt_does(tmp_path, golden):

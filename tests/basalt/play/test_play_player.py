@@ -95,7 +95,7 @@ def test_late_steps_are_counted_and_not_made_up_for(monkeypatch):
     now += 3600
     pace.rest()
     pace.begin_step()
-    assert pace.late_steps == 1, "a rest is no delay"
+    assert pace.late_steps == 1, "a rest does not count as a delay"
 
 
 def test_a_pause_stops_the_world(play):

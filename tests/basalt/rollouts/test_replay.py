@@ -34,7 +34,7 @@ class Short(CountingWorld):
 
 
 class Silent(CountingWorld):
-    """Tells nothing but its steps."""
+    """Reports nothing but its steps."""
 
     def _state(self):
         return super()._state().model_copy(update={"observed": frozenset({"step"})})

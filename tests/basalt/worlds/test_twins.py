@@ -155,7 +155,7 @@ def test_an_item_is_all_that_differs(twins):
         differing, states = apart()
         assert differing == {"held", "inventory"}
     assert states[1]["held"] == "cobblestone"
-    assert list(states[1]["inventory"]) == [{"type": "cobblestone", "quantity": 3}]
+    assert list(states[1]["inventory"]) == [{"type": "cobblestone", "quantity": 3, "slot": 0}]
     for t in range(12):
         action = {"use": t % 4 // 3, "camera": [6.0, 0.0]}
         differing, states = apart()
