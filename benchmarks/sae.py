@@ -1,7 +1,5 @@
 """Training speed and quality of sparse autoencoders beside SAELens and eai-sparsify, on one CPU thread."""
 
-from __future__ import annotations
-
 import argparse
 import importlib.util
 import json
@@ -16,33 +14,36 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from basalt.probes.sae import SAEConfig, Trainer, train_sae
-from benchmarks.planted import Planted, chance_of, planted, recovery
+from basalt.probes.sae.config import SAEConfig
+from basalt.probes.sae.training import Trainer, train_sae
 from benchmarks.sae_peers import PEERS, measure
+from benchmarks.synthetic_sparse import chance_of, recovery, synthetic
 
 PEERS_VARIABLE = "BASALT_SAE_PEERS"
 AIMS = {"sae_lens": 1.5, "sparsify": 1.0}
-"""How many times as fast as a peer we want to be at equal quality; `ratio` 1 is that aim."""
+"""Target speed as a multiple of each peer's, at equal quality; `ratio` 1 reaches it."""
 SLACK = {"mmcs": 0.01, "f1": 0.02}
-"""Quality counts as equal where ours, after as many activations, is at most so much below the peer's."""
+"""Quality counts as equal if ours, after the same number of activations, is at most this far below the peer's."""
 
 
 def run(argv: list[str]) -> dict[str, Any]:
-    """``basalt bench sae``.
+    """Run `basalt bench sae`.
 
     Returns:
-        ``figures`` by architecture: activations per CPU second and quality, ours and the peer's;
-        ``ratio``: the least over architectures of (ours / peer's speed) / aim, null without peers or where
-        our quality is below a peer's.
+        `figures` by architecture: activations per CPU second and quality, ours and the peer's; `ratio`:
+        the least over architectures of (ours / peer's speed) / aim, null without peers or if our
+        quality is below a peer's.
     """
     parser = argparse.ArgumentParser(prog="basalt bench sae", description=__doc__)
     parser.add_argument("--d", type=int, default=1024, help="dimensions of the speed runs")
     parser.add_argument("--width", type=int, default=8192, help="latents of the speed runs")
     parser.add_argument("--l0", type=float, default=32.0, help="active latents of the speed runs")
-    parser.add_argument("--batch", type=int, default=512, help="activations a step")
-    parser.add_argument("--steps", type=int, default=100, help="steps that are timed")
+    parser.add_argument("--batch", type=int, default=512, help="activations per step")
+    parser.add_argument("--steps", type=int, default=100, help="number of timed steps")
     parser.add_argument(
-        "--peer-steps", type=int, help="of the peers, whose pace is steady (default: --steps)"
+        "--peer-steps",
+        type=int,
+        help="number of timed steps of the peers, whose speed is steady (default: --steps)",
     )
     parser.add_argument(
         "--tokens", type=int, default=1_000_000, help="activations of the quality runs"
@@ -50,7 +51,8 @@ def run(argv: list[str]) -> dict[str, Any]:
     parser.add_argument(
         "--peers",
         default=os.environ.get(PEERS_VARIABLE),
-        help=f"Python that has sae_lens and sparsify (default: ${PEERS_VARIABLE}, or this one)",
+        help="path of a Python interpreter with sae_lens and sparsify "
+        f"(default: ${PEERS_VARIABLE}, or this interpreter)",
     )
     options = parser.parse_args(argv)
     speed: dict[str, Any] = {
@@ -70,12 +72,9 @@ def run(argv: list[str]) -> dict[str, Any]:
 
 
 def _ours(speed: dict[str, Any], quality: dict[str, Any]) -> dict[str, Any]:
-    fast = planted(**speed["data"]).activations
-    data = planted(**quality["data"])
-    train = data.activations[: quality["train"]]
-    held_out = Planted(
-        data.activations[quality["train"] :], data.directions, data.active[quality["train"] :]
-    )
+    fast = synthetic(**speed["data"]).activations
+    data, held_out = synthetic(**quality["data"]).split(quality["train"])
+    train = data.activations
     found: dict[str, Any] = {"chance": chance_of(data.directions, quality["width"])}
     for architecture in PEERS:
         config = SAEConfig(
@@ -99,17 +98,18 @@ def _ours(speed: dict[str, Any], quality: dict[str, Any]) -> dict[str, Any]:
         began = time.process_time()
         sae = train_sae(train, config)
         figure["quality_cpu_seconds"] = time.process_time() - began
-        found[architecture] = figure | {"quality": dict(recovery(sae, held_out))}
+        found[architecture] = figure | {"quality": recovery(sae, held_out)}
         print(architecture, found[architecture], file=sys.stderr)
     return found
 
 
 def _theirs(python: str | None, speed: dict[str, Any], quality: dict[str, Any]) -> dict[str, Any]:
-    """The peers' figures, or why there are none."""
+    """The peers' measurements, or why they are missing."""
     if python is None:
         if importlib.util.find_spec("sae_lens") is None:
             return {
-                "missing": f"SAELens is not installed; name a Python that has it, --peers or ${PEERS_VARIABLE}"
+                "missing": "SAELens is not installed; give the path of a Python interpreter that has it with "
+                f"--peers or ${PEERS_VARIABLE}"
             }
         python = sys.executable
     root = Path(__file__).resolve().parents[1]

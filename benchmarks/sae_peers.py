@@ -1,11 +1,9 @@
 """SAELens and eai-sparsify on the same activations: a script for an environment that has them.
 
-Run by ``basalt bench sae`` as ``PYTHON -m benchmarks.sae_peers`` with one JSON request on stdin; answers
-with one JSON object on the last line of stdout. They bring a hundred packages, so they are peers to
-measure against and never dependencies.
+`basalt bench sae` runs it as `PYTHON -m benchmarks.sae_peers` with one JSON request on stdin; the answer
+is one JSON object on the last line of stdout. The peers bring a hundred packages, so they are never
+dependencies.
 """
-
-from __future__ import annotations
 
 import importlib.util
 import json
@@ -22,10 +20,10 @@ from torch import Tensor
 
 from basalt.probes.sae.files import load_sae
 from basalt.probes.sae.model import SAE
-from benchmarks.planted import planted, recovery
+from benchmarks.synthetic_sparse import SyntheticData, recovery, synthetic
 
 PEERS = {"jumprelu": "sae_lens", "gated": "sae_lens", "batchtopk": "sae_lens", "topk": "sparsify"}
-"""Our architecture, and the module it is compared with."""
+"""Our architectures, and the module that each is compared with."""
 
 TRIES: dict[str, list[dict[str, float]]] = {
     "jumprelu": [
@@ -36,22 +34,22 @@ TRIES: dict[str, list[dict[str, float]]] = {
     "batchtopk": [{"beta1": 0.9}],
     "topk": [{"beta1": 0.0}],
 }
-"""What each peer's quality runs are given beside our step size and schedule; the best of them counts.
+"""Settings of each peer's quality runs, beside our step size and schedule; the best run counts.
 
-SAELens' defaults are made for runs a hundred times as long. Left out, since they served it worse: for
-JumpReLU the quadratic penalty, a first moment of 0 for BatchTopK.
+SAELens' defaults suit runs a hundred times as long. Left out because their results were worse: the
+quadratic penalty for JumpReLU, a first moment of 0 for BatchTopK.
 """
 
 
 def batches(x: Tensor, batch: int) -> Iterator[Tensor]:
-    """Endless batches in one order."""
+    """Endless batches in a fixed order."""
     return cycle(x.split(batch)[: len(x) // batch])
 
 
 def measure(
     train: Callable[[Iterator[Tensor], int], None], x: Tensor, batch: int, steps: int
 ) -> float:
-    """Activations per CPU second of so many steps after one to warm up."""
+    """Activations per CPU second over `steps` steps, after one step to warm up."""
     source = batches(x, batch)
     train(source, 1)
     began = time.process_time()
@@ -96,7 +94,7 @@ class SAELensPeer:
         self._settings = {"batch": batch, "steps": max(steps, 2)}
 
     def train(self, source: Iterator[Tensor], steps: int) -> None:
-        """Go on for so many steps."""
+        """Train for `steps` more steps."""
         from sae_lens.config import SAETrainerConfig
         from sae_lens.training.sae_trainer import SAETrainer
 
@@ -109,14 +107,14 @@ class SAELensPeer:
         self.sae = trainer.fit()
 
     def finished(self) -> SAE:
-        """Through its own file format."""
+        """The trained autoencoder, by way of SAELens' own file format."""
         with tempfile.TemporaryDirectory() as folder:
             self.sae.save_inference_model(folder)
             return _read_lens(Path(folder))
 
 
 def _read_lens(folder: Path) -> SAE:
-    """SAELens' inference files as our function; its Gated is folded as ours is."""
+    """SAELens' inference files as our function; Gated is folded in the same way as ours."""
     from safetensors.torch import load_file
 
     file = folder / "cfg.json"
@@ -140,7 +138,7 @@ def _read_lens(folder: Path) -> SAE:
 
 
 class SparsifyPeer:
-    """eai-sparsify's SparseCoder in the loop its trainer runs, with Adam and our schedule."""
+    """eai-sparsify's SparseCoder in the loop of its trainer, with Adam and our schedule."""
 
     def __init__(
         self, architecture: str, d: int, width: int, l0: float, batch: int, steps: int,
@@ -155,7 +153,7 @@ class SparsifyPeer:
         self._k = round(l0)
 
     def train(self, source: Iterator[Tensor], steps: int) -> None:
-        """Go on for so many steps."""
+        """Train for `steps` more steps."""
         for step in range(steps):
             rate = min(1.0, 0.1 + 9 * step / steps, 5 * (1 - step / steps)) if steps > 100 else 1.0
             for group in self._optimizer.param_groups:
@@ -169,7 +167,7 @@ class SparsifyPeer:
 
     @torch.no_grad()
     def finished(self) -> SAE:
-        """As our function."""
+        """The trained autoencoder as our function."""
         weight = self.coder.encoder.weight
         sae = SAE(weight.shape[1], weight.shape[0], k=self._k)
         sae.W_enc.copy_(weight.T)
@@ -180,24 +178,19 @@ class SparsifyPeer:
 
 
 def main() -> None:
-    """Answer one request."""
+    """Answer one request from stdin."""
     request = json.load(sys.stdin)
     torch.set_num_threads(1)
     speed, quality = request["speed"], request["quality"]
     makers: dict[str, Any] = {"sae_lens": SAELensPeer, "sparsify": SparsifyPeer}
     answer: dict[str, Any] = {}
-    fast = planted(**speed["data"]).activations
-    data = planted(**quality["data"])
-    train, held_out = (
-        data.activations[: quality["train"]],
-        type(data)(
-            data.activations[quality["train"] :], data.directions, data.active[quality["train"] :]
-        ),
-    )
+    fast = synthetic(**speed["data"]).activations
+    data, held_out = synthetic(**quality["data"]).split(quality["train"])
+    train = data.activations
     scale = float(train.square().sum(1).mean().sqrt())
     for architecture, module in PEERS.items():
         if importlib.util.find_spec(module) is None:
-            answer[architecture] = {"missing": f"{module} is not installed there"}
+            answer[architecture] = {"missing": f"{module} is not installed in {sys.executable}"}
             continue
         torch.manual_seed(0)
         shape = (speed["d"], speed["width"], speed["l0"], speed["batch"], speed["steps"])
@@ -206,7 +199,7 @@ def main() -> None:
             "activations_per_second": measure(peer.train, fast, speed["batch"], speed["steps"])
         }
         shape = (quality["d"], quality["width"], quality["l0"], quality["batch"], quality["steps"])
-        scaled = type(data)(held_out.activations / scale, held_out.directions, held_out.active)
+        scaled = SyntheticData(held_out.activations / scale, held_out.directions, held_out.active)
         runs: list[dict[str, Any]] = []
         for tried in TRIES[architecture]:
             torch.manual_seed(0)
@@ -214,7 +207,7 @@ def main() -> None:
             began = time.process_time()
             peer.train(batches(train / scale, quality["batch"]), quality["steps"])
             seconds = time.process_time() - began
-            found = dict(recovery(peer.finished(), scaled))
+            found = recovery(peer.finished(), scaled)
             runs.append({"settings": tried, "quality": found, "quality_cpu_seconds": seconds})
         best = max(runs, key=lambda run: run["quality"]["mmcs"])
         answer[architecture] = figure | best | {"tried": runs}

@@ -18,7 +18,7 @@ from basalt.io.errors import ConfigError
 from basalt.policies.attention import PolicyState
 from basalt.policies.checkpoint import choose_device, load_policy
 from basalt.policies.preprocess import resize_frames
-from basalt.probes.hooks.activations import replaced
+from basalt.probes.hooks.points import patch
 from basalt.probes.steering import read_steering
 
 
@@ -60,7 +60,7 @@ class BCAgent:
             steering = read_steering(steer, sae, self._policy, along)
             # For as long as the agent plays.
             self._steered = ExitStack()
-            self._steered.enter_context(replaced(self._policy, steering.site, steering))
+            self._steered.enter_context(patch(self._policy, steering.hook_point, steering))
         self._deterministic = deterministic
         self._generator = torch.Generator().manual_seed(seed)
         self._state: PolicyState | None = None

@@ -19,7 +19,8 @@ from basalt.core.recording import Recording
 from basalt.core.tasks import get_task
 from basalt.io.atomic import write_json
 from basalt.io.errors import BasaltError
-from basalt.probes.smoke_test import probe_smoke, summary_lines
+from basalt.probes.settings import SmokeTestConfig
+from basalt.probes.smoke_test import smoke_test
 from basalt.rollouts.rollout import RolloutPlan, rollout, summary
 from leaderboard.judging.telemetry_judge import judge_by_telemetry
 from leaderboard.ratings.ranking import rate
@@ -169,13 +170,19 @@ class Demo:
         return text_tables(tables, confirmed)
 
     def _probe(self) -> None:
-        report = probe_smoke(self.out / "bc", "sample", self.out / "probe")
-        columns = ("variance_explained", "l0", "dead_share", "bc_loss_change")
-        self.results["sae"] = {column: report["trained"][column] for column in columns} | {
-            "label": report["label"],
-            "random_network": {column: report["random_network"][column] for column in columns},
-        }
-        print("\n".join(f"  {line}" for line in summary_lines(report)))
+        settings = SmokeTestConfig(str(self.out / "bc"), "sample", out=str(self.out / "probe"))
+        report = smoke_test(settings)
+        trained, random = (
+            {
+                "variance_explained": row.variance_explained.value,
+                "l0": row.l0.value,
+                "dead_share": row.dead_share,
+                "bc_loss_change": row.loss_change.value,
+            }
+            for row in (report.trained, report.random_network)
+        )
+        self.results["sae"] = trained | {"label": report.label, "random_network": random}
+        print("\n".join(f"  {line}" for line in report.lines()))
 
 
 def _study(store: Store, played: Mapping[str, Iterable[Recording]]) -> StudyInfo:

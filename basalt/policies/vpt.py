@@ -2,7 +2,7 @@
 
 Frames -> IMPALA encoder -> transformer over a memory of frames -> latent -> heads. Parameter names are
 those of OpenAI's published weight files. Activations that probes read pass through modules that
-`VPTPolicy.sites` names, so a plain forward hook reads or replaces them.
+`VPTPolicy.hook_points` names, so a plain forward hook reads or replaces them.
 """
 
 from __future__ import annotations
@@ -299,22 +299,22 @@ class VPTPolicy(nn.Module):
         """An empty memory for `batch` rows, on the policy's device."""
         return self.net.recurrent_layer.initial_state(batch, self.device)
 
-    def sites(self) -> dict[str, nn.Module]:
-        """Modules whose output is an activation probes read or replace, by site name.
+    def hook_points(self) -> dict[str, nn.Module]:
+        """Modules whose output is an activation that probes read or replace, by name of the hook point.
 
         Every output is [B, T, width] with one token a frame: `embed`, `blocks.J.attn_z` (heads before
         the output projection), `blocks.J.resid_mid`, `blocks.J.mlp_out`, `blocks.J.resid_post`,
         `lastlayer` (after its ReLU) and `latent`.
         """
-        sites: dict[str, nn.Module] = {"embed": self.net.embed}
+        points: dict[str, nn.Module] = {"embed": self.net.embed}
         for j, module in enumerate(self.net.recurrent_layer.blocks):
             block = cast(TransformerBlock, module)
-            sites[f"blocks.{j}.attn_z"] = block.r.orc_block.attn_z
+            points[f"blocks.{j}.attn_z"] = block.r.orc_block.attn_z
             for name in ("resid_mid", "mlp_out", "resid_post"):
-                sites[f"blocks.{j}.{name}"] = getattr(block, name)
-        sites["lastlayer"] = self.net.lastlayer_out
-        sites["latent"] = self.net.latent
-        return sites
+                points[f"blocks.{j}.{name}"] = getattr(block, name)
+        points["lastlayer"] = self.net.lastlayer_out
+        points["latent"] = self.net.latent
+        return points
 
     def heads(self, latent: Tensor, state: PolicyState) -> PolicyOutput:
         """Latents [B, T, hidsize] through every head."""

@@ -1,14 +1,12 @@
-"""What a latent causes: it is taken away, scaled or held at a value, and the rest of the policy runs on.
+"""Steering: a latent is ablated, scaled or clamped, and the rest of the policy runs on the result.
 
-On recordings the change of the policy's choices is measured; in the world, that of its telemetry.
+On recordings, the change of the policy's choices is measured; in the world, the change of its telemetry.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -19,10 +17,20 @@ from basalt.core.recording import Recording, find_recordings
 from basalt.core.telemetry import Telemetry
 from basalt.data.dataset import Episode, single_pass
 from basalt.io.errors import ConfigError
-from basalt.policies.imitation import gather
+from basalt.policies.imitation import encode_episodes, gather
 from basalt.policies.vpt import VPTPolicy
-from basalt.probes.hooks.activations import replaced, site_module, site_widths
-from basalt.probes.sae import SAE, load_sae
+from basalt.probes.hooks.points import hook_point, hook_point_widths, patch
+from basalt.probes.records import (
+    Interval,
+    MeasureChange,
+    ReadingChange,
+    RolloutComparison,
+    SteeringReport,
+)
+from basalt.probes.sae.files import load_sae
+from basalt.probes.sae.model import SAE
+from basalt.probes.settings import LatentConfig, SteeredConfig
+from basalt.probes.subject import load_subject
 from basalt.probes.suite.effects import LOG_ODDS, MEASURES, measures
 
 MODES = ("clamp", "scale", "add")
@@ -30,19 +38,22 @@ MODES = ("clamp", "scale", "add")
 
 @dataclass(frozen=True)
 class Steering:
-    """A latent set to something else; what the autoencoder does not explain stays as it is.
+    """A change of one latent; what the autoencoder does not explain is unchanged.
 
     Attributes:
-        site: one of `policy.sites()`.
-        sae: the site's, on the policy's device.
-        latent: which.
-        value: of the mode.
-        mode: `clamp` = the latent is `value` at every frame (0 takes it away), `scale` = it is `value`
-            times itself, `add` = `value` more.
-        direction: float [width] to move along; None is the latent's own.
+        hook_point: Name of the hook point.
+        sae: Autoencoder of that hook point, on the policy's device.
+        latent: Number of the latent.
+        value: Number that `mode` uses.
+        mode: `clamp` sets the latent to `value` at every frame (0 ablates it), `scale` multiplies it by
+            `value`, `add` adds `value`.
+        direction: Direction to move along, float [width]; None for the latent's own.
+
+    Raises:
+        ConfigError: unknown mode, no such latent, or a value that is not finite.
     """
 
-    site: str
+    hook_point: str
     sae: SAE
     latent: int
     value: float
@@ -51,16 +62,15 @@ class Steering:
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
-            raise ConfigError(f"steer: mode {self.mode!r} is unknown; known: {', '.join(MODES)}")
-        if not 0 <= self.latent < self.sae.W_dec.shape[0]:
-            raise ConfigError(
-                f"steer: latent {self.latent} of an autoencoder with {self.sae.W_dec.shape[0]}"
-            )
+            raise ConfigError(f"steer: expected mode {', '.join(MODES)}, got {self.mode!r}")
+        width = self.sae.W_dec.shape[0]
+        if not 0 <= self.latent < width:
+            raise ConfigError(f"steer: expected a latent from 0 to {width - 1}, got {self.latent}")
         if not np.isfinite(self.value):
-            raise ConfigError(f"steer: value {self.value} is not a finite number")
+            raise ConfigError(f"steer: expected a finite value, got {self.value}")
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Activations [B, T, width] with the latent changed."""
+        """The activations [B, T, width] with the latent changed."""
         f = self.sae.encode(x)[..., [self.latent]]
         if self.mode == "clamp":
             change = self.value - f
@@ -71,50 +81,57 @@ class Steering:
         direction = self.sae.W_dec[self.latent] if self.direction is None else self.direction
         return x + change * direction
 
-    def at_random(self, seed: int = 0) -> Steering:
-        """The control: as far, as often, but along a random direction."""
+    def at_random(self, seed: int = 0) -> "Steering":
+        """The control: the same change at the same frames, but along a random direction."""
         own = self.sae.W_dec[self.latent]
         generator = torch.Generator().manual_seed(seed)
         direction = torch.randn(own.shape, generator=generator).to(own)
         direction = direction / direction.norm() * own.norm()
-        return Steering(self.site, self.sae, self.latent, self.value, self.mode, direction)
+        return Steering(self.hook_point, self.sae, self.latent, self.value, self.mode, direction)
 
 
 def read_steering(
     asked: Sequence[Any], sae: str | Path | None, policy: VPTPolicy, along: str = "latent"
 ) -> Steering:
-    """Steering as asked on the command line.
+    """Read the settings `steer`, `sae` and `along`.
 
     Args:
-        asked: [site, latent, value] or [site, latent, value, mode].
-        sae: folder of an autoencoder, `SUITE/saes/SITE/NAME`.
-        policy: whose site it is.
-        along: `latent`, its own direction, or `random`, the control (`Steering.at_random`).
+        asked: [hook point, latent, value] or [hook point, latent, value, mode].
+        sae: Folder of an autoencoder, `SUITE/saes/HOOK_POINT/NAME`.
+        policy: Policy to steer.
+        along: `latent` for the latent's own direction, `random` for the control (`Steering.at_random`).
 
     Raises:
-        ConfigError: not such a list, no such direction, or policy and autoencoder do not fit.
+        ConfigError: a setting is not valid, or the autoencoder does not fit the policy.
     """
     if not 3 <= len(asked) <= 4:
-        raise ConfigError(f"steer: {list(asked)!r}; expected [site,latent,value] and maybe a mode")
-    site, latent, value, mode = [*asked, "clamp"][:4]
+        raise ConfigError(
+            f"steer: expected [site,latent,value] or [site,latent,value,mode], got {list(asked)!r}"
+        )
+    name, latent, value, mode = [*asked, "clamp"][:4]
     if isinstance(latent, bool) or not isinstance(latent, int):
-        raise ConfigError(f"steer: latent {latent!r} is not a number of a latent")
+        raise ConfigError(f"steer: expected an integer as latent, got {latent!r}")
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ConfigError(f"steer: value {value!r} is not a number")
+        raise ConfigError(f"steer: expected a number as value, got {value!r}")
     if along not in ("latent", "random"):
-        raise ConfigError(f"along: {along!r} is unknown; known: latent, random")
-    site_module(policy, str(site))
+        raise ConfigError(f"along: expected latent or random, got {along!r}")
+    hook_point(policy, str(name))
     if sae is None:
-        raise ConfigError("steer: give the autoencoder too, sae=SUITE/saes/SITE/NAME")
-    loaded, facts = load_sae(Path(sae))
-    if facts.get("site") != site:
-        raise ConfigError(f"steer: {sae} is of site {facts.get('site')!r}, not {site!r}")
-    width = site_widths(policy)[str(site)]
+        raise ConfigError(
+            "sae: expected the autoencoder of the latent; add sae=SUITE/saes/SITE/NAME"
+        )
+    loaded, info = load_sae(Path(sae))
+    if info.hook_point != name:
+        raise ConfigError(
+            f"sae: expected an autoencoder of {name!r}, got {sae} of {info.hook_point!r}"
+        )
+    width = hook_point_widths(policy)[str(name)]
     if loaded.W_dec.shape[1] != width:
         raise ConfigError(
-            f"steer: {sae} is of activations of width {loaded.W_dec.shape[1]}, this policy's {site} has {width}"
+            f"sae: expected an autoencoder of activations of width {width}, that of this policy's {name}, "
+            f"got {sae} of width {loaded.W_dec.shape[1]}"
         )
-    steering = Steering(str(site), loaded.to(policy.device), latent, float(value), str(mode))
+    steering = Steering(str(name), loaded.to(policy.device), latent, float(value), str(mode))
     return steering if along == "latent" else steering.at_random()
 
 
@@ -125,29 +142,32 @@ def change_of_choices(
     encoded: Sequence[Tensor],
     steering: Steering,
     *,
-    rows: int = 8,
-    length: int = 64,
-) -> dict[str, Any]:
+    batch_size: int = 8,
+    seq_len: int = 64,
+) -> SteeringReport:
     """Mean change of every measure of `basalt.probes.suite.effects` over held-out recordings.
 
-    Returns:
-        `measures`: rows `name`, `change`, `interval` over episodes, `random_direction` (the control's
-        change); largest first. `camera` [11][11] (pitch, yaw): changes of the bins' log-probabilities.
-        `frames`.
+    Args:
+        policy: Policy in evaluation mode.
+        episodes: Held-out episodes.
+        encoded: The episodes' encoded frames.
+        steering: Change to measure; its control is measured beside it.
+        batch_size: Number of episodes per call.
+        seq_len: Number of frames per call.
     """
     controls = {"steered": steering, "random": steering.at_random()}
-    rows = min(rows, len(episodes))
-    states = {name: policy.initial_state(rows) for name in ("clean", *controls)}
+    batch_size = min(batch_size, len(episodes))
+    states = {name: policy.initial_state(batch_size) for name in ("clean", *controls)}
     sums = {name: np.zeros((len(episodes), len(MEASURES))) for name in controls}
     frames = np.zeros(len(episodes))
-    for batch in single_pass(episodes, rows, length):
+    for batch in single_pass(episodes, batch_size, seq_len):
         inputs, first = gather(encoded, batch), torch.from_numpy(batch.first).to(policy.device)
         where = batch.episode[batch.valid]
         np.add.at(frames, where, 1)
         clean = policy.forward_encoded(inputs, first, states["clean"])
         states["clean"], before = clean.state, measures(clean)
         for name, change in controls.items():
-            with replaced(policy, change.site, change):
+            with patch(policy, change.hook_point, change):
                 output = policy.forward_encoded(inputs, first, states[name])
             states[name] = output.state
             moved = (measures(output) - before).double().cpu().numpy()[batch.valid]
@@ -155,19 +175,40 @@ def change_of_choices(
     total = frames.sum()
     change = sums["steered"].sum(0) / total
     listed = [
-        {
-            "name": MEASURES[m],
-            "change": float(change[m]),
-            "interval": episode_interval(sums["steered"][:, m].tolist(), frames.tolist()),
-            "random_direction": float(sums["random"][:, m].sum() / total),
-        }
+        MeasureChange(
+            name=MEASURES[m],
+            change=float(change[m]),
+            interval=_interval(sums["steered"][:, m].tolist(), frames.tolist()),
+            random_direction=float(sums["random"][:, m].sum() / total),
+        )
         for m in range(LOG_ODDS)
     ]
-    return {
-        "measures": sorted(listed, key=lambda row: -abs(float(str(row["change"])))),
-        "camera": change[LOG_ODDS:].reshape(11, 11).tolist(),
-        "frames": int(total),
-    }
+    return SteeringReport(
+        measures=tuple(sorted(listed, key=lambda row: -abs(row.change))),
+        camera=tuple(map(tuple, change[LOG_ODDS:].reshape(11, 11).tolist())),
+        frames=int(total),
+        episodes=len(episodes),
+    )
+
+
+def _interval(totals: Sequence[float], counts: Sequence[float]) -> Interval:
+    interval = episode_interval(totals, counts)
+    return (interval[0], interval[1]) if interval else None
+
+
+def steer_on_recordings(cfg: LatentConfig) -> SteeringReport:
+    """Run `basalt probe latent`: steer on held-out recordings and write the report to `cfg.out`.
+
+    Raises:
+        BasaltError: the checkpoint or data is missing, or the steering does not fit the policy.
+    """
+    subject = load_subject(cfg.checkpoint, cfg.data, cfg.device)
+    steering = read_steering(cfg.steer, cfg.sae, subject.policy)
+    episodes = subject.held_out[: cfg.episodes]
+    encoded = encode_episodes(subject.policy, episodes)
+    report = change_of_choices(subject.policy, episodes, encoded, steering)
+    report = report.model_copy(update={"steer": tuple(cfg.steer), "sae": cfg.sae})
+    return _written(report, cfg.out)
 
 
 Reading = Callable[[Sequence[Telemetry], str], float]
@@ -187,36 +228,55 @@ READINGS: dict[str, Reading] = {
         np.mean([bool(s.facts.get("in_cave")) for s in states])
     ),
 }
-"""What is compared between rollouts: one number an episode, degrees, nodes, steps or shares."""
+"""What is compared between rollouts, one number per episode: steps, nodes, degrees or shares."""
 
 
-def compare_rollouts(plain: Path, steered: Path) -> dict[str, Any]:
-    """The steered policy against the unsteered one, seed by seed.
+def compare_rollouts(plain: Path, steered: Path) -> RolloutComparison:
+    """Compare a steered policy with the unsteered one, seed by seed.
 
     Args:
-        plain, steered: folders of rollouts of the same task, world and policy.
-
-    Returns:
-        `seeds`, and by reading: `plain`, `steered` (means), `difference` with its bootstrap `interval`
-        over seeds (None below three).
+        plain: Folder of the rollout without steering.
+        steered: Folder of a rollout on the same task, world and policy.
 
     Raises:
-        ConfigError: no seed in common.
+        ConfigError: the two have no seed in common.
     """
     found = [_readings(folder) for folder in (plain, steered)]
     seeds = sorted(found[0].keys() & found[1].keys())
     if not seeds:
-        raise ConfigError(f"steer: {plain} and {steered} have no seed in common")
-    report: dict[str, Any] = {"seeds": seeds, "readings": {}}
+        raise ConfigError(
+            f"steered: expected seeds that are also in {plain}, found none in {steered}"
+        )
+    readings = {}
     for name in READINGS:
         a, b = ([run[seed][name] for seed in seeds] for run in found)
         change = [after - before for before, after in zip(a, b, strict=True)]
-        report["readings"][name] = {
-            "plain": float(np.mean(a)),
-            "steered": float(np.mean(b)),
-            "difference": float(np.mean(change)),
-            "interval": episode_interval(change, [1.0] * len(change)),
-        }
+        readings[name] = ReadingChange(
+            plain=float(np.mean(a)),
+            steered=float(np.mean(b)),
+            difference=float(np.mean(change)),
+            interval=_interval(change, [1.0] * len(change)),
+        )
+    return RolloutComparison(seeds=tuple(seeds), readings=readings)
+
+
+def compare_steered(cfg: SteeredConfig) -> RolloutComparison:
+    """Run `basalt probe steered`: compare two rollouts and write the report to `cfg.out`.
+
+    Raises:
+        BasaltError: a folder has no recordings, or the two have no seed in common.
+    """
+    return _written(compare_rollouts(Path(cfg.plain), Path(cfg.steered)), cfg.out)
+
+
+R = TypeVar("R", SteeringReport, RolloutComparison)
+
+
+def _written(report: R, out: str | None) -> R:
+    """The report, written to a file if one is given."""
+    if out:
+        Path(out).parent.mkdir(parents=True, exist_ok=True)
+        report.write(Path(out))
     return report
 
 

@@ -1,6 +1,4 @@
-"""What is probed: a trained policy with the recordings it learned from and those it did not."""
-
-from __future__ import annotations
+"""The subject of a probe: a trained policy with its training and held-out recordings."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,12 +21,12 @@ class Subject:
     """A policy and its episodes.
 
     Attributes:
-        checkpoint: the folder of the weights.
+        checkpoint: Folder of the weights.
         fingerprint: SHA-256 of the weights.
-        policy: in evaluation mode.
-        info: the checkpoint's facts.
-        training: episodes it learned from.
-        held_out: episodes it did not.
+        policy: Policy in evaluation mode.
+        info: Metadata of the checkpoint.
+        training: Episodes that it was trained on.
+        held_out: All other episodes.
     """
 
     checkpoint: Path
@@ -40,16 +38,16 @@ class Subject:
 
     @property
     def episodes(self) -> list[Episode]:
-        """All."""
+        """All episodes, training ones first."""
         return [*self.training, *self.held_out]
 
     @property
     def splits(self) -> list[str]:
-        """Of `episodes`."""
+        """Split of each of `episodes`: `training` or `held_out`."""
         return ["training"] * len(self.training) + ["held_out"] * len(self.held_out)
 
     def untrained(self, seed: int = 0) -> VPTPolicy:
-        """The network as it was before training: random weights, heads at the training frequencies."""
+        """The network as it was before training: random weights, heads at the frequencies of the actions."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             policy = VPTPolicy(self.policy.config)
@@ -58,15 +56,15 @@ class Subject:
 
 
 def load_subject(checkpoint: str | Path, data: str | Path, device: str = "auto") -> Subject:
-    """A checkpoint and the recordings beside it, split as its training split them.
+    """Load a policy and recordings, split as they were split in its training.
 
     Args:
-        checkpoint: a run's folder or one of its checkpoints.
-        data: the recordings it was trained on; others count as held out.
-        device: of the policy.
+        checkpoint: Folder of a training run, or of one of its checkpoints.
+        data: Folder with the recordings it was trained on; others in it count as held out.
+        device: Device of the policy.
 
     Raises:
-        BasaltError: no such checkpoint or data, or one side of the split is empty.
+        BasaltError: the checkpoint or data is missing, or one side of the split is empty.
     """
     folder = find_checkpoint(checkpoint)
     policy, info = load_policy(folder, choose_device(device))
@@ -81,8 +79,8 @@ def load_subject(checkpoint: str | Path, data: str | Path, device: str = "auto")
     held_out = [e for e in episodes if e.place not in places]
     if not training or not held_out:
         raise ConfigError(
-            f"probe: {data} has {len(training)} episodes that {checkpoint} was trained on and "
-            f"{len(held_out)} that it was not; both are needed"
+            f"data: expected episodes that {checkpoint} was trained on and others, got {len(training)} "
+            f"and {len(held_out)} in {data}"
         )
     fingerprint = sha256_of(folder / "model.safetensors")
     return Subject(folder, fingerprint, policy, info, training, held_out)

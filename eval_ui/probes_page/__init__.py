@@ -1,1 +1,1 @@
-"""Behind the Probes page: suites of sparse autoencoders, read as files."""
+"""Behind the Probes page: suites of sparse autoencoders, read from files."""

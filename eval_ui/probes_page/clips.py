@@ -1,4 +1,4 @@
-"""Short films of moments, cut from recordings when they are looked at."""
+"""Short clips of moments, cut from recordings when they are viewed."""
 
 import tempfile
 from base64 import b64encode
@@ -15,15 +15,15 @@ SIZE = (320, 180)
 
 
 def cut_clip(recordings: tuple[str, ...], start: int, frames: int) -> bytes:
-    """An mp4 of some frames of an episode.
+    """Cut an mp4 from an episode; a clip may continue in the episode's next recording.
 
     Args:
-        recordings: the episode's recordings without suffix, in order.
-        start: first frame, counted over all of them.
-        frames: how many; fewer where the episode ends. They may go on in its next recording.
+        recordings: Paths of the episode's recordings without suffix, in order.
+        start: First frame, counted over all recordings.
+        frames: Number of frames; fewer are cut at the end of the episode.
 
     Raises:
-        RecordingError: a recording is gone or damaged.
+        RecordingError: a recording is missing or damaged.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "clip.mp4"
@@ -35,23 +35,23 @@ def cut_clip(recordings: tuple[str, ...], start: int, frames: int) -> bytes:
                 start -= steps
                 continue
             video = VideoReader(recording.video_path, start)
-            here = min(frames, steps - start)
-            for _ in range(here):
-                picture = video.read()
-                if picture is None:
+            part = min(frames, steps - start)
+            for _ in range(part):
+                frame = video.read()
+                if frame is None:
                     break
-                small = cv2.resize(picture, SIZE, interpolation=cv2.INTER_AREA)
+                small = cv2.resize(frame, SIZE, interpolation=cv2.INTER_AREA)
                 writer.write(np.asarray(small, dtype=np.uint8))
             video.close()
-            start, frames = 0, frames - here
+            start, frames = 0, frames - part
             if not frames:
                 break
         if not writer.frames:
-            raise RecordingError(f"{recordings[0]}: has no frame {start}")
+            raise RecordingError(f"{recordings[0]}: expected more than {start} frames")
         writer.close()
         return path.read_bytes()
 
 
-def data_address(clip: bytes) -> str:
-    """The clip as an address that carries it."""
+def data_url(clip: bytes) -> str:
+    """The clip as a data URL."""
     return "data:video/mp4;base64," + b64encode(clip).decode()

@@ -1,115 +1,111 @@
-"""A latent as HTML: films with their curves, histogram, effects on buttons and on the camera grid.
+"""A latent as HTML: clips with their curves, histogram, effects on buttons and on the camera grid.
 
-The page and the static export show the same; every text is escaped.
+The page and the static export show the same HTML; every text is escaped.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from html import escape
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-FPS = 20
+from basalt.core.tasks import STEPS_PER_SECOND
+from basalt.probes.records import Latent, Moment, SAEResult, StoredEpisode, number
+
 CAMERA_BINS = 11
 _WIDTH, _HEIGHT = 320, 44
 
 
 def latent_html(
     latent: int,
-    row: Mapping[str, Any],
+    row: Latent,
     effects: NDArray[np.float32],
     measures: Sequence[str],
-    episodes: Sequence[Mapping[str, Any]],
-    film: Callable[[Mapping[str, Any]], str],
+    episodes: Sequence[StoredEpisode],
+    clip: Callable[[Moment], str],
     note: str = "",
 ) -> str:
-    """One latent's page.
+    """The HTML of one latent.
 
     Args:
-        latent: its number.
-        row: of latents.json.
-        effects: float32 [142] of `measures`.
-        measures: names; the last 121 are camera bins.
-        episodes: of the activation store.
-        film: address of a moment's film; raises nothing, an empty one shows none.
-        note: what a person wrote.
+        latent: Number of the latent.
+        row: Its description.
+        effects: Its effects on `measures`, float32 [142].
+        measures: Names of the measures; the last 121 are camera bins.
+        episodes: Episodes of the activation store.
+        clip: Function that gives the URL of a moment's clip; an empty URL if the recording is missing.
+        note: A person's note.
     """
-    if not row["moments"]:
+    if not row.moments:
         return f"<p>Latent {latent} fires on no held-out frame.</p>"
-    concept = row.get("concept")
-    told = f"{escape(concept['concept'])}, AUC {_number(concept['auc'])}" if concept else "–"
+    concept, largest = row.concept, row.max or 0.0
+    best = f"{escape(concept.concept)}, AUC {number(concept.auc, '.3g')}" if concept else "–"
     facts = {
-        "Fires on": f"{row['density']:.2%} of frames",
-        "Episodes": f"{row['episodes']}",
-        "In its top episode": f"{row['top_share']:.0%} of its mass",
-        "Mean when active": _number(row["mean"]),
-        "Largest": _number(row["max"]),
-        "Tells best": told,
+        "Fires on": f"{row.density:.2%} of frames",
+        "Episodes": f"{row.episodes}",
+        "In its top episode": f"{number(row.top_share, '.0%')} of its mass",
+        "Mean when active": number(row.mean, ".3g"),
+        "Largest": number(row.max, ".3g"),
+        "Best concept": best,
     }
     listed = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts.items())
     parts = [f'<dl class="facts small">{listed}</dl>']
     if note:
         parts.append(f'<blockquote class="note">{escape(note)}</blockquote>')
-    parts.append("<h4>Strongest moments</h4>" + _films(row["moments"], row["max"], episodes, film))
+    parts.append("<h4>Strongest moments</h4>" + _clips(row.moments, largest, episodes, clip))
     buttons = [(name, float(value)) for name, value in zip(measures, effects, strict=True)]
     buttons = [each for each in buttons if not each[0].startswith("camera.")]
     camera = effects[len(measures) - CAMERA_BINS**2 :].reshape(CAMERA_BINS, CAMERA_BINS)
     parts.append(
         '<div class="panels">'
         f"<figure><figcaption>Effect on log-odds, first order</figcaption>{bars(buttons)}</figure>"
-        f"<figure><figcaption>Effect on the camera's bins, first order</figcaption>{camera_grid(camera)}</figure>"
-        f"<figure><figcaption>Frames by value, 0 to {_number(row['max'])}, logarithmic</figcaption>"
-        f"{histogram(row['histogram'])}</figure></div>"
+        f"<figure><figcaption>Effect on camera bins, first order</figcaption>{camera_grid(camera)}</figure>"
+        f"<figure><figcaption>Frames by value, 0 to {number(row.max, '.3g')}, logarithmic</figcaption>"
+        f"{histogram(row.histogram)}</figure></div>"
     )
-    parts.append("<h4>By quantile</h4>" + _films(row["examples"], row["max"], episodes, film))
+    parts.append("<h4>Examples by quantile</h4>" + _clips(row.examples, largest, episodes, clip))
     return f'<div class="latent" data-latent="{latent}">{"".join(parts)}</div>'
 
 
-def figure_ranges(metrics: Mapping[str, Any]) -> str:
-    """The 95 % intervals of an autoencoder's figures, as text; those that are not there are left out."""
-    explained = metrics.get("variance_explained_interval")
-    ranges = {
-        "L0": (metrics.get("l0_interval"), ".1f"),
-        "unexplained": (explained and [1 - explained[1], 1 - explained[0]], ".1%"),
-        "BC loss": (metrics.get("loss_change_interval"), "+.4f"),
-        "loss recovered": (metrics["recovered_mean"]["interval"], ".1%"),
+def ranges_text(result: SAEResult) -> str:
+    """The 95 % intervals of an autoencoder's metrics; those without an interval are omitted."""
+    metrics = {
+        "L0": (result.l0, ".1f"),
+        "unexplained": (result.variance_explained.complement(), ".1%"),
+        "BC loss": (result.loss_change, "+.4f"),
+        "loss recovered": (result.loss_recovered_mean, ".1%"),
     }
-    return ", ".join(
-        f"{name} {ends[0]:{form}} to {ends[1]:{form}}"
-        for name, (ends, form) in ranges.items()
-        if ends
-    )
+    shown = {name: metric.range_text(form) for name, (metric, form) in metrics.items()}
+    return ", ".join(f"{name} {ends}" for name, ends in shown.items() if ends)
 
 
-def _films(
-    moments: Sequence[Mapping[str, Any]],
+def _clips(
+    moments: Sequence[Moment],
     largest: float,
-    episodes: Sequence[Mapping[str, Any]],
-    film: Callable[[Mapping[str, Any]], str],
+    episodes: Sequence[StoredEpisode],
+    clip: Callable[[Moment], str],
 ) -> str:
     shown = []
     for moment in moments:
-        episode = episodes[moment["episode"]]
-        title = f"{escape(str(episode['name']))}, {moment['frame'] / FPS:.1f} s"
-        if "quantile" in moment:
-            title = f"{moment['quantile']:.0%} quantile · {title}"
-        address = film(moment)
+        title = f"{escape(episodes[moment.episode].name)}, {moment.frame / STEPS_PER_SECOND:.1f} s"
+        if moment.quantile is not None:
+            title = f"{moment.quantile:.0%} quantile · {title}"
+        url = clip(moment)
         video = (
-            f'<video src="{escape(address)}" muted loop playsinline preload="auto" tabindex="0"></video>'
-            if address
-            else '<div class="gone">the recording is not there</div>'
+            f'<video src="{escape(url)}" muted loop playsinline preload="auto" tabindex="0"></video>'
+            if url
+            else '<div class="gone">recording not found</div>'
         )
         shown.append(
-            f'<figure class="film" data-frames="{len(moment["curve"])}">{video}'
-            f"{curve(moment['curve'], largest, moment['frame'] - moment['start'])}"
-            f"<figcaption>{title} · {_number(moment['value'])}</figcaption></figure>"
+            f'<figure class="film" data-frames="{len(moment.curve)}">{video}'
+            f"{curve(moment.curve, largest, moment.frame - moment.start)}"
+            f"<figcaption>{title} · {number(moment.value, '.3g')}</figcaption></figure>"
         )
     return f'<div class="films">{"".join(shown)}</div>'
 
 
 def curve(values: Sequence[float], largest: float, at: int) -> str:
-    """Activation over a film's frames, the moment marked."""
+    """The activation over a clip's frames, with the moment marked."""
     top = max(largest, 1e-9)
     step = _WIDTH / max(len(values) - 1, 1)
     points = " ".join(
@@ -118,14 +114,14 @@ def curve(values: Sequence[float], largest: float, at: int) -> str:
     )
     return (
         f'<svg class="curve" viewBox="0 0 {_WIDTH} {_HEIGHT}" preserveAspectRatio="none" role="img" '
-        f'aria-label="activation over the film"><line class="mark" x1="{at * step:.1f}" '
+        f'aria-label="activation over the clip"><line class="mark" x1="{at * step:.1f}" '
         f'x2="{at * step:.1f}" y1="0" y2="{_HEIGHT}"></line><polyline points="{points}"></polyline>'
         f'<line class="now" x1="0" x2="0" y1="0" y2="{_HEIGHT}"></line></svg>'
     )
 
 
 def bars(values: Sequence[tuple[str, float]], most: int = 10) -> str:
-    """The largest effects as bars to the left (less) and right (more)."""
+    """The largest effects as bars to the left (less likely) and right (more likely)."""
     chosen = sorted(values, key=lambda each: -abs(each[1]))[:most]
     top = max((abs(value) for _, value in chosen), default=0.0) or 1.0
     rows = []
@@ -145,7 +141,7 @@ def bars(values: Sequence[tuple[str, float]], most: int = 10) -> str:
 
 
 def camera_grid(values: NDArray[np.float32]) -> str:
-    """The 11 x 11 camera bins: up is up, right is right; green more likely, red less."""
+    """The 11 x 11 camera bins, pitch down and yaw to the right; green is more likely, red less likely."""
     top = float(np.abs(values).max()) or 1.0
     cells = []
     for pitch in range(CAMERA_BINS):
@@ -176,7 +172,3 @@ def histogram(counts: Sequence[int]) -> str:
         f'<svg class="histogram" viewBox="0 0 300 100" preserveAspectRatio="none" role="img" '
         f'aria-label="histogram of active values">{rects}</svg>'
     )
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3g}"

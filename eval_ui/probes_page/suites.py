@@ -1,22 +1,28 @@
-"""Suites written by ``basalt probe scope``, found and read; nothing of them is executed or unpickled."""
+"""Suites written by `basalt probe scope`, found and read; nothing in them is executed or unpickled."""
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from basalt.io.errors import BasaltError, ConfigError
+from basalt.probes.records import (
+    Latent,
+    LatentTable,
+    SAEResult,
+    StoredEpisode,
+    StoreSettings,
+    SuiteReport,
+)
 
 PROBES_VARIABLE = "BASALT_PROBES"
-"""Environment variable that names the folder under which suites are looked for."""
+"""Environment variable with the folder in which suites are searched for."""
 
 DEFAULT_FOLDER = "runs"
 DEEPEST = 4
-"""Suites lie at most so many folders below."""
+"""Largest depth below that folder at which suites are found."""
 
 
 @dataclass(frozen=True)
@@ -24,23 +30,23 @@ class Suite:
     """One suite.
 
     Attributes:
-        folder: where it lies.
-        title: its path below the folder that was searched.
-        report: report.json.
+        folder: Folder of the suite.
+        title: Its path below the folder that was searched.
+        report: Content of report.json.
     """
 
     folder: Path
     title: str
-    report: dict[str, Any]
+    report: SuiteReport
 
     @property
-    def sites(self) -> list[str]:
-        """Sites with autoencoders."""
-        return list(dict.fromkeys(row["site"] for row in self.report["saes"]))
+    def hook_points(self) -> list[str]:
+        """Hook points with autoencoders."""
+        return list(dict.fromkeys(row.hook_point for row in self.report.saes))
 
-    def metrics(self, site: str) -> list[dict[str, Any]]:
-        """Figures of the site's autoencoders."""
-        return [row for row in self.report["saes"] if row["site"] == site]
+    def results(self, hook_point: str) -> list[SAEResult]:
+        """Results of the autoencoders at a hook point."""
+        return [row for row in self.report.saes if row.hook_point == hook_point]
 
 
 @dataclass(frozen=True)
@@ -48,55 +54,58 @@ class Autoencoder:
     """One autoencoder of a suite.
 
     Attributes:
-        folder: where it lies.
-        site, name: as in the report.
-        latents: rows of latents.json.
-        effects: float32 [M, 142], first-order effects on the measures that the report names.
-        episodes: of the activation store; `moments` count in it.
+        folder: Folder of the autoencoder.
+        result: Its metrics.
+        latents: Content of latents.json.
+        effects: First-order effects on the measures that the report names, float32 [M, 142].
+        episodes: Episodes of the activation store, which `Moment.episode` counts.
     """
 
     folder: Path
-    site: str
-    name: str
-    latents: list[dict[str, Any]]
+    result: SAEResult
+    latents: tuple[Latent, ...]
     effects: NDArray[np.float32]
-    episodes: list[dict[str, Any]]
+    episodes: tuple[StoredEpisode, ...]
 
 
 def find_suites() -> list[Suite]:
-    """All suites below ``$BASALT_PROBES`` (default: ``runs``), newest first."""
+    """All suites below `$BASALT_PROBES` (default: `runs`), newest first; reports that cannot be read are skipped."""
     root = Path(os.environ.get(PROBES_VARIABLE) or DEFAULT_FOLDER)
     found = []
     for depth in range(DEEPEST + 1):
         for file in root.glob("/".join(["*"] * depth + ["report.json"])):
             try:
-                report = json.loads(file.read_text(encoding="utf-8"))
-            except (OSError, ValueError):
-                continue  # half of something else's report is no suite
-            if isinstance(report, dict) and report.get("format") == "basalt-scope":
-                title = str(file.parent.relative_to(root))
-                found.append((file.stat().st_mtime, Suite(file.parent, title, report)))
+                report = SuiteReport.read(file)
+            except ConfigError:
+                continue  # other commands write a report.json too
+            title = str(file.parent.relative_to(root))
+            found.append((file.stat().st_mtime, Suite(file.parent, title, report)))
     return [suite for _, suite in sorted(found, key=lambda each: -each[0])]
 
 
-def open_autoencoder(suite: Suite, site: str, name: str) -> Autoencoder:
-    """An autoencoder that the suite's report names.
+def open_autoencoder(suite: Suite, hook_point: str, name: str) -> Autoencoder:
+    """Read an autoencoder that is in the suite's report.
 
     Raises:
-        BasaltError: it does not, or its files are damaged.
+        BasaltError: it is not in the report, or its files are damaged.
     """
-    if not any((row["site"], row["name"]) == (site, name) for row in suite.report["saes"]):
-        raise ConfigError(f"{suite.folder}: has no autoencoder {name} at {site}")
-    folder = suite.folder / "saes" / site / name
+    result = next((row for row in suite.results(hook_point) if row.name == name), None)
+    if result is None:
+        raise ConfigError(
+            f"{suite.folder}: autoencoder {name!r} at {hook_point!r} is not in its report"
+        )
+    folder = suite.folder / "saes" / hook_point / name
     try:
-        latents = json.loads((folder / "latents.json").read_text(encoding="utf-8"))
+        latents = LatentTable.read(folder / "latents.json").latents
         effects = np.load(folder / "effects.npy", allow_pickle=False).astype(np.float32)
-        store = json.loads((suite.folder / "activations" / "store.json").read_text("utf-8"))
-        episodes = store["episodes"]
-    except (OSError, ValueError, KeyError) as err:
+        episodes = StoreSettings.read(suite.folder / "activations" / "store.json").episodes
+    except (OSError, ValueError, ConfigError) as err:
         raise BasaltError(
             f"{folder}: cannot be read ({err}); run basalt probe scope again"
         ) from err
-    if effects.shape != (len(latents), len(suite.report["measures"])):
-        raise BasaltError(f"{folder}: latents.json and effects.npy do not fit one another")
-    return Autoencoder(folder, site, name, latents, effects, episodes)
+    if effects.shape != (len(latents), len(suite.report.measures)):
+        raise BasaltError(
+            f"{folder}: expected effects.npy of shape {(len(latents), len(suite.report.measures))}, "
+            f"got {effects.shape}; run basalt probe scope again"
+        )
+    return Autoencoder(folder, result, latents, effects, episodes)

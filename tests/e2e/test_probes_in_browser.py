@@ -9,7 +9,8 @@ import torch
 from basalt.data.dataset import load_episodes
 from basalt.policies.checkpoint import save_checkpoint
 from basalt.policies.vpt import VPTConfig, VPTPolicy
-from basalt.probes.suite.run import ScopeConfig, run_scope
+from basalt.probes.settings import SuiteConfig
+from basalt.probes.suite.run import run_suite
 from eval_ui.probes_page.notes import read_notes
 from leaderboard.store.database import open_store
 from leaderboard.studies.rules import create_study, demo_study
@@ -38,13 +39,13 @@ def place(tmp_path: Path) -> Path:
     places = [e.place for e in load_episodes(recordings, size=(32, 32))]
     info = {"task": "find_cave", "drop_null": False, "train_places": places[:3]}
     save_checkpoint(tmp_path / "runs" / "bc", 1, VPTPolicy(TINY).eval(), {}, info)
-    suite = ScopeConfig(
+    suite = SuiteConfig(
         checkpoint=str(tmp_path / "runs" / "bc"), data=str(recordings),
         out=str(tmp_path / "runs" / "scope"), sites=("embed", "lastlayer"),
         architectures=("jumprelu", "topk"), widths=(16,), l0=(4,), steps=40, batch=32, device="cpu",
         eval_frames=40, effect_frames=32,
     )  # fmt: skip
-    run_scope(suite, progress=False)
+    run_suite(suite, progress=False)
     store = open_store(tmp_path / "leaderboard.sqlite")
     create_study(store, "demo", demo_study({"find_cave": (100_000,)}, "test", "1"))
     store.close()
@@ -75,7 +76,7 @@ def test_a_latent_is_chosen_seen_noted_and_exported(place: Path, page: Page) -> 
         # An admin, by the link that was printed.
         page.goto(next(word for word in log.read_text().split() if "/session/enter/" in word))
         page.get_by_role("link", name="Probes").click()
-        choose(page, "Site", "lastlayer")
+        choose(page, "Hook point", "lastlayer")
         choose(page, "Autoencoder", "topk-w16-l04")
         page.get_by_text("4.0", exact=True).wait_for()  # its L0
         latent = page.locator(".latent")
@@ -86,12 +87,12 @@ def test_a_latent_is_chosen_seen_noted_and_exported(place: Path, page: Page) -> 
         plays(latent.locator(".film").first)
 
         page.get_by_role("textbox", name="Note").fill("blue <b>walls</b>")
-        page.get_by_role("button", name="Keep").click()
+        page.get_by_role("button", name="Save").click()
         expect(latent.locator("blockquote.note")).to_have_text(
             "blue <b>walls</b>", timeout=PATIENCE
         )
         notes = read_notes(place / "runs" / "scope", "lastlayer", "topk-w16-l04")
-        assert notes[number]["text"] == "blue <b>walls</b>"
+        assert notes[number].text == "blue <b>walls</b>"
 
         page.get_by_role("button", name=re.compile("^Static page of")).click()
         with page.expect_download() as download:

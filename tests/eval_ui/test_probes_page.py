@@ -12,9 +12,9 @@ from basalt.core.recording import Recording
 from basalt.core.video import VideoReader
 from basalt.io.errors import BasaltError, ConfigError
 from eval_ui import session
-from eval_ui.probes_page.clips import cut_clip, data_address
+from eval_ui.probes_page.clips import cut_clip, data_url
 from eval_ui.probes_page.export import export_html
-from eval_ui.probes_page.notes import FILE, read_notes, write_note
+from eval_ui.probes_page.notes import FILE, Note, read_notes, write_note
 from eval_ui.probes_page.pictures import latent_html
 from eval_ui.probes_page.suites import PROBES_VARIABLE, find_suites, open_autoencoder
 from leaderboard.store.database import Store
@@ -23,40 +23,41 @@ from leaderboard.studies.settings import open_official
 
 MAIN = Path(eval_ui.__file__).with_name("main.py")
 HOSTILE = '<img src=x onerror="alert(1)">'
+VERSION_1 = Path(__file__).parents[1] / "golden" / "probes-version-1"
 MEASURES = ["attack", "forward", *(f"camera.{i}" for i in range(121))]
 
 
 @pytest.fixture
 def suite(players: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A suite of one autoencoder with two latents, the second silent, on a real recording."""
+    """A suite of one autoencoder with two latents, the second one dead, on a real recording; files of version 1."""
     folder = tmp_path / "probes" / "bc"
     sae = folder / "saes" / "lastlayer" / "topk-w2-l01"
     sae.mkdir(parents=True)
     recording = sorted(players["good"].glob("*.mp4"))[0].with_suffix("")
-    metrics = {
-        "site": "lastlayer", "name": "topk-w2-l01", "l0": 1.0, "variance_explained": 0.5, "dead_share": 0.5,
+    report = json.loads((VERSION_1 / "suite" / "report.json").read_text())
+    (row,) = report["saes"]
+    report |= {"measures": MEASURES, "saes": [row | {
+        "name": "topk-w2-l01", "l0": 1.0, "variance_explained": 0.5, "dead_share": 0.5,
         "loss_change": 0.01, "recovered_mean": {"value": 0.9, "interval": None},
         "l0_interval": [0.9, 1.2], "variance_explained_interval": [0.45, 0.52],
-    }  # fmt: skip
-    report = {
-        "format": "basalt-scope", "version": 1, "measures": MEASURES, "label": "smoke test",
-        "saes": [metrics], "sites": {}, "config": {},
-    }  # fmt: skip
+        "loss_change_interval": None,
+    }]}  # fmt: skip
     (folder / "report.json").write_text(json.dumps(report))
     (folder / "activations").mkdir()
-    episodes = [{"name": HOSTILE, "recordings": [str(recording)], "frames": 20}]
-    (folder / "activations" / "store.json").write_text(json.dumps({"episodes": episodes}))
+    store = json.loads((VERSION_1 / "suite" / "activations" / "store.json").read_text())
+    store["episodes"][0] |= {"name": HOSTILE, "recordings": [str(recording)]}
+    (folder / "activations" / "store.json").write_text(json.dumps(store))
     moment = {"episode": 0, "frame": 5, "value": 2.0, "start": 0, "curve": [0.0, 1.0, 2.0, 0.5]}
     alive = {
         "density": 0.1, "episodes": 1, "top_share": 1.0, "mean": 1.0, "max": 2.0, "histogram": [3, 1],
         "moments": [moment], "examples": [moment | {"quantile": 0.5}],
         "concept": {"concept": HOSTILE, "auc": 0.8},
     }  # fmt: skip
-    silent = {
+    dead = {
         "density": 0.0, "episodes": 0, "top_share": None, "mean": None, "max": None, "histogram": [],
         "moments": [], "examples": [], "concept": None,
     }  # fmt: skip
-    (sae / "latents.json").write_text(json.dumps([alive, silent]))
+    (sae / "latents.json").write_text(json.dumps([alive, dead]))
     np.save(sae / "effects.npy", np.linspace(-1, 1, 2 * len(MEASURES)).reshape(2, -1).astype("f2"))
     monkeypatch.setenv(PROBES_VARIABLE, str(tmp_path / "probes"))
     return folder
@@ -73,7 +74,7 @@ def test_the_page_shows_the_suite(
     assert labels["Suite"].options == ["bc"]
     assert labels["Latent"].options == ["0"]
     assert not any("<img" in text.value for text in app.markdown)
-    told = "95 % over held-out episodes: L0 0.9 to 1.2, unexplained 48.0% to 55.0%"
+    told = "95 % intervals over held-out episodes: L0 0.9 to 1.2, unexplained 48.0% to 55.0%"
     assert told in [text.value for text in app.caption]
 
 
@@ -82,12 +83,12 @@ def test_a_suite_without_measured_autoencoders_says_what_to_do(
 ) -> None:
     monkeypatch.setattr(session, "browser_cookie", lambda name: None)
     report = json.loads((suite / "report.json").read_text())
-    report |= {"saes": [], "left_out": ["metrics.json: lacks kl_interval"]}
+    report |= {"saes": [], "left_out": ["metrics.json: kl: Field required"]}
     (suite / "report.json").write_text(json.dumps(report))
     app = AppTest.from_file(str(MAIN), default_timeout=120).run()
     app.switch_page("views/probes.py").run()
     assert not app.exception
-    assert app.warning[0].value.endswith("the first: metrics.json: lacks kl_interval")
+    assert app.warning[0].value.endswith("the first: metrics.json: kl: Field required")
     assert "no autoencoder is measured yet" in app.error[0].value
 
 
@@ -146,22 +147,28 @@ def test_clips_are_cut_from_the_recording(suite: Path) -> None:
         cut_clip(stems, 100_000, 4)
     with pytest.raises(BasaltError):
         cut_clip(("gone",), 0, 4)
-    page = export_html(found, sae, [0], lambda _: data_address(clip), {0: {"text": HOSTILE}})
+    page = export_html(
+        found,
+        sae,
+        [0],
+        lambda _: data_url(clip),
+        {0: Note(site="lastlayer", sae="topk-w2-l01", latent=0, text=HOSTILE)},
+    )
     assert "data:video/mp4;base64," in page
     assert "<img" not in page
     assert "export default" not in page
 
 
-def test_damaged_or_unknown_autoencoders_are_told(suite: Path) -> None:
+def test_damaged_or_unknown_autoencoders_are_reported(suite: Path) -> None:
     (found,) = find_suites()
-    with pytest.raises(ConfigError, match="has no autoencoder"):
+    with pytest.raises(ConfigError, match="is not in its report"):
         open_autoencoder(found, "../../etc", "passwd")
     file = suite / "saes" / "lastlayer" / "topk-w2-l01" / "latents.json"
     file.write_text("[")
     with pytest.raises(BasaltError, match="cannot be read"):
         open_autoencoder(found, "lastlayer", "topk-w2-l01")
     file.write_text("[]")
-    with pytest.raises(BasaltError, match="do not fit"):
+    with pytest.raises(BasaltError, match=r"expected effects\.npy of shape"):
         open_autoencoder(found, "lastlayer", "topk-w2-l01")
 
 
@@ -172,7 +179,7 @@ def test_notes_are_kept_line_by_line(tmp_path: Path) -> None:
         file.write('{"site": "lastl')  # a writer was killed
     write_note(tmp_path, "lastlayer", "topk", 4, "the sky", "ada")
     notes = read_notes(tmp_path, "lastlayer", "topk")
-    assert {latent: note["text"] for latent, note in notes.items()} == {3: "a trunk", 4: "the sky"}
+    assert {latent: note.text for latent, note in notes.items()} == {3: "a trunk", 4: "the sky"}
     write_note(tmp_path, "lastlayer", "topk", 3, " ", "ada")
     assert set(read_notes(tmp_path, "lastlayer", "topk")) == {4}
     assert read_notes(tmp_path, "embed", "topk") == {}

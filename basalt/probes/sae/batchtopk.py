@@ -1,10 +1,8 @@
 """BatchTopK autoencoder (Bussmann et al. 2024, arXiv 2412.06410): the k * B largest latents of a batch.
 
-Activations then share the latents out among themselves. After training an average of the smallest value
+An activation may use more or fewer than k latents. After training, an average of the smallest value
 kept is the threshold of all latents, so that the function does not depend on a batch.
 """
-
-from __future__ import annotations
 
 import torch
 from torch import Tensor
@@ -17,18 +15,18 @@ _MEMORY = 0.99
 
 
 class BatchTopKTraining(TopKTraining):
-    """See the module."""
+    """Training by the k * B largest latents of a batch."""
 
     def __init__(self, d_in: int, config: SAEConfig) -> None:
         super().__init__(d_in, config)
         self.smallest_kept: float | None = None
 
-    def picked(self, pre: Tensor) -> Tensor:
-        """The k * B largest of the batch, those above 0 only."""
-        wanted = self.config.k * len(pre)
-        # Sorting a few million values costs more than the gathers: first drop those that are surely
-        # too small, going by the last batches.
-        likely = pre.flatten()
+    def active(self, pre_acts: Tensor) -> Tensor:
+        """The k * B largest of the batch, as far as they are above 0."""
+        wanted = self.config.k * len(pre_acts)
+        # Sorting a few million values costs more than the gathers, so those that are surely too small,
+        # judging by the last batches, are dropped first.
+        likely = pre_acts.flatten()
         if self.smallest_kept is not None:
             some = likely[likely > 0.8 * self.smallest_kept]
             likely = some if len(some) >= wanted else likely
@@ -37,11 +35,11 @@ class BatchTopKTraining(TopKTraining):
             before = self.smallest_kept
             now = float(cut)
             self.smallest_kept = now if before is None else _MEMORY * before + (1 - _MEMORY) * now
-        return pre >= cut.clamp(min=torch.finfo(pre.dtype).tiny)
+        return pre_acts >= cut.clamp(min=torch.finfo(pre_acts.dtype).tiny)
 
     @torch.no_grad()
     def folded(self, scale: float) -> SAE:
-        """With one threshold for all."""
+        """The function with one threshold for all latents."""
         sae = super().folded(scale)
         sae.k = None
         sae.threshold.fill_(scale * (self.smallest_kept or 0.0))

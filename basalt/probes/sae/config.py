@@ -1,15 +1,39 @@
-"""Settings of one autoencoder's training."""
-
-from __future__ import annotations
+"""Architectures of sparse autoencoders, and the settings of one training. Imports no torch."""
 
 from dataclasses import dataclass
-from difflib import get_close_matches
+from typing import NamedTuple
 
+from basalt.core.registry import Registry
 from basalt.io.errors import ConfigError
 
-ARCHITECTURES = ("relu", "gated", "jumprelu", "topk", "batchtopk", "matryoshka")
 
-_COUNTED = ("topk", "batchtopk", "matryoshka")
+class Architecture(NamedTuple):
+    """One way to train a sparse autoencoder.
+
+    Attributes:
+        training: `module:class` of a subclass of `basalt.probes.sae.base.TrainingSAE`.
+        fixed_k: Whether `target_l0` is the number of active latents itself, and therefore required.
+        resamples: Whether dead latents are re-initialised during the first half of the training.
+    """
+
+    training: str
+    fixed_k: bool = False
+    resamples: bool = False
+
+
+ARCHITECTURES: Registry[Architecture] = Registry("architecture")
+"""By name; add one with `ARCHITECTURES.register("name", Architecture("my_module:MyTraining"))`."""
+
+_HERE = "basalt.probes.sae"
+for _name, _entry in {
+    "relu": Architecture(f"{_HERE}.relu:ReLUTraining", resamples=True),
+    "gated": Architecture(f"{_HERE}.gated:GatedTraining", resamples=True),
+    "jumprelu": Architecture(f"{_HERE}.jumprelu:JumpReLUTraining"),
+    "topk": Architecture(f"{_HERE}.topk:TopKTraining", fixed_k=True),
+    "batchtopk": Architecture(f"{_HERE}.batchtopk:BatchTopKTraining", fixed_k=True),
+    "matryoshka": Architecture(f"{_HERE}.matryoshka:MatryoshkaTraining", fixed_k=True),
+}.items():
+    ARCHITECTURES.register(_name, _entry)
 
 
 @dataclass(frozen=True)
@@ -17,32 +41,35 @@ class SAEConfig:
     """Settings of one training; defaults suit a thousand steps, not Gemma Scope's million.
 
     Attributes:
-        architecture: one of `ARCHITECTURES`.
-        width: latents M.
-        sparsity: lambda, weight of the sparsity term; not used by the TopK family.
-        target_l0: wanted mean number of active latents. TopK family: k, and needed. JumpReLU: the
-            term is lambda * (L0 / target_l0 - 1)^2 on the batch's mean L0, instead of lambda * L0.
-            ReLU and Gated: lambda, from `sparsity` on, is steered towards it from step to step.
-        bandwidth: of JumpReLU's straight-through kernel, in units of the scaled activation. Gemma
-            Scope's 0.001 needs a million steps; about 0.3 / sqrt(L0) suits a thousand.
+        architecture: Name in `ARCHITECTURES`.
+        width: Number of latents M.
+        sparsity: Weight lambda of the sparsity term; the TopK family has none.
+        target_l0: Wanted mean number of active latents. TopK family: k, required. JumpReLU: the term
+            is lambda * (L0 / target_l0 - 1)^2 on the batch's mean L0, instead of lambda * L0. ReLU and
+            Gated: lambda starts at `sparsity` and is adjusted from step to step to reach it.
+        bandwidth: Width of JumpReLU's straight-through kernel, in units of the scaled activation.
+            Gemma Scope's 0.001 needs a million steps; about 0.3 / sqrt(L0) suits a thousand.
         active_only: JumpReLU's L0 term takes its gradient from active latents alone (upper half of the
             kernel) instead of from both sides of the threshold, the paper's form. It recovers more of
             a dictionary at a penalty with a target, and under-penalises without one.
-        initial_density: share of latents that are active at the start (by JumpReLU's threshold, else by
-            the bias), or twice `target_l0` where that is more. Biases and thresholds at 0 would begin
-            with half of the latents: as good at the end, but slower, since all products are then needed.
-        aux: weight of the TopK family's auxiliary loss, in which silent latents explain the error.
-        dead_after: activations without firing after which a latent counts as silent.
-        resample: ReLU and Gated begin their silent latents anew at so many moments, evenly spread over
-            the first half of the training.
+        initial_density: Share of latents that are active at the start (by JumpReLU's threshold, else by
+            the bias), or twice `target_l0` if that is more. Biases and thresholds at 0 would activate
+            half of the latents: as good at the end, but slower, since all products are then needed.
+        aux: Weight of the TopK family's auxiliary loss, in which dead latents explain the error.
+        dead_after: Number of activations without firing after which a latent counts as dead.
+        resample: Number of moments, evenly spread over the first half of the training, at which ReLU
+            and Gated re-initialise their dead latents.
         lr: Adam's step size after the warm-up, which takes a tenth of the steps.
-        decay: share of the steps at the end in which the step size falls to zero.
-        steps: optimizer steps.
-        batch: activations a step.
-        warmup: share of the steps in which lambda rises from 0.
-        grad_clip: largest norm of the gradient; without it the first steps, in which half of the
-            latents fire, stay in Adam's moments for a thousand steps.
-        seed: of weights and order.
+        decay: Share of the steps, at the end, in which the step size falls to zero.
+        steps: Optimizer steps.
+        batch: Activations per step.
+        warmup: Share of the steps in which lambda rises from 0.
+        grad_clip: Largest norm of the gradient. Without it the first steps, in which half of the
+            latents fire, remain in Adam's moments for a thousand steps.
+        seed: Seed of the weights and of the order of activations.
+
+    Raises:
+        ConfigError: an unknown architecture, or a value outside its range.
     """
 
     architecture: str = "jumprelu"
@@ -64,29 +91,32 @@ class SAEConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.architecture not in ARCHITECTURES:
-            close = get_close_matches(self.architecture, ARCHITECTURES, n=1)
-            hint = f"did you mean {close[0]!r}? " if close else ""
-            raise ConfigError(
-                f"sae: unknown architecture {self.architecture!r}; {hint}known: {', '.join(ARCHITECTURES)}"
-            )
-        for name in ("width", "steps", "batch", "dead_after"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"sae: {name}={getattr(self, name)} must be at least 1")
-        for name in ("bandwidth", "lr", "grad_clip"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"sae: {name}={getattr(self, name)} must be above 0")
-        if self.target_l0 is not None and not self.target_l0 > 0:
-            raise ConfigError(f"sae: target_l0={self.target_l0} must be above 0, or null")
-        if not 0 < self.initial_density < 1:
-            raise ConfigError(f"sae: initial_density={self.initial_density} is not between 0 and 1")
-        if not 0 <= self.decay < 1 or not 0 <= self.warmup <= 1:
-            raise ConfigError(f"sae: decay={self.decay}, warmup={self.warmup} are not shares")
-        if self.architecture in _COUNTED and not 1 <= self.k <= self.width:
-            raise ConfigError(
-                f"sae: {self.architecture} needs target_l0, its k, between 1 and width={self.width}; "
-                f"it is {self.target_l0}"
-            )
+        fixed_k = ARCHITECTURES.get(self.architecture).fixed_k
+        target = self.target_l0
+        for name, valid, expected in (
+            *(
+                (n, getattr(self, n) >= 1, "at least 1")
+                for n in ("width", "steps", "batch", "dead_after")
+            ),
+            *(
+                (n, getattr(self, n) > 0, "a number above 0")
+                for n in ("bandwidth", "lr", "grad_clip")
+            ),
+            ("target_l0", target is None or target > 0, "a number above 0, or null"),
+            ("initial_density", 0 < self.initial_density < 1, "a number between 0 and 1"),
+            ("decay", 0 <= self.decay < 1, "a share of at least 0 and below 1"),
+            ("warmup", 0 <= self.warmup <= 1, "a share from 0 to 1"),
+            (
+                "target_l0",
+                not fixed_k or 1 <= self.k <= self.width,
+                f"k of {self.architecture}, between 1 and width={self.width}",
+            ),
+        ):
+            if not valid:
+                got = getattr(self, name)
+                raise ConfigError(
+                    f"sae: {name}={'null' if got is None else got}: expected {expected}"
+                )
 
     @property
     def k(self) -> int:

@@ -1,38 +1,58 @@
-"""Autoencoders on disk, in the layout that SAELens reads: safetensors and cfg.json."""
-
-from __future__ import annotations
+"""Autoencoders on disk, in the layout that SAELens reads: safetensors and `cfg.json`."""
 
 import json
-import os
-import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from basalt.io.atomic import replacing_folder
 from basalt.io.errors import ConfigError
 from basalt.io.tensors import write_tensors
-from basalt.probes.sae.config import ARCHITECTURES
+from basalt.probes.sae.config import ARCHITECTURES, SAEConfig
 from basalt.probes.sae.model import SAE
 
 WEIGHTS, CONFIG = "sae_weights.safetensors", "cfg.json"
 
 
-def save_sae(folder: Path, sae: SAE, metadata: Mapping[str, Any]) -> None:
-    """Write an autoencoder; whoever looks finds the old one or the new one, never half of it.
+class SAEInfo(BaseModel):
+    """Where an autoencoder comes from (`metadata` in `cfg.json`); other keys are kept as they are.
 
-    SAELens knows three functions among ours: `standard` (no threshold), `jumprelu` and `topk`. How the
-    autoencoder was trained stands in the metadata as `trained_as`.
+    Attributes:
+        hook_point: Hook point whose activations it takes; stored as `site`.
+        checkpoint: Fingerprint of the policy's weights.
+        network: `trained` or `random_network`; only written by the smoke test.
+        training: Settings it was trained with.
+        trained_as: Architecture it was trained as.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="allow", validate_by_name=True, serialize_by_alias=True
+    )
+
+    hook_point: str | None = Field(None, validation_alias="site", serialization_alias="site")
+    checkpoint: str | None = None
+    network: str | None = None
+    training: SAEConfig | None = None
+    trained_as: str | None = None
+
+
+def save_sae(folder: Path, sae: SAE, info: SAEInfo) -> None:
+    """Write an autoencoder; a reader finds the old one or the new one, never a part of it.
+
+    SAELens has three functions that match ours: `standard` (no threshold), `jumprelu` and `topk`. The
+    architecture it was trained as is in the metadata (`trained_as`).
 
     Args:
-        folder: made, or replaced as a whole.
-        sae: what to keep.
-        metadata: JSON-ready facts, e.g. site and checkpoint.
+        folder: Folder that is made, or replaced as a whole.
+        sae: Autoencoder to write.
+        info: Where it comes from.
     """
     d_in, width = sae.W_enc.shape
     tensors = {name: value.detach().cpu().contiguous() for name, value in sae.state_dict().items()}
+    info = info.model_copy(update={"trained_as": sae.architecture})
     config: dict[str, Any] = {
         "architecture": "jumprelu",
         "d_in": d_in,
@@ -42,7 +62,7 @@ def save_sae(folder: Path, sae: SAE, metadata: Mapping[str, Any]) -> None:
         "apply_b_dec_to_input": False,
         "normalize_activations": "none",
         "reshape_activations": "none",
-        "metadata": dict(metadata) | {"trained_as": sae.architecture},
+        "metadata": info.model_dump(mode="json", exclude_none=True),
     }
     if sae.k is not None:
         config |= {"architecture": "topk", "k": sae.k}
@@ -50,43 +70,36 @@ def save_sae(folder: Path, sae: SAE, metadata: Mapping[str, Any]) -> None:
     elif not sae.threshold.any():
         config |= {"architecture": "standard"}
         del tensors["threshold"]
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with replacing_folder(folder) as partial:
         write_tensors(partial / WEIGHTS, tensors)
         (partial / CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
-        if folder.exists():
-            shutil.rmtree(folder)
-        partial.replace(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
-def load_sae(folder: Path) -> tuple[SAE, dict[str, Any]]:
-    """A saved autoencoder and its metadata.
+def load_sae(folder: Path) -> tuple[SAE, SAEInfo]:
+    """Read an autoencoder.
 
     Raises:
-        ConfigError: files missing or damaged, or a function of another kind.
+        ConfigError: files are missing or damaged, or hold a function of another kind.
     """
     try:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         tensors = load_file(folder / WEIGHTS)
         function, d_in, width = config["architecture"], config["d_in"], config["d_sae"]
-        metadata = config.get("metadata", {})
+        info = SAEInfo.model_validate(config.get("metadata", {}))
         k = int(config["k"]) if function == "topk" else None
-    except (OSError, ValueError, KeyError, SafetensorError) as err:
-        raise ConfigError(f"{folder}: not a saved autoencoder ({err!r})") from err
+    except (OSError, ValueError, KeyError, ValidationError, SafetensorError) as err:
+        raise ConfigError(f"{folder}: expected a saved autoencoder ({err!r})") from err
     raw = (
         config.get("apply_b_dec_to_input") or config.get("normalize_activations", "none") != "none"
     )
     if function not in ("standard", "jumprelu", "topk") or raw:
         raise ConfigError(
             f"{folder / CONFIG}: architecture {function!r} cannot be read; "
-            "known: standard, jumprelu, topk, folded to take raw activations"
+            "expected standard, jumprelu or topk, folded to take raw activations"
         )
-    trained_as = metadata.get("trained_as")
-    if trained_as not in ARCHITECTURES:
+    trained_as = info.trained_as
+    if trained_as is None or trained_as not in ARCHITECTURES:
         trained_as = "relu" if function == "standard" else function
     sae = SAE(d_in, width, k=k, architecture=trained_as)
     tensors.setdefault("threshold", sae.threshold.detach().clone())
@@ -94,4 +107,4 @@ def load_sae(folder: Path) -> tuple[SAE, dict[str, Any]]:
         sae.load_state_dict(tensors)
     except RuntimeError as err:
         raise ConfigError(f"{folder / WEIGHTS}: does not fit {CONFIG}: {err}") from err
-    return sae.eval(), metadata
+    return sae.eval(), info

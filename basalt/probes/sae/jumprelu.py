@@ -6,8 +6,6 @@
 The threshold learns by straight-through estimates with a rectangle kernel of width `bandwidth`.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch
@@ -28,14 +26,14 @@ class Jump(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, z: Tensor, threshold: Tensor, bandwidth: float) -> Tensor:
-        """Value."""
+        """Active values; all others become 0."""
         ctx.save_for_backward(z, threshold)
         ctx.bandwidth = bandwidth
         return z * (z > threshold)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None]:
-        """Gradients."""
+        """Gradients of `z` and `threshold`."""
         z, threshold = ctx.saved_tensors
         near = (z - threshold).abs() < ctx.bandwidth / 2
         return grads[0] * (z > threshold), -(threshold / ctx.bandwidth) * near * grads[0], None
@@ -48,14 +46,14 @@ class Active(torch.autograd.Function):
     def forward(
         ctx: Any, z: Tensor, threshold: Tensor, bandwidth: float, active_only: bool
     ) -> Tensor:
-        """Value."""
+        """1 for active entries, 0 for the others."""
         ctx.save_for_backward(z, threshold)
         ctx.bandwidth, ctx.active_only = bandwidth, active_only
         return (z > threshold).to(z.dtype)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[None, Tensor, None, None]:
-        """Gradients."""
+        """Gradient of `threshold`."""
         z, threshold = ctx.saved_tensors
         above = z - threshold
         near = above.abs() < ctx.bandwidth / 2
@@ -65,42 +63,42 @@ class Active(torch.autograd.Function):
 
 
 class JumpReLUTraining(TrainingSAE):
-    """See the module."""
+    """Training with a learned threshold per latent."""
 
     def __init__(self, d_in: int, config: SAEConfig) -> None:
         super().__init__(d_in, config)
         self.threshold = nn.Parameter(torch.zeros(config.width))
 
     def start_above(self, value: float) -> None:
-        """By the threshold."""
+        """Set the thresholds; biases start at 0."""
         self.threshold.fill_(max(value, _MIN_THRESHOLD))
 
-    def picked(self, pre: Tensor) -> Tensor:
-        """The active ones, and those so near the threshold that it learns from them."""
-        return pre > (self.threshold - self.config.bandwidth / 2).clamp(min=0)
+    def active(self, pre_acts: Tensor) -> Tensor:
+        """Active entries, and those close enough to the threshold for it to learn from them."""
+        return pre_acts > (self.threshold - self.config.bandwidth / 2).clamp(min=0)
 
-    def objective(self, x: Tensor, silent: Tensor, progress: float) -> Objective:
-        """See the module."""
-        config, entries = self.config, self.entries(x)
-        z = (entries.u + entries.at(self.b_enc)).relu()
+    def objective(self, x: Tensor, dead: Tensor, progress: float) -> Objective:
+        """The module's formula; with `target_l0` the penalty is quadratic (`SAEConfig`)."""
+        config, entries = self.config, self.active_entries(x)
+        z = (entries.pre_acts + entries.at(self.b_enc)).relu()
         threshold = entries.at(self.threshold).expand_as(z)
         f = Jump.apply(z, threshold, config.bandwidth)
         error = squared_error(x, entries.decode(f, self.W_dec) + self.b_dec)
         active = Active.apply(z, threshold, config.bandwidth, config.active_only)
-        l0 = active.sum() / entries.rows
+        l0 = active.sum() / entries.batch_size
         penalty = l0 if config.target_l0 is None else (l0 / config.target_l0 - 1).square()
-        loss = error + progress * self.strength * penalty
+        loss = error + progress * self.sparsity_weight * penalty
         return Objective(loss, error, l0, entries.fired(f.detach()))
 
     @torch.no_grad()
     def after_step(self, l0: float, progress: float) -> None:
-        """Thresholds stay above 0."""
+        """Keep thresholds above 0."""
         super().after_step(l0, progress)
         self.threshold.clamp_(min=_MIN_THRESHOLD)
 
     @torch.no_grad()
     def folded(self, scale: float) -> SAE:
-        """With the threshold in raw units."""
+        """The function with thresholds in raw units."""
         sae = super().folded(scale)
         sae.threshold.copy_(scale * self.threshold)
         return sae

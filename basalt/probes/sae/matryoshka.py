@@ -4,20 +4,18 @@ The loss is the mean over nested prefixes of the latents (the first eighth, quar
 prefix's own reconstruction error, so that the first latents stay general however many follow.
 """
 
-from __future__ import annotations
-
 from torch import Tensor
 
+from basalt.probes.sae.active_entries import SparseEntries
 from basalt.probes.sae.batchtopk import BatchTopKTraining
-from basalt.probes.sae.entries import Picked
 
 PREFIXES = (1 / 8, 1 / 4, 1 / 2, 1.0)
 
 
 class MatryoshkaTraining(BatchTopKTraining):
-    """See the module."""
+    """BatchTopK training on nested prefixes."""
 
-    def reconstructions(self, entries: Picked, f: Tensor) -> list[Tensor]:
-        """One by each prefix."""
+    def reconstructions(self, entries: SparseEntries, f: Tensor) -> list[Tensor]:
+        """One reconstruction per prefix."""
         ends = sorted({max(1, round(share * self.config.width)) for share in PREFIXES})
         return entries.prefixes(f, self.W_dec, ends)

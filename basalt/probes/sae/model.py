@@ -1,9 +1,7 @@
-"""A trained sparse autoencoder, whichever way it was trained: raw activations in, raw out.
+"""A trained sparse autoencoder of any architecture: raw activations in, raw reconstructions out.
 
 z = ReLU(x W_enc + b_enc)      f = z * [z > threshold], or the k largest z      x^ = f W_dec + b_dec
 """
-
-from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
@@ -12,13 +10,13 @@ from torch import Tensor, nn
 class SAE(nn.Module):
     """The autoencoder's function after training, with scale and centring folded into its weights.
 
-    ReLU, Gated, JumpReLU, BatchTopK and Matryoshka all end as thresholds; only TopK counts.
+    ReLU, Gated, JumpReLU, BatchTopK and Matryoshka all end as thresholds; only TopK keeps k.
 
     Args:
-        d_in: width d of the activation.
-        width: latents M.
-        k: keep the k largest latents of each activation; None goes by `threshold`.
-        architecture: how it was trained, `basalt.probes.sae.ARCHITECTURES`.
+        d_in: Width d of the activation.
+        width: Number of latents M.
+        k: Number of latents to keep for each activation; None uses `threshold`.
+        architecture: Name of the architecture it was trained as.
     """
 
     def __init__(

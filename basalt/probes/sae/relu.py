@@ -2,28 +2,27 @@
 
     f = ReLU((x - b_dec) W_enc + b_enc)      loss = |x - x^|^2 + lambda |f|_1
 
-The L1 term shrinks what it keeps; the other architectures exist because of that.
+The L1 term shrinks the latents that it keeps; the other architectures exist because of that.
 """
-
-from __future__ import annotations
 
 from torch import Tensor
 
-from basalt.probes.sae.base import Objective, SteeredPenalty, squared_error
+from basalt.probes.sae.base import AdaptivePenalty, Objective, squared_error
 
 
-class ReLUTraining(SteeredPenalty):
-    """See the module."""
+class ReLUTraining(AdaptivePenalty):
+    """Training with an L1 penalty."""
 
-    def picked(self, pre: Tensor) -> Tensor:
-        """The active ones."""
-        return pre > 0
+    def active(self, pre_acts: Tensor) -> Tensor:
+        """Entries above 0."""
+        return pre_acts > 0
 
-    def objective(self, x: Tensor, silent: Tensor, progress: float) -> Objective:
-        """See the module."""
-        entries = self.entries(x)
-        f = (entries.u + entries.at(self.b_enc)).relu()
+    def objective(self, x: Tensor, dead: Tensor, progress: float) -> Objective:
+        """The module's formula."""
+        entries = self.active_entries(x)
+        f = (entries.pre_acts + entries.at(self.b_enc)).relu()
         error = squared_error(x, entries.decode(f, self.W_dec) + self.b_dec)
-        l1 = f.sum() / entries.rows
-        l0 = (f > 0).sum() / entries.rows
-        return Objective(error + progress * self.strength * l1, error, l0, entries.fired(f))
+        l1 = f.sum() / entries.batch_size
+        l0 = (f > 0).sum() / entries.batch_size
+        loss = error + progress * self.sparsity_weight * l1
+        return Objective(loss, error, l0, entries.fired(f))

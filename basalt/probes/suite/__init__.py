@@ -1,1 +1,1 @@
-"""Suites of sparse autoencoders: trained, measured, reported."""
+"""The suite: autoencoders on every hook point of a policy, and their measurement (`basalt probe scope`)."""

@@ -1,13 +1,10 @@
-"""What the referee knows at each frame, and how well latents tell it.
+"""Concepts: facts of telemetry about each frame, and how well latents and probes detect them.
 
 Every choice (which latent, which few, which weights) is made on training episodes and measured on
-held-out ones; neighbouring frames are near-copies, so intervals draw episodes.
+held-out ones. Neighbouring frames are near-copies, so intervals resample episodes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,17 +15,19 @@ from torch.nn import functional as F
 from basalt.core.recording import Recording
 from basalt.core.tasks import STEPS_PER_SECOND, TASKS
 from basalt.core.telemetry import Creature, Telemetry
-from basalt.probes.hooks.store import Rows, StoredEpisode
+from basalt.probes.hooks.store import Rows
+from basalt.probes.records import ConceptScore, FeatureScore, Interval, StoredEpisode, finite
 
 MIN_FRAMES, MIN_EPISODES = 20, 3
-"""A concept is measured where so many frames of so many episodes have it, and as many lack it."""
+"""Frames and episodes that must show a concept; as many frames must not show it."""
 
 SPARSE = (1, 5, 20)
+"""Numbers of latents of the sparse probes."""
 
 NEAR = 24.0
 """Horizontal nodes within which an animal or a villager counts."""
 HALF_VIEW = 45.0
-"""Degrees to either side of the yaw that count as in view, somewhat inside the picture's edges."""
+"""Degrees to either side of the yaw that count as in view, somewhat inside the edges of the frame."""
 
 Flags = NDArray[np.bool_]
 States = Sequence[Telemetry]
@@ -110,25 +109,31 @@ CONCEPTS: dict[str, Callable[[States, str], Flags | None]] = {
     "hurt": _each(lambda s: s.health < 20),
     "about_to_press_esc": _about_to_end,
 }
-"""By name: bool [frames] from an episode's states (one more than frames) and how it ended; None where the
-world does not tell. `about_to_press_esc` is the last two seconds before it; `animal_in_view` is an animal
-within `NEAR` and `HALF_VIEW`, whether or not something hides it; `near_village` is a villager within `NEAR`."""
+"""By name: a function of an episode's states (one more than frames) and of how it ended.
+
+It returns bool [frames], or None if the world does not report what it needs. `about_to_press_esc` is true
+in the last two seconds before ESC; `animal_in_view` if an animal is within `NEAR` and `HALF_VIEW`, visible or
+not; `near_village` if a villager is within `NEAR`."""
 
 
 def concept_labels(episodes: Sequence[StoredEpisode], rows: Rows) -> dict[str, Flags]:
-    """Each concept at each row: bool [n]; concepts that no world tells are left out.
+    """Labels of each concept, bool [n], without concepts that no world reports.
+
+    Args:
+        episodes: Episodes of the store.
+        rows: Rows to label.
 
     Raises:
-        RecordingError: a recording is gone or damaged.
+        RecordingError: a recording is missing or damaged.
     """
     found: dict[str, Flags] = {}
     for number in np.unique(rows.episode):
-        here = rows.episode == number
+        of_episode = rows.episode == number
         flags = _episode_flags(episodes[number])
         for name, values in flags.items():
             column = found.setdefault(name, np.zeros(len(rows.episode), dtype=bool))
-            frames = rows.frame[here]
-            column[here] = np.where(
+            frames = rows.frame[of_episode]
+            column[of_episode] = np.where(
                 frames < len(values), values[np.minimum(frames, len(values) - 1)], False
             )
     return found
@@ -139,7 +144,7 @@ def _episode_flags(episode: StoredEpisode) -> dict[str, Flags]:
     for stem in episode.recordings:
         recording = Recording.open(stem)
         if recording.meta is None:
-            return {}  # BEDD's have no telemetry
+            return {}  # BEDD recordings have no telemetry
         states = recording.telemetry()
         if len(states) < 2:
             return {}
@@ -150,23 +155,23 @@ def _episode_flags(episode: StoredEpisode) -> dict[str, Flags]:
     return {name: np.concatenate(each) for name, each in parts.items()}
 
 
-def measurable(labels: Mapping[str, Flags], rows: Rows) -> dict[str, str | None]:
-    """Why a concept cannot be measured on these rows, None where it can."""
-    reasons: dict[str, str | None] = {}
+def not_measurable(labels: Mapping[str, Flags], rows: Rows) -> dict[str, str]:
+    """By name of a concept that cannot be measured on these rows: the reason."""
+    reasons = {}
     for name in CONCEPTS:
         if name not in labels:
-            reasons[name] = "the world does not tell it"
+            reasons[name] = "the world does not report it"
             continue
         flags = labels[name]
         yes, no = flags.sum(), (~flags).sum()
         episodes = len(np.unique(rows.episode[flags]))
-        few = min(yes, no) < MIN_FRAMES or episodes < MIN_EPISODES
-        reasons[name] = f"on {yes} of {len(flags)} frames, {episodes} episodes" if few else None
+        if min(yes, no) < MIN_FRAMES or episodes < MIN_EPISODES:
+            reasons[name] = f"on {yes} of {len(flags)} frames, {episodes} episodes"
     return reasons
 
 
 def ranks(values: Tensor) -> Tensor:
-    """Ranks of each column [n, M] from 1, ties at their mean: float32 [n, M]."""
+    """Ranks within each column [n, M], from 1; ties get their mean rank. float32 [n, M]."""
     columns = values.T.contiguous()
     ordered = columns.sort(dim=1).values
     low = torch.searchsorted(ordered, columns)
@@ -178,11 +183,11 @@ def auc(ranked: Tensor, flags: Tensor) -> Tensor:
     """Area under the ROC curve of each column for each concept.
 
     Args:
-        ranked: `ranks` [n, M].
-        flags: bool [n, C], each with both answers.
+        ranked: `ranks` of the columns [n, M].
+        flags: Labels, bool [n, C]; every concept has frames of both kinds.
 
     Returns:
-        float64 [C, M]; 0.5 is chance, below 0.5 the column falls where the concept holds.
+        float64 [C, M]; 0.5 is chance, below 0.5 the column is lower where the concept holds.
     """
     on = flags.double()
     yes, n = on.sum(0)[:, None], len(flags)
@@ -191,7 +196,7 @@ def auc(ranked: Tensor, flags: Tensor) -> Tensor:
 
 
 def column_auc(values: NDArray[np.floating], flags: Flags) -> float:
-    """`auc` of one column; NaN where all answers are equal."""
+    """`auc` of one column; NaN if all labels are equal."""
     if flags.all() or not flags.any():
         return float("nan")
     ranked = ranks(torch.from_numpy(np.ascontiguousarray(values))[:, None])
@@ -200,22 +205,29 @@ def column_auc(values: NDArray[np.floating], flags: Flags) -> float:
 
 def auc_interval(
     values: NDArray[np.floating], flags: Flags, episode: NDArray[np.int64], draws: int = 200
-) -> list[float] | None:
-    """95 % percentile bootstrap interval of a column's AUC, episodes drawn with replacement."""
+) -> Interval:
+    """95 % percentile bootstrap interval of a column's AUC, resampling episodes.
+
+    Args:
+        values: Values of the column [n].
+        flags: Labels, bool [n].
+        episode: Episode of each row, int64 [n].
+        draws: Number of bootstrap samples.
+    """
     numbers = np.unique(episode)
     if len(numbers) < MIN_EPISODES:
         return None
-    places = {number: np.flatnonzero(episode == number) for number in numbers}
+    rows_of = {number: np.flatnonzero(episode == number) for number in numbers}
     rng = np.random.default_rng(0)
     found = []
     for _ in range(draws):
-        rows = np.concatenate([places[i] for i in rng.choice(numbers, len(numbers))])
+        rows = np.concatenate([rows_of[i] for i in rng.choice(numbers, len(numbers))])
         found.append(column_auc(values[rows], flags[rows]))
     found = [value for value in found if np.isfinite(value)]
     if len(found) < draws / 2:
         return None
     low, high = np.quantile(found, [0.025, 0.975])
-    return [float(low), float(high)]
+    return float(low), float(high)
 
 
 def linear_probe(
@@ -224,9 +236,9 @@ def linear_probe(
     """Logistic regression of each concept on features, by L-BFGS.
 
     Args:
-        x: training features [n, d].
-        flags: bool [n, C].
-        held_out: features [m, d].
+        x: Training features [n, d].
+        flags: Labels of the training rows, bool [n, C].
+        held_out: Held-out features [m, d].
         weight_decay: L2 penalty on standardised features.
 
     Returns:
@@ -254,12 +266,13 @@ def linear_probe(
 
 
 class ConceptRows:
-    """Sampled rows with labels: what all autoencoders of a site are compared on.
+    """Sampled rows with labels, on which all autoencoders of a hook point are compared.
 
     Args:
-        episodes: of the store.
-        training, held_out: where the sampled rows come from.
-        seed: of the shuffled labels.
+        episodes: Episodes of the store.
+        training: Sampled rows of the training split.
+        held_out: Sampled rows of the held-out split.
+        seed: Seed of the shuffled labels.
     """
 
     def __init__(
@@ -267,12 +280,8 @@ class ConceptRows:
     ) -> None:
         self.rows = {"training": training, "held_out": held_out}
         labels = {split: concept_labels(episodes, rows) for split, rows in self.rows.items()}
-        reasons = [measurable(labels[split], rows) for split, rows in self.rows.items()]
-        self.left_out = {
-            name: reasons[0][name] or reasons[1][name]
-            for name in CONCEPTS
-            if reasons[0][name] or reasons[1][name]
-        }
+        in_training = not_measurable(labels["training"], training)
+        self.left_out = not_measurable(labels["held_out"], held_out) | in_training
         self.names = [name for name in CONCEPTS if name not in self.left_out]
         self.flags = {
             split: torch.from_numpy(
@@ -282,7 +291,7 @@ class ConceptRows:
             )
             for split, found in labels.items()
         }
-        # Whole series of labels moved in time: as long in each state as before, told by no frame.
+        # Each series of labels is shifted in time: its runs keep their lengths, but no frame predicts them.
         rng = np.random.default_rng(seed)
         self.shuffled = {
             split: flags.roll(int(rng.integers(len(flags) // 4, 3 * len(flags) // 4 + 1)), 0)
@@ -291,13 +300,14 @@ class ConceptRows:
 
     def best_columns(
         self, training: Tensor, held_out: Tensor, *, shuffled: bool = False, signed: bool = True
-    ) -> list[dict[str, Any]]:
-        """For each concept the column that tells it best on training rows, and its held-out AUC.
+    ) -> list[FeatureScore]:
+        """For each concept the column that separates it best on training rows, and its held-out AUC.
 
         Args:
-            training, held_out: features of the rows [n, M], [m, M].
-            shuffled: of the shuffled labels instead.
-            signed: only columns that rise with the concept; neurons may also fall.
+            training: Features of the training rows [n, M].
+            held_out: Features of the held-out rows [m, M].
+            shuffled: Whether to use the shuffled labels, as a control.
+            signed: Whether only columns that rise with the concept count; a neuron may also fall.
         """
         flags = self.shuffled if shuffled else self.flags
         scores = auc(ranks(training), flags["training"])
@@ -307,44 +317,41 @@ class ConceptRows:
             column = int(chosen[c])
             sign = 1.0 if signed or scores[c, column] >= 0.5 else -1.0
             values = sign * held_out[:, column].numpy()
-            answers = flags["held_out"][:, c].numpy()
-            found.append(
-                {
-                    "concept": name,
-                    "column": column,
-                    "auc": column_auc(values, answers),
-                    "interval": None
-                    if shuffled
-                    else auc_interval(values, answers, self.rows["held_out"].episode),
-                }
+            score = self._score(
+                name, values, flags["held_out"][:, c].numpy(), interval=not shuffled
             )
+            found.append(FeatureScore(**dict(score), column=column))
         return found
 
-    def best_concepts(self, codes: Mapping[str, Tensor]) -> list[dict[str, Any]]:
-        """For each column that fires, the concept it tells best on training rows, and its held-out AUC.
+    def _score(
+        self, name: str, values: NDArray[np.floating], flags: Flags, *, interval: bool = True
+    ) -> ConceptScore:
+        ends = auc_interval(values, flags, self.rows["held_out"].episode) if interval else None
+        return ConceptScore(concept=name, auc=finite(column_auc(values, flags)), interval=ends)
+
+    def best_concepts(self, codes: Mapping[str, Tensor]) -> dict[int, ConceptScore]:
+        """By column that fires: the concept it separates best on training rows, and its held-out AUC.
 
         Args:
-            codes: features of both splits.
-
-        Returns:
-            Rows `latent`, `concept`, `auc`.
+            codes: Features of both splits.
         """
         chosen = auc(ranks(codes["training"]), self.flags["training"]).argmax(0)
         held_out = auc(ranks(codes["held_out"]), self.flags["held_out"])
         fires = (codes["training"] > 0).any(0)
-        return [
-            {
-                "latent": column,
-                "concept": self.names[int(chosen[column])],
-                "auc": float(held_out[chosen[column], column]),
-            }
+        return {
+            column: ConceptScore(
+                concept=self.names[int(chosen[column])],
+                auc=finite(float(held_out[chosen[column], column])),
+            )
             for column in fires.nonzero()[:, 0].tolist()
-        ]
+        }
 
-    def sparse_probes(self, training: Tensor, held_out: Tensor) -> dict[str, dict[str, float]]:
-        """Held-out AUC by concept of logistic probes on the k columns that tell it best, k in `SPARSE`."""
+    def sparse_probes(
+        self, training: Tensor, held_out: Tensor
+    ) -> dict[str, dict[str, float | None]]:
+        """Held-out AUC, by concept and k, of logistic probes on the k best columns, k in `SPARSE`."""
         scores = (auc(ranks(training), self.flags["training"]) - 0.5).abs()
-        found: dict[str, dict[str, float]] = {name: {} for name in self.names}
+        found: dict[str, dict[str, float | None]] = {name: {} for name in self.names}
         for c, name in enumerate(self.names):
             order = scores[c].argsort(descending=True)
             for k in SPARSE:
@@ -352,21 +359,14 @@ class ConceptRows:
                 column = linear_probe(
                     training[:, few], self.flags["training"][:, [c]], held_out[:, few]
                 )[:, 0]
-                answers = self.flags["held_out"][:, c].numpy()
-                found[name][str(k)] = column_auc(column.numpy(), answers)
+                flags = self.flags["held_out"][:, c].numpy()
+                found[name][str(k)] = finite(column_auc(column.numpy(), flags))
         return found
 
-    def dense_probe(self, training: Tensor, held_out: Tensor) -> list[dict[str, Any]]:
-        """Held-out AUC by concept of a logistic probe on the whole activation."""
+    def dense_probe(self, training: Tensor, held_out: Tensor) -> list[ConceptScore]:
+        """Held-out AUC, by concept, of a logistic probe on the whole activation."""
         scores = linear_probe(training, self.flags["training"], held_out)
-        episode = self.rows["held_out"].episode
         return [
-            {
-                "concept": name,
-                "auc": column_auc(scores[:, c].numpy(), self.flags["held_out"][:, c].numpy()),
-                "interval": auc_interval(
-                    scores[:, c].numpy(), self.flags["held_out"][:, c].numpy(), episode
-                ),
-            }
+            self._score(name, scores[:, c].numpy(), self.flags["held_out"][:, c].numpy())
             for c, name in enumerate(self.names)
         ]

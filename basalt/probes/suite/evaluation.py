@@ -1,51 +1,60 @@
-"""What a suite measures of a site's autoencoders, all of it on held-out episodes."""
+"""Everything a suite measures of the autoencoders at a hook point, on held-out episodes."""
 
-from __future__ import annotations
-
-import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from basalt.data.dataset import Episode
-from basalt.io.atomic import write_array, write_json
+from basalt.io.atomic import write_array
+from basalt.io.errors import ConfigError
 from basalt.policies.imitation import encode_episodes
-from basalt.probes.hooks.patching import Variant, constant, splice_all
-from basalt.probes.hooks.store import ActivationStore, Rows, spread
-from basalt.probes.sae import SAE, load_sae
+from basalt.probes.hooks.patching import PatchedRuns, Variant, constant, run_patched
+from basalt.probes.hooks.store import ActivationStore, Rows, evenly_spaced
+from basalt.probes.records import (
+    ConceptResult,
+    ConceptScore,
+    FeatureScore,
+    HookPointResult,
+    Latent,
+    LatentTable,
+    R,
+    SAEResult,
+    SAESums,
+    read_result,
+)
+from basalt.probes.sae.files import load_sae
+from basalt.probes.sae.model import SAE
 from basalt.probes.subject import Subject
 from basalt.probes.suite.concepts import ConceptRows
 from basalt.probes.suite.effects import latent_effects
-from basalt.probes.suite.latents import density, describe_latents
+from basalt.probes.suite.latents import describe_latents
 from basalt.probes.suite.metrics import (
     density_histogram,
     principal_components,
     principal_unexplained,
     reconstruction,
 )
-from basalt.probes.suite.records import METRICS, SITE, is_measured
 
 CONTROL = "random-network"
-"""Folder of the autoencoder on the network before training, beside a site's others."""
+"""Folder of the autoencoder on the network before training, beside the others of a hook point."""
 
 COMPONENTS = (8, 24)
-"""Principal axes that are kept, beside as many active latents."""
+"""Numbers of principal axes that are compared with as many active latents."""
 
 
 class Evaluation:
-    """Measures autoencoders on held-out episodes; what all sites share is made once.
+    """Measures autoencoders on held-out episodes; what all hook points share is computed once.
 
     Args:
-        subject: the policy and its recordings.
-        store, control: its activations, and those of the network before training.
-        eval_frames: held-out frames for splicing, whole episodes.
-        concept_frames: frames of each split that concepts are measured on.
-        effect_frames: held-out frames for effects on the logits.
-        progress: show bars where the terminal allows.
+        subject: Policy and its recordings.
+        store: Activations of the policy.
+        control: Activations of the network before training.
+        eval_frames: Number of held-out frames for patching, rounded up to whole episodes.
+        concept_frames: Number of frames of each split on which concepts are measured.
+        effect_frames: Number of held-out frames for effects on the logits.
+        progress: Whether to show progress bars.
     """
 
     def __init__(
@@ -62,127 +71,136 @@ class Evaluation:
         self._subject = subject
         self._eval_frames, self._effect_frames = eval_frames, effect_frames
         self._progress = progress
-        self._stores = {"trained": store, "random": control}
+        self._store, self._control = store, control
         self._picked = {
-            split: spread(store.count(split), concept_frames) for split in ("training", "held_out")
+            split: evenly_spaced(store.count(split), concept_frames)
+            for split in ("training", "held_out")
         }
         self._shared: tuple[list[Episode], list[Tensor], ConceptRows] | None = None
 
     def _prepared(self) -> tuple[list[Episode], list[Tensor], ConceptRows]:
-        """Episodes to splice on, their encoded frames, and concepts."""
+        """The episodes to patch on, their encoded frames, and the concepts."""
         if self._shared is None:
             episodes: list[Episode] = []
             for episode in self._subject.held_out:
                 if episodes and sum(map(len, episodes)) >= self._eval_frames:
                     break
                 episodes.append(episode)
-            store, rows = self._stores["trained"], {}
+            rows = {}
             for split, picked in self._picked.items():
-                everything = store.rows(split)
+                everything = self._store.rows(split)
                 rows[split] = Rows(everything.episode[picked], everything.frame[picked])
-            concepts = ConceptRows(store.episodes, rows["training"], rows["held_out"])
+            concepts = ConceptRows(self._store.episodes, rows["training"], rows["held_out"])
             self._shared = episodes, encode_episodes(self._subject.policy, episodes), concepts
         return self._shared
 
     def measure(self, folder: Path) -> None:
-        """Measure those of a site's autoencoders (SAES/SITE) that are not measured yet, or were by an older
-        version that knew fewer figures.
+        """Measure the autoencoders of a hook point that have no result, or one of an older version.
+
+        Args:
+            folder: Folder of the hook point, `SUITE/saes/HOOK_POINT`.
         """
-        site = folder.name
-        there = sorted(p.parent for p in folder.glob("*/cfg.json") if p.parent.name != CONTROL)
-        missing = [p for p in there if not is_measured(p / METRICS)]
-        site_missing = not is_measured(folder / SITE)
-        if not missing and not site_missing:
+        name = folder.name
+        existing = sorted(
+            p.parent for p in folder.glob("[!.]*/cfg.json") if p.parent.name != CONTROL
+        )
+        missing = [p for p in existing if not _is_measured(SAEResult, p / "metrics.json")]
+        hook_point_missing = not _is_measured(HookPointResult, folder / "site.json")
+        if not missing and not hook_point_missing:
             return
         episodes, encoded, concepts = self._prepared()
-        policy, store = self._subject.policy, self._stores["trained"]
-        saes = {p.name: load_sae(p)[0] for p in missing}
-        variants = {name: Variant(site, sae.to(policy.device)) for name, sae in saes.items()}
+        policy = self._subject.policy
+        saes = {path.name: load_sae(path) for path in missing}
+        variants = {key: Variant(name, sae.to(policy.device)) for key, (sae, _) in saes.items()}
         variants |= {
-            "zero": Variant(site, torch.zeros_like),
-            "mean": Variant(site, constant(store.mean(site))),
+            "zero": Variant(name, torch.zeros_like),
+            "mean": Variant(name, constant(self._store.mean(name))),
         }
-        spliced = splice_all(policy, episodes, variants, encoded, progress=self._progress)
+        patched = run_patched(policy, episodes, variants, encoded, progress=self._progress)
         effects = latent_effects(
-            policy, episodes, encoded, {n: (site, sae) for n, sae in saes.items()},
+            policy, episodes, encoded, {key: (name, sae) for key, (sae, _) in saes.items()},
             frames=self._effect_frames, progress=self._progress,
         )  # fmt: skip
-        for sae in saes.values():
-            sae.cpu()
-        x = {split: store.read(site, split, rows) for split, rows in self._picked.items()}
-        if site_missing:
-            write_json(folder / SITE, finite(self._raw(folder, site, x, spliced, concepts)))
+        x = {split: self._store.read(name, split, rows) for split, rows in self._picked.items()}
+        if hook_point_missing:
+            self._hook_point(folder, x, patched, concepts).write(folder / "site.json")
         for path in missing:
-            sae = saes[path.name]
-            described = describe_latents(sae, store, site)
-            told = _told(sae, x, concepts)
-            for row in described:
-                row["concept"] = None
-            for row in told["best_per_latent"]:
-                described[row["latent"]]["concept"] = {k: row[k] for k in ("concept", "auc")}
+            sae, info = saes[path.name]
+            if info.training is None:
+                raise ConfigError(f"{path}: cfg.json has no training settings; train it again")
+            sae.cpu()
+            latents = describe_latents(sae, self._store, name)
+            found, by_latent = _concepts(sae, x, concepts)
+            latents = [
+                latent.model_copy(update={"concept": by_latent.get(number)})
+                for number, latent in enumerate(latents)
+            ]
             rebuilt = reconstruction(sae, x["held_out"], concepts.rows["held_out"].episode)
-            config = json.loads((path / "cfg.json").read_text(encoding="utf-8"))["metadata"]
             write_array(path / "effects.npy", effects[path.name].half().numpy())
-            write_json(path / "latents.json", finite(described))
-            figures: dict[str, Any] = {
-                "site": site,
-                "name": path.name,
-                "training": config["training"],
-                **rebuilt.figures(),
-                "density_histogram": density_histogram(density(described)),
-                "dense_share": _share(described, lambda row: row["density"] > 0.1),
-                "one_episode_share": _share(
-                    [r for r in described if r["episodes"]], lambda row: row["top_share"] > 0.9
+            LatentTable(latents=tuple(latents)).write(path / "latents.json")
+            firing = [latent for latent in latents if latent.episodes]
+            # Last: with this file the autoencoder counts as measured.
+            SAEResult(
+                hook_point=name,
+                name=path.name,
+                training=info.training,
+                **dict(rebuilt.metrics()),
+                **dict(patched.metrics(path.name)),
+                density_histogram=density_histogram([latent.density for latent in latents]),
+                dense_share=_share(latents, lambda latent: latent.density > 0.1),
+                one_episode_share=_share(firing, lambda latent: (latent.top_share or 0) > 0.9),
+                loss_recovered_zero=patched.loss_recovered(path.name, "zero"),
+                loss_recovered_mean=patched.loss_recovered(path.name, "mean"),
+                concepts=found,
+                per_episode=SAESums(
+                    reconstruction=rebuilt.per_episode(), patched=patched.per_episode(path.name)
                 ),
-                **spliced.figures(path.name),
-                "recovered_zero": spliced.recovered(path.name, "zero"),
-                "recovered_mean": spliced.recovered(path.name, "mean"),
-                "concepts": told["concepts"],
-                "per_episode": {
-                    "rebuilt": rebuilt.per_episode(),
-                    "spliced": spliced.per_episode(path.name),
-                },
-            }
-            # Last: with it the autoencoder counts as measured.
-            write_json(path / METRICS, finite(figures))
+            ).write(path / "metrics.json")
 
-    def _raw(
-        self, folder: Path, site: str, x: Mapping[str, Tensor], spliced: Any, concepts: ConceptRows
-    ) -> dict[str, Any]:
-        """Ablations of a site, what its raw activation tells, and the controls."""
-        sae, _ = load_sae(folder / CONTROL)
+    def _hook_point(
+        self, folder: Path, x: Mapping[str, Tensor], patched: PatchedRuns, concepts: ConceptRows
+    ) -> HookPointResult:
+        """Ablations, probes on the raw activation, and the controls."""
+        name = folder.name
+        control, _ = load_sae(folder / CONTROL)
         raw = x["training"], x["held_out"]
-        random = [
-            self._stores["random"].read(site, split, self._picked[split])
-            for split in ("training", "held_out")
-        ]
+        random = [self._control.read(name, split, rows) for split, rows in self._picked.items()]
         components = [principal_components(raw[0], values) for values in raw]
 
-        def best(training: Tensor, held_out: Tensor, *, signed: bool = True) -> list[Any]:
+        def best(
+            training: Tensor, held_out: Tensor, *, signed: bool = True
+        ) -> tuple[FeatureScore, ...]:
             if not concepts.names:
-                return []
-            return concepts.best_columns(training, held_out, signed=signed)
+                return ()
+            return tuple(concepts.best_columns(training, held_out, signed=signed))
 
-        return {
-            "site": site,
-            "width": x["training"].shape[1],
-            "clean_loss": float(spliced.clean.sum() / spliced.frames.sum()),
-            "eval_frames": int(spliced.frames.sum()),
-            "eval_episodes": len(spliced.frames),
-            "zero": spliced.figures("zero"),
-            "mean": spliced.figures("mean"),
-            "principal_unexplained": {
-                str(k): principal_unexplained(*raw, k, concepts.rows["held_out"].episode)
-                for k in COMPONENTS
+        episode = concepts.rows["held_out"].episode
+        return HookPointResult(
+            hook_point=name,
+            width=raw[0].shape[1],
+            clean_loss=patched.clean_loss,
+            eval_frames=int(patched.frames.sum()),
+            eval_episodes=len(patched.frames),
+            zero=patched.metrics("zero"),
+            mean=patched.metrics("mean"),
+            principal_unexplained={
+                str(k): principal_unexplained(*raw, k, episode) for k in COMPONENTS
             },
-            "per_episode": spliced.per_episode("zero", "mean"),
-            "concepts_left_out": concepts.left_out,
-            "concept_frames": {split: len(values) for split, values in x.items()},
-            "dense_probe": concepts.dense_probe(*raw) if concepts.names else [],
-            "best_neuron": best(*raw, signed=False),
-            "best_component": best(*components, signed=False),
-            "random_network_sae": best(*(sae.encode(values) for values in random)),
-        }
+            per_episode=patched.per_episode("zero", "mean"),
+            concepts_left_out=concepts.left_out,
+            concept_frames={split: len(values) for split, values in x.items()},
+            dense_probe=tuple(concepts.dense_probe(*raw)) if concepts.names else (),
+            best_neuron=best(*raw, signed=False),
+            best_component=best(*components, signed=False),
+            random_network_sae=best(*(control.encode(values) for values in random)),
+        )
+
+
+def _is_measured(model: type[R], file: Path) -> bool:
+    try:
+        return read_result(model, file).per_episode is not None
+    except ConfigError:
+        return False
 
 
 @torch.no_grad()
@@ -190,40 +208,31 @@ def _codes(sae: SAE, x: Tensor) -> Tensor:
     return torch.cat([sae.encode(part) for part in x.split(4096)])
 
 
-def _told(sae: SAE, x: Mapping[str, Tensor], concepts: ConceptRows) -> dict[str, Any]:
-    """What an autoencoder's latents tell of the concepts, and which concept each latent tells best."""
+def _concepts(
+    sae: SAE, x: Mapping[str, Tensor], concepts: ConceptRows
+) -> tuple[tuple[ConceptResult, ...], dict[int, ConceptScore]]:
+    """The best latent for each concept, and by latent the concept that it separates best."""
     if not concepts.names:
-        return {"concepts": [], "best_per_latent": []}
+        return (), {}
     codes = {split: _codes(sae, values) for split, values in x.items()}
-    best = concepts.best_columns(codes["training"], codes["held_out"])
-    shuffled = concepts.best_columns(codes["training"], codes["held_out"], shuffled=True)
+    pair = codes["training"], codes["held_out"]
+    best = concepts.best_columns(*pair)
+    shuffled = concepts.best_columns(*pair, shuffled=True)
     with torch.enable_grad():
-        probes = concepts.sparse_probes(codes["training"], codes["held_out"])
-    rows = []
-    for row, control in zip(best, shuffled, strict=True):
-        rows.append(
-            {
-                "concept": row["concept"],
-                "latent": row["column"],
-                "auc": row["auc"],
-                "interval": row["interval"],
-                "shuffled_labels_auc": control["auc"],
-                "sparse_probe_auc": probes[row["concept"]],
-            }
+        probes = concepts.sparse_probes(*pair)
+    found = tuple(
+        ConceptResult(
+            concept=row.concept,
+            auc=row.auc,
+            interval=row.interval,
+            latent=row.column,
+            shuffled_labels_auc=control.auc,
+            sparse_probe_auc=probes[row.concept],
         )
-    return {"concepts": rows, "best_per_latent": concepts.best_concepts(codes)}
+        for row, control in zip(best, shuffled, strict=True)
+    )
+    return found, concepts.best_concepts(codes)
 
 
-def _share(rows: Sequence[Mapping[str, Any]], test: Any) -> float:
-    return sum(bool(test(row)) for row in rows) / max(len(rows), 1)
-
-
-def finite(value: Any) -> Any:
-    """The same content with null for what is not a finite number, which JSON cannot say."""
-    if isinstance(value, dict):
-        return {key: finite(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(each) for each in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+def _share(latents: Sequence[Latent], test: Callable[[Latent], bool]) -> float:
+    return sum(map(test, latents)) / max(len(latents), 1)

@@ -1,118 +1,49 @@
-"""Policy Scope: autoencoders on every site of a policy, measured.
+"""The suite: autoencoders on every hook point of a policy, trained and measured.
 
-    OUT/config.json                    what the suite is about: weights, recordings, training settings
-    OUT/activations/                   the store; activations-random/: of the network before training
-    OUT/saes/SITE/ARCH-wWIDTH-l0L0/    one autoencoder: weights, cfg.json, metrics.json, latents.json,
-                                       effects.npy (float16 [M, 142], `basalt.probes.suite.effects.MEASURES`)
-    OUT/saes/SITE/site.json            ablations of the site and what its raw activation tells
+    OUT/config.json                          what the suite is about (`records.SuiteSettings`)
+    OUT/activations/                         activations of the policy
+    OUT/activations-random/                  activations of the network before training
+    OUT/saes/HOOK_POINT/ARCH-wWIDTH-l0L0/    one autoencoder: weights, cfg.json, metrics.json, latents.json,
+                                             effects.npy (float16 [M, 142], columns `effects.MEASURES`)
+    OUT/saes/HOOK_POINT/site.json            ablations and controls (`records.HookPointResult`)
     OUT/report.json, README.md, pareto.png, pareto-kl.png
 
-Every step leaves a file and is skipped where that file is: an interrupted suite goes on, a larger one adds
-to a smaller one, and jobs for different sites may run side by side.
+Every step writes a file and is skipped if that file exists. An interrupted suite is therefore resumed by
+the same command, a larger one extends a smaller one, and jobs for different hook points may run at once.
 """
 
-from __future__ import annotations
-
-import json
-import math
-import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from itertools import product
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from tqdm import tqdm
-
-from basalt.io.atomic import write_json
+from basalt.io.atomic import remove_leftovers
+from basalt.io.claims import claim
+from basalt.io.console import note, progress_bar
 from basalt.io.errors import BusyError, ConfigError
-from basalt.io.locks import sole_writer
+from basalt.io.locks import locked, sole_writer
 from basalt.policies.vpt import VPTPolicy
-from basalt.probes.hooks.activations import site_module
-from basalt.probes.hooks.store import ActivationStore, spread, write_store
-from basalt.probes.sae import ARCHITECTURES, SAEConfig, save_sae, train_saes
+from basalt.probes.hooks.points import hook_point, hook_points
+from basalt.probes.hooks.store import ActivationStore, evenly_spaced, write_store
+from basalt.probes.records import SuiteReport, SuiteSettings
+from basalt.probes.sae.config import SAEConfig
+from basalt.probes.sae.files import SAEInfo, save_sae
+from basalt.probes.sae.training import train_saes
+from basalt.probes.settings import SuiteConfig
 from basalt.probes.subject import Subject, load_subject
 from basalt.probes.suite.evaluation import CONTROL, Evaluation
 from basalt.probes.suite.report import write_report
 
 
-@dataclass(frozen=True)
-class ScopeConfig:
-    """What to train and how long to measure.
-
-    Attributes:
-        checkpoint: a run's folder or one of its checkpoints.
-        data: the recordings it was trained on; others there count as held out.
-        out: the suite's folder.
-        sites: of `policy.sites()`; empty = all but `resid_mid`.
-        architectures: of `basalt.probes.sae.ARCHITECTURES`; empty = all.
-        widths: latents.
-        l0: wanted active latents per frame.
-        steps, batch, lr: of each training.
-        seed: of weights and orders.
-        device: of the policy.
-        dtype: of the activation store.
-        eval_frames: held-out frames for splicing, whole episodes.
-        concept_frames: frames of each split that concepts are measured on.
-        effect_frames: held-out frames for effects on the logits.
-    """
-
-    checkpoint: str
-    data: str
-    out: str
-    sites: tuple[str, ...] = ()
-    architectures: tuple[str, ...] = ()
-    widths: tuple[int, ...] = (512,)
-    l0: tuple[float, ...] = (8.0, 24.0)
-    steps: int = 1000
-    batch: int = 512
-    lr: float = 3e-3
-    seed: int = 0
-    device: str = "auto"
-    dtype: str = "float16"
-    eval_frames: int = 8192
-    concept_frames: int = 16_384
-    effect_frames: int = 1024
-
-    def __post_init__(self) -> None:
-        for name in ("sites", "architectures", "widths", "l0"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
-        if not self.widths or not self.l0:
-            raise ConfigError("scope: give at least one of widths and one of l0")
-        for name in ("eval_frames", "concept_frames", "effect_frames"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"scope: {name}={getattr(self, name)} must be at least 1")
-        self.trainings()  # complains about settings that cannot be
-
-    def trainings(self) -> list[SAEConfig]:
-        """Each combination, in order of width, L0 and architecture."""
-        return [
-            SAEConfig(
-                architecture=architecture,
-                width=int(width),
-                target_l0=float(l0),
-                bandwidth=0.3 / math.sqrt(l0),
-                steps=self.steps,
-                batch=self.batch,
-                lr=self.lr,
-                seed=self.seed,
-            )
-            for width, l0, architecture in product(
-                self.widths, self.l0, self.architectures or ARCHITECTURES
-            )
-        ]
-
-
-def suite_sites(policy: VPTPolicy, asked: Sequence[str] = ()) -> list[str]:
-    """The asked sites, or each block's attention, MLP and stream, the encoder, last layer and latent.
+def suite_hook_points(policy: VPTPolicy, asked: Sequence[str] = ()) -> list[str]:
+    """The hook points asked for; by default all but `resid_mid`.
 
     Raises:
-        ConfigError: no such site.
+        ConfigError: unknown hook point.
     """
-    for site in asked:
-        site_module(policy, site)
-    return list(asked) or [site for site in policy.sites() if not site.endswith("resid_mid")]
+    for name in asked:
+        hook_point(policy, name)
+    return list(asked) or [n for n in hook_points(policy) if not n.endswith("resid_mid")]
 
 
 def sae_name(config: SAEConfig) -> str:
@@ -120,23 +51,30 @@ def sae_name(config: SAEConfig) -> str:
     return f"{config.architecture}-w{config.width}-l0{config.target_l0:g}"
 
 
-def run_scope(cfg: ScopeConfig, *, progress: bool = True) -> dict[str, Any]:
-    """Train and measure what is missing of the suite; returns the report over all that is there.
+def run_suite(cfg: SuiteConfig, *, progress: bool = True) -> SuiteReport:
+    """Train and measure what is missing of the suite; returns the report on everything in its folder.
+
+    Args:
+        cfg: Settings of the suite.
+        progress: Whether to show progress bars.
 
     Raises:
-        BasaltError: no such checkpoint, data or site; too few recordings; another policy's folder.
+        BasaltError: the checkpoint, data or a hook point is missing, there are too few recordings, or the
+            folder holds a suite on another policy.
     """
     began = time.monotonic()
     subject = load_subject(cfg.checkpoint, cfg.data, cfg.device)
-    sites = suite_sites(subject.policy, cfg.sites)
+    names = suite_hook_points(subject.policy, cfg.sites)
     out = Path(cfg.out)
-    _claim(out, cfg, subject)
-    stored = list(dict.fromkeys([*suite_sites(subject.policy), *sites]))
+    facts = _settings(cfg, subject).to_json()
+    header = {key: facts.pop(key) for key in ("format", "version", "package_version")}
+    claim(out / "config.json", "suite", facts, may_change=("checkpoint",), header=header)
+    stored = list(dict.fromkeys([*suite_hook_points(subject.policy), *names]))
     store = _store(out / "activations", subject, subject.policy, stored, cfg, progress)
     if store.count("training") < cfg.batch:
         raise ConfigError(
-            f"scope: {store.count('training')} training frames for batches of {cfg.batch}; "
-            "record more, or set batch"
+            f"batch: expected at most {store.count('training')}, the number of training frames, got "
+            f"{cfg.batch}; record more, or set batch"
         )
     control = _store(
         out / "activations-random", subject, subject.untrained(cfg.seed), stored, cfg, progress
@@ -148,93 +86,88 @@ def run_scope(cfg: ScopeConfig, *, progress: bool = True) -> dict[str, Any]:
     )  # fmt: skip
     wanted = {sae_name(config): config for config in cfg.trainings()}
     first = replace(cfg.trainings()[0], architecture="jumprelu")
-    for site in tqdm(sites, desc="sites", disable=None if progress else True):
-        folder = out / "saes" / site
+    for name in progress_bar(names, title="hook points", unit="hook point", shown=progress):
+        folder = out / "saes" / name
         with sole_writer(folder, "suite"):
-            _sweep(folder)
+            # A half-written autoencoder may look like a whole one.
+            remove_leftovers(folder)
             _train_missing(folder, wanted, store, cfg, progress)
             _train_missing(folder, {CONTROL: first}, control, cfg, progress)
             evaluation.measure(folder)
-    return write_report(out, time.monotonic() - began)
+    report = write_report(out, time.monotonic() - began)
+    note(f"report, model card and autoencoders: {out}")
+    return report
 
 
-def _sweep(folder: Path) -> None:
-    """Remove what a killed process left half written; it may look like an autoencoder."""
-    for stale in list(folder.rglob(".*.partial")):
-        if stale.is_dir():
-            shutil.rmtree(stale)
-        else:
-            stale.unlink(missing_ok=True)
-
-
-def _claim(out: Path, cfg: ScopeConfig, subject: Subject) -> None:
-    """Write what the suite is about, or refuse a folder that is about something else."""
-    asked = {
-        "checkpoint": str(subject.checkpoint),
-        "fingerprint": subject.fingerprint,
-        "data": str(cfg.data),
-        "task": subject.info["task"],
-        **{key: getattr(cfg, key) for key in ("steps", "batch", "lr", "seed", "dtype")},
-        "training_frames": sum(map(len, subject.training)),
-        "held_out_frames": sum(map(len, subject.held_out)),
-        "training_episodes": len(subject.training),
-        "held_out_episodes": len(subject.held_out),
-    }
-    file = out / "config.json"
-    if file.is_file():
-        found = json.loads(file.read_text(encoding="utf-8"))
-        for key, value in asked.items():
-            if key != "checkpoint" and found.get(key) != value:
-                what = "policy" if key == "fingerprint" else key
-                raise ConfigError(
-                    f"{file}: a suite with another {what} ({found.get(key)!r}, not {value!r}); "
-                    "give another folder with out="
-                )
-        return
-    out.mkdir(parents=True, exist_ok=True)
-    write_json(file, asked)
+def _settings(cfg: SuiteConfig, subject: Subject) -> SuiteSettings:
+    return SuiteSettings(
+        checkpoint=str(subject.checkpoint),
+        fingerprint=subject.fingerprint,
+        data=cfg.data,
+        task=subject.info["task"],
+        steps=cfg.steps,
+        batch=cfg.batch,
+        lr=cfg.lr,
+        seed=cfg.seed,
+        dtype=cfg.dtype,
+        training_frames=sum(map(len, subject.training)),
+        held_out_frames=sum(map(len, subject.held_out)),
+        training_episodes=len(subject.training),
+        held_out_episodes=len(subject.held_out),
+    )
 
 
 def _store(
     folder: Path,
     subject: Subject,
     policy: VPTPolicy,
-    sites: Sequence[str],
-    cfg: ScopeConfig,
+    names: Sequence[str],
+    cfg: SuiteConfig,
     progress: bool,
 ) -> ActivationStore:
-    """The activations of a network; another job that writes them is waited for."""
+    """The activations of a network; waits if another job is writing them."""
     fingerprint = subject.fingerprint if policy is subject.policy else f"random:{cfg.seed}"
-    said = False
-    while True:
-        try:
-            with sole_writer(folder.with_name(f"{folder.name}.turn"), "suite"):
-                return write_store(
-                    folder, policy, subject.episodes, subject.splits, sites,
-                    checkpoint=fingerprint, dtype=cfg.dtype, progress=progress,
-                )  # fmt: skip
-        except BusyError:
-            if not said:
-                tqdm.write(f"{folder}: another job writes the activations; waiting for it")
-            said = True
-            time.sleep(2)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = folder.with_name(f"{folder.name}.lock")
+
+    def write() -> ActivationStore:
+        return write_store(
+            folder, policy, subject.episodes, subject.splits, names,
+            checkpoint=fingerprint, dtype=cfg.dtype, progress=progress,
+        )  # fmt: skip
+
+    try:
+        with locked(lock, timeout=0):
+            return write()
+    except BusyError:
+        note(f"{folder}: waiting for another job to write the activations")
+    with locked(lock):
+        return write()
 
 
 def _train_missing(
     folder: Path,
     configs: Mapping[str, SAEConfig],
     store: ActivationStore,
-    cfg: ScopeConfig,
+    cfg: SuiteConfig,
     progress: bool,
 ) -> None:
-    """Those of a site's autoencoders, by name, that are not in SAES/SITE yet, in one pass."""
-    site = folder.name
+    """Train the autoencoders of a hook point that do not exist yet, all in one pass.
+
+    Args:
+        folder: Folder of the hook point, `SUITE/saes/HOOK_POINT`.
+        configs: Settings by name of the autoencoder.
+        store: Activations to train on.
+        cfg: Settings of the suite.
+        progress: Whether to show a progress bar.
+    """
+    name = folder.name
     missing = {n: c for n, c in configs.items() if not (folder / n / "cfg.json").is_file()}
     if not missing:
         return
-    first = store.read(site, "training", spread(store.count("training"), 4096))
-    batches = store.batches(site, "training", cfg.batch, seed=cfg.seed)
-    saes = train_saes(batches, first, store.scale(site), list(missing.values()), progress=progress)
-    for (name, config), sae in zip(missing.items(), saes, strict=True):
-        facts = {"site": site, "checkpoint": store.checkpoint, "training": asdict(config)}
-        save_sae(folder / name, sae, facts)
+    first = store.read(name, "training", evenly_spaced(store.count("training"), 4096))
+    batches = store.batches(name, "training", cfg.batch, seed=cfg.seed)
+    saes = train_saes(batches, first, store.scale(name), list(missing.values()), progress=progress)
+    for (key, config), sae in zip(missing.items(), saes, strict=True):
+        info = SAEInfo(hook_point=name, checkpoint=store.checkpoint, training=config)
+        save_sae(folder / key, sae, info)

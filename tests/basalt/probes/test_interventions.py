@@ -1,6 +1,5 @@
 """A steered latent moves the policy along its direction, and what does not fit is refused."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,9 @@ from basalt.data.dataset import Episode
 from basalt.io.errors import ConfigError
 from basalt.policies.imitation import encode_episodes
 from basalt.policies.vpt import VPTPolicy
-from basalt.probes.sae import SAE, save_sae
+from basalt.probes.records import MeasureChange, RolloutComparison
+from basalt.probes.sae.files import SAEInfo, save_sae
+from basalt.probes.sae.model import SAE
 from basalt.probes.steering import Steering, change_of_choices, compare_rollouts, read_steering
 from tests.support import synthetic
 from tests.support.synthetic import write_episodes
@@ -32,7 +33,7 @@ def sae() -> SAE:
 @pytest.fixture(scope="module")
 def folder_of_sae(sae: SAE, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sae") / "jumprelu"
-    save_sae(folder, sae, {"site": "lastlayer"})
+    save_sae(folder, sae, SAEInfo(hook_point="lastlayer"))
     return folder
 
 
@@ -61,17 +62,19 @@ def test_nothing_changed_changes_nothing_and_more_changes_more(
     still = change_of_choices(
         policy, episodes, encoded, Steering("lastlayer", sae, 4, 1.0, "scale")
     )
-    assert all(row["change"] == 0 for row in still["measures"])
+    assert all(row.change == 0 for row in still.measures)
     little, much = (
         change_of_choices(policy, episodes, encoded, Steering("lastlayer", sae, 4, value, "add"))
         for value in (0.5, 4.0)
     )
-    assert abs(much["measures"][0]["change"]) > abs(little["measures"][0]["change"]) > 0
-    assert much["frames"] == sum(map(len, episodes))
-    assert np.array(much["camera"]).shape == (11, 11)
-    row = much["measures"][0]
-    assert row["interval"][0] <= row["change"] <= row["interval"][1]
-    sizes = [abs(row["change"]) for row in much["measures"]]
+    assert abs(much.measures[0].change) > abs(little.measures[0].change) > 0
+    assert much.frames == sum(map(len, episodes))
+    assert np.array(much.camera).shape == (11, 11)
+    row = much.measures[0]
+    assert isinstance(row, MeasureChange)
+    assert row.interval is not None
+    assert row.interval[0] <= row.change <= row.interval[1]
+    sizes = [abs(row.change) for row in much.measures]
     assert sizes == sorted(sizes, reverse=True)
 
 
@@ -83,7 +86,7 @@ def test_a_steered_agent_plays_otherwise(run: Path, folder_of_sae: Path) -> None
         agent.act(pov, np.array([True]))
         assert agent._state is not None
         latent: list[torch.Tensor] = []
-        handle = agent._policy.sites()["latent"].register_forward_hook(
+        handle = agent._policy.hook_points()["latent"].register_forward_hook(
             lambda _m, _i, out, kept=latent: kept.append(out)
         )
         agent.act(pov, np.array([False]))
@@ -100,7 +103,7 @@ def test_the_control_steers_as_far_another_way(policy: VPTPolicy, folder_of_sae:
     )
     torch.testing.assert_close(own.norm(dim=-1), control.norm(dim=-1))
     assert torch.cosine_similarity(own, control, dim=-1).abs().max() < 0.7
-    with pytest.raises(ConfigError, match="along: 'sideways'"):
+    with pytest.raises(ConfigError, match="along: expected latent or random, got 'sideways'"):
         read_steering(asked, folder_of_sae, policy, "sideways")
 
 
@@ -108,13 +111,13 @@ def test_the_control_steers_as_far_another_way(policy: VPTPolicy, folder_of_sae:
     ("asked", "message"),
     [
         (["lastlayer", 4], "expected"),
-        (["lastlayer", "4", 1.0], "latent '4'"),
-        (["lastlayer", 4, "much"], "value 'much'"),
-        (["lastlayer", 16, 1.0], "latent 16 of an autoencoder with 16"),
-        (["lastlayer", 4, float("nan")], "not a finite number"),
-        (["lastlayer", 4, 1.0, "double"], "mode 'double'"),
+        (["lastlayer", "4", 1.0], "expected an integer as latent, got '4'"),
+        (["lastlayer", 4, "much"], "expected a number as value, got 'much'"),
+        (["lastlayer", 16, 1.0], "expected a latent from 0 to 15, got 16"),
+        (["lastlayer", 4, float("nan")], "expected a finite value, got nan"),
+        (["lastlayer", 4, 1.0, "double"], "expected mode clamp, scale, add, got 'double'"),
         (["lastlayr", 4, 1.0], "did you mean 'lastlayer'"),
-        (["latent", 4, 1.0], "is of site 'lastlayer', not 'latent'"),
+        (["latent", 4, 1.0], "expected an autoencoder of 'latent', got .* of 'lastlayer'"),
     ],
 )
 def test_steering_that_cannot_be_is_refused(
@@ -125,10 +128,12 @@ def test_steering_that_cannot_be_is_refused(
 
 
 def test_an_autoencoder_of_another_policy_is_refused(policy: VPTPolicy, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="give the autoencoder"):
+    with pytest.raises(ConfigError, match="add sae=SUITE/saes/SITE/NAME"):
         read_steering(["lastlayer", 0, 1.0], None, policy)
-    save_sae(tmp_path / "wide", SAE(64, 8), {"site": "lastlayer"})
-    with pytest.raises(ConfigError, match="width 64, this policy's lastlayer has 32"):
+    save_sae(tmp_path / "wide", SAE(64, 8), SAEInfo(hook_point="lastlayer"))
+    with pytest.raises(
+        ConfigError, match=r"of width 32, that of this policy's lastlayer, got .* of width 64"
+    ):
         read_steering(["lastlayer", 0, 1.0], tmp_path / "wide", policy)
 
 
@@ -142,15 +147,15 @@ def test_rollouts_are_compared_seed_by_seed(
     )
     write_episodes(tmp_path / "steered", range(100_001, 100_005), 20)
     report = compare_rollouts(tmp_path / "plain", tmp_path / "steered")
-    assert report["seeds"] == [100_001, 100_002, 100_003]
-    pitch = report["readings"]["mean_pitch"]
-    assert (pitch["plain"], pitch["steered"], pitch["interval"]) == (0, 40, [40, 40])
-    assert report["readings"]["steps"]["difference"] == 0
+    assert report.seeds == (100_001, 100_002, 100_003)
+    pitch = report.readings["mean_pitch"]
+    assert (pitch.plain, pitch.steered, pitch.interval) == (0, 40, (40, 40))
+    assert report.readings["steps"].difference == 0
     arguments = [f"plain={tmp_path}/plain", f"steered={tmp_path}/steered", f"out={tmp_path}/r.json"]
     assert cli.run(["probe", "steered", *arguments]) == 0
     assert "+40.00" in capsys.readouterr().out
-    assert json.loads((tmp_path / "r.json").read_text()) == report
-    with pytest.raises(ConfigError, match="no seed in common"):
+    assert RolloutComparison.read(tmp_path / "r.json") == report
+    with pytest.raises(ConfigError, match="expected seeds that are also in"):
         write_episodes(tmp_path / "other", range(100_010, 100_011), 20)
         compare_rollouts(tmp_path / "plain", tmp_path / "other")
 

@@ -1,6 +1,5 @@
-"""Activations belong to their frames, splices do what they say, and the smoke test reports it."""
+"""Activations belong to their frames, patches do what they say, and the smoke test reports it."""
 
-import json
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -14,13 +13,22 @@ from basalt.data.dataset import Episode
 from basalt.io.errors import ConfigError
 from basalt.policies.imitation import encode_episodes, evaluate
 from basalt.policies.vpt import VPTPolicy
-from basalt.probes.hooks.activations import collect, replaced, stream
-from basalt.probes.sae import SAE, SAEConfig, load_sae
-from basalt.probes.smoke_test import probe_smoke, summary_lines
-from basalt.probes.suite.metrics import splice
+from basalt.probes.hooks.activations import collect, stream
+from basalt.probes.hooks.points import patch
+from basalt.probes.records import SmokeReport
+from basalt.probes.sae.config import SAEConfig
+from basalt.probes.sae.files import load_sae
+from basalt.probes.sae.model import SAE
+from basalt.probes.settings import SmokeTestConfig
+from basalt.probes.smoke_test import patched_losses, smoke_test
 from tests.support.synthetic import write_episodes
 
 QUICK = SAEConfig(width=16, target_l0=4.0, sparsity=0.3, steps=20, batch=32)
+
+
+def quick(run: Path, folder: Path, **changes: object) -> SmokeTestConfig:
+    settings: dict = {"sae": QUICK, "device": "cpu"} | changes
+    return SmokeTestConfig(str(run), str(folder), **settings)
 
 
 @torch.no_grad()
@@ -31,13 +39,13 @@ def test_activations_are_those_of_their_frame(
     policy: VPTPolicy, episodes: list[Episode], site: str
 ) -> None:
     encoded = encode_episodes(policy, episodes)
-    got = collect(policy, episodes, site, encoded, rows=3, length=7)
+    got = collect(policy, episodes, site, encoded, batch_size=3, seq_len=7)
     assert len(got.values) == sum(map(len, episodes))
     index = 2
     mine = got.episode == index
     assert got.frame[mine].tolist() == list(range(len(episodes[index])))
     seen: list[torch.Tensor] = []
-    handle = policy.sites()[site].register_forward_hook(lambda _m, _i, out: seen.append(out))
+    handle = policy.hook_points()[site].register_forward_hook(lambda _m, _i, out: seen.append(out))
     state = policy.initial_state(1)
     for frame in episodes[index].frames:
         img = torch.from_numpy(np.array(frame))[None, None]
@@ -71,19 +79,19 @@ def test_loss_is_the_mean_over_frames_of_single_episodes(
 
 
 @pytest.mark.parametrize("site", ["embed", "blocks.1.mlp_out", "lastlayer", "latent"])
-def test_splicing_in_the_activation_itself_changes_nothing(
+def test_patching_in_the_activation_itself_changes_nothing(
     policy: VPTPolicy, episodes: list[Episode], site: str
 ) -> None:
     clean = evaluate(policy, episodes)
-    with replaced(policy, site, lambda x: x.clone()):
-        spliced = evaluate(policy, episodes)
-    assert spliced == clean
-    with replaced(policy, site, torch.zeros_like):
+    with patch(policy, site, lambda x: x.clone()):
+        patched = evaluate(policy, episodes)
+    assert patched == clean
+    with patch(policy, site, torch.zeros_like):
         assert evaluate(policy, episodes)["loss"] != clean["loss"]
     assert evaluate(policy, episodes) == clean  # the hook is gone
 
 
-def test_splice_losses_of_known_autoencoders(policy: VPTPolicy, taught: list[Episode]) -> None:
+def test_patched_losses_of_known_autoencoders(policy: VPTPolicy, taught: list[Episode]) -> None:
     encoded = encode_episodes(policy, taught)
     mean = torch.zeros(32)
     perfect = SAE(32, 64)
@@ -92,40 +100,42 @@ def test_splice_losses_of_known_autoencoders(policy: VPTPolicy, taught: list[Epi
         perfect.W_dec.copy_(torch.cat([torch.eye(32), -torch.eye(32)]))
         perfect.W_enc.copy_(perfect.W_dec.T)
         zero.W_dec.zero_()
-    figures = splice(policy, taught, "lastlayer", perfect, mean, encoded)
-    assert figures["bc_loss_change"] == pytest.approx(0, abs=1e-6)
-    assert figures["loss_recovered"] == pytest.approx(1, abs=1e-4)
-    figures = splice(policy, taught, "lastlayer", zero, mean, encoded)
-    assert figures["loss_spliced"] == figures["loss_zero"] == figures["loss_mean"]
-    assert figures["loss_recovered"] == 0
-    assert figures["bc_loss_change"] != 0
+    losses = patched_losses(policy, taught, "lastlayer", perfect, mean, encoded)
+    assert losses.loss_change.value == pytest.approx(0, abs=1e-6)
+    assert losses.loss_recovered == pytest.approx(1, abs=1e-4)
+    losses = patched_losses(policy, taught, "lastlayer", zero, mean, encoded)
+    assert losses.loss_patched == losses.loss_zero == losses.loss_mean
+    assert losses.loss_recovered == 0
+    assert losses.loss_change.value != 0
 
 
-def test_an_unknown_site_is_answered(policy: VPTPolicy) -> None:
+def test_an_unknown_hook_point_is_answered(policy: VPTPolicy) -> None:
     with (
-        pytest.raises(ConfigError, match=r"unknown site 'lastlayr'; did you mean 'lastlayer'"),
-        replaced(policy, "lastlayr", torch.zeros_like),
+        pytest.raises(
+            ConfigError, match=r"unknown hook point 'lastlayr'; did you mean 'lastlayer'"
+        ),
+        patch(policy, "lastlayr", torch.zeros_like),
     ):
         pass
 
 
-def test_the_smoke_test_reports_held_out_figures_beside_a_random_network(
+def test_the_smoke_test_reports_held_out_metrics_beside_a_random_network(
     run: Path, folder: Path, tmp_path: Path
 ) -> None:
-    report = probe_smoke(run, folder, tmp_path / "probe", config=QUICK, device="cpu")
-    assert report["label"].startswith("smoke test")
-    assert report["held_out_episodes"] == [f"episode-{seed}" for seed in range(100_003, 100_008)]
-    for name in ("trained", "random_network"):
-        row = report[name]
-        assert {"variance_explained", "l0", "dead_share", "bc_loss_change"} <= set(row)
-        assert row["bc_loss_change"] == pytest.approx(row["loss_spliced"] - row["loss_clean"])
-        assert 0 <= row["dead_share"] <= 1
-    assert report["trained"] != report["random_network"]
-    assert json.loads((tmp_path / "probe" / "report.json").read_text()) == report
-    sae, metadata = load_sae(tmp_path / "probe" / "sae-trained")
+    report = smoke_test(quick(run, folder, out=str(tmp_path / "probe")))
+    assert report.label.startswith("smoke test")
+    assert report.held_out_episodes == tuple(f"episode-{seed}" for seed in range(100_003, 100_008))
+    for row in (report.trained, report.random_network):
+        assert row.variance_explained.value is not None
+        assert row.l0.value is not None
+        assert row.loss_change.value == pytest.approx(row.loss_patched - row.loss_clean)
+        assert 0 <= row.dead_share <= 1
+    assert report.trained != report.random_network
+    assert SmokeReport.read(tmp_path / "probe" / "report.json") == report
+    sae, info = load_sae(tmp_path / "probe" / "sae-trained")
     assert sae.W_enc.shape == (32, 16)
-    assert metadata["network"] == "trained"
-    text = "\n".join(summary_lines(report))
+    assert info.network == "trained"
+    text = "\n".join(report.lines())
     assert "smoke test" in text
     assert "random network" in text
 
@@ -147,9 +157,9 @@ def test_the_command_runs_it(
 def test_data_without_held_out_episodes_is_refused(run: Path, folder: Path, tmp_path: Path) -> None:
     write_episodes(tmp_path, range(100_000, 100_002), 10)
     with pytest.raises(
-        ConfigError, match=r"2 episodes that .* was trained on and 0 that it was not"
+        ConfigError, match=r"episodes that .* was trained on and others, got 2 and 0 in "
     ):
-        probe_smoke(run, tmp_path, config=QUICK, device="cpu")
+        smoke_test(quick(run, tmp_path))
 
 
 def test_a_stream_gives_the_activations_that_are_there(
@@ -157,27 +167,28 @@ def test_a_stream_gives_the_activations_that_are_there(
 ) -> None:
     truth = collect(policy, episodes, "lastlayer", encode_episodes(policy, episodes)).values
     n = sum(map(len, episodes))
-    with replaced(policy, "embed", lambda x: x):  # beside other hooks
-        batches = list(islice(stream(policy, episodes, "lastlayer", 10, pool=50, length=9), n // 5))
+    with patch(policy, "embed", lambda x: x):  # beside other hooks
+        batches = list(
+            islice(stream(policy, episodes, "lastlayer", 10, pool=50, seq_len=9), n // 5)
+        )
     apart = torch.cdist(torch.cat(batches), truth, compute_mode="donot_use_mm_for_euclid_dist")
     nearest = apart.min(1)
     assert nearest.values.max() < 1e-3
     assert len(nearest.indices.unique()) > 0.9 * n  # two passes, less what the pool still holds
     jumps = (nearest.indices.diff().abs() > 1).float().mean()
     assert jumps > 0.8  # neighbours do not stay together
-    again = next(stream(policy, episodes, "lastlayer", 10, pool=50, length=9))
+    again = next(stream(policy, episodes, "lastlayer", 10, pool=50, seq_len=9))
     assert torch.equal(again, batches[0])
-    with pytest.raises(ConfigError, match=f"{n} frames for batches of {n + 1}"):
+    with pytest.raises(ConfigError, match=f"at least {n + 1} frames for one batch, got {n}"):
         next(stream(policy, episodes, "lastlayer", n + 1))
-    with pytest.raises(ConfigError, match="a pool of -1"):
+    with pytest.raises(ConfigError, match="pool: expected at least 1 activation, got -1"):
         next(stream(policy, episodes, "lastlayer", 10, pool=-1))
 
 
 def test_an_autoencoder_may_be_trained_from_a_stream(run: Path, folder: Path) -> None:
     held, streamed = (
-        probe_smoke(run, folder, config=replace(QUICK, steps=100), pool=pool, device="cpu")
-        for pool in (0, 64)
+        smoke_test(quick(run, folder, sae=replace(QUICK, steps=100), pool=pool)) for pool in (0, 64)
     )
     for name in ("trained", "random_network"):
-        explained = [report[name]["variance_explained"] for report in (held, streamed)]
+        explained = [getattr(report, name).variance_explained.value for report in (held, streamed)]
         assert explained[1] > explained[0] - 0.1

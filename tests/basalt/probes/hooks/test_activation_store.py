@@ -1,5 +1,6 @@
 """An activation store holds what the policy saw, frame by frame, and survives what interrupts it."""
 
+import platform
 import shutil
 from collections import Counter
 from itertools import islice
@@ -17,7 +18,9 @@ from basalt.probes.hooks.activations import collect
 from basalt.probes.hooks.store import ActivationStore, write_store
 from tests.support.small_disk import on_a_small_disk
 
-SITES = ["embed", "blocks.0.attn_z", "lastlayer"]
+HOOK_POINTS = ["embed", "blocks.0.attn_z", "lastlayer"]
+DEAD = 2**22 + 1
+"""Number of a process that cannot exist: Linux has at most 2**22."""
 
 
 def write(
@@ -25,7 +28,7 @@ def write(
 ) -> ActivationStore:
     splits = ["training" if i % 4 else "held_out" for i in range(len(episodes))]
     settings = {"checkpoint": "abc", "shard_frames": 60, "progress": False} | options
-    return write_store(folder, policy, episodes, splits, SITES, **settings)  # type: ignore[arg-type]
+    return write_store(folder, policy, episodes, splits, HOOK_POINTS, **settings)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float16", 2e-3), ("bfloat16", 2e-2)])
@@ -35,11 +38,11 @@ def test_rows_are_the_activations_of_their_frames(
     store = write(tmp_path / "store", policy, episodes, dtype=dtype)
     assert len(list((tmp_path / "store").glob("shard-*"))) > 3
     encoded = encode_episodes(policy, episodes)
-    for site in SITES:
-        truth = collect(policy, episodes, site, encoded)
+    for name in HOOK_POINTS:
+        truth = collect(policy, episodes, name, encoded)
         names = [e.name for e in episodes]
         for split in ("training", "held_out"):
-            rows, values = store.rows(split), store.read(site, split)
+            rows, values = store.rows(split), store.read(name, split)
             assert len(values) == store.count(split) == len(rows.frame)
             for row in (0, len(values) // 2, len(values) - 1):
                 episode = names.index(store.episodes[rows.episode[row]].name)
@@ -77,7 +80,7 @@ def test_a_pass_over_shuffled_batches_takes_every_row_once(
         next(store.batches("embed", "training", n + 1))
 
 
-def test_an_interrupted_pass_goes_on_and_a_whole_one_is_not_repeated(
+def test_an_interrupted_pass_is_resumed_and_a_complete_one_is_not_repeated(
     policy: VPTPolicy, episodes: list[Episode], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = write(tmp_path / "whole", policy, episodes)
@@ -94,9 +97,9 @@ def test_an_interrupted_pass_goes_on_and_a_whole_one_is_not_repeated(
     monkeypatch.setattr(module, "_write_shard", interrupted)
     with pytest.raises(KeyboardInterrupt):
         write(tmp_path / "store", policy, episodes)
-    with pytest.raises(ConfigError, match="not whole"):
+    with pytest.raises(ConfigError, match="not complete"):
         ActivationStore(tmp_path / "store")
-    (tmp_path / "store" / ".shard-00002.1.partial").mkdir()
+    (tmp_path / "store" / f".shard-00002.{platform.node()}-{DEAD}.partial").mkdir()
     monkeypatch.setattr(module, "_write_shard", real)
     written: list[str] = []
     monkeypatch.setattr(
@@ -104,8 +107,8 @@ def test_an_interrupted_pass_goes_on_and_a_whole_one_is_not_repeated(
     )
     store = write(tmp_path / "store", policy, episodes)
     assert not set(calls) & set(written)
-    for site in SITES:
-        assert torch.equal(store.read(site, "training"), whole.read(site, "training"))
+    for name in HOOK_POINTS:
+        assert torch.equal(store.read(name, "training"), whole.read(name, "training"))
     written.clear()
     write(tmp_path / "store", policy, episodes)
     assert written == []
@@ -115,23 +118,23 @@ def test_a_store_of_something_else_is_refused(
     policy: VPTPolicy, episodes: list[Episode], tmp_path: Path
 ) -> None:
     write(tmp_path / "store", policy, episodes)
-    with pytest.raises(ConfigError, match="other checkpoint"):
+    with pytest.raises(ConfigError, match="made with checkpoint='abc', not checkpoint='another'"):
         write(tmp_path / "store", policy, episodes, checkpoint="another")
-    with pytest.raises(ConfigError, match="other episodes"):
+    with pytest.raises(ConfigError, match="made with episodes="):
         write(tmp_path / "store", policy, episodes[1:])
-    with pytest.raises(ConfigError, match="dtype 'int8'"):
+    with pytest.raises(ConfigError, match="dtype: expected float16 or bfloat16, got 'int8'"):
         write(tmp_path / "new", policy, episodes, dtype="int8")
-    with pytest.raises(ConfigError, match="no episodes"):
+    with pytest.raises(ConfigError, match="expected at least one episode"):
         write(tmp_path / "new", policy, [])
-    with pytest.raises(ConfigError, match="unknown site 'latnt'; did you mean 'latent'"):
+    with pytest.raises(ConfigError, match="unknown hook point 'latnt'; did you mean 'latent'"):
         write_store(tmp_path / "new", policy, episodes, ["training"] * 8, ["latnt"], checkpoint="")
-    with pytest.raises(ConfigError, match="holds no site 'latent'"):
+    with pytest.raises(ConfigError, match="hook point 'latent' is not in this store"):
         ActivationStore(tmp_path / "store").read("latent", "training")
     (tmp_path / "store" / "store.json").write_text("{")
-    with pytest.raises(ConfigError, match="not an activation store"):
+    with pytest.raises(ConfigError, match="expected a basalt-activations file"):
         ActivationStore(tmp_path / "store")
     shutil.rmtree(tmp_path / "store")
-    with pytest.raises(ConfigError, match="not an activation store"):
+    with pytest.raises(ConfigError, match="expected a basalt-activations file"):
         ActivationStore(tmp_path / "store")
 
 
@@ -144,7 +147,7 @@ def test_activations_that_are_not_finite_are_named(
         with torch.no_grad():
             layer.weight[0, 0] = float("nan")
         with pytest.raises(
-            ConfigError, match=r"site lastlayer: .* not finite at frame 0 of episode-"
+            ConfigError, match=r"hook point lastlayer: .* NaN or infinite at frame 0 of episode-"
         ):
             write(tmp_path / "store", policy, episodes)
     finally:
@@ -184,10 +187,10 @@ def test_a_full_disk_is_known_as_one(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_what_a_killed_writer_left_is_taken_away(
+def test_leftovers_of_a_killed_writer_are_removed(
     policy: VPTPolicy, episodes: list[Episode], tmp_path: Path
 ) -> None:
-    left = tmp_path / "store" / ".shard-00000.partial"
+    left = tmp_path / "store" / f".shard-00000.{platform.node()}-{DEAD}.partial"
     left.mkdir(parents=True)
     (left / "embed.npy").write_bytes(b"half")
     store = write(tmp_path / "store", policy, episodes)

@@ -1,6 +1,7 @@
-"""The suite measures what it says, goes on where it stopped, and its controls are controls."""
+"""The suite measures what it says, resumes where it stopped, and its controls are controls."""
 
 import json
+import platform
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -15,58 +16,78 @@ from basalt.io.errors import ConfigError
 from basalt.policies.checkpoint import save_checkpoint
 from basalt.policies.imitation import encode_episodes, evaluate
 from basalt.policies.vpt import VPTPolicy
-from basalt.probes.hooks.activations import collect, replaced
-from basalt.probes.hooks.patching import MEASURES as SPLICED
-from basalt.probes.hooks.patching import Variant, bernoulli_kl, constant, splice_all, unchanged
+from basalt.probes.hooks.activations import collect
+from basalt.probes.hooks.patching import MEASURES as PATCHED
+from basalt.probes.hooks.patching import Variant, bernoulli_kl, constant, run_patched
+from basalt.probes.hooks.points import patch
 from basalt.probes.hooks.store import ActivationStore, write_store
-from basalt.probes.sae import ARCHITECTURES, SAE, load_sae
+from basalt.probes.records import (
+    Estimate,
+    HookPointResult,
+    LatentTable,
+    RolloutComparison,
+    SAEResult,
+    SmokeReport,
+    SteeringReport,
+    StoreSettings,
+    SuiteReport,
+    SuiteSettings,
+)
+from basalt.probes.sae.config import ARCHITECTURES
+from basalt.probes.sae.files import load_sae
+from basalt.probes.sae.model import SAE
+from basalt.probes.settings import SuiteConfig
 from basalt.probes.suite import evaluation
 from basalt.probes.suite.concepts import CONCEPTS, auc, column_auc, linear_probe, ranks
 from basalt.probes.suite.effects import MEASURES, latent_effects, measures
 from basalt.probes.suite.latents import describe_latents
 from basalt.probes.suite.metrics import principal_components, principal_unexplained, reconstruction
-from basalt.probes.suite.records import FIELDS
-from basalt.probes.suite.run import ScopeConfig, run_scope
+from basalt.probes.suite.report import model_card
+from basalt.probes.suite.run import run_suite
 from tests.support.synthetic import write_episodes
 
+VERSION_1 = Path(__file__).parents[3] / "golden" / "probes-version-1"
+"""Results as commit 548b757 wrote them."""
 
-def settings(run: Path, folder: Path, out: Path, **changes: object) -> ScopeConfig:
+
+def settings(run: Path, folder: Path, out: Path, **changes: object) -> SuiteConfig:
     quick = {
         "sites": ["embed", "lastlayer"], "architectures": ["jumprelu", "topk"], "widths": [16],
         "l0": [4], "steps": 12, "batch": 32, "device": "cpu", "eval_frames": 100, "effect_frames": 64,
     }  # fmt: skip
-    return ScopeConfig(checkpoint=str(run), data=str(folder), out=str(out), **(quick | changes))
+    return SuiteConfig(checkpoint=str(run), data=str(folder), out=str(out), **(quick | changes))
 
 
 @pytest.fixture(scope="module")
 def suite(run: Path, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("scope")
-    run_scope(settings(run, folder, out), progress=False)
+    run_suite(settings(run, folder, out), progress=False)
     return out
 
 
 def test_the_suite_measures_all_its_autoencoders(suite: Path) -> None:
-    report = json.loads((suite / "report.json").read_text())
-    assert report["label"].startswith("smoke test")
-    assert {(r["site"], r["name"]) for r in report["saes"]} == {
-        (site, name)
-        for site in ("embed", "lastlayer")
+    report = SuiteReport.read(suite / "report.json")
+    assert report.label.startswith("smoke test")
+    assert {(r.hook_point, r.name) for r in report.saes} == {
+        (hook_point, name)
+        for hook_point in ("embed", "lastlayer")
         for name in ("jumprelu-w16-l04", "topk-w16-l04")
     }
-    for row in report["saes"]:
-        assert row["kl_buttons"] >= 0
-        assert row["l0"] <= 16
-        assert sum(row["density_histogram"]) == pytest.approx(16 * (1 - row["dead_share"]), abs=16)
-        assert {c["concept"] for c in row["concepts"]} == {"in_cave", "looking_down"}
-        folder = suite / "saes" / row["site"] / row["name"]
-        facts = load_sae(folder)[1]
-        assert facts["site"] == row["site"]
-        assert len(json.loads((folder / "latents.json").read_text())) == 16
+    for row in report.saes:
+        assert row.kl_buttons.value is not None
+        assert row.kl_buttons.value >= 0
+        assert row.l0.value is not None
+        assert row.l0.value <= 16
+        assert sum(row.density_histogram) == pytest.approx(16 * (1 - row.dead_share), abs=16)
+        assert {c.concept for c in row.concepts} == {"in_cave", "looking_down"}
+        folder = suite / "saes" / row.hook_point / row.name
+        assert load_sae(folder)[1].hook_point == row.hook_point
+        assert len(LatentTable.read(folder / "latents.json").latents) == 16
         assert np.load(folder / "effects.npy").shape == (16, len(MEASURES)) == (16, 142)
-    for row in report["sites"].values():
-        assert row["zero"]["loss_change"] != 0
-        assert "the world does not tell it" in row["concepts_left_out"]["animal_in_view"]
-        assert {r["concept"] for r in row["random_network_sae"]} == {"in_cave", "looking_down"}
+    for point in report.hook_points.values():
+        assert point.zero.loss_change.value != 0
+        assert "the world does not report it" in point.concepts_left_out["animal_in_view"]
+        assert {r.concept for r in point.random_network_sae} == {"in_cave", "looking_down"}
     card = (suite / "README.md").read_text()
     assert "smoke test" in card
     assert "| lastlayer | topk-w16-l04 |" in card
@@ -76,17 +97,17 @@ def test_the_same_command_does_nothing_twice_and_more_adds(
     suite: Path, run: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = {p: p.stat().st_mtime_ns for p in suite.glob("saes/*/*/sae_weights.safetensors")}
-    run_scope(settings(run, folder, suite), progress=False)
+    run_suite(settings(run, folder, suite), progress=False)
     assert files == {
         p: p.stat().st_mtime_ns for p in suite.glob("saes/*/*/sae_weights.safetensors")
     }
-    report = run_scope(settings(run, folder, suite, sites=["embed"], l0=[4, 6]), progress=False)
-    names = {r["name"] for r in report["saes"] if r["site"] == "embed"}
+    report = run_suite(settings(run, folder, suite, sites=["embed"], l0=[4, 6]), progress=False)
+    names = {r.name for r in report.saes if r.hook_point == "embed"}
     assert names == {f"{a}-w16-l0{k}" for a in ("jumprelu", "topk") for k in (4, 6)}
     assert all(p.stat().st_mtime_ns == at for p, at in files.items())
 
 
-def test_an_interrupted_suite_goes_on(
+def test_an_interrupted_suite_is_resumed(
     run: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(*_: object, **__: object) -> None:
@@ -96,44 +117,45 @@ def test_an_interrupted_suite_goes_on(
     with monkeypatch.context() as patch:
         patch.setattr(evaluation, "latent_effects", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            run_scope(cfg, progress=False)
+            run_suite(cfg, progress=False)
     assert not list(tmp_path.glob("out/saes/*/*/metrics.json"))
     trained = {p: p.stat().st_mtime_ns for p in tmp_path.glob("out/saes/*/*/*.safetensors")}
     assert len(trained) == 3
     site = tmp_path / "out" / "saes" / "latent"
-    killed = site / ".topk-w16-l04.123.partial"  # a moment before it was named
+    # As a killed process leaves it just before it is renamed; Linux has at most 2**22 processes.
+    killed = site / f".topk-w16-l04.{platform.node()}-{2**22 + 1}.partial"
     shutil.copytree(site / "topk-w16-l04", killed)
-    report = run_scope(cfg, progress=False)
-    assert len(report["saes"]) == 2
+    report = run_suite(cfg, progress=False)
+    assert len(report.saes) == 2
     assert not killed.exists()
     assert all(p.stat().st_mtime_ns == at for p, at in trained.items())
 
 
-def test_what_is_lost_of_a_suite_is_made_again(run: Path, folder: Path, tmp_path: Path) -> None:
+def test_a_lost_result_is_measured_again(run: Path, folder: Path, tmp_path: Path) -> None:
     cfg = settings(run, folder, tmp_path, sites=["lastlayer"], architectures=["topk"])
-    before = run_scope(cfg, progress=False)
+    before = run_suite(cfg, progress=False)
     (tmp_path / "saes" / "lastlayer" / "site.json").unlink()
-    assert run_scope(cfg, progress=False)["sites"] == before["sites"]
+    assert run_suite(cfg, progress=False).hook_points == before.hook_points
 
 
 def test_a_suite_of_something_else_is_refused(
     suite: Path, run: Path, folder: Path, policy: VPTPolicy, tmp_path: Path
 ) -> None:
-    with pytest.raises(ConfigError, match=r"another steps \(12, not 13\)"):
-        run_scope(settings(run, folder, suite, steps=13), progress=False)
+    with pytest.raises(ConfigError, match="this suite was made with steps=12, not steps=13"):
+        run_suite(settings(run, folder, suite, steps=13), progress=False)
     other = VPTPolicy(policy.config)
     info = json.loads(next(run.glob("checkpoints/*/checkpoint.json")).read_text())
     facts = {key: info[key] for key in ("task", "drop_null", "train_places")}
     save_checkpoint(tmp_path / "other", 1, other, {}, facts)
-    with pytest.raises(ConfigError, match="another policy"):
-        run_scope(settings(tmp_path / "other", folder, suite), progress=False)
+    with pytest.raises(ConfigError, match="made with fingerprint="):
+        run_suite(settings(tmp_path / "other", folder, suite), progress=False)
     with pytest.raises(ConfigError, match="did you mean 'lastlayer'"):
-        run_scope(settings(run, folder, suite, sites=["lastlayr"]), progress=False)
+        run_suite(settings(run, folder, suite, sites=["lastlayr"]), progress=False)
     with pytest.raises(ConfigError, match="record more, or set batch"):
-        run_scope(settings(run, folder, tmp_path / "big", batch=4096), progress=False)
+        run_suite(settings(run, folder, tmp_path / "big", batch=4096), progress=False)
     write_episodes(tmp_path / "few", range(100_000, 100_002), 10)
-    with pytest.raises(ConfigError, match="and 0 that it was not"):
-        run_scope(settings(run, tmp_path / "few", tmp_path / "out"), progress=False)
+    with pytest.raises(ConfigError, match="others, got 2 and 0 in"):
+        run_suite(settings(run, tmp_path / "few", tmp_path / "out"), progress=False)
 
 
 def test_settings_that_cannot_be_are_refused() -> None:
@@ -141,13 +163,14 @@ def test_settings_that_cannot_be_are_refused() -> None:
     for changes, message in (
         ({"architectures": ["topk", "gate"]}, "unknown architecture 'gate'"),
         ({"l0": [600]}, "between 1 and width=512"),
-        ({"widths": []}, "at least one of widths"),
-        ({"eval_frames": 0}, "eval_frames=0"),
+        ({"widths": []}, "widths: expected at least one number"),
+        ({"eval_frames": 0}, "eval_frames: expected at least 1, got 0"),
+        ({"l0": [0]}, "l0: expected at least one number, all above 0"),
     ):
         with pytest.raises(ConfigError, match=message):
-            ScopeConfig(**plain, **changes)  # type: ignore[arg-type]
-    every = ScopeConfig(**plain, widths=(64, 128), l0=(4, 8)).trainings()
-    assert len(every) == 4 * len(ARCHITECTURES)
+            SuiteConfig(**plain, **changes)  # type: ignore[arg-type]
+    every = SuiteConfig(**plain, widths=(64, 128), l0=(4, 8)).trainings()
+    assert len(every) == 4 * len(tuple(ARCHITECTURES))
 
 
 def test_the_commands(
@@ -174,11 +197,11 @@ def test_an_identity_recovers_all_and_zeros_are_zero_ablation(
     perfect.W_dec.copy_(torch.cat([torch.eye(32), -torch.eye(32)]))
     perfect.W_enc.copy_(perfect.W_dec.T)
     mean = collect(policy, taught, "lastlayer", encoded).values.mean(0)
-    run = splice_all(
+    run = run_patched(
         policy,
         taught,
         {
-            "itself": Variant("lastlayer", unchanged),
+            "itself": Variant("lastlayer", lambda x: x),
             "perfect": Variant("lastlayer", perfect),
             "nothing": Variant("lastlayer", zero),
             "zero": Variant("lastlayer", torch.zeros_like),
@@ -186,22 +209,22 @@ def test_an_identity_recovers_all_and_zeros_are_zero_ablation(
             "elsewhere": Variant("embed", torch.zeros_like),
         },
         encoded,
-        length=9,
+        seq_len=9,
     )
-    itself = run.figures("itself")
-    assert itself["loss_change"] == itself["kl_buttons"] == itself["kl_esc"] == 0
-    assert itself["agreement"] == 1
-    assert run.recovered("itself", "zero") == {"value": 1.0, "interval": [1.0, 1.0]}
-    assert run.figures("perfect")["kl_buttons"] < 1e-6
+    itself = run.metrics("itself")
+    assert itself.loss_change.value == itself.kl_buttons.value == itself.kl_esc.value == 0
+    assert itself.agreement.value == 1
+    assert run.loss_recovered("itself", "zero") == Estimate(value=1.0, interval=(1.0, 1.0))
+    assert run.metrics("perfect").kl_buttons.value == pytest.approx(0, abs=1e-6)
     assert np.array_equal(run.sums["nothing"], run.sums["zero"])
     for name, replacement in (("zero", torch.zeros_like), ("mean", constant(mean))):
-        with replaced(policy, "lastlayer", replacement):
+        with patch(policy, "lastlayer", replacement):
             alone = evaluate(policy, taught)["loss"]
-        assert run.figures(name)["loss"] == pytest.approx(alone, abs=1e-4)
-    assert run.figures("elsewhere")["loss_change"] > 0
-    assert run.clean.sum() / run.frames.sum() == pytest.approx(
-        evaluate(policy, taught)["loss"], abs=1e-4
-    )
+        assert run.metrics(name).loss.value == pytest.approx(alone, abs=1e-4)
+    elsewhere = run.metrics("elsewhere").loss_change.value
+    assert elsewhere is not None
+    assert elsewhere > 0
+    assert run.clean_loss == pytest.approx(evaluate(policy, taught)["loss"], abs=1e-4)
 
 
 def test_distance_of_two_coins() -> None:
@@ -245,7 +268,7 @@ def test_concepts_follow_telemetry(suite: Path) -> None:
     assert set(labels) <= set(CONCEPTS)
 
 
-def test_effects_behind_a_linear_head_are_what_taking_a_latent_away_costs(
+def test_effects_before_a_linear_head_are_the_cost_of_ablating_a_latent(
     policy: VPTPolicy, episodes: list[Episode]
 ) -> None:
     encoded = encode_episodes(policy, episodes)
@@ -277,18 +300,17 @@ def test_moments_are_the_strongest_frames(suite: Path) -> None:
     rows, codes = store.rows("held_out"), sae.encode(store.read("lastlayer", "held_out"))
     for latent, row in enumerate(described):
         column = codes[:, latent].numpy()
-        assert row["density"] == pytest.approx((column > 0).mean())
-        if not row["moments"]:
+        assert row.density == pytest.approx((column > 0).mean())
+        if not row.moments:
             continue
-        best = row["moments"][0]
-        assert best["value"] == pytest.approx(column.max(), abs=1e-3)
-        here = (rows.episode == best["episode"]) & (rows.frame == best["frame"])
-        assert column[here] == pytest.approx(column.max(), abs=1e-3)
-        first, curve = best["start"], best["curve"]
-        span = (rows.episode == best["episode"]) & (rows.frame >= first)
-        np.testing.assert_allclose(column[span][: len(curve)], curve, atol=1e-3)
-        assert sum(row["histogram"]) == (column > 0).sum()
-        assert row["episodes"] == len(set(rows.episode[column > 0]))
+        best = row.moments[0]
+        assert best.value == pytest.approx(column.max(), abs=1e-3)
+        there = (rows.episode == best.episode) & (rows.frame == best.frame)
+        assert column[there] == pytest.approx(column.max(), abs=1e-3)
+        span = (rows.episode == best.episode) & (rows.frame >= best.start)
+        np.testing.assert_allclose(column[span][: len(best.curve)], best.curve, atol=1e-3)
+        assert sum(row.histogram) == (column > 0).sum()
+        assert row.episodes == len(set(rows.episode[column > 0]))
 
 
 def test_a_curve_counts_the_frames_that_the_policy_was_not_shown(
@@ -308,15 +330,15 @@ def test_a_curve_counts_the_frames_that_the_policy_was_not_shown(
     moments = [
         (latent, moment)
         for latent, row in enumerate(describe_latents(sae, store, "embed"))
-        for moment in (*row["moments"], *row["examples"])
+        for moment in (*row.moments, *row.examples)
     ]
     assert moments
     for latent, moment in moments:
-        here = rows.episode == moment["episode"]
-        shown = dict(zip(rows.frame[here].tolist(), codes[here, latent].tolist(), strict=True))
-        span = range(moment["start"], moment["start"] + len(moment["curve"]))
-        assert moment["frame"] in span
-        assert moment["curve"] == pytest.approx([shown.get(f, 0) for f in span], abs=1e-3)
+        there = rows.episode == moment.episode
+        shown = dict(zip(rows.frame[there].tolist(), codes[there, latent].tolist(), strict=True))
+        span = range(moment.start, moment.start + len(moment.curve))
+        assert moment.frame in span
+        assert moment.curve == pytest.approx([shown.get(f, 0) for f in span], abs=1e-3)
 
 
 def test_principal_axes_are_those_of_the_training_rows() -> None:
@@ -332,71 +354,123 @@ def test_principal_axes_are_those_of_the_training_rows() -> None:
         share = float(along[:, k:].square().sum() / along.square().sum())
         episode = np.repeat(np.arange(9), 100)
         found = principal_unexplained(training, held_out, k, episode)
-        assert found["value"] == pytest.approx(share, abs=0.01)
-        assert found["interval"][0] <= found["value"] <= found["interval"][1]
+        assert found.value == pytest.approx(share, abs=0.01)
+        assert found.interval is not None
+        assert found.interval[0] <= found.value <= found.interval[1]
 
 
-def test_every_figure_that_is_read_is_measured(suite: Path) -> None:
-    for name, fields in FIELDS.items():
-        files = list(suite.glob(f"saes/**/{name}"))
-        assert files
-        for file in files:
-            assert set(fields) <= set(json.loads(file.read_text()))
+def test_results_of_an_older_version_open() -> None:
+    suite, raw = VERSION_1 / "suite", json.loads((VERSION_1 / "suite" / "report.json").read_text())
+    report = SuiteReport.read(suite / "report.json")
+    assert report.config == SuiteSettings.read(suite / "config.json")
+    (row,), (old,) = report.saes, raw["saes"]
+    assert (row.hook_point, row.name) == (old["site"], old["name"]) == ("lastlayer", "topk-w8-l04")
+    kl = Estimate(value=old["kl"], interval=tuple(old["kl_interval"]))
+    assert (row.kl, row.training.target_l0) == (kl, 4)
+    assert row.concepts[1].latent == old["concepts"][1]["latent"] == 6
+    assert "| lastlayer | topk-w8-l04 |" in model_card(report)
+    point = HookPointResult.read(suite / "saes" / "lastlayer" / "site.json")
+    assert point.per_episode is not None
+    assert set(point.per_episode.variants) == {"zero", "mean"}
+    assert point.mean.loss_change.value == raw["sites"]["lastlayer"]["mean"]["loss_change"]
+    folder = suite / "saes" / "lastlayer" / "topk-w8-l04"
+    result = SAEResult.read(folder / "metrics.json")
+    assert result.model_copy(update={"per_episode": None}) == row
+    assert result.per_episode is not None
+    assert set(result.per_episode.patched.variants) == {"topk-w8-l04"}
+    latents = LatentTable.read(folder / "latents.json").latents
+    assert latents[0].moments[0].curve
+    assert load_sae(folder)[1].training == row.training
+    store = StoreSettings.read(suite / "activations" / "store.json")
+    assert store.episodes[0].split_group == "find_cave:100000"
+    smoke = SmokeReport.read(VERSION_1 / "smoke" / "report.json")
+    raw = json.loads((VERSION_1 / "smoke" / "report.json").read_text())
+    assert smoke.trained.loss_change.value == raw["trained"]["bc_loss_change"]
+    assert smoke.trained.loss_patched == raw["trained"]["loss_spliced"]
+    assert SteeringReport.read(VERSION_1 / "latent.json").measures[0].name == "inventory"
+    assert RolloutComparison.read(VERSION_1 / "steered.json").readings["steps"].difference == -10
 
 
-def test_what_an_older_version_measured_is_measured_again_or_left_out(
+@pytest.mark.parametrize(
+    ("model", "file"),
+    [
+        (SuiteReport, "report.json"),
+        (HookPointResult, "saes/embed/site.json"),
+        (SAEResult, "saes/embed/topk-w16-l04/metrics.json"),
+        (LatentTable, "saes/embed/topk-w16-l04/latents.json"),
+        (StoreSettings, "activations/store.json"),
+        (SuiteSettings, "config.json"),
+    ],
+)
+def test_results_are_read_as_they_were_written(
+    model: type[SuiteReport], file: str, suite: Path, tmp_path: Path
+) -> None:
+    record = model.read(suite / file)
+    record.write(tmp_path / "again.json")
+    content = json.loads((suite / file).read_text())
+    assert json.loads((tmp_path / "again.json").read_text()) == content
+    assert (content["format"], content["version"]) == (model.FORMAT, model.VERSION)
+
+
+def test_an_incomplete_result_is_measured_again_or_left_out(
     run: Path, folder: Path, tmp_path: Path
 ) -> None:
     cfg = settings(run, folder, tmp_path, architectures=["topk"])
-    before = run_scope(cfg, progress=False)
-    assert before["left_out"] == []
+    before = run_suite(cfg, progress=False)
+    assert before.left_out == ()
     site = tmp_path / "saes" / "embed" / "site.json"
     sae = site.parent / "topk-w16-l04" / "metrics.json"
-    for file, field in ((site, "principal_unexplained"), (sae, "kl_interval")):
+    for file, field in ((site, "principal_unexplained"), (sae, "kl")):
         row = json.loads(file.read_text())
         del row[field]
         file.write_text(json.dumps(row))
-    # A job for another site reports what it can, and names the rest.
-    other = run_scope(replace(cfg, sites=("lastlayer",)), progress=False)
-    assert set(other["sites"]) == {r["site"] for r in other["saes"]} == {"lastlayer"}
-    assert other["left_out"] == [
-        f"{file}: lacks {field}, measured by an older version; run basalt probe scope for "
-        "sites=[embed] again, which measures it anew"
-        for file, field in ((site, "principal_unexplained"), (sae, "kl_interval"))
-    ]
-    told = f"Left out: {other['left_out'][0]} (and 1 more, listed in report.json)"
-    assert told in (tmp_path / "README.md").read_text()
-    again = run_scope(cfg, progress=False)
-    assert again["left_out"] == []
-    assert (again["sites"], again["saes"]) == (before["sites"], before["saes"])
+    # A job for another hook point reports what it can, and names the rest.
+    other = run_suite(replace(cfg, sites=("lastlayer",)), progress=False)
+    assert set(other.hook_points) == {r.hook_point for r in other.saes} == {"lastlayer"}
+    assert other.left_out == tuple(
+        f"{file}: not a valid {model.FORMAT} file: {field}: Field required; to measure it again, run "
+        "basalt probe scope with sites=[embed]"
+        for file, field, model in (
+            (site, "principal_unexplained", HookPointResult),
+            (sae, "kl", SAEResult),
+        )
+    )
+    line = f"Left out: {other.left_out[0]} (and 1 more, listed in report.json)"
+    assert line in (tmp_path / "README.md").read_text()
+    again = run_suite(cfg, progress=False)
+    assert again.left_out == ()
+    assert (again.hook_points, again.saes) == (before.hook_points, before.saes)
     sae.write_text("{half")
-    assert run_scope(cfg, progress=False)["saes"] == before["saes"]
+    assert run_suite(cfg, progress=False).saes == before.saes
 
 
 def test_intervals_are_a_bootstrap_over_episodes(suite: Path) -> None:
     """Again, by another route, from the sums that are kept."""
     folder = suite / "saes" / "embed" / "topk-w16-l04"
-    row = json.loads((folder / "metrics.json").read_text())
-    spliced, rebuilt = (row["per_episode"][key] for key in ("spliced", "rebuilt"))
-    sums = np.array(spliced[folder.name])
-    frames = np.array(spliced["frames"])
+    row = SAEResult.read(folder / "metrics.json")
+    assert row.per_episode is not None
+    patched, rebuilt = row.per_episode.patched, row.per_episode.reconstruction
+    sums = np.array(patched.variants[folder.name])
+    frames = np.array(patched.frames)
     picks = np.random.default_rng(0).integers(len(frames), size=(2000, len(frames)))
-    for i, name in enumerate(SPLICED):
-        assert row[name] == pytest.approx(sums[:, i].sum() / frames.sum())
+    for i, name in enumerate(PATCHED):
+        estimate = getattr(row, name)
+        assert estimate.value == pytest.approx(sums[:, i].sum() / frames.sum())
         draws = [sums[p, i].sum() / frames[p].sum() for p in picks]
         ends = np.quantile(draws, [0.025, 0.975])
-        assert row[f"{name}_interval"] == pytest.approx(ends)
-    assert row["kl"] == pytest.approx(row["kl_buttons"] + row["kl_camera"] + row["kl_esc"])
+        assert estimate.interval == pytest.approx(tuple(ends))
+    heads = (row.kl_buttons, row.kl_camera, row.kl_esc)
+    assert row.kl.value == pytest.approx(sum(kl.value or 0 for kl in heads))
     assert sum(frames) >= 100  # eval_frames
     store = ActivationStore(suite / "activations")
     episode = store.rows("held_out").episode
-    assert rebuilt["rows"] == np.unique(episode, return_counts=True)[1].tolist()
+    assert list(rebuilt.rows) == np.unique(episode, return_counts=True)[1].tolist()
     codes = load_sae(folder)[0].encode(store.read("embed", "held_out"))
     for at, number in enumerate(np.unique(episode)):
-        assert rebuilt["active"][at] == (codes[torch.from_numpy(episode == number)] > 0).sum()
+        assert rebuilt.active[at] == (codes[torch.from_numpy(episode == number)] > 0).sum()
 
 
-def test_figures_of_a_known_autoencoder_and_their_intervals() -> None:
+def test_metrics_of_a_known_autoencoder_and_their_intervals() -> None:
     """It keeps the first axis of two; three equal episodes differ in how much lies along it."""
     sae = SAE(2, 2)
     sae.W_dec.copy_(torch.tensor([[1.0, 0.0], [-1.0, 0.0]]))
@@ -404,19 +478,17 @@ def test_figures_of_a_known_autoencoder_and_their_intervals() -> None:
     shares = torch.tensor([0.9, 0.8, 0.4])  # of each episode's variance
     corners = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])
     x = torch.cat([corners * torch.stack([s, 1 - s]).sqrt() for s in shares])
-    figures = reconstruction(sae, x, np.repeat([5, 7, 11], 4)).figures()
-    assert figures["variance_explained"] == pytest.approx(0.7)
+    metrics = reconstruction(sae, x, np.repeat([5, 7, 11], 4)).metrics()
+    assert metrics.variance_explained.value == pytest.approx(0.7)
     # All three draws of one episode are 1 of 27, more than 2.5 %.
-    assert figures["variance_explained_interval"] == pytest.approx([0.4, 0.9])
-    assert (figures["l0"], figures["l0_interval"]) == (1, [1, 1])
-    assert figures["gamma"] == pytest.approx(1)
-    assert figures["dead_share"] == 0
+    assert metrics.variance_explained.interval == pytest.approx((0.4, 0.9))
+    assert metrics.l0 == Estimate(value=1, interval=(1, 1))
+    assert metrics.gamma.value == pytest.approx(1)
+    assert metrics.dead_share == 0
     sae.W_dec.mul_(0.5)  # too short: x^ is half of what it keeps
-    half = reconstruction(sae, x, np.repeat([0, 1, 2], 4)).figures()
-    assert (half["gamma"], half["gamma_interval"]) == (
-        pytest.approx(0.5),
-        pytest.approx([0.5, 0.5]),
-    )
-    assert half["variance_explained"] == pytest.approx(0.75 * 0.7)
-    two = reconstruction(sae, x[:8], np.repeat([0, 1], 4)).figures()
-    assert two["variance_explained_interval"] is None
+    half = reconstruction(sae, x, np.repeat([0, 1, 2], 4)).metrics()
+    assert half.gamma.value == pytest.approx(0.5)
+    assert half.gamma.interval == pytest.approx((0.5, 0.5))
+    assert half.variance_explained.value == pytest.approx(0.75 * 0.7)
+    two = reconstruction(sae, x[:8], np.repeat([0, 1], 4)).metrics()
+    assert two.variance_explained.interval is None

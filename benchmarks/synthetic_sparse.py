@@ -1,8 +1,5 @@
-"""Activations whose features are known, and how many of them an autoencoder finds."""
+"""Synthetic sparse activations with known features, and how many of them an autoencoder recovers."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -13,48 +10,56 @@ from basalt.probes.sae.model import SAE
 _PART = 50_000
 
 
-class Planted(NamedTuple):
+class SyntheticData(NamedTuple):
     """Sparse sums of known directions.
 
     Attributes:
         activations: float32 [n, d].
         directions: float32 [features, d], unit length.
-        active: bool [n, features].
+        active: Which features are in which sum, bool [n, features].
     """
 
     activations: Tensor
     directions: Tensor
     active: Tensor
 
+    def split(self, n: int) -> tuple["SyntheticData", "SyntheticData"]:
+        """The first n activations, and the others."""
+        first, others = (
+            SyntheticData(self.activations[rows], self.directions, self.active[rows])
+            for rows in (slice(n), slice(n, None))
+        )
+        return first, others
 
-def planted(n: int, *, features: int, d: int, l0: float, seed: int) -> Planted:
+
+def synthetic(n: int, *, features: int, d: int, l0: float, seed: int) -> SyntheticData:
     """Independent features, `l0` of them active on average, of size 1 + |N(0, 1/4)|, with a little noise.
 
     Args:
-        n: activations.
-        features: planted directions.
-        d: dimensions.
-        l0: mean number of active features.
-        seed: of all draws; another n keeps the directions.
+        n: Number of activations.
+        features: Number of directions.
+        d: Dimensions.
+        l0: Mean number of active features.
+        seed: Seed of all draws; another n keeps the directions.
     """
     generator = torch.Generator().manual_seed(seed)
     directions = torch.randn(features, d, generator=generator)
     directions = directions / directions.norm(dim=1, keepdim=True)
     parts, active = [], []
     for start in range(0, n, _PART):  # the sizes alone would be n * features floats
-        rows = min(_PART, n - start)
-        on = torch.rand(rows, features, generator=generator) < l0 / features
-        size = 1 + 0.25 * torch.randn(rows, features, generator=generator).abs()
-        noise = 0.01 * torch.randn(rows, d, generator=generator)
+        count = min(_PART, n - start)
+        on = torch.rand(count, features, generator=generator) < l0 / features
+        size = 1 + 0.25 * torch.randn(count, features, generator=generator).abs()
+        noise = 0.01 * torch.randn(count, d, generator=generator)
         parts.append((on * size) @ directions + noise)
         active.append(on)
-    return Planted(torch.cat(parts), directions, torch.cat(active))
+    return SyntheticData(torch.cat(parts), directions, torch.cat(active))
 
 
 def mean_max_cosine(found: Tensor, directions: Tensor) -> float:
-    """Mean over planted directions [k, d] of the largest |cosine| with a found one [m, d].
+    """Mean over known directions [k, d] of the largest |cosine| with a found one [m, d].
 
-    Chance is not 0: print that of random directions beside it.
+    Chance is not 0: print the value of random directions beside it.
     """
     return float(_cosines(found, directions).max(1).values.mean())
 
@@ -67,13 +72,13 @@ def chance_of(directions: Tensor, width: int) -> float:
 
 
 @torch.no_grad()
-def recovery(sae: SAE, held_out: Planted) -> Mapping[str, float]:
-    """What an autoencoder recovered of a planted dictionary, on activations it was not trained on.
+def recovery(sae: SAE, held_out: SyntheticData) -> dict[str, float]:
+    """How much of the known dictionary an autoencoder recovered, on activations it was not trained on.
 
     Returns:
         `mmcs`: mean max cosine; `recovered`: share of features with a cosine of at least 0.9; `f1`: mean
-        over features of the F1 with which the latent nearest in direction fires where the feature is
-        active; `unexplained`: squared error over the variance; `l0`.
+        over features of the F1 score of the latent nearest in direction as a detector of the feature;
+        `unexplained`: squared error over the variance; `l0`: active latents per activation.
     """
     cosines = _cosines(sae.W_dec, held_out.directions)
     latents = sae.encode(held_out.activations)
@@ -93,7 +98,7 @@ def recovery(sae: SAE, held_out: Planted) -> Mapping[str, float]:
 
 
 def _cosines(found: Tensor, directions: Tensor) -> Tensor:
-    """|cosine| [k, m]."""
+    """|cosine| [k, m] of known directions [k, d] and found ones [m, d]."""
     found = found / found.norm(dim=1, keepdim=True).clamp(min=1e-12)
     directions = directions / directions.norm(dim=1, keepdim=True)
     return (directions @ found.T).abs()

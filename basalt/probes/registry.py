@@ -1,0 +1,91 @@
+"""The probes by name, built-in ones and those of other packages. Imports no torch."""
+
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any, NamedTuple, Protocol
+
+from basalt.core.registry import Registry
+from basalt.probes.settings import (
+    HookPointsConfig,
+    LatentConfig,
+    SmokeTestConfig,
+    SteeredConfig,
+    SuiteConfig,
+)
+
+
+class Report(Protocol):
+    """The result of a probe; a `basalt.probes.records.ProbeRecord` is one."""
+
+    def lines(self) -> Sequence[str]:
+        """The result for a terminal."""
+        ...
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as JSON values."""
+        ...
+
+
+class Probe(NamedTuple):
+    """A probe that `basalt probe NAME` runs.
+
+    Another package adds one under the entry point group `basalt.probes`; the entry point's name is the
+    probe's name and its value is the `module:attribute` of a `Probe`.
+
+    Attributes:
+        name: Name on the command line.
+        summary: One line for `basalt probe --help`.
+        config: Dataclass of the settings; None for a probe without settings.
+        run: Function of the settings, or its `module:attribute`; the result is printed.
+    """
+
+    name: str
+    summary: str
+    config: type[Any] | None
+    run: Callable[[Any], Report] | str
+
+    def __call__(self, settings: Any) -> Report:
+        """Import the probe and run it."""
+        if isinstance(self.run, str):
+            module, _, attribute = self.run.partition(":")
+            report: Report = getattr(import_module(module), attribute)(settings)
+            return report
+        return self.run(settings)
+
+
+PROBES: Registry[Probe] = Registry("probe", "basalt.probes")
+"""By name, in the order of `basalt probe --help`."""
+
+for _probe in (
+    Probe(
+        "sites",
+        "list the hook points of a policy with the widths of their activations",
+        HookPointsConfig,
+        "basalt.probes.hooks.points:list_hook_points",
+    ),
+    Probe(
+        "sae",
+        "train one sparse autoencoder, and one on an untrained network for comparison",
+        SmokeTestConfig,
+        "basalt.probes.smoke_test:smoke_test",
+    ),
+    Probe(
+        "scope",
+        "train and measure autoencoders on every hook point; the Probes page shows them",
+        SuiteConfig,
+        "basalt.probes.suite.run:run_suite",
+    ),
+    Probe(
+        "latent",
+        "ablate, scale or clamp one latent and measure the change of the logits on recordings",
+        LatentConfig,
+        "basalt.probes.steering:steer_on_recordings",
+    ),
+    Probe(
+        "steered",
+        "compare two rollouts, plain and steered, by telemetry",
+        SteeredConfig,
+        "basalt.probes.steering:compare_steered",
+    ),
+):
+    PROBES.register(_probe.name, _probe)
