@@ -133,7 +133,7 @@ def test_everything_is_escaped_and_drawn(suite: Path) -> None:
 def test_clips_are_cut_from_the_recording(suite: Path) -> None:
     (found,) = find_suites()
     sae = open_autoencoder(found, "lastlayer", "topk-w2-l01")
-    stems = tuple(sae.episodes[0]["recordings"])
+    stems = tuple(sae.episodes[0].recordings)
     clip = cut_clip(stems, 3, 4)
     assert clip[4:8] == b"ftyp"
     steps = len(Recording.open(stems[0]))

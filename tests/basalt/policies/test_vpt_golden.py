@@ -178,9 +178,9 @@ def test_every_intermediate(tiny: VPTPolicy, tiny_io: dict[str, np.ndarray], gol
 
 
 @torch.no_grad()
-def test_sites_are_named_modules_that_pass_activations_through(tiny: VPTPolicy) -> None:
-    sites = tiny.sites()
-    assert list(sites) == [
+def test_hook_points_are_named_modules_that_pass_activations_through(tiny: VPTPolicy) -> None:
+    points = tiny.hook_points()
+    assert list(points) == [
         "embed",
         *(
             f"blocks.{j}.{s}"
@@ -191,10 +191,10 @@ def test_sites_are_named_modules_that_pass_activations_through(tiny: VPTPolicy) 
         "latent",
     ]
     names = {id(module): name for name, module in tiny.named_modules()}
-    assert all(id(module) in names for module in sites.values())
+    assert all(id(module) in names for module in points.values())
     img = np.random.default_rng(0).integers(0, 256, (1, 3, 128, 128, 3), dtype=np.uint8)
     clean, _ = run_chunks(tiny, img, np.zeros((1, 3), dtype=bool), [3])
-    for name, module in sites.items():
+    for name, module in points.items():
         shapes: list[torch.Size] = []
         handle = module.register_forward_hook(lambda _m, _i, out, s=shapes: s.append(out.shape))
         same, _ = run_chunks(tiny, img, np.zeros((1, 3), dtype=bool), [3])
