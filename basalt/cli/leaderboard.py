@@ -154,7 +154,7 @@ def leaderboard_main(argv: list[str]) -> int:
     )
     planned.add_argument("--agents", type=int, required=True, metavar="N")
     planned.add_argument(
-        "--width", type=float, required=True, metavar="W", help="of the 95 %% interval of mu"
+        "--width", type=float, required=True, metavar="W", help="wanted width of the 95%% interval"
     )
     planned.add_argument(
         "--judgments",
@@ -174,6 +174,12 @@ def leaderboard_main(argv: list[str]) -> int:
         type=float,
         default=DRAW_PROBABILITY,
         help="assumed share of draws between equals (default: %(default)s)",
+    )
+    planned.add_argument(
+        "--model",
+        choices=tuple(RATING_MODELS),
+        default="trueskill",
+        help="rating model of the simulated studies (default: %(default)s)",
     )
     planned.add_argument("--seed", type=int, default=0, help="of the simulation")
     planned.add_argument("--json", action="store_true", help="as one JSON object")
@@ -268,6 +274,7 @@ def _import_bedd(options: argparse.Namespace) -> int:
 
 
 def _plan(options: argparse.Namespace) -> int:
+    model = RATING_MODELS.get(options.model)
     made = plan(
         options.agents,
         options.width,
@@ -275,8 +282,12 @@ def _plan(options: argparse.Namespace) -> int:
         spread=options.spread,
         draws=options.draws,
         seed=options.seed,
+        model=model,
     )
-    print(json.dumps(dataclasses.asdict(made), indent=1) if options.json else text_plan(made))
+    shown = (
+        json.dumps(dataclasses.asdict(made), indent=1) if options.json else text_plan(made, model)
+    )
+    print(shown)
     return 0
 
 

@@ -37,9 +37,9 @@ class Column(Generic[R]):
         keys: Names of its values in a JSON record.
         title: Title in the head; a column without one is in records only.
         help: Explanation for readers.
-        value: Values of a row, one per key. A column whose first value is None has nothing to show.
+        value: Values of a row, one per key. A first value of None leaves the cell empty.
         format: Text of the values.
-        missing: Reason why a cell has nothing to show.
+        missing: Reason why a cell is empty.
         weak: Reason why the values are to be read with care, given the values; empty otherwise.
         style: CSS classes of its cells.
     """
@@ -54,7 +54,7 @@ class Column(Generic[R]):
     style: str = ""
 
     def cell(self, row: R) -> tuple[str, str]:
-        """Text of a row's cell, and the reason to read it with care (empty where there is none)."""
+        """Text of a row's cell, and the reason to read it with care, or an empty string."""
         values = self.value(row)
         if values[0] is None:
             return "–", self.missing

@@ -1,4 +1,4 @@
-"""What raters answered to the tasks' own questions, by agent: where an agent is good, not only how good."""
+"""Answers to the tasks' own questions by agent: they show where an agent is good."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ class Profile:
     """How an agent did on one question.
 
     Attributes:
-        agent: its name.
-        question: in full.
-        kind: ``direct`` (asked of each player) or ``comparative``.
-        share: of a direct question, how often the answer was yes; of a comparative one, how often this
-            agent was named, a draw counting half. 0 to 1.
-        answers: how many there were; what was left open or does not apply is none.
+        agent: Name of the agent.
+        question: Full text of the question.
+        kind: `direct` (asked about each player) or `comparative`.
+        share: Share of direct answers that were yes, or of comparative ones that named this agent, a draw
+            counting half; 0 to 1.
+        answers: Number of answers; those left open or marked as not applicable do not count.
     """
 
     agent: str
@@ -33,10 +33,15 @@ class Profile:
 
 
 def profiles(store: Store, study: StudyInfo, table: Table) -> list[Profile]:
-    """The profiles of a table's agents, from the judgments the table was made of.
+    """The profiles of a table's agents, from the judgments that the table was made of.
 
-    Questions in the order in which they are asked, agents as in the table; agents without an answer to a
-    question are left out.
+    Questions are in the order in which they are asked, agents in the order of the table. Agents without an
+    answer to a question are left out.
+
+    Args:
+        store: Store of the study.
+        study: Study of the table.
+        table: Table from `rate`.
     """
     sides = {one.comparison_id: (one.left_agent, one.right_agent) for one in table.comparisons}
     tallies: dict[tuple[str, str], dict[str, list[float]]] = {}
@@ -69,7 +74,7 @@ def _count(
     responses: Mapping[str, Any],
     sides: Collection[str],
 ) -> None:
-    """Add one judgment's answers; what is not of the known form says nothing."""
+    """Add the answers of one judgment; answers of an unknown form are ignored."""
     left, right = sides
     for item in responses.get("direct") or ():
         tally = tallies.setdefault(("direct", str(item.get("question"))), {})
