@@ -52,7 +52,7 @@ def python_texts(source: str, file: str) -> Iterator[Text]:
                 yield Text(file, node.lineno, "message", node.value)
         elif isinstance(node, ast.JoinedStr):
             words = "".join(
-                part.value if isinstance(part, ast.Constant) else "{}" for part in node.values
+                str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values
             )
             if re.search(r"\w\s+\w", words):
                 yield Text(file, node.lineno, "message", words)
