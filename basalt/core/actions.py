@@ -181,7 +181,8 @@ def camera_to_bins(degrees: NDArray[np.floating]) -> NDArray[np.int64]:
     law = (
         np.sign(clipped) * np.log1p(CAMERA_MU * np.abs(clipped) / CAMERA_MAX) / np.log1p(CAMERA_MU)
     )
-    return np.rint((law * CAMERA_MAX + CAMERA_MAX) / 2).astype(np.int64)
+    bins: NDArray[np.int64] = np.rint((law * CAMERA_MAX + CAMERA_MAX) / 2).astype(np.int64)
+    return bins
 
 
 def bins_to_camera(bins: NDArray[np.integer]) -> NDArray[np.float64]:
@@ -270,7 +271,9 @@ def indices_to_env(
 def is_null(indices: VPTActions) -> NDArray[np.bool_]:
     """bool [T]: nothing pressed and no camera movement, judged after quantisation (ESC is not null)."""
     centred = (indices.camera == NULL_CAMERA) | ~CAMERA_ON[indices.buttons]
-    return (BUTTON_TABLE[indices.buttons].sum(axis=1) == 0) & centred & ~indices.esc
+    null: NDArray[np.bool_] = BUTTON_TABLE[indices.buttons].sum(axis=1) == 0
+    null &= centred & ~indices.esc
+    return null
 
 
 def class_names(indices: Sequence[int]) -> list[str]:

@@ -354,7 +354,9 @@ class Downloader:
         sizes = {path: remote.size or 0 for job in jobs for path, remote in job}
         report.bytes_fetched = sum(sizes[path] for path in report.fetched)
 
-    def _fetch_pair(self, job: Sequence[tuple[str, Remote]], report: Report, bar: tqdm) -> None:
+    def _fetch_pair(
+        self, job: Sequence[tuple[str, Remote]], report: Report, bar: "tqdm[Any]"
+    ) -> None:
         """The lines, then the video: without its lines a video is of no use."""
         for path, remote in job:
             try:

@@ -15,7 +15,7 @@ def progress_bar(
     unit: str,
     shown: bool = True,
     initial: int = 0,
-) -> tqdm:
+) -> "tqdm[Any]":
     """A progress bar on stderr; where stderr is not a terminal, one line every 15 s.
 
     Args:

@@ -6,8 +6,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from basalt.core.recording import Recording
-from basalt.core.scoring import Outcome, outcome, telemetry_judge
-from basalt.core.tasks import get_task
+from basalt.core.scoring import outcome, telemetry_judge
+from basalt.core.tasks import Outcome, get_task
 from leaderboard.judging.pairs import all_pairs, key_of, lock_study, require_source
 from leaderboard.store.database import Store
 from leaderboard.store.models import Episode, Judgment, new_id, pair_key

@@ -20,10 +20,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from basalt.io.errors import StudyError
 from leaderboard.store.database import Store
 from leaderboard.store.models import Assignment, Check, Event, Rater
 from leaderboard.studies.access import AdminIdentity
-from leaderboard.studies.rules import StudyError, StudyInfo
+from leaderboard.studies.rules import StudyInfo
 
 BY_RATER, BY_RULE = "rater", "rule"
 """Who caused an event, where it was no admin: the rater, or a setting of the study."""

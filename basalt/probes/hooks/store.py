@@ -240,7 +240,7 @@ class ActivationStore:
                 )
             split = self.episodes[shard.first].split
             self._shards.append(json.loads(file.read_text(encoding="utf-8")) | {"split": split})
-        self._maps: dict[tuple[int, str], NDArray] = {}
+        self._maps: dict[tuple[int, str], NDArray[Any]] = {}
 
     def count(self, split: str) -> int:
         """Number of rows of a split."""
@@ -327,7 +327,7 @@ class ActivationStore:
             )
         return name
 
-    def _map(self, number: int, name: str) -> NDArray:
+    def _map(self, number: int, name: str) -> NDArray[Any]:
         key = (number, self._known(name))
         if key not in self._maps:
             self._maps[key] = np.load(self.folder / _name(number) / f"{name}.npy", mmap_mode="r")
