@@ -1,0 +1,95 @@
+"""Extension from outside: a separate distribution adds an agent, a world, a probe and a rating model by entry points.
+
+`tests/plugin` is installed into a folder of its own, and each part is used by name from the command line.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from basalt.testing import check_agent, check_world
+from leaderboard.store.database import open_store
+from leaderboard.studies.rules import demo_study
+from tests.support import ROOT
+from tests.support.three_players import SEEDS, record_three, unwatched_study
+
+PLUGIN = ROOT / "tests" / "plugin"
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory) -> Path:
+    """Folder into which the plugin is installed, for sys.path."""
+    source = tmp_path_factory.mktemp("source") / "plugin"  # building leaves files in it
+    shutil.copytree(PLUGIN, source)
+    target = tmp_path_factory.mktemp("installed")
+    subprocess.run(
+        [
+            *(
+                sys.executable,
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--no-deps",
+                "--no-build-isolation",
+            ),
+            *("--no-index", "--disable-pip-version-check", "--target", target, source),
+        ],
+        check=True,
+        timeout=300,
+    )
+    assert list(target.glob("basalt_theirs-*.dist-info/entry_points.txt"))
+    return target
+
+
+@pytest.fixture
+def basalt(installed, tmp_path):
+    """Run the command line in a process that sees the plugin; what it printed."""
+
+    def run(*arguments: str, fails: bool = False) -> str:
+        path = os.pathsep.join(map(str, (installed, ROOT)))
+        done = subprocess.run(
+            [sys.executable, "-c", "from basalt.cli.main import main; main()", *arguments],
+            env=os.environ | {"PYTHONPATH": path},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode in ((1, 2) if fails else (0,)), done.stderr
+        return done.stderr if fails else done.stdout
+
+    return run
+
+
+def test_a_rating_model_by_name(basalt, tmp_path):
+    place = tmp_path / "leaderboard.sqlite"
+    store = open_store(place)
+    unwatched_study(store, "small", demo_study({"find_cave": SEEDS}, "test", "1"))
+    store.close()
+    for player, folder in record_three(tmp_path / "recordings").items():
+        basalt("submit", str(folder), "--name", player, "--store", str(place))
+    basalt("leaderboard", "judge-by-telemetry", "--store", str(place))
+    shown = json.loads(
+        basalt("leaderboard", "show", "--store", str(place), "--model", "theirs", "--json")
+    )
+    assert [one["agent"] for one in shown] == ["good", "middling", "bad"]
+    assert shown[0]["theirs"] > 0.5 > shown[-1]["theirs"]
+    said = basalt("leaderboard", "show", "--store", str(place), "--model", "theirz", fails=True)
+    assert "'theirs'" in said
+
+
+def test_what_they_add_keeps_the_contracts(installed, monkeypatch):
+    monkeypatch.syspath_prepend(str(installed))
+    from basalt_theirs.agent import Walker
+    from basalt_theirs.world import CountingWorld
+
+    from basalt.core.tasks import get_task
+
+    check_agent(Walker)
+    check_world(CountingWorld(get_task("find_cave")))
