@@ -4,11 +4,10 @@ import streamlit as st
 
 from eval_ui.judging.onboarding import arrival
 from eval_ui.session import current_admin, rater_secret
-from leaderboard.judging.raters import find_rater, standing, study_of_invite
+from leaderboard.judging.rater_view import visible_studies as studies_of_rater
+from leaderboard.judging.raters import study_of_invite
 from leaderboard.store.database import Store
-from leaderboard.studies.access import AccessDeniedError
 from leaderboard.studies.rules import StudyInfo, find_study, list_studies
-from leaderboard.studies.settings import get_settings
 
 _KEY = "study"
 
@@ -44,14 +43,9 @@ def visible_studies(store: Store) -> list[StudyInfo]:
 
     Admins see all; others see those that are open, that show their results, or that they take part in.
     """
-    studies = list_studies(store)
     if current_admin() is not None:
-        return studies
-    try:
-        rater = find_rater(store, rater_secret())
-    except AccessDeniedError:
-        rater = None
-    return [study for study in studies if _is_visible(store, study, rater)]
+        return list_studies(store)
+    return studies_of_rater(store, rater_secret())
 
 
 def pick_study(store: Store, shown: StudyInfo) -> None:
@@ -68,10 +62,3 @@ def pick_study(store: Store, shown: StudyInfo) -> None:
     if picked != shown.name:
         st.session_state[_KEY] = picked
         st.rerun()
-
-
-def _is_visible(store: Store, study: StudyInfo, rater: str | None) -> bool:
-    settings = get_settings(store, study)
-    if settings.open_signup or settings.show_results:
-        return True
-    return rater is not None and standing(store, study, rater).state != "invite"

@@ -6,7 +6,8 @@ import streamlit as st
 
 from basalt.io.errors import BasaltError
 from eval_ui.session import rater_secret
-from leaderboard.judging.raters import Standing, check_invite, completion_code, join
+from leaderboard.judging.rater_view import RaterView
+from leaderboard.judging.raters import RaterStatus, check_invite, join
 from leaderboard.store.database import Store
 from leaderboard.studies.rules import StudyInfo
 from leaderboard.studies.settings import JudgingSettings
@@ -65,15 +66,15 @@ def arrival() -> Arrival:
     return st.session_state["arrival"]
 
 
-def welcome(store: Store, study: StudyInfo, settings: JudgingSettings, standing: Standing) -> None:
+def welcome(store: Store, study: StudyInfo, settings: JudgingSettings, status: RaterStatus) -> None:
     """The page before the first pair: instructions, consent and the Begin button."""
     came = arrival()
     with _column():
         st.markdown("## Which player did better?")
-        if standing.state == "invite" and came.invite is None:
+        if status.state == "invite" and came.invite is None:
             st.info("This study is by invitation only. Please open the link you were sent.")
             return
-        if standing.state == "invite" and came.invite is not None:
+        if status.state == "invite" and came.invite is not None:
             try:
                 check_invite(store, study, came.invite)
             except BasaltError as err:
@@ -109,15 +110,16 @@ def welcome(store: Store, study: StudyInfo, settings: JudgingSettings, standing:
                 st.rerun()
 
 
-def farewell(store: Store, study: StudyInfo, rater: str, standing: Standing) -> None:
+def farewell(view: RaterView) -> None:
     """The page after the last pair: thanks, and the completion code for a crowd platform."""
     with _column():
         st.markdown("## Thank you")
-        pairs = f"{standing.answered} pair{'' if standing.answered == 1 else 's'}"
+        answered = view.status.answered
+        pairs = f"{answered} pair{'' if answered == 1 else 's'}"
         st.markdown(
             f"You have judged **{pairs}**, all that this study needs from you. Every answer is saved."
         )
-        code, address = completion_code(store, study, rater)
+        code, address = view.completion or ("", "")
         if arrival().participant or address:
             st.markdown("Your completion code:")
             st.code(code, language=None)
@@ -125,14 +127,14 @@ def farewell(store: Store, study: StudyInfo, rater: str, standing: Standing) -> 
             st.link_button("Return to the platform", address, type="primary")
 
 
-def closed(standing: Standing) -> None:
+def closed(status: RaterStatus) -> None:
     """The page of a rater who failed the qualification or was banned."""
     with _column():
-        if standing.state == "failed":
+        if status.state == "failed":
             st.markdown("## Thank you for trying")
             st.markdown(
-                f"{standing.qualification.right} of your {standing.qualification.answered} practice answers "
-                f"were correct; this study requires {standing.qualification.needed}. "
+                f"{status.qualification.right} of your {status.qualification.answered} practice answers "
+                f"were correct; this study requires {status.qualification.needed}. "
                 "You cannot judge in this study, and your answers do not count in any ranking."
             )
         else:

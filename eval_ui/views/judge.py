@@ -12,17 +12,13 @@ from eval_ui.session import may_see_results, rater_secret
 from eval_ui.store_access import the_store
 from eval_ui.study_picker import current_study, pick_study
 from leaderboard.http.video_urls import pair_videos
-from leaderboard.judging.assignments import ServedPair, next_pair, progress
-from leaderboard.judging.judgments import (
-    answer_pair,
-    qualification_feedback,
-    undo_last,
-    undoable_until,
-)
-from leaderboard.judging.raters import Standing, erase, register_rater, standing
+from leaderboard.judging.assignments import ServedPair
+from leaderboard.judging.judgments import answer_pair, undo_last
+from leaderboard.judging.rater_view import RaterView, next_view
+from leaderboard.judging.raters import erase, register_rater
 from leaderboard.store.database import Store
 from leaderboard.studies.rules import StudyInfo
-from leaderboard.studies.settings import JudgingSettings, get_settings
+from leaderboard.studies.settings import JudgingSettings
 
 TITLE = "Judge"
 ICON = ":material/compare:"
@@ -43,22 +39,20 @@ def page() -> None:
         )
     try:
         study = current_study(store)
-        settings = get_settings(store, study)
         rater = register_rater(store, rater_secret())
-        where = standing(store, study, rater)
-        if where.state in ("invite", "consent"):
-            welcome(store, study, settings, where)
+        view, pair = next_view(store, study, rater)
+        status = view.status
+        if status.state in ("invite", "consent"):
+            welcome(store, study, view.settings, status)
             pick_study(store, study)
             return
-        if where.state in ("failed", "banned"):
-            closed(where)
+        if status.state in ("failed", "banned"):
+            closed(status)
+        elif pair is None:
+            _end(store, study, rater, view)
         else:
-            pair = next_pair(store, study, rater) if where.state != "done" else None
-            if pair is None:
-                _end(store, study, rater, where)
-            else:
-                _show(store, study, settings, rater, where, pair)
-        _footer(store, study, settings, rater)
+            _show(store, study, rater, view, pair)
+        _footer(store, study, view.settings, rater)
     except BasaltError as err:
         st.info(str(err))
 
@@ -66,19 +60,17 @@ def page() -> None:
 def _show(
     store: Store,
     study: StudyInfo,
-    settings: JudgingSettings,
     rater: str,
-    where: Standing,
+    view: RaterView,
     pair: ServedPair,
 ) -> None:
     task = get_task(pair.task)
     asked = task.questions if study.rules.ask_questions else None
-    how_far = progress(store, study, rater)
-    videos = pair_videos(store, pair.assignment_id)
-    undo = undoable_until(store, study, rater)
-    done, total = how_far.done, how_far.total
+    settings, undo = view.settings, view.undoable_until
+    videos = pair_videos(store, pair)
+    done, total = view.progress.done, view.progress.total
     if pair.qualification:
-        done, total = where.qualification.answered, where.qualification.pairs
+        done, total = view.status.qualification.answered, view.status.qualification.pairs
 
     def handle(act: Act) -> Reply:
         try:
@@ -111,7 +103,7 @@ def _show(
 
 
 def _answer(store: Store, rater: str, answer: Answer, responses: dict[str, object]) -> Reply:
-    answer_id = answer_pair(
+    feedback = answer_pair(
         store,
         answer.pair,
         rater,
@@ -120,8 +112,7 @@ def _answer(store: Store, rater: str, answer: Answer, responses: dict[str, objec
         responses=responses,
         video_events=answer.events,
         watched=answer.seen,
-    )
-    feedback = qualification_feedback(store, answer_id, rater)
+    ).feedback
     if feedback is None:
         return Reply(answer.nonce, "Saved.")
     expected = {"left": "left did better", "right": "right did better", "draw": "a draw"}
@@ -131,22 +122,21 @@ def _answer(store: Store, rater: str, answer: Answer, responses: dict[str, objec
     return Reply(answer.nonce, f"{text} {feedback.explanation}".strip(), ok=feedback.right)
 
 
-def _end(store: Store, study: StudyInfo, rater: str, where: Standing) -> None:
-    if progress(store, study, rater).total == 0:
+def _end(store: Store, study: StudyInfo, rater: str, view: RaterView) -> None:
+    if view.progress.total == 0:
         st.markdown("## Nothing to judge yet")
         st.write("This study has no pairs yet. It needs submissions from at least two agents.")
         return
-    farewell(store, study, rater, where)
-    _undo_button(store, study, rater)
+    farewell(view)
+    _undo_button(store, study, rater, view.undoable_until)
     if may_see_results(study):
         st.page_link(
             "views/leaderboard.py", label="See the leaderboard", icon=":material/leaderboard:"
         )
 
 
-def _undo_button(store: Store, study: StudyInfo, rater: str) -> None:
+def _undo_button(store: Store, study: StudyInfo, rater: str, until: datetime | None) -> None:
     """After the last pair, the button to withdraw the last answer while that is possible."""
-    until = undoable_until(store, study, rater)
     if until is None or until <= datetime.now(UTC):
         return
     if st.columns([1, 3, 1])[1].button("Undo the last answer"):

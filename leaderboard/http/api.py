@@ -1,8 +1,7 @@
-"""The leaderboard over HTTP, for a front end or crowd platform of one's own; described by OpenAPI.
+"""The leaderboard over HTTP, for other front ends and crowd platforms; described by OpenAPI.
 
-The same rules as in the app: they are decided in :mod:`leaderboard.judging.raters`, :mod:`leaderboard.judging.assignments`
-and :mod:`leaderboard.judging.judgments`, not here. Raters and admins show their secret as a bearer token. Mount the
-app at ``/api`` (:func:`create_server` does): addresses of videos begin so.
+The rules are decided in `leaderboard.judging`, for the app and the API alike. Raters and admins send their
+secret as a bearer token. Mount the app at `/api` as `create_server` does: video links start with it.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,16 +23,11 @@ from basalt.io.errors import BasaltError
 from leaderboard.http import models as shapes
 from leaderboard.http.media import BodyLimit, video_response
 from leaderboard.http.video_urls import pair_videos, video_of_ticket
-from leaderboard.judging.assignments import ServedPair, next_pair, progress
-from leaderboard.judging.judgments import (
-    AnswerRefusedError,
-    answer_pair,
-    qualification_feedback,
-    undo_last,
-    undoable_until,
-)
+from leaderboard.judging.assignments import ServedPair, next_pair
+from leaderboard.judging.judgments import AnswerRefusedError, answer_pair, undo_last
 from leaderboard.judging.quality import RaterReport, rater_reports, study_quality
-from leaderboard.judging.raters import completion_code, erase, find_rater, join, standing
+from leaderboard.judging.rater_view import rater_view
+from leaderboard.judging.raters import erase, find_rater, join, rater_status
 from leaderboard.ratings.ranking import rate
 from leaderboard.ratings.tables import table_records
 from leaderboard.store.database import Store
@@ -52,11 +46,17 @@ from leaderboard.studies.rules import StudyInfo, find_study, list_studies
 from leaderboard.studies.settings import get_settings
 from leaderboard.submissions.episodes import replayed
 
+DESCRIPTION = (
+    "Judge pairs of episodes, and read the ratings. The rules are the same as in the app. Raters and admins "
+    "send their secret as a bearer token."
+)
+"""Description of the API in its OpenAPI document."""
+
 REQUESTS_PER_MINUTE = 600
-"""Requests of one rater, or of one address where no secret is shown."""
+"""Maximum number of requests by one rater, or from one address without a secret."""
 
 JOINS_PER_MINUTE = 60
-"""New raters from one address."""
+"""Maximum number of new raters from one address."""
 
 StoreSource = Store | Callable[[], Store]
 
@@ -64,17 +64,18 @@ _bearer = HTTPBearer(auto_error=False)
 
 
 def create_app(store: StoreSource, *, joins_per_minute: int = JOINS_PER_MINUTE) -> FastAPI:
-    """The API, to be mounted at ``/api``.
+    """The API, to be mounted at `/api`.
 
     Args:
-        store: the leaderboard, or what gives it when it is needed.
-        joins_per_minute: new raters from one address; behind a proxy all have the proxy's.
+        store: Leaderboard, or a function that returns it when it is needed.
+        joins_per_minute: Maximum number of new raters from one address; behind a proxy all raters have
+            the proxy's address.
     """
     app = FastAPI(
         title="BASALT leaderboard",
         version=basalt.__version__,
-        description=__doc__.split("\n\n")[1],
-        # Their pages would fetch scripts from another site; the description is at /openapi.json.
+        description=DESCRIPTION,
+        # These pages would load scripts from another site; the description is at /openapi.json.
         docs_url=None,
         redoc_url=None,
         middleware=[Middleware(BodyLimit)],
@@ -89,12 +90,12 @@ def create_app(store: StoreSource, *, joins_per_minute: int = JOINS_PER_MINUTE) 
 def create_server(
     store: StoreSource, *, origins: Sequence[str] = (), joins_per_minute: int = JOINS_PER_MINUTE
 ) -> Starlette:
-    """A server of the API alone, as ``basalt leaderboard serve`` runs it.
+    """A server of the API alone, as `basalt leaderboard serve` runs it.
 
     Args:
-        store: the leaderboard, or what gives it when it is needed.
-        origins: sites whose pages may call it (CORS).
-        joins_per_minute: see :func:`create_app`.
+        store: Leaderboard, or a function that returns it when it is needed.
+        origins: Sites whose pages may call the API (CORS).
+        joins_per_minute: Maximum number of new raters from one address.
     """
     api = create_app(store, joins_per_minute=joins_per_minute)
 
@@ -152,7 +153,7 @@ def _the_study(
 
 def _the_rater(store: StoreArg, credentials: Credentials) -> str:
     if credentials is None:
-        raise AccessDeniedError("show the rater's secret: Authorization: Bearer SECRET")
+        raise AccessDeniedError("missing secret; send the header Authorization: Bearer SECRET")
     return find_rater(store, credentials.credentials)
 
 
@@ -175,7 +176,7 @@ def studies(store: StoreArg) -> list[shapes.StudySummary]:
 
 @_router.get("/studies/{study}", tags=["study"])
 def study_details(store: StoreArg, study: StudyArg) -> shapes.StudyDetails:
-    """What raters are to be told, must agree to and are asked."""
+    """Instructions, consent text and questions of a study."""
     settings = get_settings(store, study)
     return shapes.StudyDetails(
         **_summary(store, study).model_dump(),
@@ -205,28 +206,28 @@ def join_study(
     body: shapes.JoinRequest,
     credentials: Credentials,
 ) -> shapes.Joined:
-    """Join, or add consent. Without a bearer token a new rater is made: keep the secret that comes back."""
+    """Join, or add consent. Without a bearer token a new rater is made: keep the returned secret."""
     secret = credentials.credentials if credentials else new_secret()
     if credentials is None:
         address = request.client.host if request.client else ""
         throttle("joins", address, request.app.state.joins_per_minute)
     rater = join(store, study, secret, **body.model_dump())
-    return shapes.Joined(secret=secret, rater=rater, state=standing(store, study, rater).state)
+    return shapes.Joined(secret=secret, rater=rater, state=rater_status(store, study, rater).state)
 
 
 @_router.get("/studies/{study}/me", tags=["rater"])
 def me(store: StoreArg, study: StudyArg, rater: RaterArg) -> shapes.Me:
-    """Where the rater stands."""
-    place, done = standing(store, study, rater), progress(store, study, rater)
-    code, url = completion_code(store, study, rater) if place.state == "done" else (None, None)
+    """State and progress of the rater."""
+    view = rater_view(store, study, rater)
+    code, url = view.completion or (None, None)
     return shapes.Me(
         rater=rater,
-        state=place.state,
-        done=done.done,
-        total=done.total,
-        qualification_answered=place.qualification.answered,
-        qualification_pairs=place.qualification.pairs,
-        undoable_until=undoable_until(store, study, rater),
+        state=view.status.state,
+        done=view.progress.done,
+        total=view.progress.total,
+        qualification_answered=view.status.qualification.answered,
+        qualification_pairs=view.status.qualification.pairs,
+        undoable_until=view.undoable_until,
         completion_code=code,
         completion_url=url or None,
     )
@@ -234,14 +235,14 @@ def me(store: StoreArg, study: StudyArg, rater: RaterArg) -> shapes.Me:
 
 @_router.post("/studies/{study}/next", tags=["rater"])
 def next_to_judge(store: StoreArg, study: StudyArg, rater: RaterArg) -> shapes.Pair | None:
-    """Reserve the next pair; null when the rater is done. Asked again before the answer, it is the same."""
+    """Reserve the next pair; null when the rater is done. Until it is answered, it stays the same."""
     pair = next_pair(store, study, rater)
     return None if pair is None else _shown(store, pair)
 
 
 @_router.post("/answers", tags=["rater"])
 def answer(store: StoreArg, rater: RaterArg, body: shapes.AnswerRequest) -> shapes.Answered:
-    """Answer a reserved pair. Durable when this returns; sent twice it counts once."""
+    """Answer a reserved pair. The answer is durable when this returns; sent twice, it counts once."""
     watched = None
     if body.watched_left is not None and body.watched_right is not None:
         watched = (body.watched_left, body.watched_right)
@@ -255,21 +256,18 @@ def answer(store: StoreArg, rater: RaterArg, body: shapes.AnswerRequest) -> shap
         video_events=body.video_events,
         watched=watched,
     )
-    told = qualification_feedback(store, done, rater)
-    return shapes.Answered(
-        answer=done, feedback=None if told is None else shapes.Feedback.model_validate(told)
-    )
+    return shapes.Answered.model_validate({"answer": done.id, "feedback": done.feedback})
 
 
 @_router.post("/studies/{study}/undo", tags=["rater"])
 def undo(store: StoreArg, study: StudyArg, rater: RaterArg) -> shapes.Pair:
-    """Take the last answer back; its pair is served again."""
+    """Withdraw the last answer; its pair is served again."""
     return _shown(store, undo_last(store, study, rater))
 
 
 @_router.delete("/me", tags=["rater"], status_code=204)
 def forget_me(store: StoreArg, rater: RaterArg) -> None:
-    """Forget the person: name, secret, platform's id and written words. The votes stay."""
+    """Erase the rater's personal data: name, secret, platform id and written reasons. The votes stay."""
     erase(store, rater)
 
 
@@ -278,9 +276,11 @@ def scores(
     store: StoreArg,
     study: StudyArg,
     credentials: Credentials,
-    source: Annotated[Source | None, Query(description="only judgments of this source")] = None,
+    source: Annotated[
+        Source | None, Query(description="use only judgments from this source")
+    ] = None,
 ) -> list[dict[str, Any]]:
-    """The tables, a record per row; for admins alone while the study hides its results."""
+    """The score tables, one record per row; for admins only while the study hides its results."""
     if not get_settings(store, study).show_results:
         _the_admin(store, credentials)
     tables = rate(load_comparisons(store, study, [source] if source else None))
@@ -291,19 +291,19 @@ def scores(
 def video(
     request: Request, store: StoreArg, ticket: Annotated[str, Path(max_length=500)]
 ) -> Response:
-    """A video, whole or in ranges, under the address that came with its pair."""
+    """A video, whole or in ranges, by the link that came with its pair."""
     return video_response(store, video_of_ticket(store, ticket), request.headers.get("range"))
 
 
 @_router.post("/admin/login", tags=["admin"])
 def admin_login(store: StoreArg, body: shapes.LoginRequest) -> shapes.LoggedIn:
-    """A secret that shows that it is an admin, to be sent as bearer token."""
+    """Log in as an admin; send the returned secret as bearer token."""
     return shapes.LoggedIn(secret=log_in(store, body.name, body.password))
 
 
 @_router.get("/studies/{study}/raters", tags=["admin"])
 def raters(store: StoreArg, study: StudyArg, admin: AdminArg) -> list[RaterReport]:
-    """All raters with their checks and biases."""
+    """All raters with their attention checks and biases."""
     return rater_reports(store, study, admin)
 
 
@@ -341,7 +341,7 @@ def _summary(store: Store, study: StudyInfo) -> shapes.StudySummary:
 
 
 def _shown(store: Store, pair: ServedPair) -> shapes.Pair:
-    videos = pair_videos(store, pair.assignment_id)
+    videos = pair_videos(store, pair)
     return shapes.Pair(
         pair=pair.assignment_id,
         task=pair.task,

@@ -140,7 +140,7 @@ class Joined(_Given):
 
 
 class Me(_Given):
-    """Where a rater stands; see :class:`leaderboard.judging.raters.Standing`."""
+    """Where a rater stands; see :class:`leaderboard.judging.raters.RaterStatus`."""
 
     rater: str
     state: State

@@ -1,60 +1,59 @@
-"""Addresses of videos: opaque, signed by the store, and good for a while.
+"""Links to videos: opaque, signed by the store, and valid for a limited time.
 
-An address holds an id that tells nothing, the side and the end of its time; the agent's name stands
-neither in it, nor in the file's name, nor in the file. Whoever has the address may see the video, so it
-can be given to a browser's player, which sends no header of its own.
+A link holds an opaque id, the side and its expiry. The agent's name is in neither the link nor the file nor
+its name. Anybody with the link may see the video, because a browser's player cannot send a secret.
 """
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 from itsdangerous import BadSignature, URLSafeSerializer
 
+from leaderboard.judging.assignments import ServedPair
 from leaderboard.store.database import Store
-from leaderboard.store.models import Assignment, Check, Episode
+from leaderboard.store.models import Assignment, AttentionCheck, Episode
 from leaderboard.studies.access import AccessDeniedError, store_secret
 
 VIDEO_PATH = "/api/video"
-"""Where :mod:`leaderboard.http.api` serves videos, mounted at ``/api``: ``/api/video/TICKET``."""
+"""Path under which `leaderboard.http.api`, mounted at `/api`, serves videos: `/api/video/TICKET`."""
 
 EPISODE_HOURS = 6
-"""How long the address of a browsed episode is good."""
+"""Hours for which a link to a browsed episode is valid."""
 
 
 @dataclass(frozen=True)
 class PairVideos:
-    """Addresses of a served pair's videos, from the server's root."""
+    """Links to a served pair's videos, relative to the server's root."""
 
     left: str
     right: str
 
 
-def pair_videos(store: Store, served_id: str) -> PairVideos:
-    """Addresses of both videos of a served pair, good as long as it is reserved."""
-    with store.read() as session:
-        _, _, expires = _sides(session.get(Assignment, served_id) or session.get(Check, served_id))
-    return PairVideos(
-        *(f"{VIDEO_PATH}/{_sign(store, 'pair', served_id, side, expires)}" for side in "lr")
+def pair_videos(store: Store, pair: ServedPair) -> PairVideos:
+    """Links to both videos of a served pair, valid as long as it is reserved."""
+    left, right = (
+        f"{VIDEO_PATH}/{_sign(store, 'pair', pair.assignment_id, side, pair.expires)}"
+        for side in "lr"
     )
+    return PairVideos(left, right)
 
 
 def episode_video(store: Store, episode_id: str, *, now: datetime | None = None) -> str:
-    """Address of an episode's video for browsing; give it only to who may see it."""
+    """Link to an episode's video for browsing; give it only to people who may see the video."""
     expires = (now or datetime.now(UTC)) + timedelta(hours=EPISODE_HOURS)
     return f"{VIDEO_PATH}/{_sign(store, 'episode', episode_id, '', expires)}"
 
 
 def video_of_ticket(store: Store, ticket: str, *, now: datetime | None = None) -> str:
-    """Name of the video in the media folder that an address stands for.
+    """Name of a link's video in the media folder.
 
     Args:
-        store: the leaderboard.
-        ticket: the last part of the address.
-        now: the time, for tests.
+        store: Leaderboard.
+        ticket: Last part of the link.
+        now: Current time; tests set it.
 
     Raises:
-        AccessDeniedError: forged, or its time is over.
+        AccessDeniedError: The link is forged or has expired.
     """
     now = now or datetime.now(UTC)
     try:
@@ -62,7 +61,7 @@ def video_of_ticket(store: Store, ticket: str, *, now: datetime | None = None) -
     except (BadSignature, ValueError, TypeError) as err:
         raise AccessDeniedError("no such video") from err
     if now.timestamp() >= until:
-        raise AccessDeniedError("the address of this video is over; load the page again")
+        raise AccessDeniedError("this video link has expired; reload the page")
     if kind == "episode":
         with store.read() as session:
             episode = session.get(Episode, name)
@@ -72,32 +71,26 @@ def video_of_ticket(store: Store, ticket: str, *, now: datetime | None = None) -
     return served_video_name(store, name, "left" if side == "l" else "right", now=now)
 
 
-def served_video_name(store: Store, served_id: str, side: str, *, now: datetime) -> str:
-    """Name in the media folder of one side of a served pair, as long as it is reserved.
+def served_video_name(
+    store: Store, served_id: str, side: str, *, now: datetime | None = None
+) -> str:
+    """Name in the media folder of one side's video of a served pair.
 
     Raises:
-        AccessDeniedError: no such pair or side, or its time is over.
+        AccessDeniedError: There is no such pair or side, or it is no longer reserved.
     """
+    now = now or datetime.now(UTC)
     with store.read() as session:
-        served = session.get(Assignment, served_id) or session.get(Check, served_id)
+        served = session.get(Assignment, served_id) or session.get(AttentionCheck, served_id)
         left, right, expires = _sides(served)
         if side not in ("left", "right"):
             raise AccessDeniedError("no such video")
         if now >= expires:
-            raise AccessDeniedError("this pair is no longer reserved; load the page again")
+            raise AccessDeniedError("this pair is no longer reserved; reload the page")
         return f"{session.get_one(Episode, left if side == 'left' else right).media_name}.mp4"
 
 
-def served_video(store: Store, served_id: str, side: str, *, now: datetime | None = None) -> Path:
-    """The video file of one side of a served pair, as long as the pair is reserved.
-
-    Raises:
-        AccessDeniedError: no such pair or side, or its time is over.
-    """
-    return store.media_file(served_video_name(store, served_id, side, now=now or datetime.now(UTC)))
-
-
-def _sides(served: Assignment | Check | None) -> tuple[str, str, datetime]:
+def _sides(served: Assignment | AttentionCheck | None) -> tuple[str, str, datetime]:
     if served is None:
         raise AccessDeniedError("no such video")
     return served.left_episode_id, served.right_episode_id, served.expires

@@ -1,25 +1,26 @@
-"""Checks of raters: pairs with a known answer, served like any other, that never enter a rating.
+"""Attention checks: pairs with a known answer, served like any other, that never enter a rating.
 
-- **qualification**: gold pairs that a rater answers before judging;
-- **gold**: the same kind of pair in between;
-- **repeat**: a pair that the rater has answered, sides swapped;
-- **self**: a video against itself, which nobody can have done better.
+- `qualification`: gold pairs that a rater answers before judging;
+- `gold`: a gold pair between ordinary pairs;
+- `repeat`: a pair that the rater has answered, sides swapped;
+- `self`: a video against itself, so neither side can be better.
 """
 
 import random
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Literal
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from basalt.io.errors import StudyError
+from leaderboard.judging.pairs import reservation
 from leaderboard.store.database import Store
 from leaderboard.store.models import (
     Agent,
-    Check,
+    AttentionCheck,
     CheckAnswer,
     Episode,
     GoldPair,
@@ -34,18 +35,20 @@ from leaderboard.studies.settings import JudgingSettings
 
 MIRRORED = {"left": "right", "right": "left", "draw": "draw"}
 
-# Among how many of a rater's own answers one is drawn to be repeated, and how many must lie between.
+# Number of a rater's latest answers that are not repeated yet.
 _REPEAT_AFTER = 3
 
 
 @dataclass(frozen=True)
 class Qualification:
-    """How far a rater is with the qualification.
+    """Progress of a rater's qualification.
 
     Attributes:
-        state: ``none`` (the study has none), ``open``, ``passed`` or ``failed``.
-        answered, right: gold pairs answered, and of these rightly.
-        pairs, needed: how many are asked, and how many must be right.
+        state: `none` (the study has no qualification), `open`, `passed` or `failed`.
+        answered: Number of gold pairs answered.
+        right: Number of right answers among them.
+        pairs: Number of gold pairs to answer.
+        needed: Number of right answers that passes.
     """
 
     state: Literal["none", "open", "passed", "failed"]
@@ -60,13 +63,16 @@ class GoldInfo:
     """A gold pair, as an admin sees it.
 
     Attributes:
-        id: opaque.
-        task, seed: of both episodes.
-        left, right: the agents' names.
-        better: ``left``, ``right`` or ``draw``.
-        explanation: shown to raters after the qualification's answer.
-        answered, right: how often it was answered, and rightly; a pair that many miss may be no gold.
-        retired: when it was taken out, None while it is in use.
+        id: Opaque id.
+        task: Task of both episodes.
+        seed: Seed of both episodes.
+        left: Name of the agent on the left.
+        right: Name of the agent on the right.
+        better: Right answer: `left`, `right` or `draw`.
+        explanation: Text shown to raters after an answer of the qualification.
+        answered: Number of answers.
+        right_answers: Number of right answers. If few are right, the pair's answer may be wrong.
+        retired: Time when the pair was retired; None while it is in use.
     """
 
     id: str
@@ -90,24 +96,25 @@ def add_gold_pair(
     better: str,
     explanation: str = "",
 ) -> str:
-    """Say of two episodes of a study which did better; returns the gold pair's id.
+    """Add a pair of episodes with a known answer; returns the gold pair's id.
 
     Args:
-        store: the leaderboard.
-        study: the study.
-        admin: who says so.
-        left_episode_id, right_episode_id: two episodes of the same task and seed; sides are drawn anew
-            each time they are shown.
-        better: ``left``, ``right`` or ``draw``.
-        explanation: why, shown to raters after the qualification's answer.
+        store: Leaderboard.
+        study: Study of the episodes.
+        admin: Admin who adds it.
+        left_episode_id: Id of an episode.
+        right_episode_id: Id of another episode of the same task and seed. Sides are drawn each time the
+            pair is shown.
+        better: Right answer: `left`, `right` or `draw`.
+        explanation: Reason, shown to raters after an answer of the qualification.
 
     Raises:
-        StudyError: not two episodes of this study with a common seed, or given already.
+        StudyError: The episodes are not of this study with a common seed, or are a gold pair already.
     """
     if better not in MIRRORED:
-        raise StudyError(f"better {better!r}: one of {', '.join(MIRRORED)}")
+        raise StudyError(f"better: expected one of {', '.join(MIRRORED)}, got {better!r}")
     if len(explanation) > 2000:
-        raise StudyError("the explanation is longer than 2000 characters")
+        raise StudyError("the explanation is longer than 2000 characters; shorten it")
     with store.write() as session:
         left, right = (
             session.get(Episode, episode) for episode in (left_episode_id, right_episode_id)
@@ -119,11 +126,13 @@ def add_gold_pair(
             or {left.study_id, right.study_id} != {study.id}
             or (left.task, left.seed) != (right.task, right.seed)
         ):
-            raise StudyError("a gold pair is of two episodes of this study with a common seed")
+            raise StudyError(
+                "a gold pair needs two episodes of this study with the same task and seed"
+            )
         key = pair_key(left.id, right.id)
         for other in _in_use(session, study.id):
             if pair_key(other.left_episode_id, other.right_episode_id) == key:
-                raise StudyError("this is a gold pair already")
+                raise StudyError("these two episodes are a gold pair already")
         gold = GoldPair(
             id=new_id(),
             study_id=study.id,
@@ -138,10 +147,10 @@ def add_gold_pair(
 
 
 def retire_gold_pair(store: Store, study: StudyInfo, admin: AdminIdentity, gold_id: str) -> None:
-    """Use a gold pair no more; what was answered stays.
+    """Retire a gold pair; its answers stay.
 
     Raises:
-        StudyError: the study has no such gold pair.
+        StudyError: The study has no such gold pair.
     """
     with store.write() as session:
         gold = session.get(GoldPair, gold_id)
@@ -161,9 +170,9 @@ def list_gold_pairs(store: Store, study: StudyInfo, admin: AdminIdentity) -> lis
             ).all()
         )
         answers = session.execute(
-            sa.select(Check.gold_id, CheckAnswer.passed)
-            .join(CheckAnswer, CheckAnswer.check_id == Check.id)
-            .where(Check.study_id == study.id, Check.gold_id.is_not(None))
+            sa.select(AttentionCheck.gold_id, CheckAnswer.passed)
+            .join(CheckAnswer, CheckAnswer.check_id == AttentionCheck.id)
+            .where(AttentionCheck.study_id == study.id, AttentionCheck.gold_id.is_not(None))
         ).all()
         out = []
         for gold in session.scalars(
@@ -191,7 +200,7 @@ def list_gold_pairs(store: Store, study: StudyInfo, admin: AdminIdentity) -> lis
 def qualification(
     session: Session, study_id: str, rater_id: str, settings: JudgingSettings
 ) -> Qualification:
-    """How far a rater is with the qualification, since the last leave to try again."""
+    """Progress of a rater's qualification, since the last permission to try again."""
     pairs, needed = settings.qualification_pairs, settings.qualification_right
     if not pairs:
         return Qualification("none", 0, 0, 0, 0)
@@ -209,17 +218,17 @@ def qualification_pair(
     rater_id: str,
     now: datetime,
     rng: random.Random,
-) -> Check:
+) -> AttentionCheck:
     """The next gold pair of a rater's qualification, reserved.
 
     Raises:
-        StudyError: the study has fewer gold pairs than it asks for.
+        StudyError: The study has fewer gold pairs than it asks for.
     """
     done = {check.gold_id for check, _ in _qualification_answers(session, study.id, rater_id)}
     free = [gold for gold in _in_use(session, study.id) if gold.id not in done]
     if not free:
         raise StudyError(
-            "this study asks for a qualification but has too few gold pairs; its admin can add some"
+            "this study has too few gold pairs for its qualification; its admin can add some"
         )
     return _serve_gold(session, study, rater_id, rng.choice(free), "qualification", now, rng)
 
@@ -231,8 +240,8 @@ def attention_check(
     kinds: Iterable[str],
     now: datetime,
     rng: random.Random,
-) -> Check | None:
-    """A check of one of the kinds, in random order of kinds, reserved; None where none can be made."""
+) -> AttentionCheck | None:
+    """Reserve a check of the first kind, in random order, that can be made; None if no kind can."""
     shuffled = list(kinds)
     rng.shuffle(shuffled)
     for kind in shuffled:
@@ -242,11 +251,19 @@ def attention_check(
     return None
 
 
-def passes(check: Check, winner: str) -> bool:
-    """Whether an answer to a check is right.
+def serve_again(
+    session: Session, study: StudyInfo, check: AttentionCheck, now: datetime
+) -> AttentionCheck:
+    """Reserve the same check again, after its answer was withdrawn."""
+    sides = (check.left_episode_id, check.right_episode_id)
+    return _serve(
+        session, study, check.rater_id, check.kind, sides, check.expected, now,
+        gold_id=check.gold_id, judgment_id=check.judgment_id,
+    )  # fmt: skip
 
-    Whoever finds neither video better than itself may say draw, both bad or skip.
-    """
+
+def passes(check: AttentionCheck, winner: str) -> bool:
+    """Whether an answer to a check is right; of a video against itself, neither side may be better."""
     if check.kind == "self":
         return winner not in ("left", "right")
     return winner == check.expected
@@ -255,7 +272,7 @@ def passes(check: Check, winner: str) -> bool:
 def after_check_answer(
     session: Session, study_id: str, rater_id: str, settings: JudgingSettings
 ) -> None:
-    """Ban a rater by rule who has failed too many checks (gold and self)."""
+    """Ban a rater who has failed too many checks (gold and self)."""
     limit = settings.ban_after_failed_checks
     if limit is None:
         return
@@ -264,12 +281,12 @@ def after_check_answer(
         answer
         for answer in session.scalars(
             sa.select(CheckAnswer.id)
-            .join(Check, CheckAnswer.check_id == Check.id)
+            .join(AttentionCheck, CheckAnswer.check_id == AttentionCheck.id)
             .where(
                 CheckAnswer.study_id == study_id,
                 CheckAnswer.rater_id == rater_id,
                 CheckAnswer.passed.is_(False),
-                Check.kind.in_(("gold", "self")),
+                AttentionCheck.kind.in_(("gold", "self")),
             )
         )
         if answer not in gone
@@ -280,15 +297,15 @@ def after_check_answer(
 
 def _qualification_answers(
     session: Session, study_id: str, rater_id: str
-) -> list[tuple[Check, CheckAnswer]]:
-    """The answers of a rater's present qualification that were not taken back."""
+) -> list[tuple[AttentionCheck, CheckAnswer]]:
+    """The answers of a rater's current qualification that were not withdrawn."""
     query = (
-        sa.select(Check, CheckAnswer)
-        .join(CheckAnswer, CheckAnswer.check_id == Check.id)
+        sa.select(AttentionCheck, CheckAnswer)
+        .join(CheckAnswer, CheckAnswer.check_id == AttentionCheck.id)
         .where(
-            Check.study_id == study_id,
-            Check.rater_id == rater_id,
-            Check.kind == "qualification",
+            AttentionCheck.study_id == study_id,
+            AttentionCheck.rater_id == rater_id,
+            AttentionCheck.kind == "qualification",
         )
     )
     if (again := last_event(session, study_id, "requalify", rater_id)) is not None:
@@ -307,17 +324,19 @@ def _in_use(session: Session, study_id: str) -> list[GoldPair]:
     )
 
 
-def _seen(session: Session, study: StudyInfo, rater_id: str) -> list[Check]:
+def _seen(session: Session, study: StudyInfo, rater_id: str) -> list[AttentionCheck]:
     return list(
         session.scalars(
-            sa.select(Check).where(Check.study_id == study.id, Check.rater_id == rater_id)
+            sa.select(AttentionCheck).where(
+                AttentionCheck.study_id == study.id, AttentionCheck.rater_id == rater_id
+            )
         )
     )
 
 
 def _gold(
     session: Session, study: StudyInfo, rater_id: str, now: datetime, rng: random.Random
-) -> Check | None:
+) -> AttentionCheck | None:
     seen = {check.gold_id for check in _seen(session, study, rater_id)}
     judged = set(session.scalars(sa.select(Judgment.pair).where(Judgment.rater_id == rater_id)))
     free = [
@@ -333,7 +352,7 @@ def _gold(
 
 def _repeat(
     session: Session, study: StudyInfo, rater_id: str, now: datetime, rng: random.Random
-) -> Check | None:
+) -> AttentionCheck | None:
     gone = withdrawn_answers(session, study.id, rater_id)
     repeated = {check.judgment_id for check in _seen(session, study, rater_id)}
     own = [
@@ -371,7 +390,7 @@ def _repeat(
 
 def _self(
     session: Session, study: StudyInfo, rater_id: str, now: datetime, rng: random.Random
-) -> Check | None:
+) -> AttentionCheck | None:
     seen = {check.left_episode_id for check in _seen(session, study, rater_id)}
     free = [
         episode
@@ -394,7 +413,7 @@ def _serve_gold(
     kind: str,
     now: datetime,
     rng: random.Random,
-) -> Check:
+) -> AttentionCheck:
     sides, expected = (gold.left_episode_id, gold.right_episode_id), gold.better
     if rng.random() < 0.5:
         sides, expected = (sides[1], sides[0]), MIRRORED[expected]
@@ -412,19 +431,13 @@ def _serve(
     *,
     gold_id: str | None = None,
     judgment_id: str | None = None,
-) -> Check:
-    check = Check(
-        id=new_id(),
-        study_id=study.id,
-        rater_id=rater_id,
+) -> AttentionCheck:
+    check = AttentionCheck(
+        **reservation(study, rater_id, sides, now),
         kind=kind,
+        expected=expected,
         gold_id=gold_id,
         judgment_id=judgment_id,
-        left_episode_id=sides[0],
-        right_episode_id=sides[1],
-        expected=expected,
-        created=now,
-        expires=now + timedelta(minutes=study.rules.reserve_minutes),
     )
     session.add(check)
     session.flush()

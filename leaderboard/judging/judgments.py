@@ -1,6 +1,6 @@
-"""Answers to served pairs: added once and never changed, taken back by an event.
+"""Answers to served pairs: added once and never changed; an event withdraws them.
 
-What is refused changes nothing and is kept aside with the reason.
+A refused answer changes nothing; it is stored apart, with the reason.
 """
 
 import json
@@ -14,14 +14,14 @@ from sqlalchemy.orm import Session
 
 from basalt.core.tasks import STEPS_PER_SECOND
 from basalt.io.errors import StudyError
-from leaderboard.judging.assignments import REASONS, ServedPair, assign, assign_again, served_pair
-from leaderboard.judging.attention_checks import after_check_answer, passes
+from leaderboard.judging.assignments import REASONS, ServedPair, assign, served_pair
+from leaderboard.judging.attention_checks import after_check_answer, passes, serve_again
 from leaderboard.judging.pairs import lock_study
 from leaderboard.store.database import Store
 from leaderboard.store.models import (
     WINNERS,
     Assignment,
-    Check,
+    AttentionCheck,
     CheckAnswer,
     Episode,
     GoldPair,
@@ -35,38 +35,46 @@ from leaderboard.studies.rules import StudyInfo
 from leaderboard.studies.settings import JudgingSettings, read_settings
 
 MAX_TEXT = 10_000
-"""Characters of a justification; longer ones are refused."""
+"""Maximum length of a justification in characters."""
 
 MAX_EVENTS = 1_000
-"""Video events of one answer; more are refused."""
+"""Maximum number of player events of one answer."""
 
 MAX_JSON = 64 * 1024
-"""Characters of the responses, and of the video events, as JSON."""
+"""Maximum length in characters of the responses, and of the player events, as JSON."""
 
 FASTEST = 5.0
-"""The player's highest speed: nobody has watched a video in less than its length by this."""
+"""Highest speed of the player: watching a video takes at least its length divided by this."""
 
 REFUSED_PER_DAY = 1000
-"""Refused answers of one rater that are kept aside; further ones are refused and forgotten."""
+"""Maximum number of refused answers of one rater that are stored per day."""
 
 
 class AnswerRefusedError(StudyError):
-    """An answer that was not stored, and why."""
+    """An answer that was not stored; the message says why."""
 
 
 @dataclass(frozen=True)
 class Feedback:
-    """What a rater is told after an answer of the qualification.
+    """Feedback to a rater after an answer of the qualification.
 
     Attributes:
-        right: whether the answer was right.
-        expected: the right one, as shown: ``left``, ``right`` or ``draw``.
-        explanation: why.
+        right: Whether the answer was right.
+        expected: Right answer, as shown: `left`, `right` or `draw`.
+        explanation: Reason for it.
     """
 
     right: bool
     expected: str
     explanation: str
+
+
+@dataclass(frozen=True)
+class StoredAnswer:
+    """A stored answer: its id, and the feedback if it belongs to the qualification."""
+
+    id: str
+    feedback: Feedback | None = None
 
 
 def answer_pair(
@@ -80,30 +88,27 @@ def answer_pair(
     video_events: Sequence[Any] = (),
     watched: tuple[float, float] | None = None,
     now: datetime | None = None,
-) -> str:
-    """Store a rater's answer; it is durable when this returns. The same answer again counts once.
+) -> StoredAnswer:
+    """Store a rater's answer; it is durable when this returns. The same answer sent twice counts once.
 
-    A refused answer changes nothing and is kept aside with the reason.
+    A refused answer changes nothing; it is stored apart, with the reason.
 
     Args:
-        store: the leaderboard.
-        assignment_id: of the served pair.
-        rater_id: who answers; must be whom the pair was served to.
-        winner: one of :data:`leaderboard.store.models.WINNERS`.
-        justification: why, in the rater's words.
-        responses: answers to the task's questions.
-        video_events: what the player reported (first play, quarters).
-        watched: shares of the left and the right video that were played, 0 to 1; None if not known.
-        now: the time, for tests.
-
-    Returns:
-        The answer's id.
+        store: Leaderboard.
+        assignment_id: Id of the served pair.
+        rater_id: Rater who answers; the pair must have been served to this rater.
+        winner: Answer, one of `leaderboard.store.models.WINNERS`.
+        justification: Reason in the rater's words.
+        responses: Answers to the task's questions.
+        video_events: Events reported by the player (first play, quarters).
+        watched: Shares of the left and the right video that were played, 0 to 1; None if unknown.
+        now: Current time; tests set it.
 
     Raises:
-        AnswerRefusedError: unknown, foreign or expired, answered differently before, not watched, or
-            malformed.
-        AccessDeniedError: the rater is banned.
-        TooManyRequestsError: more answers in a minute than the study allows; the pair stays reserved.
+        AnswerRefusedError: The pair is unknown, expired, served to another rater or answered differently
+            before; the videos were not watched; or the answer is malformed.
+        AccessDeniedError: The rater is banned.
+        TooManyRequestsError: More answers in a minute than the study allows; the pair stays reserved.
     """
     now = now or datetime.now(UTC)
     try:
@@ -112,28 +117,28 @@ def answer_pair(
             served, earlier = _served_row(session, assignment_id)
             if served.rater_id != rater_id:
                 raise AnswerRefusedError(
-                    "this pair was served to someone else; the answer was not stored"
+                    "this pair was served to another rater; the answer was not stored"
                 )
             if earlier is not None:
                 if earlier.id in withdrawn_answers(session, served.study_id, rater_id):
-                    raise AnswerRefusedError("this answer was taken back; answer the pair anew")
+                    raise AnswerRefusedError("this answer was withdrawn; answer the pair again")
                 if earlier.winner != winner:
                     raise AnswerRefusedError(
                         "this pair was answered before; the first answer stands"
                     )
-                return earlier.id
+                return StoredAnswer(earlier.id, _feedback(session, served, earlier))
             if rater_id in banned_raters(session, served.study_id):
                 raise AccessDeniedError(REASONS["banned"])
             if now >= served.expires:
                 raise AnswerRefusedError(
                     f"the pair was reserved until {served.expires:%H:%M} UTC; "
-                    "the answer came later and was not stored"
+                    "the answer came too late and was not stored"
                 )
             settings = read_settings(session, served.study_id)
             _check_pace(session, served, settings, now)
             if winner != "skip":
                 _check_care(session, served, settings, justification, watched, now)
-            return _store(
+            answer = _store(
                 session,
                 served,
                 winner,
@@ -143,22 +148,23 @@ def answer_pair(
                 watched,
                 now,
             )
+            return StoredAnswer(answer.id, _feedback(session, served, answer))
     except (AnswerRefusedError, AccessDeniedError) as err:
-        _keep_aside(store, assignment_id, rater_id, winner, str(err), now)
+        _store_refused(store, assignment_id, rater_id, winner, str(err), now)
         raise
 
 
 def undo_last(
     store: Store, study: StudyInfo, rater_id: str, *, now: datetime | None = None
 ) -> ServedPair:
-    """Take a rater's last answer back and serve its pair again, sides as before.
+    """Withdraw a rater's last answer and serve its pair again, with the same sides.
 
-    The judgment stays, withdrawn: an event takes it out of the ratings.
+    The judgment stays in the store; an event takes it out of the ratings.
 
     Raises:
-        AnswerRefusedError: there is none, it is older than the study allows, or it belongs to the
-            qualification, whose right answers are told.
-        AccessDeniedError: the rater is banned.
+        AnswerRefusedError: There is no answer, it is older than the study allows, or it belongs to the
+            qualification, whose right answers have been shown.
+        AccessDeniedError: The rater is banned.
     """
     now = now or datetime.now(UTC)
     with store.write() as session:
@@ -166,50 +172,22 @@ def undo_last(
         if rater_id in banned_raters(session, study.id):
             raise AccessDeniedError(REASONS["banned"])
         settings = read_settings(session, study.id)
-        last = _last_answer(session, study, rater_id)
+        last = last_answer(session, study, rater_id)
         if last is None:
-            raise AnswerRefusedError("there is no answer to take back")
+            raise AnswerRefusedError("there is no answer to withdraw")
         if now - last.created > timedelta(seconds=settings.undo_seconds):
             raise AnswerRefusedError(
-                f"only within {settings.undo_seconds} s can an answer be taken back"
+                f"an answer can be withdrawn only within {settings.undo_seconds} s"
             )
         record(
             session, study.id, "withdraw", BY_RATER, rater_id=rater_id, answer_id=last.id, now=now
         )
         give_back(session, study.id, rater_id, now)
-        served: Assignment | Check
         if isinstance(last, Judgment):
-            served = assign(
-                session, study, rater_id, last.left_episode_id, last.right_episode_id, now
-            )
-        else:
-            served = assign_again(session, study, session.get_one(Check, last.check_id), now)
-        return served_pair(session, served)
-
-
-def undoable_until(store: Store, study: StudyInfo, rater_id: str) -> datetime | None:
-    """Until when the rater's last answer can be taken back, UTC; None where there is none."""
-    with store.read() as session:
-        last = _last_answer(session, study, rater_id)
-        settings = read_settings(session, study.id)
-    return None if last is None else last.created + timedelta(seconds=settings.undo_seconds)
-
-
-def qualification_feedback(store: Store, answer_id: str, rater_id: str) -> Feedback | None:
-    """What to tell a rater after an answer of the qualification; None for any other answer."""
-    with store.read() as session:
-        answer = session.scalar(
-            sa.select(CheckAnswer).where(
-                CheckAnswer.id == answer_id, CheckAnswer.rater_id == rater_id
-            )
-        )
-        check = session.get(Check, answer.check_id) if answer is not None else None
-        if answer is None or check is None or check.kind != "qualification":
-            return None
-        explanation = session.scalar(
-            sa.select(GoldPair.explanation).where(GoldPair.id == check.gold_id)
-        )
-        return Feedback(answer.passed, check.expected, explanation or "")
+            sides = (last.left_episode_id, last.right_episode_id)
+            return served_pair(session, assign(session, study, rater_id, sides, now))
+        check = session.get_one(AttentionCheck, last.check_id)
+        return served_pair(session, serve_again(session, study, check, now))
 
 
 def _check_form(
@@ -220,26 +198,34 @@ def _check_form(
     watched: tuple[float, float] | None,
 ) -> None:
     if winner not in WINNERS:
-        raise AnswerRefusedError(f"answer {winner[:20]!r}: not one of {', '.join(WINNERS)}")
+        raise AnswerRefusedError(
+            f"winner: expected one of {', '.join(WINNERS)}, got {winner[:20]!r}"
+        )
     if len(justification) > MAX_TEXT:
         raise AnswerRefusedError(f"the reason is longer than {MAX_TEXT} characters; shorten it")
     if "\0" in justification:
-        raise AnswerRefusedError("the reason has characters that cannot be stored")
+        raise AnswerRefusedError(
+            "the reason contains characters that cannot be stored; remove them"
+        )
     if len(video_events) > MAX_EVENTS:
-        raise AnswerRefusedError(f"more than {MAX_EVENTS} video events")
+        raise AnswerRefusedError(
+            f"expected at most {MAX_EVENTS} video events, got {len(video_events)}"
+        )
     for what, value in (("responses", responses or {}), ("video events", video_events)):
         try:
             text = json.dumps(value if isinstance(value, Mapping) else list(value), allow_nan=False)
         except (TypeError, ValueError) as err:
-            raise AnswerRefusedError(f"the {what} are not plain data") from err
+            raise AnswerRefusedError(f"the {what} are not valid JSON") from err
         if len(text) > MAX_JSON or "\\u0000" in text:
-            raise AnswerRefusedError(f"the {what} are too long or cannot be stored")
+            raise AnswerRefusedError(
+                f"the {what} are too long, or contain characters that cannot be stored"
+            )
     if watched is not None and not all(0 <= share <= 1 for share in watched):
-        raise AnswerRefusedError("shares of videos watched are from 0 to 1")
+        raise AnswerRefusedError(f"watched: expected shares from 0 to 1, got {watched}")
 
 
 def _check_pace(
-    session: Session, served: Assignment | Check, settings: JudgingSettings, now: datetime
+    session: Session, served: Assignment | AttentionCheck, settings: JudgingSettings, now: datetime
 ) -> None:
     count = 0
     for table in (Judgment, CheckAnswer):
@@ -252,12 +238,14 @@ def _check_pace(
             )
         ) or 0  # fmt: skip
     if count >= settings.answers_per_minute:
-        raise TooManyRequestsError("too many answers within a minute; wait a little, then send it")
+        raise TooManyRequestsError(
+            "too many answers within a minute; wait a little, then send it again"
+        )
 
 
 def _check_care(
     session: Session,
-    served: Assignment | Check,
+    served: Assignment | AttentionCheck,
     settings: JudgingSettings,
     justification: str,
     watched: tuple[float, float] | None,
@@ -265,11 +253,11 @@ def _check_care(
 ) -> None:
     if len(justification.strip()) < settings.reason_characters:
         raise AnswerRefusedError(
-            f"say why in at least {settings.reason_characters} characters; the answer was not stored"
+            f"give a reason of at least {settings.reason_characters} characters; the answer was not stored"
         )
     if not settings.watch_share:
         return
-    # What a browser reports can be forged; the time since the pair was served can't.
+    # What a browser reports can be forged; the time since the pair was served cannot.
     longest = max(
         session.get_one(Episode, episode).steps
         for episode in (served.left_episode_id, served.right_episode_id)
@@ -280,22 +268,22 @@ def _check_care(
         or (now - served.created).total_seconds() < least
     ):
         raise AnswerRefusedError(
-            f"both videos must be seen to {settings.watch_share:.0%} first; the answer was not stored"
+            f"watch at least {settings.watch_share:.0%} of both videos first; the answer was not stored"
         )
 
 
 def _store(
     session: Session,
-    served: Assignment | Check,
+    served: Assignment | AttentionCheck,
     winner: str,
     justification: str,
     responses: Mapping[str, Any] | None,
     video_events: Sequence[Any],
     watched: tuple[float, float] | None,
     now: datetime,
-) -> str:
+) -> Judgment | CheckAnswer:
     seconds = (now - served.created).total_seconds()
-    if isinstance(served, Check):
+    if isinstance(served, AttentionCheck):
         answer = CheckAnswer(
             id=new_id(),
             check_id=served.id,
@@ -314,7 +302,7 @@ def _store(
         settings = read_settings(session, served.study_id)
         if not answer.passed:
             after_check_answer(session, served.study_id, served.rater_id, settings)
-        return answer.id
+        return answer
     earlier = session.scalar(
         sa.select(sa.func.count())
         .select_from(Judgment)
@@ -340,17 +328,28 @@ def _store(
         video_events=list(video_events),
         seconds=seconds,
         created=now,
-        # All earlier answers to this pair were taken back: such a pair is served to a rater again.
+        # All earlier answers to this pair were withdrawn: only then is a pair served to a rater again.
         attempt=earlier or 0,
         watched_left=watched_left,
         watched_right=watched_right,
     )
     session.add(judgment)
     session.flush()
-    return judgment.id
+    return judgment
 
 
-def _keep_aside(
+def _feedback(
+    session: Session, served: Assignment | AttentionCheck, answer: Judgment | CheckAnswer
+) -> Feedback | None:
+    if not (isinstance(served, AttentionCheck) and isinstance(answer, CheckAnswer)):
+        return None
+    if served.kind != "qualification":
+        return None
+    gold = session.get(GoldPair, served.gold_id)
+    return Feedback(answer.passed, served.expected, gold.explanation if gold else "")
+
+
+def _store_refused(
     store: Store, served_id: str, rater_id: str, winner: str, reason: str, now: datetime
 ) -> None:
     with store.write() as session:
@@ -376,24 +375,23 @@ def _keep_aside(
 
 def _served_row(
     session: Session, served_id: str
-) -> tuple[Assignment | Check, Judgment | CheckAnswer | None]:
-    """What was served under an id, locked, and the answer to it."""
+) -> tuple[Assignment | AttentionCheck, Judgment | CheckAnswer | None]:
+    """The reservation with an id, its row locked, and the answer to it."""
     assignment = session.get(Assignment, served_id, with_for_update=True)
     if assignment is not None:
         return assignment, session.scalar(
             sa.select(Judgment).where(Judgment.assignment_id == served_id)
         )
-    check = session.get(Check, served_id, with_for_update=True)
+    check = session.get(AttentionCheck, served_id, with_for_update=True)
     if check is not None:
         return check, session.scalar(
             sa.select(CheckAnswer).where(CheckAnswer.check_id == served_id)
         )
-    raise AnswerRefusedError("this pair was never served; the answer was not stored")
+    raise AnswerRefusedError("unknown pair; the answer was not stored")
 
 
-def _last_answer(
-    session: Session, study: StudyInfo, rater_id: str
-) -> Judgment | CheckAnswer | None:
+def last_answer(session: Session, study: StudyInfo, rater_id: str) -> Judgment | CheckAnswer | None:
+    """The rater's last answer that can be withdrawn."""
     gone = withdrawn_answers(session, study.id, rater_id)
     judgment = session.scalar(
         sa.select(Judgment)
@@ -418,7 +416,7 @@ def _last_answer(
     found = [one for one in (judgment, check) if one is not None]
     last = max(found, key=lambda one: one.created, default=None)
     if isinstance(last, CheckAnswer):
-        kind = session.get_one(Check, last.check_id).kind
-        # Its right answer has been told.
+        kind = session.get_one(AttentionCheck, last.check_id).kind
+        # Its right answer has been shown.
         return None if kind == "qualification" else last
     return last

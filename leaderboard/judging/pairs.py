@@ -1,33 +1,57 @@
 """The pairs of a study: two episodes of the same task and seed by different agents."""
 
+from datetime import datetime, timedelta
 from itertools import combinations
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, joinedload
 
 from basalt.io.errors import StudyError
-from leaderboard.store.models import Episode, Study, pair_key
+from leaderboard.store.models import Episode, Study, new_id, pair_key
 from leaderboard.studies.rules import StudyInfo
 
 
 def require_source(study: StudyInfo, source: str) -> None:
-    """Refuse judgments of a source that the study does not take.
+    """Refuse judgments from a source that the study does not accept.
 
     Raises:
-        StudyError: it does not.
+        StudyError: The study does not accept the source.
     """
     if source not in study.rules.sources:
-        raise StudyError(f"study {study.name!r} takes no judgments by {source}")
+        raise StudyError(f"study {study.name!r} does not accept judgments from source {source!r}")
 
 
 def lock_study(session: Session, study: StudyInfo) -> None:
-    """Let no other transaction of this kind into the study until this one ends."""
+    """Hold the study until the transaction ends; others that call this wait."""
     # On PostgreSQL the row's lock; SQLite's write transaction already keeps others out.
     session.execute(sa.select(Study.id).where(Study.id == study.id).with_for_update())
 
 
+def reservation(
+    study: StudyInfo, rater_id: str, sides: tuple[str, str], now: datetime
+) -> dict[str, Any]:
+    """Columns that every reservation of two videos for a rater has.
+
+    Args:
+        study: Study of the episodes; its rules say how long they stay reserved.
+        rater_id: Rater who sees the videos.
+        sides: Ids of the left and the right episode.
+        now: Start of the reservation.
+    """
+    return {
+        "id": new_id(),
+        "study_id": study.id,
+        "rater_id": rater_id,
+        "left_episode_id": sides[0],
+        "right_episode_id": sides[1],
+        "created": now,
+        "expires": now + timedelta(minutes=study.rules.reserve_minutes),
+    }
+
+
 def all_pairs(session: Session, study: StudyInfo) -> list[tuple[Episode, Episode]]:
-    """All pairs of episodes of the same task and seed by different agents, in a stated order."""
+    """All pairs of episodes of the same task and seed by different agents, by task, seed and names."""
     episodes = session.scalars(
         sa.select(Episode).where(Episode.study_id == study.id).options(joinedload(Episode.agent))
     )
@@ -42,7 +66,7 @@ def all_pairs(session: Session, study: StudyInfo) -> list[tuple[Episode, Episode
 
 
 def count_pairs(session: Session, study: StudyInfo) -> int:
-    """How many pairs with videos a study has."""
+    """Number of pairs that have videos."""
     groups = session.scalars(
         sa.select(sa.func.count())
         .where(Episode.study_id == study.id, Episode.steps > 0)
@@ -52,5 +76,5 @@ def count_pairs(session: Session, study: StudyInfo) -> int:
 
 
 def key_of(pair: tuple[Episode, Episode]) -> str:
-    """The pair's key, see :func:`leaderboard.store.models.pair_key`."""
+    """Key of the pair, see `leaderboard.store.models.pair_key`."""
     return pair_key(pair[0].id, pair[1].id)

@@ -12,10 +12,10 @@ import sqlalchemy as sa
 from sqlalchemy.orm import aliased
 
 from basalt.core.intervals import rate_interval
-from leaderboard.judging.raters import State, read_standing
+from leaderboard.judging.raters import State, read_rater_status
 from leaderboard.store.database import Store
 from leaderboard.store.models import (
-    Check,
+    AttentionCheck,
     CheckAnswer,
     Episode,
     Invite,
@@ -39,7 +39,7 @@ class RaterReport:
         invite: label of the invite by which they came, None without.
         platform, participant: the crowd platform and its name for them; None without or erased.
         joined: when, None for raters of an open study who never joined by name.
-        state: see :class:`leaderboard.judging.raters.Standing`.
+        state: see :class:`leaderboard.judging.raters.RaterStatus`.
         forgotten: whether the person behind these votes was erased.
         judged: judgments that count or would count, were the rater not banned.
         skipped: of these.
@@ -184,7 +184,7 @@ def rater_reports(store: Store, study: StudyInfo, admin: AdminIdentity) -> list[
                     platform=member.platform if member else None,
                     participant=member.participant if member else None,
                     joined=member.joined if member else None,
-                    state=read_standing(session, study, rater_id, settings).state,
+                    state=read_rater_status(session, study, rater_id, settings).state,
                     forgotten=rater.erased,
                     judged=len(own),
                     skipped=sum(one.winner == "skip" for one in own),
@@ -235,7 +235,7 @@ def _share(hits: Sequence[bool]) -> Share:
 
 def _load(
     store: Store, study: StudyInfo
-) -> tuple[list[_Vote], list[tuple[Check, CheckAnswer]], set[str], set[str]]:
+) -> tuple[list[_Vote], list[tuple[AttentionCheck, CheckAnswer]], set[str], set[str]]:
     left, right = aliased(Episode), aliased(Episode)
     with store.read() as session:
         rows = session.execute(
@@ -261,9 +261,9 @@ def _load(
         checks = [
             (check, answer)
             for check, answer in session.execute(
-                sa.select(Check, CheckAnswer)
-                .join(CheckAnswer, CheckAnswer.check_id == Check.id)
-                .where(Check.study_id == study.id)
+                sa.select(AttentionCheck, CheckAnswer)
+                .join(CheckAnswer, CheckAnswer.check_id == AttentionCheck.id)
+                .where(AttentionCheck.study_id == study.id)
             )
         ]
         return votes, checks, banned_raters(session, study.id), withdrawn_answers(session, study.id)

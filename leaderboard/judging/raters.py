@@ -1,8 +1,8 @@
-"""Raters: how they join a study, where they stand in it, and how they are forgotten.
+"""Raters: how they join a study, what state they are in, and how their personal data is erased.
 
-A rater is whoever holds a secret: the app keeps it in a cookie, a front end of one's own sends it with
-each request. To join, the secret is presented once together with an invite's token (unless the study is
-open to all) and consent to the study's text.
+A rater is identified by a secret: the app keeps it in a cookie, other front ends send it with each
+request. To join, the secret is presented once together with an invite's token (unless the study is open
+to all) and consent to the study's text.
 """
 
 import hmac
@@ -19,7 +19,7 @@ from leaderboard.judging.attention_checks import Qualification, qualification
 from leaderboard.store.database import Store
 from leaderboard.store.models import (
     ERASED,
-    Check,
+    AttentionCheck,
     CheckAnswer,
     Invite,
     Judgment,
@@ -45,43 +45,44 @@ from leaderboard.studies.rules import StudyInfo, checked_name, get_study
 from leaderboard.studies.settings import JudgingSettings, read_settings
 
 PLATFORMS = ("prolific", "mturk", "other")
-"""Crowd platforms whose name for a participant can be kept."""
+"""Crowd platforms whose participant ids can be stored."""
 
 State = Literal["invite", "consent", "qualify", "failed", "judge", "done", "banned"]
 
 
 @dataclass(frozen=True)
-class Standing:
-    """Where a rater stands in a study.
+class RaterStatus:
+    """State of a rater in a study.
 
     Attributes:
-        state: ``invite`` (needs an invitation), ``consent`` (must agree to the study's text),
-            ``qualify`` (answers known pairs first), ``failed`` (the qualification), ``judge``, ``done``
-            (has answered the pairs asked for) or ``banned``.
-        answered: pairs answered and not taken back; checks count like other pairs, the qualification's
-            do not.
-        checks: how many of these were checks; for the server only, raters must not learn it.
-        limit: how many the study asks of a rater, None for all there are.
-        qualification: how far the rater is with it.
+        state: `invite` (needs an invitation), `consent` (must agree to the study's text), `qualify`
+            (answers known pairs first), `failed` (did not pass the qualification), `judge`, `done` (has
+            answered all pairs asked for) or `banned`.
+        answered: Number of pairs answered and not withdrawn. Attention checks count like other pairs; the
+            qualification's pairs do not count.
+        attention_checks: Number of attention checks among them; raters must not learn it.
+        limit: Number of pairs that the study asks of a rater; None for all pairs.
+        qualification: Progress of the qualification.
     """
 
     state: State
     answered: int
-    checks: int
+    attention_checks: int
     limit: int | None
     qualification: Qualification
 
 
 @dataclass(frozen=True)
 class InviteInfo:
-    """An invite, as an admin sees it; its token is shown once, when it is made.
+    """An invite, as an admin sees it; its token is shown only once, when it is made.
 
     Attributes:
-        id: opaque.
-        label: the admin's note, e.g. for whom it is.
-        max_raters: how many may join by it, None for any number.
-        raters: how many have.
-        expires, revoked: until when it is good, and when it was taken back; None for neither.
+        id: Opaque id.
+        label: Admin's note, e.g. whom it is for.
+        max_raters: Number of raters who may join with it; None for any number.
+        raters: Number of raters who have joined with it.
+        expires: Time when it expires; None if it does not.
+        revoked: Time when it was revoked; None if it was not.
     """
 
     id: str
@@ -93,12 +94,12 @@ class InviteInfo:
 
 
 def register_rater(store: Store, token: str, name: str | None = None) -> str:
-    """The id of the rater who holds a secret; added when the secret is new, renamed when a name is given.
+    """The id of the rater with a secret. A new secret makes a new rater; a given name is stored.
 
-    Only the secret's hash is stored. Being known is no right to judge: see :func:`standing`.
+    Only the secret's hash is stored. A registered rater may not judge yet: see `rater_status`.
 
     Raises:
-        StudyError: the name cannot be shown.
+        StudyError: The name is not printable, or too long.
     """
     name = checked_name(name, "name") if name else None
     with store.read() as session:
@@ -112,15 +113,15 @@ def register_rater(store: Store, token: str, name: str | None = None) -> str:
 
 
 def find_rater(store: Store, token: str) -> str:
-    """The id of the rater who holds a secret.
+    """The id of the rater with a secret.
 
     Raises:
-        AccessDeniedError: nobody does.
+        AccessDeniedError: No rater has it.
     """
     with store.read() as session:
         rater = session.scalar(sa.select(Rater.id).where(Rater.token_sha256 == digest(token)))
     if rater is None:
-        raise AccessDeniedError("this rater is not known here; join the study first")
+        raise AccessDeniedError("unknown rater; join the study first")
     return rater
 
 
@@ -133,22 +134,22 @@ def create_invite(
     max_raters: int | None = None,
     expires: datetime | None = None,
 ) -> str:
-    """Make an invite; returns its token, which is kept nowhere: the link is ``/?invite=TOKEN``.
+    """Make an invite; returns its token, which is not stored: the link is `/?invite=TOKEN`.
 
     Args:
-        store: the leaderboard.
-        study: into which it lets raters.
-        admin: who makes it.
-        label: a note, e.g. for whom it is.
-        max_raters: how many may join by it; 1 for a personal one, None for any number.
-        expires: until when, None for ever.
+        store: Leaderboard.
+        study: Study that the invite lets raters into.
+        admin: Admin who makes it.
+        label: Note for admins, e.g. whom it is for.
+        max_raters: Number of raters who may join with it; None for any number.
+        expires: Time when it expires; None if it does not.
 
     Raises:
-        StudyError: a label that cannot be shown, or a limit below 1.
+        StudyError: The label is not printable, or the limit is below 1.
     """
     label = checked_name(label, "label of the invite")
     if max_raters is not None and max_raters < 1:
-        raise StudyError("an invite is for at least 1 rater")
+        raise StudyError(f"max_raters: expected at least 1, got {max_raters}")
     token = new_secret()
     with store.write() as session:
         session.add(
@@ -184,10 +185,10 @@ def list_invites(store: Store, study: StudyInfo, admin: AdminIdentity) -> list[I
 
 
 def revoke_invite(store: Store, study: StudyInfo, admin: AdminIdentity, invite_id: str) -> None:
-    """Let nobody join by an invite any more; those who have stay.
+    """Let no more raters join with an invite; those who have joined stay.
 
     Raises:
-        StudyError: the study has no such invite.
+        StudyError: The study has no such invite.
     """
     with store.write() as session:
         invite = session.get(Invite, invite_id)
@@ -197,7 +198,7 @@ def revoke_invite(store: Store, study: StudyInfo, admin: AdminIdentity, invite_i
 
 
 def study_of_invite(store: Store, token: str) -> StudyInfo | None:
-    """The study into which an invite lets raters, None where nobody knows it."""
+    """The study of an invite; None if there is no such invite."""
     with store.read() as session:
         study_id = session.scalar(
             sa.select(Invite.study_id).where(Invite.token_sha256 == digest(token))
@@ -206,10 +207,10 @@ def study_of_invite(store: Store, token: str) -> StudyInfo | None:
 
 
 def check_invite(store: Store, study: StudyInfo, token: str) -> None:
-    """Say before anybody joins whether an invite still lets one more rater into a study.
+    """Check that one more rater may join a study with an invite.
 
     Raises:
-        AccessDeniedError: it is unknown, used up, over or taken back.
+        AccessDeniedError: The invite is unknown, used up, expired or revoked.
     """
     with store.read() as session:
         invite = session.scalar(_invite_of(study, token))
@@ -231,26 +232,27 @@ def join(
     """Let a rater into a study, or add consent; returns the rater's id. Joining again changes nothing.
 
     Args:
-        store: the leaderboard.
-        study: the study.
-        token: the rater's own secret.
-        invite: an invite's token; needed unless the study is open or the rater is in it.
-        consent: whether the rater agreed to the study's present text of consent.
-        name: for the admin's list, optional, erasable.
-        platform: one of :data:`PLATFORMS`, with ``participant``.
-        participant: the platform's name for this person; nobody can join twice under it.
+        store: Leaderboard.
+        study: Study to join.
+        token: Rater's own secret.
+        invite: Token of an invite; required unless the study is open or the rater has joined before.
+        consent: Whether the rater agreed to the study's current consent text.
+        name: Name for the admin's list; optional, and can be erased.
+        platform: Crowd platform, one of `PLATFORMS`; required with `participant`.
+        participant: Person's id on the platform; each may join a study once.
+        now: Current time; tests set it.
 
     Raises:
-        AccessDeniedError: no invite, or one that is used up, over or taken back; the participant has
-            joined before under another secret.
-        StudyError: a name that cannot be shown, or an unknown platform.
+        AccessDeniedError: There is no invite, or it is used up, expired or revoked; or the participant
+            has joined before with another secret.
+        StudyError: The name is not printable, or the platform is unknown.
     """
     now = now or datetime.now(UTC)
     name = checked_name(name, "name") if name else None
     if participant is not None:
         participant = checked_name(participant, "participant's id")
         if platform not in PLATFORMS:
-            raise StudyError(f"platform {platform!r}: one of {', '.join(PLATFORMS)}")
+            raise StudyError(f"platform: expected one of {', '.join(PLATFORMS)}, got {platform!r}")
     with store.write() as session:
         settings = read_settings(session, study.id)
         known = session.scalar(sa.select(Rater.id).where(Rater.token_sha256 == digest(token)))
@@ -258,7 +260,9 @@ def join(
         if member is None:
             admitted = None if invite is None else _admit(session, study, invite, now)
             if admitted is None and not settings.open_signup:
-                raise AccessDeniedError("this study takes raters by invitation; open your link")
+                raise AccessDeniedError(
+                    "this study is by invitation only; open the link you were sent"
+                )
             if participant is not None and session.scalar(
                 sa.select(Membership.rater_id).where(
                     Membership.study_id == study.id,
@@ -267,7 +271,7 @@ def join(
                 )
             ):
                 raise AccessDeniedError(
-                    "this participant has joined already; go on in the browser you began in"
+                    "this participant has joined already; continue in the browser that you started in"
                 )
             member = Membership(
                 study_id=study.id,
@@ -285,19 +289,19 @@ def join(
         return member.rater_id
 
 
-def standing(store: Store, study: StudyInfo, rater_id: str) -> Standing:
-    """Where a rater stands in a study."""
+def rater_status(store: Store, study: StudyInfo, rater_id: str) -> RaterStatus:
+    """State of a rater in a study."""
     with store.read() as session:
-        return read_standing(session, study, rater_id)
+        return read_rater_status(session, study, rater_id)
 
 
-def read_standing(
+def read_rater_status(
     session: Session,
     study: StudyInfo,
     rater_id: str,
     settings: JudgingSettings | None = None,
-) -> Standing:
-    """Where a rater stands in a study, within a transaction."""
+) -> RaterStatus:
+    """State of a rater in a study, within a transaction."""
     settings = settings or read_settings(session, study.id)
     member = session.get(Membership, (study.id, rater_id))
     qualified = qualification(session, study.id, rater_id, settings)
@@ -316,11 +320,11 @@ def read_standing(
         state = "qualify"
     elif settings.pairs_per_rater is not None and answered >= settings.pairs_per_rater:
         state = "done"
-    return Standing(state, answered, checks, settings.pairs_per_rater, qualified)
+    return RaterStatus(state, answered, checks, settings.pairs_per_rater, qualified)
 
 
 def _answers_that_count(session: Session, study_id: str, rater_id: str) -> tuple[int, int]:
-    """How many pairs and how many checks a rater has answered and not taken back."""
+    """Numbers of pairs and of attention checks that a rater has answered and not withdrawn."""
     gone = withdrawn_answers(session, study_id, rater_id)
     judgments = session.scalars(
         sa.select(Judgment.id).where(
@@ -331,37 +335,26 @@ def _answers_that_count(session: Session, study_id: str, rater_id: str) -> tuple
     )
     checks = session.scalars(
         sa.select(CheckAnswer.id)
-        .join(Check, CheckAnswer.check_id == Check.id)
+        .join(AttentionCheck, CheckAnswer.check_id == AttentionCheck.id)
         .where(
             CheckAnswer.study_id == study_id,
             CheckAnswer.rater_id == rater_id,
-            Check.kind != "qualification",
+            AttentionCheck.kind != "qualification",
         )
     )
     return sum(one not in gone for one in judgments), sum(one not in gone for one in checks)
 
 
-def completion(store: Store, study: StudyInfo, rater_id: str) -> tuple[str, str] | None:
-    """The code that shows a crowd platform that a rater is done, and the address to go to (or "").
-
-    None while the rater is not done. The caller who knows that there are no pairs left for a rater may
-    use :func:`completion_code` itself.
-    """
-    if standing(store, study, rater_id).state != "done":
-        return None
-    return completion_code(store, study, rater_id)
-
-
-def completion_code(store: Store, study: StudyInfo, rater_id: str) -> tuple[str, str]:
-    """A rater's code and the platform's address with it filled in; only for raters who are done."""
-    with store.read() as session:
-        settings = read_settings(session, study.id)
+def completion_code(
+    store: Store, study: StudyInfo, rater_id: str, settings: JudgingSettings
+) -> tuple[str, str]:
+    """Completion code of a rater who is done, and the platform's address with the code filled in."""
     code = settings.completion_code or _own_code(store, study.id, rater_id)
     return code, settings.completion_url.replace("{code}", code)
 
 
 def rater_of_code(store: Store, study: StudyInfo, admin: AdminIdentity, code: str) -> str | None:
-    """Whose own completion code this is, None for nobody's."""
+    """Id of the rater with this personal completion code; None if there is none."""
     with store.read() as session:
         raters = session.scalars(
             sa.select(Judgment.rater_id).where(Judgment.study_id == study.id).distinct()
@@ -375,26 +368,25 @@ def rater_of_code(store: Store, study: StudyInfo, admin: AdminIdentity, code: st
 
 
 def erase(store: Store, rater_id: str, by: str = BY_RATER) -> None:
-    """Forget a person: name, secret, the platform's id, all words they wrote and when they played what.
+    """Erase a rater's personal data: name, secret, platform id, written reasons and player events.
 
-    The votes stay: who won, the answers to the task's questions, the time an answer took.
-
-    Under the secret that the browser still keeps a new rater would begin.
+    The votes stay: who won, the answers to the task's questions, the time an answer took. The secret that
+    the browser still keeps would start a new rater.
 
     Args:
-        store: the leaderboard.
-        rater_id: who asked for it.
-        by: who does it: the rater, or an admin's name.
+        store: Leaderboard.
+        rater_id: Rater to erase.
+        by: Who does it: `rater`, or an admin's name.
 
     Raises:
-        StudyError: no such rater.
+        StudyError: There is no such rater.
     """
     with store.write() as session:
         rater = session.get(Rater, rater_id)
         if rater is None:
             raise StudyError(f"no rater has the id {rater_id}")
         rater.name = None
-        # Not of a digest's form: no secret leads here any more.
+        # Not a SHA-256, so no secret matches it.
         rater.token_sha256 = f"{ERASED}{rater_id}"
         now = datetime.now(UTC)
         for member in session.scalars(sa.select(Membership).where(Membership.rater_id == rater_id)):
@@ -420,7 +412,7 @@ def _studies_of(session: Session, rater_id: str) -> Collection[str]:
 
 
 def _rater_of(session: Session, token: str) -> Rater:
-    """The rater with a secret, added when there is none."""
+    """The rater with a secret, added if there is none."""
     rater = session.scalar(sa.select(Rater).where(Rater.token_sha256 == digest(token)))
     if rater is None:
         rater = Rater(id=new_id(), token_sha256=digest(token), created=datetime.now(UTC))
@@ -430,7 +422,7 @@ def _rater_of(session: Session, token: str) -> Rater:
 
 
 def _admit(session: Session, study: StudyInfo, token: str, now: datetime) -> Invite:
-    """The invite, if one more may join by it; its row is locked, so that no two take the last place."""
+    """The invite, if one more rater may join; its row is locked, so that no two take the last place."""
     invite = session.scalar(_invite_of(study, token).with_for_update())
     return _require_open(session, invite, now)
 
@@ -442,20 +434,22 @@ def _invite_of(study: StudyInfo, token: str) -> sa.Select[Invite]:
 
 
 def _require_open(session: Session, invite: Invite | None, now: datetime) -> Invite:
-    """The invite, if one more may join by it.
+    """The invite, if one more rater may join with it.
 
     Raises:
-        AccessDeniedError: nobody may.
+        AccessDeniedError: No more raters may join with it.
     """
     if invite is None:
-        raise AccessDeniedError("this invitation is not known here; open your link again")
+        raise AccessDeniedError("unknown invitation; open the link you were sent again")
     if invite.revoked is not None or (invite.expires is not None and invite.expires <= now):
-        raise AccessDeniedError("this invitation is over; ask for another")
+        raise AccessDeniedError("this invitation has expired or was revoked; ask for a new one")
     used = session.scalar(
         sa.select(sa.func.count()).select_from(Membership).where(Membership.invite_id == invite.id)
     )
     if invite.max_raters is not None and (used or 0) >= invite.max_raters:
-        raise AccessDeniedError("this invitation has been used; go on in the browser you began in")
+        raise AccessDeniedError(
+            "this invitation was already used; continue in the browser that you started in"
+        )
     return invite
 
 

@@ -338,7 +338,7 @@ class GoldPair(Base):
     created: Mapped[datetime]
 
 
-class Check(Base):
+class AttentionCheck(Base):
     """A pair with a known answer, served to a rater like any other; it never enters a rating."""
 
     __tablename__ = "attention_check"

@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 
 from basalt.io.errors import StudyError
 from leaderboard.store.database import Store
-from leaderboard.store.models import Assignment, Check, Event, Rater
+from leaderboard.store.models import Assignment, AttentionCheck, Event, Rater
 from leaderboard.studies.access import AdminIdentity
 from leaderboard.studies.rules import StudyInfo
 
@@ -31,7 +31,7 @@ BY_RATER, BY_RULE = "rater", "rule"
 
 
 @dataclass(frozen=True)
-class Happening:
+class AuditEvent:
     """An event, as an admin reads it.
 
     Attributes:
@@ -87,11 +87,11 @@ def requalify(store: Store, study: StudyInfo, admin: AdminIdentity, rater_id: st
         record(session, study.id, "requalify", admin.name, rater_id=rater_id)
 
 
-def history(store: Store, study: StudyInfo, admin: AdminIdentity) -> list[Happening]:
+def history(store: Store, study: StudyInfo, admin: AdminIdentity) -> list[AuditEvent]:
     """All events of a study, the newest first."""
     with store.read() as session:
         return [
-            Happening(one.kind, one.rater_id, one.answer_id, one.by, one.data, one.created)
+            AuditEvent(one.kind, one.rater_id, one.answer_id, one.by, one.data, one.created)
             for one in session.scalars(
                 sa.select(Event).where(Event.study_id == study.id).order_by(Event.number.desc())
             )
@@ -133,7 +133,7 @@ def record_ban(session: Session, study_id: str, rater_id: str, by: str, reason: 
 
 def give_back(session: Session, study_id: str, rater_id: str, now: datetime) -> None:
     """End a rater's reservations: what was shown and not answered goes to others."""
-    for table in (Assignment, Check):
+    for table in (Assignment, AttentionCheck):
         session.execute(
             sa.update(table)
             .where(table.study_id == study_id, table.rater_id == rater_id, table.expires > now)

@@ -10,7 +10,7 @@ from leaderboard.judging.attention_checks import add_gold_pair
 from leaderboard.judging.raters import create_invite
 from leaderboard.judging.telemetry_judge import judge_by_telemetry
 from leaderboard.store.database import Store, open_store
-from leaderboard.store.models import Check, CheckAnswer, Episode, Judgment
+from leaderboard.store.models import AttentionCheck, CheckAnswer, Episode, Judgment
 from leaderboard.studies.access import command_line_admin
 from leaderboard.studies.rules import create_study, demo_study, find_study
 from leaderboard.studies.settings import change_settings
@@ -296,7 +296,9 @@ def qualify(store: Store, page: Page) -> None:
     watch(page)
     with store.read() as session:
         (open_one,) = session.scalars(
-            sa.select(Check).where(Check.id.not_in(sa.select(CheckAnswer.check_id)))
+            sa.select(AttentionCheck).where(
+                AttentionCheck.id.not_in(sa.select(CheckAnswer.check_id))
+            )
         )
     answer(page, {"left": "1", "draw": "2", "right": "3"}[open_one.expected])
 

@@ -21,8 +21,8 @@ from eval_ui.app import SERVED
 from eval_ui.downloads import FILES, download_address
 from eval_ui.login.routes import ENTER_PATH, LOGIN_PATH, LOGOUT_PATH, ONE_TIME_KEY
 from eval_ui.session import ADMIN_COOKIE, RATER_COOKIE, RaterCookie
-from leaderboard.http.video_urls import pair_videos, served_video
-from leaderboard.judging.assignments import next_pair
+from leaderboard.http.video_urls import pair_videos, served_video_name
+from leaderboard.judging.assignments import ServedPair, next_pair
 from leaderboard.judging.judgments import answer_pair
 from leaderboard.judging.raters import register_rater
 from leaderboard.store.database import Store
@@ -89,18 +89,20 @@ def log_in(name: str, password: object) -> tuple[int, dict[str, str], bytes]:
 
 
 @pytest.fixture
-def assignment(empty_store: Store, study: StudyInfo) -> str:
-    pair = next_pair(empty_store, study, register_rater(empty_store, "secret"))
-    assert pair is not None
-    return pair.assignment_id
+def pair(empty_store: Store, study: StudyInfo) -> ServedPair:
+    served = next_pair(empty_store, study, register_rater(empty_store, "secret"))
+    assert served is not None
+    return served
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_videos_are_sent_whole_and_in_ranges(
-    empty_store: Store, assignment: str, side: str
+    empty_store: Store, pair: ServedPair, side: str
 ) -> None:
-    content = served_video(empty_store, assignment, side).read_bytes()
-    address = getattr(pair_videos(empty_store, assignment), side)
+    content = empty_store.media_file(
+        served_video_name(empty_store, pair.assignment_id, side)
+    ).read_bytes()
+    address = getattr(pair_videos(empty_store, pair), side)
     status, headers, body = get(address)
     assert (status, body) == (200, content)
     assert headers["content-type"] == "video/mp4"
@@ -111,8 +113,8 @@ def test_videos_are_sent_whole_and_in_ranges(
     assert headers["content-range"] == f"bytes 100-199/{len(content)}"
 
 
-def test_a_changed_address_gives_nothing(empty_store: Store, assignment: str) -> None:
-    address = pair_videos(empty_store, assignment).left
+def test_a_changed_address_gives_nothing(empty_store: Store, pair: ServedPair) -> None:
+    address = pair_videos(empty_store, pair).left
     for wrong in (address[:-1], address[:-2] + "AA", address.rsplit("/", 1)[0] + "/..%2f"):
         status, _, body = get(wrong)
         assert status in (403, 404)
@@ -187,10 +189,10 @@ def test_the_printed_link_is_good_once(empty_store: Store) -> None:
 
 
 def test_exports_are_for_whom_the_address_was_given(
-    empty_store: Store, study: StudyInfo, assignment: str
+    empty_store: Store, study: StudyInfo, pair: ServedPair
 ) -> None:
     rater = register_rater(empty_store, "secret", "Ada Lovelace")
-    answer_pair(empty_store, assignment, rater, "left", justification="it walked")
+    answer_pair(empty_store, pair.assignment_id, rater, "left", justification="it walked")
     addresses = {file: download_address(empty_store, study, ADMIN, file) for file in FILES}
     bodies = {}
     for file, address in addresses.items():

@@ -17,7 +17,7 @@ from leaderboard.judging.judgments import answer_pair
 from leaderboard.judging.raters import create_invite, register_rater
 from leaderboard.judging.telemetry_judge import judge_by_telemetry
 from leaderboard.store.database import Store
-from leaderboard.store.models import Check, Episode, Judgment, Membership, Rater
+from leaderboard.store.models import AttentionCheck, Episode, Judgment, Membership, Rater
 from leaderboard.studies.access import add_admin, command_line_admin, log_in
 from leaderboard.studies.events import ban
 from leaderboard.studies.export import load_comparisons
@@ -184,7 +184,7 @@ def test_an_answer_before_both_videos_were_seen_is_refused_here_too(
     assert judging.shown.required == 0.9
     reply = judging.answer("left", seen=[1, 0.5])
     assert not reply.ok
-    assert "must be seen" in reply.text
+    assert "of both videos first" in reply.text
     assert judgments(empty_store) == []
     assert judging.answer("skip", seen=[0, 0]).ok
 
@@ -276,7 +276,7 @@ def test_a_closed_study_asks_for_an_invitation(
     assert judging.view is None
     # A link that lets nobody in says so before anybody reads on and agrees.
     app = opened(invite="forged")
-    assert "not known here" in text(app)
+    assert "unknown invitation" in text(app)
     assert not [button for button in app.button if button.label == "Begin"]
     assert judging.view is None
 
@@ -326,7 +326,7 @@ def test_the_qualification_tells_what_was_expected_and_decides(
 
     def expected() -> str:
         with empty_store.read() as session_:
-            return session_.get_one(Check, judging.shown.pair).expected
+            return session_.get_one(AttentionCheck, judging.shown.pair).expected
 
     reply = judging.answer(expected())
     assert reply.ok

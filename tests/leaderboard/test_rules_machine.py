@@ -89,7 +89,7 @@ class Judging(RuleBasedStateMachine):
             with pytest.raises(AccessDeniedError):
                 answer_pair(*arguments, now=self.now)
         elif self.reserved(name) is None:
-            with pytest.raises(AnswerRefusedError, match="came later"):
+            with pytest.raises(AnswerRefusedError, match="came too late"):
                 answer_pair(*arguments, now=self.now)
         else:
             first = answer_pair(*arguments, now=self.now)
@@ -103,7 +103,7 @@ class Judging(RuleBasedStateMachine):
         others = [one for one in self.open if one != name]
         if others:
             served = self.open[data.draw(st.sampled_from(others))]
-            with pytest.raises(AnswerRefusedError, match="someone else"):
+            with pytest.raises(AnswerRefusedError, match="another rater"):
                 answer_pair(self.store, served.assignment_id, self.ids[name], "left", now=self.now)
 
     @rule(seconds=st.sampled_from([5, 30, 70, 1900]))

@@ -229,7 +229,7 @@ def test_a_new_agent_is_judged_against_the_published_ones(
     shown = set()
     while pair := next_pair(lite, study, rater):
         shown.add(pair.steps)
-        assert pair_videos(lite, pair.assignment_id).left
+        assert pair_videos(lite, pair).left
         answer_pair(lite, pair.assignment_id, rater, "left")
     # Random has no video here: nobody is asked about it.
     assert {frozenset(steps) for steps in shown} == {frozenset({6, 7}), frozenset({6})}
@@ -407,7 +407,7 @@ def test_nothing_of_the_study_is_served_and_none_is_imported_into_ones_own(
 ) -> None:
     import_bedd(store, answers)
     rater = register_rater(store, "secret")
-    with pytest.raises(StudyError, match="takes no judgments by human"):
+    with pytest.raises(StudyError, match="does not accept judgments from source 'human'"):
         next_pair(store, find_study(store, "BEDD"), rater)
     with pytest.raises(BeddError, match="'small' is not of BEDD"):
         import_bedd(store, answers, name="small")

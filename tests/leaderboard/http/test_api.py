@@ -1,6 +1,8 @@
 """The HTTP API: the same rules as in the app, and nothing that a stranger sends gets through."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from leaderboard.studies.export import load_comparisons
 from leaderboard.studies.rules import StudyInfo, create_study, demo_study
 from leaderboard.studies.settings import change_settings
 from leaderboard.submissions.register import submit_recordings
+from tests.support import ROOT
 from tests.support.three_players import SEEDS, record
 
 ADMIN = command_line_admin()
@@ -211,7 +214,7 @@ def test_foreign_answers_are_refused(client: TestClient, full_study: StudyInfo) 
     pair = one.next()
     assert pair is not None
     answer = other.answer(pair)
-    assert answer.status_code == 409 and "someone else" in answer.json()["detail"]
+    assert answer.status_code == 409 and "another rater" in answer.json()["detail"]
     assert one.answer(pair).status_code == 200
 
 
@@ -247,3 +250,13 @@ def test_videos_may_lie_in_an_object_store(tmp_path, agents, monkeypatch) -> Non
     assert episode is not None
     assert (tmp_path / "bucket" / f"{episode.media_name}.mp4").is_file()
     assert whole.content[4:8] == b"ftyp"
+
+
+def test_the_api_starts_without_docstrings() -> None:
+    code = (
+        "from leaderboard.http.api import create_app; print(create_app(lambda: None).description)"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-OO", "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "Judge pairs of episodes" in shown.stdout

@@ -10,9 +10,10 @@ import sqlalchemy as sa
 
 from basalt.core.recording import sha256_of
 from basalt.io.errors import StudyError
-from leaderboard.http.video_urls import served_video
-from leaderboard.judging.assignments import ServedPair, next_pair, progress
-from leaderboard.judging.judgments import AnswerRefusedError, answer_pair
+from leaderboard.http.video_urls import served_video_name
+from leaderboard.judging.assignments import ServedPair, next_pair
+from leaderboard.judging.judgments import AnswerRefusedError, StoredAnswer, answer_pair
+from leaderboard.judging.rater_view import rater_view
 from leaderboard.judging.raters import register_rater
 from leaderboard.judging.telemetry_judge import judge_by_telemetry
 from leaderboard.ratings.ranking import rate
@@ -39,12 +40,12 @@ def pairs_judged(store: Store, source: str = "human") -> Counter[str]:
 def test_a_rater_sees_each_pair_once_and_then_is_done(store: Store, full_study: StudyInfo) -> None:
     rater = register_rater(store, "secret")
     for done in range(ALL_PAIRS):
-        assert progress(store, full_study, rater).done == done
+        assert rater_view(store, full_study, rater).progress.done == done
         pair = served(store, full_study, rater)
         answer_pair(store, pair.assignment_id, rater, "skip" if done == 0 else "left")
     assert next_pair(store, full_study, rater) is None
-    assert progress(store, full_study, rater) == progress(store, full_study, rater)
-    assert progress(store, full_study, rater).total == ALL_PAIRS
+    assert rater_view(store, full_study, rater) == rater_view(store, full_study, rater)
+    assert rater_view(store, full_study, rater).progress.total == ALL_PAIRS
     assert set(pairs_judged(store).values()) == {1}
     assert len(pairs_judged(store)) == ALL_PAIRS
 
@@ -62,7 +63,7 @@ def test_pairs_are_of_the_same_task_and_seed_by_two_agents(
 
 def test_what_is_served_tells_nothing_of_the_players(store: Store, full_study: StudyInfo) -> None:
     pair = served(store, full_study, register_rater(store, "secret"))
-    path = served_video(store, pair.assignment_id, "left")
+    path = store.media_file(served_video_name(store, pair.assignment_id, "left"))
     for name in ("good", "middling", "bad"):
         assert name not in repr(pair)
         assert name not in str(path.relative_to(store.media))
@@ -96,10 +97,10 @@ def test_an_expired_pair_is_given_back_and_its_late_answer_refused(
     pair = served(store, full_study, rater, now=NOON)
     assert pair.expires == NOON + timedelta(minutes=30)
     late = pair.expires
-    with pytest.raises(AnswerRefusedError, match="came later"):
+    with pytest.raises(AnswerRefusedError, match="came too late"):
         answer_pair(store, pair.assignment_id, rater, "left", now=late)
     with pytest.raises(StudyError, match="no longer reserved"):
-        served_video(store, pair.assignment_id, "left", now=late)
+        store.media_file(served_video_name(store, pair.assignment_id, "left", now=late))
     assert not pairs_judged(store)
     again = served(store, full_study, rater, now=late)
     assert again.assignment_id != pair.assignment_id
@@ -139,9 +140,9 @@ def test_foreign_unknown_and_malformed_answers_are_refused(
     mine, other = register_rater(store, "mine"), register_rater(store, "other")
     pair = served(store, full_study, mine)
     for assignment, rater, winner, message in (
-        (pair.assignment_id, other, "left", "served to someone else"),
-        ("0" * 32, mine, "left", "never served"),
-        (pair.assignment_id, mine, "both", "not one of left"),
+        (pair.assignment_id, other, "left", "served to another rater"),
+        ("0" * 32, mine, "left", "unknown pair"),
+        (pair.assignment_id, mine, "both", "expected one of left"),
     ):
         with pytest.raises(AnswerRefusedError, match=message):
             answer_pair(store, assignment, rater, winner)
@@ -176,18 +177,21 @@ def test_an_answer_keeps_all_that_was_said(store: Store, full_study: StudyInfo) 
 def test_served_videos_are_the_recorded_ones(store: Store, full_study: StudyInfo) -> None:
     rater = register_rater(store, "secret")
     pair = served(store, full_study, rater)
-    sides = [sha256_of(served_video(store, pair.assignment_id, side)) for side in ("left", "right")]
+    sides = [
+        sha256_of(store.media_file(served_video_name(store, pair.assignment_id, side)))
+        for side in ("left", "right")
+    ]
     answer_pair(store, pair.assignment_id, rater, "right")
     (one,) = load_comparisons(store, full_study)
     assert sides == [one.left_episode, one.right_episode]
     for assignment, side in ((pair.assignment_id, "middle"), ("../../etc/passwd", "left")):
         with pytest.raises(StudyError, match="no such video"):
-            served_video(store, assignment, side)
+            store.media_file(served_video_name(store, assignment, side))
 
 
 def test_ten_raters_at_once_lose_and_double_nothing(store: Store, full_study: StudyInfo) -> None:
     failures: list[BaseException] = []
-    answers: list[str] = []
+    answers: list[StoredAnswer] = []
 
     def judge(number: int) -> None:
         try:
@@ -223,7 +227,7 @@ def test_raters_are_known_by_their_secret_which_is_not_stored(store: Store) -> N
 
 
 def test_an_unknown_rater_is_sent_back(store: Store, full_study: StudyInfo) -> None:
-    with pytest.raises(StudyError, match="not known here"):
+    with pytest.raises(StudyError, match="unknown rater"):
         next_pair(store, full_study, "0" * 32)
 
 
@@ -244,8 +248,8 @@ def test_telemetry_judges_every_pair_once(store: Store, full_study: StudyInfo) -
 def test_telemetry_takes_no_pair_from_people(store: Store, full_study: StudyInfo) -> None:
     judge_by_telemetry(store, full_study)
     rater = register_rater(store, "secret")
-    assert progress(store, full_study, rater) == progress(store, full_study, rater)
-    assert progress(store, full_study, rater).done == 0
+    assert rater_view(store, full_study, rater) == rater_view(store, full_study, rater)
+    assert rater_view(store, full_study, rater).progress.done == 0
     pair = served(store, full_study, rater)
     answer_pair(store, pair.assignment_id, rater, "draw")
     assert [table.source for table in rate(load_comparisons(store, full_study))] == [
@@ -257,9 +261,9 @@ def test_telemetry_takes_no_pair_from_people(store: Store, full_study: StudyInfo
 
 def test_sources_a_study_does_not_take_are_refused(store: Store, study: StudyInfo) -> None:
     closed = create_study(store, "closed", study.rules.model_copy(update={"sources": ("bedd",)}))
-    with pytest.raises(StudyError, match="takes no judgments by telemetry"):
+    with pytest.raises(StudyError, match="does not accept judgments from source 'telemetry'"):
         judge_by_telemetry(store, closed)
-    with pytest.raises(StudyError, match="takes no judgments by human"):
+    with pytest.raises(StudyError, match="does not accept judgments from source 'human'"):
         next_pair(store, closed, register_rater(store, "secret"))
 
 

@@ -1,39 +1,46 @@
 """Raters join by invitation, qualify, are checked, banned and forgotten; rights are the server's."""
 
 import random
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from basalt.io.errors import StudyError
 from leaderboard.http.video_urls import episode_video, pair_videos, video_of_ticket
-from leaderboard.judging.assignments import next_pair, progress
+from leaderboard.judging.assignments import next_pair
 from leaderboard.judging.attention_checks import add_gold_pair, list_gold_pairs, retire_gold_pair
 from leaderboard.judging.judgments import (
     AnswerRefusedError,
     answer_pair,
-    qualification_feedback,
     undo_last,
-    undoable_until,
 )
 from leaderboard.judging.quality import rater_reports, study_quality
+from leaderboard.judging.rater_view import next_view, rater_view, visible_studies
 from leaderboard.judging.raters import (
-    completion,
     create_invite,
     erase,
     find_rater,
     join,
     list_invites,
     rater_of_code,
+    rater_status,
     register_rater,
     revoke_invite,
-    standing,
     study_of_invite,
 )
 from leaderboard.ratings.ranking import rate
 from leaderboard.store.database import Store
-from leaderboard.store.models import Check, Episode, Judgment, Membership, Rater, RefusedAnswer
+from leaderboard.store.models import (
+    AttentionCheck,
+    Episode,
+    Judgment,
+    Membership,
+    Rater,
+    RefusedAnswer,
+)
 from leaderboard.studies.access import (
     AccessDeniedError,
     TooManyRequestsError,
@@ -47,7 +54,7 @@ from leaderboard.studies.access import (
 )
 from leaderboard.studies.events import ban, history, requalify, unban
 from leaderboard.studies.export import load_comparisons
-from leaderboard.studies.rules import StudyInfo
+from leaderboard.studies.rules import StudyInfo, create_study
 from leaderboard.studies.settings import change_settings, get_settings
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -57,7 +64,7 @@ ADMIN = command_line_admin()
 def answer(store: Store, study: StudyInfo, rater: str, winner: str = "left", **options) -> str:
     pair = next_pair(store, study, rater)
     assert pair is not None
-    return answer_pair(store, pair.assignment_id, rater, winner, **options)
+    return answer_pair(store, pair.assignment_id, rater, winner, **options).id
 
 
 def gold_pairs(store: Store, study: StudyInfo) -> list[str]:
@@ -75,22 +82,22 @@ def gold_pairs(store: Store, study: StudyInfo) -> list[str]:
 
 def expected_of(store: Store, assignment_id: str) -> str:
     with store.read() as session:
-        return session.get_one(Check, assignment_id).expected
+        return session.get_one(AttentionCheck, assignment_id).expected
 
 
 def test_only_invited_raters_judge_a_closed_study(store: Store, full_study: StudyInfo) -> None:
     change_settings(store, full_study, ADMIN, open_signup=False)
     stranger = register_rater(store, "stranger")
-    assert standing(store, full_study, stranger).state == "invite"
+    assert rater_status(store, full_study, stranger).state == "invite"
     with pytest.raises(AccessDeniedError, match="invitation"):
         next_pair(store, full_study, stranger)
     token = create_invite(store, full_study, ADMIN, "the lab", max_raters=1)
-    with pytest.raises(AccessDeniedError, match="not known"):
+    with pytest.raises(AccessDeniedError, match="unknown invitation"):
         join(store, full_study, "alice", invite=token[:-1] + "x")
     alice = join(store, full_study, "alice", invite=token, name="Alice")
     assert join(store, full_study, "alice", invite=token) == alice == find_rater(store, "alice")
     assert next_pair(store, full_study, alice) is not None
-    with pytest.raises(AccessDeniedError, match="has been used"):
+    with pytest.raises(AccessDeniedError, match="already used"):
         join(store, full_study, "bob", invite=token)
     (info,) = list_invites(store, full_study, ADMIN)
     assert (info.label, info.raters) == ("the lab", 1)
@@ -107,7 +114,7 @@ def test_an_invite_ends(store: Store, full_study: StudyInfo) -> None:
     (info,) = [one for one in list_invites(store, full_study, ADMIN) if one.label == "gone"]
     revoke_invite(store, full_study, ADMIN, info.id)
     for token in (old, gone):
-        with pytest.raises(AccessDeniedError, match="over"):
+        with pytest.raises(AccessDeniedError, match="expired"):
             join(store, full_study, "alice", invite=token, now=NOON)
 
 
@@ -116,13 +123,13 @@ def test_consent_comes_first_and_again_when_the_text_changes(
 ) -> None:
     change_settings(store, full_study, ADMIN, consent="We keep your answers.")
     rater = join(store, full_study, "alice")
-    assert standing(store, full_study, rater).state == "consent"
+    assert rater_status(store, full_study, rater).state == "consent"
     with pytest.raises(AccessDeniedError, match="terms"):
         next_pair(store, full_study, rater)
     join(store, full_study, "alice", consent=True)
-    assert standing(store, full_study, rater).state == "judge"
+    assert rater_status(store, full_study, rater).state == "judge"
     change_settings(store, full_study, ADMIN, consent="We keep your answers for ever.")
-    assert standing(store, full_study, rater).state == "consent"
+    assert rater_status(store, full_study, rater).state == "consent"
 
 
 def test_a_participant_of_a_platform_joins_once(store: Store, full_study: StudyInfo) -> None:
@@ -145,15 +152,14 @@ def test_the_qualification_decides_who_judges(store: Store, full_study: StudyInf
         assert pair is not None and pair.qualification
         expected = expected_of(store, pair.assignment_id)
         given = expected if right else {"left": "right", "right": "left"}[expected]
-        done = answer_pair(store, pair.assignment_id, rater, given)
-        feedback = qualification_feedback(store, done, rater)
+        feedback = answer_pair(store, pair.assignment_id, rater, given).feedback
         assert feedback is not None
         assert (feedback.right, feedback.expected, feedback.explanation) == (
             right,
             expected,
             "look!",
         )
-    assert standing(store, full_study, rater).state == "failed"
+    assert rater_status(store, full_study, rater).state == "failed"
     with pytest.raises(AccessDeniedError, match="qualification"):
         next_pair(store, full_study, rater)
     requalify(store, full_study, ADMIN, rater)
@@ -161,7 +167,7 @@ def test_the_qualification_decides_who_judges(store: Store, full_study: StudyInf
         pair = next_pair(store, full_study, rater)
         assert pair is not None
         answer_pair(store, pair.assignment_id, rater, expected_of(store, pair.assignment_id))
-    assert standing(store, full_study, rater).state == "judge"
+    assert rater_status(store, full_study, rater).state == "judge"
     assert load_comparisons(store, full_study) == []
     assert [one.right_answers for one in list_gold_pairs(store, full_study, ADMIN)] == [2, 1] or [
         one.right_answers for one in list_gold_pairs(store, full_study, ADMIN)
@@ -175,8 +181,8 @@ def test_an_answer_of_the_qualification_stays_once_the_right_one_is_told(
     change_settings(store, full_study, ADMIN, qualification_pairs=2, qualification_right=1)
     rater = register_rater(store, "alice")
     answer(store, full_study, rater)
-    assert undoable_until(store, full_study, rater) is None
-    with pytest.raises(AnswerRefusedError, match="no answer to take back"):
+    assert rater_view(store, full_study, rater).undoable_until is None
+    with pytest.raises(AnswerRefusedError, match="no answer to withdraw"):
         undo_last(store, full_study, rater)
 
 
@@ -186,10 +192,10 @@ def test_gold_pairs_of_the_qualification_are_not_asked_again_nor_counted(
     gold_pairs(store, full_study)
     change_settings(store, full_study, ADMIN, qualification_pairs=2)
     rater = register_rater(store, "alice")
-    before = progress(store, full_study, register_rater(store, "bob")).total
+    before = rater_view(store, full_study, register_rater(store, "bob")).progress.total
     for _ in range(2):
         answer(store, full_study, rater)
-    assert progress(store, full_study, rater).total == before - 2
+    assert rater_view(store, full_study, rater).progress.total == before - 2
     judged = 0
     while next_pair(store, full_study, rater) is not None:
         answer(store, full_study, rater)
@@ -207,7 +213,7 @@ def test_gold_pairs_are_of_one_seed_and_can_be_retired(store: Store, full_study:
     first, _ = gold_pairs(store, full_study)
     with store.read() as session:
         one, other = session.scalars(sa.select(Episode).order_by(Episode.seed)).all()[::5]
-    with pytest.raises(StudyError, match="common seed"):
+    with pytest.raises(StudyError, match="same task and seed"):
         add_gold_pair(store, full_study, ADMIN, one.id, other.id, "left")
     retire_gold_pair(store, full_study, ADMIN, first)
     assert [one.retired is None for one in list_gold_pairs(store, full_study, ADMIN)] == [
@@ -230,13 +236,13 @@ def test_checks_look_like_pairs_and_never_enter_ratings(
     pair = next_pair(store, full_study, rater, rng=random.Random(4))
     assert pair is not None
     with store.read() as session:
-        check = session.get(Check, pair.assignment_id)
+        check = session.get(AttentionCheck, pair.assignment_id)
     assert check is not None and check.kind == kind
     assert not pair.qualification
-    assert pair_videos(store, pair.assignment_id)
-    before = progress(store, full_study, rater).done
+    assert pair_videos(store, pair)
+    before = rater_view(store, full_study, rater).progress.done
     answer_pair(store, pair.assignment_id, rater, "left")
-    assert progress(store, full_study, rater).done == before + 1
+    assert rater_view(store, full_study, rater).progress.done == before + 1
     assert rate(load_comparisons(store, full_study)) == rated
     (report,) = rater_reports(store, full_study, ADMIN)
     tally = {"gold": report.gold, "repeat": report.repeats, "self": report.self_pairs}[kind]
@@ -292,13 +298,13 @@ def test_the_last_answer_is_taken_back_within_a_minute(store: Store, full_study:
     pair = next_pair(store, full_study, rater, now=NOON)
     assert pair is not None
     answer_pair(store, pair.assignment_id, rater, "left", now=NOON)
-    assert undoable_until(store, full_study, rater) == NOON + timedelta(seconds=60)
+    assert rater_view(store, full_study, rater).undoable_until == NOON + timedelta(seconds=60)
     next_pair(store, full_study, rater, now=NOON)
     again = undo_last(store, full_study, rater, now=NOON + timedelta(seconds=59))
     assert (again.task, again.seed, again.steps) == (pair.task, pair.seed, pair.steps)
     assert load_comparisons(store, full_study) == []
     assert next_pair(store, full_study, rater, now=NOON + timedelta(minutes=1)) == again
-    with pytest.raises(AnswerRefusedError, match="taken back"):
+    with pytest.raises(AnswerRefusedError, match="withdrawn"):
         answer_pair(store, pair.assignment_id, rater, "left", now=NOON)
     answer_pair(store, again.assignment_id, rater, "right", now=NOON + timedelta(minutes=1))
     assert [one.winner for one in load_comparisons(store, full_study)] == ["right"]
@@ -332,17 +338,20 @@ def test_limits_and_completion_codes(store: Store, full_study: StudyInfo) -> Non
         store, full_study, ADMIN, pairs_per_rater=2, completion_url="https://x.test/done?cc={code}"
     )
     rater = register_rater(store, "alice")
-    assert completion(store, full_study, rater) is None
+    assert rater_view(store, full_study, rater).completion is None
     answer(store, full_study, rater)
     answer(store, full_study, rater)
     assert next_pair(store, full_study, rater) is None
-    assert progress(store, full_study, rater).total == 2
-    done = completion(store, full_study, rater)
+    assert rater_view(store, full_study, rater).progress.total == 2
+    done = rater_view(store, full_study, rater).completion
     assert done is not None and done[1] == f"https://x.test/done?cc={done[0]}"
     assert rater_of_code(store, full_study, ADMIN, done[0].lower()) == rater
     assert rater_of_code(store, full_study, ADMIN, "F" * 12) is None
     change_settings(store, full_study, ADMIN, completion_code="C0DE")
-    assert completion(store, full_study, rater) == ("C0DE", "https://x.test/done?cc=C0DE")
+    assert rater_view(store, full_study, rater).completion == (
+        "C0DE",
+        "https://x.test/done?cc=C0DE",
+    )
 
 
 def test_answers_need_watching_reasons_and_a_human_pace(
@@ -441,16 +450,47 @@ def test_guessing_passwords_is_slowed_down(store: Store) -> None:
 def test_video_addresses_are_opaque_signed_and_expire(store: Store, full_study: StudyInfo) -> None:
     pair = next_pair(store, full_study, register_rater(store, "alice"), now=NOON)
     assert pair is not None
-    videos = pair_videos(store, pair.assignment_id)
+    videos = pair_videos(store, pair)
     ticket = videos.left.rsplit("/", 1)[1]
     assert (store.media / video_of_ticket(store, ticket, now=NOON)).is_file()
     for wrong in (ticket[:-2] + "aa", "", "../../etc/passwd", ticket.split(".")[0] + ".", "é.é"):
         with pytest.raises(AccessDeniedError):
             video_of_ticket(store, wrong, now=NOON)
-    with pytest.raises(AccessDeniedError, match="over"):
+    with pytest.raises(AccessDeniedError, match="expired"):
         video_of_ticket(store, ticket, now=NOON + timedelta(hours=1))
     with store.read() as session:
         episode = session.scalars(sa.select(Episode)).first()
     assert episode is not None
     ticket = episode_video(store, episode.id, now=NOON).rsplit("/", 1)[1]
     assert video_of_ticket(store, ticket, now=NOON) == f"{episode.media_name}.mp4"
+
+
+def test_a_page_of_the_app_is_read_in_three_sessions(
+    store: Store, full_study: StudyInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rater = register_rater(store, "alice")
+    opened: list[str] = []
+
+    def counted(kind: str, real: Callable[[], Any]) -> Callable[[], Any]:
+        return lambda: (opened.append(kind), real())[1]
+
+    for kind in ("read", "write"):
+        monkeypatch.setattr(store, kind, counted(kind, getattr(store, kind)))
+    view, pair = next_view(store, full_study, rater)
+    assert pair is not None and pair_videos(store, pair).left
+    assert (view.status.state, view.progress.done, view.completion) == ("judge", 0, None)
+    # Serving writes; links to videos are signed with the store's own secret, read once.
+    assert opened[:3] == ["read", "write", "read"] and len(opened) <= 5
+    opened.clear()
+    assert next_view(store, full_study, rater)[1] == pair and pair_videos(store, pair)
+    assert opened == ["read", "write", "read"]
+
+
+def test_raters_see_the_studies_they_may_judge_or_read(store: Store, full_study: StudyInfo) -> None:
+    hidden = create_study(store, "hidden", full_study.rules)
+    change_settings(store, hidden, ADMIN, open_signup=False, show_results=False)
+    join(store, hidden, "alice", invite=create_invite(store, hidden, ADMIN, "for Alice"))
+    names = {
+        token: [study.name for study in visible_studies(store, token)] for token in ("alice", "bob")
+    }
+    assert names == {"alice": ["hidden", "small"], "bob": ["small"]}

@@ -1,0 +1,118 @@
+"""All that a front end shows to a rater, read once per request: the app and the HTTP API use it."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from leaderboard.judging.assignments import ServedPair, known_pairs, next_pair
+from leaderboard.judging.judgments import last_answer
+from leaderboard.judging.pairs import count_pairs
+from leaderboard.judging.raters import RaterStatus, completion_code, read_rater_status
+from leaderboard.store.database import Store
+from leaderboard.store.models import Rater, pair_key
+from leaderboard.studies.access import digest
+from leaderboard.studies.rules import StudyInfo, list_studies
+from leaderboard.studies.settings import JudgingSettings, read_settings
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a rater is.
+
+    Attributes:
+        done: Number of pairs answered and not withdrawn, skipped ones included.
+        total: Number of pairs that the study asks of this rater.
+    """
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class RaterView:
+    """A rater's place in a study, with everything to show beside the pair.
+
+    Attributes:
+        settings: Settings that the study is judged under.
+        status: State of the rater.
+        progress: How far the rater is.
+        undoable_until: Time until which the last answer can be withdrawn, UTC; None if there is none.
+        completion: Completion code, and the address to return to (or ""); None until the rater is done.
+    """
+
+    settings: JudgingSettings
+    status: RaterStatus
+    progress: Progress
+    undoable_until: datetime | None
+    completion: tuple[str, str] | None
+
+
+def rater_view(store: Store, study: StudyInfo, rater_id: str) -> RaterView:
+    """The rater's place in a study."""
+    with store.read() as session:
+        settings = read_settings(session, study.id)
+        status = read_rater_status(session, study, rater_id, settings)
+        return _view(store, session, study, rater_id, settings, status, status.state == "done")
+
+
+def next_view(store: Store, study: StudyInfo, rater_id: str) -> tuple[RaterView, ServedPair | None]:
+    """The rater's place in a study, and the next pair; None if the rater is done or may not judge.
+
+    Raises:
+        StudyError: The study does not accept judgments by people, or the rater is unknown.
+    """
+    with store.read() as session:
+        settings = read_settings(session, study.id)
+        status = read_rater_status(session, study, rater_id, settings)
+    pair = None
+    if status.state in ("judge", "qualify"):
+        pair = next_pair(store, study, rater_id)
+    done = status.state == "done" or (status.state == "judge" and pair is None)
+    # After serving, which may take a gold pair out of the pairs that are left.
+    with store.read() as session:
+        return _view(store, session, study, rater_id, settings, status, done), pair
+
+
+def visible_studies(store: Store, token: str) -> list[StudyInfo]:
+    """Studies that whoever holds a rater's secret may know of, newest first.
+
+    These are the studies that are open, that show their results, or that the rater takes part in.
+    """
+    studies = list_studies(store)
+    with store.read() as session:
+        rater = session.scalar(sa.select(Rater.id).where(Rater.token_sha256 == digest(token)))
+
+        def is_visible(study: StudyInfo) -> bool:
+            settings = read_settings(session, study.id)
+            if settings.open_signup or settings.show_results:
+                return True
+            if rater is None:
+                return False
+            return read_rater_status(session, study, rater, settings).state != "invite"
+
+        return [study for study in studies if is_visible(study)]
+
+
+def _view(
+    store: Store,
+    session: Session,
+    study: StudyInfo,
+    rater_id: str,
+    settings: JudgingSettings,
+    status: RaterStatus,
+    done: bool,
+) -> RaterView:
+    known = {pair_key(*pair) for pair in known_pairs(session, study, rater_id)}
+    pairs = count_pairs(session, study) - len(known) + status.attention_checks
+    total = pairs if status.limit is None else min(status.limit, pairs)
+    last = last_answer(session, study, rater_id)
+    undoable = None if last is None else last.created + timedelta(seconds=settings.undo_seconds)
+    return RaterView(
+        settings,
+        status,
+        Progress(status.answered, total),
+        undoable,
+        completion_code(store, study, rater_id, settings) if done else None,
+    )
