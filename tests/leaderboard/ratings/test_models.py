@@ -4,6 +4,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -107,3 +109,12 @@ def test_another_packages_model_is_a_choice_of_the_command(
     argv = ["plan", "--agents", "3", "--width", "0.5", "--judgments", "20", "40"]
     assert leaderboard_main([*argv, "--model", "win-share"]) == 0
     assert "win-share: 95% interval of rating 0.5 wide" in capsys.readouterr().out
+
+
+def test_the_example_of_the_documentation_rates_agents() -> None:
+    page = (Path(__file__).parents[3] / "docs/leaderboard.md").read_text(encoding="utf-8")
+    code = next(one for one in page.split("```python\n") if "class WinShare" in one)
+    found: dict[str, Any] = {}
+    exec(code.partition("```")[0], found)
+    (table,) = rate(planted((0, 1, 3), 100), model=found["WIN_SHARE"])
+    assert [row.agent for row in table.rows] == ["a2", "a1", "a0"]
