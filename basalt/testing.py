@@ -36,7 +36,7 @@ CHECK_STEPS = 12
 MOST_FRAME_DIFFERENCE = 1.0
 """Largest mean absolute difference of 255 between frames of equal episodes; renderers round differently."""
 
-_FRAME_SHAPE = (FRAME_SIZE[1], FRAME_SIZE[0], 3)
+_FRAME_SHAPE = FRAME_SIZE.shape
 
 Frames = NDArray[np.uint8]
 

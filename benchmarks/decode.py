@@ -14,6 +14,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,13 +26,13 @@ import numpy as np
 from basalt.data.bedd import Play, find_plays
 from basalt.data.cursor import paste_cursor
 from basalt.data.dataset import single_pass
-from basalt.data.episodes import Episode, load_episodes
-from basalt.data.steps import step_table
+from basalt.data.episodes import DEFAULT_INPUT_SIZE, Episode, load_episodes
+from basalt.data.steps import pointer_table, step_table
 from basalt.io.errors import ConfigError
 from basalt.io.paths import sample_dir
 from benchmarks.processes import Usage, measure
 
-SIZE = (128, 128)
+SIZE = DEFAULT_INPUT_SIZE
 ROWS, LENGTH = 8, 32
 QUEUED = 128
 """Frames the peer's queue holds."""
@@ -79,7 +80,7 @@ def _peer_worker(plays: Sequence[Play], queue: Any, threads: int) -> None:
         cv2.setNumThreads(threads)
         os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = f"threads;{threads}"
     for play in plays:
-        steps = step_table(play)
+        steps = step_table(play).join(pointer_table(play)[["cursor_x", "cursor_y"]])
         rows = zip(
             *(steps[name] for name in ("buttons", "camera", "esc", "null")),
             *(steps[name] for name in ("cursor_x", "cursor_y")),
@@ -117,10 +118,11 @@ def exact(episodes: Sequence[Episode]) -> tuple[int, float]:
     """Frames and processor seconds of decoding with the exact resize, one thread."""
     frames, began = 0, time.process_time()
     for episode in episodes:
-        reader = episode.reader()
-        for start in range(0, len(episode), LENGTH):
-            frames += len(reader.read(episode.kept[start : start + LENGTH]))
-        reader.close()
+        with closing(episode.source.open()) as reader:
+            for start in range(0, len(episode), LENGTH):
+                kept = episode.kept[start : start + LENGTH]
+                reader.read_into(np.empty((len(kept), *episode.source.shape), np.uint8), kept)
+                frames += len(kept)
     return frames, time.process_time() - began
 
 

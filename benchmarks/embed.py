@@ -40,7 +40,7 @@ def peer(policy: VPTPolicy, episodes: Sequence[Episode]) -> Iterator[int]:
     for episode in episodes:
         state = policy.initial_state(1)
         first = torch.zeros(1, 1, dtype=torch.bool, device=policy.device)
-        for part in episode.play.parts:
+        for part in episode.recordings:
             for _, frame in zip(range(len(episode)), part.frames(), strict=False):
                 picture = torch.from_numpy(resize_frame(frame, size))[None, None].to(policy.device)
                 latent, state = policy.net.recur(policy.net.encode(picture), first, state)
@@ -59,7 +59,7 @@ def encoder(policy: VPTPolicy, pictures: torch.Tensor) -> Iterator[int]:
 @torch.inference_mode()
 def largest_difference(policy: VPTPolicy, episode: Episode, frames: int) -> float:
     """Largest difference between a chunked and a stepped embedding of an episode's first frames."""
-    pictures = torch.from_numpy(episode.reader().read(episode.kept[:frames]))[None]
+    pictures = torch.from_numpy(episode.read()[:frames])[None]
     pictures = pictures.to(policy.device)
     first = torch.zeros(1, frames, dtype=torch.bool, device=policy.device)
     whole, _ = policy.net.recur(policy.net.encode(pictures), first, policy.initial_state(1))
@@ -97,7 +97,7 @@ def run(argv: list[str]) -> dict[str, Any]:
     frames = sum(map(len, episodes))
     passes = -(-(max(options.frames, options.long) + 4 * ROWS * LENGTH) // frames)
     many = [*episodes] * passes
-    pictures = torch.from_numpy(episodes[0].reader().read(episodes[0].kept[: ROWS * LENGTH]))
+    pictures = torch.from_numpy(episodes[0].read()[: ROWS * LENGTH])
     pictures = pictures.to(device)
     pipelines = {
         "ours": lambda: ours(policy, many, options.workers),

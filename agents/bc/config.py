@@ -52,7 +52,7 @@ class TrainConfig:
         held_out: share of places (task and seed) kept for testing.
         mirror: show half of the episodes mirrored, actions included, which doubles small data.
         drop_null: leave out frames without any action.
-        labels: `mended`, or `original` as the published loaders made them.
+        labels: Labelling rules: `corrected`, or `legacy` as the published loaders made them.
         cache_gb: see `load_episodes`.
         workers: processes that decode; 0 = decode between the steps.
         devices: GPUs, or processes on a CPU, that share the rows.
@@ -81,7 +81,7 @@ class TrainConfig:
     held_out: float = 0.3
     mirror: bool = True
     drop_null: bool = False
-    labels: str = "mended"
+    labels: str = "corrected"
     cache_gb: float = DEFAULT_CACHE_GB
     workers: int = 0
     devices: int = 1

@@ -9,8 +9,10 @@ from typing import Any
 
 from agents.bc.config import TrainConfig
 from basalt.core.tasks import get_task
+from basalt.core.video import FrameSize
 from basalt.data.embeddings import MANIFEST, load_embedded, read_manifest
 from basalt.data.episodes import Episode, load_episodes, split_episodes
+from basalt.data.labels import label_mode
 from basalt.io.errors import ConfigError
 
 
@@ -28,13 +30,13 @@ class TrainingData:
     embedded_by: str
 
     @classmethod
-    def load(cls, cfg: TrainConfig, frame_size: tuple[int, int]) -> TrainingData:
+    def load(cls, cfg: TrainConfig, frame_size: FrameSize) -> TrainingData:
         """The episodes that the settings name."""
         task = get_task(cfg.task)
         episodes: Sequence[Episode]
         if (Path(cfg.data) / MANIFEST).is_file():
             made = read_manifest(Path(cfg.data))
-            if made.labels != cfg.labels:
+            if made.labels != label_mode(cfg.labels):
                 raise ConfigError(
                     f"labels: {cfg.data} holds {made.labels}, not {cfg.labels}; give "
                     f"labels={made.labels}, or embed with the others"
@@ -47,7 +49,7 @@ class TrainingData:
                 task=task,
                 size=frame_size,
                 drop_null=cfg.drop_null,
-                labels="original" if cfg.labels == "original" else "mended",
+                labels=label_mode(cfg.labels),
                 cache_gb=cfg.cache_gb,
                 jobs=max(cfg.workers, 1),
             )
@@ -62,6 +64,6 @@ class TrainingData:
             "data": cfg.data,
             "drop_null": cfg.drop_null,
             "labels": cfg.labels,
-            "train_places": sorted({e.place for e in self.training}),
-            "held_out_places": sorted({e.place for e in self.held_out}),
+            "train_places": sorted({e.split_group for e in self.training}),
+            "held_out_places": sorted({e.split_group for e in self.held_out}),
         }

@@ -40,7 +40,12 @@ from basalt.policies.checkpoint import (
     load_training,
     save_checkpoint,
 )
-from basalt.policies.imitation import Labels, evaluate, start_at_marginals, start_esc_at_marginals
+from basalt.policies.imitation import (
+    TensorBatch,
+    evaluate,
+    start_at_marginals,
+    start_esc_at_marginals,
+)
 from basalt.policies.source import fingerprint, open_policy
 from basalt.policies.vpt import VPTConfig, VPTPolicy
 
@@ -253,7 +258,7 @@ def _learn(
     with StopRequest() as stop, bar:
         stopping = False
         while learner.step < cfg.steps and not stopping:
-            labels = Labels.of(next(stream), device)
+            labels = TensorBatch.of(next(stream), device)
             for group in optimizer.param_groups:
                 group["lr"] = cfg.lr * schedule(learner.step, cfg.warmup, cfg.steps)
             loss, divergence, learner.memories = objective(labels, learner.memories)

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from basalt.io.errors import ConfigError
 from basalt.policies.attention import PolicyState
-from basalt.policies.imitation import ImitationLoss, Labels, imitation_loss
+from basalt.policies.imitation import ImitationLoss, TensorBatch, imitation_loss
 from basalt.policies.vpt import PolicyOutput, VPTPolicy
 
 PARTS = {
@@ -91,9 +91,11 @@ class Objective(nn.Module):
             self.policy.initial_state(rows), None if base is None else base.initial_state(rows)
         )
 
-    def forward(self, labels: Labels, memories: Memories) -> tuple[ImitationLoss, Tensor, Memories]:
+    def forward(
+        self, labels: TensorBatch, memories: Memories
+    ) -> tuple[ImitationLoss, Tensor, Memories]:
         """The cloning loss, the divergence from the base, and the next memories."""
-        device = labels.img.device
+        device = labels.first.device
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             output, base, memories = self._outputs(labels, memories)
         loss = imitation_loss(output, labels, self.esc_weight)
@@ -105,25 +107,26 @@ class Objective(nn.Module):
         return loss, divergence, memories.detach()
 
     def _outputs(
-        self, labels: Labels, memories: Memories
+        self, labels: TensorBatch, memories: Memories
     ) -> tuple[PolicyOutput, PolicyOutput | None, Memories]:
         policy, (base,) = self.policy, self._base
         base_output = None
-        if labels.img.dtype != torch.uint8:  # embeddings: the trunk ran before
-            output = policy.heads(labels.img.float(), memories.policy)
+        inputs = labels.inputs, labels.first
+        if labels.kind == "latents":  # policy and base share the trunk that made them
+            output = policy(*inputs, memories.policy, labels.kind)
             if base is not None:
                 with torch.no_grad():
-                    base_output = base.heads(labels.img.float(), memories.policy)
+                    base_output = base(*inputs, memories.policy, labels.kind)
             return output, base_output, memories
         if self.part == "all":
-            output = policy(labels.img, labels.first, memories.policy)
+            output = policy(*inputs, memories.policy, labels.kind)
             if base is not None and memories.base is not None:
                 with torch.no_grad():
-                    base_output = base(labels.img, labels.first, memories.base)
+                    base_output = base(*inputs, memories.base, labels.kind)
             next_base = None if base_output is None else base_output.state
             return output, base_output, Memories(output.state, next_base)
         with torch.no_grad():  # policy and base share the trunk, which does not change
-            embedded = policy.net.encode(labels.img)
+            embedded = policy.net.encode(labels.inputs)
             hidden, state = policy.net.transform(embedded, labels.first, memories.policy)
             if base is not None:
                 base_output = base.heads(base.net.finish(hidden), state)

@@ -228,6 +228,7 @@ def _validate(settings: Settings) -> int:
 
 def _stats(settings: Settings) -> int:
     from basalt.data.bedd import find_plays
+    from basalt.data.labels import label_mode
     from basalt.data.stats import (
         camera_histogram,
         play_table,
@@ -237,7 +238,7 @@ def _stats(settings: Settings) -> int:
 
     table = play_table(
         find_plays(_one_folder(settings)),
-        settings["labels"] or "mended",
+        label_mode(settings["labels"] or "corrected"),
         progress=not settings["quiet"],
     )
     by_task, by_player = summarise(table), summarise(table, ["task", "player"])
@@ -296,8 +297,8 @@ def _labels_report(settings: Settings) -> int:
     print(
         f"They put {summary['hotbar_spurious']} presses where no slot changed, and keep "
         f"{summary['esc_inside']} ESC inside a play.\n"
-        f"Attack seemed held in {summary['stuck_lines']} lines (mended by both). Null steps: "
-        f"{percent('share_null_raw')} by their rule, {percent('share_null_mended')} by ours."
+        f"Attack seemed held in {summary['stuck_lines']} lines (corrected by both). Null steps: "
+        f"{percent('share_null_raw')} by their rule, {percent('share_null_corrected')} by ours."
     )
     return 0
 
@@ -363,7 +364,7 @@ _ACTIONS: dict[str, _Action] = {
         "basalt data stats bedd out=stats",
         {
             "data": (str, "folder of recordings"),
-            "labels": (str, "mended (if not given), or original"),
+            "labels": (str, "corrected (if not given), or legacy"),
             "out": (str, "folder for tables and plots"),
         },
         {"no-plots": "tables only"},

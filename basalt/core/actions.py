@@ -32,8 +32,28 @@ BUTTONS = tuple(key for key in ACTION_KEYS if key != "camera")
 
 COLUMN = {button: column for column, button in enumerate(BUTTONS)}
 
-FRAME_SIZE = (640, 360)
-"""Width and height of every recording's frames, in pixels."""
+
+class FrameSize(NamedTuple):
+    """Size of a frame in pixels. A size is (width, height) everywhere, as in "640x360".
+
+    A shape is an array's: (height, width, 3). Functions that take a size read its fields by name, so
+    that a bare tuple, which may be transposed, is an error.
+    """
+
+    width: int
+    height: int
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Shape of an RGB frame of this size: (height, width, 3)."""
+        return self.height, self.width, 3
+
+    def __str__(self) -> str:
+        return f"{self.width}x{self.height}"
+
+
+FRAME_SIZE = FrameSize(width=640, height=360)
+"""Size of the frames of every recording."""
 
 CAMERA_LIMIT = 180.0
 """Largest camera change of one step, in degrees."""

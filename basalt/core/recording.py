@@ -26,7 +26,7 @@ from basalt.core.actions import EnvActions
 from basalt.core.recorder_lines import Line, LineWriter, lines_to_env
 from basalt.core.tasks import STEPS_PER_SECOND
 from basalt.core.telemetry import Telemetry
-from basalt.core.video import DEFAULT_CRF, FRAME_SIZE, VideoWriter, read_frames
+from basalt.core.video import DEFAULT_CRF, FRAME_SIZE, FrameSize, VideoWriter, read_frames
 from basalt.io.errors import RecordingError
 
 Ended = Literal["esc", "death", "limit", "cut", "crash", "unknown"]
@@ -66,8 +66,8 @@ class RecordingMeta(BaseModel):
     frames: int = Field(ge=0)
     step_limit: int = Field(gt=0, description="limit that the episode was played under")
     fps: int = STEPS_PER_SECOND
-    width: int = FRAME_SIZE[0]
-    height: int = FRAME_SIZE[1]
+    width: int = FRAME_SIZE.width
+    height: int = FRAME_SIZE.height
     package_version: str
     created: datetime
     video_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
@@ -196,7 +196,7 @@ class Recording:
             raise RecordingError(f"{self.lines_path}: telemetry is missing from some lines")
         return known
 
-    def frames(self, size: tuple[int, int] | None = None) -> Iterator[NDArray[np.uint8]]:
+    def frames(self, size: FrameSize | None = None) -> Iterator[NDArray[np.uint8]]:
         """Pictures in order, uint8 [H, W, 3] RGB, n or n + 1 for n steps; see :func:`read_frames`."""
         return read_frames(self.video_path, size)
 

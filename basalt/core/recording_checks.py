@@ -25,7 +25,7 @@ FAULT_KINDS = {
     "video": "the file is not a video, or damaged",
     "decoding": "a frame cannot be decoded, or only by guessing",
     "frames": "there are neither as many frames as lines nor one more",
-    "picture": f"the frames are not {FRAME_SIZE[0]}x{FRAME_SIZE[1]}",
+    "picture": f"the frames are not {FRAME_SIZE}",
     "rate": f"the video does not run at {STEPS_PER_SECOND} Hz",
     "changed": "a file is not the one that NAME.json was written for",
 }

@@ -16,6 +16,7 @@ from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from basalt.core.actions import FRAME_SIZE as FRAME_SIZE
+from basalt.core.actions import FrameSize as FrameSize
 from basalt.core.tasks import STEPS_PER_SECOND
 from basalt.io.errors import RecordingError
 
@@ -28,7 +29,7 @@ class VideoWriter:
 
     Args:
         path: file to write; it is whole only after :meth:`close`.
-        size: (width, height), both even.
+        size: Size of the frames; width and height must be even.
         crf: x264's quality, lower is better and larger.
         preset: x264's speed; encoding must not slow a rollout down.
     """
@@ -36,13 +37,13 @@ class VideoWriter:
     def __init__(
         self,
         path: Path,
-        size: tuple[int, int] = FRAME_SIZE,
+        size: FrameSize = FRAME_SIZE,
         *,
         crf: int = DEFAULT_CRF,
         preset: str = "veryfast",
     ) -> None:
         self.frames = 0
-        self._shape = (size[1], size[0], 3)
+        self._shape = size.shape
         self._container = av.open(str(path), "w", format="mp4", options={"movflags": "faststart"})
         stream = self._container.add_stream(
             "libx264",
@@ -192,13 +193,13 @@ class VideoReader:
         self._container.close()
 
 
-def read_frames(path: Path, size: tuple[int, int] | None = None) -> Iterator[NDArray[np.uint8]]:
+def read_frames(path: Path, size: FrameSize | None = None) -> Iterator[NDArray[np.uint8]]:
     """Frames of a video in order, uint8 [H, W, 3] RGB.
 
     Args:
         path: the video.
-        size: (width, height) to resize the full frame to by OpenCV's INTER_LINEAR, the resize that
-            VPT's weights were trained on (others differ by up to 160 grey levels).
+        size: Size to which the full frame is resized by OpenCV's INTER_LINEAR, the resize that VPT's
+            weights were trained on (others differ by up to 160 grey levels); None keeps full frames.
 
     Raises:
         RecordingError: the file is no video, or a frame cannot be decoded.
@@ -209,7 +210,8 @@ def read_frames(path: Path, size: tuple[int, int] | None = None) -> Iterator[NDA
             if size is None:
                 yield picture.copy()
             else:
-                resized = cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR)
+                wanted = (size.width, size.height)
+                resized = cv2.resize(picture, wanted, interpolation=cv2.INTER_LINEAR)
                 yield resized.astype(np.uint8, copy=False)
     finally:
         reader.close()

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from basalt.core.actions import CAMERA_ON, INVENTORY_INDEX, N_BUTTONS, N_CAMERA, VPTActions
-from basalt.data.dataset import Episode
+from basalt.data.episodes import Episode
 
 _GRID = np.concatenate(
     [10.0 ** np.arange(-6, -1), np.linspace(0.02, 0.98, 49), [0.99, 0.999, 0.9999]]

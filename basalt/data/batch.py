@@ -1,22 +1,26 @@
-"""A batch of training sequences, and how one row of it is read from recordings."""
+"""A batch of training sequences, and how one row of it is read from episodes."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from basalt.data.episodes import Episode
-from basalt.data.frames import FrameReader
 from basalt.data.mirror import mirror_actions, mirror_frames
 from basalt.data.plans import Piece
+from basalt.data.sources import FrameSource, InputKind, SourceReader
 
 
-class Batch(NamedTuple):
+@dataclass(frozen=True)
+class Batch:
     """T frames for each of B rows, with what the player did at each.
 
     Attributes:
-        img: uint8 [B, T, height, width, 3] RGB; of embedded episodes the latents, float [B, T, width].
+        kind: What the inputs are.
+        inputs: What the episodes' source gives: frames uint8 [B, T, height, width, 3] RGB, encoded
+            frames float32 [B, T, hidsize], or latents float [B, T, width].
         first: bool [B, T], an episode begins at this frame.
         valid: bool [B, T], False for padding behind the last episode of a finite pass.
         buttons: int64 [B, T] below 8641.
@@ -27,7 +31,8 @@ class Batch(NamedTuple):
         frame: int64 [B, T], frame of the play.
     """
 
-    img: NDArray[Any]
+    kind: InputKind
+    inputs: NDArray[Any]
     first: NDArray[np.bool_]
     valid: NDArray[np.bool_]
     buttons: NDArray[np.int64]
@@ -37,19 +42,37 @@ class Batch(NamedTuple):
     position: NDArray[np.int64]
     frame: NDArray[np.int64]
 
+    @property
+    def columns(self) -> tuple[NDArray[Any], ...]:
+        """The arrays in the order of `BatchLayout.columns`."""
+        return (
+            self.inputs, self.first, self.valid, self.buttons, self.camera,
+            self.esc, self.episode, self.position, self.frame,
+        )  # fmt: skip
+
 
 PADDING = (0, False, False, 0, 0, False, -1, 0, 0)
-"""What stands in each column of a batch behind the last frame."""
+"""The value of each column of a batch behind the last frame."""
 
 
-def batch_layout(
-    rows: int, length: int, episode: Episode
-) -> list[tuple[tuple[int, ...], np.dtype[Any]]]:
-    """Shape and type of each column of a batch of such episodes."""
-    small, whole, flag = (rows, length), np.dtype(np.int64), np.dtype(np.bool_)
-    pictures = ((*small, *episode.frame_shape), np.dtype(episode.frame_type))
-    flags, numbers = (small, flag), (small, whole)
-    return [pictures, flags, flags, numbers, numbers, flags, numbers, numbers, numbers]
+class BatchLayout(NamedTuple):
+    """Kind of the inputs, and shape and type of each column of a batch."""
+
+    kind: InputKind
+    columns: list[tuple[tuple[int, ...], np.dtype[Any]]]
+
+    @classmethod
+    def of(cls, batch_size: int, seq_len: int, source: FrameSource) -> "BatchLayout":
+        """The layout of batches from such a source."""
+        small, whole, flag = (batch_size, seq_len), np.dtype(np.int64), np.dtype(np.bool_)
+        inputs = ((*small, *source.shape), source.dtype)
+        flags, numbers = (small, flag), (small, whole)
+        columns = [inputs, flags, flags, numbers, numbers, flags, numbers, numbers, numbers]
+        return cls(source.kind, columns)
+
+    def empty(self) -> Batch:
+        """A batch whose values are not set."""
+        return Batch(self.kind, *(np.empty(*column) for column in self.columns))
 
 
 class RowReader:
@@ -58,18 +81,18 @@ class RowReader:
     def __init__(self, episodes: Sequence[Episode]) -> None:
         self._episodes = episodes
         self._index = -1
-        self._reader: FrameReader | None = None
+        self._reader: SourceReader | None = None
 
     def fill(self, batch: Batch, row: int, pieces: Sequence[Piece]) -> None:
         """Put the pieces into the batch's row, and padding behind them."""
         at = 0
         for index, start, stop, begins, mirrored in pieces:
             episode, end = self._episodes[index], at + stop - start
-            pictures = batch.img[row, at:end]
-            self._read(pictures, index, episode.kept[start:stop])
+            inputs = batch.inputs[row, at:end]
+            self._open(index).read_into(inputs, episode.kept[start:stop])
             actions = episode.actions_between(start, stop)
             if mirrored:
-                pictures[:] = mirror_frames(pictures)
+                inputs[:] = mirror_frames(inputs)
                 actions = mirror_actions(actions)
             batch.first[row, at:end] = False
             batch.first[row, at] = begins
@@ -81,16 +104,13 @@ class RowReader:
             batch.position[row, at:end] = np.arange(start, stop)
             batch.frame[row, at:end] = episode.kept[start:stop]
             at = end
-        for column, padding in zip(batch, PADDING, strict=True):
+        for column, padding in zip(batch.columns, PADDING, strict=True):
             column[row, at:] = padding
 
-    def _read(self, pictures: NDArray[Any], index: int, frames: NDArray[np.int32]) -> None:
-        episode = self._episodes[index]
-        if episode.cached:
-            pictures[:] = episode.frames[frames]
-            return
+    def _open(self, index: int) -> SourceReader:
+        """The reader of an episode; the previous episode's is closed."""
         if self._reader is None or index != self._index:
             if self._reader is not None:
                 self._reader.close()
-            self._index, self._reader = index, episode.reader()
-        self._reader.read_into(pictures, frames)
+            self._index, self._reader = index, self._episodes[index].source.open()
+        return self._reader

@@ -214,8 +214,8 @@ class Play:
         """The contractor's alias, or who played as the recording says."""
         return player_of(self.parts[0])
 
-    def reopened(self) -> "Play":
-        """The same play with nothing read yet: what is read of it is let go with it."""
+    def without_cache(self) -> "Play":
+        """A copy without parsed lines, so that lines parsed through it are freed with it."""
         parts = tuple(Recording(part.stem, part.meta) for part in self.parts)
         return Play(parts, self.task)
 

@@ -10,21 +10,10 @@ workers that each read some of the rows (:mod:`basalt.data.workers`).
 import copy
 from collections.abc import Iterable, Iterator, Sequence
 
-import numpy as np
-
-from basalt.data.batch import Batch, RowReader, batch_layout
-from basalt.data.episodes import Episode, load_episodes, split_episodes
+from basalt.data.batch import Batch, BatchLayout, RowReader
+from basalt.data.episodes import Episode
 from basalt.data.plans import EndlessPlan, FinitePlan, RowPlans
 from basalt.data.workers import read_in_workers
-
-__all__ = [
-    "Batch",
-    "Episode",
-    "SequenceStream",
-    "load_episodes",
-    "single_pass",
-    "split_episodes",
-]
 
 
 class SequenceStream(Iterator[Batch]):
@@ -111,9 +100,10 @@ def read_batches(
     episodes: Sequence[Episode], plan: Iterable[RowPlans], rows: Sequence[int], length: int
 ) -> Iterator[Batch]:
     """Read each planned batch in this process; one video a row is open at a time."""
+    layout = BatchLayout.of(len(rows), length, episodes[0].source)
     readers = [RowReader(episodes) for _ in rows]
     for plans in plan:
-        batch = Batch(*(np.empty(*kind) for kind in batch_layout(len(rows), length, episodes[0])))
+        batch = layout.empty()
         for at, row in enumerate(rows):
             readers[at].fill(batch, at, plans[row])
         yield batch

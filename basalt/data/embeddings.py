@@ -8,26 +8,22 @@
 A shard appears under its final name only when it is whole.
 """
 
-from __future__ import annotations
-
 import json
-import struct
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from basalt.core.tasks import Task, refuse_official
-from basalt.data.bedd import Play
 from basalt.data.episodes import Episode, seed_of
+from basalt.data.labels import label_mode
+from basalt.data.sources import EmbeddingSource
 from basalt.io.atomic import write_json
 from basalt.io.errors import ConfigError
 from basalt.io.locks import LOCK_FILE, sole_writer
@@ -48,7 +44,7 @@ class Manifest:
         policy: where the policy came from, as it was given.
         fingerprint: SHA-256 of its weights.
         width: of the latents.
-        labels: ``mended`` or ``original``.
+        labels: Labelling rules; see `basalt.data.labels.label_mode`.
         dtype: of the latents, ``float16`` or ``float32``.
     """
 
@@ -93,54 +89,9 @@ class Shard:
             raise _damaged(self.path, err) from err
 
 
-@dataclass(frozen=True)
-class EmbeddedEpisode(Episode):
-    """A play whose frames are a policy's latents; `size` is (1, width).
-
-    Attributes:
-        path: its shard.
-        ground: see `Episode.place`.
-        label: its name.
-    """
-
-    path: Path = Path()
-    ground: str = ""
-    label: str = ""
-
-    @property
-    def name(self) -> str:
-        """Name of the play's first recording."""
-        return self.label
-
-    @property
-    def place(self) -> str:
-        """What two plays share when they show the same ground."""
-        return self.ground
-
-    @property
-    def frame_shape(self) -> tuple[int, ...]:
-        """Shape of one latent."""
-        return (self.size[1],)
-
-    @property
-    def frame_type(self) -> str:
-        """Type of its numbers."""
-        return str(self.frames.dtype)
-
-    @cached_property
-    def frames(self) -> NDArray[Any]:
-        """float16 or float32 [n, width], memory-mapped from the shard."""
-        with self.path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            entry = json.loads(file.read(length))["latents"]
-        kind = {"F16": np.float16, "F32": np.float32}[entry["dtype"]]
-        offset = 8 + length + entry["data_offsets"][0]
-        return np.memmap(self.path, kind, "r", offset, tuple(entry["shape"]))
-
-
 def load_embedded(
     folder: str | Path, *, task: Task | None = None, drop_null: bool = False
-) -> list[EmbeddedEpisode]:
+) -> list[Episode]:
     """Episodes of a folder of embeddings, in order of path.
 
     Args:
@@ -152,7 +103,6 @@ def load_embedded(
         ConfigError: no embeddings there, none of this task, one of a play on an official evaluation
             seed of it, or a damaged shard.
     """
-    width = read_manifest(Path(folder)).width
     episodes = []
     for shard in find_shards(folder):
         if task and shard.task not in (None, task.name):
@@ -164,16 +114,15 @@ def load_embedded(
         kept = np.flatnonzero(~(null & drop_null) | esc).astype(np.int32)
         if len(kept):
             episodes.append(
-                EmbeddedEpisode(
-                    play=Play((), shard.task),
+                Episode(
+                    name=shard.name,
+                    task=shard.task,
+                    split_group=shard.place,
                     kept=kept,
                     buttons=buttons[kept],
                     camera=camera[kept],
                     esc=esc[kept],
-                    size=(1, width),
-                    path=shard.path,
-                    ground=shard.place,
-                    label=shard.name,
+                    source=EmbeddingSource(shard.path),
                 )
             )
     if not episodes:
@@ -214,6 +163,7 @@ def read_manifest(folder: Path) -> Manifest:
         content = json.loads(path.read_text(encoding="utf-8"))
         if (content.pop("format"), content.pop("version")) != (FORMAT, VERSION):
             raise ConfigError(f"{path}: not {FORMAT} version {VERSION}; make the embeddings again")
+        content["labels"] = label_mode(content["labels"])
         return Manifest(**content)
     except (ValueError, KeyError, TypeError, AttributeError) as err:
         raise ConfigError(f"{path}: damaged ({err}); make the embeddings again") from err

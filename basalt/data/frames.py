@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from basalt.core.recording import sha256_of
-from basalt.core.video import FRAME_SIZE, VideoReader
+from basalt.core.video import FRAME_SIZE, FrameSize, VideoReader
 from basalt.data.bedd import Play
 from basalt.data.cursor import paste_cursor
-from basalt.data.steps import step_table
+from basalt.data.steps import pointer_table
 from basalt.io.atomic import replacing
 from basalt.io.errors import RecordingError
 from basalt.io.paths import cache_dir
@@ -34,20 +34,20 @@ class FrameReader:
 
     Args:
         play: one demonstration.
-        size: (height, width) of the policy's picture; None for full frames.
+        size: Size of the frames given; None for full frames.
 
     Raises:
         RecordingError: the lines cannot be read.
     """
 
-    def __init__(self, play: Play, size: tuple[int, int] | None) -> None:
+    def __init__(self, play: Play, size: FrameSize | None) -> None:
         self._play = play
-        steps = step_table(play)
-        parts = steps["part"].to_numpy()
+        pointers = pointer_table(play)
+        parts = pointers["part"].to_numpy()
         self._starts: list[int] = np.searchsorted(parts, np.arange(len(play.parts) + 1)).tolist()
-        self._cursor = steps[["cursor_x", "cursor_y"]].to_numpy()
-        height, width = size or (FRAME_SIZE[1], FRAME_SIZE[0])
-        self._size = (width, height)
+        self._cursor = pointers[["cursor_x", "cursor_y"]].to_numpy()
+        size = size or FRAME_SIZE
+        self._shape, self._resized_to = size.shape, (size.width, size.height)
         self._part = -1
         self._video: VideoReader | None = None
 
@@ -60,26 +60,26 @@ class FrameReader:
         Raises:
             RecordingError: a video cannot be decoded or is shorter than its lines.
         """
-        pictures = np.empty((len(frames), self._size[1], self._size[0], 3), dtype=np.uint8)
-        self.read_into(pictures, frames)
-        return pictures
+        out = np.empty((len(frames), *self._shape), dtype=np.uint8)
+        self.read_into(out, frames)
+        return out
 
-    def read_into(self, pictures: NDArray[np.uint8], frames: NDArray[np.integer]) -> None:
-        """Like :meth:`read`, straight into memory of the caller's, such as a batch's."""
+    def read_into(self, out: NDArray[np.uint8], frames: NDArray[np.integer]) -> None:
+        """Like `read`, into an array of the caller's, such as a batch's."""
         wrong = frames[(frames < 0) | (frames >= len(self))]
         if len(wrong):
             raise IndexError(f"frame {wrong[0]} of {len(self)}")
-        # Plain numbers: a scalar of NumPy's costs several times as much, and there is one a frame.
+        # Python numbers: NumPy scalars cost several times as much, and there is one per frame.
         numbers, pointers = frames.tolist(), self._cursor[frames].tolist()
-        for picture, number, (x, y) in zip(pictures, numbers, pointers, strict=True):
+        for target, number, (x, y) in zip(out, numbers, pointers, strict=True):
             frame = self._full(number)
             if not math.isnan(x):
                 frame = frame.copy()
                 paste_cursor(frame, x, y)
-            if (frame.shape[1], frame.shape[0]) == self._size:
-                picture[:] = frame
+            if frame.shape == self._shape:
+                target[:] = frame
             else:
-                cv2.resize(frame, self._size, dst=picture, interpolation=cv2.INTER_LINEAR)
+                cv2.resize(frame, self._resized_to, dst=target, interpolation=cv2.INTER_LINEAR)
 
     def _full(self, number: int) -> NDArray[np.uint8]:
         """The full frame, read-only."""
@@ -113,7 +113,7 @@ class FrameReader:
             self._video = None
 
 
-def decoded_frames(play: Play, size: tuple[int, int]) -> NDArray[np.uint8]:
+def decoded_frames(play: Play, size: FrameSize) -> NDArray[np.uint8]:
     """All frames of a play at the policy's size, for small data that is read in any order or often.
 
     Decoded on the first call, then read from an uncompressed array file under the cache folder, named
@@ -121,7 +121,7 @@ def decoded_frames(play: Play, size: tuple[int, int]) -> NDArray[np.uint8]:
 
     Args:
         play: n steps.
-        size: (height, width) of the policy's picture.
+        size: Size of the policy's input frame.
 
     Returns:
         uint8 [n, height, width, 3] RGB, memory-mapped read-only.
@@ -129,7 +129,7 @@ def decoded_frames(play: Play, size: tuple[int, int]) -> NDArray[np.uint8]:
     Raises:
         RecordingError: a video cannot be decoded or is shorter than its lines.
     """
-    digest = hashlib.sha256(str((size, play.is_bedd)).encode())
+    digest = hashlib.sha256(str(((size.height, size.width), play.is_bedd)).encode())
     for part in play.parts:
         digest.update(sha256_of(part.video_path).encode())
         digest.update(sha256_of(part.lines_path).encode())
@@ -142,9 +142,9 @@ def decoded_frames(play: Play, size: tuple[int, int]) -> NDArray[np.uint8]:
     return frames
 
 
-def _decode(reader: FrameReader, path: Path, size: tuple[int, int]) -> None:
+def _decode(reader: FrameReader, path: Path, size: FrameSize) -> None:
     """Decode all into an array file."""
-    shape = (len(reader), *size, 3)
+    shape = (len(reader), *size.shape)
     with closing(reader), replacing(path) as partial:
         array = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape)
         for start in range(0, len(reader), 64):

@@ -1,6 +1,6 @@
-"""From recorder lines to the labels an agent learns: mended, or as the published loaders made them.
+"""From recorder lines to the labels an agent learns: corrected, or as the published loaders made them.
 
-``mended`` follows BEDD's facts for a whole play, however many files it has. ``original`` reproduces
+`corrected` follows BEDD's facts for a whole play, however many files it has. `legacy` reproduces
 the loaders that came with VPT and with the BASALT baselines (2022), faults included, file by file;
 it exists to measure what those faults cost.
 """
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import pandas as pd
@@ -36,7 +36,24 @@ from basalt.core.recording import Recording
 from basalt.data.bedd import Play
 from basalt.io.errors import ConfigError, RecordingError
 
-LabelMode = Literal["mended", "original"]
+LabelMode = Literal["corrected", "legacy"]
+"""Labelling rules: BEDD's facts, or the published loaders' rules with their faults."""
+
+_OLD_NAMES: dict[str, LabelMode] = {"mended": "corrected", "original": "legacy"}
+
+
+def label_mode(name: str) -> LabelMode:
+    """The labelling rules of that name. Files written before a rename say `mended` or `original`.
+
+    Raises:
+        ConfigError: The name is unknown.
+    """
+    for mode in get_args(LabelMode):
+        if mode == _OLD_NAMES.get(name, name):
+            return cast(LabelMode, mode)
+    raise ConfigError(
+        f"labels: unknown rules {name!r}; available: {', '.join(get_args(LabelMode))}"
+    )
 
 
 @dataclass(frozen=True)
@@ -64,22 +81,22 @@ class Labels:
         return Labels(self.actions[steps], indices, self.null[steps])
 
 
-def label_play(play: Play, mode: LabelMode = "mended") -> list[Labels]:
+def label_play(play: Play, mode: LabelMode = "corrected") -> list[Labels]:
     """Labels of a play's frames, one :class:`Labels` per recording."""
     return label_parts([part.lines for part in play.parts], mode, bedd=play.is_bedd)
 
 
 def label_parts(
-    parts: Sequence[Sequence[Line]], mode: LabelMode = "mended", *, bedd: bool = True
+    parts: Sequence[Sequence[Line]], mode: LabelMode = "corrected", *, bedd: bool = True
 ) -> list[Labels]:
     """Labels of the files of one play.
 
-    Mended: fractions of a degree are kept; a slot change is a press on the line before it shows,
+    Corrected: fractions of a degree are kept; a slot change is a press on the line before it shows,
     also across files; a button that seems held from the beginning is released until its first real
     press, also across files; ESC counts only on the play's last line; null is judged on the VPT
     indices, after all of that.
 
-    Original: whole degrees, cut toward zero; a slot change is a press on the line on which it shows,
+    Legacy: whole degrees, cut toward zero; a slot change is a press on the line on which it shows,
     each file beginning at slot 0; stuck button and ESC file by file; null means no known key, no
     button and no mouse movement in the raw line.
 
@@ -91,10 +108,8 @@ def label_parts(
     Raises:
         ConfigError: no such mode.
     """
-    if mode == "original":
-        return [_original(lines) for lines in parts]
-    if mode != "mended":
-        raise ConfigError(f"labels: {mode!r} is not one of {', '.join(get_args(LabelMode))}")
+    if label_mode(mode) == "legacy":
+        return [_legacy(lines) for lines in parts]
     starts = np.cumsum([0, *(len(lines) for lines in parts)])
     whole = [line for lines in parts for line in lines]
     actions = lines_to_env(whole, stuck_attack=bedd, part_starts=starts[:-1].tolist())
@@ -103,7 +118,7 @@ def label_parts(
     return [labels.span(begin, end) for begin, end in pairwise(starts.tolist())]
 
 
-def _original(lines: Sequence[Line]) -> Labels:
+def _legacy(lines: Sequence[Line]) -> Labels:
     """Labels of one file as the published loaders make them."""
     buttons = np.zeros((len(lines), len(BUTTONS)), dtype=np.uint8)
     camera = np.zeros((len(lines), 2), dtype=np.float64)
@@ -167,16 +182,16 @@ def line_files(paths: Sequence[str | Path]) -> list[Path]:
 
 
 def labels_report(files: Sequence[Path]) -> pd.DataFrame:
-    """What the original labels lose, counted file by file, each taken as a play of its own.
+    """What the legacy labels lose, counted file by file, each taken as a play of its own.
 
     Returns:
         One row a file: ``file, lines, camera_nonzero`` (components), ``camera_lost`` (of them, cut
         to 0), ``frames_moved, frames_still`` (of them, all movement cut), ``camera_wrong_bin``
         (components whose bin differs), ``hotbar_presses, hotbar_lost`` (of them, on a line that the
-        original skips as null), ``hotbar_spurious`` (a press that the original sees on the first line
+        legacy rules skip as null), ``hotbar_spurious`` (a press that the legacy rules see on the first line
         of a file that begins at another slot than 0),
         ``stuck_lines`` (attack seemed held), ``esc_inside`` (ESC before the last line),
-        ``null_raw`` (by the original's rule), ``null_mended``.
+        ``null_raw`` (by the legacy rule), ``null_corrected``.
 
     Raises:
         RecordingError: a file that cannot be read.
@@ -185,10 +200,10 @@ def labels_report(files: Sequence[Path]) -> pd.DataFrame:
 
 
 def _compare(path: Path, lines: Sequence[Line]) -> dict[str, Any]:
-    (mended,) = label_parts([lines])
-    original = _original(lines)
+    (corrected,) = label_parts([lines])
+    legacy = _legacy(lines)
     raw = lines_to_env(lines, stuck_attack=False)
-    exact, cut = mended.actions.camera, original.actions.camera
+    exact, cut = corrected.actions.camera, legacy.actions.camera
     moved = exact != 0
     slots = np.array([line.hotbar for line in lines])
     changes = np.flatnonzero(np.diff(slots)) + 1
@@ -201,12 +216,12 @@ def _compare(path: Path, lines: Sequence[Line]) -> dict[str, Any]:
         "frames_still": int((moved.any(axis=1) & (cut == 0).all(axis=1)).sum()),
         "camera_wrong_bin": int((camera_to_bins(exact) != camera_to_bins(cut)).sum()),
         "hotbar_presses": len(changes),
-        "hotbar_lost": int(original.null[changes].sum()),
+        "hotbar_lost": int(legacy.null[changes].sum()),
         "hotbar_spurious": int(slots[0] != 0),
-        "stuck_lines": int((raw.column("attack") & ~mended.actions.column("attack") & 1).sum()),
+        "stuck_lines": int((raw.column("attack") & ~corrected.actions.column("attack") & 1).sum()),
         "esc_inside": sum(line.ends_session for line in lines[:-1]),
-        "null_raw": int(original.null.sum()),
-        "null_mended": int(mended.null.sum()),
+        "null_raw": int(legacy.null.sum()),
+        "null_corrected": int(corrected.null.sum()),
     }
 
 
@@ -224,5 +239,5 @@ def report_summary(table: pd.DataFrame) -> dict[str, Any]:
         "share_moving_frames_made_still": share("frames_still", "frames_moved"),
         "share_hotbar_presses_lost": share("hotbar_lost", "hotbar_presses"),
         "share_null_raw": share("null_raw", "lines"),
-        "share_null_mended": share("null_mended", "lines"),
+        "share_null_corrected": share("null_corrected", "lines"),
     }

@@ -105,9 +105,12 @@ class FinitePlan(Iterable[RowPlans]):
             self._queues[row].append(Piece(index, 0, lengths[index], True))
             self._loads[row] += lengths[index]
 
+    def __len__(self) -> int:
+        return math.ceil(max(self._loads, default=0) / self._length)
+
     def __iter__(self) -> Iterator[RowPlans]:
         places = [(0, 0)] * self.rows  # of each row: piece, and frames of it already shown
-        for _ in range(math.ceil(max(self._loads, default=0) / self._length)):
+        for _ in range(len(self)):
             plans: RowPlans = []
             for row, queue in enumerate(self._queues):
                 pieces, missing = [], self._length

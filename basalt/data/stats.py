@@ -26,7 +26,7 @@ _PRESSES = tuple(f"steps.{button}" for button in BUTTONS)
 
 
 def play_table(
-    plays: Sequence[Play], labels: LabelMode = "mended", *, progress: bool = True
+    plays: Sequence[Play], labels: LabelMode = "corrected", *, progress: bool = True
 ) -> pd.DataFrame:
     """One row per play: who, how long, and counts of everything; the rest is sums of this.
 
@@ -46,7 +46,7 @@ def play_table(
     rows = []
     for play in tqdm(plays, desc="stats", unit="play", disable=not progress):
         try:
-            rows.append(_count(play.reopened(), labels))
+            rows.append(_count(play.without_cache(), labels))
         except RecordingError as err:
             raise RecordingError(f"{err}; basalt data validate quarantines such files") from err
     return pd.DataFrame(rows)

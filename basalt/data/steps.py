@@ -1,12 +1,12 @@
 """Step tables: what was done at each frame of a play, one row each, kept as Parquet in the cache.
 
-Reading a play's JSON lines costs some twenty microseconds a line, so it is done once; training reads
+Parsing a play's JSON lines takes about twenty microseconds a line, so it is done once; training reads
 the tables.
 """
 
 import hashlib
 import multiprocessing
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -23,36 +23,54 @@ from basalt.data.labels import LabelMode, label_play
 from basalt.io.atomic import replacing
 from basalt.io.paths import cache_dir
 
-_VERSION = 1
-"""Part of the tables' names: raise it when labels change."""
+_VERSION = 2
+"""Part of the tables' file names: raise it when labels or columns change."""
 
 _FEW = 32
 """Fewer plays than this are not worth starting processes for."""
 
 
-def step_table(play: Play, labels: LabelMode = "mended") -> pd.DataFrame:
+def step_table(play: Play, labels: LabelMode = "corrected") -> pd.DataFrame:
     """The steps of a play, in order.
 
     Args:
-        play: one demonstration.
-        labels: see :func:`basalt.data.labels.label_parts`.
+        play: One demonstration.
+        labels: Labelling rules; see `basalt.data.labels.label_parts`.
 
     Returns:
-        Columns ``part`` (int16, which file), ``frame`` (int32, frame of that file), ``buttons`` and
-        ``camera`` (int16, VPT indices), ``esc``, ``null`` (bool), ``pitch``, ``yaw`` (float32,
-        degrees), ``cursor_x``, ``cursor_y`` (float64, where the pointer is to be pasted in the
-        1280x720 window; NaN where it is not).
+        Columns `part` (int16, which file), `frame` (int32, frame of that file), `buttons` and `camera`
+        (int16, VPT indices), `esc`, `null` (bool), `pitch`, `yaw` (float32, degrees).
 
     Raises:
-        RecordingError: the lines cannot be read.
+        RecordingError: The lines cannot be read.
     """
-    path = _path(play, labels)
+    return _cached(play.without_cache(), labels, partial(_label, labels=labels))
+
+
+def pointer_table(play: Play) -> pd.DataFrame:
+    """Where the mouse pointer is to be pasted into each frame of a play. Needs no labels.
+
+    Args:
+        play: One demonstration.
+
+    Returns:
+        Columns `part` (int16, which file), `cursor_x`, `cursor_y` (float64, position in the recorder's
+        1280x720 window; NaN where no pointer is pasted).
+
+    Raises:
+        RecordingError: The lines cannot be read.
+    """
+    return _cached(play.without_cache(), "pointer", _pointers)
+
+
+def _cached(play: Play, kind: str, make: Callable[[Play], pd.DataFrame]) -> pd.DataFrame:
+    path = _path(play, kind)
     if path.is_file():
         try:
             return parquet.read_table(path).to_pandas()
         except (OSError, pa.ArrowInvalid):
             path.unlink(missing_ok=True)  # damaged; made again below
-    table = _make(play.reopened(), labels)
+    table = make(play)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as unfinished:
         parquet.write_table(pa.Table.from_pandas(table, preserve_index=False), unfinished)
@@ -60,18 +78,18 @@ def step_table(play: Play, labels: LabelMode = "mended") -> pd.DataFrame:
 
 
 def prepare_step_tables(
-    plays: Sequence[Play], labels: LabelMode = "mended", *, jobs: int = 1, progress: bool = True
+    plays: Sequence[Play], labels: LabelMode = "corrected", *, jobs: int = 1, progress: bool = True
 ) -> None:
     """Make the tables that are not in the cache yet.
 
     Args:
-        plays: any number.
-        labels: which labels.
-        jobs: processes side by side.
-        progress: show a bar where that takes a while.
+        plays: Any number of plays.
+        labels: Labelling rules.
+        jobs: Number of processes.
+        progress: Show a progress bar if this takes a while.
 
     Raises:
-        RecordingError: lines that cannot be read; the tables made before stay.
+        RecordingError: Lines cannot be read; tables made before that stay.
     """
     todo = [play for play in plays if not _path(play, labels).is_file()]
     few = len(todo) < _FEW
@@ -94,17 +112,15 @@ def prepare_step_tables(
 
 
 def _prepare(play: Play, labels: LabelMode) -> None:
-    step_table(play, labels)
+    # One copy parses the lines for both tables; afterwards they are freed with it.
+    play = play.without_cache()
+    _cached(play, labels, partial(_label, labels=labels))
+    _cached(play, "pointer", _pointers)
 
 
-def _make(play: Play, labels: LabelMode) -> pd.DataFrame:
-    parts = []
-    for number, (made, recording) in enumerate(
-        zip(label_play(play, labels), play.parts, strict=True)
-    ):
-        at = [cursor_at(line) if play.is_bedd else None for line in recording.lines]
-        cursor = np.array([place or (np.nan, np.nan) for place in at]).reshape(len(at), 2)
-        parts.append(
+def _label(play: Play, labels: LabelMode) -> pd.DataFrame:
+    return pd.concat(
+        [
             pd.DataFrame(
                 {
                     "part": np.full(len(made), number, dtype=np.int16),
@@ -115,17 +131,29 @@ def _make(play: Play, labels: LabelMode) -> pd.DataFrame:
                     "null": made.null,
                     "pitch": made.actions.camera[:, 0].astype(np.float32),
                     "yaw": made.actions.camera[:, 1].astype(np.float32),
-                    "cursor_x": cursor[:, 0],
-                    "cursor_y": cursor[:, 1],
                 }
             )
-        )
-    return pd.concat(parts, ignore_index=True)
+            for number, made in enumerate(label_play(play, labels))
+        ],
+        ignore_index=True,
+    )
 
 
-def _path(play: Play, labels: LabelMode) -> Path:
-    """Where a play's table is kept; its name tells files that were changed from those that were not."""
-    facts = [f"{_VERSION}|{labels}|{play.is_bedd}"]
+def _pointers(play: Play) -> pd.DataFrame:
+    parts = [len(recording.lines) for recording in play.parts]
+    at = [
+        (cursor_at(line) if play.is_bedd else None) or (np.nan, np.nan)
+        for recording in play.parts
+        for line in recording.lines
+    ]
+    cursor = np.array(at).reshape(len(at), 2)
+    part = np.repeat(np.arange(len(parts), dtype=np.int16), parts)
+    return pd.DataFrame({"part": part, "cursor_x": cursor[:, 0], "cursor_y": cursor[:, 1]})
+
+
+def _path(play: Play, kind: str) -> Path:
+    """File of a play's table; its name changes when the files of lines change."""
+    facts = [f"{_VERSION}|{kind}|{play.is_bedd}"]
     for part in play.parts:
         state = part.lines_path.stat()
         facts.append(f"{part.lines_path.resolve()}|{state.st_size}|{state.st_mtime_ns}")

@@ -16,16 +16,13 @@ from typing import Any
 import cv2
 import numpy as np
 
-from basalt.data.batch import Batch, RowReader, batch_layout
+from basalt.data.batch import Batch, BatchLayout, RowReader
 from basalt.data.episodes import Episode
 from basalt.data.plans import RowPlans
 from basalt.io.errors import BasaltError
 
 AHEAD = 3
 """Batches that are being filled while one is used."""
-
-Layout = list[tuple[tuple[int, ...], np.dtype[Any]]]
-"""Shape and type of each column of a batch."""
 
 _FILLED, _END, _FAILED = "filled", "end", "failed"
 
@@ -49,7 +46,7 @@ def read_in_workers(
     # Spawned: decoders hold threads, which a fork would break.
     context = multiprocessing.get_context("spawn")
     workers = min(workers, len(rows))
-    layout = batch_layout(len(rows), length, episodes[0])
+    layout = BatchLayout.of(len(rows), length, episodes[0].source)
     slots = [context.RawArray("B", _bytes(layout)) for _ in range(AHEAD)]
     views = [_view(slot, layout) for slot in slots]
     processes: list[SpawnProcess] = []
@@ -68,8 +65,8 @@ def read_in_workers(
         while True:
             if not all([_answer(pipe) for pipe in pipes]):  # noqa: C419 (each must be heard)
                 return
-            columns: list[Any] = [column.copy() for column in views[number % AHEAD]]
-            yield Batch(*columns)
+            columns: list[Any] = [column.copy() for column in views[number % AHEAD].columns]
+            yield Batch(layout.kind, *columns)
             for pipe in pipes:
                 # A worker that is done with its plan, or was killed, no longer listens.
                 with contextlib.suppress(OSError):
@@ -101,7 +98,7 @@ def _answer(pipe: Connection) -> bool:
 def _work(
     pipe: Connection,
     slots: Sequence[Any],
-    layout: Layout,
+    layout: BatchLayout,
     episodes: Sequence[Episode],
     plan: Iterable[RowPlans],
     share: Mapping[int, int],
@@ -132,18 +129,18 @@ def _work(
         pipe.send((_FAILED, err))
 
 
-def _bytes(layout: Layout) -> int:
-    return sum(math.prod(shape) * kind.itemsize for shape, kind in layout)
+def _bytes(layout: BatchLayout) -> int:
+    return sum(math.prod(shape) * kind.itemsize for shape, kind in layout.columns)
 
 
-def _view(slot: Any, layout: Layout) -> Batch:
+def _view(slot: Any, layout: BatchLayout) -> Batch:
     """A batch in shared memory. Wide columns come first, so that all are aligned."""
-    memory = np.frombuffer(slot, dtype=np.uint8)
+    memory, shapes = np.frombuffer(slot, dtype=np.uint8), layout.columns
     columns: dict[int, Any] = {}
     at = 0
-    for place in sorted(range(len(layout)), key=lambda k: -layout[k][1].itemsize):
-        shape, kind = layout[place]
+    for place in sorted(range(len(shapes)), key=lambda k: -shapes[k][1].itemsize):
+        shape, kind = shapes[place]
         count = math.prod(shape) * kind.itemsize
         columns[place] = memory[at : at + count].view(kind).reshape(shape)
         at += count
-    return Batch(*(columns[place] for place in range(len(layout))))
+    return Batch(layout.kind, *(columns[place] for place in range(len(shapes))))

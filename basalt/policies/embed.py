@@ -17,7 +17,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from basalt.core.tasks import get_task
-from basalt.data.dataset import Batch, single_pass
+from basalt.data.batch import Batch
+from basalt.data.dataset import single_pass
 from basalt.data.embeddings import (
     Manifest,
     claim_folder,
@@ -27,7 +28,7 @@ from basalt.data.embeddings import (
     write_shard,
 )
 from basalt.data.episodes import Episode, load_episodes
-from basalt.data.labels import LabelMode
+from basalt.data.labels import LabelMode, label_mode
 from basalt.data.steps import step_table
 from basalt.io.errors import ConfigError
 from basalt.io.paths import sample_dir
@@ -45,7 +46,7 @@ class EmbedConfig:
         policy: see `basalt.policies.source.open_policy`.
         out: folder of the shards. The same command goes on with what is missing.
         task: keep this task's recordings only; None = all.
-        labels: ``mended`` or ``original``.
+        labels: Labelling rules, `corrected` or `legacy`.
         dtype: of the latents on disk, ``float16`` or ``float32``.
         rows: plays side by side.
         length: frames of a chunk.
@@ -59,7 +60,7 @@ class EmbedConfig:
     policy: str
     out: str
     task: str | None = None
-    labels: LabelMode = "mended"
+    labels: LabelMode = "corrected"
     dtype: str = "float16"
     rows: int = 16
     length: int = 32
@@ -70,6 +71,7 @@ class EmbedConfig:
     progress: bool = True
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", label_mode(self.labels))
         for name in ("rows", "length", "shards"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}: {getattr(self, name)} must be at least 1")
@@ -180,7 +182,7 @@ def _latents(policy: VPTPolicy, batch: Batch, state: Any) -> tuple[Tensor, Any]:
     device = policy.device
     valid = torch.from_numpy(batch.valid)
     # Padding need not go through the encoder.
-    frames = torch.from_numpy(batch.img)[valid].to(device, non_blocking=True)
+    frames = torch.from_numpy(batch.inputs)[valid].to(device, non_blocking=True)
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
         encoded = policy.net.encode_frames(frames[None])[0]
         x = encoded.new_zeros((*batch.valid.shape, encoded.shape[-1]))
@@ -198,13 +200,13 @@ def _parts(batch: Batch) -> Iterator[tuple[int, int]]:
 
 
 def _shard_path(out: Path, source: Path, episode: Episode) -> Path:
-    stem = episode.play.parts[0].stem.resolve().relative_to(source.resolve())
+    stem = episode.recordings[0].stem.resolve().relative_to(source.resolve())
     return out / stem.parent / f"{stem.name}.safetensors"
 
 
 def _state(episode: Episode) -> str:
     """What tells that the recordings were changed since they were embedded."""
-    files = [path for part in episode.play.parts for path in (part.video_path, part.lines_path)]
+    files = [path for part in episode.recordings for path in (part.video_path, part.lines_path)]
     return " ".join(f"{path.name}:{path.stat().st_size}" for path in files)
 
 
@@ -213,6 +215,7 @@ def _is_done(path: Path, episode: Episode) -> bool:
 
 
 def _write(path: Path, episode: Episode, latents: Tensor, labels: LabelMode, staging: Path) -> None:
+    assert episode.play is not None
     null = step_table(episode.play, labels)["null"].to_numpy()
     columns = {
         "latents": latents,
@@ -223,8 +226,8 @@ def _write(path: Path, episode: Episode, latents: Tensor, labels: LabelMode, sta
     }
     facts = {
         "name": episode.name,
-        "place": episode.place,
-        "task": episode.play.task,
+        "place": episode.split_group,
+        "task": episode.task,
         "source": _state(episode),
     }
     write_shard(path, columns, facts, staging)

@@ -1,8 +1,8 @@
 """The behavioural-cloning loss of a policy, in training and on held-out episodes."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -12,7 +12,10 @@ from torch.nn import functional as F
 
 from basalt.core.intervals import episode_interval
 from basalt.data.baselines import Marginals, camera_counts
-from basalt.data.dataset import Batch, Episode, single_pass
+from basalt.data.batch import Batch
+from basalt.data.dataset import single_pass
+from basalt.data.episodes import Episode
+from basalt.data.sources import EncodedSource, InputKind
 from basalt.io.errors import ConfigError
 from basalt.policies.heads import CategoricalHead
 from basalt.policies.vpt import PolicyOutput, VPTPolicy
@@ -21,13 +24,14 @@ from basalt.policies.vpt import PolicyOutput, VPTPolicy
 ENDING_FRAMES = 20
 
 
-class Labels(NamedTuple):
+class TensorBatch(NamedTuple):
     """A batch on the policy's device; fields as in `basalt.data.batch.Batch`.
 
-    `camera_counts` is bool [B, T]: frames on which the camera label says something.
+    `camera_counts` is bool [B, T]: frames on which the camera label is informative.
     """
 
-    img: Tensor
+    kind: InputKind
+    inputs: Tensor
     first: Tensor
     valid: Tensor
     buttons: Tensor
@@ -36,10 +40,10 @@ class Labels(NamedTuple):
     camera_counts: Tensor
 
     @classmethod
-    def of(cls, batch: Batch, device: torch.device) -> Labels:
+    def of(cls, batch: Batch, device: torch.device) -> "TensorBatch":
         """The batch as tensors."""
         arrays = (
-            batch.img,
+            batch.inputs,
             batch.first,
             batch.valid,
             batch.buttons,
@@ -47,7 +51,8 @@ class Labels(NamedTuple):
             batch.esc,
             camera_counts(batch.buttons) & batch.valid,
         )
-        return cls(*(torch.from_numpy(a).to(device, non_blocking=True) for a in arrays))
+        tensors = (torch.from_numpy(a).to(device, non_blocking=True) for a in arrays)
+        return cls(batch.kind, *tensors)
 
 
 class ImitationLoss(NamedTuple):
@@ -59,7 +64,7 @@ class ImitationLoss(NamedTuple):
     esc: Tensor
 
 
-def frame_losses(output: PolicyOutput, labels: Labels) -> tuple[Tensor, Tensor, Tensor]:
+def frame_losses(output: PolicyOutput, labels: TensorBatch) -> tuple[Tensor, Tensor, Tensor]:
     """Negative log-probability of buttons, camera and ESC at every frame, float32 [B, T] each.
 
     The camera's is 0 where its label says nothing.
@@ -75,7 +80,7 @@ def frame_losses(output: PolicyOutput, labels: Labels) -> tuple[Tensor, Tensor, 
     return buttons.view(shape), camera.view(shape) * labels.camera_counts, esc
 
 
-def imitation_loss(output: PolicyOutput, labels: Labels, esc_weight: float) -> ImitationLoss:
+def imitation_loss(output: PolicyOutput, labels: TensorBatch, esc_weight: float) -> ImitationLoss:
     """Buttons + camera where it counts + weighted ESC, per valid frame.
 
     ESC is pressed once an episode, so its frames weigh `esc_weight` times more. The weighted loss is
@@ -83,9 +88,9 @@ def imitation_loss(output: PolicyOutput, labels: Labels, esc_weight: float) -> I
     the true frequency, and needs no correction at play.
 
     Args:
-        output: of the policy on `labels.img`.
-        labels: what the player did.
-        esc_weight: weight of a frame with ESC, at least 1.
+        output: The policy's output on the batch.
+        labels: The batch, with what the player did.
+        esc_weight: Weight of a frame with ESC, at least 1.
     """
     valid = labels.valid.float()
     n = valid.sum().clamp(min=1)
@@ -126,27 +131,23 @@ def start_esc_at_marginals(policy: VPTPolicy, marginals: Marginals) -> None:
 
 
 @torch.no_grad()
-def encode_episodes(policy: VPTPolicy, episodes: Sequence[Episode]) -> list[Tensor]:
-    """The used frames of each episode after the image encoder: float [n, hidsize] on the policy's device.
+def encode_episodes(policy: VPTPolicy, episodes: Sequence[Episode]) -> list[Episode]:
+    """The same episodes with the policy's image encoder applied to their used frames.
 
-    Taken before the `embed` site, so that a hook there still acts when they are used.
+    Use it before running the policy over the same episodes several times: no frame is decoded or
+    encoded again. The output is taken before the `embed` hook point, so hooks there still act.
     """
     encoded = []
     for episode in episodes:
-        parts = [
-            policy.net.encode_frames(torch.from_numpy(episode.frames[kept]).to(policy.device)[None])
-            for kept in np.array_split(episode.kept, max(len(episode) // 64, 1))
-        ]
-        encoded.append(torch.cat(parts, 1)[0])
+        values = np.empty((len(episode), policy.config.hidsize), np.float32)
+        with closing(episode.source.open()) as reader:
+            for part in np.array_split(np.arange(len(episode)), max(len(episode) // 64, 1)):
+                frames = np.empty((len(part), *episode.source.shape), episode.source.dtype)
+                reader.read_into(frames, episode.kept[part])
+                on_device = torch.from_numpy(frames).to(policy.device)
+                values[part] = policy.net.encode_frames(on_device[None])[0].float().cpu().numpy()
+        encoded.append(replace(episode, source=EncodedSource(values, episode.kept)))
     return encoded
-
-
-def gather(encoded: Sequence[Tensor], batch: Batch) -> Tensor:
-    """Encoded frames in a batch's places [B, T, hidsize]; padding takes any frame."""
-    offsets = np.cumsum([0, *(len(e) for e in encoded[:-1])])
-    frames = torch.cat(list(encoded))
-    places = offsets[batch.episode] + batch.position
-    return frames[torch.from_numpy(places).to(frames.device)]
 
 
 @torch.no_grad()
@@ -156,7 +157,6 @@ def evaluate(
     *,
     rows: int = 8,
     length: int = 64,
-    encoded: Sequence[Tensor] | None = None,
 ) -> dict[str, Any]:
     """The policy's loss on whole episodes with carried memory, each frame once.
 
@@ -165,8 +165,6 @@ def evaluate(
         episodes: held-out ones, unless the figure is about training.
         rows: episodes side by side.
         length: frames of a call; changes speed only.
-        encoded: the episodes' frames after the image encoder (`encode_episodes`), to save that work
-            when the same episodes are evaluated again.
 
     Returns:
         JSON-ready: `loss` (nats per frame: buttons + camera where it counts + ESC), its bootstrap
@@ -187,11 +185,8 @@ def evaluate(
     was_training = policy.training
     policy.eval()
     for batch in single_pass(episodes, rows, length):
-        labels = Labels.of(batch, policy.device)
-        if encoded is None:
-            output = policy.run(labels.img, labels.first, state)
-        else:
-            output = policy.forward_encoded(gather(encoded, batch), labels.first, state)
+        labels = TensorBatch.of(batch, policy.device)
+        output = policy(labels.inputs, labels.first, state, labels.kind)
         state = output.state
         buttons, camera, esc = frame_losses(output, labels)
         probability = output.esc_logit.sigmoid()

@@ -27,7 +27,7 @@ from basalt.core.recorder_lines import (
 )
 from basalt.core.recording_checks import picture_faults
 from basalt.core.tasks import STEPS_PER_SECOND
-from basalt.core.video import FRAME_SIZE, VideoReader, probe
+from basalt.core.video import FRAME_SIZE, FrameSize, VideoReader, probe
 from basalt.io.errors import ConfigError, RecordingError
 from basalt.io.locks import sole_writer
 from basalt.policies.idm import IDMOutput
@@ -47,7 +47,7 @@ def label_video(
     video: Path,
     out: Path,
     *,
-    size: tuple[int, int],
+    size: FrameSize,
     device: torch.device,
     on_frames: Callable[[int], object] = lambda frames: None,
 ) -> Path:
@@ -57,7 +57,7 @@ def label_video(
         model: the inverse dynamics model.
         video: a video of play at 20 Hz.
         out: folder; may be the video's own.
-        size: (height, width) of the model's picture.
+        size: Size of the model's input frame.
         device: the model's.
         on_frames: told how many frames were labelled.
 
@@ -124,7 +124,7 @@ def _read_whole_steps(partial: Path) -> list[Line]:
 
 @torch.inference_mode()
 def _windows(
-    model: Model, video: Path, start: int, frames: int, size: tuple[int, int], device: torch.device
+    model: Model, video: Path, start: int, frames: int, size: FrameSize, device: torch.device
 ) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.float64]]]:
     """From frame `start` on: buttons bool [n, 20] and camera degrees [n, 2], STEP frames at a time.
 

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from basalt.core.video import FrameSize
+from basalt.data.sources import InputKind
 from basalt.io.errors import ConfigError
 from basalt.policies.attention import PolicyState, Transformer, TransformerBlock
 from basalt.policies.heads import CategoricalHead, EscHead, ValueHead
@@ -119,9 +121,9 @@ class VPTConfig:
         return self.attention_memory_size - self.timesteps
 
     @property
-    def frame_size(self) -> tuple[int, int]:
-        """(height, width) of the input picture in pixels."""
-        return self.img_shape[0], self.img_shape[1]
+    def frame_size(self) -> FrameSize:
+        """Size of the input frame."""
+        return FrameSize(width=self.img_shape[1], height=self.img_shape[0])
 
     @property
     def channels(self) -> list[int]:
@@ -329,24 +331,25 @@ class VPTPolicy(nn.Module):
             state=state,
         )
 
-    def run(self, seen: Tensor, first: Tensor, state: PolicyState) -> PolicyOutput:
-        """`forward` on pictures (uint8), or the heads alone on latents (float [B, T, hidsize])."""
-        if seen.dtype == torch.uint8:
-            return self(seen, first, state)
-        return self.heads(seen.float(), state)
-
-    def forward(self, img: Tensor, first: Tensor, state: PolicyState) -> PolicyOutput:
+    def forward(
+        self, inputs: Tensor, first: Tensor, state: PolicyState, kind: InputKind = "frames"
+    ) -> PolicyOutput:
         """Run T frames for each of B rows.
 
         Args:
-            img: uint8 [B, T, height, width, 3] RGB.
+            inputs: Frames uint8 [B, T, height, width, 3] RGB; or what `net.encode_frames` made of them,
+                float [B, T, hidsize]; or latents, float [B, T, hidsize].
             first: bool [B, T], True where an episode starts; anywhere in the chunk.
-            state: from `initial_state` or the previous call.
+            state: State from `initial_state` or the previous call. Latents leave it as it is.
+            kind: What the inputs are.
         """
-        latent, state = self.net.recur(self.net.encode(img), first, state)
-        return self.heads(latent, state)
+        return self.heads(*self.latents(inputs, first, state, kind))
 
-    def forward_encoded(self, frames: Tensor, first: Tensor, state: PolicyState) -> PolicyOutput:
-        """As `forward`, from frames that went through `net.encode_frames` before [B, T, hidsize]."""
-        latent, state = self.net.recur(self.net.embed(frames), first, state)
-        return self.heads(latent, state)
+    def latents(
+        self, inputs: Tensor, first: Tensor, state: PolicyState, kind: InputKind = "frames"
+    ) -> tuple[Tensor, PolicyState]:
+        """As `forward` without the heads: latents [B, T, hidsize] and the next state."""
+        if kind == "latents":
+            return inputs.float(), state
+        embedded = self.net.encode(inputs) if kind == "frames" else self.net.embed(inputs)
+        return self.net.recur(embedded, first, state)

@@ -671,7 +671,7 @@ class StoredEpisode(Part):
     Attributes:
         name: Name of its play.
         recordings: Paths of its recordings without suffix, in order.
-        split_group: `Episode.place`, by which training and held-out episodes are kept apart.
+        split_group: `Episode.split_group`, by which training and held-out episodes are kept apart.
         split: `training` or `held_out`.
         frames: Number of frames that the policy was shown.
     """

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from basalt.data.dataset import Episode
+from basalt.data.episodes import Episode
 from basalt.policies.imitation import encode_episodes
 from basalt.policies.vpt import VPTPolicy
 from basalt.probes.hooks.activations import collect, stream
@@ -78,14 +78,12 @@ def _probe(
         scale = float(seen.square().sum(1).mean().sqrt())
         (sae,) = train_saes(batches, seen, scale, [config])
     else:
-        seen = collect(policy, training, cfg.site, encode_episodes(policy, training)).values
+        seen = collect(policy, training, cfg.site).values
         sae = train_sae(seen, config)
-    encoded = encode_episodes(policy, held_out)
-    activations = collect(policy, held_out, cfg.site, encoded)
+    held_out = encode_episodes(policy, held_out)
+    activations = collect(policy, held_out, cfg.site)
     rebuilt = reconstruction(sae, activations.values, activations.episode).metrics()
-    losses = patched_losses(
-        policy, held_out, cfg.site, sae.to(policy.device), seen.mean(0), encoded
-    )
+    losses = patched_losses(policy, held_out, cfg.site, sae.to(policy.device), seen.mean(0))
     return sae.cpu(), SmokeMetrics(**dict(rebuilt), **dict(losses))
 
 
@@ -95,24 +93,22 @@ def patched_losses(
     hook_point: str,
     sae: SAE,
     mean: Tensor,
-    encoded: Sequence[Tensor],
 ) -> PatchedLosses:
     """Behavioural-cloning loss with the activation replaced by its reconstruction, zeros and its mean.
 
     Args:
         policy: Policy in evaluation mode.
-        episodes: Held-out episodes.
+        episodes: Held-out episodes; encoded ones (`basalt.policies.imitation.encode_episodes`) save time.
         hook_point: Name of the hook point.
         sae: Autoencoder of that hook point, on the policy's device.
         mean: Mean activation on training episodes, float [d].
-        encoded: The episodes' encoded frames.
     """
     variants = {
         "patched": Variant(hook_point, sae),
         "zero": Variant(hook_point, torch.zeros_like),
         "mean": Variant(hook_point, constant(mean)),
     }
-    run = run_patched(policy, episodes, variants, encoded)
+    run = run_patched(policy, episodes, variants)
     frames = run.frames.sum()
     losses = {f"loss_{name}": float(run.sums[name][:, 0].sum() / frames) for name in variants}
     return PatchedLosses(

@@ -15,9 +15,10 @@ from torch import Tensor
 from basalt.core.intervals import episode_interval
 from basalt.core.recording import Recording, find_recordings
 from basalt.core.telemetry import Telemetry
-from basalt.data.dataset import Episode, single_pass
+from basalt.data.dataset import single_pass
+from basalt.data.episodes import Episode
 from basalt.io.errors import ConfigError
-from basalt.policies.imitation import encode_episodes, gather
+from basalt.policies.imitation import encode_episodes
 from basalt.policies.vpt import VPTPolicy
 from basalt.probes.hooks.points import hook_point, hook_point_widths, patch
 from basalt.probes.records import (
@@ -139,7 +140,6 @@ def read_steering(
 def change_of_choices(
     policy: VPTPolicy,
     episodes: Sequence[Episode],
-    encoded: Sequence[Tensor],
     steering: Steering,
     *,
     batch_size: int = 8,
@@ -150,7 +150,6 @@ def change_of_choices(
     Args:
         policy: Policy in evaluation mode.
         episodes: Held-out episodes.
-        encoded: The episodes' encoded frames.
         steering: Change to measure; its control is measured beside it.
         batch_size: Number of episodes per call.
         seq_len: Number of frames per call.
@@ -161,14 +160,14 @@ def change_of_choices(
     sums = {name: np.zeros((len(episodes), len(MEASURES))) for name in controls}
     frames = np.zeros(len(episodes))
     for batch in single_pass(episodes, batch_size, seq_len):
-        inputs, first = gather(encoded, batch), torch.from_numpy(batch.first).to(policy.device)
+        inputs, first = (torch.from_numpy(x).to(policy.device) for x in (batch.inputs, batch.first))
         where = batch.episode[batch.valid]
         np.add.at(frames, where, 1)
-        clean = policy.forward_encoded(inputs, first, states["clean"])
+        clean = policy(inputs, first, states["clean"], batch.kind)
         states["clean"], before = clean.state, measures(clean)
         for name, change in controls.items():
             with patch(policy, change.hook_point, change):
-                output = policy.forward_encoded(inputs, first, states[name])
+                output = policy(inputs, first, states[name], batch.kind)
             states[name] = output.state
             moved = (measures(output) - before).double().cpu().numpy()[batch.valid]
             np.add.at(sums[name], where, moved)
@@ -204,9 +203,8 @@ def steer_on_recordings(cfg: LatentConfig) -> SteeringReport:
     """
     subject = load_subject(cfg.checkpoint, cfg.data, cfg.device)
     steering = read_steering(cfg.steer, cfg.sae, subject.policy)
-    episodes = subject.held_out[: cfg.episodes]
-    encoded = encode_episodes(subject.policy, episodes)
-    report = change_of_choices(subject.policy, episodes, encoded, steering)
+    episodes = encode_episodes(subject.policy, subject.held_out[: cfg.episodes])
+    report = change_of_choices(subject.policy, episodes, steering)
     report = report.model_copy(update={"steer": tuple(cfg.steer), "sae": cfg.sae})
     return _written(report, cfg.out)
 

@@ -9,7 +9,8 @@ import torch
 from basalt.core.recording import sha256_of
 from basalt.core.tasks import get_task
 from basalt.data.baselines import Marginals
-from basalt.data.dataset import Episode, load_episodes
+from basalt.data.episodes import Episode, load_episodes
+from basalt.data.labels import label_mode
 from basalt.io.errors import ConfigError
 from basalt.policies.checkpoint import choose_device, find_checkpoint, load_policy
 from basalt.policies.imitation import start_at_marginals
@@ -73,10 +74,11 @@ def load_subject(checkpoint: str | Path, data: str | Path, device: str = "auto")
         task=get_task(info["task"]),
         size=policy.config.frame_size,
         drop_null=info["drop_null"],
+        labels=label_mode(info.get("labels", "corrected")),
     )
-    places = set(info["train_places"])
-    training = [e for e in episodes if e.place in places]
-    held_out = [e for e in episodes if e.place not in places]
+    groups = set(info["train_places"])
+    training = [e for e in episodes if e.split_group in groups]
+    held_out = [e for e in episodes if e.split_group not in groups]
     if not training or not held_out:
         raise ConfigError(
             f"data: expected episodes that {checkpoint} was trained on and others, got {len(training)} "

@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 
 from basalt.core.recording import Recording
-from basalt.core.video import VideoReader, VideoWriter
+from basalt.core.video import FrameSize, VideoReader, VideoWriter
 from basalt.io.errors import RecordingError
 
-SIZE = (320, 180)
+SIZE = FrameSize(width=320, height=180)
 
 
 def cut_clip(recordings: tuple[str, ...], start: int, frames: int) -> bytes:

@@ -31,7 +31,7 @@ def test_both_ways_give_the_same(tmp_path: Path) -> None:
     assert end is None and len(frames) == sum(map(len, episodes))
     for episode in episodes:
         theirs = [item for item in frames if item[0] == episode.name]
-        np.testing.assert_array_equal([t[1] for t in theirs], episode.reader().read(episode.kept))
+        np.testing.assert_array_equal([t[1] for t in theirs], episode.read())
         assert [t[2][0] for t in theirs] == episode.buttons.tolist()
         assert [t[2][2] for t in theirs] == episode.esc.tolist()
 

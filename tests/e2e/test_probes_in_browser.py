@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from basalt.data.dataset import load_episodes
+from basalt.core.video import FrameSize
+from basalt.data.episodes import load_episodes
 from basalt.policies.checkpoint import save_checkpoint
 from basalt.policies.vpt import VPTConfig, VPTPolicy
 from basalt.probes.settings import SuiteConfig
@@ -36,7 +37,7 @@ def place(tmp_path: Path) -> Path:
     """A folder as a user has it: recordings, a run, a suite under `runs`, and a store."""
     recordings = write_episodes(tmp_path / "demos", range(100_000, 100_006), 40)
     torch.manual_seed(3)
-    places = [e.place for e in load_episodes(recordings, size=(32, 32))]
+    places = [e.split_group for e in load_episodes(recordings, size=FrameSize(32, 32))]
     info = {"task": "find_cave", "drop_null": False, "train_places": places[:3]}
     save_checkpoint(tmp_path / "runs" / "bc", 1, VPTPolicy(TINY).eval(), {}, info)
     suite = SuiteConfig(

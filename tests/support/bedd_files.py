@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from basalt.core.video import VideoWriter
+from basalt.core.video import FRAME_SIZE, FrameSize, VideoWriter
 
 
 def bedd_line(tick: int, **changes: Any) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def write_lines(path: Path, lines: list[dict[str, Any]]) -> None:
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
-def write_video(path: Path, frames: int, size: tuple[int, int] = (640, 360)) -> None:
+def write_video(path: Path, frames: int, size: FrameSize = FRAME_SIZE) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
     writer = VideoWriter(path, size)

@@ -8,10 +8,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from basalt.data.dataset import Batch, Episode, single_pass
+from basalt.data.batch import Batch
+from basalt.data.dataset import single_pass
+from basalt.data.episodes import Episode
 from basalt.io.errors import ConfigError
 from basalt.policies.attention import PolicyState
-from basalt.policies.imitation import gather
 from basalt.policies.vpt import VPTPolicy
 from basalt.probes.hooks.points import record
 
@@ -31,11 +32,17 @@ class Activations(NamedTuple):
 
 
 @torch.no_grad()
+def advance(policy: VPTPolicy, batch: Batch, state: PolicyState) -> PolicyState:
+    """Run a batch through the policy up to its latents; returns the next state."""
+    inputs, first = (torch.from_numpy(x).to(policy.device) for x in (batch.inputs, batch.first))
+    return policy.latents(inputs, first, state, batch.kind)[1]
+
+
+@torch.no_grad()
 def collect(
     policy: VPTPolicy,
     episodes: Sequence[Episode],
     hook_point: str,
-    encoded: Sequence[Tensor],
     *,
     batch_size: int = 8,
     seq_len: int = 64,
@@ -46,7 +53,6 @@ def collect(
         policy: Policy in evaluation mode.
         episodes: Episodes to run over.
         hook_point: Name of the hook point.
-        encoded: The episodes' encoded frames, from `basalt.policies.imitation.encode_episodes`.
         batch_size: Number of episodes per call.
         seq_len: Number of frames per call.
 
@@ -58,8 +64,7 @@ def collect(
     state = policy.initial_state(batch_size)
     with record(policy, [hook_point]) as seen:
         for batch in single_pass(episodes, batch_size, seq_len):
-            first = torch.from_numpy(batch.first).to(policy.device)
-            state = policy.forward_encoded(gather(encoded, batch), first, state).state
+            state = advance(policy, batch, state)
             values = seen[hook_point].float().cpu().numpy()
             parts.append(
                 (values[batch.valid], batch.episode[batch.valid], batch.frame[batch.valid])
@@ -132,7 +137,5 @@ def _values(
     """Activations at a chunk's frames [n, width], on the CPU, and the next state."""
     # The hook ends with this call: other code may use the policy between batches.
     with record(policy, [hook_point]) as seen:
-        img = torch.from_numpy(chunk.img).to(policy.device)
-        first = torch.from_numpy(chunk.first).to(policy.device)
-        _, state = policy.net.recur(policy.net.encode(img), first, state)
+        state = advance(policy, chunk, state)
     return seen[hook_point].float().cpu()[torch.from_numpy(chunk.valid)], state

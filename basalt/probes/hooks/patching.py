@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from basalt.data.dataset import Episode, single_pass
+from basalt.data.dataset import single_pass
+from basalt.data.episodes import Episode
 from basalt.io.console import progress_bar
 from basalt.policies.attention import PolicyState
-from basalt.policies.imitation import Labels, frame_losses, gather
+from basalt.policies.imitation import TensorBatch, frame_losses
 from basalt.policies.vpt import PolicyOutput, VPTPolicy
 from basalt.probes.hooks.points import Patch, patch
 from basalt.probes.records import Estimate, PatchingMetrics, PatchingSums
@@ -86,7 +87,6 @@ def run_patched(
     policy: VPTPolicy,
     episodes: Sequence[Episode],
     variants: Mapping[str, Variant],
-    encoded: Sequence[Tensor],
     *,
     batch_size: int = 8,
     seq_len: int = 64,
@@ -96,9 +96,8 @@ def run_patched(
 
     Args:
         policy: Policy in evaluation mode.
-        episodes: Held-out episodes.
+        episodes: Held-out episodes; encoded ones (`basalt.policies.imitation.encode_episodes`) save time.
         variants: Patches by name.
-        encoded: The episodes' encoded frames, from `basalt.policies.imitation.encode_episodes`.
         batch_size: Number of episodes per call.
         seq_len: Number of frames per call.
         progress: Whether to show a progress bar.
@@ -111,18 +110,17 @@ def run_patched(
     total = sum(map(len, episodes))
     bar = progress_bar(total=total, title="patched", unit="frame", shown=progress)
     for batch in single_pass(episodes, batch_size, seq_len):
-        labels = Labels.of(batch, policy.device)
-        inputs = gather(encoded, batch)
+        labels = TensorBatch.of(batch, policy.device)
         where = batch.episode[batch.valid]
         np.add.at(frames, where, 1)
-        clean, states[""] = _forward(policy, inputs, labels, states[""])
+        clean, states[""] = _forward(policy, labels, states[""])
         losses = sum(frame_losses(clean, labels))
         assert isinstance(losses, Tensor)
         np.add.at(clean_sums, where, losses.double().cpu().numpy()[batch.valid])
         reference = _Choices(clean)
         for name, variant in variants.items():
             with patch(policy, variant.hook_point, variant.replacement):
-                output, states[name] = _forward(policy, inputs, labels, states[name])
+                output, states[name] = _forward(policy, labels, states[name])
             losses = sum(frame_losses(output, labels))
             assert isinstance(losses, Tensor)
             columns = torch.stack([losses, *reference.distances(output)], -1)
@@ -133,9 +131,9 @@ def run_patched(
 
 
 def _forward(
-    policy: VPTPolicy, inputs: Tensor, labels: Labels, state: PolicyState
+    policy: VPTPolicy, labels: TensorBatch, state: PolicyState
 ) -> tuple[PolicyOutput, PolicyState]:
-    output = policy.forward_encoded(inputs, labels.first, state)
+    output = policy(labels.inputs, labels.first, state, labels.kind)
     return output, output.state
 
 

@@ -20,13 +20,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from basalt.data.dataset import Episode, single_pass
+from basalt.data.dataset import single_pass
+from basalt.data.episodes import Episode
 from basalt.io.atomic import replacing_folder, write_array, write_json
 from basalt.io.claims import claim
 from basalt.io.console import progress_bar
 from basalt.io.errors import ConfigError
 from basalt.io.locks import sole_writer
 from basalt.policies.vpt import VPTPolicy
+from basalt.probes.hooks.activations import advance
 from basalt.probes.hooks.points import hook_point, record
 from basalt.probes.records import Shard, StoredEpisode, StoreSettings
 
@@ -123,8 +125,8 @@ def write_store(
 def _stored(episode: Episode, split: str) -> StoredEpisode:
     return StoredEpisode(
         name=episode.name,
-        recordings=tuple(str(part.stem.resolve()) for part in episode.play.parts),
-        split_group=episode.place,
+        recordings=tuple(str(part.stem.resolve()) for part in episode.recordings),
+        split_group=episode.split_group,
         split=split,
         frames=len(episode),
     )
@@ -160,9 +162,7 @@ def _run(
     index: list[NDArray[np.int64]] = []
     with torch.no_grad(), record(policy, names) as seen:
         for batch in single_pass(chosen, batch_size, seq_len):
-            img = torch.from_numpy(batch.img).to(policy.device)
-            first = torch.from_numpy(batch.first).to(policy.device)
-            _, state = policy.net.recur(policy.net.encode(img), first, state)
+            state = advance(policy, batch, state)
             index.append(np.stack([batch.episode[batch.valid], batch.frame[batch.valid]], 1))
             for name in names:
                 values = seen[name].float().cpu().numpy()[batch.valid]

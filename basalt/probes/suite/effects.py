@@ -14,11 +14,14 @@ import torch
 from torch import Tensor
 
 from basalt.core.actions import BUTTON_TABLE, COLUMN, N_CAMERA, VPT_BUTTONS
-from basalt.data.dataset import Episode, single_pass
+from basalt.data.batch import Batch
+from basalt.data.dataset import single_pass
+from basalt.data.episodes import Episode
+from basalt.data.plans import FinitePlan
 from basalt.io.console import progress_bar
 from basalt.policies.attention import PolicyState
-from basalt.policies.imitation import gather
 from basalt.policies.vpt import PolicyOutput, VPTPolicy
+from basalt.probes.hooks.activations import advance
 from basalt.probes.hooks.points import Patch, patch
 from basalt.probes.sae.model import SAE
 
@@ -51,7 +54,6 @@ def measures(output: PolicyOutput) -> Tensor:
 def latent_effects(
     policy: VPTPolicy,
     episodes: Sequence[Episode],
-    encoded: Sequence[Tensor],
     saes: Mapping[str, tuple[str, SAE]],
     *,
     frames: int = 512,
@@ -63,8 +65,7 @@ def latent_effects(
 
     Args:
         policy: Policy in evaluation mode.
-        episodes: Held-out episodes.
-        encoded: The episodes' encoded frames.
+        episodes: Held-out episodes; encoded ones (`basalt.policies.imitation.encode_episodes`) save time.
         saes: By name: hook point and autoencoder, on the policy's device.
         frames: Approximate number of frames to sample, spread evenly over the episodes.
         progress: Whether to show a progress bar.
@@ -76,22 +77,20 @@ def latent_effects(
         return {}
     names = sorted({name for name, _ in saes.values()})
     rows = min(8, len(episodes))
-    batches = list(single_pass(episodes, rows, CALL))
-    calls = min(max(1, round(frames / (rows * CALL))), len(batches))
+    batches = len(FinitePlan([len(e) for e in episodes], rows, CALL))
+    calls = min(max(1, round(frames / (rows * CALL))), batches)
     # From all parts of the episodes, since their beginnings and ends show different things.
-    picked = set(((np.arange(calls) + 0.5) / calls * len(batches)).astype(int).tolist())
+    picked = set(((np.arange(calls) + 0.5) / calls * batches).astype(int).tolist())
     sums = {name: torch.zeros(sae.W_dec.shape[0], len(MEASURES)) for name, (_, sae) in saes.items()}
     counts = {name: torch.zeros(sae.W_dec.shape[0]) for name, (_, sae) in saes.items()}
     state = policy.initial_state(rows)
     total = len(picked) * len(MEASURES)
     bar = progress_bar(total=total, title="effects", unit="gradient", shown=progress)
-    for number, batch in enumerate(batches):
-        inputs, first = gather(encoded, batch), torch.from_numpy(batch.first).to(policy.device)
+    for number, batch in enumerate(single_pass(episodes, rows, CALL)):
         if number not in picked:
-            with torch.no_grad():
-                state = policy.forward_encoded(inputs, first, state).state
+            state = advance(policy, batch, state)
             continue
-        seen, values, state = _with_gradients(policy, names, inputs, first, state)
+        seen, values, state = _with_gradients(policy, names, batch, state)
         valid = torch.from_numpy(batch.valid).to(policy.device)
         with torch.no_grad():
             latents = {key: sae.encode(seen[name])[valid] for key, (name, sae) in saes.items()}
@@ -118,7 +117,7 @@ def latent_effects(
 
 
 def _with_gradients(
-    policy: VPTPolicy, names: Sequence[str], inputs: Tensor, first: Tensor, state: PolicyState
+    policy: VPTPolicy, names: Sequence[str], batch: Batch, state: PolicyState
 ) -> tuple[dict[str, Tensor], list[Tensor], PolicyState]:
     """The activations as part of a graph, the 142 measures [B, T] computed from them, and the next state."""
     seen: dict[str, Tensor] = {}
@@ -133,5 +132,6 @@ def _with_gradients(
     with torch.enable_grad(), ExitStack() as stack:
         for name in names:
             stack.enter_context(patch(policy, name, keep(name)))
-        output = policy.forward_encoded(inputs, first, state)
+        inputs, first = (torch.from_numpy(x).to(policy.device) for x in (batch.inputs, batch.first))
+        output = policy(inputs, first, state, batch.kind)
         return seen, measure_columns(output), output.state.detach()

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from basalt.data.dataset import Episode
+from basalt.data.episodes import Episode
 from basalt.io.atomic import write_array
 from basalt.io.errors import ConfigError
 from basalt.policies.imitation import encode_episodes
@@ -76,10 +76,10 @@ class Evaluation:
             split: evenly_spaced(store.count(split), concept_frames)
             for split in ("training", "held_out")
         }
-        self._shared: tuple[list[Episode], list[Tensor], ConceptRows] | None = None
+        self._shared: tuple[list[Episode], ConceptRows] | None = None
 
-    def _prepared(self) -> tuple[list[Episode], list[Tensor], ConceptRows]:
-        """The episodes to patch on, their encoded frames, and the concepts."""
+    def _prepared(self) -> tuple[list[Episode], ConceptRows]:
+        """The episodes to patch on, encoded, and the concepts."""
         if self._shared is None:
             episodes: list[Episode] = []
             for episode in self._subject.held_out:
@@ -91,7 +91,7 @@ class Evaluation:
                 everything = self._store.rows(split)
                 rows[split] = Rows(everything.episode[picked], everything.frame[picked])
             concepts = ConceptRows(self._store.episodes, rows["training"], rows["held_out"])
-            self._shared = episodes, encode_episodes(self._subject.policy, episodes), concepts
+            self._shared = encode_episodes(self._subject.policy, episodes), concepts
         return self._shared
 
     def measure(self, folder: Path) -> None:
@@ -108,7 +108,7 @@ class Evaluation:
         hook_point_missing = not _is_measured(HookPointResult, folder / "site.json")
         if not missing and not hook_point_missing:
             return
-        episodes, encoded, concepts = self._prepared()
+        episodes, concepts = self._prepared()
         policy = self._subject.policy
         saes = {path.name: load_sae(path) for path in missing}
         variants = {key: Variant(name, sae.to(policy.device)) for key, (sae, _) in saes.items()}
@@ -116,9 +116,9 @@ class Evaluation:
             "zero": Variant(name, torch.zeros_like),
             "mean": Variant(name, constant(self._store.mean(name))),
         }
-        patched = run_patched(policy, episodes, variants, encoded, progress=self._progress)
+        patched = run_patched(policy, episodes, variants, progress=self._progress)
         effects = latent_effects(
-            policy, episodes, encoded, {key: (name, sae) for key, (sae, _) in saes.items()},
+            policy, episodes, {key: (name, sae) for key, (sae, _) in saes.items()},
             frames=self._effect_frames, progress=self._progress,
         )  # fmt: skip
         x = {split: self._store.read(name, split, rows) for split, rows in self._picked.items()}

@@ -119,12 +119,12 @@ def test_embedded_episodes_are_measured_as_their_pictures(
 ) -> None:
     policy, _ = load_policy(base, CPU)
     pictures, embedded = load_episodes(folder, size=TINY.frame_size), load_embedded(embeddings)
-    assert [e.place for e in pictures] == [e.place for e in embedded]
+    assert [e.split_group for e in pictures] == [e.split_group for e in embedded]
     slow, fast = evaluate(policy, pictures), evaluate(policy, embedded)
     for name in ("loss", "buttons", "camera", "esc", "esc_expected"):
         assert fast[name] == pytest.approx(slow[name], abs=1e-3)
     (batch,) = single_pass(embedded[:1], 1, len(embedded[0]))
-    assert batch.img.shape == (1, len(embedded[0]), 32)
+    assert batch.inputs.shape == (1, len(embedded[0]), 32)
     kept = load_embedded(embeddings, drop_null=True)
     assert [len(e) for e in kept] == [len(e) for e in load_episodes(folder, drop_null=True)]
 

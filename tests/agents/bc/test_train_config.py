@@ -14,7 +14,8 @@ from omegaconf import OmegaConf
 from agents.bc.config import PLAY_SETTINGS, TrainConfig
 from agents.common.registry import make_agent
 from basalt.cli import main as cli
-from basalt.data.dataset import Batch, SequenceStream
+from basalt.data.batch import Batch
+from basalt.data.dataset import SequenceStream
 from basalt.io.errors import ConfigError
 from tests.support.synthetic import write_episodes
 

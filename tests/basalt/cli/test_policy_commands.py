@@ -12,7 +12,7 @@ from basalt.cli import main as cli
 from basalt.core.actions import VPT_BUTTONS, bins_to_camera
 from basalt.core.recording import Recording
 from basalt.core.recording_checks import check_recording
-from basalt.core.video import VideoWriter
+from basalt.core.video import FrameSize, VideoWriter
 from basalt.io.errors import ConfigError, RecordingError
 from basalt.io.locks import LOCK_FILE, sole_writer
 from basalt.policies import label as label_module
@@ -167,11 +167,11 @@ def test_unfit_videos_are_refused(golden: Path, tmp_path: Path) -> None:
     writer = VideoWriter(one)
     writer.write(np.zeros((360, 640, 3), dtype=np.uint8))
     writer.close()
-    settings = {"size": (32, 32), "device": torch.device("cpu")}
+    settings = {"size": FrameSize(32, 32), "device": torch.device("cpu")}
     with pytest.raises(RecordingError, match="1 frame; an action lies between two"):
         label_video(model, one, tmp_path, **settings)  # type: ignore[arg-type]
     small = tmp_path / "small.mp4"
-    writer = VideoWriter(small, (320, 180))
+    writer = VideoWriter(small, FrameSize(320, 180))
     for _ in range(3):
         writer.write(np.zeros((180, 320, 3), dtype=np.uint8))
     writer.close()

@@ -13,7 +13,7 @@ from basalt.core.actions import EnvActions, validate_action
 from basalt.core.recording import Recording, RecordingWriter, find_recordings
 from basalt.core.recording_checks import check_recording
 from basalt.core.telemetry import Telemetry
-from basalt.core.video import VideoWriter, probe, read_frames
+from basalt.core.video import FrameSize, VideoWriter, probe, read_frames
 from basalt.io.errors import RecordingError
 
 FACTS = {
@@ -140,7 +140,7 @@ def test_frames_are_resized_as_vpt_does(tmp_path, golden):
     recording = write(tmp_path)
     for full, small in zip(
         read_frames(recording.video_path),
-        read_frames(recording.video_path, (128, 128)),
+        read_frames(recording.video_path, FrameSize(128, 128)),
         strict=True,
     ):
         np.testing.assert_array_equal(

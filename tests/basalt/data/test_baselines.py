@@ -1,11 +1,13 @@
 """Baselines are proper distributions, fitted on training episodes only."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from basalt.core.actions import INVENTORY_INDEX, N_BUTTONS, VPTActions
 from basalt.data.baselines import Marginals, RepeatLast, baseline_loss, camera_counts
-from basalt.data.dataset import Episode, load_episodes
+from basalt.data.episodes import Episode, load_episodes
 from tests.support.synthetic import write_episodes
 
 
@@ -46,7 +48,7 @@ def test_repeating_wins_where_actions_last(episodes: list[Episode]) -> None:
 def test_repetition_is_not_trusted_where_actions_alternate(episodes: list[Episode]) -> None:
     flicker = np.tile([0, 5 * 32], 50)
     still, never = np.full(100, 60), np.zeros(100, dtype=bool)
-    episode = Episode(episodes[0].play, np.arange(100), flicker, still, never, (8, 8))  # type: ignore[arg-type]
+    episode = replace(episodes[0], kept=np.arange(100), buttons=flicker, camera=still, esc=never)
     assert RepeatLast([episode]).trust[0] < 0.01
 
 

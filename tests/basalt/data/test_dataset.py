@@ -1,6 +1,7 @@
 """Training sequences show each episode's frames in order beside the right actions."""
 
 import multiprocessing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,15 @@ import pytest
 from basalt.core.actions import NULL_CAMERA
 from basalt.core.recording import Recording
 from basalt.core.tasks import get_task
-from basalt.core.video import VideoWriter
+from basalt.core.video import FrameSize, VideoWriter
 from basalt.data import frames as frames_module
 from basalt.data import steps as steps_module
 from basalt.data.bedd import Play, find_plays
-from basalt.data.dataset import SequenceStream, load_episodes, single_pass, split_episodes
+from basalt.data.dataset import SequenceStream, single_pass
+from basalt.data.episodes import load_episodes, split_episodes
 from basalt.data.frames import FrameReader, decoded_frames
-from basalt.data.steps import prepare_step_tables, step_table
+from basalt.data.sources import CacheSource, EncodedSource, VideoSource
+from basalt.data.steps import pointer_table, prepare_step_tables, step_table
 from basalt.data.validate import validate
 from basalt.io.errors import BasaltError, ConfigError, RecordingError
 from basalt.io.paths import cache_dir
@@ -42,7 +45,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_frames_are_those_of_the_video_at_the_policys_size(tmp_path: Path, cache: Path) -> None:
     recording = write_episode(tmp_path, 100_000, 12)
-    frames = decoded_frames(play_of(recording), (128, 128))
+    frames = decoded_frames(play_of(recording), FrameSize(128, 128))
     expected = [resize_frame(frame) for frame in recording.frames()]
     assert len(expected) == 13  # the picture after the last step has no action
     np.testing.assert_array_equal(frames, expected[:12])
@@ -52,16 +55,16 @@ def test_frames_are_those_of_the_video_at_the_policys_size(tmp_path: Path, cache
 
 def test_frames_are_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     play = play_of(write_episode(tmp_path, 100_000, 5))
-    first = np.array(decoded_frames(play, (64, 64)))
+    first = np.array(decoded_frames(play, FrameSize(64, 64)))
 
     def refuse(*_args: object) -> None:
         raise AssertionError("decoded again")
 
     monkeypatch.setattr(frames_module, "_decode", refuse)
-    np.testing.assert_array_equal(decoded_frames(play, (64, 64)), first)
+    np.testing.assert_array_equal(decoded_frames(play, FrameSize(64, 64)), first)
     write_episode(tmp_path, 100_000, 6)
     with pytest.raises(AssertionError, match="decoded again"):
-        decoded_frames(play, (64, 64))
+        decoded_frames(play, FrameSize(64, 64))
 
 
 def test_a_short_video_is_refused_and_leaves_no_file(tmp_path: Path, cache: Path) -> None:
@@ -70,14 +73,14 @@ def test_a_short_video_is_refused_and_leaves_no_file(tmp_path: Path, cache: Path
     writer.write(np.zeros((360, 640, 3), dtype=np.uint8))
     writer.close()
     with pytest.raises(RecordingError, match=r"episode-100000\.mp4: 1 frames for 12 lines"):
-        decoded_frames(play_of(recording), (128, 128))
+        decoded_frames(play_of(recording), FrameSize(128, 128))
     assert [path for path in cache.rglob("*") if path.is_file() and path.suffix != ".parquet"] == []
 
 
 def test_labels_stand_beside_their_pictures(folder: Path) -> None:
-    episodes = load_episodes(folder, task=get_task("find_cave"), size=(16, 16))
+    episodes = load_episodes(folder, task=get_task("find_cave"), size=FrameSize(16, 16))
     for batch in single_pass(episodes, rows=2, length=7):
-        colours = batch.img.mean(axis=(2, 3))
+        colours = batch.inputs.mean(axis=(2, 3))
         blue = np.abs(colours - BLUE).max(-1) < 20
         green = np.abs(colours - GREEN).max(-1) < 20
         forward = batch.buttons == 3 * 3 * 2**5  # the class of `forward` alone
@@ -89,7 +92,7 @@ def test_labels_stand_beside_their_pictures(folder: Path) -> None:
 
 @pytest.mark.parametrize(("rows", "length"), [(1, 100), (2, 7), (3, 1), (5, 8), (9, 64)])
 def test_a_single_pass_sees_every_frame_once_in_order(folder: Path, rows: int, length: int) -> None:
-    episodes = load_episodes(folder, size=(8, 8))
+    episodes = load_episodes(folder, size=FrameSize(8, 8))
     seen: dict[int, list[int]] = {i: [] for i in range(len(episodes))}
     row_of: dict[int, int] = {}
     starts = 0
@@ -106,7 +109,7 @@ def test_a_single_pass_sees_every_frame_once_in_order(folder: Path, rows: int, l
 
 
 def test_training_rows_run_through_whole_episodes(folder: Path) -> None:
-    episodes = load_episodes(folder, size=(8, 8))
+    episodes = load_episodes(folder, size=FrameSize(8, 8))
     stream = SequenceStream(episodes, rows=2, length=6, seed=3)
     counts = np.zeros(len(episodes), dtype=int)
     before: list[tuple[int, int] | None] = [None, None]
@@ -128,7 +131,7 @@ def test_training_rows_run_through_whole_episodes(folder: Path) -> None:
 
 
 def test_half_of_the_episodes_come_mirrored_as_a_whole(folder: Path) -> None:
-    episodes = load_episodes(folder, size=(8, 8))
+    episodes = load_episodes(folder, size=FrameSize(8, 8))
     plain = SequenceStream(episodes, 2, 6, seed=3)
     stream = SequenceStream(episodes, 2, 6, seed=3, mirror=True)
     sides: dict[tuple[int, int], set[bool]] = {}
@@ -143,20 +146,20 @@ def test_half_of_the_episodes_come_mirrored_as_a_whole(folder: Path) -> None:
                     continue
                 mirrored = bool(batch.camera[row, t] != same.camera[row, t])
                 sides.setdefault((row, taken[row]), set()).add(mirrored)
-                img = same.img[row, t, :, ::-1] if mirrored else same.img[row, t]
-                np.testing.assert_array_equal(batch.img[row, t], img)
+                img = same.inputs[row, t, :, ::-1] if mirrored else same.inputs[row, t]
+                np.testing.assert_array_equal(batch.inputs[row, t], img)
     assert all(len(seen) == 1 for seen in sides.values())
     assert 0.3 < np.mean([True in seen for seen in sides.values()]) < 0.7
 
 
 def test_the_order_is_the_seeds_and_can_be_resumed(folder: Path) -> None:
-    episodes = load_episodes(folder, size=(8, 8))
+    episodes = load_episodes(folder, size=FrameSize(8, 8))
     whole = SequenceStream(episodes, 3, 5, seed=1, mirror=True)
     batches = [next(whole) for _ in range(9)]
     resumed = SequenceStream(episodes, 3, 5, seed=1, mirror=True)
     resumed.skip(6)
     for expected in batches[6:]:
-        for ours, theirs in zip(next(resumed), expected, strict=True):
+        for ours, theirs in zip(next(resumed).columns, expected.columns, strict=True):
             np.testing.assert_array_equal(ours, theirs)
     other = next(SequenceStream(episodes, 3, 5, seed=2))
     assert (other.episode != batches[0].episode).any() or (other.frame != batches[0].frame).any()
@@ -171,7 +174,7 @@ def test_null_frames_are_dropped_after_quantisation(tmp_path: Path) -> None:
     assert dropped.kept.tolist() == list(range(4, 16))
     assert dropped.actions.esc.tolist() == [False] * 11 + [True]
     (batch,) = single_pass([dropped], 1, 12)
-    np.testing.assert_array_equal(batch.img[0], dropped.frames[4:])
+    np.testing.assert_array_equal(batch.inputs[0], dropped.read())
 
 
 def test_recordings_of_one_place_are_not_split(tmp_path: Path) -> None:
@@ -180,10 +183,10 @@ def test_recordings_of_one_place_are_not_split(tmp_path: Path) -> None:
     episodes = load_episodes(tmp_path)
     train, test = split_episodes(episodes, 0.3)
     assert (len(train), len(test)) == (8, 4)
-    assert {e.place for e in train}.isdisjoint({e.place for e in test})
+    assert {e.split_group for e in train}.isdisjoint({e.split_group for e in test})
     again, _ = split_episodes(list(reversed(episodes)), 0.3)
-    assert {e.place for e in again} == {e.place for e in train}
-    others = [{e.place for e in split_episodes(episodes, 0.3, seed)[1]} for seed in range(6)]
+    assert {e.split_group for e in again} == {e.split_group for e in train}
+    others = [{e.split_group for e in split_episodes(episodes, 0.3, seed)[1]} for seed in range(6)]
     assert any(places != others[0] for places in others)
     assert split_episodes(episodes, 0)[1] == []
 
@@ -237,10 +240,10 @@ def test_the_files_of_a_play_are_one_episode(tmp_path: Path) -> None:
     assert ann.buttons[29] // (3 * 3 * 3 * 32) == 4
     first, second = (list(part.frames())[:30] for part in ann.play.parts)
     expected = np.array([resize_frame(frame) for frame in first + second])
-    changed = (ann.frames != expected).any(axis=(1, 2, 3))
+    changed = (ann.read() != expected).any(axis=(1, 2, 3))
     # The pointer is in the pictures where a screen was open, and nowhere else.
     assert np.flatnonzero(changed).tolist() == [10, 11, 12, 13, 40, 41, 42, 43]
-    assert ann.place != bob.place
+    assert ann.split_group != bob.split_group
     with pytest.raises(ConfigError, match="no recording of task make_waterfall"):
         load_episodes(tmp_path, task=get_task("make_waterfall"))
 
@@ -253,11 +256,11 @@ def test_null_frames_of_a_play_are_judged_after_the_hotbar(tmp_path: Path) -> No
 
 def test_the_published_labels_can_be_had(tmp_path: Path) -> None:
     mended, _ = load_episodes(bedd_folder(tmp_path))
-    original, _ = load_episodes(tmp_path, labels="original")
+    original, _ = load_episodes(tmp_path, labels="legacy")
     assert (mended.camera[:29:3] != NULL_CAMERA).all()  # 3 pixels are 0.45 degrees
     assert (original.camera == NULL_CAMERA).all()
     assert original.buttons[30] // (3 * 3 * 3 * 32) == 4  # one line late, in the second file
-    np.testing.assert_array_equal(original.frames, mended.frames)
+    np.testing.assert_array_equal(original.read(), mended.read())
 
 
 def test_quarantined_and_crashed_recordings_are_left_out(tmp_path: Path) -> None:
@@ -277,21 +280,22 @@ def test_frames_read_on_the_way_are_those_of_the_cache(tmp_path: Path, drop_null
     """Also where rows begin in the middle of a video, and where frames are passed over."""
     bedd_folder(tmp_path)
     write_episodes(tmp_path / "ours", range(100_000, 100_001), 50)
-    cached = load_episodes(tmp_path, size=(32, 32), drop_null=drop_null)
-    streamed = load_episodes(tmp_path, size=(32, 32), drop_null=drop_null, cache_gb=0)
-    assert all(e.cached for e in cached) and not any(e.cached for e in streamed)
+    cached = load_episodes(tmp_path, size=FrameSize(32, 32), drop_null=drop_null)
+    streamed = load_episodes(tmp_path, size=FrameSize(32, 32), drop_null=drop_null, cache_gb=0)
+    assert {type(e.source) for e in cached} == {CacheSource}
+    assert {type(e.source) for e in streamed} == {VideoSource}
     for seed in range(3):
         streams = [SequenceStream(e, 3, 11, seed, mirror=True) for e in (cached, streamed)]
         for _ in range(9):
-            for a, b in zip(*map(next, streams), strict=True):
+            for a, b in zip(*(next(s).columns for s in streams), strict=True):
                 np.testing.assert_array_equal(a, b)
 
 
 def test_any_frame_can_be_reached_in_any_order(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(frames_module, "_SEEK_GAP", 3)
     play = play_of(write_episode(tmp_path, 100_000, 70))
-    whole = decoded_frames(play, (16, 16))
-    reader = FrameReader(play, (16, 16))
+    whole = decoded_frames(play, FrameSize(16, 16))
+    reader = FrameReader(play, FrameSize(16, 16))
     order = [69, 0, 1, 5, 40, 39, 21, 20, 19, 41, 42, 60]
     np.testing.assert_array_equal(reader.read(np.array(order)), whole[order])
     with pytest.raises(IndexError, match="frame 70 of 70"):
@@ -301,21 +305,70 @@ def test_any_frame_can_be_reached_in_any_order(tmp_path: Path, monkeypatch) -> N
 def test_batches_do_not_depend_on_the_number_of_workers(tmp_path: Path) -> None:
     bedd_folder(tmp_path)
     write_episodes(tmp_path / "ours", range(100_000, 100_002), 40)
-    episodes = load_episodes(tmp_path, size=(16, 16), cache_gb=0)
+    episodes = load_episodes(tmp_path, size=FrameSize(16, 16), cache_gb=0)
     alone, shared = (
         SequenceStream(episodes, 3, 7, seed=5, mirror=True, workers=workers) for workers in (0, 2)
     )
     for stream in (alone, shared):
         stream.skip(4)
     for _ in range(6):
-        for a, b in zip(next(alone), next(shared), strict=True):
+        for a, b in zip(next(alone).columns, next(shared).columns, strict=True):
             np.testing.assert_array_equal(a, b)
     del shared
     # A finite pass ends, and more workers than rows are not started.
     whole = single_pass(episodes[:1], rows=2, length=16)
     for ours, theirs in zip(single_pass(episodes[:1], 2, 16, workers=5), whole, strict=True):
-        for a, b in zip(ours, theirs, strict=True):
+        for a, b in zip(ours.columns, theirs.columns, strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+def test_reading_frames_needs_no_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bedd_folder(tmp_path)
+    play = find_plays(tmp_path)[0]
+
+    def refuse(*_args: object, **_settings: object) -> None:
+        raise AssertionError("labels were computed")
+
+    monkeypatch.setattr(steps_module, "label_play", refuse)
+    frames = FrameReader(play, FrameSize(16, 16)).read(np.arange(60))
+    assert frames.shape == (60, 16, 16, 3)
+
+
+def test_a_size_is_width_and_height_everywhere_and_a_bare_tuple_is_refused(tmp_path: Path) -> None:
+    recording = write_episode(tmp_path, 100_000, 3)
+    wide = FrameSize(width=32, height=16)
+    assert next(iter(recording.frames(wide))).shape == wide.shape == (16, 32, 3)
+    assert FrameReader(play_of(recording), wide).read(np.arange(3)).shape == (3, 16, 32, 3)
+    assert resize_frame(next(iter(recording.frames())), wide).shape == (16, 32, 3)
+    for cache_gb in (0, 1):
+        (episode,) = load_episodes(tmp_path, size=wide, cache_gb=cache_gb)
+        assert episode.read().shape == (3, 16, 32, 3)
+    for transposed in (
+        lambda: next(iter(recording.frames((16, 32)))),  # type: ignore[arg-type]
+        lambda: FrameReader(play_of(recording), (16, 32)),  # type: ignore[arg-type]
+        lambda: resize_frame(np.zeros((4, 4, 3), np.uint8), (16, 32)),  # type: ignore[arg-type]
+        lambda: load_episodes(tmp_path, size=(16, 32)),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(AttributeError):
+            transposed()
+
+
+def test_encoded_episodes_give_the_same_batches_as_their_frames(folder: Path) -> None:
+    """Each source fills the same places, so that a policy can be run from either."""
+    episodes = load_episodes(folder, size=FrameSize(8, 8), drop_null=True)
+    encoded = [
+        replace(
+            e, source=EncodedSource(e.read().reshape(len(e), -1)[:, :5].astype(np.float32), e.kept)
+        )
+        for e in episodes
+    ]
+    for workers in (0, 2):
+        pairs = zip(single_pass(episodes, 2, 7), single_pass(encoded, 2, 7, workers), strict=True)
+        for frames, vectors in pairs:
+            assert (frames.kind, vectors.kind) == ("frames", "encoded")
+            expected = frames.inputs.reshape(*frames.valid.shape, -1)[..., :5]
+            np.testing.assert_array_equal(vectors.inputs, expected)
+            np.testing.assert_array_equal(vectors.position, frames.position)
 
 
 def test_step_tables_are_made_once_and_again_when_lines_change(
@@ -325,7 +378,7 @@ def test_step_tables_are_made_once_and_again_when_lines_change(
     play = find_plays(tmp_path)[0]
     table = step_table(play)
     assert table["part"].tolist() == [0] * 30 + [1] * 30
-    assert table["cursor_x"].notna().sum() == 8 and table["esc"].sum() == 1
+    assert pointer_table(play)["cursor_x"].notna().sum() == 8 and table["esc"].sum() == 1
     np.testing.assert_allclose(table["yaw"][:4], [0.45, 0, 0, 0.45], rtol=1e-6)
     again = step_table(play)
     pd.testing.assert_frame_equal(table, again)
@@ -345,14 +398,16 @@ def test_step_tables_of_many_plays_are_made_side_by_side(tmp_path: Path) -> None
 
 def test_what_a_worker_meets_is_told(tmp_path: Path) -> None:
     play_of(write_episode(tmp_path, 100_000, 12))
-    episodes = load_episodes(tmp_path, size=(16, 16), cache_gb=0)
+    episodes = load_episodes(tmp_path, size=FrameSize(16, 16), cache_gb=0)
     episodes[0].play.parts[0].video_path.write_bytes(b"no video")
     with pytest.raises(RecordingError, match=r"episode-100000\.mp4: not a video"):
         next(single_pass(episodes, 1, 8, workers=1))
 
 
 def test_a_killed_worker_is_told(tmp_path: Path) -> None:
-    episodes = load_episodes(write_episodes(tmp_path, range(100_000, 100_002), 40), size=(8, 8))
+    episodes = load_episodes(
+        write_episodes(tmp_path, range(100_000, 100_002), 40), size=FrameSize(8, 8)
+    )
     stream = SequenceStream(episodes, 2, 4, seed=0, workers=2)
     next(stream)
     for process in multiprocessing.active_children():

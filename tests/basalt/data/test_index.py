@@ -1,6 +1,7 @@
 """The index lists recordings; files of one play are put together, others are not."""
 
 import json
+from dataclasses import replace
 from datetime import datetime
 from functools import cache
 
@@ -246,3 +247,18 @@ def test_an_empty_folder_is_an_error(tmp_path):
         find_plays(tmp_path)
     with pytest.raises(RecordingError, match="no such folder"):
         find_plays(tmp_path / "nowhere")
+
+
+def test_tasks_that_bedd_did_not_record_are_left_out_or_named(tmp_path, monkeypatch):
+    recorded = {task.name: task.bedd_folder for task in TASKS.values() if task.bedd_folder}
+    new = replace(TASKS["find_cave"], name="dig_tunnel", bedd_folder=None)
+    monkeypatch.setitem(TASKS, "dig_tunnel", new)
+    for folder in recorded.values():
+        name = f"ann-{'a' * 12}-20220101-000000.mp4"
+        content = {"basedir": "https://example.org/", "relpaths": [f"data/{folder}/{name}"]}
+        (tmp_path / f"{folder}-Jul-28.json").write_text(json.dumps(content))
+    assert set(load_index(local=tmp_path)["task"]) == set(recorded)
+    with pytest.raises(
+        ConfigError, match="no demonstrations of dig_tunnel; it has those of find_cave"
+    ):
+        load_index([TASKS["dig_tunnel"]], local=tmp_path)

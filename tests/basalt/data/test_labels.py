@@ -5,10 +5,12 @@ import pytest
 
 from basalt.core.actions import NULL_CAMERA
 from basalt.core.recorder_lines import Line
+from basalt.core.video import FrameSize
 from basalt.data.bedd import Play, find_plays
 from basalt.data.cursor import SPRITE, paste_cursor
 from basalt.data.frames import FrameReader
 from basalt.data.labels import (
+    label_mode,
     label_parts,
     label_play,
     labels_report,
@@ -51,7 +53,7 @@ def test_real_files_show_what_the_published_labels_lose(human):
 def test_real_original_hotbar_presses_come_one_line_late(human):
     for path in human:
         lines = read_line_file(path)
-        mended, original = (label_parts([lines], mode)[0] for mode in ("mended", "original"))
+        mended, original = (label_parts([lines], mode)[0] for mode in ("corrected", "legacy"))
         for slot in range(1, 10):
             pressed = mended.actions.column(f"hotbar.{slot}")
             np.testing.assert_array_equal(
@@ -62,7 +64,7 @@ def test_real_original_hotbar_presses_come_one_line_late(human):
 def test_original_camera_is_cut_to_whole_degrees_and_loses_bins():
     (labels,) = label_parts(
         [lines_of(*(bedd_line(t, dx=dx) for t, dx in enumerate((6, 7, 13, 20, -6, -13))))],
-        "original",
+        "legacy",
     )
     assert labels.actions.camera[:, 1].tolist() == [0, 1, 1, 3, 0, -1]
     assert labels.indices.camera[0] == NULL_CAMERA and not labels.null[0]
@@ -76,7 +78,7 @@ def test_mended_null_is_judged_after_quantisation_and_the_hotbar():
         bedd_line(3, hotbar=3, dx=2),
         bedd_line(4, hotbar=3, keys=["key.keyboard.f3"]),  # a key without an action
     )
-    (mended,), (original,) = label_parts([lines]), label_parts([lines], "original")
+    (mended,), (original,) = label_parts([lines]), label_parts([lines], "legacy")
     assert mended.null.tolist() == [True, False, True, False, True]
     assert mended.actions.column("hotbar.4").tolist() == [0, 1, 0, 0, 0]
     assert original.null.tolist() == [False, True, True, False, True]
@@ -94,9 +96,7 @@ def test_a_slot_change_between_files_is_pressed_at_the_end_of_the_first():
 def test_a_continuation_has_no_spurious_press_but_the_original_has():
     parts = [lines_of(bedd_line(0, hotbar=4)), lines_of(bedd_line(0, hotbar=4))]
     assert [part.actions.buttons.sum() for part in label_parts(parts)] == [0, 0]
-    assert [
-        part.actions.column("hotbar.5").tolist() for part in label_parts(parts, "original")
-    ] == [
+    assert [part.actions.column("hotbar.5").tolist() for part in label_parts(parts, "legacy")] == [
         [1],
         [1],
     ]
@@ -115,13 +115,13 @@ def test_a_stuck_button_stays_stuck_across_files_until_it_is_pressed():
     # Without the recorder's mark on the second file it is stuck no less.
     parts[1] = lines_of(held(0), held(1), held(2, new=True))
     assert attack(parts) == [[0, 0], [0, 0, 1]]
-    assert attack(parts, "original") == [[0, 0], [1, 1, 1]]
+    assert attack(parts, "legacy") == [[0, 0], [1, 1, 1]]
 
 
 def test_a_button_held_across_files_stays_held():
     parts = [lines_of(bedd_line(0), held(1, new=True)), lines_of(held(0, new=True), held(1))]
     assert attack(parts) == [[0, 1], [1, 1]]
-    assert attack(parts, "original") == [[0, 1], [0, 0]]
+    assert attack(parts, "legacy") == [[0, 1], [0, 0]]
 
 
 def test_a_button_that_appears_with_a_new_file_is_stuck():
@@ -136,7 +136,7 @@ def test_esc_ends_only_the_last_file():
     assert first.indices.esc.tolist() == [False] * 3
     assert first.actions.column("inventory").tolist() == [0, 1, 0]
     assert second.indices.esc.tolist() == [False, True] and not second.null[1]
-    assert label_parts(parts, "original")[0].indices.esc.tolist() == [False, True, True]
+    assert label_parts(parts, "legacy")[0].indices.esc.tolist() == [False, True, True]
 
 
 def test_our_own_recordings_have_no_stuck_buttons(tmp_path):
@@ -159,9 +159,15 @@ def test_labels_pair_with_each_files_frames(tmp_path):
 
 
 def test_no_lines_and_wrong_modes():
-    assert len(label_parts([[]])[0]) == 0 == len(label_parts([[]], "original")[0])
-    with pytest.raises(ConfigError, match="labels: 'best' is not one of mended, original"):
+    assert len(label_parts([[]])[0]) == 0 == len(label_parts([[]], "legacy")[0])
+    with pytest.raises(
+        ConfigError, match="labels: unknown rules 'best'; available: corrected, legacy"
+    ):
         label_parts([[]], "best")
+
+
+def test_files_from_before_the_rules_were_renamed_are_read():
+    assert [label_mode(name) for name in ("mended", "original")] == ["corrected", "legacy"]
 
 
 def test_a_report_names_what_it_cannot_read(tmp_path):
@@ -179,7 +185,7 @@ def test_a_share_of_nothing_is_none(tmp_path):
     write_lines(tmp_path / "still.jsonl", [bedd_line(0), bedd_line(1)])
     summary = report_summary(labels_report(line_files([tmp_path])))
     assert summary["share_camera_components_lost"] is None
-    assert summary["share_hotbar_presses_lost"] is None and summary["share_null_mended"] == 1.0
+    assert summary["share_hotbar_presses_lost"] is None and summary["share_null_corrected"] == 1.0
 
 
 def test_the_pointer_is_where_the_window_says():
@@ -216,7 +222,7 @@ def test_the_policy_sees_the_pointer_in_open_screens_only(tmp_path):
     assert changed == [False, True, False]
     expected = plain[1].copy()
     paste_cursor(expected, 700, 300)
-    small = FrameReader(play, (128, 128)).read(np.array([1]))
+    small = FrameReader(play, FrameSize(128, 128)).read(np.array([1]))
     np.testing.assert_array_equal(small[0], resize_frame(expected))
 
 

@@ -80,7 +80,7 @@ def test_the_lines_of_many_plays_do_not_stay_in_memory(folder):
 
 
 def test_original_labels_give_other_counts(folder):
-    table = play_table(find_plays(folder), "original", progress=False).set_index("player")
+    table = play_table(find_plays(folder), "legacy", progress=False).set_index("player")
     assert table.loc["bob", "null_steps"] == 5 and table.loc["ann", "null_steps"] == 1
 
 

@@ -52,12 +52,16 @@ def test_shards_hold_what_single_steps_give_and_what_the_player_did(
     assert [s.name for s in shards] == [e.name for e in episodes]
     for shard, episode in zip(shards, episodes, strict=True):
         columns = shard.read()
-        assert (len(shard), shard.place, shard.task) == (len(episode), episode.place, "find_cave")
+        assert (len(shard), shard.place, shard.task) == (
+            len(episode),
+            episode.split_group,
+            "find_cave",
+        )
         np.testing.assert_array_equal(columns["buttons"], episode.buttons)
         np.testing.assert_array_equal(columns["camera"], episode.camera)
         np.testing.assert_array_equal(columns["esc"], episode.esc)
         state, stepped = policy.initial_state(1), []
-        for frame in episode.frames:
+        for frame in episode.read():
             first = torch.zeros(1, 1, dtype=torch.bool)
             out = policy(torch.from_numpy(np.array(frame))[None, None], first, state)
             state = out.state
@@ -98,8 +102,8 @@ def test_jobs_side_by_side_share_the_plays(folder: Path, tmp_path: Path) -> None
 def test_another_policy_or_other_labels_are_refused(folder: Path, tmp_path: Path) -> None:
     cfg = config(folder, tmp_path)
     embed(cfg)
-    with pytest.raises(ConfigError, match=r"embeddings\.json: .* labels mended, not original"):
-        embed(replace(cfg, labels="original"))
+    with pytest.raises(ConfigError, match=r"embeddings\.json: .* labels corrected, not legacy"):
+        embed(replace(cfg, labels="legacy"))
     other = tiny_run(tmp_path / "other", seed=1)
     with pytest.raises(ConfigError, match="made with fingerprint"):
         embed(replace(cfg, policy=str(other)))

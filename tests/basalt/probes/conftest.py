@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from basalt.core.telemetry import Telemetry
-from basalt.data.dataset import Episode, load_episodes
+from basalt.core.video import FrameSize
+from basalt.data.episodes import Episode, load_episodes
 from basalt.policies.checkpoint import save_checkpoint
 from basalt.policies.vpt import VPTConfig, VPTPolicy
 from tests.support import synthetic
@@ -51,7 +52,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="package")
 def episodes(folder: Path) -> list[Episode]:
-    return load_episodes(folder, size=(32, 32))
+    return load_episodes(folder, size=FrameSize(32, 32))
 
 
 @pytest.fixture(scope="package")
@@ -69,7 +70,7 @@ def run(
     policy: VPTPolicy, episodes: list[Episode], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     run = tmp_path_factory.mktemp("run")
-    places = [e.place for e in episodes]
+    places = [e.split_group for e in episodes]
     info = {"task": "find_cave", "drop_null": False, "train_places": places[:3]}
     save_checkpoint(run, 1, policy, {}, info)
     return run
@@ -81,7 +82,7 @@ def taught(policy: VPTPolicy, episodes: list[Episode]) -> list[Episode]:
     labelled = []
     for episode in episodes:
         with torch.no_grad():
-            img = torch.from_numpy(episode.frames[episode.kept])[None]
+            img = torch.from_numpy(episode.read())[None]
             first = torch.arange(len(episode))[None] == 0
             output = policy(img, first, policy.initial_state(1))
         buttons, camera = (

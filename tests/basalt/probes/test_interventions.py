@@ -8,7 +8,7 @@ import torch
 
 from agents.bc.agent import BCAgent
 from basalt.cli import main as cli
-from basalt.data.dataset import Episode
+from basalt.data.episodes import Episode
 from basalt.io.errors import ConfigError
 from basalt.policies.imitation import encode_episodes
 from basalt.policies.vpt import VPTPolicy
@@ -59,12 +59,10 @@ def test_nothing_changed_changes_nothing_and_more_changes_more(
     policy: VPTPolicy, episodes: list[Episode], sae: SAE
 ) -> None:
     encoded = encode_episodes(policy, episodes)
-    still = change_of_choices(
-        policy, episodes, encoded, Steering("lastlayer", sae, 4, 1.0, "scale")
-    )
+    still = change_of_choices(policy, encoded, Steering("lastlayer", sae, 4, 1.0, "scale"))
     assert all(row.change == 0 for row in still.measures)
     little, much = (
-        change_of_choices(policy, episodes, encoded, Steering("lastlayer", sae, 4, value, "add"))
+        change_of_choices(policy, encoded, Steering("lastlayer", sae, 4, value, "add"))
         for value in (0.5, 4.0)
     )
     assert abs(much.measures[0].change) > abs(little.measures[0].change) > 0

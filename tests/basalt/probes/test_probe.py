@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from basalt.cli import main as cli
-from basalt.data.dataset import Episode
+from basalt.data.episodes import Episode
 from basalt.io.errors import ConfigError
 from basalt.policies.imitation import encode_episodes, evaluate
 from basalt.policies.vpt import VPTPolicy
@@ -39,7 +39,7 @@ def test_activations_are_those_of_their_frame(
     policy: VPTPolicy, episodes: list[Episode], site: str
 ) -> None:
     encoded = encode_episodes(policy, episodes)
-    got = collect(policy, episodes, site, encoded, batch_size=3, seq_len=7)
+    got = collect(policy, encoded, site, batch_size=3, seq_len=7)
     assert len(got.values) == sum(map(len, episodes))
     index = 2
     mine = got.episode == index
@@ -47,7 +47,7 @@ def test_activations_are_those_of_their_frame(
     seen: list[torch.Tensor] = []
     handle = policy.hook_points()[site].register_forward_hook(lambda _m, _i, out: seen.append(out))
     state = policy.initial_state(1)
-    for frame in episodes[index].frames:
+    for frame in episodes[index].read():
         img = torch.from_numpy(np.array(frame))[None, None]
         state = policy(img, torch.zeros(1, 1, dtype=torch.bool), state).state
     handle.remove()
@@ -59,7 +59,7 @@ def test_loss_from_encoded_frames_equals_loss_from_pictures(
     policy: VPTPolicy, episodes: list[Episode]
 ) -> None:
     plain = evaluate(policy, episodes, rows=2, length=9)
-    encoded = evaluate(policy, episodes, encoded=encode_episodes(policy, episodes))
+    encoded = evaluate(policy, encode_episodes(policy, episodes))
     assert plain["frames"] == encoded["frames"] == sum(map(len, episodes))
     for key in ("loss", "buttons", "camera", "esc", "buttons_accuracy", "esc_expected"):
         assert plain[key] == pytest.approx(encoded[key], abs=2e-4), key
@@ -100,10 +100,10 @@ def test_patched_losses_of_known_autoencoders(policy: VPTPolicy, taught: list[Ep
         perfect.W_dec.copy_(torch.cat([torch.eye(32), -torch.eye(32)]))
         perfect.W_enc.copy_(perfect.W_dec.T)
         zero.W_dec.zero_()
-    losses = patched_losses(policy, taught, "lastlayer", perfect, mean, encoded)
+    losses = patched_losses(policy, encoded, "lastlayer", perfect, mean)
     assert losses.loss_change.value == pytest.approx(0, abs=1e-6)
     assert losses.loss_recovered == pytest.approx(1, abs=1e-4)
-    losses = patched_losses(policy, taught, "lastlayer", zero, mean, encoded)
+    losses = patched_losses(policy, encoded, "lastlayer", zero, mean)
     assert losses.loss_patched == losses.loss_zero == losses.loss_mean
     assert losses.loss_recovered == 0
     assert losses.loss_change.value != 0
@@ -165,7 +165,7 @@ def test_data_without_held_out_episodes_is_refused(run: Path, folder: Path, tmp_
 def test_a_stream_gives_the_activations_that_are_there(
     policy: VPTPolicy, episodes: list[Episode]
 ) -> None:
-    truth = collect(policy, episodes, "lastlayer", encode_episodes(policy, episodes)).values
+    truth = collect(policy, encode_episodes(policy, episodes), "lastlayer").values
     n = sum(map(len, episodes))
     with patch(policy, "embed", lambda x: x):  # beside other hooks
         batches = list(

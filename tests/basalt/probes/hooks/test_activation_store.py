@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from basalt.data.dataset import Episode
+from basalt.data.episodes import Episode
 from basalt.io.errors import ConfigError
 from basalt.policies.imitation import encode_episodes
 from basalt.policies.vpt import VPTPolicy
@@ -39,7 +39,7 @@ def test_rows_are_the_activations_of_their_frames(
     assert len(list((tmp_path / "store").glob("shard-*"))) > 3
     encoded = encode_episodes(policy, episodes)
     for name in HOOK_POINTS:
-        truth = collect(policy, episodes, name, encoded)
+        truth = collect(policy, encoded, name)
         names = [e.name for e in episodes]
         for split in ("training", "held_out"):
             rows, values = store.rows(split), store.read(name, split)

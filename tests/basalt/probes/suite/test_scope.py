@@ -3,19 +3,26 @@
 import json
 import platform
 import shutil
+import weakref
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from basalt.cli import main as cli
-from basalt.data.dataset import Episode
+from basalt.data import sources
+from basalt.data.batch import Batch
+from basalt.data.dataset import single_pass
+from basalt.data.episodes import Episode, load_episodes
 from basalt.io.errors import ConfigError
 from basalt.policies.checkpoint import save_checkpoint
 from basalt.policies.imitation import encode_episodes, evaluate
 from basalt.policies.vpt import VPTPolicy
+from basalt.probes import subject as subject_module
 from basalt.probes.hooks.activations import collect
 from basalt.probes.hooks.patching import MEASURES as PATCHED
 from basalt.probes.hooks.patching import Variant, bernoulli_kl, constant, run_patched
@@ -37,7 +44,9 @@ from basalt.probes.sae.config import ARCHITECTURES
 from basalt.probes.sae.files import load_sae
 from basalt.probes.sae.model import SAE
 from basalt.probes.settings import SuiteConfig
-from basalt.probes.suite import evaluation
+from basalt.probes.steering import Steering, change_of_choices
+from basalt.probes.subject import load_subject
+from basalt.probes.suite import effects, evaluation
 from basalt.probes.suite.concepts import CONCEPTS, auc, column_auc, linear_probe, ranks
 from basalt.probes.suite.effects import MEASURES, latent_effects, measures
 from basalt.probes.suite.latents import describe_latents
@@ -196,10 +205,10 @@ def test_an_identity_recovers_all_and_zeros_are_zero_ablation(
     perfect, zero = SAE(32, 64), SAE(32, 64)
     perfect.W_dec.copy_(torch.cat([torch.eye(32), -torch.eye(32)]))
     perfect.W_enc.copy_(perfect.W_dec.T)
-    mean = collect(policy, taught, "lastlayer", encoded).values.mean(0)
+    mean = collect(policy, encoded, "lastlayer").values.mean(0)
     run = run_patched(
         policy,
-        taught,
+        encoded,
         {
             "itself": Variant("lastlayer", lambda x: x),
             "perfect": Variant("lastlayer", perfect),
@@ -208,7 +217,6 @@ def test_an_identity_recovers_all_and_zeros_are_zero_ablation(
             "mean": Variant("lastlayer", constant(mean)),
             "elsewhere": Variant("embed", torch.zeros_like),
         },
-        encoded,
         seq_len=9,
     )
     itself = run.metrics("itself")
@@ -276,10 +284,10 @@ def test_effects_before_a_linear_head_are_the_cost_of_ablating_a_latent(
     generator = torch.Generator().manual_seed(1)
     sae.W_dec.copy_(0.001 * torch.randn(40, 32, generator=generator))
     sae.W_enc.copy_(torch.randn(32, 40, generator=generator))
-    found = latent_effects(
-        policy, episodes, encoded, {"a": ("latent", sae)}, frames=10**6, progress=False
-    )["a"]
-    x = collect(policy, episodes, "latent", encoded).values
+    found = latent_effects(policy, encoded, {"a": ("latent", sae)}, frames=10**6, progress=False)[
+        "a"
+    ]
+    x = collect(policy, encoded, "latent").values
     latents = sae.encode(x)
 
     def output(values: torch.Tensor) -> torch.Tensor:
@@ -492,3 +500,56 @@ def test_metrics_of_a_known_autoencoder_and_their_intervals() -> None:
     assert half.variance_explained.value == pytest.approx(0.75 * 0.7)
     two = reconstruction(sae, x[:8], np.repeat([0, 1], 4)).metrics()
     assert two.variance_explained.interval is None
+
+
+def test_measures_on_encoded_episodes_decode_nothing_and_hold_one_batch(
+    policy: VPTPolicy, episodes: list[Episode], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long the held-out episodes are, the effects need the memory of a call."""
+    encoded = encode_episodes(policy, episodes)
+    alive: list[weakref.ref[Any]] = []
+    most = 0
+
+    def counted(*arguments: Any, **settings: Any) -> Iterator[Batch]:
+        nonlocal most
+        for batch in single_pass(*arguments, **settings):
+            alive.append(weakref.ref(batch))
+            most = max(most, sum(each() is not None for each in alive))
+            yield batch
+
+    def refuse(*_arguments: object) -> None:
+        raise AssertionError("a frame was read")
+
+    monkeypatch.setattr(effects, "single_pass", counted)
+    monkeypatch.setattr(sources, "FrameReader", refuse)
+    monkeypatch.setattr(sources, "decoded_frames", refuse)
+    monkeypatch.setattr(sources.CacheSource, "open", refuse)
+    sae = SAE(32, 40)
+    long = [*encoded] * 4
+    found = latent_effects(policy, long, {"a": ("embed", sae)}, frames=16, progress=False)
+    assert found["a"].shape == (40, len(MEASURES)) and len(alive) > 4
+    assert most <= 2  # the batch in use, and the next one while it takes its place
+    run_patched(policy, encoded, {"zero": Variant("embed", torch.zeros_like)})
+    evaluate(policy, encoded)
+    collect(policy, encoded, "embed")
+    change_of_choices(policy, encoded, Steering("embed", sae, 0, 1.0))
+
+
+def test_a_policy_is_probed_with_the_labels_it_was_trained_on(
+    policy: VPTPolicy, episodes: list[Episode], folder: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    asked: list[object] = []
+
+    def spy(*arguments: Any, **settings: Any) -> list[Episode]:
+        asked.append(settings["labels"])
+        return load_episodes(*arguments, **settings)
+
+    monkeypatch.setattr(subject_module, "load_episodes", spy)
+    places = [e.split_group for e in episodes[:4]]
+    facts = {"task": "find_cave", "drop_null": False, "train_places": places}
+    for labels in ("original", "legacy", "mended", "corrected", None):
+        run = tmp_path / str(labels)
+        save_checkpoint(run, 1, policy, {}, facts | ({"labels": labels} if labels else {}))
+        load_subject(run, folder, "cpu")
+    assert asked == ["legacy", "legacy", "corrected", "corrected", "corrected"]
