@@ -175,8 +175,9 @@ def source_facts(root: Path) -> dict[str, list[str]]:
             if text and FILE_NAME.match(text):
                 files.add(text)
             if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "PAGES":
-                for page in getattr(node.value, "elts", []):
-                    pages.add(ast.literal_eval(page)[1] if isinstance(page, ast.Tuple) else "?")
+                pages |= {ast.literal_eval(page)[1] for page in getattr(node.value, "elts", [])}
+            if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "TITLE":
+                pages.add(str(constant(node.value)))
             if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in (
                 "get", "post", "put", "delete",
             ) and node.args and (text := constant(node.args[0])) and re.match(r"^/\w", text):  # fmt: skip
