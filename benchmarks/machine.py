@@ -1,4 +1,4 @@
-"""What a measurement ran on."""
+"""The machine on which a measurement ran."""
 
 import os
 import platform
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def machine() -> dict[str, Any]:
-    """What this ran on, and how busy it was."""
+    """Return the machine's processor, number of cores and load, and the version of Python."""
     model = platform.processor() or platform.machine()
     if (cpuinfo := Path("/proc/cpuinfo")).is_file():
         names = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]

@@ -1,8 +1,7 @@
-"""``basalt bench minerl``: speed of the client of MineRL's protocol, with a stand-in for Minecraft.
+"""`basalt bench minerl`: speed of the client of MineRL's protocol, with a stand-in for Minecraft.
 
-The stand-in sends a ready-made picture at once, so what is measured is the client: the wire, the
-flip of the picture, telemetry and the checks of a Gymnasium step. The figure that counts has client
-and stand-in on one core together.
+The stand-in sends a prepared frame at once, so the client is measured: the connection, the flip of the frame,
+telemetry and the checks of a Gymnasium step. The result that counts has client and stand-in on one core together.
 """
 
 import argparse
@@ -23,30 +22,30 @@ from benchmarks.world import random_actions
 from tools.minerl_server import Game, Server
 
 TARGET = 400.0
-"""Steps per second on one core at 640x360, so that Minecraft is the limit."""
+"""Steps per second on one core at 640x360 from which on Minecraft is the limit, not the client."""
 
 
 class StillGame(Game):
-    """Pictures of noise that were made beforehand, and the little that Minecraft tells."""
+    """Prepared frames of noise, and the little that Minecraft reports."""
 
     def begin(
         self, task: str, seed: int | None, size: tuple[int, int]
     ) -> tuple[NDArray[np.uint8], dict[str, Any]]:
-        """See :class:`Game`."""
+        """See `Game`."""
         rng = np.random.default_rng(seed)
         shape = (size[1], size[0], 3)
-        # Upside down in memory, so that the server sends them without a copy.
-        self._pictures = [rng.integers(0, 256, shape, dtype=np.uint8)[::-1] for _ in range(4)]
+        # Upside down in memory, so that the server sends them without copying.
+        self._frames = [rng.integers(0, 256, shape, dtype=np.uint8)[::-1] for _ in range(4)]
         self._steps = 0
-        return self._pictures[0], {"isGuiOpen": False}
+        return self._frames[0], {"isGuiOpen": False}
 
     def step(self, action: dict[str, Any]) -> tuple[NDArray[np.uint8], bool, dict[str, Any]]:
-        """See :class:`Game`."""
+        """See `Game`."""
         self._steps += 1
-        return self._pictures[self._steps % 4], False, {"isGuiOpen": False}
+        return self._frames[self._steps % 4], False, {"isGuiOpen": False}
 
     def close(self) -> None:
-        """See :class:`Game`."""
+        """See `Game`."""
 
 
 def _serve(port: Pipe, core: int | None) -> None:
@@ -62,14 +61,14 @@ def _stay_on(core: int | None) -> None:
 
 
 def measure(n_steps: int, *, one_core: bool) -> dict[str, float]:
-    """Steps per second, and the client's own processor time per step in ms.
+    """Return the steps per second, and the client's processor time per step in ms.
 
     Args:
-        n_steps: steps to measure, after a few to warm up.
-        one_core: keep client and stand-in on the same core, where the system can.
+        n_steps: Number of steps to measure, after 50 to warm up.
+        one_core: Whether to keep client and stand-in on the same core, where the system can.
     """
-    here = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
-    core = min(here) if one_core and here else None
+    cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+    core = min(cores) if one_core and cores else None
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     standin = context.Process(target=_serve, args=(theirs, core), daemon=True)
@@ -94,7 +93,7 @@ def measure(n_steps: int, *, one_core: bool) -> dict[str, float]:
         standin.kill()
         standin.join()
         if core is not None:
-            os.sched_setaffinity(0, here)
+            os.sched_setaffinity(0, cores)
     return {
         "steps_per_s": round(n_steps / wall, 1),
         "client_cpu_ms": round(cpu * 1e3 / n_steps, 3),
@@ -103,10 +102,10 @@ def measure(n_steps: int, *, one_core: bool) -> dict[str, float]:
 
 
 def run(argv: list[str]) -> dict[str, Any]:
-    """All measurements, ready to be printed as JSON.
+    """Return all measurements, ready to be printed as JSON.
 
     Args:
-        argv: ``--steps N``, at most the task's limit less the steps to warm up.
+        argv: Arguments: `--steps N`, at most the task's limit minus the steps to warm up.
     """
     parser = argparse.ArgumentParser(prog="basalt bench minerl", description=__doc__)
     parser.add_argument("--steps", type=int, default=2000, help="steps per measurement")

@@ -1,7 +1,7 @@
-"""``basalt bench world``: speed, memory and determinism of the Luanti world, task by task.
+"""`basalt bench world`: speed, memory and determinism of the Luanti world, task by task.
 
-One step is 50 ms of game time, so 20 steps a second are real time. ``ratio`` is the multiple of real
-time in deterministic lock-step at 640x360, one instance, of the slowest task.
+One step is 50 ms of game time, so 20 steps per second are real time. `ratio` is the multiple of real time of the
+slowest task, in deterministic lock-step at 640x360, one instance.
 """
 
 import argparse
@@ -29,20 +29,20 @@ _START_S = 300.0
 _RESETS = 3
 
 LIMITS = {"reset_s": 3.0, "memory_mb": 450.0}
-"""What an instance may take: a new episode from the cached world, and game and X server together."""
+"""Limits of an instance: a new episode from a cached world, and the memory of game and X server together."""
 
 _PARTS = {
-    "frame_ms": "the software renderer, drawing the frame",
-    "pixels_ms": "reading the picture from the renderer",
-    "client_wait_ms": "the client, taking in packets and land",
+    "frame_ms": "the software renderer drawing the frame",
+    "pixels_ms": "reading the frame from the renderer",
+    "client_wait_ms": "the client receiving packets and land",
     "server_wait_ms": "the server's step (the task's mod)",
-    "environment_ms": "the environment: input, telemetry, handing over the picture",
+    "environment_ms": "the environment: input, telemetry, returning the frame",
 }
-"""What a step's time is made of, by figure."""
+"""Parts of a step's time by their metric, in words."""
 
 
 def random_actions(n: int, seed: int = 0) -> Iterator[dict[str, Any]]:
-    """``n`` steps of a player who wanders and looks around, and stops to dig and to place what it dug."""
+    """Yield `n` actions of a player who wanders and looks around, and stops to dig and to place what it dug."""
     rng = np.random.default_rng(seed)
     pitch = 0.0
     t = 0
@@ -60,7 +60,7 @@ def random_actions(n: int, seed: int = 0) -> Iterator[dict[str, Any]]:
             "place": {"use": 1, "back": int(rng.random() < 0.5), "hotbar.1": 1},
         }[str(kind)]
         for k in range(min(length, n - t)):
-            # Look first, then hold still: digging begins anew whenever another node is aimed at.
+            # Look first, then hold still: digging starts from scratch when another node is aimed at.
             camera = np.array([(aim - pitch) / (6 - k), turn]) if k < 6 else np.zeros(2)
             if kind == "wander" and k >= 6:
                 camera = rng.normal(size=2)
@@ -72,15 +72,20 @@ def random_actions(n: int, seed: int = 0) -> Iterator[dict[str, Any]]:
 def measure_speed(
     task: str, size: tuple[int, int], n_steps: int, barrier: Barrier | None = None
 ) -> dict[str, float]:
-    """Steps per second of one instance, and where the time goes.
+    """Measure the steps per second of one instance, and where the time goes.
+
+    Args:
+        task: Name of the task.
+        size: Width and height of the frames in pixels.
+        n_steps: Number of steps to measure, after 20 to warm up.
+        barrier: Barrier at which several instances wait for each other; None for a single one.
 
     Returns:
-        ``steps_per_s``; ``memory_mb`` of game and X server (proportional set size, which shares what
-        several processes use); per step in ms: ``wall``, ``cpu`` (game and environment), ``frame`` (the
-        client's drawing), ``pixels`` (reading the picture), ``client_wait`` (until its packets and
-        meshes are done), ``server_wait`` (the server's step), ``environment`` (input, telemetry,
-        picture, hand-over); ``reset_s``, the slowest of some resets from the cached world; ``began`` and
-        ``ended`` in monotonic seconds.
+        `steps_per_s`; `memory_mb` of game and X server (proportional set size, which divides shared pages among
+        those who share them); per step in ms: `wall`, `cpu` (game and environment), `frame` (the client's
+        drawing), `pixels` (reading the frame), `client_wait` (until its packets and meshes are done),
+        `server_wait` (the server's step), `environment` (input, telemetry, returning the frame); `reset_s`, the
+        slowest of some resets from the cached world; `began` and `ended` in monotonic seconds.
     """
     env = gymnasium.make(get_task(task).gym_id, world="luanti", size=size)
     try:
@@ -129,7 +134,7 @@ def measure_speed(
 
 
 def bounded_by(figures: dict[str, float]) -> str:
-    """What takes most of a step's time, in words."""
+    """Return the part that takes most of a step's time, in words."""
     part = max(_PARTS, key=lambda name: figures[name])
     share, busy = figures[part] / figures["wall_ms"], figures["cpu_ms"] / figures["wall_ms"]
     return f"{_PARTS[part]} ({share:.0%} of a step); {busy:.0%} of a step is processor time"
@@ -141,7 +146,7 @@ def _instance(
     try:
         results.put(measure_speed(task, size, n_steps, barrier))
     except BaseException:
-        barrier.abort()  # the other one need not wait
+        barrier.abort()  # so that the other one does not wait
         raise
 
 
@@ -150,14 +155,14 @@ def _next_result(players: list[Any], results: Any) -> dict[str, float]:
     while not any(player.exitcode for player in players) and time.monotonic() < deadline:
         with contextlib.suppress(Empty):
             return results.get(timeout=1.0)
-    raise WorldError("one of the two instances failed; its error is above")
+    raise WorldError("one of the two instances failed; its error is printed above")
 
 
 def measure_two(task: str, size: tuple[int, int], n_steps: int) -> dict[str, float]:
-    """Two instances at once, each in a process of its own.
+    """Measure two instances at once, each in its own process.
 
     Raises:
-        WorldError: one of them failed.
+        WorldError: One of them failed.
     """
     context = multiprocessing.get_context("spawn")
     barrier, results = context.Barrier(2), context.Queue()
@@ -186,11 +191,11 @@ def measure_determinism(task: str, n_steps: int, runs: int = 3) -> dict[str, Any
     """Play the same random actions several times and compare with the first time.
 
     Returns:
-        ``equal_steps``: share of steps with the same telemetry (position, look, health, inventory and
-        all else); differences of pictures, of 255 (mean, and largest of a step); what was dug and placed.
+        `equal_steps`: share of steps with the same telemetry (position, look, health, inventory and everything
+        else); differences of the frames, of 255 (mean, and largest of a step); how much was dug and placed.
     """
     states: list[list[Any]] = []
-    first_pictures: list[np.ndarray] = []
+    first_frames: list[np.ndarray] = []
     differences: list[float] = []
     last: Any = None
     for run_number in range(runs):
@@ -203,15 +208,15 @@ def measure_determinism(task: str, n_steps: int, runs: int = 3) -> dict[str, Any
                 last = info["telemetry"]
                 states[-1].append(last.model_dump())
                 if run_number == 0:
-                    first_pictures.append(obs["pov"])
-                elif t < len(first_pictures):
-                    change = np.abs(obs["pov"].astype(np.int16) - first_pictures[t])
+                    first_frames.append(obs["pov"])
+                elif t < len(first_frames):
+                    change = np.abs(obs["pov"].astype(np.int16) - first_frames[t])
                     differences.append(float(change.mean()))
                 if terminated or truncated:
                     break
         finally:
             env.close()
-    # A run that ended at another step than the first one differs from there on.
+    # A run that ends at another step than the first one differs from there on.
     pairs = [pair for other in states[1:] for pair in itertools.zip_longest(states[0], other)]
     return {
         "runs": runs,
@@ -225,7 +230,7 @@ def measure_determinism(task: str, n_steps: int, runs: int = 3) -> dict[str, Any
 
 
 def measure_task(task: str, n_steps: int, determinism_steps: int) -> dict[str, Any]:
-    """One task at 640x360: one instance, and the same actions played three times."""
+    """Measure one task at 640x360: one instance, and the same actions played three times."""
     one = measure_speed(task, FRAME_SIZE, n_steps)
     return {
         "real_time": round(one["steps_per_s"] / STEPS_PER_SECOND, 2),
@@ -237,11 +242,11 @@ def measure_task(task: str, n_steps: int, determinism_steps: int) -> dict[str, A
 
 
 def measure_other(task: str, world: str, n_steps: int, **settings: Any) -> dict[str, Any]:
-    """One task in another world: what can be seen of any environment.
+    """Measure one task in another world: what can be observed of any environment.
 
     Returns:
-        ``real_time``, ``steps_per_s``, ``wall_ms`` and ``cpu_ms`` (this process) a step, ``waiting_ms`` (the
-        rest: the world), ``reset_s``.
+        `real_time`, `steps_per_s`, `wall_ms` and `cpu_ms` (of this process) per step, `waiting_ms` (the rest: the
+        world), `reset_s`.
     """
     env = gymnasium.make(get_task(task).gym_id, world=world, **settings)
     try:
@@ -265,7 +270,7 @@ def measure_other(task: str, world: str, n_steps: int, **settings: Any) -> dict[
 
 
 def measure_sizes(task: str, n_steps: int) -> dict[str, Any]:
-    """One task at two sizes of the picture, one and two instances at once."""
+    """Measure one task at two frame sizes, one and two instances at once."""
     figures: dict[str, Any] = {}
     for size in (FRAME_SIZE, (160, 90)):
         one, two = measure_speed(task, size, n_steps), measure_two(task, size, n_steps)
@@ -279,18 +284,18 @@ def measure_sizes(task: str, n_steps: int) -> dict[str, Any]:
 
 
 def run(argv: list[str]) -> dict[str, Any]:
-    """All measurements, ready to be printed as JSON.
+    """Return all measurements, ready to be printed as JSON.
 
     Args:
-        argv: ``--task NAME`` (more than once; all), ``--steps N`` (per speed measurement),
-            ``--determinism-steps N``, ``--sizes`` (a smaller picture and two instances, too);
-            ``world=minerl`` and ``address=HOST:PORT`` for another world, of which only speed is measured.
+        argv: Arguments: `--task NAME` (repeatable; all by default), `--steps N` (per speed measurement),
+            `--determinism-steps N`, `--sizes` (also smaller frames and two instances);
+            `world=minerl` and `address=HOST:PORT` for another world, of which only the speed is measured.
 
     Raises:
-        ConfigError: a setting that is none.
+        ConfigError: A setting is unknown.
     """
     parser = argparse.ArgumentParser(prog="basalt bench world", description=__doc__)
-    parser.add_argument("--task", action="append", help="one of the tasks; all without")
+    parser.add_argument("--task", action="append", help="name of a task (repeatable; default: all)")
     parser.add_argument("--steps", type=int, default=400, help="steps per speed measurement")
     parser.add_argument("--determinism-steps", type=int, default=300)
     parser.add_argument(
@@ -300,7 +305,7 @@ def run(argv: list[str]) -> dict[str, Any]:
     args = parser.parse_args(argv)
     settings = dict(text.partition("=")[::2] for text in args.settings)
     if unknown := [name for name in settings if name not in ("world", "address")]:
-        raise ConfigError(f"bench world: unknown setting {unknown[0]!r}; known: world, address")
+        raise ConfigError(f"bench world: unknown setting {unknown[0]!r}; available: world, address")
     world = settings.pop("world", "luanti")
     tasks = [get_task(name).name for name in args.task or TASKS]
     figures: dict[str, Any] = {

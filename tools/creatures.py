@@ -1,7 +1,7 @@
-"""Animals and villagers: what they look like.
+"""Make the models and textures of animals and villagers: `python -m tools.creatures`.
 
-``python -m tools.creatures`` writes ``mod/models/*.b3d`` (Blitz3D meshes with bones, which the
-game animates) and ``mod/textures/*.png``. Both are kept with the code; a test compares them.
+It writes `mod/models/*.b3d` (Blitz3D meshes with bones, which the game animates) and `mod/textures/*.png`. Both are
+committed; a test compares them with the output of this module.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ MOD = Path(__file__).parents[1] / "basalt" / "worlds" / "luanti" / "mod"
 
 
 def _eyes(left: int, top: int, gap: int, pupil: Colour = (20, 18, 18)) -> Callable[[Image], None]:
-    """Two eyes of a white and a dark pixel on a face."""
+    """Return a function that draws two eyes on a face, each a white and a dark pixel."""
 
     def paint(face: Image) -> None:
         right = left + gap
@@ -35,7 +35,7 @@ def _eyes(left: int, top: int, gap: int, pupil: Colour = (20, 18, 18)) -> Callab
 
 
 def _legs(x: float, z: float, size: Size, at: tuple[int, int], skin: Colour) -> list[Part]:
-    """Four legs; those across from each other go together. ``x`` and ``z`` are the middles of the first."""
+    """Return four legs; diagonal ones move together. `x` and `z` are the middle of the first one."""
     w, h, d = size
     legs = []
     for side, end in ((1, 1), (-1, 1), (1, -1), (-1, -1)):
@@ -186,7 +186,7 @@ CHICKEN = Creature(
 
 
 def _villager(name: str, robe: Colour, belt: Colour, seed: int) -> Creature:
-    """A person with a long nose, a robe and folded arms."""
+    """Return a person with a long nose, a robe and folded arms."""
 
     def front(face: Image) -> None:
         face[:, 3:5] = [part * 4 // 5 for part in robe]
@@ -242,7 +242,7 @@ CREATURES = (
 
 
 def files() -> dict[str, bytes]:
-    """Name below the mod's folder and content of every file."""
+    """Return the content of every file by its path below the mod's folder."""
     made = {}
     for creature in CREATURES:
         picture = cv2.cvtColor(texture(creature), cv2.COLOR_RGB2BGR)

@@ -1,7 +1,7 @@
-"""MineRL's protocol from the other side: a game that stands in for Minecraft.
+"""A server of MineRL's protocol: a game in Minecraft's place.
 
-With it, whatever speaks to MineRL's Minecraft, the ``minerl`` package too, plays the game instead.
-One client at a time; a second one is told that the game is busy.
+Clients of MineRL's Minecraft, also the `minerl` package, play the game instead. One client plays at a time; a second
+one gets the reply that the game is busy.
 """
 
 import contextlib
@@ -23,30 +23,30 @@ from basalt.io.errors import ActionError, BasaltError
 from basalt.worlds.minerl.protocol import VERSION
 
 MAX_MESSAGE_BYTES = 2**20
-"""A mission is a few kilobytes."""
+"""Length above which a message is refused; a mission is a few kilobytes."""
 
 _XML = "{http://ProjectMalmo.microsoft.com}"
 _log = logging.getLogger(__name__)
 
 
 class Game(Protocol):
-    """What can be served."""
+    """A game that can be served."""
 
     @abstractmethod
     def begin(
         self, task: str, seed: int | None, size: tuple[int, int]
     ) -> tuple[NDArray[np.uint8], dict[str, Any]]:
-        """Make a world; its first picture, uint8 [height, width, 3] RGB, and what is told of the player.
+        """Make a world; return its first frame, uint8 [height, width, 3] RGB, and its info about the player.
 
         Args:
-            task: as in ``FindCave``.
-            seed: of the world; None for any.
-            size: width and height of the pictures.
+            task: MineRL's name of the task, e.g. `FindCave`.
+            seed: Seed of the world; None for any.
+            size: Width and height of the frames in pixels.
         """
 
     @abstractmethod
     def step(self, action: dict[str, Any]) -> tuple[NDArray[np.uint8], bool, dict[str, Any]]:
-        """Play one step; picture, whether the episode is over, and what is told of the player."""
+        """Play one step; return the frame, whether the episode has ended, and the info about the player."""
 
     @abstractmethod
     def close(self) -> None:
@@ -54,12 +54,12 @@ class Game(Protocol):
 
 
 class Server:
-    """Listens for clients until one asks it to exit, or :meth:`stop`.
+    """Listens for clients until one asks it to exit, or until `stop`.
 
     Args:
-        game: what to serve; it is closed with the server.
-        host: address to listen on.
-        port: 0 for any free one.
+        game: The game to serve; it is closed with the server.
+        host: Address to listen on.
+        port: Port to listen on; 0 for any free one.
     """
 
     def __init__(self, game: Game, host: str = "127.0.0.1", port: int = 0) -> None:
@@ -71,11 +71,11 @@ class Server:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """Port on which it listens."""
         return int(self._address[1])
 
     def serve(self) -> None:
-        """Serve clients, each in a thread of its own."""
+        """Serve clients, each in its own thread."""
         try:
             while not self._stopped.is_set():
                 try:
@@ -88,9 +88,9 @@ class Server:
                 self._game.close()
 
     def stop(self) -> None:
-        """Take no more clients; may be called twice."""
+        """Accept no more clients; may be called twice."""
         self._stopped.set()
-        # Shut down first: a listener that is merely closed would go on waiting in accept().
+        # Shut down first: a listener that is only closed would still wait in accept().
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -109,7 +109,7 @@ class Server:
 
 
 class _Session:
-    """One client, from its hello to its goodbye."""
+    """One client, from its first message to its last."""
 
     def __init__(self, connection: socket.socket, game: Game, player: threading.Lock) -> None:
         self._connection = connection
@@ -119,12 +119,14 @@ class _Session:
         self._now: tuple[NDArray[np.uint8], bool, dict[str, Any]] | None = None
 
     def run(self) -> bool:
-        """Answer until the client leaves; whether it asked the server to exit."""
+        """Reply until the client disconnects; return whether it asked the server to exit."""
         hello = self._receive()
         if hello is None:
             return False
         if hello != f"<MalmoEnv{VERSION}/>".encode():
-            raise ValueError(f"no hello of MineRL's protocol {VERSION}")
+            raise ValueError(
+                f"expected a client of MineRL's protocol {VERSION}, got {hello[:40]!r}"
+            )
         while (message := self._receive()) is not None:
             if message.startswith(b"<StepClient"):
                 self._step(message)
@@ -159,33 +161,33 @@ class _Session:
         try:
             root = ElementTree.fromstring(mission)
         except ElementTree.ParseError as err:
-            raise ValueError(f"a mission that is no XML: {err}") from err
+            raise ValueError(f"expected a mission in XML: {err}") from err
         summary = root.findtext(f".//{_XML}Summary") or ""
         name = re.fullmatch(r"MineRLBasalt(\w+)-v0", summary)
         size = tuple(int(root.findtext(f".//{_XML}{edge}") or 0) for edge in ("Width", "Height"))
         if name is None:
-            raise ValueError(f"the mission {summary!r} is none of the BASALT tasks")
+            raise ValueError(f"expected a mission of a BASALT task, got {summary!r}")
         fields = token.decode().split(":")
         seed = int(fields[5]) if len(fields) > 5 else None
-        picture, told = self._game.begin(name[1], seed, (size[0], size[1]))
-        self._now = picture, False, told
+        frame, info = self._game.begin(name[1], seed, (size[0], size[1]))
+        self._now = frame, False, info
         return 1
 
     def _peek(self) -> None:
         if self._now is None:
             self._send(b"", b"{}", b"\0")
             return
-        picture, done, told = self._now
-        self._send(_bottom_row_first(picture), json.dumps(told).encode(), bytes([done]))
+        frame, done, info = self._now
+        self._send(_bottom_row_first(frame), json.dumps(info).encode(), bytes([done]))
 
     def _step(self, message: bytes) -> None:
         if self._now is None:
             raise ValueError("a step without an episode")
-        picture, done, told = self._now
+        frame, done, info = self._now
         if not done:
-            self._now = picture, done, told = self._game.step(_parse_action(message))
+            self._now = frame, done, info = self._game.step(_parse_action(message))
         result = struct.pack("!dbb", 0.0, done, 1)
-        self._send(_bottom_row_first(picture), result, json.dumps(told).encode())
+        self._send(_bottom_row_first(frame), result, json.dumps(info).encode())
 
     def _receive(self) -> bytes | None:
         header = self._exactly(4)
@@ -212,15 +214,15 @@ class _Session:
                 self._connection.sendall(message)
 
 
-def _bottom_row_first(picture: NDArray[np.uint8]) -> memoryview:
-    return np.ascontiguousarray(picture[::-1]).data.cast("B")
+def _bottom_row_first(frame: NDArray[np.uint8]) -> memoryview:
+    return np.ascontiguousarray(frame[::-1]).data.cast("B")
 
 
 def _parse_action(message: bytes) -> dict[str, Any]:
-    """The action of a step's message; the real process too ignores names that it does not know.
+    """Return the action of a step's message; like the real process, ignore names that it does not know.
 
     Raises:
-        ActionError: a line that is no action.
+        ActionError: A line is not an action.
     """
     text = message.decode()
     action: dict[str, Any] = {}
@@ -232,5 +234,5 @@ def _parse_action(message: bytes) -> dict[str, Any]:
             elif name in ACTION_KEYS:
                 action[name] = int(value)
         except ValueError as err:
-            raise ActionError(f"step: {line!r} is no action") from err
+            raise ActionError(f"step: {line!r} is not an action") from err
     return action

@@ -1,9 +1,8 @@
-"""``python -m tools.sample``: record the sample recordings of ``data/sample`` anew.
+"""Record the sample recordings of `data/sample` again: `python -m tools.sample`.
 
-To be done whenever the world's version changes. Records the first ten training seeds of FindCave, exactly as
-``data/sample/README.md`` says, and puts them in the place of the old ones once all of them are there and
-succeeded; the README's version and number of steps are brought up to date. An interrupted run goes on where it
-stopped.
+Records the first ten training seeds of FindCave, exactly as `data/sample/README.md` says, and replaces the old ones
+once all have succeeded; the README's version and number of steps are updated. The same command resumes an interrupted
+run.
 """
 
 import argparse
@@ -20,7 +19,7 @@ from basalt.worlds.luanti.version import world_version
 
 SEEDS = tuple(range(100_000, 100_010))
 CRF = 34
-"""Compressed more than a rollout's videos, to keep a clone small."""
+"""x264 quality; compressed more than a rollout's videos, to keep a clone small."""
 
 HERE = Path(__file__).parents[1] / "data" / "sample"
 
@@ -29,8 +28,8 @@ def record(scratch: Path, jobs: int) -> list[Recording]:
     """Record the sample into a folder.
 
     Raises:
-        ConfigError: an episode did not succeed.
-        WorldError: the world kept failing; finished episodes stay for the next call.
+        ConfigError: An episode did not succeed.
+        WorldError: The world kept failing; finished episodes are kept for the next call.
     """
     plan = RolloutPlan("find_cave", "luanti", {"name": "demonstrator"}, SEEDS, scratch, crf=CRF)
     recordings = rollout(Demonstrator, plan, jobs=jobs)
@@ -41,7 +40,7 @@ def record(scratch: Path, jobs: int) -> list[Recording]:
 
 
 def replace(recordings: list[Recording], folder: Path) -> None:
-    """Put recordings in the place of a sample's, and bring its README up to date."""
+    """Replace a sample's recordings, and update its README."""
     metas = [recording.meta for recording in recordings if recording.meta is not None]
     (version,) = {meta.world_version for meta in metas}
     steps = sum(meta.steps for meta in metas)
@@ -61,7 +60,7 @@ def replace(recordings: list[Recording], folder: Path) -> None:
 def main(argv: list[str] | None = None) -> None:
     """Record, check, replace."""
     parser = argparse.ArgumentParser(prog="python -m tools.sample", description=__doc__)
-    parser.add_argument("--jobs", type=int, default=2, help="worlds side by side")
+    parser.add_argument("--jobs", type=int, default=2, help="worlds that run in parallel")
     args = parser.parse_args(argv)
     try:
         recordings = record(

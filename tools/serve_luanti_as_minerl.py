@@ -1,4 +1,4 @@
-"""``basalt serve-luanti-as-minerl``: the Luanti world to whoever speaks MineRL's protocol."""
+"""`basalt serve-luanti-as-minerl`: the Luanti world for clients of MineRL's protocol."""
 
 import argparse
 import logging
@@ -17,7 +17,7 @@ from tools.minerl_server import Game, Server
 
 
 class LuantiGame(Game):
-    """The Luanti world behind a server; it starts anew where the task or the size changes."""
+    """The Luanti world behind a server; it restarts when the task or the size changes."""
 
     def __init__(self) -> None:
         self._env: WorldEnv | None = None
@@ -25,21 +25,21 @@ class LuantiGame(Game):
     def begin(
         self, task: str, seed: int | None, size: tuple[int, int]
     ) -> tuple[NDArray[np.uint8], dict[str, Any]]:
-        """See :class:`Game`."""
+        """See `Game`."""
         wanted = get_task(task)
         if self._env is not None and (self._env.task, self._env.size) != (wanted, size):
             self.close()
         if self._env is None:
             self._env = make_env(wanted.name, "luanti", size=size)
         observation, info = self._env.reset(seed=seed)
-        return observation["pov"], self._told(info["telemetry"])
+        return observation["pov"], self._info(info["telemetry"])
 
     def step(self, action: dict[str, Any]) -> tuple[NDArray[np.uint8], bool, dict[str, Any]]:
-        """See :class:`Game`. ESC does not end the episode here: in MineRL its client does that."""
+        """See `Game`. ESC does not end the episode: in MineRL the client does that."""
         assert self._env is not None
         observation, _, _, truncated, info = self._env.step({**action, "ESC": 0})
         telemetry = info["telemetry"]
-        return observation["pov"], telemetry.dead or truncated, self._told(telemetry)
+        return observation["pov"], telemetry.dead or truncated, self._info(telemetry)
 
     def close(self) -> None:
         """End the game."""
@@ -47,8 +47,8 @@ class LuantiGame(Game):
             self._env.close()
             self._env = None
 
-    def _told(self, state: Telemetry) -> dict[str, Any]:
-        """Minecraft's names and units; there x points to the left of +z."""
+    def _info(self, state: Telemetry) -> dict[str, Any]:
+        """Return the player's state in Minecraft's names and units, in which x points to the left of +z."""
         return {
             "servedWorld": self._env.get_wrapper_attr("version") if self._env else "",
             "isGuiOpen": state.gui_open,

@@ -1,4 +1,4 @@
-"""Shapes of boxes that hang together by bones, their textures, and their meshes as Blitz3D files."""
+"""Creatures made of boxes on bones, their textures, and their meshes as Blitz3D files."""
 
 import struct
 from collections.abc import Callable, Sequence
@@ -19,23 +19,23 @@ SHEET = 64
 """Width and height of a texture, in pixels."""
 
 STAND, WALK, GRAZE = (1, 1), (10, 30), (40, 80)
-"""Frames of the animations; ``mod/village/creatures.lua`` plays them, 20 to 30 a second."""
+"""Frames of the animations; `mod/village/creatures.lua` plays 20 to 30 of them per second."""
 
 _LAST_FRAME = 80
 
 
 @dataclass(frozen=True)
 class Box:
-    """A box of a shape, and where its six faces are on the texture (laid out as a cross).
+    """A box of a creature, and the place of its six faces on the texture (laid out as a cross).
 
     Attributes:
-        low: its least corner in pixels: x to the right of the creature, y up, z ahead.
-        size: width, height and depth in pixels.
-        at: left top corner of its cross on the texture.
-        skin: its colour.
-        grain: how much the colour varies.
-        paint: draws on its front face, uint8 [height, width, 3].
-        patches: second colour, in spots.
+        low: Its smallest corner in pixels: x to the right of the creature, y up, z forward.
+        size: Width, height and depth in pixels.
+        at: Top left corner of its cross on the texture.
+        skin: Its colour.
+        grain: Amount by which the colour varies.
+        paint: Function that draws on its front face, uint8 [height, width, 3].
+        patches: Colour of spots; None for no spots.
     """
 
     low: Size
@@ -52,10 +52,10 @@ class Part:
     """Boxes that move together.
 
     Attributes:
-        pivot: what they turn about, in pixels.
-        boxes: what it is made of.
-        swing: how far it swings while walking, in degrees; the sign says which way first.
-        bow: how far it bows while grazing, in degrees.
+        pivot: Point about which they turn, in pixels.
+        boxes: The boxes.
+        swing: Angle by which it swings while walking, in degrees; the sign is the direction of the first swing.
+        bow: Angle by which it bows while grazing, in degrees.
     """
 
     pivot: Size
@@ -66,13 +66,13 @@ class Part:
 
 @dataclass(frozen=True)
 class Creature:
-    """A shape of parts.
+    """A creature made of parts.
 
     Attributes:
-        mesh: name of its mesh's file.
-        skin: name of its texture's file.
-        parts: what it is made of.
-        seed: of its texture's grain.
+        mesh: Name of the file of its mesh.
+        skin: Name of the file of its texture.
+        parts: The parts.
+        seed: Random seed of the texture's grain.
     """
 
     mesh: str
@@ -85,7 +85,7 @@ class Creature:
 
 
 def texture(creature: Creature) -> Image:
-    """The texture: uint8 [64, 64, 3], RGB."""
+    """Return a creature's texture: uint8 [64, 64, 3], RGB."""
     rng = np.random.default_rng(creature.seed)
     sheet = np.zeros((SHEET, SHEET, 3), np.uint8)
     for part in creature.parts:
@@ -104,13 +104,13 @@ def texture(creature: Creature) -> Image:
 
 
 def _spots(rng: np.random.Generator, height: int, width: int) -> NDArray[np.bool_]:
-    """Large, soft-edged spots over a third of a face."""
+    """Return large, soft-edged spots that cover a third of a face."""
     noise = rng.random((height // 3 + 2, width // 3 + 2))
     return cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC) > 0.62
 
 
 def faces(box: Box) -> dict[str, tuple[int, int, int, int]]:
-    """Where each face is on the texture: left, top, width, height in pixels."""
+    """Return the place of each face on the texture: left, top, width, height in pixels."""
     (u, v), (w, h, d) = box.at, (max(1, int(np.ceil(part))) for part in box.size)
     return {
         "top": (u + d, v, w, d),
@@ -125,7 +125,7 @@ def faces(box: Box) -> dict[str, tuple[int, int, int, int]]:
 # ---- meshes ----
 
 # Corners of each face as seen from outside: left top, right top, right bottom, left bottom; each is
-# (x, y, z) of 0 or 1. One who sees the creature's front has its right side on the left.
+# (x, y, z) of 0 or 1. Seen from the front, the creature's right side is on the left.
 _CORNERS = {
     "front": ((1, 1, 1), (0, 1, 1), (0, 0, 1), (1, 0, 1)),
     "back": ((0, 1, 0), (1, 1, 0), (1, 0, 0), (0, 0, 0)),
@@ -145,13 +145,13 @@ def _chunk(tag: bytes, body: bytes) -> bytes:
 
 
 def _turned(degrees: float) -> tuple[float, float, float, float]:
-    """Quaternion w, x, y, z of a turn about the x axis."""
+    """Return the quaternion w, x, y, z of a rotation about the x axis."""
     half = np.radians(degrees) / 2
     return float(np.cos(half)), float(np.sin(half)), 0.0, 0.0
 
 
 def _keys(part: Part) -> bytes:
-    """Rotation keys of a bone for all animations."""
+    """Return the rotation keys of a bone for all animations."""
     angles = {1: 0.0, 9: 0.0, 31: 0.0, 39: 0.0, _LAST_FRAME: part.bow}
     first, last = WALK
     for k in range(9):
@@ -166,7 +166,7 @@ def _keys(part: Part) -> bytes:
 
 
 def mesh(creature: Creature) -> bytes:
-    """The mesh with its bones, as a file of the Blitz3D format."""
+    """Return a creature's mesh with its bones, as a Blitz3D file."""
     vertices, triangles, bones = b"", b"", b""
     count = 0
     for k, part in enumerate(creature.parts):

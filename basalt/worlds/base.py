@@ -1,4 +1,4 @@
-"""What every world shares: spaces, the checks of actions, and how an episode ends."""
+"""What all worlds share: spaces, checks of actions, and how an episode ends."""
 
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -15,24 +15,24 @@ from basalt.core.telemetry import Telemetry
 from basalt.io.errors import ConfigError, WorldError
 from basalt.worlds.edits import Edit, edit_of
 
-Picture = NDArray[np.uint8]
+Frame = NDArray[np.uint8]
 """uint8 [height, width, 3] RGB, row 0 at the top."""
 
 
 def action_space() -> spaces.Dict:
-    """MineRL's action dictionary: 23 buttons and the camera's change in degrees."""
+    """Return the space of MineRL's action dictionary: 23 buttons and the camera change in degrees."""
     camera = spaces.Box(-CAMERA_LIMIT, CAMERA_LIMIT, (2,), np.float32)
     return spaces.Dict({**{button: spaces.Discrete(2) for button in BUTTONS}, "camera": camera})
 
 
 def observation_space(size: tuple[int, int]) -> spaces.Dict:
-    """Pixels only: ``pov``, uint8 [height, width, 3] RGB."""
+    """Return the space of observations: `pov`, uint8 [height, width, 3] RGB, and nothing else."""
     width, height = size
     return spaces.Dict({"pov": spaces.Box(0, 255, (height, width, 3), np.uint8)})
 
 
 class WorldSettings(TypedDict, total=False):
-    """What every world's environment may be given; see :class:`WorldEnv`."""
+    """Settings of every world's environment; see `WorldEnv`."""
 
     size: tuple[int, int]
     step_limit: int | None
@@ -40,34 +40,34 @@ class WorldSettings(TypedDict, total=False):
     on_failure: Literal["raise", "truncate"]
 
 
-class WorldEnv(gymnasium.Env[dict[str, Picture], Mapping[str, Any]]):
+class WorldEnv(gymnasium.Env[dict[str, Frame], Mapping[str, Any]]):
     """One task in one world, in lock-step: a step is 50 ms of the game.
 
-    The reward is always 0. An episode ends by ESC (terminated, after that step was played), by death
-    (terminated) or at the step limit (truncated). ``info`` holds what only the referee may see:
+    The reward is always 0. An episode ends when the player presses ESC (terminated, after that step), when it
+    dies (terminated) or at the step limit (truncated). `info` holds what only the referee may see:
 
-    - ``telemetry``: :class:`~basalt.core.telemetry.Telemetry`, always;
-    - ``site``: what is known of the place, at reset;
-    - ``edit``: what the world's twin does not have, at the reset of one (:mod:`basalt.worlds.edits`);
-    - ``applied``: what the step really did with the mouse;
-    - ``ended``: ``"esc"``, ``"death"`` or ``"limit"``, on the last step; ``"crash"`` where the world failed
-      and was asked to truncate, and then ``error`` is the reason.
+    - `telemetry`: the player's state (`basalt.core.telemetry.Telemetry`), always;
+    - `site`: what the world knows about the place, at reset;
+    - `edit`: the change of the world, at the reset of an edited world (`basalt.worlds.edits`);
+    - `applied`: what the step really did with the mouse;
+    - `ended`: `"esc"`, `"death"` or `"limit"`, at the last step; `"crash"` if the world failed and was asked to
+      truncate, and then `error` is the reason.
 
     Args:
-        task: the task.
-        size: width and height of the picture in pixels.
-        step_limit: longest episode in steps; default the task's.
-        render_mode: None or ``rgb_array``.
-        on_failure: ``raise`` a :class:`~basalt.io.errors.WorldError` out of the step in which the world failed;
-            or ``truncate`` the episode there, marked, with the last picture again, so that many environments
-            side by side go on. Either way the next reset starts the world anew, and a reset that fails raises.
+        task: The task.
+        size: Width and height of the frames in pixels.
+        step_limit: Length of the longest episode in steps; the task's by default.
+        render_mode: None or `rgb_array`.
+        on_failure: What happens when the world fails in a step. `raise` raises a `WorldError`. `truncate` ends
+            the episode, marked and with the previous frame, so that environments beside it can continue. Either
+            way the next reset starts the world from scratch, and a reset that fails raises.
 
     Raises:
-        ConfigError: a size, limit or mode that makes no sense.
+        ConfigError: A size, limit or mode is not valid.
     """
 
     takes_edits = False
-    """Whether the world's saved places can be edited."""
+    """Whether the saved worlds can be edited."""
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": STEPS_PER_SECOND}  # noqa: RUF012
 
@@ -80,13 +80,13 @@ class WorldEnv(gymnasium.Env[dict[str, Picture], Mapping[str, Any]]):
         on_failure: Literal["raise", "truncate"] = "raise",
     ) -> None:
         if len(size) != 2 or not all(16 <= int(edge) <= 2048 for edge in size):
-            raise ConfigError(f"size: {size} is not a width and a height from 16 to 2048 pixels")
+            raise ConfigError(f"size: expected width and height from 16 to 2048 pixels, got {size}")
         if step_limit is not None and step_limit < 1:
-            raise ConfigError(f"step_limit: {step_limit} is not a positive number of steps")
+            raise ConfigError(f"step_limit: expected at least 1 step, got {step_limit}")
         if render_mode not in (None, "rgb_array"):
-            raise ConfigError(f"render_mode: {render_mode!r} is not 'rgb_array'")
+            raise ConfigError(f"render_mode: expected null or 'rgb_array', got {render_mode!r}")
         if on_failure not in ("raise", "truncate"):
-            raise ConfigError(f"on_failure: {on_failure!r} is not 'raise' or 'truncate'")
+            raise ConfigError(f"on_failure: expected 'raise' or 'truncate', got {on_failure!r}")
         self.task = task
         self.size = (int(size[0]), int(size[1]))
         self.step_limit = step_limit or task.step_limit
@@ -95,105 +95,105 @@ class WorldEnv(gymnasium.Env[dict[str, Picture], Mapping[str, Any]]):
         self.action_space = action_space()
         # Gymnasium types a dictionary's space by its inner spaces, an environment by its observations.
         self.observation_space = cast(Any, observation_space(self.size))
-        self._picture: Picture | None = None
-        self._telemetry_seen: Telemetry | None = None
+        self._last_frame: Frame | None = None
+        self._last_telemetry: Telemetry | None = None
         self._edit: Edit | None = None
         self._steps = 0
-        self._over: str | None = "not begun"
-        self._out_of_time = False  # set by a world that has a clock of its own
+        self._ended: str | None = "not begun"
+        self._out_of_time = False  # set by a world with its own clock
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[dict[str, Picture], dict[str, Any]]:
-        """Begin an episode of the world with that seed; without one, of a random training seed.
+    ) -> tuple[dict[str, Frame], dict[str, Any]]:
+        """Begin the episode of a seed.
 
         Args:
-            seed: which place.
-            options: ``edit``, to change one thing of it (:mod:`basalt.worlds.edits`).
+            seed: Which place; a random training seed by default.
+            options: `edit`, to change one thing in the world (`basalt.worlds.edits`).
 
         Raises:
-            ConfigError: an edit that makes no sense, or in a world that takes none.
-            WorldError: the world cannot start.
+            ConfigError: The edit is not valid, or the world takes no edits.
+            WorldError: The world cannot start.
         """
         self._edit = edit_of(options)
         if self._edit is not None and not self.takes_edits:
-            raise ConfigError("options.edit: this world takes no edits; world=luanti does")
+            raise ConfigError("options.edit: this world takes no edits; use world=luanti")
         super().reset(seed=seed)
         if seed is None:
             seed = int(self.np_random.integers(TRAIN_SEEDS.start, TRAIN_SEEDS.stop))
-        self._over = "not begun"
+        self._ended = "not begun"
         self._steps = 0
         self._out_of_time = False
         try:
-            self._picture, telemetry, site = self._begin(int(seed))
+            self._last_frame, telemetry, site = self._begin(int(seed))
         except BaseException:
-            self._abandon()
+            self._discard()
             raise
-        self._telemetry_seen = telemetry
-        self._over = None
+        self._last_telemetry = telemetry
+        self._ended = None
         info: dict[str, Any] = {"telemetry": telemetry, "site": site, "seed": int(seed)}
         if self._edit is not None:
             info["edit"] = self._edit.to_json()
-        return {"pov": self._picture}, info
+        return {"pov": self._last_frame}, info
 
     def step(
         self, action: Mapping[str, Any]
-    ) -> tuple[dict[str, Picture], float, bool, bool, dict[str, Any]]:
+    ) -> tuple[dict[str, Frame], float, bool, bool, dict[str, Any]]:
         """Play 50 ms with these keys held and this camera change.
 
         Raises:
-            ActionError: the action is not one; nothing was played.
-            WorldError: the episode is over, or the world failed (and ``on_failure`` is ``raise``).
+            ActionError: The action is not valid; nothing was played.
+            WorldError: The episode has ended, or the world failed and `on_failure` is `raise`.
         """
         checked = validate_action(action)
-        if self._over is not None:
-            raise WorldError(f"the episode is over ({self._over}); call reset() first")
+        if self._ended is not None:
+            raise WorldError(f"no episode is running ({self._ended}); call reset() first")
         try:
-            self._picture, telemetry, applied = self._advance(checked, self._steps + 1)
+            self._last_frame, telemetry, applied = self._advance(checked, self._steps + 1)
         except BaseException as err:
-            self._over = "the world failed"
-            self._abandon()  # in the middle of a step nothing can be relied on
+            self._ended = "the world failed"
+            self._discard()  # the state is unknown in the middle of a step
             if self.on_failure == "truncate" and isinstance(err, WorldError):
                 return self._crashed(checked, err)
             raise
         self._steps += 1
-        self._telemetry_seen = telemetry
+        self._last_telemetry = telemetry
         info: dict[str, Any] = {"telemetry": telemetry, "applied": applied}
         terminated = bool(checked["ESC"]) or telemetry.dead
         limit_reached = self._steps >= self.step_limit or self._out_of_time
         truncated = not terminated and limit_reached
         if terminated or truncated:
-            self._over = "esc" if checked["ESC"] else "death" if telemetry.dead else "limit"
-            info["ended"] = self._over
-        return {"pov": self._picture}, 0.0, terminated, truncated, info
+            self._ended = "esc" if checked["ESC"] else "death" if telemetry.dead else "limit"
+            info["ended"] = self._ended
+        return {"pov": self._last_frame}, 0.0, terminated, truncated, info
 
     def _crashed(
         self, action: Mapping[str, Any], err: WorldError
-    ) -> tuple[dict[str, Picture], float, bool, bool, dict[str, Any]]:
-        """The last state again, as the end of an episode that was not played to its end."""
-        assert self._picture is not None
+    ) -> tuple[dict[str, Frame], float, bool, bool, dict[str, Any]]:
+        """Return the last state again, as the end of an episode that was not played to its end."""
+        assert self._last_frame is not None
         applied = {"camera": np.zeros(2, np.float32), "asked": action["camera"]}
         info = {
-            "telemetry": self._telemetry_seen,
+            "telemetry": self._last_telemetry,
             "applied": applied,
             "ended": "crash",
             "error": str(err),
         }
-        return {"pov": self._picture}, 0.0, False, True, info
+        return {"pov": self._last_frame}, 0.0, False, True, info
 
-    def render(self) -> Picture | None:
-        """The last picture, in render mode ``rgb_array``."""
-        return self._picture if self.render_mode == "rgb_array" else None
+    def render(self) -> Frame | None:
+        """Return the last frame, in render mode `rgb_array`."""
+        return self._last_frame if self.render_mode == "rgb_array" else None
 
-    def _abandon(self) -> None:
-        """Something failed: leave what cannot be relied on any more, so that a reset begins anew."""
+    def _discard(self) -> None:
+        """Discard state after a failure so that the next reset starts clean."""
 
     @abstractmethod
-    def _begin(self, seed: int) -> tuple[Picture, Telemetry, dict[str, Any]]:
-        """Start the seed's world; return its first picture, telemetry of step 0, and its site."""
+    def _begin(self, seed: int) -> tuple[Frame, Telemetry, dict[str, Any]]:
+        """Start the world of a seed; return its first frame, the telemetry of step 0 and its site."""
 
     @abstractmethod
     def _advance(
         self, action: dict[str, Any], step: int
-    ) -> tuple[Picture, Telemetry, dict[str, Any]]:
-        """Play a complete, checked action; return picture, telemetry and what was applied."""
+    ) -> tuple[Frame, Telemetry, dict[str, Any]]:
+        """Play a complete, checked action; return frame, telemetry and what was applied."""

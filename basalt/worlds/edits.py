@@ -1,8 +1,8 @@
-"""Twins: one thing of a seed's saved world changed, and nothing else.
+"""Twins: worlds in which one thing of a seed's saved world is changed, and nothing else.
 
-``env.reset(seed=..., options={"edit": {"block": {"position": [3, 8, -2], "to": "air"}}})``. Two episodes of the same seed
-and actions, one with the edit, are equal until the edit matters: what differs from then on is its effect, not
-chance (``docs/worlds.md`` has the schema).
+`env.reset(seed=..., options={"edit": {"block": {"position": [3, 8, -2], "to": "air"}}})`. Two episodes of the same
+seed and actions, one with the edit, are equal until the edit matters: later differences are its effect, not chance.
+`docs/worlds-reference.md` has the schema.
 """
 
 from collections.abc import Mapping
@@ -24,14 +24,14 @@ class _Part(BaseModel):
 
 
 class BlockEdit(_Part):
-    """The block at ``position`` becomes ``to``; ``air`` takes it away."""
+    """The block at `position` becomes `to`; `air` removes it."""
 
     position: Place
     to: _Name
 
 
 class ItemEdit(_Part):
-    """Slot ``slot`` (0 to 8: the hotbar) of the starting inventory holds ``quantity`` of ``to``; null: nothing."""
+    """A slot of the starting inventory (0 to 8: the hotbar) holds `quantity` of `to`; nothing if `to` is null."""
 
     slot: Annotated[int, Field(ge=0, lt=INVENTORY_SLOTS)]
     to: _Name | None
@@ -39,10 +39,10 @@ class ItemEdit(_Part):
 
 
 class AnimalEdit(_Part):
-    """The animal ``number`` (as telemetry and the site's ``creatures`` count, from 1) is another one.
+    """One animal, numbered from 1 as in telemetry and the site's `creatures`, is another one.
 
-    Either its kind becomes ``to`` (chicken, cow, pig, sheep; null: it is not there), or it starts at
-    ``position``, the node of its feet.
+    Either its kind becomes `to` (chicken, cow, pig, sheep; null removes it), or it starts at `position`, the node
+    of its feet.
     """
 
     number: Annotated[int, Field(ge=1)]
@@ -54,7 +54,7 @@ class AnimalEdit(_Part):
         if len(self.model_fields_set & {"to", "position"}) != 1 or (
             "position" in self.model_fields_set and self.position is None
         ):
-            raise ValueError("an animal gets either another kind (to) or another position")
+            raise ValueError("expected either another kind (to) or another position for an animal")
         return self
 
 
@@ -62,9 +62,9 @@ class Edit(_Part):
     """Exactly one change.
 
     Attributes:
-        block: of a block.
-        item: of the starting inventory.
-        animal: of an animal of a village.
+        block: Change of a block.
+        item: Change of the starting inventory.
+        animal: Change of an animal of a village.
     """
 
     block: BlockEdit | None = None
@@ -76,21 +76,19 @@ class Edit(_Part):
         given = [name for name in type(self).model_fields if getattr(self, name) is not None]
         if len(given) != 1:
             known = ", ".join(type(self).model_fields)
-            raise ValueError(
-                f"an edit changes exactly one thing (one of {known}), not {len(given)}"
-            )
+            raise ValueError(f"expected exactly one of {known}, got {len(given)}")
         return self
 
     def to_json(self) -> dict[str, Any]:
-        """As it was given, ready for JSON."""
+        """Return the edit as it was given, ready for JSON."""
         return self.model_dump(mode="json", exclude_unset=True)
 
 
 def parse_edit(content: Mapping[str, Any]) -> Edit:
-    """A checked edit.
+    """Check an edit.
 
     Raises:
-        ConfigError: it is not in the schema; the message names the field.
+        ConfigError: It does not follow the schema; the message names the field.
     """
     try:
         return Edit.model_validate(content)
@@ -101,13 +99,13 @@ def parse_edit(content: Mapping[str, Any]) -> Edit:
 
 
 def edit_of(options: Mapping[str, Any] | None) -> Edit | None:
-    """The edit in the ``options`` of a reset, if any.
+    """Return the edit in the `options` of a reset, None if there is none.
 
     Raises:
-        ConfigError: an option that is none, or a wrong edit.
+        ConfigError: An option is unknown, or the edit is not valid.
     """
     options = options or {}
     if unknown := [key for key in options if key != "edit"]:
-        raise ConfigError(f"options: unknown option {unknown[0]!r}; known: edit")
+        raise ConfigError(f"options: unknown option {unknown[0]!r}; available: edit")
     content = options.get("edit")
     return None if content is None else parse_edit(content)

@@ -236,7 +236,7 @@ class Lenient(CountingWorld):
 
 class Endless(CountingWorld):
     def step(self, action):
-        self._over = None
+        self._ended = None
         return super().step(action)
 
 

@@ -42,5 +42,5 @@ def test_what_bounds_a_step_is_the_largest_part():
 
 
 def test_an_unknown_setting_is_named():
-    with pytest.raises(ConfigError, match="unknown setting 'adress'; known: world, address"):
+    with pytest.raises(ConfigError, match="unknown setting 'adress'; available: world, address"):
         main(["world", "adress=here:1"])

@@ -100,7 +100,7 @@ class WorldBehaviour:
         *_, terminated, truncated, info = env.step({"ESC": 1})
         assert (terminated, truncated, info["ended"]) == (True, False, "esc")
         assert info["telemetry"].step == 1
-        with pytest.raises(WorldError, match="over"):
+        with pytest.raises(WorldError, match="no episode is running"):
             env.step({})
         _, info = env.reset(seed=SEED)
         assert info["telemetry"].step == 0

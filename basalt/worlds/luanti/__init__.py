@@ -1,1 +1,1 @@
-"""The embedded world: the Luanti engine, without a screen, in lock-step."""
+"""The embedded world: the Luanti engine without a screen, in lock-step."""

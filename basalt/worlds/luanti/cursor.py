@@ -1,8 +1,8 @@
-"""The mouse pointer over an open form: the engine's picture does not contain it."""
+"""The mouse pointer over an open screen, which the engine's frame does not contain."""
 
 import numpy as np
 
-from basalt.worlds.base import Picture
+from basalt.worlds.base import Frame
 
 SHAPE = """
 #
@@ -27,9 +27,9 @@ _OUTLINE = np.array([[pixel == "#" for pixel in row] for row in _ROWS])
 _FILL = np.array([[pixel == "." for pixel in row] for row in _ROWS])
 
 
-def draw_cursor(picture: Picture, x: int, y: int) -> None:
-    """Draw an arrow whose tip is at pixel (x, y), in place; what leaves the picture is cut off."""
-    part = picture[y : y + _OUTLINE.shape[0], x : x + _OUTLINE.shape[1]]
+def draw_cursor(frame: Frame, x: int, y: int) -> None:
+    """Draw an arrow with its tip at pixel (x, y) into a frame; parts outside the frame are cut off."""
+    part = frame[y : y + _OUTLINE.shape[0], x : x + _OUTLINE.shape[1]]
     height, width = part.shape[:2]
     part[_OUTLINE[:height, :width]] = 0
     part[_FILL[:height, :width]] = 255

@@ -22,11 +22,11 @@ from basalt.worlds.luanti.native import build_shim, preloaded
 from basalt.worlds.processes import SupervisedProcess, VirtualDisplay
 
 SCREEN = 2560
-"""Edge of the X screen: a pointer in the middle can move 180 degrees (1,200 pixels) either way."""
+"""Edge of the X screen in pixels: a pointer in the middle can move 180 degrees (1,200 pixels) either way."""
 
 STEP_NS = 50_000_000
 EPOCH_S = 1_700_000_000
-"""Where every game's clock starts, a search's too: the game seeds its random numbers with it."""
+"""Time at which every game's clock starts, also during a search: the game seeds its random numbers with it."""
 
 START_TIMEOUT_S = 90.0
 STEP_TIMEOUT_S = 30.0
@@ -49,15 +49,17 @@ def open_display() -> VirtualDisplay:
 
 @dataclass(frozen=True)
 class Tick:
-    """What the game said after a frame.
+    """The game's reply after a frame.
 
     Attributes:
-        clock_s: virtual seconds since its process started.
-        cursor_shown: whether the pointer is visible, so a form is open.
-        quiescence_timeouts: frames after which the game's threads did not come to rest in time.
-        frame_ms, pixels_ms, client_ms, server_ms: real time of the client's frame, of reading the
-            picture, of waiting for the client's packets, and of the server's step.
-        wall_ms: real time from the message to the reply.
+        clock_s: Virtual seconds since its process started.
+        cursor_shown: Whether the pointer is visible, so a screen is open.
+        quiescence_timeouts: Number of frames after which the game's threads did not come to rest in time.
+        frame_ms: Real time in ms of the client's frame.
+        pixels_ms: Real time of reading the pixels.
+        client_ms: Real time of waiting for the client's packets.
+        server_ms: Real time of the server's step.
+        wall_ms: Real time from the request to the reply.
     """
 
     clock_s: float
@@ -71,13 +73,16 @@ class Tick:
 
 
 class Engine:
-    """One run of the game: loading freely, then (after :meth:`lock`) frame by frame.
+    """One run of the game: it loads freely and then, after `lock`, runs frame by frame.
 
     Args:
         display: X server to draw on.
         config: The game's settings file.
         world: Folder of the world; the game writes to it.
         size: Width and height of the window in pixels.
+
+    Attributes:
+        process: The game's process.
     """
 
     def __init__(
@@ -86,7 +91,7 @@ class Engine:
         self.width, self.height = size
         n_bytes = self.width * self.height * 4
         game, shim = find_game(), build_shim()
-        memory = os.memfd_create("basalt-picture")
+        memory = os.memfd_create("basalt-frame")
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
             os.ftruncate(memory, n_bytes)
@@ -117,28 +122,28 @@ class Engine:
 
     @property
     def running(self) -> bool:
-        """Whether the game's process is there."""
+        """Whether the game runs."""
         return self._channel is not None and self.process.running
 
     def lock(self, dt_ns: int = STEP_NS) -> Tick:
-        """Stop the game at its next frame; from now on it moves only by :meth:`tick`.
+        """Stop the game at its next frame; from then on it advances only by `tick`.
 
         Raises:
-            WorldError: it ended or did not answer in time.
+            WorldError: It exited or did not reply in time.
         """
         return self._exchange(_REQUEST.pack(_OP_LOCK, True, dt_ns))
 
-    def tick(self, dt_ns: int = STEP_NS, *, want_picture: bool = True) -> Tick:
-        """One frame and one server step, ``dt_ns`` of game time later.
+    def tick(self, dt_ns: int = STEP_NS, *, want_pixels: bool = True) -> Tick:
+        """Advance by one frame and one server step.
 
         Args:
-            dt_ns: game time, in nanoseconds.
-            want_picture: read the picture; without, drawing goes on beside the next frame.
+            dt_ns: Game time of the step, in nanoseconds.
+            want_pixels: Whether to read the pixels; otherwise the renderer may still draw during the next frame.
 
         Raises:
-            WorldError: the game ended or did not answer in time.
+            WorldError: The game exited or did not reply in time.
         """
-        return self._exchange(_REQUEST.pack(_OP_TICK, want_picture, dt_ns))
+        return self._exchange(_REQUEST.pack(_OP_TICK, want_pixels, dt_ns))
 
     def _exchange(self, request: bytes) -> Tick:
         if self._channel is None:
@@ -151,16 +156,15 @@ class Engine:
         except TimeoutError:
             self.close()
             raise WorldError(
-                f"the game did not answer within {STEP_TIMEOUT_S:g} s; call reset() to start it anew"
+                f"the game did not answer within {STEP_TIMEOUT_S:g} s; call reset() to restart it"
             ) from None
         except OSError:
             answer = b""
         if len(answer) != _REPLY.size:
-            complaint = self.process.last_error()
+            reason = self.process.last_error()
             self.close()
             raise WorldError(
-                f"the game ended in the middle of an episode ({complaint}); "
-                "call reset() to start it anew"
+                f"the game ended in the middle of an episode ({reason}); call reset() to restart it"
             )
         clock, cursor, quiescence_timeouts, *times = _REPLY.unpack(answer)
         frame, pixels, client, server = (t / 1e6 for t in times)
@@ -169,14 +173,14 @@ class Engine:
             clock / 1e9, bool(cursor), quiescence_timeouts, frame, pixels, client, server, wall
         )
 
-    def picture(self) -> NDArray[np.uint8]:
-        """The last frame: uint8 [height, width, 3] RGB, top row first."""
+    def frame(self) -> NDArray[np.uint8]:
+        """Return the last frame: uint8 [height, width, 3] RGB, top row first."""
         return cv2.cvtColor(cv2.flip(self._pixels, 0), cv2.COLOR_BGRA2RGB).astype(
             np.uint8, copy=False
         )
 
     def glance(self) -> NDArray[np.uint8]:
-        """Every fourth pixel of the last frame each way, upside down: enough to tell whether it changed."""
+        """Return every fourth pixel of the last frame each way, upside down: enough to see whether it changed."""
         return self._pixels[::4, ::4, :3].copy()
 
     def cpu_seconds(self) -> float:
@@ -189,7 +193,7 @@ class Engine:
         return 0.0 if used is None else used.user + used.system
 
     def close(self) -> None:
-        """End the game; nothing is saved. May be called twice."""
+        """End the game without saving; may be called twice."""
         if self._channel is not None:
             self._channel.close()
             self._channel = None

@@ -13,7 +13,7 @@ from basalt.core.recorder_lines import DEGREES_PER_PIXEL
 from basalt.core.tasks import Task
 from basalt.core.telemetry import Creature, SlotItem, Telemetry
 from basalt.io.errors import ConfigError, WorldError
-from basalt.worlds.base import Picture, WorldEnv, WorldSettings
+from basalt.worlds.base import Frame, WorldEnv, WorldSettings
 from basalt.worlds.luanti.cursor import draw_cursor
 from basalt.worlds.luanti.edit import apply_edit
 from basalt.worlds.luanti.engine import START_TIMEOUT_S, Engine, Tick, open_display
@@ -36,19 +36,16 @@ _SETTLED_DIFFERENCE = 0.2
 _SETTLE_LIMIT = 400
 _LOOKS = 4
 _FREE_LOOK_S = 0.1
-"""Real time for each look round before the game is stopped; longer makes a reset no shorter."""
+"""Real time in seconds of each look around before the game is stopped; a longer one shortens no reset."""
 
 _TURN = round(360 / DEGREES_PER_PIXEL)
 
 
 class LuantiEnv(WorldEnv):
-    """A task in the Luanti engine; see :class:`~basalt.worlds.base.WorldEnv`.
+    """A task in the Luanti engine; see `basalt.worlds.base.WorldEnv`.
 
-    The X server lives as long as the environment; the game is started anew for every episode, on a
-    fresh copy of the seed's saved world.
-
-    Raises:
-        MissingDependencyError: (from ``reset``) engine, X server or C compiler are not installed.
+    The X server lives as long as the environment. The game is started for every episode, on a fresh copy of the
+    seed's saved world; `reset` raises a `MissingDependencyError` if engine, X server or C compiler are not installed.
     """
 
     takes_edits = True
@@ -60,6 +57,15 @@ class LuantiEnv(WorldEnv):
         self._engine: Engine | None = None
         self._input: Input | None = None
         self._world: Path | None = None
+        self._gui_open = False
+        self._cursor = self._center
+        self._pitch = 0.0
+        self._remainder = np.zeros(2)  # part of a pixel, [pitch, yaw], that is still to be turned
+        self._mod_keys = ""
+
+    @property
+    def _center(self) -> tuple[int, int]:
+        return self.size[0] // 2, self.size[1] // 2
 
     @property
     def version(self) -> str:
@@ -71,10 +77,10 @@ class LuantiEnv(WorldEnv):
         """The X server.
 
         Raises:
-            WorldError: there is none; call ``reset``.
+            WorldError: It was not started; call `reset`.
         """
         if self._display is None:
-            raise WorldError("there is no X server; call reset()")
+            raise WorldError("the X server is not running; call reset()")
         return self._display
 
     @property
@@ -82,7 +88,7 @@ class LuantiEnv(WorldEnv):
         """The running game.
 
         Raises:
-            WorldError: there is none; call ``reset``.
+            WorldError: It was not started; call `reset`.
         """
         if self._engine is None:
             raise WorldError("the game is not running; call reset()")
@@ -90,7 +96,7 @@ class LuantiEnv(WorldEnv):
 
     @property
     def engine_pid(self) -> int | None:
-        """The running game's process id, None where it is gone."""
+        """Process id of the running game, None after it has exited."""
         return None if self._engine is None else self._engine.process.pid
 
     def close(self) -> None:
@@ -111,7 +117,7 @@ class LuantiEnv(WorldEnv):
             shutil.rmtree(self._world, ignore_errors=True)
             self._world = None
 
-    def _begin(self, seed: int) -> tuple[Picture, Telemetry, dict[str, Any]]:
+    def _begin(self, seed: int) -> tuple[Frame, Telemetry, dict[str, Any]]:
         saved = saved_world(self.task, seed)
         self._stop_game()
         try:
@@ -130,7 +136,7 @@ class LuantiEnv(WorldEnv):
         self._world = display.folder / "world"
         shutil.rmtree(self._world, ignore_errors=True)
         saved.copy_to(self._world)
-        orders: dict[str, Any] = {
+        config: dict[str, Any] = {
             "mode": "play",
             "task": self.task.name,
             "seed": seed,
@@ -139,16 +145,16 @@ class LuantiEnv(WorldEnv):
             "aspect": self.size[0] / self.size[1],
         }
         if self._edit is not None:
-            apply_edit(orders, self._edit)
-        (self._world / "basalt.json").write_text(json.dumps(orders))
-        config = display.folder / "play.conf"
-        config.write_text(play_settings(self.size))
-        self._engine = Engine(display, config, self._world, self.size)
+            apply_edit(config, self._edit)
+        (self._world / "basalt.json").write_text(json.dumps(config))
+        settings = display.folder / "play.conf"
+        settings.write_text(play_settings(self.size))
+        self._engine = Engine(display, settings, self._world, self.size)
         deadline = time.monotonic() + START_TIMEOUT_S
         while (record := self._read_record()) is None:
             if not self._engine.running:
                 raise WorldError(
-                    f"the game ended at its start: {self._engine.process.last_error()}"
+                    f"the game exited at its start: {self._engine.process.last_error()}"
                 )
             if time.monotonic() > deadline:
                 raise WorldError(
@@ -159,21 +165,22 @@ class LuantiEnv(WorldEnv):
             raise ConfigError(f"seed {seed}: {record['refused']}")
         self._input = Input(display.name, self.size)
         self._input.take_window()
-        for _ in range(_LOOKS):  # running freely, its threads bring the land side by side
+        for _ in range(_LOOKS):  # while it runs freely, its threads load the land in parallel
             self._turn()
             time.sleep(_FREE_LOOK_S)
         self._engine.lock()
 
     def _turn(self) -> None:
-        """Look a quarter further round."""
+        """Look a quarter turn further to the right."""
         assert self._input is not None
-        self._input.move_pointer(self.size[0] // 2 + _TURN // _LOOKS, self.size[1] // 2)
+        x, y = self._center
+        self._input.move_pointer(x + _TURN // _LOOKS, y)
         self._input.flush()
 
     def _settle(self) -> None:
-        """Tick until the land around the player is there: look about until no picture changes.
+        """Tick until the land around the player is loaded: look around until the frames stop changing.
 
-        Only every fourth pixel each way is compared: land that comes into sight changes many.
+        Only every fourth pixel each way is compared, since land that comes into sight changes many.
         """
         before = np.zeros_like(self.engine.glance(), np.int16)
         looks = calm = 0
@@ -184,58 +191,61 @@ class LuantiEnv(WorldEnv):
                 looks, calm = looks + 1, 0
                 self._turn()
             self.engine.tick()
-            picture = self.engine.glance().astype(np.int16)
-            calm = calm + 1 if np.abs(picture - before).mean() < _SETTLED_DIFFERENCE else 0
-            before = picture
-        raise WorldError(f"the picture did not settle within {_SETTLE_LIMIT} steps")
+            glance = self.engine.glance().astype(np.int16)
+            calm = calm + 1 if np.abs(glance - before).mean() < _SETTLED_DIFFERENCE else 0
+            before = glance
+        raise WorldError(
+            f"the frames still changed after {_SETTLE_LIMIT} steps; call reset() again"
+        )
 
     def _await_age(self) -> None:
-        """Let the game become as old as at the beginning of every episode.
+        """Let the game reach the age that it has at the beginning of every episode.
 
         The pictures of burning torches repeat every 3.3 s of its age, which depends on how fast it started.
         """
         self.engine.tick()
         record = self._read_record()
         if record is None:
-            raise WorldError("the world's mod does not tell the game's age")
+            raise WorldError("the world's mod did not report the game's age; call reset() again")
         left_ns = round((AGE_S - float(record["uptime"])) % FLAMES_REPEAT_S * 1e9)
-        while left_ns > 0:  # in a longer step than a second liquids would move only once
+        while left_ns > 0:  # in a step longer than a second liquids would move only once
             part = min(left_ns, 1_000_000_000)
-            self.engine.tick(part, want_picture=False)
+            self.engine.tick(part, want_pixels=False)
             left_ns -= part
 
-    def _first_step(self, site: dict[str, Any]) -> tuple[Picture, Telemetry, dict[str, Any]]:
+    def _first_step(self, site: dict[str, Any]) -> tuple[Frame, Telemetry, dict[str, Any]]:
         assert self._world is not None and self._input is not None
-        # The sky is drawn quickest; as the episode begins the mod sets where the player looks.
-        self._input.move_pointer(self.size[0] // 2, self.size[1] // 2 - _TURN // 4)
+        # The sky is drawn fastest; the mod sets where the player looks when the episode begins.
+        x, y = self._center
+        self._input.move_pointer(x, y - _TURN // 4)
         self._input.flush()
         self._await_age()
         (self._world / "begin").touch()
         record: dict[str, Any] | None = None
         for _ in range(100):
-            # Only the last picture, after step -1, is looked at. Every third is read nevertheless: a
-            # renderer that ran further ahead would hold more memory.
+            # Only the last frame, after step -1, is used. Every third one is read nevertheless: a renderer
+            # that runs further ahead uses more memory.
             read = record is None or record.get("step", -1) % 3 == 2
-            tick = self.engine.tick(want_picture=read)
+            tick = self.engine.tick(want_pixels=read)
             record = self._read_record()
             if record and record.get("step") == 0:
                 break
         else:
-            raise WorldError("the world's mod did not begin the episode")
+            raise WorldError("the world's mod did not begin the episode; call reset() again")
         self.last_tick = tick
         self._gui_open = tick.cursor_shown
         self._remainder = np.zeros(2)
-        self._letters = ""
-        self._cursor = self.size[0] // 2, self.size[1] // 2
+        self._mod_keys = ""
+        self._cursor = self._center
         self._pitch = float(record["pitch"])
-        return self.engine.picture(), self._telemetry(record, 0), dict(site)
+        return self.engine.frame(), self._telemetry(record, 0), dict(site)
 
-    def _abandon(self) -> None:
-        self.close()  # the X server too is made anew
+    def _discard(self) -> None:
+        self.close()  # including the X server
 
     def _advance(
         self, action: dict[str, Any], step: int
-    ) -> tuple[Picture, Telemetry, dict[str, Any]]:
+    ) -> tuple[Frame, Telemetry, dict[str, Any]]:
         assert self._input is not None
         was_open = self._gui_open
         dy, dx = self._whole_pixels(action["camera"])
@@ -244,7 +254,8 @@ class LuantiEnv(WorldEnv):
         else:
             dy = self._limit_pitch(dy)
             if dx or dy:
-                self._input.move_pointer(self.size[0] // 2 + dx, self.size[1] // 2 + dy)
+                x, y = self._center
+                self._input.move_pointer(x + dx, y + dy)
         held = {button for button in BUTTONS if action[button]}
         self._input.hold(held)
         self._hold_in_mod(held)
@@ -253,19 +264,19 @@ class LuantiEnv(WorldEnv):
         record = self._read_record()
         if record is None or record.get("step") != step:
             raise WorldError(
-                f"telemetry is out of step: expected {step}, got {record and record.get('step')}"
+                f"telemetry: expected step {step}, got {record and record.get('step')}; call reset()"
             )
         self._gui_open = tick.cursor_shown
         if was_open != self._gui_open:
-            # The game drops the mouse movement of the step in which a form opens or closes.
+            # The game drops the mouse movement of the step in which a screen opens or closes.
             dx = dy = 0
-            self._cursor = self.size[0] // 2, self.size[1] // 2
+            self._cursor = self._center
             self._input.move_pointer(*self._cursor)
         elif not was_open:
             self._pitch += dy * DEGREES_PER_PIXEL
-        picture = self.engine.picture()
+        frame = self.engine.frame()
         if self._gui_open:
-            draw_cursor(picture, *self._cursor)
+            draw_cursor(frame, *self._cursor)
         applied = {
             "camera": np.array([dy, dx], np.float32) * np.float32(DEGREES_PER_PIXEL),
             "asked": action["camera"],
@@ -274,18 +285,18 @@ class LuantiEnv(WorldEnv):
             "x": self._cursor[0],
             "y": self._cursor[1],
         }
-        return picture, self._telemetry(record, step), applied
+        return frame, self._telemetry(record, step), applied
 
     def _hold_in_mod(self, held: set[str]) -> None:
-        """The keys for which the game has no function reach the mod by a file."""
+        """Pass the keys for which the game has no function to the mod, in a file."""
         letters = "".join(letter for key, letter in MOD_KEYS.items() if key in held)
-        if letters != self._letters:
+        if letters != self._mod_keys:
             assert self._world is not None
             (self._world / "keys").write_text(letters)
-            self._letters = letters
+            self._mod_keys = letters
 
     def _whole_pixels(self, camera: np.ndarray) -> tuple[int, int]:
-        """Pixels of [pitch, yaw] degrees; what is less than a pixel is kept for the next step."""
+        """Return the pixels of [pitch, yaw] degrees; parts of a pixel are kept for the next step."""
         wanted = camera.astype(np.float64) / DEGREES_PER_PIXEL + self._remainder
         whole = np.rint(wanted)
         self._remainder = wanted - whole
@@ -297,7 +308,7 @@ class LuantiEnv(WorldEnv):
         return max(lowest, min(highest, dy))
 
     def _move_cursor(self, dx: int, dy: int) -> tuple[int, int]:
-        """Move the cursor of an open form within the window; the pixels it really moved."""
+        """Move the cursor of an open screen within the window; return the pixels it really moved."""
         assert self._input is not None
         x = max(0, min(self.size[0] - 1, self._cursor[0] + dx))
         y = max(0, min(self.size[1] - 1, self._cursor[1] + dy))
@@ -308,7 +319,7 @@ class LuantiEnv(WorldEnv):
         return moved
 
     def _read_record(self) -> dict[str, Any] | None:
-        """The mod's last record, None before the first one."""
+        """Return the mod's last record, None before the first one."""
         assert self._world is not None
         try:
             return json.loads((self._world / "telemetry.json").read_bytes())
@@ -352,7 +363,7 @@ class LuantiEnv(WorldEnv):
 
 
 def _creatures(record: dict[str, Any], sort: str) -> tuple[Creature, ...] | None:
-    """The animals or villagers of a record; None where the task has none."""
+    """Return the animals or villagers of a record; None if the task has none."""
     if sort not in record:
         return None
     # The mod writes an empty list as null.

@@ -1,4 +1,4 @@
-"""Keyboard and mouse for the game, through the X server's XTest extension."""
+"""Keyboard and mouse of the game, through the X server's XTest extension."""
 
 import contextlib
 import select
@@ -13,7 +13,7 @@ from basalt.io.errors import WorldError
 from basalt.worlds.luanti.settings import KEYS, MOUSE
 
 ANSWER_TIMEOUT_S = 10.0
-"""How long the X server may take."""
+"""Time limit for a reply of the X server."""
 
 
 @contextlib.contextmanager
@@ -21,18 +21,18 @@ def _x_errors() -> Iterator[None]:
     try:
         yield
     except (error.ConnectionClosedError, error.XError, OSError) as err:
-        raise WorldError(f"the X server is gone ({err}); call reset() to start anew") from err
+        raise WorldError(f"the X server is gone ({err}); call reset() to restart it") from err
 
 
 class Input:
     """Held keys and the pointer of one game window.
 
     Args:
-        display_name: the X server, e.g. ``:3``.
-        size: the window's width and height in pixels, which tell it from others.
+        display_name: Name of the X server, e.g. `:3`.
+        size: Width and height of the window in pixels, by which it is found.
 
     Raises:
-        WorldError: the X server or the window cannot be found.
+        WorldError: The X server does not answer.
     """
 
     def __init__(self, display_name: str, size: tuple[int, int]) -> None:
@@ -42,6 +42,8 @@ class Input:
         except (error.DisplayError, OSError) as err:
             raise WorldError(f"X server {display_name} does not answer: {err}") from err
         self._screen = self._display.screen()
+        screen_size = self._screen.width_in_pixels, self._screen.height_in_pixels
+        self._origin = tuple((s - w) // 2 for s, w in zip(screen_size, size, strict=True))
         self._codes = {
             button: self._display.keysym_to_keycode(XK.string_to_keysym(name))
             for button, name in KEYS.items()
@@ -49,15 +51,13 @@ class Input:
         self._held: set[str] = set()
 
     def take_window(self, timeout: float = 10.0) -> None:
-        """Put the game's window into the middle of the screen and give it the keyboard.
+        """Move the game's window to the middle of the screen and give it the keyboard.
 
         Raises:
-            WorldError: the window does not appear.
+            WorldError: The window does not appear.
         """
-        self.flush()  # tells a server that hangs, which the questions below would wait for
+        self.flush()  # notices a server that hangs; the requests below would wait for it
         deadline = time.monotonic() + timeout
-        screen_size = self._screen.width_in_pixels, self._screen.height_in_pixels
-        self.origin = tuple((s - w) // 2 for s, w in zip(screen_size, self._size, strict=True))
         while not self._window_taken():
             if time.monotonic() > deadline:
                 raise WorldError(f"the game opened no window of {self._size[0]}x{self._size[1]}")
@@ -70,15 +70,15 @@ class Input:
         for window in self._screen.root.query_tree().children:
             geometry = window.get_geometry()
             if (geometry.width, geometry.height) == self._size:
-                window.configure(x=self.origin[0], y=self.origin[1])
+                window.configure(x=self._origin[0], y=self._origin[1])
                 window.set_input_focus(X.RevertToPointerRoot, X.CurrentTime)
                 return True
         return False
 
     @_x_errors()
     def hold(self, buttons: set[str]) -> None:
-        """Press and release what differs from what is held; buttons without a function are ignored."""
-        # In a fixed order: that of a set differs between processes, and so would the game.
+        """Press and release buttons so that exactly these are held; buttons without a key are ignored."""
+        # In a fixed order: the order of a set, and then the game, would differ between processes.
         for button in sorted(self._held - buttons):
             self._fake(button, pressed=False)
         for button in sorted(buttons - self._held):
@@ -95,20 +95,20 @@ class Input:
 
     @_x_errors()
     def move_pointer(self, x: int, y: int) -> None:
-        """Put the pointer at a place of the window, in pixels from its top left corner.
+        """Move the pointer to a point, in pixels from the window's top left corner.
 
-        Places outside the window are fine: that is how the camera turns far.
+        Points outside the window are allowed: they turn the camera far.
         """
         xtest.fake_input(
-            self._display, X.MotionNotify, 0, x=self.origin[0] + x, y=self.origin[1] + y
+            self._display, X.MotionNotify, 0, x=self._origin[0] + x, y=self._origin[1] + y
         )
 
     @_x_errors()
     def flush(self) -> None:
-        """Return when the X server has handled everything so far.
+        """Wait until the X server has handled everything so far.
 
         Raises:
-            WorldError: it is gone, or does not answer in time.
+            WorldError: It is gone, or does not answer in time.
         """
         connection = self._display.display
         answer = request.GetInputFocus(display=connection, defer=True)
@@ -118,8 +118,8 @@ class Input:
         answer.reply()
 
     def close(self) -> None:
-        """Release everything and leave the X server."""
-        # An X server that is gone has taken its pressed keys along.
+        """Release all keys and disconnect from the X server."""
+        # If the X server is gone, so are its pressed keys.
         with contextlib.suppress(WorldError):
             self.hold(set())
             self.flush()

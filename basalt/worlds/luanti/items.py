@@ -1,8 +1,7 @@
-"""Which of the game's things stands for which of Minecraft's: the one table of both directions.
+"""Names of items in Minecraft and in the game.
 
-Tasks, telemetry and recordings speak Minecraft's names, as BEDD does; the game speaks its own.
-Things of ``basalt_world`` are made by this world's mod (``mod/items.lua``), because Minetest Game has nothing
-like them.
+Tasks, telemetry and recordings use Minecraft's names, as BEDD does; the game has its own. Items of `basalt_world` are
+defined by this world's mod (`mod/items.lua`), because Minetest Game has nothing like them.
 """
 
 from basalt.core.tasks import Task
@@ -46,7 +45,7 @@ STARTING_ITEMS = {
     "cactus": "default:cactus",
     "lantern": "basalt_world:lantern",
 }
-"""What players of the four tasks are given, by Minecraft's name."""
+"""The game's name of what players of the tasks are given, by Minecraft's name."""
 
 FOUND_ITEMS = {
     "bucket": "bucket:bucket_empty",
@@ -108,34 +107,34 @@ FOUND_ITEMS = {
     "crafting_table": "basalt_world:crafting_table",
     "cut_sandstone": "default:sandstonebrick",
 }
-"""What players may dig up, pick or make besides. All else keeps the game's own name."""
+"""The same of what players may dig up, pick or craft. Everything else keeps the game's own name."""
 
 ITEMS = STARTING_ITEMS | FOUND_ITEMS
-"""Minecraft's name to the game's; no two share one."""
+"""The game's name by Minecraft's name; all are different."""
 
 _NAMES = {item: name for name, item in ITEMS.items()}
 
 
 def minecraft_name(item: str) -> str:
-    """Minecraft's name of one of the game's things; the game's own where there is none, "" for none."""
+    """Return Minecraft's name of an item of the game, the game's own name if there is none, "" for no item."""
     return _NAMES.get(item, item)
 
 
 def game_name(name: str) -> str:
-    """The game's name of one of Minecraft's things; another name stays as it is."""
+    """Return the game's name of a Minecraft item; other names are returned as they are."""
     return ITEMS.get(name, name)
 
 
 def starting_inventory(task: Task) -> list[tuple[str, int]]:
-    """What a player of the task begins with, slot by slot: (the game's name, count)."""
+    """Return the starting inventory of a task, slot by slot: (the game's name, count)."""
     return [(game_name(name), count) for name, count in task.inventory]
 
 
 def markdown_table() -> str:
-    """The table as ``docs/worlds.md`` shows it: ``python -m basalt.worlds.luanti.items`` prints it."""
-    rows = ["| Minecraft | here | |", "|---|---|---|"]
+    """Return the table of `docs/worlds-reference.md`; `python -m basalt.worlds.luanti.items` prints it."""
+    rows = ["| Minecraft | Luanti | |", "|---|---|---|"]
     for name, item in ITEMS.items():
-        note = " made by the mod " if item.startswith("basalt_world:") else " "
+        note = " defined by the mod " if item.startswith("basalt_world:") else " "
         rows.append(f"| `{name}` | `{item}` |{note}|")
     return "\n".join(rows) + "\n"
 

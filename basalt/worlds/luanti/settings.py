@@ -70,28 +70,28 @@ FOV = 70.0
 """Vertical field of view in degrees, that of MineRL."""
 
 _LOOK_SCALE = 1.37638
-"""Degrees per pixel = mouse_sensitivity * tan(vertical field of view / 2) * this (measured)."""
+"""Measured factor: degrees per pixel = mouse_sensitivity * tan(vertical field of view / 2) * this."""
 
 
 def vertical_fov(size: tuple[int, int]) -> float:
-    """The field of view that the game really uses, in degrees: it widens it on narrow windows."""
+    """Return the field of view that the game really uses, in degrees: it is wider in narrow windows."""
     aspect = size[0] / size[1]
     return FOV * min(1.4, max(1.0, math.sqrt(1.6 / aspect)))
 
 
 def play_settings(size: tuple[int, int]) -> str:
-    """Text of the settings file for a window of that size."""
+    """Return the text of the settings file for a window of a size in pixels."""
     width, height = size
     sensitivity = DEGREES_PER_PIXEL / (math.tan(math.radians(vertical_fov(size) / 2)) * _LOOK_SCALE)
     settings: dict[str, str | int | float] = {
-        # picture
+        # frame
         "screen_w": width,
         "screen_h": height,
         "autosave_screensize": "false",
         "fov": FOV,
         "viewing_range": 70,
-        # A steeper start of the light curve: what is lit by 2 to 5 of 15 in a cave can be told apart
-        # on a judge's screen, and the unlit depth of it stays dark.
+        # A steeper start of the light curve: light levels 2 to 5 of 15 in a cave can be distinguished on
+        # a judge's screen, and unlit depths stay dark.
         "display_gamma": 2.0,
         "lighting_alpha": 1.0,
         "lighting_boost_spread": 0.3,
@@ -100,8 +100,8 @@ def play_settings(size: tuple[int, int]) -> str:
         "enable_particles": "false",
         "enable_3d_clouds": "false",
         "fog_start": 0.7,
-        # Without the privileges to use them, these two only keep the sky's brightness from being
-        # sampled in directions that the game draws by lot at its start.
+        # The player does not have the privileges for these two. They only stop the game from sampling the sky's
+        # brightness in directions that it chooses at random at its start.
         "noclip": "true",
         "free_move": "true",
         "node_highlighting": "box",
@@ -112,7 +112,7 @@ def play_settings(size: tuple[int, int]) -> str:
         "arm_inertia": "false",
         "smooth_lighting": "true",
         "leaves_style": "fancy",
-        # a form's unit is 12 pixels in a picture 360 pixels high (mod/crafting.lua)
+        # a screen's unit is 12 pixels in a frame 360 pixels high (mod/crafting.lua)
         "gui_scaling": 0.6,
         "hud_scaling": round(max(0.3, height / 600), 3),
         "font_size": max(5, round(13 * height / 360)),
@@ -151,7 +151,7 @@ def play_settings(size: tuple[int, int]) -> str:
         "max_forceloaded_blocks": 400,
         "active_object_send_range_blocks": 4,
         "num_emerge_threads": 1,
-        # one episode is thrown away at its end: nothing needs to reach the disk
+        # an episode is discarded at its end: nothing needs to reach the disk
         "server_map_save_interval": 100_000,
         "sqlite_synchronous": 0,
         "map_compression_level_disk": 0,

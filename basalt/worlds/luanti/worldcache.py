@@ -1,20 +1,17 @@
-"""Saved worlds: one per task, seed and version of the mod, made once, copied for every episode."""
+"""Saved worlds: one per task, version and seed, made once and copied for every episode."""
 
-import fcntl
 import json
 import shutil
 import socket
 import subprocess
 import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from basalt.core.tasks import Task
-from basalt.io.errors import ConfigError, WorldError
+from basalt.io.errors import BusyError, ConfigError, WorldError
+from basalt.io.locks import locked
 from basalt.io.paths import cache_dir
 from basalt.worlds.luanti.engine import EPOCH_S
 from basalt.worlds.luanti.game import find_game, game_environment
@@ -25,17 +22,17 @@ from basalt.worlds.processes import SupervisedProcess, free_port
 
 SEARCH_TIMEOUT_S = 400.0
 LAST_SEED = 2**31 - 1
-"""The map generator's random numbers take no larger one."""
+"""Largest seed of the map generator's random numbers."""
 
 
 @dataclass(frozen=True)
 class SavedWorld:
-    """A world with a site, never changed after it was made.
+    """A world with a site, which never changes after it was made.
 
     Attributes:
-        task: The task it is for.
+        task: Its task.
         folder: The folder to copy.
-        site: what the referee knows of it (``docs/worlds.md`` lists the keys).
+        site: What the referee knows about the place (`docs/worlds-reference.md` lists the keys).
     """
 
     task: Task
@@ -46,7 +43,7 @@ class SavedWorld:
         """Make a playable copy.
 
         Raises:
-            WorldError: it cannot be copied.
+            WorldError: The world cannot be copied.
         """
         try:
             shutil.copytree(self.folder, folder, ignore=shutil.ignore_patterns("worldmods"))
@@ -59,27 +56,32 @@ class SavedWorld:
 
 
 def saved_world(task: Task, seed: int) -> SavedWorld:
-    """The world of a seed; made now if it is not in the cache (some seconds).
+    """Return the world of a seed; make it, which takes some seconds, if it is not in the cache.
 
-    Two processes that ask for the same world at once are safe: one makes it, the other waits.
+    Two processes may ask for the same world at once: one makes it, the other waits.
 
     Raises:
-        ConfigError: the seed is too large.
-        WorldError: the seed has no site, the game failed, or the cache cannot be written.
+        ConfigError: The seed is too large.
+        WorldError: The seed has no site, the game failed, or the cache cannot be written.
     """
     if not 0 <= seed <= LAST_SEED:
-        raise ConfigError(f"seed: {seed} is not from 0 to {LAST_SEED}")
+        raise ConfigError(f"seed: expected a number from 0 to {LAST_SEED}, got {seed}")
     folder = cache_dir() / "luanti" / "worlds" / world_version(task) / f"{task.name}-{seed}"
     if not (folder / "site.json").is_file():
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
-            with _lock(folder.with_suffix(".lock")):
+            with locked(folder.with_suffix(".lock"), timeout=SEARCH_TIMEOUT_S + 60):
                 if not (folder / "site.json").is_file():
                     _make(task, seed, folder)
+        except BusyError as err:
+            raise WorldError(
+                f"{task.name} seed {seed}: another process has been making this world for more than "
+                f"{SEARCH_TIMEOUT_S:g} s; end it and try again ({err})"
+            ) from err
         except OSError as err:
             raise WorldError(
                 f"the world of seed {seed} cannot be saved in {folder.parent} ({err.strerror}); "
-                "make room there, or set BASALT_CACHE to a folder that can be written"
+                "free some space there, or set BASALT_CACHE to a folder that can be written"
             ) from err
     try:
         site = json.loads((folder / "site.json").read_text())
@@ -88,23 +90,8 @@ def saved_world(task: Task, seed: int) -> SavedWorld:
     return SavedWorld(task, folder, site)
 
 
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    deadline = time.monotonic() + SEARCH_TIMEOUT_S + 60
-    with path.open("w") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise WorldError(f"{path} is held by another process that hangs") from None
-                time.sleep(0.1)
-        yield  # closing the file unlocks it, also when this process is killed
-
-
 def _make(task: Task, seed: int, folder: Path) -> None:
-    # Half a world of a process that was killed; nobody else is here while we hold the lock.
+    # Partial worlds of killed processes; nobody else uses them while we hold the lock.
     prefix = f".making-{folder.name}-"
     for left_over in (folder, *folder.parent.glob(f"{prefix}*")):
         shutil.rmtree(left_over, ignore_errors=True)
@@ -122,7 +109,7 @@ def _make(task: Task, seed: int, folder: Path) -> None:
         log = scratch / "search.log"
         command = [find_game(), "--server", "--config", str(config), "--world", str(world)]
         command += ["--gameid", "minetest_game", "--port", str(free_port(socket.SOCK_DGRAM))]
-        # With a time of its own: the game seeds its random numbers, and with them its trees, by it.
+        # The game seeds its random numbers, and so its trees, by the time that the shim shows it.
         environment = {**game_environment(str(scratch)), "BASALT_SHIM": f"-1,-1,0,0,{EPOCH_S}"}
         game = SupervisedProcess([*preloaded(build_shim()), *command], log, environment)
         try:

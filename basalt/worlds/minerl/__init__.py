@@ -1,1 +1,1 @@
-"""Minecraft: the process that MineRL 1.0 builds, spoken to directly, without MineRL's Python package."""
+"""Minecraft: a client of the process that MineRL 1.0 builds, without MineRL's Python package."""

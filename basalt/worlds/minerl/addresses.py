@@ -1,7 +1,7 @@
-"""Which Minecraft a client takes, where several run and several clients want one.
+"""Which Minecraft a client uses, where several run and several clients want one.
 
-The process itself does not refuse a second client: both would steer the same player. So clients on
-one machine claim an address through a lock file, which goes with their process.
+The process itself does not refuse a second client: both would control the same player. So clients on one machine
+claim an address through a lock file, which is released when their process exits.
 """
 
 import os
@@ -15,14 +15,17 @@ from basalt.io.paths import cache_dir
 from basalt.worlds.minerl.protocol import Address, MinecraftBusy
 
 ENVIRONMENT = "BASALT_MINERL"
-"""Where the processes run, when a command does not say: HOST:PORT, or several with commas."""
+"""Environment variable with the default addresses: HOST:PORT, or several separated by commas."""
 
 
 def parse_addresses(spec: str | Sequence[str] | None) -> tuple[Address, ...]:
-    """Addresses from a setting: one, several with commas, a list; None asks ``$BASALT_MINERL``.
+    """Return the addresses of a setting.
+
+    Args:
+        spec: One address, several separated by commas, or a list; None reads `$BASALT_MINERL`.
 
     Raises:
-        ConfigError: one of them is no address, or is there twice.
+        ConfigError: One of them is not an address, or is named twice.
     """
     if spec is None:
         spec = os.environ.get(ENVIRONMENT) or ()
@@ -30,16 +33,18 @@ def parse_addresses(spec: str | Sequence[str] | None) -> tuple[Address, ...]:
         spec = [part for part in spec.split(",") if part.strip()]
     addresses = tuple(Address.parse(str(text)) for text in spec)
     if len(set(addresses)) != len(addresses):
-        raise ConfigError(f"address: {', '.join(map(str, addresses))} names one twice")
+        raise ConfigError(
+            f"address: expected each address once, got {', '.join(map(str, addresses))}"
+        )
     return addresses
 
 
 class Claim:
-    """An address that no other client on this machine uses, until :meth:`release`.
+    """An address that no other client on this machine uses, until `release`.
 
     Attributes:
-        address: the address.
-        earlier_task: name of the task that was last played there from this machine, or "".
+        address: The address.
+        earlier_task: Name of the task that was last played there from this machine, or "".
     """
 
     def __init__(self, address: Address, earlier_task: str, lock: FileLock) -> None:
@@ -48,15 +53,15 @@ class Claim:
         self._lock = lock
 
     def release(self) -> None:
-        """Let others have it; may be called twice."""
+        """Give the address back; may be called twice."""
         self._lock.release()
 
 
 def claim_address(addresses: Sequence[Address], task: str) -> Claim:
-    """Claim an address that is free, if possible one where nothing but this task was played.
+    """Claim a free address, preferably one where only this task was played.
 
     Raises:
-        MinecraftBusy: other clients on this machine have them all.
+        MinecraftBusy: Other clients on this machine use all of them.
     """
     folder = cache_dir() / "minerl" / "claims"
     folder.mkdir(parents=True, exist_ok=True)
@@ -77,5 +82,5 @@ def claim_address(addresses: Sequence[Address], task: str) -> Claim:
             return Claim(address, earlier_task, lock)
     raise MinecraftBusy(
         f"address: {', '.join(map(str, addresses))}: in use by other environments on this machine; "
-        "each needs a Minecraft of its own (address=[HOST:PORT,HOST:PORT])"
+        "give each its own Minecraft (address=[HOST:PORT,HOST:PORT])"
     )

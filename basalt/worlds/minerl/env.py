@@ -1,26 +1,24 @@
 """The Gymnasium environment of Minecraft."""
 
-import sys
 import uuid
 import warnings
 from collections.abc import Sequence
 from typing import Any, Unpack
 
-from tqdm import tqdm
-
 from basalt.core.tasks import Task
 from basalt.core.telemetry import Telemetry
+from basalt.io.console import note
 from basalt.io.errors import ConfigError
-from basalt.worlds.base import Picture, WorldSettings
+from basalt.worlds.base import Frame, WorldSettings
 from basalt.worlds.minerl.addresses import Claim, claim_address, parse_addresses
-from basalt.worlds.minerl.episode import MinecraftEpisode
+from basalt.worlds.minerl.episode import MinecraftEnv
 from basalt.worlds.minerl.process import START_TIMEOUT_S, Minecraft
 from basalt.worlds.minerl.protocol import (
     VERSION,
     Connection,
-    Frame,
     MinecraftDied,
     MinecraftGarbled,
+    Reply,
     mission_token,
     mission_xml,
 )
@@ -28,26 +26,28 @@ from basalt.worlds.minerl.protocol import (
 WORLD_VERSION = f"minecraft-1.16.5-malmo-{VERSION}"
 
 SPAWN_TICKS = 20
-"""Ticks that Minecraft plays before the first picture; its own clock runs ahead by them."""
+"""Ticks that Minecraft plays before the first frame; its own clock runs ahead by them."""
 
 
-class MinerlEnv(MinecraftEpisode):
-    """A task in Minecraft; see :class:`~basalt.worlds.base.WorldEnv`.
+class MinerlEnv(MinecraftEnv):
+    """A task in Minecraft; see `basalt.worlds.base.WorldEnv`.
 
-    Without an address the environment starts a process of its own, at its first reset, and starts a
-    new one after a failure. With addresses it connects, at its first reset, to one that no other
-    environment on this machine uses.
+    Without an address the environment starts its own process, at its first reset, and starts another one after
+    a failure. With addresses it connects, at its first reset, to one that no other environment on this machine
+    uses.
 
     Args:
-        address: ``HOST:PORT`` of a running process, or several of them for as many environments.
-        max_memory: Java's heap of a process of its own.
-        start_timeout_s: for the start of a process of its own.
-        world_timeout_s: for making a world, which takes up to minutes.
-        step_timeout_s: for one step.
-        busy_timeout_s: how long a process may say that it is busy.
+        task: The task.
+        address: `HOST:PORT` of a running process, or several of them, one for each environment.
+        max_memory: Size of Java's heap, for a process of its own.
+        start_timeout_s: Time limit in seconds for the start of a process of its own.
+        world_timeout_s: Time limit for making a world, which may take minutes.
+        step_timeout_s: Time limit for one step.
+        busy_timeout_s: Time for which a process may report that it is busy.
+        settings: The settings of every world.
 
     Raises:
-        ConfigError: an address that is none, or a limit that makes no sense.
+        ConfigError: An address or a time limit is not valid.
     """
 
     clock_lead = SPAWN_TICKS
@@ -73,7 +73,7 @@ class MinerlEnv(MinecraftEpisode):
         }
         for name, seconds in limits.items():
             if not seconds > 0:
-                raise ConfigError(f"{name}: {seconds} is not a positive number of seconds")
+                raise ConfigError(f"{name}: expected a positive number of seconds, got {seconds}")
         self.addresses = parse_addresses(address)
         self._max_memory = max_memory
         self._start_timeout_s = start_timeout_s
@@ -87,16 +87,16 @@ class MinerlEnv(MinecraftEpisode):
 
     @property
     def version(self) -> str:
-        """Version of the world; another world that is served in Minecraft's stead says so."""
+        """Version of the world; another world that is served in Minecraft's place reports its own."""
         return self._served_world or WORLD_VERSION
 
     @property
     def minecraft(self) -> Minecraft | None:
-        """The process that this environment started, if it did."""
+        """The process that this environment started; None if it started none."""
         return self._minecraft
 
     def close(self) -> None:
-        """Leave the process, or end it where the environment started it."""
+        """Disconnect from the process, and end it if this environment started it."""
         self._disconnect()
         if self._minecraft is not None:
             self._minecraft.close()
@@ -110,12 +110,12 @@ class MinerlEnv(MinecraftEpisode):
             self._connection.close()
             self._connection = None
 
-    def _begin(self, seed: int) -> tuple[Picture, Telemetry, dict[str, Any]]:
+    def _begin(self, seed: int) -> tuple[Frame, Telemetry, dict[str, Any]]:
         self._disconnect()
-        frame = self._new_world(self._connect(), seed)
-        assert frame.picture is not None
-        self._served_world = str(frame.info.get("servedWorld", ""))
-        return frame.picture, self._first_state(frame.info), {"seed": seed}
+        reply = self._new_world(self._connect(), seed)
+        assert reply.frame is not None
+        self._served_world = str(reply.info.get("servedWorld", ""))
+        return reply.frame, self._first_state(reply.info), {"seed": seed}
 
     def _connect(self) -> Connection:
         if self.addresses:
@@ -128,12 +128,12 @@ class MinerlEnv(MinecraftEpisode):
                 self._minecraft.close()
                 self._minecraft = None
             if self._minecraft is None:
-                self._minecraft = Minecraft(self._max_memory, self._start_timeout_s, _report)
+                self._minecraft = Minecraft(self._max_memory, self._start_timeout_s, note)
             address = self._minecraft.address
         self._connection = Connection(address, self.size)
         return self._connection
 
-    def _new_world(self, connection: Connection, seed: int) -> Frame:
+    def _new_world(self, connection: Connection, seed: int) -> Reply:
         connection.quit_episode()
         episode = str(uuid.uuid4())
         connection.begin_episode(
@@ -142,32 +142,34 @@ class MinerlEnv(MinecraftEpisode):
             busy_s=self._busy_timeout_s,
             world_s=self._world_timeout_s,
         )
-        frame = connection.first_frame(self._world_timeout_s)
-        if frame.done:
-            raise MinecraftGarbled(f"{connection.address}: the episode was over before it began")
-        return frame
+        reply = connection.first_frame(self._world_timeout_s)
+        if reply.done:
+            raise MinecraftGarbled(f"{connection.address}: the episode ended before it began")
+        return reply
 
     def _advance(
         self, action: dict[str, Any], step: int
-    ) -> tuple[Picture, Telemetry, dict[str, Any]]:
+    ) -> tuple[Frame, Telemetry, dict[str, Any]]:
         if self._connection is None:
-            raise MinecraftDied("there is no connection to Minecraft; call reset()")
+            raise MinecraftDied("not connected to Minecraft; call reset()")
         self._observer.acted(action)
-        frame = self._connection.step(action, self._step_timeout_s)
-        picture = self._picture_of(frame)
-        return picture, *self._next_state(action, step, frame.info, done=frame.done)
+        reply = self._connection.step(action, self._step_timeout_s)
+        frame = self._frame_of(reply)
+        return frame, *self._next_state(action, step, reply.info, done=reply.done)
 
-    def _picture_of(self, frame: Frame) -> Picture:
-        if frame.picture is not None:
-            return frame.picture
-        if not frame.done or self._picture is None:
+    def _frame_of(self, reply: Reply) -> Frame:
+        if reply.frame is not None:
+            return reply.frame
+        if not reply.done or self._last_frame is None:
             assert self._connection is not None
-            raise MinecraftGarbled(f"{self._connection.address}: answered a step with no picture")
-        # A world that has ended draws no more: what was seen last stays.
-        return self._picture
+            raise MinecraftGarbled(
+                f"{self._connection.address}: expected a frame after a step, got none"
+            )
+        # A world that has ended draws nothing: the last frame is used again.
+        return self._last_frame
 
-    def _abandon(self) -> None:
-        # A process of ours is ended, since it may hang; another one is left.
+    def _discard(self) -> None:
+        # Our own process is ended, since it may hang; another one is left alone.
         self._disconnect()
         if self._minecraft is not None:
             self._minecraft.close()
@@ -176,12 +178,8 @@ class MinerlEnv(MinecraftEpisode):
     def _warn_of_another_task(self, claim: Claim) -> None:
         if claim.earlier_task not in ("", self.task.name):
             warnings.warn(
-                f"{claim.address}: {claim.earlier_task} was played there before. A Minecraft keeps "
-                "some of its first task (after a village task it spawns in villages for good): "
-                "unless it was started anew, scores do not count",
+                f"{claim.address}: {claim.earlier_task} was played there before. Minecraft keeps some "
+                "of its first task (after a village task it spawns in villages for ever): restart "
+                "it, otherwise scores do not count",
                 stacklevel=2,
             )
-
-
-def _report(line: str) -> None:
-    tqdm.write(line, file=sys.stderr)

@@ -1,35 +1,40 @@
-"""What both ways to Minecraft share: telemetry from what it tells, and how it ends an episode."""
+"""What both ways of reaching Minecraft share: telemetry from its reports, and how it ends an episode."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Unpack
 
+from basalt.core.tasks import Task
 from basalt.core.telemetry import Telemetry
-from basalt.worlds.base import WorldEnv
+from basalt.worlds.base import WorldEnv, WorldSettings
 from basalt.worlds.minerl.info import Observer
 
 
-class MinecraftEpisode(WorldEnv):
+class MinecraftEnv(WorldEnv):
     """An environment whose world is Minecraft."""
 
     clock_lead = 0
     """Ticks by which Minecraft's own clock, which may end an episode, runs ahead of the steps."""
 
+    def __init__(self, task: Task, **settings: Unpack[WorldSettings]) -> None:
+        super().__init__(task, **settings)
+        self._observer = Observer()
+
     def _first_state(self, info: Mapping[str, Any]) -> Telemetry:
-        """A new episode's state after reset."""
+        """Return the state of a new episode after reset."""
         self._observer = Observer()
         return self._observer.telemetry(0, info, dead=False)
 
     def _next_state(
         self, action: Mapping[str, Any], step: int, info: Mapping[str, Any], *, done: bool
     ) -> tuple[Telemetry, dict[str, Any]]:
-        """The state after a step, and what was applied: what was asked, for Minecraft does not tell.
+        """Return the state after a step, and what was applied: what was asked, since Minecraft does not report it.
 
         Args:
-            action: the step's; the observer has seen it before the step.
-            step: its number.
-            info: Minecraft's answer.
-            done: whether it says that the episode is over. Whoever is alive in the last second has run
-                out of time, whoever did not press ESC before has died.
+            action: Action of the step; the observer has seen it before the step.
+            step: Number of the step.
+            info: Minecraft's reply.
+            done: Whether Minecraft reports the end of the episode. In the last second that means that time ran
+                out; before, without ESC, that the player died.
         """
         self._out_of_time = done and step >= self.task.step_limit - self.clock_lead
         dead = done and not action["ESC"] and not self._out_of_time

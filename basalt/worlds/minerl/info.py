@@ -1,9 +1,9 @@
-"""Telemetry from what Minecraft tells of its player, which in the BASALT tasks is little.
+"""Telemetry from what Minecraft reports about its player, which in the BASALT tasks is little.
 
-With the missions of the four tasks a MineRL 1.0 process tells ``isGuiOpen`` and nothing else. Forks of
-it, and the Luanti world served in its stead, tell more: names are matched whatever their case, at the
-top or one object down (``location_stats`` and the like). What is not reported has the value that is most
-often true, and is absent from `observed`.
+With the missions of the four tasks a MineRL 1.0 process reports `isGuiOpen` and nothing else. Forks of it, and the
+Luanti world served in its place, report more: names are matched in any case, at the top or one object down
+(`location_stats` and the like). What is not reported has the value that is most often true, and is absent from
+`observed`.
 """
 
 import json
@@ -15,11 +15,11 @@ from basalt.core.actions import HOTBAR
 from basalt.core.telemetry import SlotItem, Telemetry
 
 FULL_AIR = 300.0
-"""Minecraft counts breath in ticks; telemetry in the ten bubbles that the player sees."""
+"""Full breath in Minecraft's ticks; telemetry counts the ten bubbles that the player sees."""
 
 
 class Observer:
-    """Follows one episode: what Minecraft tells, and what follows from the actions."""
+    """Follows one episode: what Minecraft reports, and what follows from the actions."""
 
     def __init__(self) -> None:
         self._hotbar = 0
@@ -28,24 +28,24 @@ class Observer:
         self._last_place: tuple[float, float] | None = None
 
     def acted(self, action: Mapping[str, Any]) -> None:
-        """Note an action before its step: a hotbar key selects a slot where no form is open."""
+        """Note an action before its step: a hotbar key selects a slot unless a screen is open."""
         if not self._gui_open:
             for slot, button in enumerate(HOTBAR):
                 if action[button]:
                     self._hotbar = slot
 
     def telemetry(self, step: int, info: Mapping[str, Any], *, dead: bool) -> Telemetry:
-        """The state after a step.
+        """Return the state after a step.
 
         Args:
-            step: 0 after reset.
-            info: Minecraft's answer.
-            dead: whether it ended the episode by the player's death.
+            step: Number of the step; 0 after reset.
+            info: Minecraft's reply.
+            dead: Whether Minecraft ended the episode because the player died.
         """
-        told = _flat(info)
-        numbers = {name: _number(told.get(name)) for name in _NUMBERS}
-        self._gui_open = bool(told.get("isguiopen", False))
-        if (slot := _number(told.get("hotbar"))) is not None and slot in range(9):
+        reported = _flat(info)
+        numbers = {name: _number(reported.get(name)) for name in _NUMBERS}
+        self._gui_open = bool(reported.get("isguiopen", False))
+        if (slot := _number(reported.get("hotbar"))) is not None and slot in range(9):
             self._hotbar = int(slot)
         x, z = numbers["xpos"], numbers["zpos"]
         if x is not None and z is not None:
@@ -56,7 +56,9 @@ class Observer:
         yaw = ((numbers["yaw"] or 0.0) + 180.0) % 360.0 - 180.0
         known = [_FIELDS[name] for name, value in numbers.items() if value is not None]
         known += [
-            _FIELDS[name] for name in ("inventory", "equipped_items", "isguiopen") if name in told
+            _FIELDS[name]
+            for name in ("inventory", "equipped_items", "isguiopen")
+            if name in reported
         ]
         return Telemetry(
             step=step,
@@ -68,8 +70,8 @@ class Observer:
             health=0.0 if dead else 20.0 if life is None else min(20.0, max(0.0, life)),
             breath=10.0 if air is None else max(0.0, air) * 10.0 / FULL_AIR,
             hotbar=self._hotbar,
-            held=_held(told.get("equipped_items")),
-            inventory=_inventory(told.get("inventory")),
+            held=_held(reported.get("equipped_items")),
+            inventory=_inventory(reported.get("inventory")),
             gui_open=self._gui_open,
             on_ground=True,
             in_liquid=False,
@@ -91,11 +93,11 @@ _FIELDS = {name: name for name in _NUMBERS} | {
     "equipped_items": "held",
     "isguiopen": "gui_open",
 }
-"""Field of the telemetry by Minecraft's name, in lower case."""
+"""Field of the telemetry by Minecraft's name in lower case."""
 
 
 def _flat(info: Mapping[str, Any]) -> dict[str, Any]:
-    """The keys in lower case, those of inner objects beside the outer ones."""
+    """Return the entries with keys in lower case, those of inner objects beside the outer ones."""
     flat: dict[str, Any] = {}
     for key, value in info.items():
         if isinstance(value, Mapping) and key not in ("inventory", "equipped_items"):
@@ -127,7 +129,7 @@ def _inventory(stacks: Any) -> tuple[SlotItem, ...]:
 
 
 def _held(equipped: Any) -> str:
-    """The main hand's item; MineRL wraps each of these objects into a string."""
+    """Return the item in the main hand; MineRL wraps each of these objects into a string."""
     hand = equipped.get("mainhand") if isinstance(equipped, Mapping) else None
     if isinstance(hand, str):
         try:

@@ -1,4 +1,4 @@
-"""Minecraft through the ``minerl`` package, for those whose Python can import it."""
+"""Minecraft through the `minerl` package, for a Python that can import it."""
 
 import importlib
 from typing import Any, Unpack
@@ -9,49 +9,49 @@ from basalt.core.actions import BUTTONS, FRAME_SIZE
 from basalt.core.tasks import Task
 from basalt.core.telemetry import Telemetry
 from basalt.io.errors import ConfigError, MissingDependencyError
-from basalt.worlds.base import Picture, WorldSettings
+from basalt.worlds.base import Frame, WorldSettings
 from basalt.worlds.minerl.env import WORLD_VERSION
-from basalt.worlds.minerl.episode import MinecraftEpisode
+from basalt.worlds.minerl.episode import MinecraftEnv
 from basalt.worlds.minerl.protocol import MinecraftDied, MinecraftGarbled
 
 
-class PackageEnv(MinecraftEpisode):
-    """A task of the ``minerl`` package, with this project's seeds, limits, ESC and info.
+class PackageEnv(MinecraftEnv):
+    """A task of the `minerl` package, with this project's seeds, limits, ESC and info.
 
-    The package wants an old gym and an old numpy; where it cannot be imported, ``world=minerl``
-    speaks to the same Minecraft without it. The package has no time-outs that could be set.
+    The package needs an old gym and an old numpy. Where it cannot be imported, `world=minerl` plays in the same
+    Minecraft without it. The package's time-outs cannot be set.
 
     Raises:
-        MissingDependencyError: ``minerl`` or ``gym`` cannot be imported.
-        ConfigError: a size; the package has but one.
+        MissingDependencyError: `minerl` or `gym` cannot be imported.
+        ConfigError: A size was given that the package does not have.
     """
 
     def __init__(self, task: Task, **settings: Unpack[WorldSettings]) -> None:
         super().__init__(task, **settings)
         if self.size != FRAME_SIZE:
             raise ConfigError(
-                "size: the minerl package draws 640x360 only; world=minerl others too"
+                f"size: expected {FRAME_SIZE} with the minerl package, got {self.size}; use world=minerl"
             )
         try:
             gym = importlib.import_module("gym")
             importlib.import_module("minerl")  # registers its environments
         except Exception as err:  # an old package under a new numpy may raise anything
             raise MissingDependencyError(
-                f"world=minerl-package: the minerl package cannot be imported ({err}); "
-                "world=minerl needs no package, see docs/minerl.md"
+                f"world=minerl-package: the minerl package cannot be imported ({err}); use world=minerl, "
+                "which does not need it (docs/minerl.md)"
             ) from err
         self._inner: Any = gym.make(f"MineRLBasalt{task.env_id}-v0")
 
     @property
     def version(self) -> str:
-        """Version of the world: it is the same Minecraft."""
+        """Version of the world, which is the same Minecraft."""
         return WORLD_VERSION
 
     def close(self) -> None:
-        """End the package's Minecraft."""
+        """End the Minecraft of the package."""
         self._inner.close()
 
-    def _begin(self, seed: int) -> tuple[Picture, Telemetry, dict[str, Any]]:
+    def _begin(self, seed: int) -> tuple[Frame, Telemetry, dict[str, Any]]:
         self._inner.seed(seed)  # it forgets the seed at every reset
         try:
             observation = self._inner.reset()
@@ -61,7 +61,7 @@ class PackageEnv(MinecraftEpisode):
 
     def _advance(
         self, action: dict[str, Any], step: int
-    ) -> tuple[Picture, Telemetry, dict[str, Any]]:
+    ) -> tuple[Frame, Telemetry, dict[str, Any]]:
         self._observer.acted(action)
         asked = {button: np.array(action[button]) for button in BUTTONS}
         try:
@@ -69,15 +69,16 @@ class PackageEnv(MinecraftEpisode):
         except Exception as err:
             raise MinecraftDied(f"the minerl package failed in a step: {err}") from err
         if "error" in info:
-            # It would hand out a random picture and call the episode done.
+            # The package would return a random frame and call the episode done.
             raise MinecraftDied(f"the minerl package lost its Minecraft: {info['error']}")
-        picture = self._checked(observation)
-        return picture, *self._next_state(action, step, info, done=bool(done))
+        frame = self._checked(observation)
+        return frame, *self._next_state(action, step, info, done=bool(done))
 
-    def _checked(self, observation: Any) -> Picture:
-        picture = np.asarray(observation["pov"])
-        if picture.shape != (self.size[1], self.size[0], 3) or picture.dtype != np.uint8:
+    def _checked(self, observation: Any) -> Frame:
+        frame = np.asarray(observation["pov"])
+        shape = (self.size[1], self.size[0], 3)
+        if frame.shape != shape or frame.dtype != np.uint8:
             raise MinecraftGarbled(
-                f"the minerl package returned a picture {picture.dtype} {picture.shape}"
+                f"the minerl package: expected a frame uint8 {shape}, got {frame.dtype} {frame.shape}"
             )
-        return picture
+        return frame

@@ -23,16 +23,16 @@ from basalt.worlds.processes import SupervisedProcess, VirtualDisplay, free_port
 
 LAUNCHER = "launchClient.sh"
 JARS = "build/libs/mcprec-*.jar"
-"""What the build leaves behind, inside the ``MCP-Reborn`` folder."""
+"""Result of the build, inside the `MCP-Reborn` folder."""
 
 JAVA_MAJOR = 8
 START_TIMEOUT_S = 600.0
-"""Start-up takes one to three minutes on an idle machine."""
+"""Time limit for the start, which takes one to three minutes on an idle machine."""
 
 REPORT_EVERY_S = 15.0
 KEPT_LOGS = 20
 
-# What a running game writes to; everything else in the built folder is shared by all instances.
+# Files and folders that a running game writes; all instances share the rest of the built folder.
 _WRITTEN = frozenset(
     "crash-reports logs resourcepacks saves screenshots server-resource-packs shaderpacks "
     "stats usercache.json".split()
@@ -40,12 +40,12 @@ _WRITTEN = frozenset(
 
 
 def find_minecraft() -> Path:
-    """The built ``MCP-Reborn`` folder: below ``$MINERL_HOME``, or of an installed ``minerl`` package.
+    """Return the built `MCP-Reborn` folder: below `$MINERL_HOME`, or of an installed `minerl` package.
 
-    The package is found without being imported, so it may be one that this Python could not import.
+    The package is found without being imported, so this Python may be unable to import it.
 
     Raises:
-        MissingDependencyError: there is none, or it is not built.
+        MissingDependencyError: There is no such folder, or it is not built.
     """
     roots = []
     if home := os.environ.get("MINERL_HOME"):
@@ -75,7 +75,7 @@ def find_minecraft() -> Path:
 
 
 def java_version(java: str) -> int | None:
-    """Major version of a Java program, 8 for "1.8.0_392"; None where it cannot be run."""
+    """Return the major version of a Java program, 8 for "1.8.0_392"; None if it cannot be run."""
     try:
         done = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=30)
     except (OSError, subprocess.TimeoutExpired):
@@ -85,10 +85,10 @@ def java_version(java: str) -> int | None:
 
 
 def find_java() -> str:
-    """Path of a Java 8: of ``$JAVA_HOME``, the ``PATH``, or below ``/usr/lib/jvm``.
+    """Return the path of a Java 8: of `$JAVA_HOME`, the `PATH`, or below `/usr/lib/jvm`.
 
     Raises:
-        MissingDependencyError: there is none.
+        MissingDependencyError: There is no Java 8.
     """
     candidates = []
     if home := os.environ.get("JAVA_HOME"):
@@ -107,24 +107,24 @@ def find_java() -> str:
 
 
 class Minecraft:
-    """One Minecraft process with a display, a port, a run folder and a log of its own.
+    """A Minecraft process with its own display, port, run folder and log.
 
-    It ends with this Python process, however that ends. Use one process per task: once it has run a
-    village task it spawns in villages ever after.
+    It is killed when this Python process exits, however it exits. Use one process per task: after a village task
+    it spawns in villages for ever.
 
     Args:
-        max_memory: Java's heap, e.g. ``4G``.
-        start_timeout_s: how long it may take until it listens.
-        report: called now and then with a line about the start.
+        max_memory: Size of Java's heap, e.g. `4G`.
+        start_timeout_s: Seconds until it has to listen.
+        report: Function that is called every 15 seconds with a line about the start.
 
     Attributes:
-        address: where it listens.
-        log: what it printed; kept after it has ended.
+        address: Address at which it listens.
+        log: File with its output; kept after it has exited.
 
     Raises:
         MissingDependencyError: Minecraft, Java 8 or Xvfb are missing.
-        MinecraftDied: it ended at its start.
-        MinecraftHung: it did not listen in time.
+        MinecraftDied: It exited at its start.
+        MinecraftHung: It did not listen in time.
     """
 
     def __init__(
@@ -159,13 +159,13 @@ class Minecraft:
 
     @property
     def running(self) -> bool:
-        """Whether the process is there."""
+        """Whether the process runs."""
         return self._game is not None and self._game.running
 
     def close(self) -> None:
         """End the process and its display and remove the run folder; the log stays."""
         if self.running:
-            # Asked to, it ends by itself; a process that hangs is ended without its consent below.
+            # It exits by itself when it is asked to; one that hangs is killed below.
             with (
                 contextlib.suppress(WorldError),
                 contextlib.closing(Connection(self.address, (1, 1), timeout_s=2.0)) as asking,
@@ -182,7 +182,7 @@ class Minecraft:
         while True:
             if not game.running:
                 raise MinecraftDied(
-                    f"Minecraft ended at its start: {game.last_error()}; the whole log: {self.log}"
+                    f"Minecraft exited at its start: {game.last_error()}; the whole log: {self.log}"
                 )
             with contextlib.suppress(MinecraftDied, MinecraftHung):
                 connection = Connection(self.address, (1, 1), timeout_s=5.0)
@@ -203,20 +203,20 @@ class Minecraft:
 
 
 def _link_built(built: Path, folder: Path) -> None:
-    """A run folder that shares the built game and has its own of all that a game writes."""
+    """Make a run folder that shares the built game, but has its own copy of what a game writes."""
     for entry in built.iterdir():
         own = folder / entry.name
         if entry.name == "run" and entry.is_dir():
             own.mkdir()
             _link_built(entry, own)
         elif entry.name in (LAUNCHER, "options.txt"):
-            shutil.copy(entry, own)  # the launcher changes to the folder that it is in
+            shutil.copy(entry, own)  # the launcher changes to its own folder
         elif entry.name not in _WRITTEN:
             own.symlink_to(entry)
 
 
 def _new_log(port: int) -> Path:
-    """A file for a new process's output; the oldest of the earlier ones go."""
+    """Return the path of a new process's log, and remove the oldest logs."""
     folder = cache_dir() / "minerl" / "logs"
     folder.mkdir(parents=True, exist_ok=True)
     earlier = sorted(folder.glob("*.log"))

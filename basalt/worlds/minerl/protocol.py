@@ -1,8 +1,8 @@
-"""What a client says to a MineRL 1.0 Minecraft, and what it answers.
+"""The protocol between a client and a MineRL 1.0 Minecraft.
 
-One TCP socket; every message, both ways, is a 4-byte big-endian length and that many bytes. Requests
-are text, the answers binary (:class:`Connection` has a method for each). The bytes are those that the
-``minerl`` package sends for the same task, seed and actions.
+One TCP socket; every message, both ways, is a 4-byte big-endian length and that many bytes. Requests are text,
+replies are binary (`Connection` has a method for each). The bytes are those that the `minerl` package sends for the
+same task, seed and actions.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from basalt.core.tasks import STEPS_PER_SECOND, Task
 from basalt.io.errors import ConfigError, WorldError
 
 VERSION = "0.37.0"
-"""Of the protocol; the process refuses a hello of another one."""
+"""Version of the protocol; the process refuses clients of another one."""
 
 DEFAULT_PORT = 9000
 
@@ -31,18 +31,18 @@ WIRE_BUTTONS = (
     "forward", "left", "back", "right", "jump", "inventory", "drop", "swapHands", "sneak", "sprint",
     "attack", "use", "pickItem", *HOTBAR, "ESC",
 )  # fmt: skip
-"""The buttons in the order in which they are sent; the camera follows."""
+"""Buttons in the order in which they are sent; the camera follows."""
 
 MS_PER_TICK = 1000 // STEPS_PER_SECOND
 
 BUSY_PAUSE_S = 1.0
-"""Between two offers of a mission to a process that is busy."""
+"""Pause between two offers of a mission to a process that is busy, in seconds."""
 
 PEEK_PAUSE_S = 0.1
-"""Between two looks at a world whose first picture is not there yet."""
+"""Pause between two requests for a first frame that is not ready yet, in seconds."""
 
 MAX_TEXT_BYTES = 2**24
-"""Longer answers that are not pictures are refused unread; an info is a few kilobytes."""
+"""Length above which replies other than frames are refused unread; an info is a few kilobytes."""
 
 _LENGTH = struct.Struct("!I")
 _STEP_RESULT = struct.Struct("!dbb")
@@ -55,24 +55,24 @@ class MinecraftHung(WorldError):  # noqa: N818 (reads as what happened)
 
 
 class MinecraftDied(WorldError):  # noqa: N818 (reads as what happened)
-    """Minecraft, or the way to it, is gone."""
+    """Minecraft, or the connection to it, is gone."""
 
 
 class MinecraftBusy(WorldError):  # noqa: N818 (reads as what happened)
-    """Minecraft is there, and plays for somebody else."""
+    """Minecraft runs, but for another client."""
 
 
 class MinecraftGarbled(WorldError):  # noqa: N818 (reads as what happened)
-    """Minecraft's answer does not fit the protocol."""
+    """Minecraft's reply does not follow the protocol."""
 
 
 def mission_xml(task: Task, episode: str, size: tuple[int, int]) -> bytes:
-    """The message that describes an episode.
+    """Return the message that describes an episode.
 
     Args:
-        task: the task.
+        task: The task.
         episode: UUID of the episode.
-        size: width and height of the pictures in pixels.
+        size: Width and height of the frames in pixels.
     """
     width, height = size
     limit_ms = task.step_limit * MS_PER_TICK
@@ -123,25 +123,25 @@ def mission_xml(task: Task, episode: str, size: tuple[int, int]) -> bytes:
 
 
 def mission_token(episode: str, seed: int) -> bytes:
-    """The message after the mission: role 0, no resets, one agent, in lock-step, and the seed."""
+    """Return the message after the mission: role 0, no resets, one agent, in lock-step, and the seed."""
     return f"{episode}:0:0:1:true:{seed}".encode()
 
 
 def step_message(action: Mapping[str, Any]) -> bytes:
-    """The message of one step.
+    """Return the message of one step.
 
     Args:
-        action: complete and checked: 23 buttons and ``camera``, float32 [pitch, yaw] in degrees.
+        action: Complete, checked action: 23 buttons and `camera`, float32 [pitch, yaw] in degrees.
     """
     pitch, yaw = (float(degrees) for degrees in action["camera"])
     lines = [f"{button} {action[button]}" for button in WIRE_BUTTONS]
-    # The blank in the closing tag is the protocol's.
+    # The space in the closing tag is part of the protocol.
     return f"<StepClient0>{chr(10).join(lines)}\ncamera {pitch} {yaw}</StepClient0 >".encode()
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where a Minecraft listens."""
+    """Address at which a Minecraft listens."""
 
     host: str
     port: int
@@ -152,10 +152,10 @@ class Address:
 
     @staticmethod
     def parse(text: str) -> "Address":
-        """The address that ``host:port``, ``[ipv6]:port`` or ``host`` stands for.
+        """Return the address written as `host:port`, `[ipv6]:port` or `host`.
 
         Raises:
-            ConfigError: it is none of these.
+            ConfigError: The text has none of these forms.
         """
         host, colon, port = text.strip().rpartition(":")
         if not colon or text.strip().endswith("]"):
@@ -163,32 +163,32 @@ class Address:
         host = host.removeprefix("[").removesuffix("]")
         if not host or not port.isdigit() or not 0 < int(port) < 65536:
             raise ConfigError(
-                f"address: {text!r} is not HOST:PORT, for example 127.0.0.1:{DEFAULT_PORT}"
+                f"address: expected HOST:PORT, for example 127.0.0.1:{DEFAULT_PORT}; got {text!r}"
             )
         return Address(host, int(port))
 
 
 @dataclass(frozen=True)
-class Frame:
-    """An answer that carries a picture.
+class Reply:
+    """A reply with a frame.
 
     Attributes:
-        picture: uint8 [height, width, 3] RGB, top row first; None where the answer held none.
-        done: whether Minecraft says that the episode is over.
-        info: what it tells of the player.
+        frame: uint8 [height, width, 3] RGB, top row first; None if the reply has none.
+        done: Whether Minecraft reports the end of the episode.
+        info: What Minecraft reports about the player.
     """
 
-    picture: NDArray[np.uint8] | None
+    frame: NDArray[np.uint8] | None
     done: bool
     info: dict[str, Any]
 
 
 class _Wait:
-    """The time that one answer may take, however slowly its bytes trickle in.
+    """Time limit for one whole reply, however slowly its bytes arrive.
 
     Attributes:
-        to: what is being answered, for messages.
-        seconds: how long it may take in all.
+        to: The request, for messages.
+        seconds: The time limit in seconds.
     """
 
     def __init__(self, to: str, seconds: float) -> None:
@@ -198,60 +198,60 @@ class _Wait:
 
     @property
     def left(self) -> float:
-        """Seconds that are left; negative when it is over."""
+        """Seconds left; negative after the time limit."""
         return self._ends - time.monotonic()
 
 
 class Connection:
-    """A connection to a Minecraft, from its hello on. Nothing here waits without a limit.
+    """A connection to a Minecraft. Nothing here waits without a time limit.
 
     Args:
-        address: where it listens.
-        size: width and height of the pictures in pixels.
-        timeout_s: for connecting and for the answers that need no work.
+        address: Address at which it listens.
+        size: Width and height of the frames in pixels.
+        timeout_s: Time limit in seconds for connecting and for replies that need no work.
 
     Raises:
-        MinecraftDied: nobody listens there.
-        MinecraftHung: nobody answers there.
+        MinecraftDied: Nothing listens at the address.
+        MinecraftHung: Nothing replies at the address.
     """
 
     def __init__(self, address: Address, size: tuple[int, int], timeout_s: float = 30.0) -> None:
         self.address = address
         self.timeout_s = timeout_s
         self._width, self._height = size
-        # Pictures arrive here and leave by the flip into an array of their own.
+        # Frames are received here; flipping one copies it into its own array.
         self._pixels = np.empty((self._height, self._width, 3), np.uint8)
         self._pixel_bytes = self._pixels.data.cast("B")
         try:
             self._socket = socket.create_connection((address.host, address.port), timeout_s)
         except TimeoutError:
             raise MinecraftHung(
-                f"{address}: no answer within {timeout_s:g} s; is Minecraft reachable there?"
+                f"{address}: no reply within {timeout_s:g} s; check that Minecraft is reachable there"
             ) from None
         except OSError as err:
             raise MinecraftDied(
-                f"{address}: cannot connect ({err}); is Minecraft running?"
+                f"{address}: cannot connect ({err}); check that Minecraft is running"
             ) from err
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._send(f"<MalmoEnv{VERSION}/>".encode())
 
     def quit_episode(self) -> None:
-        """End the episode that may be running."""
+        """End the episode, if one is running."""
         self._send(b"<Quit/>")
         self._receive_number(_Wait("<Quit/>", self.timeout_s))
 
     def begin_episode(self, mission: bytes, token: bytes, *, busy_s: float, world_s: float) -> None:
-        """Offer a mission until it is accepted; Minecraft answers once the world is made.
+        """Offer a mission until it is accepted; Minecraft replies once the world is made.
 
         Args:
-            mission: see :func:`mission_xml`.
-            token: see :func:`mission_token`.
-            busy_s: how long it may go on being busy.
-            world_s: how long it may take to answer.
+            mission: Message of `mission_xml`.
+            token: Message of `mission_token`.
+            busy_s: Seconds for which Minecraft may reply that it is busy.
+            world_s: Seconds that each reply may take.
 
         Raises:
-            MinecraftBusy: it kept saying that it is busy.
-            MinecraftHung: it did not answer in time.
+            MinecraftBusy: It was still busy after that time.
+            MinecraftHung: It did not reply in time.
         """
         busy = _Wait("the mission", busy_s)
         while True:
@@ -260,61 +260,61 @@ class Connection:
                 return
             if busy.left < BUSY_PAUSE_S:
                 raise MinecraftBusy(
-                    f"{self.address}: still busy after {busy_s:g} s; does another client play "
-                    "there? Every environment needs a Minecraft of its own"
+                    f"{self.address}: still busy after {busy_s:g} s; if another client plays there, "
+                    "give this environment its own Minecraft"
                 )
             time.sleep(BUSY_PAUSE_S)
 
-    def first_frame(self, world_s: float) -> Frame:
-        """The picture of the new world; asks again as long as there is none.
+    def first_frame(self, world_s: float) -> Reply:
+        """Return the reply with the first frame of a new world; ask again until there is one.
 
         Raises:
-            MinecraftHung: no picture came in time.
+            MinecraftHung: There was no frame in time.
         """
         wait = _Wait("<Peek/>", world_s)
         while True:
             self._send(b"<Peek/>")
-            picture = self._receive_picture(wait)
+            frame = self._receive_frame(wait)
             info = self._receive_info(wait)
             done = self._receive(wait)
             if len(done) != 1:
                 raise self._garbled(wait, f"{len(done)} bytes for done, not 1")
-            if picture is not None:
-                return Frame(picture, bool(done[0]), info)
+            if frame is not None:
+                return Reply(frame, bool(done[0]), info)
             if wait.left < PEEK_PAUSE_S:
-                raise MinecraftHung(f"{self.address}: no first picture within {world_s:g} s")
+                raise MinecraftHung(f"{self.address}: no first frame within {world_s:g} s")
             time.sleep(PEEK_PAUSE_S)
 
-    def step(self, action: Mapping[str, Any], timeout_s: float) -> Frame:
+    def step(self, action: Mapping[str, Any], timeout_s: float) -> Reply:
         """Play one step.
 
         Args:
-            action: complete and checked.
-            timeout_s: for the whole of the answer.
+            action: Complete, checked action.
+            timeout_s: Time limit in seconds for the whole reply.
         """
         self._send(step_message(action))
         wait = _Wait("a step", timeout_s)
-        picture = self._receive_picture(wait)
+        frame = self._receive_frame(wait)
         result = self._receive(wait)
         if len(result) != _STEP_RESULT.size:
             raise self._garbled(wait, f"{len(result)} bytes for reward and done, not 10")
         _reward, done, _sent = _STEP_RESULT.unpack(result)
         info = self._receive_info(wait)
         self._send(b"<StepServer></StepServer>")
-        return Frame(picture, bool(done), info)
+        return Reply(frame, bool(done), info)
 
     def echo(self) -> str:
-        """Ask for a sign of life; the answer's text."""
+        """Ask whether Minecraft replies at all; return the text of the reply."""
         self._send(b"<Echo/>")
         return self._receive(_Wait("<Echo/>", self.timeout_s)).decode(errors="replace")
 
     def exit_process(self) -> bool:
-        """Ask Minecraft to end; whether it agreed."""
+        """Ask Minecraft to exit; return whether it agreed."""
         self._send(b"<Exit>NOW</Exit>")
         return self._receive_number(_Wait("<Exit>", self.timeout_s)) == 1
 
     def close(self) -> None:
-        """Say goodbye and close; harmless when Minecraft is gone, or closed already."""
+        """Disconnect; does nothing if Minecraft is gone or the connection is closed already."""
         if self._socket.fileno() < 0:
             return
         self.timeout_s = 1.0
@@ -330,7 +330,7 @@ class Connection:
             self._socket.sendall(data)
         except TimeoutError:
             raise MinecraftHung(
-                f"{self.address}: took nothing in for {self.timeout_s:g} s"
+                f"{self.address}: accepted no data for {self.timeout_s:g} s"
             ) from None
         except OSError as err:
             raise MinecraftDied(f"{self.address}: the connection is gone ({err})") from err
@@ -341,8 +341,8 @@ class Connection:
             raise self._garbled(wait, f"{len(answer)} bytes, not 4")
         return int(_LENGTH.unpack(answer)[0])
 
-    def _receive_picture(self, wait: _Wait) -> NDArray[np.uint8] | None:
-        """A picture in an array of its own, None for an empty message."""
+    def _receive_frame(self, wait: _Wait) -> NDArray[np.uint8] | None:
+        """Return a frame in its own array, None for an empty message."""
         length = self._receive_length(wait)
         if length == 0:
             return None
@@ -350,10 +350,10 @@ class Connection:
         if length != expected:
             raise self._garbled(
                 wait,
-                f"a picture of {length} bytes, not the {expected} of {self._width}x{self._height}",
+                f"a frame of {length} bytes, not the {expected} of {self._width}x{self._height}",
             )
         self._fill(self._pixel_bytes, wait)
-        # The bottom row comes first on the wire. This flip is the one copy that a picture costs.
+        # The bottom row comes first on the wire. This flip is the only copy of a frame.
         return self._pixels[::-1].copy()
 
     def _receive_info(self, wait: _Wait) -> dict[str, Any]:
@@ -382,7 +382,7 @@ class Connection:
         return int(_LENGTH.unpack(header)[0])
 
     def _fill(self, buffer: memoryview, wait: _Wait) -> None:
-        """Read exactly as many bytes as the buffer has."""
+        """Fill the whole buffer."""
         filled = 0
         try:
             while filled < len(buffer):
@@ -393,19 +393,19 @@ class Connection:
                 count = self._socket.recv_into(buffer[filled:])
                 if count == 0:
                     raise MinecraftDied(
-                        f"{self.address}: closed the connection instead of answering {wait.to} "
-                        f"({filled} of {len(buffer)} bytes came)"
+                        f"{self.address}: closed the connection instead of replying to {wait.to} "
+                        f"({filled} of {len(buffer)} bytes received)"
                     )
                 filled += count
         except TimeoutError:
             raise MinecraftHung(
-                f"{self.address}: did not answer {wait.to} within {wait.seconds:g} s "
-                f"({filled} of {len(buffer)} bytes came)"
+                f"{self.address}: no complete reply to {wait.to} within {wait.seconds:g} s "
+                f"({filled} of {len(buffer)} bytes received)"
             ) from None
         except OSError as err:
             raise MinecraftDied(
-                f"{self.address}: the connection broke instead of answering {wait.to} ({err})"
+                f"{self.address}: the connection broke before the reply to {wait.to} ({err})"
             ) from err
 
     def _garbled(self, wait: _Wait, what: str) -> MinecraftGarbled:
-        return MinecraftGarbled(f"{self.address}: answered {wait.to} with {what}")
+        return MinecraftGarbled(f"{self.address}: replied to {wait.to} with {what}")

@@ -44,10 +44,10 @@ def test_no_edit_is_none():
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ({}, "edit: an edit changes exactly one thing"),
+        ({}, "edit: expected exactly one of block, item, animal"),
         (
             {"block": {"position": [1, 2, 3], "to": "air"}, "item": {"slot": 0, "to": None}},
-            "not 2",
+            "got 2",
         ),
         ({"blok": {}}, r"edit\.blok: Extra inputs"),
         ({"block": {"position": [1, 2], "to": "air"}}, r"edit\.block\.position"),
@@ -69,7 +69,7 @@ def test_what_is_no_edit_is_named(content, words):
 
 
 def test_an_unknown_option_is_named():
-    with pytest.raises(ConfigError, match="unknown option 'edits'; known: edit"):
+    with pytest.raises(ConfigError, match="unknown option 'edits'; available: edit"):
         edit_of({"edits": {}})
 
 

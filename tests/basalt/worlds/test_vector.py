@@ -118,7 +118,9 @@ def test_a_worker_that_is_killed_is_an_error_and_no_hang():
 
 
 def test_senseless_settings_are_named():
-    with pytest.raises(ConfigError, match="on_failure: 'ignore'"):
+    with pytest.raises(
+        ConfigError, match="on_failure: expected 'raise' or 'truncate', got 'ignore'"
+    ):
         make_env("find_cave", "minerl", on_failure="ignore")
     with pytest.raises(ConfigError, match=r"unknown setting 'adress'; did you mean 'address'\?"):
         make_env("find_cave", "minerl", adress="here:1")

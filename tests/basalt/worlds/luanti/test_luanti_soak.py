@@ -49,7 +49,7 @@ def holdings():
         "processes": len(pids) - 1,
         "descriptors": len(list(Path(f"/proc/{us}/fd").iterdir())),
         "ports": len(udp_ports(sockets_of(pids))),
-        "shared memory": maps.count("basalt-picture"),
+        "shared memory": maps.count("basalt-frame"),
         "folders": len(list(Path(tempfile.gettempdir()).glob("basalt-luanti-*"))),
         "threads": len(list(Path(f"/proc/{us}/task").iterdir())),
     }
