@@ -1,5 +1,5 @@
--- BuildVillageHouse: the village's life, and what the referee knows of the house, of the player showing it and
--- of harm done.
+-- BuildVillageHouse: the life of the village, and what the referee knows about the house, about the player showing
+-- it and about harm.
 
 local creatures = basalt.load("village/creatures")
 local harm = basalt.load("village/harm")
@@ -7,7 +7,7 @@ local structure = basalt.load("tasks/build_village_house/structure")
 
 local SIDES = 4
 local LOOK_EVERY = 4                     -- server steps
-local NEAREST, FARTHEST = 2.5, 40        -- from the house's middle to where it is looked at
+local NEAREST, FARTHEST = 2.5, 40        -- distance from the house's middle at which it is looked at
 local IN_PICTURE = math.cos(math.rad(35))
 
 local seen, in_view, countdown, placed_at
@@ -32,7 +32,7 @@ minetest.register_on_dignode(function(pos, _, digger)
 	end
 end)
 
--- From which side of the house the player looks at it now: 0 to 3, or nil where it does not.
+-- The side from which the player looks at the house now, 0 to 3, or nil if it does not.
 local function side_in_view(player, house)
 	local middle = vector.divide(vector.add(house.min, house.max), 2)
 	local eye = vector.offset(player:get_pos(), 0, player:get_properties().eye_height, 0)
@@ -49,7 +49,7 @@ local function side_in_view(player, house)
 	return math.floor(math.atan2(way.x, way.z) / (2 * math.pi) * SIDES + 0.5) % SIDES
 end
 
--- Looks from before the last change do not count: it is the finished house that is shown.
+-- Looks before the last change do not count: the finished house has to be shown.
 local function step(player)
 	local house, news = structure.house(basalt.site)
 	if news then

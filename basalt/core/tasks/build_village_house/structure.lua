@@ -1,10 +1,10 @@
--- What the player has built, looked at anew only when it has changed.
+-- What the player has built, examined again only after a change.
 --
--- The house is the largest group of placed nodes that touch each other, be it by an edge or a corner. Inside
--- is what the air outside does not reach: walls, roof, windows and doors, open ones too, keep it out.
+-- The house is the largest group of placed nodes that touch each other, also at an edge or a corner. The inside is
+-- what outside air does not reach: walls, roof, windows and doors, also open ones, keep it out.
 
-local MAX_CELLS = 30000     -- of the box around a house; what is larger is not examined
-local HEADROOM = 2          -- a roof is at least so high above the lowest node
+local MAX_CELLS = 30000     -- limit of the box around a house; larger ones are not examined
+local HEADROOM = 2          -- lowest height of a roof above the lowest node
 
 local structure = {}
 local placed = {}           -- hash of the position: {pos = , name = }
@@ -37,14 +37,14 @@ local function is_door(name)
 	return ((definition(name).groups or {}).door or 0) > 0
 end
 
--- Keeps air out: all that one cannot walk through, but for a layer of snow.
+-- Whether a node keeps air out: all that cannot be walked through, except a layer of snow.
 local function closes(name)
 	return definition(name).walkable ~= false and name ~= "default:snow"
 end
 
 -- ---- the house ----
 
--- Groups of placed nodes, by flooding; the largest, and of equals the one with the smallest number.
+-- Groups of placed nodes, by flood fill; the largest one, and among equals that with the smallest number.
 local function largest_group()
 	local seen, best = {}, {}
 	local order = {}
@@ -90,7 +90,7 @@ local function bounds(group)
 	return min, max
 end
 
--- The box around the house and one node more, as flat arrays.
+-- The box around the house plus one node, as flat arrays.
 local function read_box(min, max)
 	local v = {min = vector.subtract(min, 1), max = vector.add(max, 1)}
 	v.sx, v.sy = v.max.x - v.min.x + 1, v.max.y - v.min.y + 1
@@ -115,7 +115,7 @@ local function read_box(min, max)
 	return v
 end
 
--- outside[i]: air that is reached from the box's own surface.
+-- outside[i]: air that is reached from the surface of the box.
 local function flood(v)
 	local outside, queue = {}, {}
 	local dx, dy, dz = 1, v.sx, v.sx * v.sy
@@ -184,7 +184,7 @@ local function roof_share(group, min, max)
 	return inner > 0 and roofed / inner or 0
 end
 
--- A door with the inside on one side, and on the other a place outside from which one can walk in.
+-- Whether there is a door with the inside on one side and, on the other, a place outside to enter from.
 local function reachable(v, outside, door)
 	local function is(kind, x, y, z)
 		local i = v.index(x, y, z)
@@ -204,7 +204,7 @@ local function reachable(v, outside, door)
 	return false
 end
 
--- What a node is made of, for what is cut out of it too: stairs:stair_wood is default:wood.
+-- The material of a node, also of stairs and slabs: stairs:stair_wood is default:wood.
 local function material(name)
 	local cut = name:match("^stairs:stair_inner_(.+)$") or name:match("^stairs:stair_outer_(.+)$")
 		or name:match("^stairs:stair_(.+)$") or name:match("^stairs:slab_(.+)$")
@@ -234,7 +234,7 @@ local function style_share(group, materials)
 	return all > 0 and like / all or 0
 end
 
--- Nodes between the house and the nearest place of the street, seen from above.
+-- Horizontal distance in nodes between the house and the nearest place of the street.
 local function street_distance(min, max, street)
 	local best
 	for _, p in ipairs(street or {}) do
@@ -288,7 +288,7 @@ local function examine(site)
 	return found
 end
 
--- The house as it is now, and whether it has changed since this was last asked.
+-- The house as it is now, and whether it has changed since the last call.
 function structure.house(site)
 	local news = changed
 	if changed then
@@ -298,7 +298,7 @@ function structure.house(site)
 	return house, news
 end
 
--- Whether the player has put that; the upper half of a door comes with the lower one.
+-- Whether the player placed a node; the upper half of a door belongs to the lower one.
 function structure.is_part(pos)
 	local below = placed[hash(vector.offset(pos, 0, -1, 0))]
 	return placed[hash(pos)] ~= nil or below ~= nil and is_door(below.name)

@@ -1,9 +1,9 @@
--- The pens that the player built: places that a walking animal cannot leave, found anew whenever the map
--- has changed. Gates bound a pen whether they are open or closed; whether they are is told apart.
+-- The pens that the player built: places that a walking animal cannot leave, found again after every change of the
+-- map. Gates bound a pen whether they are open or closed; their state is a fact of its own.
 --
--- From beside every fence and gate of the player's the ground is flooded, up a step or down a drop that an
--- animal takes. What stays within MAX_CELLS is enclosed. Houses, steep steps and village walls may bound a
--- pen too, but where the inside of a house is reached there is none.
+-- The ground beside every fence and gate of the player is flood-filled, up and down the steps that an animal takes.
+-- An area of up to MAX_CELLS is enclosed. Houses, steep steps and village walls may bound a pen too, but an area
+-- that includes the inside of a house is not a pen.
 
 local steering = basalt.load("village/steering")
 
@@ -11,9 +11,9 @@ local pens = {all = {}}
 
 local MAX_CELLS = 300
 local MAX_DROP = 2
-local BESIDE = 4         -- nodes from a pen to a house that it stands beside
+local BESIDE = 4         -- largest distance in nodes between a pen and a house beside it
 
-local ours, changed = {}, false   -- fences and gates of the player's, by hash of their place
+local ours, changed = {}, false   -- the player's fences and gates, by hash of their place
 
 local function key(x, y, z)
 	return minetest.hash_node_position({x = x, y = y, z = z})
@@ -36,8 +36,8 @@ local function kind_at(x, y, z)
 	return kind == "bad" and "free" or kind
 end
 
--- Where an animal whose feet are at (x, y, z) comes to when it walks into the column (nx, nz): a height, or nil
--- and the height of what is in the way.
+-- The height that an animal with its feet at (x, y, z) reaches in the column (nx, nz), or nil and the height of
+-- what is in the way.
 local function walk_into(y, nx, nz)
 	local feet = kind_at(nx, y, nz)
 	if feet == "fence" then
@@ -62,7 +62,7 @@ end
 local SIDES = {{1, 0}, {-1, 0}, {0, 1}, {0, -1}}
 local CORNERS = {{1, 1}, {1, -1}, {-1, 1}, {-1, -1}}
 
--- Floods from a place: cells and the player's barriers around them, or nil where it is not enclosed.
+-- Flood fill from a place: its cells and the player's barriers around them, or nil if it is not enclosed.
 local function flood(x, y, z, outside)
 	local cells, list, fences, gates = {[key(x, y, z)] = true}, {{x, y, z}}, {}, {}
 	local k = 1
@@ -96,7 +96,7 @@ local function flood(x, y, z, outside)
 				open[n] = kind_at(nx, cy, nz) ~= "solid"
 			end
 		end
-		-- Between two fences that only touch at a corner there is a gap.
+		-- Two fences that only touch at a corner leave a gap.
 		for _, corner in ipairs(CORNERS) do
 			if open[corner[1] == 1 and 1 or 2] and open[corner[2] == 1 and 3 or 4] then
 				local ny = walk_into(cy, cx + corner[1], cz + corner[2])
@@ -116,7 +116,7 @@ local function flood(x, y, z, outside)
 	return {cells = cells, list = list, fences = fences, gates = gates}, list
 end
 
--- Nodes from a place to the nearest wall of a house, seen from above; 0 within it.
+-- Horizontal distance in nodes from a place to the nearest wall of a house; 0 inside it.
 local function to_house(x, z)
 	local nearest = math.huge
 	for _, house in ipairs(basalt.site.houses) do
@@ -180,7 +180,7 @@ local function is_in(pen, pos)
 	return pen.cells[key(x, y, z)] or pen.cells[key(x, y - 1, z)] or pen.cells[key(x, y + 1, z)]
 end
 
--- The animals in a pen: {kind = count}, how many kinds, and the most of one kind.
+-- The animals in a pen: {kind = count}, the number of kinds, and the largest number of one kind.
 local function animals_in(pen, animals)
 	local counts, kinds, most = {}, 0, 0
 	for _, animal in ipairs(animals) do
@@ -206,7 +206,7 @@ local function is_closed(pen)
 	return true
 end
 
--- The facts of the pen that does best what is asked for.
+-- The facts of the pen that fulfils the task best.
 function pens.facts(animals)
 	if changed then
 		pens.all, changed = find_pens(), false

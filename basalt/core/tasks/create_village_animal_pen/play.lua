@@ -1,4 +1,4 @@
--- CreateVillageAnimalPen: the village's life, the harm done to it, and the pens that the player builds.
+-- CreateVillageAnimalPen: the life of the village, the harm done to it, and the pens that the player builds.
 
 local creatures = basalt.load("village/creatures")
 local harm = basalt.load("village/harm")

@@ -1,5 +1,5 @@
--- Is a place in a cave of the map generator's own? Looked up in the map that the search saved; places
--- outside it are judged by the same rule on the spot.
+-- Whether a place is in a cave of the map generator. Looked up in the map that the search saved; places outside it
+-- are checked by the same rule when needed.
 
 local caves = {min = basalt.site.caves.min, max = basalt.site.caves.max}
 
@@ -23,7 +23,7 @@ local function was_cave(x, y, z)
 	return math.floor(byte / 2 ^ (i % 8)) % 2 == 1
 end
 
--- feet: the node of the player's feet. dug, placed: sets of the nodes the player changed.
+-- feet: the node of the player's feet. dug, placed: sets of the nodes that the player changed.
 local function in_cave(feet, changed)
 	local head = {x = feet.x, y = feet.y + 1, z = feet.z}
 	if basalt.is_liquid(feet) or basalt.is_liquid(head) then

@@ -1,14 +1,14 @@
--- Finds a spawn in open grassland and a natural cave that can be walked into from there.
+-- Finds a spawn in open grassland and a natural cave that a player can walk into from there.
 
 local PASSABLE = basalt.PASSABLE
 
-local CAVE_LIGHT = 9        -- natural light at noon in a cave is at most this,
-local DEEP_MIN, DEEP_MAX = 2, 5    -- and well inside this: dim, but not pitch dark
-local MIN_CAVE = 40         -- standing places that make a cave rather than a hole
-local MIN_COST, MAX_COST = 300, 1500     -- of the way, in tenths of a node
-local MIN_MOUTH, MAX_MOUTH = 24, 80      -- straight distance of spawn and mouth
+local CAVE_LIGHT = 9        -- most natural light at noon in a cave,
+local DEEP_MIN, DEEP_MAX = 2, 5    -- and well inside: dim, but not completely dark
+local MIN_CAVE = 40         -- places to stand in the smallest cave
+local MIN_COST, MAX_COST = 300, 1500     -- cost of the path, in tenths of a node
+local MIN_MOUTH, MAX_MOUTH = 24, 80      -- straight distance between spawn and mouth
 
--- Roofed by natural ground and dim: what telemetry calls a cave, too (play.lua).
+-- Below natural ground and dim: the same definition of a cave as in telemetry (play.lua).
 local function is_cave(v, i)
 	local head = i + v.dy
 	local _, y = v.position(i)
@@ -47,7 +47,7 @@ local function groups_of(v, places, test)
 	return groups
 end
 
--- Where the way goes under natural ground for good.
+-- Where the path finally goes under natural ground.
 local function mouth_of(v, path)
 	for k = #path, 1, -1 do
 		local p = path[k]
@@ -70,7 +70,7 @@ local function sees_mouth(v, spawn, path, k)
 	return false
 end
 
--- Looks at one cave: the best spawn for it, or nil.
+-- The best spawn for a cave, or nil.
 local function spawn_for(v, group, grass, places, rng)
 	local goals = {}
 	for _, i in ipairs(group) do
@@ -116,7 +116,7 @@ local function spawn_for(v, group, grass, places, rng)
 	return found
 end
 
--- The site of a block of voxels, or nil; and what was looked at.
+-- The site in a block of voxels, or nil; and numbers about the search.
 local function find(v, seed)
 	local rng = PcgRandom(seed)
 	local grass = minetest.get_content_id("default:dirt_with_grass")
@@ -163,8 +163,7 @@ local function find(v, seed)
 	}, stats
 end
 
--- One bit for every node: can feet be here in a cave? The map generator's own caves, as they were
--- before any player dug.
+-- One bit per node: whether feet can be here in a cave of the map generator, before any player dug.
 local function save_caves(min, max)
 	min, max = vector.new(min.x, -48, min.z), vector.new(max.x, 63, max.z)
 	local v = basalt.read_voxels(min, max)

@@ -1,4 +1,4 @@
--- Gentle grassland with some woods; tunnels wide enough to walk in, which come out at hillsides.
+-- Gentle grassland with some woods; tunnels that are wide enough to walk in and open at hillsides.
 
 return {
 	settings = {

@@ -1,18 +1,18 @@
--- The player's water: where it was poured, how far it falls, and how much of the fall is in the picture.
+-- The player's water: where it was poured, how far it falls, and how much of the fall is in the frame.
 
 local SOURCE, FLOWING = "default:water_source", "default:water_flowing"
 local FLOWS_DOWN = 8          -- bit of param2
-local MOST_NODES = 3000       -- of water that are followed
+local MOST_NODES = 3000       -- limit of the water that is followed
 local STEPS_TO_FOLLOW = 10
-local SAMPLES = 24            -- of the falling nodes that are looked for in the picture
-local MIN_FALL = 3            -- fewer nodes are no waterfall
-local MIN_PICTURE = 0.1       -- nor is it in view where it takes less of the picture's height
-local VIEW = 70               -- as far as the picture reaches, in nodes
+local SAMPLES = 24            -- number of falling nodes that are looked for in the frame
+local MIN_FALL = 3            -- fewer nodes do not make a waterfall
+local MIN_PICTURE = 0.1       -- smallest share of the frame's height at which it is in view
+local VIEW = 70               -- viewing range, in nodes
 
 local sources, poured = {}, 0
 local fall = {height = 0, nodes = {}, flowing = 0}
 
--- The bucket sets its water without telling anybody: look at what it changed.
+-- The bucket places its water without a callback: look at what it changed.
 local bucket = minetest.registered_items["bucket:bucket_water"]
 local pour = bucket.on_place
 minetest.override_item("bucket:bucket_water", {
@@ -38,7 +38,7 @@ local SIDES = {
 	vector.new(0, 0, -1),
 }
 
--- All flowing water that comes from the player's sources; natural water is where another one's begins.
+-- All flowing water that comes from the player's sources, up to where other water begins.
 local function follow()
 	local seen, queue, falling = {}, {}, {}
 	for k = #sources, 1, -1 do
@@ -46,7 +46,7 @@ local function follow()
 			queue[#queue + 1] = sources[k]
 			seen[minetest.hash_node_position(sources[k])] = true
 		else
-			table.remove(sources, k)     -- taken up again
+			table.remove(sources, k)     -- picked up again
 		end
 	end
 	local k, flowing = 1, 0
@@ -86,7 +86,7 @@ local function follow()
 	fall = {height = height, nodes = nodes, flowing = flowing}
 end
 
--- Whether something that cannot be seen through is between two points.
+-- Whether something opaque is between two points.
 local function is_hidden(from, to)
 	for thing in minetest.raycast(from, to, false, false) do
 		local def = minetest.registered_nodes[minetest.get_node(thing.under).name] or {}
@@ -97,8 +97,8 @@ local function is_hidden(from, to)
 	return false
 end
 
--- Of the falling nodes: the share that is in the picture and in sight, and from top to bottom how much of the
--- picture's height they take.
+-- The share of the falling nodes that is in the frame and in sight, and the share of the frame's height that they
+-- take up.
 local function in_picture(player)
 	if #fall.nodes == 0 then
 		return 0, 0

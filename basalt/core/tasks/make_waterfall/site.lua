@@ -1,16 +1,16 @@
--- Finds a cliff that can be climbed on foot, a place above it to pour from and one to see it from, and a
--- spawn on the mountain's side.
+-- Finds a cliff that can be climbed on foot, a place above it to pour water from, a place to see the fall from, and
+-- a spawn on the mountain's side.
 
 local PASSABLE, GROUND = basalt.PASSABLE, basalt.GROUND
 
 local MIN_FALL, MAX_FALL = 7, 30         -- free fall below the lip, in nodes
-local MIN_COST, MAX_COST = 250, 1000     -- of the way to the lip, in tenths of a node
-local MAX_VIEW_COST = 900                -- of the way from there to the viewpoint
-local MIN_VIEW, MAX_VIEW = 11, 36        -- from the viewpoint to the fall, seen from above
-local DRY = 9                            -- water spreads so far where it lands
+local MIN_COST, MAX_COST = 250, 1000     -- cost of the path to the lip, in tenths of a node
+local MAX_VIEW_COST = 900                -- cost of the path from there to the viewpoint
+local MIN_VIEW, MAX_VIEW = 11, 36        -- horizontal distance from the viewpoint to the fall
+local DRY = 9                            -- how far water spreads where it lands
 local LIPS_TRIED = 40
 
--- How far something falls that goes over the edge from a place in a direction; 0 without an edge.
+-- The depth of the fall over the edge from a place in a direction; 0 without an edge.
 local function fall_beyond(v, i, side)
 	local n = i + side
 	if v.class[n] ~= PASSABLE or v.class[n + v.dy] ~= PASSABLE then
@@ -63,7 +63,7 @@ local function centre(v, i)
 	return vector.new(v.position(i))
 end
 
--- Places from which nearly all of the fall is seen, from its front, the best ones first.
+-- Places in front of the fall from which nearly all of it is seen, best ones first.
 local function viewpoints(v, lip, places, rng)
 	local top = centre(v, lip.place + lip.side)
 	local front = vector.subtract(top, centre(v, lip.place))

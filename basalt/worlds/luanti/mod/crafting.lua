@@ -1,8 +1,8 @@
 -- Crafting as Minecraft's players know it: a 2 x 2 grid in the inventory, 3 x 3 at a crafting table, and
--- Minecraft's recipes where those of the game differ. The forms have Minecraft's measures at GUI scale 1 (a
--- pixel of BEDD's pictures): slots of 16 pixels, 18 apart, the hotbar as the lowest row.
+-- Minecraft's recipes where those of the game differ. The screens have Minecraft's sizes at GUI scale 1 (pixels
+-- of BEDD's videos): slots of 16 pixels, 18 apart, with the hotbar as the lowest row.
 
-local UNIT = 12     -- pixels of a formspec's unit in a picture 360 pixels high (gui_scaling, settings.py)
+local UNIT = 12     -- pixels of a formspec's unit in a frame 360 pixels high (gui_scaling, settings.py)
 local WIDTH, HEIGHT, SLOT, GAP = 176, 166, 16, 2
 local SMALL_GRID, LARGE_GRID = 2, 3
 local TABLE_FORM = "basalt_world:crafting_table"
@@ -27,7 +27,7 @@ local function arrow(x, y)
 	return ("image[%s;%s;gui_furnace_arrow_bg.png^[transformR270]"):format(at(x, y), at(16, 16))
 end
 
--- A panel with the player's own slots, and what goes above them.
+-- A panel with the player's slots, and what is shown above them.
 local function form(parts)
 	return table.concat({
 		"formspec_version[4]",
@@ -45,7 +45,7 @@ local function form(parts)
 	})
 end
 
--- The player from the front, cut out of its skin: {x, y in the picture, x, y in the skin, width, height}.
+-- The player from the front, from parts of its skin: {x, y in the panel, x, y in the skin, width, height}.
 local function portrait()
 	local parts = {}
 	for _, p in ipairs({{4, 0, 8, 8, 8, 8}, {4, 8, 20, 20, 8, 12}, {0, 8, 44, 20, 4, 12},
@@ -80,7 +80,7 @@ local function set_grid(player, edge)
 	inventory:set_width("craft", edge)
 end
 
--- What lies in the grid, or is half crafted, goes back to the player, or to the ground where there is no room.
+-- Returns what is in the grid to the player, or drops it where the player has no room.
 local function put_back(player)
 	local inventory = player:get_inventory()
 	for _, list in ipairs({"craft", "craftresult"}) do
@@ -94,7 +94,7 @@ local function put_back(player)
 	end
 end
 
--- The small grid, empty.
+-- Empties the grid and makes it the small one.
 function basalt.reset_crafting(player)
 	for _, list in ipairs({"craft", "craftresult"}) do
 		player:get_inventory():set_list(list, {})
@@ -127,7 +127,7 @@ minetest.register_node("basalt_world:crafting_table", {
 
 -- ---- recipes ----
 
--- In place of all that make the thing now.
+-- Replaces all recipes that the game has for the item.
 local function recipes(output, ...)
 	minetest.clear_craft({output = ItemStack(output):get_name()})
 	for _, recipe in ipairs({...}) do

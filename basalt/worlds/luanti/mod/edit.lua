@@ -1,5 +1,5 @@
--- A twin: one thing of the saved world changed before anybody sees it (basalt/worlds/edits.py). Things that
--- are carried were changed where they are given.
+-- A twin: changes one thing of the saved world before the player sees it (basalt/worlds/edits.py). Changes of the
+-- inventory are made where the inventory is given.
 
 local edit = basalt.config.edit or {}
 
@@ -30,7 +30,7 @@ local function change_item(change)
 	end
 end
 
--- The site's list is what the village is filled from; numbers, and with them the animals' random numbers, stay.
+-- The village is filled from the site's list. Its numbers, and so the animals' random numbers, stay the same.
 local function change_animal(change)
 	local list = basalt.site.creatures or {}
 	local one = list[change.number]
@@ -54,7 +54,7 @@ end
 
 local tried, refused
 
--- Makes the change, once; the reason if it cannot be made.
+-- Makes the change, once. Returns the reason if it cannot be made.
 function basalt.apply_edit()
 	if not tried then
 		tried = true

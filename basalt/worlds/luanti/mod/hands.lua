@@ -1,10 +1,10 @@
--- What hands do in Minecraft and not in the game: drop one thing at a time, fill a bucket with the use key.
+-- What hands do in Minecraft but not in the game: drop one item at a time, fill a bucket with the use key.
 
 local REACH = 4.5
 
 local drop = minetest.item_drop
 
--- One of the stack; all of it with the sprint key, as in Minecraft.
+-- Drops one item of the stack, or all of them with the sprint key, as in Minecraft.
 function minetest.item_drop(stack, dropper, pos)
 	if dropper and dropper:is_player() and not dropper:get_player_control().aux1 then
 		drop(stack:take_item(1), dropper, pos)
@@ -19,7 +19,7 @@ local FULL = {
 	["default:lava_source"] = "bucket:bucket_lava",
 }
 
--- Flowing water is not in the way of the source behind it.
+-- Flowing water does not hide the source behind it.
 local function fill(stack, player)
 	local from = vector.offset(player:get_pos(), 0, player:get_properties().eye_height, 0)
 	local to = vector.add(from, vector.multiply(player:get_look_dir(), REACH))

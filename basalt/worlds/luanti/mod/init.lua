@@ -1,7 +1,8 @@
--- The world's own mod: basalt.json in the world's folder says which task it is and what to do:
--- "search" finds the task's site in a fresh world and saves it, "play" is one episode in a copy.
+-- The world's mod. basalt.json in the world's folder names the task and the mode: "search" finds the task's site
+-- in a fresh world and saves it, "play" plays one episode in a copy.
 --
--- A task is a folder of tasks/ with three files, each of which returns a table:
+-- A task is a folder below tasks/ (in the repository basalt/core/tasks/) with three files, each of which returns
+-- a table:
 -- terrain.lua   settings and noises of the map generator               (search)
 -- site.lua      area, find(v, seed) and finish(site, min, max)         (search; see search.lua)
 -- play.lua      begin(player), step(player, dtime), facts(player, feet)   (play; see telemetry.lua)
@@ -27,7 +28,7 @@ end
 
 basalt.config = assert(read_json("basalt.json"), "basalt.json is missing in the world's folder")
 
--- A file of the mod, without its suffix; and one of the task's own.
+-- Loads a file of the mod by its name without suffix; and one of the task's files.
 function basalt.load(name)
 	return dofile(folder .. "/" .. name .. ".lua")
 end

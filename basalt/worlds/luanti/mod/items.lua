@@ -1,7 +1,7 @@
--- Things of the four tasks that the game has not: made here, with textures of their own.
--- basalt/worlds/luanti/items.py says which of Minecraft's things each of them stands for.
+-- Items of the tasks that the game does not have, with their textures.
+-- basalt/worlds/luanti/items.py maps them to Minecraft's items.
 
--- A texture from 16 rows of 16 letters; palette[letter] = {red, green, blue}, other letters are clear.
+-- A texture from 16 rows of 16 letters; palette[letter] = {red, green, blue}, other letters are transparent.
 function basalt.texture(palette, rows)
 	local pixels = {}
 	for _, row in ipairs(rows) do
@@ -40,7 +40,7 @@ minetest.register_craftitem("basalt_world:carrot", {
 	groups = {food_carrot = 1},
 })
 
--- Baked clay: one colour with a little grain.
+-- Baked clay: one colour with some grain.
 local function grain(base, spread)
 	local rng, palette, rows = PcgRandom(7), {}, {}
 	for k = 0, 4 do
@@ -64,7 +64,7 @@ minetest.register_node("basalt_world:terracotta", {
 	sounds = default.node_sound_stone_defaults(),
 })
 
--- Minecraft has no such stairs; the roofs of desert villages are made of them, and players can make them.
+-- Minecraft has no such stairs. The roofs of desert villages are built of them, and players can craft them.
 stairs.register_stair_and_slab("terracotta", "basalt_world:terracotta", {cracky = 3},
 	{grain({152, 94, 68}, 3)}, "Terracotta Stair", "Terracotta Slab",
 	default.node_sound_stone_defaults(), false)
@@ -191,7 +191,7 @@ minetest.register_node("basalt_world:lantern", {
 	sounds = default.node_sound_metal_defaults(),
 })
 
--- What animals leave: meat in four colours, feathers, leather.
+-- What animals drop: meat in four colours, feathers, leather.
 local MEAT = {
 	"................",
 	"................",

@@ -1,5 +1,5 @@
--- The keys of MineRL that the engine has no function for, swapHands and pickItem: the environment writes
--- which of them are held, one letter each, into the file keys.
+-- MineRL's keys without a function in the engine, swapHands and pickItem: the environment writes those that
+-- are held into the file "keys", one letter each.
 
 local path = minetest.get_worldpath() .. "/keys"
 local REACH = 4.5
@@ -7,7 +7,7 @@ local OFFHAND_SCALE = {x = 2.5, y = 2.5}
 
 basalt.OFFHAND = "offhand"     -- inventory list of one slot
 
--- The thing in the hand and the thing in the off hand change places.
+-- Swaps the items in the hand and in the off hand.
 local function swap_hands(player)
 	local inventory = player:get_inventory()
 	local held, off = player:get_wielded_item(), inventory:get_stack(basalt.OFFHAND, 1)
@@ -15,7 +15,7 @@ local function swap_hands(player)
 	inventory:set_stack(basalt.OFFHAND, 1, held)
 end
 
--- A picture of a thing: its own, or a cube of its tiles.
+-- An image of an item: its own, or a cube of its tiles.
 local function picture_of(name)
 	local def = minetest.registered_items[name]
 	if not def or name == "" then
@@ -31,7 +31,7 @@ local function picture_of(name)
 	return minetest.inventorycube(top, side, side) .. "^[resize:16x16"
 end
 
--- The off hand's thing is shown left of the hotbar, as in Minecraft.
+-- Shows the item in the off hand left of the hotbar, as in Minecraft.
 local shown, element
 
 local function show_offhand(player)
@@ -49,7 +49,7 @@ local function show_offhand(player)
 	end
 end
 
--- What a node looks like in the inventory: itself, or, for the many states of a door or a plant, what it drops.
+-- The item of a node: itself or, for the many states of a door or a plant, what it drops.
 local function item_of(name)
 	local def = minetest.registered_nodes[name]
 	if not def then
@@ -62,7 +62,7 @@ local function item_of(name)
 	return name
 end
 
--- The carried thing that is pointed at comes into the hand, in exchange for what is there.
+-- Swaps the item in the hand with the carried item of the node that is pointed at.
 local function pick_item(player)
 	local from = vector.offset(player:get_pos(), 0, player:get_properties().eye_height, 0)
 	local to = vector.add(from, vector.multiply(player:get_look_dir(), REACH))
@@ -82,7 +82,7 @@ end
 
 local KEYS = {{letter = "p", act = pick_item}, {letter = "s", act = swap_hands}}
 
--- Once a step: what was newly pressed acts.
+-- Once per step: keys that were just pressed take effect.
 function basalt.use_keys(player)
 	show_offhand(player)
 	local file = io.open(path, "r")

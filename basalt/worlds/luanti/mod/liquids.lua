@@ -1,6 +1,6 @@
--- The engine moves liquids once a second, counted from some moment of the game's start: an episode would meet
--- the second at another step in every run. So it begins right after such a move, which is seen by water
--- that is poured out of sight, where no player comes.
+-- The engine moves liquids once a second, counted from some moment of the game's start, so they would move in
+-- another step in every run. Therefore an episode begins right after such a move. It is noticed by pouring water
+-- out of sight, where no player comes.
 
 local corner = basalt.site.land.max
 local source = vector.new(corner[1], corner[2] - 3, corner[3])
@@ -8,7 +8,7 @@ local below = vector.offset(source, 0, -1, 0)
 
 local waiting = false
 
--- Called in every step until it says that liquids have just moved.
+-- Called in every step until it returns that liquids have just moved.
 function basalt.liquids_moved()
 	minetest.load_area(below, source)
 	if not waiting then

@@ -1,4 +1,4 @@
--- What the map's nodes are to a player.
+-- What the nodes of the map mean for a player.
 
 local function definition(pos)
 	return minetest.registered_nodes[minetest.get_node(pos).name] or {}
@@ -8,7 +8,7 @@ function basalt.is_liquid(pos)
 	return (definition(pos).liquidtype or "none") ~= "none"
 end
 
--- What stands above a place: "ground", "plant" (only leaves or wood), or nil for the open sky.
+-- What is above a place: "ground", "plant" (only leaves or wood), or nil for the open sky.
 function basalt.roof_above(pos)
 	local plant
 	for up = 1, 64 do

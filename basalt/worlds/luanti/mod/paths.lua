@@ -1,12 +1,12 @@
--- Where a walker can stand in a block of voxels, and the cheapest ways to a goal.
+-- Where a walker can stand in a block of voxels, and the cheapest paths to a goal.
 --
--- A walker is 1 wide and 2 high, steps up 1, drops 3 at most, never digs, never wets its feet.
+-- A walker is 1 wide and 2 high, climbs 1, drops 3 at most, and never digs or enters water.
 
 local PASSABLE, GROUND, LIQUID = basalt.PASSABLE, basalt.GROUND, basalt.LIQUID
 local MAX_DROP = 3
 
--- v.stand[i] = true where a walker's feet can be. Cells within 5 of the border are left out, so
--- that neighbours of a standing place are always inside the arrays.
+-- v.stand[i] = true where a walker's feet can be. Cells within 5 of the border are left out, so that neighbours
+-- of a place to stand are always inside the arrays.
 function basalt.find_standing(v)
 	local class, stand, standing = v.class, {}, {}
 	local dx, dy, dz = v.dx, v.dy, v.dz
@@ -37,7 +37,7 @@ function basalt.find_standing(v)
 	return standing
 end
 
--- Whether one who walks off sideways from here falls deeper than a walker drops.
+-- Whether a walker that leaves this place sideways would fall too deep.
 local function at_cliff(v, i)
 	local class, dy = v.class, v.dy
 	for _, side in ipairs({v.dx, -v.dx, v.dz, -v.dz}) do
@@ -55,8 +55,8 @@ local function at_cliff(v, i)
 	return false
 end
 
--- Calls visit(from, cost) for every place from which one move leads to i. Costs are in tenths of a
--- node. Only level moves may be diagonal, and only where both corners can be stood on.
+-- Calls visit(from, cost) for every place from which one move leads to i. Costs are in tenths of a node. Only
+-- level moves may be diagonal, and only if a walker can stand on both corners.
 local function each_origin(v, i, visit)
 	local class, stand, dy = v.class, v.stand, v.dy
 	for _, side in ipairs({v.dx, -v.dx, v.dz, -v.dz}) do
@@ -85,8 +85,8 @@ local function each_origin(v, i, visit)
 	end
 end
 
--- Cheapest ways from everywhere to any of the goals, up to a cost. Returns cost[i] and next[i] (the
--- place to go to from i; nil at goals).
+-- Cheapest paths from everywhere to any of the goals, up to a cost. Returns cost[i] and next[i] (the place to go
+-- to from i; nil at goals).
 function basalt.ways_to(v, goals, max_cost)
 	local cost, next_place, done, buckets = {}, {}, {}, {[0] = {}}
 	for _, goal in ipairs(goals) do
@@ -116,7 +116,7 @@ function basalt.ways_to(v, goals, max_cost)
 	return cost, next_place
 end
 
--- Whether nothing stands between two points (leaves do count as something).
+-- Whether the line between two points is free (leaves block it).
 function basalt.in_sight(v, from, to)
 	local d = vector.subtract(to, from)
 	local length = vector.length(d)

@@ -1,11 +1,11 @@
--- Places in a block of voxels that are good to start at, and directions to look.
+-- Good places to start at in a block of voxels, and directions to look in.
 
 local PASSABLE, GROUND, LIQUID = basalt.PASSABLE, basalt.GROUND, basalt.LIQUID
 
 basalt.EYE = 1.625 - 0.5     -- height of the eyes above the middle of the feet's node
 
--- A clearing: grass underfoot, sky above, and flat, dry land around: of its 81 columns so many (65 by default)
--- are level with its middle.
+-- A clearing: grass underfoot, sky above, and flat, dry land around. At least this many of its 81 columns (65
+-- by default) are level with its middle.
 function basalt.is_clearing(v, i, grass, enough)
 	local x, y, z = v.position(i)
 	if v.ids[i - v.dy] ~= grass or v.day[i] < 15 then
@@ -40,8 +40,8 @@ function basalt.angle_between(a, b)
 	return math.abs((a - b + 180) % 360 - 180)
 end
 
--- A direction to look at first, in degrees: not at a wall, and, if there is one, with the place to find out
--- of the picture.
+-- The direction of the first look, in degrees: not at a wall and, if possible, with the place to find outside
+-- the frame.
 function basalt.choose_yaw(v, spawn, hidden, rng)
 	local eye = vector.new(spawn.x, spawn.y + basalt.EYE, spawn.z)
 	local first = rng:next(0, 7)
@@ -66,7 +66,7 @@ function basalt.choose_yaw(v, spawn, hidden, rng)
 	return best > 180 and best - 360 or best
 end
 
--- The places from one to the goal, by what basalt.ways_to found.
+-- The places from one to the goal, from the result of basalt.ways_to.
 function basalt.way(v, from, next_place)
 	local path, i = {}, from
 	while i do

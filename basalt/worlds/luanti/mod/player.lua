@@ -1,4 +1,4 @@
--- The player of an episode: where it starts, what it sees and carries. Counts what it does.
+-- The player of an episode: where it starts, what it sees and carries, and counts of what it does.
 
 local spawn, site = basalt.site.spawn, basalt.site
 
@@ -7,15 +7,14 @@ basalt.changed = {}
 
 local COLUMNS, ROWS = 9, 4
 
--- So high that a jump rises 1.25 nodes, as Minecraft's; the game's own 1.02 are too few to get onto a block
--- without a run-up.
+-- A jump rises 1.25 nodes, as in Minecraft; the game's 1.02 are too few to get onto a block without a run-up.
 local JUMP = 1.11
 
 if minetest.global_exists("sfinv") then
 	sfinv.enabled = false
 end
 
--- The game's picture of eight slots, laid over itself one slot (74 pixels) farther: nine.
+-- The game's image of eight slots, drawn again one slot (74 pixels) further: nine.
 local HOTBAR = "[combine:670x78:0,0=gui_hotbar.png:74,0=gui_hotbar.png"
 
 local function stand_at_spawn(player)
@@ -50,7 +49,7 @@ minetest.register_on_joinplayer(function(player)
 	stand_at_spawn(player)
 end)
 
--- A fresh start: called some steps before the episode, for the client must hear of it.
+-- Resets the player; called some steps before the episode, because the client must learn about it.
 function basalt.begin(player)
 	math.randomseed(site.seed)
 	stand_at_spawn(player)
@@ -61,7 +60,7 @@ function basalt.begin(player)
 	basalt.changed = {}
 end
 
--- Sprinting, as far as the game has it: the aux1 key makes the player faster.
+-- Sprinting: the aux1 key makes the player faster.
 local sprinting
 minetest.register_globalstep(function()
 	local player = minetest.get_player_by_name("singleplayer")
@@ -76,7 +75,7 @@ minetest.register_globalstep(function()
 	end
 end)
 
--- Natural ground only: who picks a flower or a leaf has not dug.
+-- Natural ground only: picking a flower or a leaf is not digging.
 local function is_ground(name)
 	local groups = (minetest.registered_nodes[name] or {}).groups or {}
 	return groups.soil or groups.stone or groups.sand or groups.cracky or groups.crumbly

@@ -1,5 +1,5 @@
--- Takes out of the game what moves by chance or by real time and is no part of a task: animated
--- tiles (their phase differs between runs), random growth, weather, insects, sounds.
+-- Removes everything that moves at random or in real time and does not belong to a task: animated tiles (their
+-- phase differs between runs), random growth, weather, insects, sounds.
 
 local still = {
 	["default:water_source"] = "default_water.png",
@@ -26,7 +26,7 @@ for name, def in pairs(minetest.registered_nodes) do
 	end
 end
 
--- Only the engine's own step functions, and those of mods whose nodes a player may use.
+-- Keeps the engine's own step functions, and those of mods whose nodes a player may use.
 local kept = {["*builtin*"] = true, basalt_world = true, default = true}
 
 minetest.register_on_mods_loaded(function()

@@ -1,18 +1,18 @@
--- Generates land around the origin, then farther out, until the task finds its site; saves the site
--- and the land around it.
+-- Generates land around the origin, then further out, until the task finds its site; saves the site and the land
+-- around it.
 --
 -- What tasks/TASK/site.lua returns:
--- area = {chunks, bottom, top}: width of an area in chunks of the map generator, and the heights that are
---     looked at, in nodes; both ends of a chunk
--- find(v, seed): the site of an area's voxels (voxels.lua), or nil; and a table of what was looked at. A site
---     has spawn (the feet's node), spawn_yaw (degrees) and what the task needs besides. Its `path`, `spawn` and
---     `corners` (places) say how far a player may go.
--- finish(site, min, max), optional: the land around the site is there, in whole chunks, and nobody has seen
---     it: build what the task needs, add to the site.
+-- area = {chunks, bottom, top}: width of an area in chunks of the map generator, and its lowest and highest
+--     node; both at borders of chunks
+-- find(v, seed): the site in an area's voxels (voxels.lua), or nil; and a table of numbers about the search. A
+--     site has spawn (the node of the feet), spawn_yaw (degrees) and what else the task needs. Its `path`, `spawn`
+--     and `corners` (places) show how far a player may go.
+-- finish(site, min, max), optional: builds what the task needs into the generated land around the site, in whole
+--     chunks, and adds to the site.
 -- Places are vectors; site.json has them as lists [x, y, z].
 
-local CHUNK, HALF = 80, 32     -- the map generator works in chunks that begin at -32
-local VIEW = 72               -- as far as a player sees, and a little more
+local CHUNK, HALF = 80, 32     -- the map generator's chunks begin at -32
+local VIEW = 72               -- slightly more than a player can see
 local MAX_AREAS = 25
 
 -- The k-th square of a spiral around the origin.
@@ -61,7 +61,7 @@ local function fail(message)
 	minetest.request_shutdown()
 end
 
--- Everything a player may see or reach, in whole chunks.
+-- Corners of everything that a player may see or reach, in whole chunks.
 local function surroundings(site, area)
 	local min, max = vector.new(site.spawn), vector.new(site.spawn)
 	for _, places in ipairs({site.path or {}, site.corners or {}}) do

@@ -1,9 +1,9 @@
--- The server looks for land that the client lacks, and having found none it rests for two seconds, which
--- began at any time during the start: land would come into sight at another step in every run. A change
--- of the map ends the rest, if it is more than 100 nodes from the player (nearer ones are told at once).
+-- The server searches for land that the client does not have yet. When it finds none, it pauses for two seconds,
+-- which may begin at any time during the start, so land would come into sight in another step in every run. A
+-- change of the map ends the pause if it is more than 100 nodes from the player (nearer changes are sent at once).
 
 local max = basalt.site.land.max
--- In the corner of the saved land, high above it: at least 72 nodes from the way in both directions.
+-- A place high above a corner of the saved land, at least 72 nodes from the path in both directions.
 local corner = vector.new(max[1], max[2] - 1, max[3])
 
 function basalt.look_for_land()

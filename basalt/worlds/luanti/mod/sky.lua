@@ -1,5 +1,5 @@
--- A sky that never changes. The engine's own sky fades towards its colours frame by frame from the
--- start of the game, so pictures would depend on how long loading took.
+-- A sky that never changes. The engine's own sky fades to its colours frame by frame from the start of the game,
+-- so frames would depend on how long loading took.
 
 local HORIZON = {150, 205, 238}
 local ZENITH = {98, 168, 232}
@@ -13,7 +13,7 @@ local function mixed(share)
 	return table.concat(pixel) .. "\255"
 end
 
--- share(row): 0 at the horizon .. 1 above
+-- share(row): from 0 at the horizon to 1 above
 local function texture(share)
 	local rows = {}
 	for row = 0, ROWS - 1 do
@@ -23,7 +23,7 @@ local function texture(share)
 	return "[png:" .. minetest.encode_base64(png)
 end
 
--- A side reaches from 45 degrees below the horizon to 45 degrees above it.
+-- A side spans from 45 degrees below the horizon to 45 degrees above it.
 local side = texture(function(row)
 	local height = math.max(0, 1 - 2 * row / ROWS)
 	return 1 - (1 - height) ^ 2

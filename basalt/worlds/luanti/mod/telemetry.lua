@@ -1,11 +1,11 @@
--- What the referee knows, written after every server step into telemetry.json (always the same
--- file, padded, so that no old end of a longer record is left behind).
+-- What the referee knows, written to telemetry.json after every server step (always the same file, padded, so
+-- that the end of a longer record never remains).
 --
 -- What tasks/TASK/play.lua returns, each optional:
 -- begin(player): the episode begins, some steps before step 0; called after basalt.begin
 -- step(player, dtime): called in every server step from then on, before the record is written
--- facts(player, feet): the task's own facts of telemetry, {name = boolean, number or text}; `feet` is the
---     node of the feet. basalt.counts and basalt.changed (player.lua) say what the player did to the map.
+-- facts(player, feet): the task's own facts of telemetry, {name = boolean, number or text}; `feet` is the node of
+--     the feet. basalt.counts and basalt.changed (player.lua) are what the player did to the map.
 --     Those named in PARTS are lists, and parts of telemetry of their own.
 
 local path = minetest.get_worldpath()
@@ -98,7 +98,7 @@ local function write(value)
 	out:flush()
 end
 
--- The client takes some steps to hear where it stands; it is told once, before step 0.
+-- The client needs some steps to learn its position; it is sent once, before step 0.
 local STEPS_BEFORE = 10
 local STEPS_TO_LOOK_FOR_LAND = 10
 

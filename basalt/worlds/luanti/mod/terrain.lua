@@ -1,5 +1,5 @@
--- Tells the map generator what land a task wants: terrain.settings are texts, terrain.noises tables of
--- noise parameters, both by the names of the game's settings.
+-- Sets up the map generator for a task: terrain.settings are texts, terrain.noises are tables of noise parameters,
+-- both by the names of the game's settings.
 
 function basalt.shape_terrain(terrain)
 	minetest.set_mapgen_setting("seed", tostring(basalt.config.seed), true)

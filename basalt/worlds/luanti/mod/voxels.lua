@@ -3,7 +3,7 @@
 local PASSABLE, GROUND, PLANT, LIQUID = 0, 1, 2, 3
 basalt.PASSABLE, basalt.GROUND, basalt.PLANT, basalt.LIQUID = PASSABLE, GROUND, PLANT, LIQUID
 
--- What a node is to a walker: free to pass, natural ground, a solid plant, or to be avoided.
+-- What a node is for a walker: free, natural ground, a solid plant, or to be avoided.
 local function class_of(def)
 	if not def then
 		return LIQUID
@@ -32,9 +32,9 @@ local function class_of_id(id)
 	return class
 end
 
--- Reads the map between two corners (multiples of 16, and 15 more than one). Returns a table:
--- manip: what it was read with; min, max, sx, sy, sz: its corners and sizes; dx, dy, dz: index steps; index(x, y, z)
--- class[i]: see above; grass[i]: true where the ground is grass
+-- Reads the map between two corners (a multiple of 16, and 15 more than one). Returns a table:
+-- manip: the voxel manipulator; min, max, sx, sy, sz: its corners and sizes; dx, dy, dz: index steps; index(x, y, z)
+-- class[i]: what the node is for a walker; grass[i]: true where the ground is grass
 -- day[i], night[i]: 0..15; roof[column]: height of the highest natural ground of each column
 function basalt.read_voxels(min, max)
 	local manip = minetest.get_voxel_manip()

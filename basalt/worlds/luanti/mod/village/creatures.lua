@@ -1,14 +1,14 @@
--- The animals and villagers of a village. The site says where they start; what they do follows from the
--- server's steps and from random numbers of their own.
+-- The animals and villagers of a village. They start where the site places them; what they do depends only on the
+-- server's steps and on their own random numbers.
 
 local steering = basalt.load("village/steering")
 
 local creatures = {all = {}, villager_hits = 0, animal_hits = 0, animals_killed = 0}
 
-local SEES_FOOD = 9        -- nodes; as far as an animal notices food in a hand
-local COMES_TO = 2.0       -- how near it comes to it
-local ROAMS = 10           -- from where it started, as long as nobody leads it elsewhere
-local TURN = 0.35          -- radians a step
+local SEES_FOOD = 9        -- distance in nodes at which an animal notices food in a hand
+local COMES_TO = 2.0       -- distance at which it stops before the food
+local ROAMS = 10           -- distance from where it started, unless it was led elsewhere
+local TURN = 0.35          -- radians per step
 
 local animals = {
 	chicken = {mesh = "basalt_chicken", food = "farming:seed_wheat", half = 0.22, height = 0.7, hp = 4,
@@ -56,7 +56,7 @@ local function flat_away(from, to)
 	return away
 end
 
--- Bodies do not stand in each other: a push away from the nearest that does.
+-- Bodies do not overlap: a push away from the nearest one that does.
 local function push(self, pos)
 	for _, other in ipairs(creatures.all) do
 		if other ~= self and other.object:get_pos() then
@@ -79,7 +79,7 @@ local function rest(self)
 	self.left = self.rng:next(20, 110)
 end
 
--- Sets out in a direction by chance, rather homewards where it is far from home.
+-- Starts to walk in a random direction, more likely towards home when it is far from it.
 local function set_out(self, pos)
 	local angle = self.rng:next(0, 359) * math.pi / 180
 	local dx, dz = math.sin(angle), math.cos(angle)
@@ -146,7 +146,7 @@ local function animal_step(self)
 	end
 end
 
--- Villagers go from place to place on the street, stop for a while, and look at a player who is near.
+-- Villagers walk from place to place on the street, pause, and look at a player who is near.
 local function villager_step(self)
 	local object, street = self.object, basalt.site.street
 	local pos = object:get_pos()
@@ -166,7 +166,7 @@ local function villager_step(self)
 		local speed = self.doing == "flee" and 3.2 or 1.3
 		if not steering.walk(object, self.half, dx, dz, speed) then
 			self.blocked = (self.blocked or 0) + 1
-			if self.blocked > 20 then   -- something was put into the way: turn round
+			if self.blocked > 20 then   -- something was put in the way: turn around
 				self.goal, self.blocked = self.rng:next(1, #street), 0
 				self.at = math.max(1, math.min(#street, self.at + (self.goal > self.at and 1 or -1)))
 			end
@@ -201,7 +201,7 @@ local function forget(self)
 	end
 end
 
--- A blow: counted if a player gave it; the one who got it runs.
+-- A hit: counted if it came from a player; the creature runs away.
 local function on_punch(self, puncher)
 	if puncher and puncher:is_player() then
 		local counter = self.kind and "animal_hits" or "villager_hits"
@@ -297,7 +297,7 @@ local function add(name, place, id)
 	creatures.all[#creatures.all + 1] = self
 end
 
--- Far blocks have no life unless they are held: the whole village is.
+-- Distant blocks are inactive unless they are forced to be loaded: the whole village is.
 local function hold_land()
 	local a, b = vector.new(unpack(basalt.site.corners[1])), vector.new(unpack(basalt.site.corners[2]))
 	local y = basalt.site.spawn[2]
@@ -312,7 +312,7 @@ end
 
 minetest.after(0, hold_land)
 
--- The game's open gate leaves a cow no room beside its post.
+-- The game's open gate is too narrow for a cow.
 minetest.override_item("doors:gate_wood_open", {
 	collision_box = {type = "fixed", fixed = {-1 / 2, -1 / 2, -1 / 8, -7 / 16, 1 / 2, 1 / 8}},
 })
@@ -322,7 +322,7 @@ function creatures.begin()
 	creatures.all = {}
 	for id, one in ipairs(basalt.site.creatures) do
 		local name = one.kind == "villager" and "villager_" .. ROBES[id % #ROBES + 1] or one.kind
-		if name then     -- an edit may have taken it away (edit.lua)
+		if name then     -- an edit may have removed it (edit.lua)
 			add(name, one.at, id)
 		end
 	end
@@ -332,7 +332,7 @@ local function thousandths(number)
 	return math.floor(number * 1000 + 0.5) / 1000
 end
 
--- {kind, id, position of the feet} of every living creature of that sort.
+-- {kind, id, position of the feet} of every living creature of a sort.
 local function listed(villagers)
 	local list = {}
 	for _, self in ipairs(creatures.all) do

@@ -1,4 +1,4 @@
--- The ground of a village: measured, levelled, planted. Heights are tables h[u][s] over a rectangle of the
+-- The ground of a village: measured, levelled and planted. Heights are tables h[u][s] over a rectangle in the
 -- village's own coordinates (site.lua).
 
 local ground = {}
@@ -12,7 +12,7 @@ local function smoothstep(share)
 	return share * share * (3 - 2 * share)
 end
 
--- A layer of snow and plants that count as ground for a walker, but are none.
+-- Snow layers and plants, which a walker treats as ground although they are not.
 local loose = {}
 local function is_loose(id)
 	if loose[id] == nil then
@@ -24,7 +24,7 @@ local function is_loose(id)
 	return loose[id]
 end
 
--- Highest natural ground of a column, and whether water stands on it.
+-- Highest natural ground of a column, and whether there is water on it.
 local function surface(v, x, z)
 	local i = v.index(x, v.max.y, z)
 	for y = v.max.y, v.min.y, -1 do
@@ -38,7 +38,7 @@ local function surface(v, x, z)
 	return v.min.y, true
 end
 
--- Heights of a rectangle of land around the frame's middle: h[u][s].
+-- Heights h[u][s] of a rectangle of land around the frame's middle.
 function ground.heights(v, f, half_u, half_s)
 	local h, wet, low, high = {}, 0, math.huge, -math.huge
 	for u = -half_u, half_u do
@@ -75,7 +75,7 @@ local function blur(h, half_u, half_s, radius)
 	end
 end
 
--- The new ground: smooth over all, level under the slots, the land's own outside.
+-- The new ground: smooth in general, level under the slots, unchanged outside.
 local function level(own, area, slots, each_of_slot)
 	local new, fixed = {}, {}
 	for u = -area.half_u, area.half_u do
@@ -117,7 +117,7 @@ local function level(own, area, slots, each_of_slot)
 	return new
 end
 
--- Trees that stand in the way are taken away whole.
+-- Trees that are in the way are removed completely.
 local function fell(v, starts)
 	local queue, k = starts, 1
 	while k <= #queue do
@@ -137,7 +137,7 @@ local function fell(v, starts)
 	end
 end
 
--- What grows on one place of the ground: a content id, mostly that of air.
+-- What grows on a place of the ground: a content id, usually that of air.
 local function growth(style, rng)
 	if style.dust then
 		return minetest.get_content_id(style.dust)
@@ -192,14 +192,14 @@ local function reshape(v, f, area, style, own, new, rng)
 	end
 end
 
--- Makes the ground of a village, {half length, half width, margin}, with level slots; each slot is told its
--- height `y`. Returns the heights.
+-- Makes the ground of a village, {half length, half width, margin}, with level slots; sets each slot's height `y`.
+-- Returns the heights.
 function ground.make(f, size, style, slots, each_of_slot, rng)
 	local area = {half_u = size[1] + size[3] + 1, half_s = size[2] + size[3] + 1}
 	function area.outside(u, s)
 		return smoothstep(math.max(math.abs(u) - size[1], math.abs(s) - size[2], 0) / size[3])
 	end
-	local beyond = 17   -- a tree that is felled reaches as far
+	local beyond = 17   -- a removed tree may reach this far
 	local x1, z1 = f.world(-area.half_u - beyond, -area.half_s - beyond)
 	local x2, z2 = f.world(area.half_u + beyond, area.half_s + beyond)
 	local v = basalt.read_voxels(vector.new(x1, -16, z1), vector.new(x2, 63, z2))
@@ -211,15 +211,15 @@ function ground.make(f, size, style, slots, each_of_slot, rng)
 	return new
 end
 
--- Read now: the engine cannot do it in the thread that land is generated in.
+-- Read here: the engine cannot read it in the thread that generates land.
 local schematics = {}
 for _, style in pairs(basalt.styles) do
 	local file = minetest.get_modpath("default") .. "/schematics/" .. style.tree .. ".mts"
 	schematics[style.tree] = assert(minetest.read_schematic(file, {}), "no schematic " .. style.tree)
 end
 
--- Plants a tree of the game's schematics with its trunk's foot at a place. Which of its leaves it has
--- is for the village's own dice to say.
+-- Plants a tree of the game's schematics with the foot of its trunk at a place. The village's own random numbers
+-- choose its leaves.
 local function plant_tree(name, pos, rng)
 	local schematic = schematics[name]
 	local size = schematic.size
@@ -248,7 +248,7 @@ local function plant_tree(name, pos, rng)
 	end
 end
 
--- A few trees of the style's kind between street and houses and behind them.
+-- Plants a few trees of the style's kind between street and houses, and behind the houses.
 function ground.plant_trees(f, size, style, heights, is_free, rng)
 	local planted, wanted = {}, rng:next(6, 9)
 	for _ = 1, 400 do

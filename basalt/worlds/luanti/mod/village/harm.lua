@@ -1,4 +1,4 @@
--- What the player does to the village itself: blocks of it that were dug or built over.
+-- Harm that the player did to the village: its blocks that were dug or built over.
 
 local harm = {blocks = 0}
 

@@ -1,5 +1,5 @@
--- Houses, farms, wells and lamps, drawn into a frame of their own: `a` runs along the street from the
--- left to the right of one who looks at the front, `up` from the ground, `b` from the front backwards.
+-- Houses, farms, wells and lamps, built in a frame of their own: seen from the street, `a` runs from left to
+-- right, `up` from the ground upwards, and `b` from the front to the back.
 
 -- A frame: put(a, up, b, node[, facing]) with facing one of "back", "front", "right", "left".
 -- origin: the ground at a = 0, b = 0; into: unit vector away from the street.
@@ -41,7 +41,7 @@ basalt.house_types = {
 
 local AIR = "air"
 
--- Log beams lie along the street (a) or away from it (b).
+-- Log beams run along the street (a) or away from it (b).
 local function beam(frame, style, lies)
 	if not style.post:find("tree") then
 		return 0
@@ -118,7 +118,7 @@ local function windows(frame, kind, door)
 	end
 end
 
--- A gable roof that overhangs by one on all sides. `across`: the ridge runs away from the street.
+-- Builds a gable roof that overhangs by one on all sides. `across`: the ridge runs away from the street.
 local function roof(frame, style, kind)
 	local across = kind.ridge == "across"
 	local span = across and kind.width or kind.depth
@@ -174,7 +174,7 @@ local function furnish(frame, style, kind, door)
 		frame.put(w - 2, 1, d - 2, "beds:bed_top", frame.facedir("back"))
 	end
 	frame.put(door, 2, d - 2, "default:torch_wall", frame.wallmounted("back"))
-	-- Beside the door, on the outside.
+	-- On the outside, beside the door.
 	local beside = door + 1 <= w - 2 and door + 1 or door - 1
 	frame.put(beside, 2, -1, "default:torch_wall", frame.wallmounted("back"))
 end
@@ -189,7 +189,7 @@ local function chimney(frame, kind)
 	frame.put(a, top + 1, kind.depth - 1, "walls:cobble")
 end
 
--- Builds a house whose front wall is at b = 0. Returns what the site tells of it.
+-- Builds a house with its front wall at b = 0. Returns its entry in the site.
 function basalt.build_house(frame, style, kind, rng)
 	local door = math.floor(kind.width / 2)
 	if kind.width == 9 then
@@ -215,7 +215,7 @@ function basalt.build_house(frame, style, kind, rng)
 	}
 end
 
--- A field: crops in rows on wet soil, a ditch in the middle, an edge of logs.
+-- Builds a field: rows of crops on wet soil, a ditch in the middle, an edge of logs.
 function basalt.build_farm(frame, style, width, depth, rng)
 	local middle = math.floor(width / 2)
 	local crops = {"farming:wheat_", "farming:cotton_"}
@@ -237,7 +237,7 @@ function basalt.build_farm(frame, style, width, depth, rng)
 	return {corners = {frame.at(0, 0, 0), frame.at(width - 1, 0, depth - 1)}}
 end
 
--- A well with a roof on four posts; its middle is at a = 0, b = 0.
+-- Builds a well with a roof on four posts; its middle is at a = 0, b = 0.
 function basalt.build_well(frame, style)
 	for b = -1, 2 do
 		for a = -1, 2 do

@@ -1,20 +1,20 @@
--- A village's site: finds flat, dry land and builds a street with houses, farms, a well and free plots
--- there, and tells where everything is.
+-- The site of a village: finds flat, dry land, builds a street with houses, farms, a well and free plots there,
+-- and lists where everything is.
 --
--- Places are counted along the street (u) and across it (s) from the village's middle; the street winds.
+-- Places are measured along the street (u) and across it (s) from the village's middle; the street winds.
 
 local ground = basalt.load("village/ground")
 
-local HALF_LENGTH, HALF_WIDTH = 47, 24   -- the village's ground, from its middle
-local MARGIN = 12                        -- beyond it the ground goes over into the land's own
-local SLOT = 13                          -- length of street that one house or farm has
-local SLOTS = 6                          -- on each side
-local SETBACK = 5                        -- from the street's middle to the fronts
-local YARD = 8                           -- level ground behind a house
-local MAX_RANGE = 12                     -- of heights in land that is fit for a village
-local WELL = 43                          -- from the village's middle, along the street
+local HALF_LENGTH, HALF_WIDTH = 47, 24   -- size of the village's ground, from its middle
+local MARGIN = 12                        -- strip in which the village's ground blends into the land
+local SLOT = 13                          -- length of street for one house or farm
+local SLOTS = 6                          -- number on each side of the street
+local SETBACK = 5                        -- distance from the street's middle to the fronts
+local YARD = 8                           -- depth of the level ground behind a house
+local MAX_RANGE = 12                     -- largest difference of heights in land for a village
+local WELL = 43                          -- distance from the village's middle, along the street
 
--- The frame of reference of the village at a place.
+-- The village's frame of reference at a place.
 local function village_frame(centre, axis)
 	local f = {centre = centre, axis = axis}
 	function f.world(u, s)
@@ -56,7 +56,7 @@ local function shuffled(list, rng)
 	return list
 end
 
--- What stands where: slots of kind "house", "farm" or "plot" on both sides of the street.
+-- The layout: slots of kind "house", "farm" or "plot" on both sides of the street.
 local function lay_out(rng, middle)
 	local kinds = {}
 	for k = 1, 2 * SLOTS do
@@ -86,7 +86,7 @@ local function lay_out(rng, middle)
 	return slots
 end
 
--- Calls visit(u, s) for a slot's ground with an edge around it, and with the yard behind it if asked for.
+-- Calls visit(u, s) for a slot's ground with an edge around it, optionally including the yard behind it.
 local function each_of_slot(slot, edge, visit, with_yard)
 	local left = slot.u - math.floor(slot.width / 2)
 	local yard = with_yard and slot.kind == "house" and YARD or 0
@@ -97,7 +97,7 @@ local function each_of_slot(slot, edge, visit, with_yard)
 	end
 end
 
--- What a site tells of a building.
+-- The entry of a building in the site.
 local function told(building)
 	local a, b = building.corners[1], building.corners[2]
 	return {
@@ -128,7 +128,7 @@ local function packed(set)
 	return flat
 end
 
--- The building site: sets nodes, remembers those that are the village's, and which ground is taken.
+-- The builder: sets nodes, and remembers the village's nodes and the occupied ground.
 local function works_on(f, style, heights, middle, rng)
 	local w = {f = f, style = style, heights = heights, middle = middle, rng = rng, blocks = {}}
 	local taken = {}
@@ -161,7 +161,7 @@ local function works_on(f, style, heights, middle, rng)
 	return w
 end
 
--- Paves the street; returns places on its middle, from one end to the other.
+-- Paves the street. Returns places along its middle, from one end to the other.
 local function build_street(w)
 	local street = {}
 	for u = -HALF_LENGTH, HALF_LENGTH do
@@ -179,7 +179,7 @@ end
 
 local function build_slot(w, slot, site)
 	local into = w.f.across(slot.side)
-	-- For one who looks from the street at the front, `a` grows to the right.
+	-- Seen from the street, `a` grows to the right.
 	local right = w.f.axis == "x" and into.z or -into.x
 	local left = slot.u - right * math.floor(slot.width / 2)
 	local frame = w.frame(left, slot.front, slot.y, into)
@@ -222,7 +222,7 @@ local function build_lamps(w)
 	return lamps
 end
 
--- A small paved square at an end (1 or -1) of the street, with a well.
+-- Builds a small paved square with a well at an end (1 or -1) of the street.
 local function build_well(w, at_end)
 	local middle_u, middle_s = at_end * WELL, w.middle(at_end * WELL)
 	for u = middle_u - 3, middle_u + 4 do
@@ -237,8 +237,8 @@ local function build_well(w, at_end)
 	return told(basalt.build_well(basalt.frame({x = x, y = y, z = z}, {x = 0, z = 1}, w.set), w.style))
 end
 
--- The ground that can be walked on, as one flat list: from (min[1], min[2]) on, row by row along x, the height of the
--- feet's node, or 0 where there is no room or where nobody should tread (houses, farms, the well). And what grows
+-- The walkable ground, as one flat list: from (min[1], min[2]) on, row by row along x, the height of the node of
+-- the feet, or 0 where there is no room or where walking is not allowed (houses, farms, the well). And what grows
 -- there, as a list x, z, x, z, ...
 local function walkable_ground(w, site)
 	local built = {}
@@ -281,7 +281,7 @@ end
 local ANIMALS = {"chicken", "cow", "pig", "sheep"}
 local HERD, VILLAGERS = 3, 5
 
--- Whether feet can stand on the ground of a place, with an edge free around it.
+-- Whether a creature can stand on the ground of a place with free space around it.
 local function is_meadow(w, u, s, edge)
 	for ou = -edge, edge do
 		for os = -edge, edge do
@@ -302,8 +302,8 @@ local function is_meadow(w, u, s, edge)
 	return true
 end
 
--- Where animals and villagers start: a herd of each kind somewhere on the village's grass, villagers on the
--- street. A list of {kind, at}: the feet's node.
+-- Where animals and villagers start: a herd of each kind on the village's grass, villagers on the street. A list
+-- of {kind, at}; `at` is the node of the feet.
 local function settle(w)
 	local list = {}
 	local function add(kind, u, s)
@@ -353,7 +353,7 @@ local function find(v, seed)
 	}, {fit = true, range = place.range}
 end
 
--- Builds the village; nobody has seen the land yet.
+-- Builds the village, before the land is saved.
 local function finish(site)
 	local rng = PcgRandom(basalt.config.seed)
 	site.style = basalt.style_of_seed(basalt.config.seed)

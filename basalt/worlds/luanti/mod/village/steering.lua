@@ -1,10 +1,10 @@
--- How creatures move: what is in their way, and how they react. Everything follows from the server's steps
--- and from random numbers of their own, so the same actions give the same walks.
+-- How creatures move: what is in their way, and how they react. Everything depends only on the server's steps and
+-- on their own random numbers, so the same actions give the same walks.
 
 local steering = {}
 
 local GRAVITY = 9.81
-local JUMP = 6.2       -- nodes a second: a little over one node high
+local JUMP = 6.2       -- nodes per second: slightly more than one node high
 local MAX_DROP = 2
 
 local function definition(x, y, z)
@@ -13,7 +13,7 @@ end
 
 local kinds = {}
 
--- What a node is to a creature: "free", "fence" (never jumped over nor stood on), "solid", or "bad".
+-- What a node is for a creature: "free", "fence" (never jumped or stood on), "solid", or "bad".
 local function kind_of(def)
 	if not def then
 		return "solid"
@@ -45,9 +45,9 @@ local function round(n)
 	return math.floor(n + 0.5)
 end
 
--- What is ahead of feet at `pos` in a direction: "free", "step" (one up), or "blocked".
+-- What is ahead of the feet at `pos` in a direction: "free", "step" (one up), or "blocked".
 local function ahead(pos, dx, dz, reach)
-	local y = math.floor(pos.y + 0.55)   -- the node of the feet, on a layer of snow too
+	local y = math.floor(pos.y + 0.55)   -- the node of the feet, also on a layer of snow
 	local x, z = round(pos.x + dx * reach), round(pos.z + dz * reach)
 	if x == round(pos.x) and z == round(pos.z) then
 		return "free"
@@ -75,7 +75,7 @@ local function ahead(pos, dx, dz, reach)
 	return "free"
 end
 
--- The worst of what is ahead of a body of that half width.
+-- The worst obstacle ahead of a body with that half width.
 local function look_ahead(pos, dx, dz, half)
 	local found = "free"
 	for side = -0.8, 0.8, 0.8 do
@@ -90,14 +90,14 @@ local function look_ahead(pos, dx, dz, half)
 	return found
 end
 
--- Walks one step of the server towards a direction (unit vector dx, dz) at a speed in nodes a second.
--- Returns false where the way is blocked.
+-- Walks for one server step in a direction (unit vector dx, dz) at a speed in nodes per second. Returns false if
+-- the way is blocked.
 function steering.walk(object, half, dx, dz, speed)
 	local pos, velocity = object:get_pos(), object:get_velocity()
 	object:set_acceleration({x = 0, y = -GRAVITY, z = 0})
 	local what = look_ahead(pos, dx, dz, half)
 	if what == "blocked" then
-		-- Perhaps one of the two directions along the axes is free: so creatures slide along a fence.
+		-- Try the two directions along the axes, so that creatures slide along a fence.
 		local slides = {{dx > 0 and 1 or -1, 0, math.abs(dx)}, {0, dz > 0 and 1 or -1, math.abs(dz)}}
 		for _, slide in ipairs(slides) do
 			if slide[3] > 0.25 and look_ahead(pos, slide[1], slide[2], half) == "free" then
@@ -117,7 +117,7 @@ function steering.walk(object, half, dx, dz, speed)
 	return true
 end
 
--- Where a walker that is in column (x, z) at height y comes to in the next one, or nil.
+-- The height that a walker in column (x, z) at height y reaches in the next column, or nil.
 local function next_height(x, y, z, nx, nz)
 	local feet, head = kind_at(nx, y, nz), kind_at(nx, y + 1, nz)
 	if feet == "fence" or feet == "bad" or head ~= "free" then
@@ -137,8 +137,8 @@ end
 local SIDES = {{1, 0}, {-1, 0}, {0, 1}, {0, -1}}
 local MAX_LOOKED_AT = 260
 
--- A way over the ground from one position to beside another, the nearest cells first: a list of {x, y, z}, or
--- nil where none was found nearby.
+-- A path over the ground from one position to a place beside another, nearest cells first: a list of {x, y, z},
+-- or nil if none was found nearby.
 local function find_way(from, to)
 	local start = {round(from.x), math.floor(from.y + 0.55), round(from.z)}
 	local gx, gz = round(to.x), round(to.z)
@@ -182,7 +182,7 @@ local function find_way(from, to)
 	end
 end
 
--- Whether a body can walk straight on the level to a point.
+-- Whether a body can walk straight to a point on level ground.
 local function is_straight(pos, half, x, z)
 	local dx, dz = x - pos.x, z - pos.z
 	local length = math.sqrt(dx * dx + dz * dz)
@@ -195,7 +195,7 @@ local function is_straight(pos, half, x, z)
 	return true
 end
 
--- Where to go next to come to `goal`: straight, or round what is in the way.
+-- The next point on the way to `goal`: straight ahead, or around what is in the way.
 function steering.towards(pos, half, goal)
 	if is_straight(pos, half, goal.x, goal.z) then
 		return goal
@@ -221,7 +221,7 @@ function steering.stand(object)
 	object:set_velocity({x = 0, y = object:get_velocity().y, z = 0})
 end
 
--- Turns a body gradually; yaw as the game has it, in radians.
+-- Turns a body gradually; yaw in the game's convention, in radians.
 function steering.turn(object, dx, dz, fastest)
 	local wanted = math.atan2(-dx, dz)
 	local now = object:get_yaw()

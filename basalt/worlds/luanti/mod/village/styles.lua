@@ -1,4 +1,4 @@
--- The three styles of villages: what land they stand on and what they are built of.
+-- The three styles of villages: their land and their materials.
 
 basalt.styles = {}
 
@@ -42,7 +42,7 @@ basalt.styles.snowy = {
 	growth = {}, growth_share = 0,
 }
 
--- Half of the seeds are plains, the official tasks' own biome; the others are equally frequent.
+-- Half of the seeds are plains, the official tasks' biome; the other styles are equally frequent.
 local by_lot = {"plains", "plains", "desert", "snowy"}
 
 function basalt.style_of_seed(seed)
