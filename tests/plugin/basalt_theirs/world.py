@@ -6,7 +6,7 @@ import numpy as np
 
 from basalt.core.tasks import Task
 from basalt.core.telemetry import Telemetry
-from basalt.worlds.base import Picture, WorldEnv, WorldSettings
+from basalt.worlds.base import Frame, WorldEnv, WorldSettings
 
 
 class CountingWorld(WorldEnv):
@@ -26,15 +26,15 @@ class CountingWorld(WorldEnv):
         super().__init__(task, **settings)
         self._brightness = brightness
 
-    def _begin(self, seed: int) -> tuple[Picture, Telemetry, dict[str, Any]]:
+    def _begin(self, seed: int) -> tuple[Frame, Telemetry, dict[str, Any]]:
         return self._frame(0), self._state(0), {"seed": seed}
 
     def _advance(
         self, action: dict[str, Any], step: int
-    ) -> tuple[Picture, Telemetry, dict[str, Any]]:
+    ) -> tuple[Frame, Telemetry, dict[str, Any]]:
         return self._frame(step), self._state(step), {"camera": action["camera"]}
 
-    def _frame(self, step: int) -> Picture:
+    def _frame(self, step: int) -> Frame:
         width, height = self.size
         return np.full((height, width, 3), min(255, self._brightness * step), np.uint8)
 
