@@ -23,7 +23,7 @@ def test_every_row_says_how_it_stands_and_why() -> None:
         claim, _, command, result, status, why = row
         assert claim and why and status in STATUS, row
         if status in ("reproduced", "differs", "in part"):
-            assert command and re.search(r"\]\([a-z]+\.md(#[\w-]+)?\)", result), row
+            assert command and re.search(r"\]\([a-z-]+\.md(#[\w-]+)?\)", result), row
         else:
             assert not result, row
 

@@ -88,7 +88,7 @@ class Estimate(Part):
         )
 
     def text(self, form: str, scale: float = 1, interval_form: str | None = None) -> str:
-        """Value and interval, such as `0.31 (0.28 to 0.35)`; a dash if there is no value.
+        """Value and interval, such as `0.31 (0.28 to 0.35)`; a dash for an undefined value.
 
         Args:
             form: Format of the value, such as `.2f`.
@@ -100,12 +100,12 @@ class Estimate(Part):
         return f"{shown} ({ends})" if ends else shown
 
     def range_text(self, form: str, scale: float = 1) -> str:
-        """The interval, such as `0.28 to 0.35`; empty if there is none."""
+        """The interval, such as `0.28 to 0.35`; empty without an interval."""
         return " to ".join(f"{scale * end:{form}}" for end in self.interval or ())
 
 
 def number(value: float | None, form: str) -> str:
-    """A number in a table; a dash if there is none."""
+    """A number in a table; a dash for None."""
     return "–" if value is None else format(value, form)
 
 

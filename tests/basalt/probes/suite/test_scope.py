@@ -479,7 +479,7 @@ def test_intervals_are_a_bootstrap_over_episodes(suite: Path) -> None:
 
 
 def test_metrics_of_a_known_autoencoder_and_their_intervals() -> None:
-    """It keeps the first axis of two; three equal episodes differ in how much lies along it."""
+    """It keeps the first axis of two; three equal episodes differ in their variance along it."""
     sae = SAE(2, 2)
     sae.W_dec.copy_(torch.tensor([[1.0, 0.0], [-1.0, 0.0]]))
     sae.W_enc.copy_(sae.W_dec.T)
