@@ -197,7 +197,7 @@ class Recording:
         return known
 
     def frames(self, size: FrameSize | None = None) -> Iterator[NDArray[np.uint8]]:
-        """Pictures in order, uint8 [H, W, 3] RGB, n or n + 1 for n steps; see :func:`read_frames`."""
+        """Frames in order, uint8 [H, W, 3], RGB: n + 1 for n steps, n for some of BEDD's."""
         return read_frames(self.video_path, size)
 
 
