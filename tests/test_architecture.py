@@ -48,11 +48,11 @@ LIGHT = (
     "basalt.probes.records",
     "basalt.probes.sae.config",
 )
-"""All that a rating server may load of ours: it needs no torch, no engine."""
+"""All packages that a rating server may load: it needs no torch and no engine."""
 
 
 def modules():
-    """Dotted name of each module of ours, and its file."""
+    """The dotted name of each of our modules, and its file."""
     for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*.py")):
             yield ".".join(path.relative_to(ROOT).with_suffix("").parts), path
@@ -62,7 +62,7 @@ MODULES = {name.removesuffix(".__init__"): path for name, path in modules()}
 
 
 def imports(path):
-    """Dotted names that a file imports: modules of ours, and packages of others."""
+    """Dotted names that a file imports: our modules, and packages of others."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

@@ -142,7 +142,7 @@ def test_a_person_judges_and_the_table_follows(address: str, page: Page, store: 
     assert page.locator(".board").count() == 1
     assert page.locator(".board[data-source=telemetry] tbody tr").count() == 3
     assert page.get_by_text("Telemetry stand-in").count() >= 1
-    # Opened by its address first of all, the page still stands in the app's frame.
+    # Opened by its address first of all, the page is still shown in the app's frame.
     assert page.get_by_test_id("stSidebarNav").count() == 0
     assert page.get_by_role("link", name="Judge").count() == 1
 
@@ -171,7 +171,7 @@ def test_a_person_judges_and_the_table_follows(address: str, page: Page, store: 
     assert min(positions(page)) > 0
     assert max(gaps) <= 3 * FRAME
     expect(page.get_by_text("seen ✓")).to_have_count(2, timeout=PATIENCE)
-    # What was asked for has been done: the complaint is over.
+    # What was asked for has been done: the complaint is gone.
     expect(hint(page)).to_have_text("Ready to submit.")
     expect(hint(page)).not_to_have_class("hint wrong")
 

@@ -33,7 +33,7 @@ pytestmark = [
 
 
 class Provider(ThreadingHTTPServer):
-    """An OpenID provider that asks nobody: whoever comes is `person`, the claims of the ID token."""
+    """An OpenID provider without a login form: everybody is `person`, the claims of the ID token."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Answers)

@@ -34,7 +34,7 @@ HOSTILE = '<img src=x onerror="alert(1)">'
 
 
 class PairJudging:
-    """Stands in the place of the browser's element: what it was shown, and what it does next."""
+    """A substitute for the browser's element: records what it was shown, and what it does next."""
 
     def __init__(self) -> None:
         self.view: PairView | None = None
@@ -231,7 +231,7 @@ def test_a_name_is_kept_and_forgotten_on_wish(
     run(app)
     press(app, "Forget me")
     assert "Your personal data has been deleted" in text(app)
-    # Nor does the name stand in its field for the rater who begins now.
+    # Nor is the name in its field for the rater who begins now.
     run(app)
     assert "Your personal data has been deleted" not in text(app)
     assert "Ada" not in names()
@@ -332,7 +332,7 @@ def test_the_qualification_tells_what_was_expected_and_decides(
     assert reply.ok
     assert "it found the cave" in reply.text
     run(app)
-    assert judging.shown.undo_until is None  # the right answer was told
+    assert judging.shown.undo_until is None  # the right answer was shown
     reply = judging.answer("draw")
     assert not reply.ok
     assert "expected answer was" in reply.text

@@ -23,7 +23,7 @@ from pathlib import Path
 class Faults:
     """What goes wrong, and in which step of an episode (the first step is 1)."""
 
-    episodes: int = 10**9  # step faults happen in the first so many episodes only
+    episodes: int = 10**9  # step faults happen in the first N episodes only
     busy: int = 0  # offers of a mission that are answered with busy
     world_delay_s: float = 0.0  # before a mission is answered
     empty_pictures: int = 0  # looks at a new world that find no picture
@@ -149,7 +149,7 @@ class _Client:
             elif message == "<Echo/>":
                 self.send(b"<Echo><Echo/></Echo>")
             elif message == "<Exit>NOW</Exit>":
-                # Before the answer: whoever has it may rely on nobody listening.
+                # Before the answer: a client that has it may rely on nobody listening.
                 self.standin.refuse_newcomers()
                 self.send(struct.pack("!I", 1))
                 self.standin.stop()

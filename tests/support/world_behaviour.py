@@ -19,7 +19,7 @@ SEED, OTHER_SEED = 100_001, 100_002
 
 
 class WorldBehaviour:
-    """Subclasses are named ``Test...``; this class is none of its own."""
+    """Subclasses are named ``Test...``; this class is not collected itself."""
 
     def test_spaces_are_minerls(self, env):
         assert env.observation_space["pov"].shape == (360, 640, 3)

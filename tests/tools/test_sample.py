@@ -1,4 +1,4 @@
-"""Recording the sample anew."""
+"""Recording the sample again."""
 
 import re
 import shutil

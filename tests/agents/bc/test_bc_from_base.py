@@ -187,7 +187,7 @@ def test_two_processes_give_the_loss_curve_of_one(folder: Path, base: Path, tmp_
     one, two = (load_policy(run, CPU)[0].state_dict() for run in (alone.run, team.run))
     for name, value in one.items():
         torch.testing.assert_close(two[name], value, rtol=0, atol=1e-3)
-    # What two began, one goes on with.
+    # One process resumes what two began.
     cfg = config(folder, tmp_path / "two", base, kl=0.3, checkpoint_every=4, steps=7)
     assert train(cfg).step == 7
 

@@ -1,4 +1,4 @@
-"""What the scripts know of a village's ground: ways over it, and what stands in the way of a click."""
+"""The scripts' map of a village: paths over it, and obstacles between the player and a click."""
 
 from agents.demonstrator.village import Ground
 

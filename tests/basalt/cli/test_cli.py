@@ -37,7 +37,7 @@ def run_without_reader(code: str, *arguments: str) -> tuple[int, str]:
     """Exit status and stderr of a Python program whose output nobody reads any more."""
     reading, writing = os.pipe()
     os.close(reading)
-    # Output is buffered, as Python has it unless told otherwise, and meets the closed pipe at the end.
+    # Output is buffered, as Python does by default, and meets the closed pipe at the end.
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
     try:
         done = subprocess.run(
@@ -61,9 +61,7 @@ def test_a_reader_that_goes_away_is_no_failure(arguments):
 
 
 def test_a_command_that_failed_says_so_though_its_reader_went_away():
-    code = (
-        "from basalt.cli import main as cli; cli.run = lambda argv: print('lacks') or 1; cli.main()"
-    )
+    code = "from basalt.cli import main as cli; cli.run = lambda argv: print('missing') or 1; cli.main()"
     assert run_without_reader(code) == (1, "")
 
 

@@ -1,4 +1,4 @@
-"""`basalt record`: demonstrations in bulk, on training seeds only, that go on where they stopped."""
+"""`basalt record`: demonstrations in bulk, on training seeds only, that resume where they stopped."""
 
 import json
 

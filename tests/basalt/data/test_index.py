@@ -198,8 +198,8 @@ def test_under_the_shared_id_only_a_full_file_is_continued(tmp_path, monkeypatch
     three = [*two_lines(), bedd_line(2)]
     for time, lines in (
         ("100000", three),
-        ("100500", three),  # goes on
-        ("103000", two_lines()),  # too late to go on
+        ("100500", three),  # continues
+        ("103000", two_lines()),  # too late to continue
         ("103500", two_lines()),  # the one before was not full
     ):
         part("ann-f153ac423f61", time, lines, tmp_path)

@@ -46,7 +46,7 @@ def test_real_files_show_what_the_published_labels_lose(human):
     assert 0.42 < summary["share_moving_frames_made_still"] < 0.43
     assert (summary["hotbar_lost"], summary["hotbar_presses"]) == (21, 68)
     assert table["stuck_lines"].tolist() == [285, 312]
-    # Raw null rule after the stuck button is mended: 15.6 % and 18.3 %.
+    # Raw null rule after the stuck button is corrected: 15.6 % and 18.3 %.
     assert (table["null_raw"] / table["lines"]).round(3).tolist() == [0.156, 0.183]
 
 

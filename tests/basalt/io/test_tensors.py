@@ -1,4 +1,4 @@
-"""What holds tensors says that the disk is full, leaves nothing half-written, and goes on afterwards."""
+"""Writers of tensors report a full disk, leave nothing half-written, and resume afterwards."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Embeddings are what the policy gives frame by frame, and a job goes on where it stopped."""
+"""Embeddings equal the policy's outputs frame by frame, and an interrupted job resumes."""
 
 import json
 import signal

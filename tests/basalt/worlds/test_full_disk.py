@@ -22,7 +22,7 @@ COPY = """
     assert not list(small.iterdir()), list(small.iterdir())
     tempfile.tempdir = None
     env.reset(seed=seed)
-    print("mended", env.step({})[-1]["telemetry"].step)
+    print("recovered", env.step({})[-1]["telemetry"].step)
     env.close()
 """
 
@@ -32,9 +32,9 @@ def test_a_world_that_cannot_be_copied_is_said_and_leaves_nothing(tmp_path):
     saved_world(get_task("find_cave"), SEED)
     done = on_a_small_disk(tmp_path, 600, COPY, str(SEED))
     assert done.returncode == 0, done.stderr
-    failure, mended = done.stdout.strip().splitlines()
+    failure, recovered = done.stdout.strip().splitlines()
     assert "cannot be copied" in failure and "No space left on device" in failure
-    assert len(failure) < 600 and mended == "mended 1"
+    assert len(failure) < 600 and recovered == "recovered 1"
 
 
 ROLLOUT = """

@@ -101,7 +101,7 @@ def difference(a, b):
 
 
 def behind(site, distance):
-    """A place at the height of the head, so many nodes behind the player at its start."""
+    """A place at the height of the head, that many nodes behind the player at its start."""
     x, y, z = (round(part) for part in site["spawn"])
     yaw = math.radians(site["spawn_yaw"])
     return [round(x - distance * math.sin(yaw)), y + 1, round(z - distance * math.cos(yaw))]

@@ -292,7 +292,7 @@ def test_absent_optional_fields_are_no_matter(lite: Store, tmp_path: Path, answe
         }
         for one in HISTORY
     ]
-    # Without hashes, equal answers are told apart by their number.
+    # Without hashes, equal answers differ in their number.
     path = write(tmp_path / "bare.json", [*bare, bare[-1]])
     assert import_bedd(lite, path, name="bare").added == 7
     assert import_bedd(lite, path, name="bare").added == 0

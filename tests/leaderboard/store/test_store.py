@@ -160,7 +160,7 @@ def test_foreign_keys_hold(store: Store) -> None:
         )
 
 
-# SQLite itself does not wait here: whoever writes out of turn fails at once.
+# SQLite itself does not wait here: a write out of turn fails at once.
 JUDGES = """
 import sys, threading
 import leaderboard.store.database

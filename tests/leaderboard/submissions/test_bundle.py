@@ -1,4 +1,4 @@
-"""Bundles and plain folders become submissions; what is wrong with them is told at once, and changes nothing."""
+"""Bundles and plain folders become submissions; all problems are listed at once, and nothing changes."""
 
 import json
 import shutil
@@ -183,7 +183,7 @@ def test_pack_check_and_submit(
     assert (kept.agent, kept.authors, kept.description) == ("Deep", ("Ada", "Bob"), "It walks.")
     assert basalt("submit", out, *study) == 1
     assert "already" in capsys.readouterr().err
-    # By the official rules the same bundle is wrong, and every reason is told at once.
+    # By the official rules the same bundle is wrong, and every reason is listed at once.
     assert basalt("submit", out, "--check", "--store", place) == 1
     assert capsys.readouterr().err.count("\n  - ") >= 3
     store.close()
@@ -331,7 +331,7 @@ def test_a_replay_that_strays_is_told(
     tmp_path: Path, place: Path, agents: dict[str, Path], capsys: pytest.CaptureFixture
 ) -> None:
     arguments = ("submit", agents["good"], "--check", "--study", "small", "--store", place)
-    # There is no world named "test" here: what cannot be replayed is no proof.
+    # There is no world named "test" here: an episode that cannot be replayed proves nothing.
     assert basalt(*arguments, "--replay", "1") == 1
     assert "test" in capsys.readouterr().err
 

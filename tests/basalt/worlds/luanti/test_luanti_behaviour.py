@@ -48,6 +48,6 @@ class TestLuanti(WorldBehaviour):
                 return same_kind and np.abs(first.astype(np.int16) - second).mean() <= 0.2
             return exactly(first, second, exact)
 
-        # The checker's function finds itself by name for what lies inside dictionaries.
+        # The checker's function finds itself by name for values inside dictionaries.
         monkeypatch.setattr(env_checker, "data_equivalence", nearly)
         super().test_gymnasiums_checker_is_content(make_env)

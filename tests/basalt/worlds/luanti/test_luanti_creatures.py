@@ -226,7 +226,7 @@ def test_what_encloses_nothing_is_no_pen_and_harm_is_counted(staged_env):
 
 
 def demonstrated(n):
-    """Telemetry of so many steps of the demonstrator in a game of its own."""
+    """Telemetry of that many steps of the demonstrator in a game of its own."""
     env = make_env(TASK, size=(160, 90))
     try:
         player = Demonstrator()

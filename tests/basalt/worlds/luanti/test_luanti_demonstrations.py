@@ -10,7 +10,7 @@ from basalt.core.tasks import TASKS
 
 pytestmark = pytest.mark.engine
 
-# What telemetry does not tell, told every second: all liquid around the player's way (where the task has one),
+# What telemetry does not report, printed every second: all liquid around the player's way (where the task has one),
 # and all that moves by itself.
 _MORE = """
     local path, seconds = basalt.site.path, 0

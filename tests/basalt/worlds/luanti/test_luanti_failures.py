@@ -1,4 +1,4 @@
-"""The Luanti world when something fails: nothing survives, every error is clear, reset mends it."""
+"""The Luanti world when something fails: no process survives, every error is clear, a reset recovers."""
 
 import gc
 import json

@@ -281,7 +281,7 @@ def test_digging_and_placing(env):
     assert [(item.type, item.quantity) for item in state.inventory] == [("dirt", 1)]
     assert state.held == "dirt"
     assert state.facts["dug_nodes"] == 1 and state.facts["dug_down"]
-    assert not state.facts["in_cave"], "a hole is no cave"
+    assert not state.facts["in_cave"], "a hole is not a cave"
     play(env, 1, use=1)
     state = play(env, 5)
     assert state.facts["nodes_placed"] == 1 and state.inventory == () and state.held == ""

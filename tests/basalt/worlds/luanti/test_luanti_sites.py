@@ -140,7 +140,7 @@ def test_the_same_site_from_a_fresh_cache_that_processes_fill_at_once(monkeypatc
         assert np.abs(a.astype(np.int16) - b).mean() <= 0.2
 
 
-# ---- when there is none ----
+# ---- without a site ----
 
 
 @pytest.mark.engine

@@ -1,4 +1,4 @@
-"""Villages: where they stand, what they are built of, what the site tells of them."""
+"""Villages: where they stand, what they are built of, what the site reports of them."""
 
 import numpy as np
 import pytest

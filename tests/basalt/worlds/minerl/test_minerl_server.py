@@ -193,7 +193,7 @@ def test_luanti_over_the_wire_is_luanti():
 @pytest.mark.engine
 def test_the_command_serves_until_it_is_interrupted(tmp_path):
     no_folder = tmp_path / "cache"
-    no_folder.write_text("a file stands where saved worlds should lie")
+    no_folder.write_text("a file where the folder of saved worlds should be")
     serving = subprocess.Popen(
         [sys.executable, "-c", "from basalt.cli.main import main; main()", "serve-luanti-as-minerl",
          "--port", "0"],
