@@ -56,7 +56,7 @@ def played(env, seed, n_steps):
 
 
 def assert_equal_plays(plays):
-    """But for breath, which the engine counts from some moment of its start (docs/worlds.md)."""
+    """But for breath, which the engine counts from some moment of its start (docs/worlds-reference.md)."""
     first_states, first_more = plays[0]
     for states, more in plays[1:]:
         for a, b in zip(first_states, states, strict=True):

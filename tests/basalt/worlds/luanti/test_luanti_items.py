@@ -14,7 +14,7 @@ from basalt.worlds.luanti.items import (
 )
 from tests.support import ROOT
 
-DOCS = ROOT / "docs" / "worlds.md"
+DOCS = ROOT / "docs" / "worlds-reference.md"
 
 
 def test_every_task_can_be_equipped():
