@@ -1,13 +1,15 @@
 """BEDD's recorder lines: one JSON object per step, from and to environment actions.
 
-Line t holds the state before, and the input during, step t. Rules and figures are those of the BEDD
+Line t holds the state before step t and the input during it. The rules are those of the BEDD
 recordings (arXiv 2312.02405), made in a 1280x720 window at 360/2400 degrees per mouse pixel.
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
@@ -15,9 +17,12 @@ from basalt.core.actions import BUTTONS, COLUMN, HOTBAR, EnvActions
 from basalt.core.telemetry import Item, Telemetry
 
 DEGREES_PER_PIXEL = 360.0 / 2400.0
+"""Camera movement of one mouse pixel, as BEDD's recorder and all worlds have it."""
 
 WINDOW = (1280, 720)
-"""Size of the window in which mouse.x and mouse.y are given; the picture is half as large."""
+"""Width and height of the window in which mouse.x and mouse.y are given; frames are half as large."""
+
+WINDOW_CENTRE = (WINDOW[0] / 2, WINDOW[1] / 2)
 
 KEY_OF_BUTTON = {
     "forward": "key.keyboard.w",
@@ -39,7 +44,7 @@ MOUSE_OF_BUTTON = {"attack": 0, "use": 1, "pickItem": 2}
 
 
 class _BEDDModel(BaseModel):
-    """Snake case here, BEDD's camel case in the file; keys of other recorder versions are kept."""
+    """Snake case in Python, BEDD's camel case in the file; keys of other recorder versions are kept."""
 
     model_config = ConfigDict(
         alias_generator=to_camel, populate_by_name=True, extra="allow", allow_inf_nan=False
@@ -69,10 +74,10 @@ class Keyboard(_BEDDModel):
 
 
 class Line(_BEDDModel):
-    """One step. The first five fields are all that BEDD's stripped recordings have.
+    """One step. BEDD's stripped recordings have the first five fields only.
 
-    ``telemetry`` and ``asked_camera`` ([pitch, yaw] in degrees, where the world applied another
-    movement than was asked) are ours.
+    `telemetry` and `asked_camera` are this project's: the latter is [pitch, yaw] in degrees, present
+    where the world applied another movement than the one asked for.
     """
 
     mouse: Mouse | None
@@ -92,109 +97,159 @@ class Line(_BEDDModel):
 
     @property
     def ends_session(self) -> bool:
-        """Whether ESC is held, which on the last line of a play is how its player ended it."""
+        """Whether ESC is held; on the last line of a play that is how the player ended it."""
         return self.keyboard is not None and KEY_OF_BUTTON["ESC"] in self.keyboard.keys
 
     def to_json(self) -> str:
-        """The line as it stands in the file."""
+        """The line as it is written to the file, without the line break."""
         return self.model_dump_json(by_alias=True, exclude_none=True)
+
+
+def decode_lines(lines: Sequence[Line]) -> EnvActions:
+    """Buttons held and camera movement as recorded, without any correction.
+
+    The camera keeps its fractions of a degree. Keys that no action uses are ignored.
+    """
+    buttons = np.zeros((len(lines), len(BUTTONS)), dtype=np.uint8)
+    pixels = np.zeros((len(lines), 2), dtype=np.float64)
+    for t, line in enumerate(lines):
+        if line.mouse:
+            pixels[t] = line.mouse.dy, line.mouse.dx
+            for button, number in MOUSE_OF_BUTTON.items():
+                buttons[t, COLUMN[button]] = number in line.mouse.buttons
+        for key in line.keyboard.keys if line.keyboard else ():
+            if key in BUTTON_OF_KEY:
+                buttons[t, COLUMN[BUTTON_OF_KEY[key]]] = 1
+    return EnvActions(buttons, pixels * DEGREES_PER_PIXEL)
+
+
+def stuck_attack_steps(
+    lines: Sequence[Line], part_starts: Collection[int] = ()
+) -> NDArray[np.bool_]:
+    """Steps on which BEDD's recorder reports the left mouse button as held though nobody pressed it.
+
+    That begins on a session's first line and lasts until the next real press. Where another file of
+    the session begins, the recorder reports a held button as newly pressed: a stuck one stays stuck,
+    a held one stays held, and one that was not held on the line before is stuck.
+
+    Args:
+        lines: Recorder lines of one session.
+        part_starts: Positions in `lines` at which a further file of the session begins.
+
+    Returns:
+        bool [T].
+    """
+    found = np.zeros(len(lines), dtype=bool)
+    starts = {0, *part_starts}
+    stuck = attacking = False
+    for t, line in enumerate(lines):
+        if line.mouse:
+            if t in starts:
+                stuck = stuck or (not attacking and line.mouse.new_buttons == [0])
+            elif 0 in line.mouse.new_buttons:
+                stuck = False
+            attacking = 0 in line.mouse.buttons and not stuck
+            found[t] = stuck
+    return found
 
 
 def lines_to_env(
     lines: Sequence[Line], *, stuck_attack: bool, part_starts: Collection[int] = ()
 ) -> EnvActions:
-    """Environment actions of one session's lines, in order.
+    """Environment actions of one session's lines, in order, corrected.
 
     The camera keeps its fractions. A slot change by the mouse wheel becomes a hotbar press on the
     line before the change shows. ESC counts only on the last line; an earlier one that closed a
     screen becomes the inventory key.
 
     Args:
-        lines: recorder lines; where ``mouse`` or ``keyboard`` is null there is no such input.
-        stuck_attack: mend BEDD's recordings in which the left button seems held from the first line
-            on though nobody pressed it: it is released until its next real press.
-        part_starts: positions in `lines` at which another file of the session begins. There the
-            recorder reports a held button as newly pressed: a stuck one stays stuck, a held one held,
-            and one that was not held on the line before is stuck.
+        lines: Recorder lines. A null `mouse` or `keyboard` means that there is no such input.
+        stuck_attack: Whether to release BEDD's stuck attack button; see `stuck_attack_steps`.
+        part_starts: Positions in `lines` at which a further file of the session begins.
     """
-    total = len(lines)
-    buttons = np.zeros((total, len(BUTTONS)), dtype=np.uint8)
-    pixels = np.zeros((total, 2), dtype=np.float64)
-    starts = {0, *part_starts}
-    stuck = attacking = False
-    for t, line in enumerate(lines):
-        if line.mouse:
-            pixels[t] = line.mouse.dy, line.mouse.dx
-            if t in starts:
-                stuck = stuck or (stuck_attack and not attacking and line.mouse.new_buttons == [0])
-            elif 0 in line.mouse.new_buttons:
-                stuck = False
-            attacking = 0 in line.mouse.buttons and not stuck
-            for button, number in MOUSE_OF_BUTTON.items():
-                held = attacking if button == "attack" else number in line.mouse.buttons
-                buttons[t, COLUMN[button]] = held
-        for key in line.keyboard.keys if line.keyboard else ():
-            if key in BUTTON_OF_KEY:
-                buttons[t, COLUMN[BUTTON_OF_KEY[key]]] = 1
-        if t + 1 < total:
-            if lines[t + 1].hotbar != line.hotbar:
-                buttons[t, COLUMN[HOTBAR[lines[t + 1].hotbar]]] = 1
-            if buttons[t, COLUMN["ESC"]]:
-                buttons[t, COLUMN["ESC"]] = 0
-                if line.is_gui_open:
-                    buttons[t, COLUMN["inventory"]] = 1
-    return EnvActions(buttons, pixels * DEGREES_PER_PIXEL)
+    actions = decode_lines(lines)
+    buttons = actions.buttons
+    if stuck_attack:
+        buttons[stuck_attack_steps(lines, part_starts), COLUMN["attack"]] = 0
+    for t, (line, after) in enumerate(pairwise(lines)):
+        if after.hotbar != line.hotbar:
+            buttons[t, COLUMN[HOTBAR[after.hotbar]]] = 1
+        if buttons[t, COLUMN["ESC"]]:
+            buttons[t, COLUMN["ESC"]] = 0
+            if line.is_gui_open:
+                buttons[t, COLUMN["inventory"]] = 1
+    return actions
+
+
+def encode_input(
+    held: Collection[str],
+    camera: Sequence[float],
+    *,
+    before: Line | None = None,
+    cursor: tuple[float, float] = WINDOW_CENTRE,
+    gui_scale: float = 1.0,
+) -> tuple[Mouse, Keyboard]:
+    """A line's mouse and keyboard: the one encoder of recorder lines.
+
+    Args:
+        held: Names of the buttons held.
+        camera: [pitch, yaw] in degrees.
+        before: Previous line; what it holds is not newly pressed. None on the first line.
+        cursor: Position of the cursor in the 1280x720 window.
+        gui_scale: 2 while a screen is open, else 1.
+    """
+    keys = [key for button, key in KEY_OF_BUTTON.items() if button in held]
+    buttons = [number for button, number in MOUSE_OF_BUTTON.items() if button in held]
+    old_keys = before.keyboard.keys if before and before.keyboard else ()
+    old_buttons = before.mouse.buttons if before and before.mouse else ()
+    # Rounded because 0.15 degrees has no exact binary form: whole pixels come back whole.
+    dy, dx = (round(float(degrees) / DEGREES_PER_PIXEL, 4) for degrees in camera)
+    x, y = cursor
+    mouse = Mouse(
+        x=x,
+        y=y,
+        dx=dx,
+        dy=dy,
+        scaled_x=(x - WINDOW_CENTRE[0]) / gui_scale,
+        scaled_y=(y - WINDOW_CENTRE[1]) / gui_scale,
+        dwheel=0.0,
+        buttons=buttons,
+        new_buttons=[number for number in buttons if number not in old_buttons],
+    )
+    new_keys = [key for key in keys if key not in old_keys]
+    return mouse, Keyboard(keys=keys, new_keys=new_keys, chars="")
 
 
 class LineWriter:
-    """Builds an episode's lines from the actions of its steps.
-
-    It follows what changes between lines (newly pressed keys, the cursor), so that a line only needs
-    the step's own facts.
-    """
+    """Builds an episode's lines from the actions of its steps and the states before them."""
 
     def __init__(self) -> None:
-        self._tick = 0
-        self._keys: set[str] = set()
-        self._mouse_buttons: set[int] = set()
-        self._cursor = np.array(WINDOW, dtype=np.float64) / 2
-        self._gui_open = False
+        self._last: Line | None = None
+        self._cursor = WINDOW_CENTRE
 
     def line(self, action: Mapping[str, Any], camera: Sequence[float], before: Telemetry) -> Line:
         """The line of the next step.
 
         Args:
-            action: the checked environment action.
+            action: Validated environment action.
             camera: [pitch, yaw] in degrees as the world applied it.
-            before: the state before the step.
+            before: State before the step.
         """
-        keys = [key for button, key in KEY_OF_BUTTON.items() if action[button]]
-        held = [number for button, number in MOUSE_OF_BUTTON.items() if action[button]]
-        if before.gui_open and not self._gui_open:
-            self._cursor = np.array(WINDOW, dtype=np.float64) / 2
-        # Rounded because 0.15 degrees has no exact binary form: whole pixels come back whole.
-        dy, dx = (round(float(degrees) / DEGREES_PER_PIXEL, 4) for degrees in camera)
+        last = self._last
+        if before.gui_open and not (last and last.is_gui_open):
+            self._cursor = WINDOW_CENTRE
         scale = 2.0 if before.gui_open else 1.0
-        x, y = self._cursor
+        held = [button for button in BUTTONS if action[button]]
+        mouse, keyboard = encode_input(
+            held, camera, before=last, cursor=self._cursor, gui_scale=scale
+        )
         asked = tuple(float(degrees) for degrees in action["camera"])
         differs = any(abs(a - float(b)) > 1e-4 for a, b in zip(asked, camera, strict=True))
-        line = Line(
-            mouse=Mouse(
-                x=x,
-                y=y,
-                dx=dx,
-                dy=dy,
-                scaled_x=(x - WINDOW[0] / 2) / scale,
-                scaled_y=(y - WINDOW[1] / 2) / scale,
-                dwheel=0.0,
-                buttons=held,
-                new_buttons=[number for number in held if number not in self._mouse_buttons],
-            ),
-            keyboard=Keyboard(
-                keys=keys, new_keys=[key for key in keys if key not in self._keys], chars=""
-            ),
+        self._last = Line(
+            mouse=mouse,
+            keyboard=keyboard,
             hotbar=before.hotbar,
-            tick=self._tick,
+            tick=last.tick + 1 if last else 0,
             is_gui_open=before.gui_open,
             is_gui_inventory=before.gui_open,
             yaw=before.yaw,
@@ -206,10 +261,8 @@ class LineWriter:
             asked_camera=(round(asked[0], 4), round(asked[1], 4)) if differs else None,
             telemetry=before,
         )
-        self._cursor = self._cursor + scale * np.array([dx, dy])
+        x, y = mouse.x + scale * mouse.dx, mouse.y + scale * mouse.dy
         if before.gui_open:
-            self._cursor = np.clip(self._cursor, 0, WINDOW)
-        self._tick += 1
-        self._keys, self._mouse_buttons = set(keys), set(held)
-        self._gui_open = before.gui_open
-        return line
+            x, y = min(max(x, 0.0), WINDOW[0]), min(max(y, 0.0), WINDOW[1])
+        self._cursor = (x, y)
+        return self._last

@@ -16,7 +16,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from basalt.core.actions import (
-    BUTTONS,
     COLUMN,
     HOTBAR,
     EnvActions,
@@ -26,11 +25,10 @@ from basalt.core.actions import (
     is_null,
 )
 from basalt.core.recorder_lines import (
-    BUTTON_OF_KEY,
-    DEGREES_PER_PIXEL,
-    MOUSE_OF_BUTTON,
     Line,
+    decode_lines,
     lines_to_env,
+    stuck_attack_steps,
 )
 from basalt.core.recording import Recording
 from basalt.data.bedd import Play
@@ -120,31 +118,16 @@ def label_parts(
 
 def _legacy(lines: Sequence[Line]) -> Labels:
     """Labels of one file as the published loaders make them."""
-    buttons = np.zeros((len(lines), len(BUTTONS)), dtype=np.uint8)
-    camera = np.zeros((len(lines), 2), dtype=np.float64)
-    null = np.ones(len(lines), dtype=bool)
-    slot, stuck = 0, False
-    for t, line in enumerate(lines):
-        mouse = line.mouse
-        if mouse is not None:
-            if t == 0:
-                stuck = mouse.new_buttons == [0]
-            elif 0 in mouse.new_buttons:
-                stuck = False
-            camera[t] = np.trunc(np.array([mouse.dy, mouse.dx]) * DEGREES_PER_PIXEL)
-            null[t] = mouse.dx == 0 and mouse.dy == 0
-            for button, number in MOUSE_OF_BUTTON.items():
-                if number in mouse.buttons and not (stuck and number == 0):
-                    buttons[t, COLUMN[button]] = 1
-        for key in line.keyboard.keys if line.keyboard else ():
-            if key in BUTTON_OF_KEY:
-                buttons[t, COLUMN[BUTTON_OF_KEY[key]]] = 1
-        null[t] = null[t] and not buttons[t].any()
-        # The loaders judge null before they look at the slot: this order loses presses.
-        if line.hotbar != slot:
-            buttons[t, COLUMN[HOTBAR[line.hotbar]]] = 1
-            slot = line.hotbar
-    actions = EnvActions(buttons, camera)
+    recorded = decode_lines(lines)
+    buttons = recorded.buttons
+    buttons[stuck_attack_steps(lines), COLUMN["attack"]] = 0
+    null = (recorded.camera == 0).all(axis=1) & ~buttons.any(axis=1)
+    # The loaders decide what is null before they look at the slot: this order loses presses.
+    slots = [0, *(line.hotbar for line in lines)]
+    for t, (before, slot) in enumerate(pairwise(slots)):
+        if slot != before:
+            buttons[t, COLUMN[HOTBAR[slot]]] = 1
+    actions = EnvActions(buttons, np.trunc(recorded.camera))
     return Labels(actions, env_to_indices(actions), null)
 
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from basalt.core.actions import N_CAMERA_BINS, VPT_BUTTONS
 from basalt.io.errors import ConfigError
 from basalt.policies.attention import PolicyState
 from basalt.policies.heads import CategoricalHead
@@ -22,7 +23,6 @@ from basalt.policies.layers import NormedLayer
 from basalt.policies.official import LoadReport, build, fill, read_model_file, read_weights_file
 from basalt.policies.vpt import VPTConfig, VPTNet
 
-N_BUTTONS, N_CAMERA_BINS = 20, 11
 # Each frame is blended with two before and two after it.
 KERNEL, HALO = (5, 1, 1), 2
 
@@ -95,7 +95,9 @@ class InverseDynamicsModel(nn.Module):
         self.pi_head = nn.ModuleDict(
             {
                 "camera": CategoricalHead(config.hidsize, N_CAMERA_BINS, (2,), config.temperature),
-                "buttons": CategoricalHead(config.hidsize, 2, (N_BUTTONS,), config.temperature),
+                "buttons": CategoricalHead(
+                    config.hidsize, 2, (len(VPT_BUTTONS),), config.temperature
+                ),
             }
         )
 

@@ -9,22 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from basalt.core.actions import VPT_BUTTONS, bins_to_camera
-from basalt.core.recorder_lines import (
-    DEGREES_PER_PIXEL,
-    KEY_OF_BUTTON,
-    MOUSE_OF_BUTTON,
-    WINDOW,
-    Keyboard,
-    Line,
-    Mouse,
-)
+from basalt.core.recorder_lines import KEY_OF_BUTTON, Line, encode_input
 from basalt.core.recording_checks import picture_faults
 from basalt.core.tasks import STEPS_PER_SECOND
 from basalt.core.video import FRAME_SIZE, FrameSize, VideoReader, probe
@@ -88,13 +79,14 @@ def label_video(
         partial = out / f".{video.stem}.jsonl.partial"
         labelled = _read_whole_steps(partial)
         on_frames(len(labelled))
-        writer = _IDMLines(labelled)
+        last = labelled[-1] if labelled else None
         windows = _windows(model, video, len(labelled), info.frames, size, device)
         try:
             with partial.open("a", encoding="utf-8") as file:
                 for buttons, camera in windows:
                     for held, degrees in zip(buttons, camera, strict=True):
-                        file.write(writer.line(held, degrees).to_json() + "\n")
+                        last = _line(held, degrees, last)
+                        file.write(last.to_json() + "\n")
                     file.flush()
                     on_frames(len(buttons))
         except RecordingError as err:
@@ -154,43 +146,15 @@ def _windows(
         reader.close()
 
 
-class _IDMLines:
-    """Lines of a player whose hands are known and whose screen is not: no screen counts as open."""
+def _line(held: NDArray[np.bool_], camera: NDArray[np.float64], last: Line | None) -> Line:
+    """The line after `last`, from 20 buttons held and pitch and yaw in degrees.
 
-    def __init__(self, before: list[Line]) -> None:
-        self._tick = len(before)
-        last = before[-1] if before else None
-        self._keys = set(last.keyboard.keys) if last and last.keyboard else set()
-        self._mouse = set(last.mouse.buttons) if last and last.mouse else set()
-        self._slot = _slot_after(last) if last else 0
-
-    def line(self, held: NDArray[np.bool_], camera: NDArray[np.float64]) -> Line:
-        """The line of the next frame: 20 buttons, pitch and yaw in degrees."""
-        buttons = [name for name, pressed in zip(VPT_BUTTONS, held, strict=True) if pressed]
-        keys = [KEY_OF_BUTTON[name] for name in buttons if name in KEY_OF_BUTTON]
-        mouse = [MOUSE_OF_BUTTON[name] for name in buttons if name in MOUSE_OF_BUTTON]
-        dy, dx = (round(float(degrees) / DEGREES_PER_PIXEL, 4) for degrees in camera)
-        numbers: dict[str, Any] = {"scaled_x": 0.0, "scaled_y": 0.0, "dwheel": 0.0}
-        line = Line(
-            mouse=Mouse(
-                x=WINDOW[0] / 2,
-                y=WINDOW[1] / 2,
-                dx=dx,
-                dy=dy,
-                buttons=mouse,
-                new_buttons=[number for number in mouse if number not in self._mouse],
-                **numbers,
-            ),
-            keyboard=Keyboard(
-                keys=keys, new_keys=[key for key in keys if key not in self._keys], chars=""
-            ),
-            hotbar=self._slot,
-            tick=self._tick,
-            is_gui_open=False,
-        )
-        self._tick += 1
-        self._keys, self._mouse, self._slot = set(keys), set(mouse), _slot_after(line)
-        return line
+    The model reports what the player's hands do, not what the screen shows: no screen counts as open.
+    """
+    buttons = [name for name, pressed in zip(VPT_BUTTONS, held, strict=True) if pressed]
+    mouse, keyboard = encode_input(buttons, camera.tolist(), before=last)
+    hotbar, tick = (_slot_after(last), last.tick + 1) if last else (0, 0)
+    return Line(mouse=mouse, keyboard=keyboard, hotbar=hotbar, tick=tick, is_gui_open=False)
 
 
 def _slot_after(line: Line) -> int:

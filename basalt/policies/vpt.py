@@ -16,16 +16,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from basalt.core.video import FrameSize
+from basalt.core.actions import N_BUTTONS, N_CAMERA, FrameSize
 from basalt.data.sources import InputKind
 from basalt.io.errors import ConfigError
 from basalt.policies.attention import PolicyState, Transformer, TransformerBlock
 from basalt.policies.heads import CategoricalHead, EscHead, ValueHead
 from basalt.policies.impala import ImageEncoder, ImpalaCNN
 from basalt.policies.layers import NORM_EPS, normed_linear
-
-N_BUTTONS = 8641
-N_CAMERA = 121
 
 # What the released models all have; another value would be another architecture.
 _FIXED: dict[str, Any] = {

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from basalt.core.actions import N_CAMERA_BINS
 from basalt.core.intervals import episode_interval
 from basalt.core.recording import Recording, find_recordings
 from basalt.core.telemetry import Telemetry
@@ -184,7 +185,7 @@ def change_of_choices(
     ]
     return SteeringReport(
         measures=tuple(sorted(listed, key=lambda row: -abs(row.change))),
-        camera=tuple(map(tuple, change[LOG_ODDS:].reshape(11, 11).tolist())),
+        camera=tuple(map(tuple, change[LOG_ODDS:].reshape(N_CAMERA_BINS, -1).tolist())),
         frames=int(total),
         episodes=len(episodes),
     )

@@ -6,6 +6,7 @@ recording that does not was made in another world or by other actions.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ import gymnasium
 import numpy as np
 
 import basalt.worlds  # noqa: F401  (registers the environments)
-from basalt.core.actions import BUTTONS, COLUMN, EnvActions
-from basalt.core.recorder_lines import BUTTON_OF_KEY, DEGREES_PER_PIXEL, MOUSE_OF_BUTTON, Line
+from basalt.core.actions import EnvActions
+from basalt.core.recorder_lines import DEGREES_PER_PIXEL, Line, decode_lines
 from basalt.core.recording import Ended, Recording, RecordingMeta
 from basalt.core.recording_checks import check_recording
 from basalt.core.tasks import get_task
@@ -169,21 +170,12 @@ def pressed_actions(lines: Sequence[Line]) -> EnvActions:
     The camera is the movement that the world applied. In the step in which a screen opens or closes that is
     zero, although the movement asked for still moved the cursor before a click; so it is taken instead.
     """
-    buttons = np.zeros((len(lines), len(BUTTONS)), dtype=np.uint8)
-    camera = np.zeros((len(lines), 2), dtype=np.float64)
-    for t, line in enumerate(lines):
-        if line.mouse:
-            camera[t] = np.array([line.mouse.dy, line.mouse.dx]) * DEGREES_PER_PIXEL
-            for button, number in MOUSE_OF_BUTTON.items():
-                buttons[t, COLUMN[button]] = number in line.mouse.buttons
-        for key in line.keyboard.keys if line.keyboard else ():
-            if key in BUTTON_OF_KEY:
-                buttons[t, COLUMN[BUTTON_OF_KEY[key]]] = 1
-        screen_changes = t + 1 < len(lines) and lines[t + 1].is_gui_open != line.is_gui_open
-        if screen_changes and line.asked_camera is not None:
+    actions = decode_lines(lines)
+    for t, (line, after) in enumerate(pairwise(lines)):
+        if after.is_gui_open != line.is_gui_open and line.asked_camera is not None:
             pixels = np.rint(np.array(line.asked_camera) / DEGREES_PER_PIXEL)
-            camera[t] = pixels * DEGREES_PER_PIXEL
-    return EnvActions(buttons, camera)
+            actions.camera[t] = pixels * DEGREES_PER_PIXEL
+    return actions
 
 
 def _checked(recording: Recording) -> RecordingMeta:

@@ -16,15 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import basalt
-from basalt.core.actions import validate_action
-from basalt.core.recorder_lines import (
-    DEGREES_PER_PIXEL,
-    KEY_OF_BUTTON,
-    MOUSE_OF_BUTTON,
-    Keyboard,
-    Line,
-    Mouse,
-)
+from basalt.core.actions import BUTTONS, validate_action
+from basalt.core.recorder_lines import Line, encode_input
 from basalt.core.recording import MAX_LINE_FILE_BYTES, Ended, RecordingMeta, sha256_of
 from basalt.core.tasks import TASKS, Task
 from basalt.core.video import probe
@@ -139,6 +132,7 @@ def _unknown(steps: int) -> list[Line]:
 def _lines(path: Path) -> Iterator[Line]:
     if path.stat().st_size > MAX_LINE_FILE_BYTES:
         raise RecordingError(f"{path.name}: larger than {MAX_LINE_FILE_BYTES} bytes")
+    line: Line | None = None
     with path.open(encoding="utf-8") as file:
         for tick, text in enumerate(file):
             try:
@@ -152,7 +146,8 @@ def _lines(path: Path) -> Iterator[Line]:
                 ) from err
             except BasaltError as err:
                 raise RecordingError(f"{path.name}, line {tick + 1}: {err}") from err
-            yield _line(tick, action)
+            line = _line(tick, action, line)
+            yield line
 
 
 def _flat(name: str, value: Any) -> Any:
@@ -163,18 +158,8 @@ def _flat(name: str, value: Any) -> Any:
     return value
 
 
-def _line(tick: int, action: Mapping[str, Any]) -> Line:
+def _line(tick: int, action: Mapping[str, Any], before: Line | None) -> Line:
     """A line without the state, which plain files do not give."""
-    keys = [key for button, key in KEY_OF_BUTTON.items() if action[button]]
-    buttons = [number for button, number in MOUSE_OF_BUTTON.items() if action[button]]
-    pitch, yaw = (round(float(degrees) / DEGREES_PER_PIXEL, 4) for degrees in action["camera"])
-    return Line(
-        mouse=Mouse(
-            x=640, y=360, dx=yaw, dy=pitch, scaled_x=0, scaled_y=0, dwheel=0,
-            buttons=buttons, new_buttons=[],
-        ),
-        keyboard=Keyboard(keys=keys, new_keys=[], chars=""),
-        hotbar=0,
-        tick=tick,
-        is_gui_open=False,
-    )  # fmt: skip
+    held = [button for button in BUTTONS if action[button]]
+    mouse, keyboard = encode_input(held, action["camera"], before=before)
+    return Line(mouse=mouse, keyboard=keyboard, hotbar=0, tick=tick, is_gui_open=False)
