@@ -10,6 +10,10 @@ from tests.support import ROOT
 # As the packages do, but before any test module imports torch.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
+# Workers share the cores, so each of them, and what it starts, computes on its own part.
+if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
+
 # Processes that tests start import this checkout, wherever they run.
 os.environ["PYTHONPATH"] = os.pathsep.join(
     [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
