@@ -102,13 +102,15 @@ def ratings(store: Store, study: str) -> dict[str, tuple[float, float]]:
     return {row.agent: (row.value, row.error) for row in table.rows}
 
 
-def replayed(history: list[tuple[str, str, bool]]) -> dict[str, tuple[float, float]]:
-    """By the package, winner first."""
+def replayed(history: list[tuple[str, str, bool]]) -> dict[str, Any]:
+    """Ratings by the `trueskill` package, to compare with ours to 1e-9; winner first."""
     found: dict[str, trueskill.Rating] = {}
     for first, second, drawn in history:
         a, b = found.get(first, trueskill.Rating()), found.get(second, trueskill.Rating())
         found[first], found[second] = trueskill.rate_1vs1(a, b, drawn)
-    return {name: (rating.mu, rating.sigma) for name, rating in found.items()}
+    return {
+        name: pytest.approx((rating.mu, rating.sigma), abs=1e-9) for name, rating in found.items()
+    }
 
 
 def test_ratings_are_a_replay_of_the_reversed_list(store: Store, answers: Path) -> None:
