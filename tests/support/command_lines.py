@@ -22,7 +22,8 @@ def shown_in(page: Path) -> list[str]:
     blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     lines = [line.strip() for block in blocks for line in block.splitlines()]
     lines += re.findall(r"(?<!`)`(basalt [^`]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
-    return [line for line in lines if re.match(r"basalt [a-z]", line)]
+    # `mine` is what pages call a part that comes from a package of the reader.
+    return [line for line in lines if re.match(r"basalt [a-z](?!.*\bmine\b)", line)]
 
 
 def _first(word: str) -> str:
