@@ -99,7 +99,7 @@ def parse_edit(content: Mapping[str, Any]) -> Edit:
 
 
 def edit_of(options: Mapping[str, Any] | None) -> Edit | None:
-    """Return the edit in the `options` of a reset, None if there is none.
+    """Return the edit in the `options` of a reset, or None.
 
     Raises:
         ConfigError: An option is unknown, or the edit is not valid.

@@ -116,7 +116,7 @@ _NAMES = {item: name for name, item in ITEMS.items()}
 
 
 def minecraft_name(item: str) -> str:
-    """Return Minecraft's name of an item of the game, the game's own name if there is none, "" for no item."""
+    """Return Minecraft's name of an item of the game, or the game's own name; "" stays ""."""
     return _NAMES.get(item, item)
 
 

@@ -1,22 +1,22 @@
 /*
  * Preloaded into the game: a virtual clock, and a stop after every frame.
  *
- * Two modes. FREE (from process start): the virtual clock follows the real one, the game loads as
- * usual. LOCKED (after the first message): the clock stands still except where the environment
- * moves it, and one message is exactly one client frame followed by exactly one server step:
+ * There are two modes. FREE (from the start of the process): the virtual clock follows the real one and
+ * the game loads as usual. LOCKED (after the first message): only the environment advances the clock,
+ * and one message causes exactly one client frame followed by exactly one server step:
  *
  *     environment: input through the X server, then a message {dt}
- *     main thread: clock += dt; threads whose waits have run out do their work; quiet
- *                  one client frame -> glXSwapBuffers -> picture into shared memory
+ *     main thread: clock += dt; threads whose waits have expired do their work; quiet
+ *                  one client frame -> glXSwapBuffers -> pixels into shared memory
  *                  its packets are delivered, meshes are built; quiet
  *                  the server thread handles them and makes one step; its packets arrive; quiet
  *                  a reply, then wait for the next message
  *
- * "Quiet" is known, not guessed: every place where a thread of the game can sleep goes through
- * this file, which notes who sleeps and for what. All sleep, nobody's reason to sleep has gone,
- * and nobody stirred between two looks: quiet.
+ * "Quiet" is known, not guessed: every call in which a thread of the game can sleep goes through this
+ * file, which records who sleeps and for what. It is quiet when all threads sleep, none has lost its
+ * reason to sleep, and none has woken between two checks.
  *
- * Only calls from the game's own executable are changed (told by the return address); Mesa, X and
+ * Only calls from the game's own executable are changed (recognised by the return address); Mesa, X and
  * libc keep real time. No X or GL headers are needed.
  */
 #define _GNU_SOURCE
@@ -54,16 +54,16 @@ enum { OP_LOCK = 1, OP_TICK = 2 };
 
 struct request {
     int32_t op;
-    int32_t want_picture;
+    int32_t want_pixels;
     int64_t dt_ns;
 };
 
 struct reply {
     int64_t clock_ns;      /* virtual time since the epoch of this process */
-    int32_t cursor_shown;  /* 1: the pointer is visible, so a form is open */
-    int32_t restless;      /* how often quiet was not reached in time */
+    int32_t cursor_shown;  /* 1: the pointer is visible, so a screen is open */
+    int32_t quiescence_timeouts; /* how often quiet was not reached in time */
     int64_t frame_ns;      /* real time of the client's frame, */
-    int64_t pixels_ns;     /* of reading the picture, */
+    int64_t pixels_ns;     /* of reading the pixels, */
     int64_t client_ns;     /* of waiting until the client's packets and meshes were done, */
     int64_t server_ns;     /* of the server's step until all was quiet again */
 };
@@ -114,15 +114,15 @@ static int find_game(struct dl_phdr_info *info, size_t size, void *unused) {
 /* ---- state ---- */
 
 static int active;          /* set up, in the game's process */
-static int channel = -1;    /* messages from and to the environment */
-static uint8_t *picture;    /* shared memory: BGRA, bottom row first */
+static int channel = -1;    /* messages to and from the environment */
+static uint8_t *pixels;    /* shared memory: BGRA, bottom row first */
 static int width, height;
 static atomic_int locked;
 static _Atomic int64_t frozen_ns; /* the clock in LOCKED mode */
 static int64_t real_start_ns, epoch_ns;
 static atomic_int cursor_shown;
 static unsigned long hidden_cursor;
-static int restless;
+static int quiescence_timeouts;
 
 static int64_t real_ns(void) {
     struct timespec t;
@@ -130,7 +130,7 @@ static int64_t real_ns(void) {
     return t.tv_sec * NS + t.tv_nsec;
 }
 
-/* Virtual nanoseconds since 1970, for every kind of clock alike. */
+/* Virtual nanoseconds since 1970, the same for every kind of clock. */
 static int64_t now_ns(void) {
     if (atomic_load(&locked)) return atomic_load(&frozen_ns);
     return epoch_ns + real_ns() - real_start_ns;
@@ -152,8 +152,8 @@ enum { FREE_SLOT, BUSY, ON_SEMAPHORE, ON_SOCKET, ON_CONDITION, ON_TIME };
 struct slot {
     atomic_int used;
     atomic_int state;
-    _Atomic uint32_t wake;   /* futex word: bumped to make the sleeper look again */
-    _Atomic uint64_t stirs;  /* how often it went to sleep or woke */
+    _Atomic uint32_t wake;   /* futex word: increased to make the sleeper check again */
+    _Atomic uint64_t stirs;  /* how often it fell asleep or woke */
     void *_Atomic object;
     _Atomic int64_t deadline;
     int fd;
@@ -161,8 +161,8 @@ struct slot {
 };
 
 /*
- * Two threads are held while the client draws its frame, for they would race with it: the server,
- * and the builder of meshes (which reads what is being dug, mid-change).
+ * Two threads are held while the client draws its frame, because they would race with it: the server, and
+ * the builder of meshes (which would read changes to the map halfway).
  */
 enum { NO_GATE, SERVER_GATE, MESH_GATE };
 static atomic_int gate_open[] = {1, 1, 1};
@@ -172,7 +172,7 @@ static atomic_int n_slots;
 static __thread struct slot *my_slot;
 static __thread int i_am_main;
 static pthread_key_t slot_key;
-static _Atomic uint32_t sleeps;   /* bumped whenever a thread falls asleep */
+static _Atomic uint32_t sleeps;   /* increased whenever a thread falls asleep */
 static atomic_int watching;       /* the main thread waits for quiet */
 
 static void leave_slot(void *slot) { atomic_store(&((struct slot *)slot)->used, 0); }
@@ -215,7 +215,7 @@ static void rouse(struct slot *slot) {
     futex_wake(&slot->wake);
 }
 
-/* ---- semaphores, made anew so that a wake-up cannot hide between two looks ---- */
+/* ---- semaphores, reimplemented so that no wake-up is missed between two checks ---- */
 
 struct own_semaphore {
     atomic_int value;
@@ -229,7 +229,7 @@ static int try_take(struct own_semaphore *semaphore) {
     return 0;
 }
 
-/* How long a sleeper may really sleep before it looks again. */
+/* Real time that a sleeper may sleep before it checks again. */
 static int64_t patience(int64_t deadline) {
     if (atomic_load(&locked) || deadline == INT64_MAX) return NS / 4;
     int64_t left = deadline - now_ns();
@@ -250,7 +250,7 @@ static int wait_semaphore(struct own_semaphore *semaphore, int64_t deadline) {
                 result = 0;
                 break;
             }
-            /* Only the main thread may be impatient: nobody moves the clock while it waits. */
+            /* Only the main thread's wait may expire in real time: no one advances the clock meanwhile. */
             if (now_ns() >= deadline || (i_am_main && atomic_load(&locked) && deadline != INT64_MAX)) break;
         }
         fall_asleep(me, ON_SEMAPHORE);
@@ -319,7 +319,7 @@ EXPORT void cv_notify_one(void *condition) {
             if (atomic_load(&slots[i].object) == condition)
                 atomic_compare_exchange_strong(&slots[i].state, &state, BUSY);
         }
-    real_cv_notify(condition); /* all of them: waking for nothing is allowed, staying marked is not */
+    real_cv_notify(condition); /* all of them: a spurious wake-up is allowed, a stale mark is not */
 }
 
 /* ---- sockets ---- */
@@ -338,14 +338,14 @@ EXPORT int select(int n, fd_set *in, fd_set *out, fd_set *err, struct timeval *t
 }
 
 /*
- * All instances have the same epoch, so the game picks the same "random" port in each of them: give
- * each its own real port and let the game believe in the one it chose.
+ * All instances have the same epoch, so the game chooses the same "random" port in each of them: give
+ * each its own real port, and report to the game the one it chose.
  */
 static _Atomic uint16_t believed_port, real_port;
 
 static uint16_t *port_of(const struct sockaddr *address) {
     if (!address || (address->sa_family != AF_INET && address->sa_family != AF_INET6)) return NULL;
-    return &((struct sockaddr_in *)(uintptr_t)address)->sin_port; /* same place in sockaddr_in6 */
+    return &((struct sockaddr_in *)(uintptr_t)address)->sin_port; /* same offset in sockaddr_in6 */
 }
 
 EXPORT int bind(int fd, const struct sockaddr *address, socklen_t size) {
@@ -411,7 +411,7 @@ EXPORT time_t time(time_t *t) {
 
 static void sleep_until(int64_t deadline) {
     struct slot *me = slot_of_me();
-    if (i_am_main) return; /* nobody would move the clock meanwhile */
+    if (i_am_main) return; /* no one would advance the clock meanwhile */
     atomic_store(&me->deadline, deadline);
     atomic_store(&me->object, me);
     while (now_ns() < deadline) {
@@ -458,7 +458,7 @@ static int sleeps_soundly(struct slot *slot) {
     }
 }
 
-/* The sum of all stirs if everybody sleeps soundly, else -1. */
+/* The sum of all stirs if every thread sleeps and has reason to, otherwise -1. */
 static int64_t look_around(void) {
     int64_t stirs = 0;
     for (int i = 0, n = atomic_load(&n_slots); i < n; i++) {
@@ -478,7 +478,7 @@ static void wait_until_quiet(void) {
         int64_t stirs = look_around();
         if (stirs >= 0 && look_around() == stirs) break;
         if (real_ns() > give_up) {
-            restless++;
+            quiescence_timeouts++;
             break;
         }
         futex_wait(&sleeps, ticket, NS / 2000);
@@ -499,7 +499,7 @@ static void move_clock(int64_t dt) {
     wait_until_quiet();
 }
 
-/* Let the thread behind a gate do what there is for it to do. */
+/* Let the thread behind a gate do its work. */
 static void let_run(int gate) {
     atomic_store(&gate_open[gate], 1);
     rouse_all();
@@ -510,11 +510,11 @@ static void let_run(int gate) {
 static int64_t frame_began_ns;
 
 static void stop_after_frame(void *display) {
-    static int want_picture = 1;
+    static int want_pixels = 1;
     struct reply reply = {0};
-    x_sync(display, 0); /* the game's own pointer moves must not come after the environment's next one */
+    x_sync(display, 0); /* the game's own pointer moves must come before the environment's next one */
     int64_t t0 = real_ns();
-    if (want_picture) gl_read_pixels(0, 0, width, height, 0x80E1 /* BGRA */, 0x1401 /* bytes */, picture);
+    if (want_pixels) gl_read_pixels(0, 0, width, height, 0x80E1 /* BGRA */, 0x1401 /* bytes */, pixels);
     int64_t t1 = real_ns();
     wait_until_quiet();
     let_run(MESH_GATE);
@@ -523,7 +523,7 @@ static void stop_after_frame(void *display) {
     int64_t t3 = real_ns();
     reply.clock_ns = now_ns() - epoch_ns;
     reply.cursor_shown = atomic_load(&cursor_shown);
-    reply.restless = restless;
+    reply.quiescence_timeouts = quiescence_timeouts;
     reply.frame_ns = t0 - frame_began_ns;
     reply.pixels_ns = t1 - t0;
     reply.client_ns = t2 - t1;
@@ -533,13 +533,13 @@ static void stop_after_frame(void *display) {
         recv(channel, &request, sizeof request, 0) != sizeof request)
         _exit(0); /* the environment is gone */
     frame_began_ns = real_ns();
-    want_picture = request.want_picture;
+    want_pixels = request.want_pixels;
     move_clock(request.dt_ns);
-    x_sync(display, 0); /* what the environment pressed is now in our queue */
+    x_sync(display, 0); /* the environment's key presses are now in our queue */
 }
 
 EXPORT void glXSwapBuffers(void *display, unsigned long drawable) {
-    (void)drawable; /* never really swapped: nobody looks at the window, and it costs time */
+    (void)drawable; /* never really swapped: the window is not shown, and it costs time */
     slot_of_me();
     if (atomic_load(&locked)) {
         stop_after_frame(display);
@@ -564,7 +564,7 @@ EXPORT void glXSwapBuffers(void *display, unsigned long drawable) {
 EXPORT unsigned long XCreatePixmapCursor(void *display, unsigned long source, unsigned long mask, void *fore,
                                          void *back, unsigned x, unsigned y) {
     unsigned long cursor = real_create_pixmap_cursor(display, source, mask, fore, back, x, y);
-    if (FROM_GAME()) hidden_cursor = cursor; /* the game draws only one: an empty one, to hide the pointer */
+    if (FROM_GAME()) hidden_cursor = cursor; /* the game creates only one cursor: an empty one, to hide the pointer */
     return cursor;
 }
 
@@ -621,8 +621,8 @@ __attribute__((constructor)) static void set_up(void) {
     epoch_ns = epoch * NS;
     dl_iterate_phdr(find_game, NULL);
     if (channel < 0) return;
-    picture = mmap(NULL, (size_t)width * height * 4, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
-    if (picture == MAP_FAILED) abort();
+    pixels = mmap(NULL, (size_t)width * height * 4, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
+    if (pixels == MAP_FAILED) abort();
     pthread_key_create(&slot_key, leave_slot);
     real_start_ns = real_ns();
     active = 1;

@@ -48,7 +48,7 @@ def outcome(telemetry: Sequence[Telemetry], ended: str) -> Outcome:
         progress=float(sum(parts)) if last.get("house_blocks") else 0.0,
         progress_name="of: enclosed, roofed, a door, in style, shown, no harm done",
         quality=round(style - LOOSE_COST * loose, 3),
-        quality_name="of the village's materials, less what lies about",
+        quality_name="of the village's materials, minus loose blocks",
     )
 
 

@@ -75,7 +75,7 @@ TASK = Task(
         ("spawn to mouth", site_length("mouth_distance")),
         ("mouth in the first picture", _mouth_seen),
         ("cave below spawn", _depth),
-        ("places to stand in the cave", site_length("search", "cave_size")),
+        ("standing places in the cave", site_length("search", "cave_size")),
         ("areas searched", site_length("search", "areas")),
     ),
 )

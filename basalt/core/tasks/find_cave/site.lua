@@ -4,7 +4,7 @@ local PASSABLE = basalt.PASSABLE
 
 local CAVE_LIGHT = 9        -- most natural light at noon in a cave,
 local DEEP_MIN, DEEP_MAX = 2, 5    -- and well inside: dim, but not completely dark
-local MIN_CAVE = 40         -- places to stand in the smallest cave
+local MIN_CAVE = 40         -- standing places of the smallest cave
 local MIN_COST, MAX_COST = 300, 1500     -- cost of the path, in tenths of a node
 local MIN_MOUTH, MAX_MOUTH = 24, 80      -- straight distance between spawn and mouth
 

@@ -1,4 +1,4 @@
--- Where a walker can stand in a block of voxels, and the cheapest paths to a goal.
+-- The places where a walker can stand, and the cheapest paths to a goal, for a block of voxels.
 --
 -- A walker is 1 wide and 2 high, climbs 1, drops 3 at most, and never digs or enters water.
 

@@ -221,7 +221,7 @@ def test_senseless_seeds_are_refused_in_one_line(capsys):
         sites.main(["all"])
     assert end.value.code == 1
     errors = capsys.readouterr().err
-    assert errors.startswith("seeds: 'all' is not") and errors.count("\n") == 1
+    assert errors.startswith("seeds: expected official") and errors.count("\n") == 1
 
 
 @pytest.mark.engine

@@ -42,11 +42,11 @@ basalt.house_types = {
 local AIR = "air"
 
 -- Log beams run along the street (a) or away from it (b).
-local function beam(frame, style, lies)
+local function beam(frame, style, axis)
 	if not style.post:find("tree") then
 		return 0
 	end
-	local along_x = (lies == "a") == (frame.along.x ~= 0)
+	local along_x = (axis == "a") == (frame.along.x ~= 0)
 	return along_x and 12 or 4
 end
 
@@ -224,8 +224,8 @@ function basalt.build_farm(frame, style, width, depth, rng)
 		for a = 0, width - 1 do
 			frame.put(a, -1, b, style.fill)
 			if a == 0 or a == width - 1 or b == 0 or b == depth - 1 then
-				local lies = (b == 0 or b == depth - 1) and "a" or "b"
-				frame.put(a, 0, b, style.edge, beam(frame, style, lies))
+				local axis = (b == 0 or b == depth - 1) and "a" or "b"
+				frame.put(a, 0, b, style.edge, beam(frame, style, axis))
 			elseif a == middle then
 				frame.put(a, 0, b, "default:water_source")
 			else

@@ -98,7 +98,7 @@ local function each_of_slot(slot, edge, visit, with_yard)
 end
 
 -- The entry of a building in the site.
-local function told(building)
+local function entry_of(building)
 	local a, b = building.corners[1], building.corners[2]
 	return {
 		min = vector.new(math.min(a.x, b.x), a.y, math.min(a.z, b.z)),
@@ -189,7 +189,7 @@ local function build_slot(w, slot, site)
 	end)
 	if slot.kind == "house" then
 		local house = basalt.build_house(frame, w.style, slot.house, w.rng)
-		table.insert(site.houses, told(house))
+		table.insert(site.houses, entry_of(house))
 		-- A path from the door to the street.
 		local c = w.f.centre
 		local door_u = w.f.axis == "x" and house.door.x - c.x or house.door.z - c.z
@@ -197,9 +197,9 @@ local function build_slot(w, slot, site)
 			w.pave(door_u, s)
 		end
 	elseif slot.kind == "farm" then
-		table.insert(site.farms, told(basalt.build_farm(frame, w.style, slot.width, slot.depth, w.rng)))
+		table.insert(site.farms, entry_of(basalt.build_farm(frame, w.style, slot.width, slot.depth, w.rng)))
 	else
-		table.insert(site.plots, told({
+		table.insert(site.plots, entry_of({
 			corners = {frame.at(0, 1, 0), frame.at(slot.width - 1, 1, slot.depth - 1)},
 			facing = {x = -into.x, y = 0, z = -into.z},
 		}))
@@ -234,7 +234,7 @@ local function build_well(w, at_end)
 	end
 	local x, z = w.f.world(middle_u, middle_s)
 	local y = w.heights[middle_u][middle_s]
-	return told(basalt.build_well(basalt.frame({x = x, y = y, z = z}, {x = 0, z = 1}, w.set), w.style))
+	return entry_of(basalt.build_well(basalt.frame({x = x, y = y, z = z}, {x = 0, z = 1}, w.set), w.style))
 end
 
 -- The walkable ground, as one flat list: from (min[1], min[2]) on, row by row along x, the height of the node of
