@@ -1,8 +1,7 @@
 """A scripted player that makes demonstrations, with a script for each task.
 
-It is no competitor: it sees the referee's telemetry and what is known of the site, which no player may. But it
-acts only through ``step``, as everybody does, and moves like a person (``motion.py``). All it makes is
-labelled ``scripted``.
+It does not compete: it sees the referee's telemetry and the site, which no player may see. It acts only through
+`step`, like every player, and moves like a person (`motion.py`). Its recordings are labelled `scripted`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,7 +31,7 @@ class Script(Protocol):
     clicks_in_screens: bool
 
     def act(self, state: Telemetry) -> dict[str, Any]:
-        """The next action, as the environment's dictionary; ESC when it is done."""
+        """Return the next action, as the environment's dictionary; ESC when it is done."""
         ...
 
 
@@ -65,7 +64,7 @@ class Demonstrator:
     """Plays each episode of a batch with its task's script.
 
     Args:
-        seed: of the small irregularities in its play.
+        seed: Random seed of the small irregularities in its play.
     """
 
     name = "demonstrator"
@@ -77,10 +76,10 @@ class Demonstrator:
         self._telemetry: list[Telemetry] = []
 
     def observe(self, infos: Sequence[Info]) -> None:
-        """Take what the world told the referee; an info with a ``site`` begins an episode.
+        """Take what the world reported to the referee; an info with a `site` begins an episode.
 
         Raises:
-            ConfigError: the world tells too little of the site, or there is no script for the task.
+            ConfigError: The world reports too little about the site, or there is no script for the task.
         """
         self._telemetry = [info["telemetry"] for info in infos]
         self._scripts = self._scripts[: len(infos)]
@@ -91,21 +90,21 @@ class Demonstrator:
     def _begin(self, site: Mapping[str, Any]) -> Script:
         if "task" not in site:
             raise ConfigError(
-                "agent: the demonstrator needs a world that tells the way to go, world=luanti"
+                "agent: the demonstrator needs a world that reports the way to go; use world=luanti"
             )
         spawn = [abs(round(float(part))) for part in site["spawn"]]
         return make_script(site, np.random.default_rng([self._seed, *spawn]))
 
     def act(self, pov: NDArray[np.uint8], first: NDArray[np.bool_]) -> list[dict[str, Any]]:
-        """One action per episode; the pictures are not looked at.
+        """Return one action per episode; the frames are not used.
 
         Raises:
-            ConfigError: :meth:`observe` did not see every episode from its start, or the script works in
-                forms and the picture has not the size whose slots it knows.
+            ConfigError: `observe` did not see every episode from its start, or the script clicks in screens and
+                the frames do not have the size whose slots it knows.
         """
         if len(self._scripts) != len(pov):
             raise ConfigError(
-                "demonstrator: it needs the telemetry of every episode from its reset"
+                "agent: the demonstrator needs the telemetry of every episode from its reset; call observe first"
             )
         width, height = FRAME_SIZE
         if pov.shape[1:3] != (height, width) and any(
@@ -113,7 +112,7 @@ class Demonstrator:
         ):
             raise ConfigError(
                 "agent: the demonstrator of this task clicks in the game's screens, whose slots it knows in "
-                f"pictures of {width}x{height} only, not {pov.shape[2]}x{pov.shape[1]}; "
+                f"frames of {width}x{height} only, not {pov.shape[2]}x{pov.shape[1]}; "
                 "leave the world's size as it is"
             )
         return [

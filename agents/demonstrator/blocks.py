@@ -1,8 +1,7 @@
-"""What a builder knows of the place where it builds: which nodes are there, where one can stand, and
-from where, looking where, a click puts a block into its place.
+"""The place where a builder builds: its nodes, where the player can stand, and from where and at what a click puts
+a block into its place.
 
-Nodes are whole numbers (x, y, z), y up; a node's cube reaches half a node to each side of them. Feet stand on
-a node's top at y + 0.5.
+Nodes are whole numbers (x, y, z), y up; a node's cube extends half a node to each side. Feet on a node are at y + 0.5.
 """
 
 import heapq
@@ -18,27 +17,27 @@ Point = tuple[float, float, float]
 Box = tuple[float, float, float, float, float, float]
 
 REACH, SURE_REACH = 3.9, 3.5
-"""How far a click goes (the game's own limit is 4), and how far one is planned to go."""
+"""Longest reach of a click in nodes (the game's limit is 4), and the longest reach that is planned."""
 
 SIDES: tuple[Node, ...] = ((1, 0, 0), (-1, 0, 0), (0, 0, 1), (0, 0, -1))
 _FACES: tuple[Node, ...] = (*SIDES, (0, 1, 0), (0, -1, 0))
 _CUBE: Box = (-0.5, -0.5, -0.5, 0.5, 0.5, 0.5)
 _FARTHEST = 30.0
-"""Longest way worth going for one block, in nodes."""
+"""Longest path for one block, in nodes."""
 
 
 def add(a: Node, b: Node) -> Node:
-    """Sum of two nodes."""
+    """Return the sum of two nodes."""
     return a[0] + b[0], a[1] + b[1], a[2] + b[2]
 
 
 @dataclass(frozen=True)
 class Block:
-    """What stands at a node.
+    """A block at a node.
 
     Attributes:
-        shape: ``full``, ``stair``, ``slab``, ``pane``, ``door`` or ``torch``.
-        rises: for a stair, the direction to its high side.
+        shape: `full`, `stair`, `slab`, `pane`, `door` or `torch`.
+        rises: Direction to the high side of a stair.
     """
 
     shape: str = "full"
@@ -46,16 +45,16 @@ class Block:
 
     @property
     def holds(self) -> bool:
-        """Whether one can stand on it, and put other blocks against it."""
+        """Whether the player can stand on it and put other blocks against it."""
         return self.shape in ("full", "stair", "slab")
 
     @property
     def free(self) -> bool:
-        """Whether one can walk through it."""
+        """Whether the player can walk through it."""
         return self.shape == "torch"
 
     def boxes(self) -> tuple[Box, ...]:
-        """What a click hits, relative to the node."""
+        """Return the boxes that a click hits, relative to the node."""
         if self.shape == "stair" and self.rises is not None:
             x, _, z = self.rises
             high = (min(x, 0) * 0.5, 0.0, min(z, 0) * 0.5, max(x, 0) * 0.5, 0.5, max(z, 0) * 0.5)
@@ -73,20 +72,20 @@ class Block:
 
 @dataclass(frozen=True)
 class Hit:
-    """What a click in some direction would meet: the node, and the side of it (a unit vector)."""
+    """The node that a click would hit, and the side of it (a unit vector)."""
 
     node: Node
     side: Node
 
     @property
     def target(self) -> Node:
-        """Where a block would be put."""
+        """The node where a block would be put."""
         return add(self.node, self.side)
 
 
 @dataclass(frozen=True)
 class Spot:
-    """Where to stand (the feet's node) and at which side of which node to click."""
+    """A place to stand (the node of the feet), and the side of a node to click at."""
 
     stand: Node
     hit: Hit
@@ -97,9 +96,9 @@ class Place:
     """The ground, and everything above it.
 
     Args:
-        ground: height of the ground's highest node of a column (x, z), None where nobody shall walk.
-        blocks: what stands above the ground.
-        shut: where feet shall not be, though there is room.
+        ground: Height of the highest ground node of a column (x, z); None where the player must not walk.
+        blocks: Blocks above the ground.
+        shut: Nodes where feet must not be although there is room.
     """
 
     ground: Callable[[int, int], int | None]
@@ -107,14 +106,14 @@ class Place:
     shut: frozenset[Node] = frozenset()
 
     def block(self, node: Node) -> Block | None:
-        """What is at a node, None for air."""
+        """Return the block at a node, None for air."""
         height = self.ground(node[0], node[2])
         if height is not None and node[1] <= height:
             return _GROUND
         return self.blocks.get(node)
 
     def can_stand(self, feet: Node) -> bool:
-        """Whether there is room for a player, and something underfoot."""
+        """Return whether there is room for a player and something to stand on."""
         if self.ground(feet[0], feet[2]) is None or feet in self.shut:
             return False
         below, here, head = (self.block(add(feet, (0, up, 0))) for up in (-1, 0, 1))
@@ -122,7 +121,7 @@ class Place:
         return room and below is not None and below.holds
 
     def steps(self, feet: Node) -> Iterator[tuple[Node, float]]:
-        """Where one can go from a place, and how far that is (climbing counts more)."""
+        """Yield the places that can be reached from a place in one move, and their distance (climbing counts more)."""
         for side in SIDES:
             for up in (0, 1, -1, -2):
                 there = add(feet, (side[0], up, side[2]))
@@ -139,7 +138,7 @@ class Place:
     def ways(
         self, start: Node, farthest: float = _FARTHEST
     ) -> Iterator[tuple[Node, float, list[Node]]]:
-        """Places in the order of their distance: (place, distance, way there without the start)."""
+        """Yield places in order of their distance: (place, distance, path without the start)."""
         came: dict[Node, Node | None] = {}
         queue: list[tuple[float, int, Node, Node | None]] = [(0.0, 0, start, None)]
         order = itertools.count(1)
@@ -159,7 +158,7 @@ class Place:
                     heapq.heappush(queue, (cost + length, next(order), there, here))
 
     def is_clear(self, x: float, z: float, to: Node) -> bool:
-        """Whether one can walk straight from a position to the middle of a node on the same level."""
+        """Return whether a player can walk straight from a position to the middle of a node on the same level."""
         count = max(2, math.ceil(math.hypot(to[0] - x, to[2] - z) / 0.25))
         for k in range(count + 1):
             at_x, at_z = x + (to[0] - x) * k / count, z + (to[2] - z) * k / count
@@ -172,7 +171,7 @@ class Place:
         return True
 
     def look(self, eye: Point, point: Point, reach: float = REACH) -> Hit | None:
-        """What a click meets that is aimed from a point at another."""
+        """Return what a click from one point at another hits."""
         length = math.dist(eye, point)
         unit = (
             (point[0] - eye[0]) / length,
@@ -190,7 +189,7 @@ class Place:
         return None
 
     def surely_meets(self, eye: Point, way: Point, hit: Hit, reach: float = REACH) -> bool:
-        """Whether a click in a direction meets that, even if the eyes are a little to the side."""
+        """Return whether a click in a direction hits the target, also with the eyes slightly to the side."""
         for x, y, z in _SWAY:
             start = eye[0] + x, eye[1] + y, eye[2] + z
             if (
@@ -214,13 +213,13 @@ class Place:
     def aim_at(
         self, eye: Point, hit: Hit, *, low: bool = False, reach: float = REACH
     ) -> Point | None:
-        """A point to look at so that a click meets that side of that node, the middle if possible.
+        """Return a point to look at so that a click hits a side of a node, preferably its middle.
 
         Args:
-            eye: where the eyes are.
-            hit: what the click shall meet.
-            low: only the lower half of an upright side, so that a stair is not put upside down.
-            reach: how far the click may go.
+            eye: Position of the eyes.
+            hit: The node and side to hit.
+            low: Whether to use only the lower half of an upright side, so that a stair is not put upside down.
+            reach: Longest reach of the click, in nodes.
         """
         for across, up in _OFFSETS_LOW if low and hit.side[1] == 0 else _OFFSETS:
             point = _on_side(hit, across, up)
@@ -232,11 +231,11 @@ class Place:
     def spots(
         self, wants: Sequence["Want"], start: Node
     ) -> Iterator[tuple["Want", Spot, list[Node]]]:
-        """From where which block can be put into its place, nearest places to stand first.
+        """Yield places to stand from which blocks can be put, nearest places first.
 
         Args:
-            wants: blocks to put.
-            start: where the player stands.
+            wants: Blocks to put.
+            start: Place of the player.
         """
         sides = [(want, hit) for want in wants for hit in self.sides_for(want.target)]
         for stand, _, way in self.ways(start):
@@ -250,7 +249,7 @@ class Place:
                     yield want, Spot(stand, hit), way
 
     def sides_for(self, target: Node) -> list[Hit]:
-        """What to click at so that a block comes into a place."""
+        """Return what to click at to put a block into a place."""
         if self.block(target) is not None:
             return []
         return [
@@ -265,10 +264,10 @@ class Want:
     """A block to put somewhere.
 
     Attributes:
-        target: where.
-        block: what stands there then.
-        thing: what has to be in the hand.
-        fits: conditions on where to stand and what to click at.
+        target: Node of the block.
+        block: The block.
+        thing: Item that has to be in the hand.
+        fits: Conditions on where to stand and what to click at.
     """
 
     target: Node
@@ -289,10 +288,10 @@ _SWAY: tuple[Point, ...] = (
     (0.0, 0.09, 0.0),
     *((x, 0.0, z) for x in (-0.09, 0.09) for z in (-0.09, 0.09)),
 )
-"""How far the eyes may be from where they are thought to be."""
+"""Largest error of the assumed position of the eyes, in nodes."""
 
 _WIDE = 0.33
-"""Half of the width that a player needs."""
+"""Half of the width that a player needs, in nodes."""
 
 _OFFSETS = [(0.0, 0.0), (0.0, -0.25), (0.25, 0.0), (-0.25, 0.0), (0.0, 0.25)]
 _OFFSETS += [(x, y) for y in (-0.38, 0.38, -0.2, 0.2) for x in (-0.38, 0.38, 0.0)]
@@ -304,7 +303,7 @@ def _back(side: Node) -> Node:
 
 
 def _on_side(hit: Hit, across: float, up: float) -> Point:
-    """A point on a node's side, that far from its middle."""
+    """Return a point on a node's side, at an offset from its middle."""
     x, y, z = (part + 0.5 * out for part, out in zip(hit.node, hit.side, strict=True))
     if hit.side[0]:
         return x, y + up, z + across
@@ -314,7 +313,7 @@ def _on_side(hit: Hit, across: float, up: float) -> Point:
 
 
 def _next(node: Node, eye: Point, unit: Point) -> tuple[Node, float]:
-    """The node that a ray comes to after this one, and at which distance."""
+    """Return the next node on a ray, and its distance."""
     best, axis = math.inf, 0
     for k in range(3):
         if unit[k]:
@@ -327,7 +326,7 @@ def _next(node: Node, eye: Point, unit: Point) -> tuple[Node, float]:
 
 
 def _enter(box: Box, node: Node, eye: Point, unit: Point) -> tuple[float, Node] | None:
-    """Where a ray enters a box: the distance, and the side it enters by."""
+    """Return the distance at which a ray enters a box, and the side."""
     near, far, axis = -math.inf, math.inf, 0
     for k in range(3):
         low, high = node[k] + box[k] - eye[k], node[k] + box[k + 3] - eye[k]

@@ -1,7 +1,7 @@
-"""What a script that builds can do with its body, each as a generator of actions.
+"""The actions of a building script's body, each as a generator.
 
-A generator yields the action of a step; when it goes on, :attr:`Body.state` is what the step led to. So a
-script reads like a recipe: ``yield from body.go(...)``, ``yield from body.put(...)``.
+A generator yields the action of a step; when it resumes, `Body.state` is the state after that step. So a script reads
+like a recipe: `yield from body.go(...)`, `yield from body.put(...)`.
 """
 
 import math
@@ -16,13 +16,13 @@ from basalt.core.actions import null_action
 from basalt.core.telemetry import Telemetry
 
 T = TypeVar("T")
-Doing = Generator[dict[str, Any], None, T]
+Routine = Generator[dict[str, Any], None, T]
 
 AIM = 0.4
-"""How near a direction counts as aimed at, in degrees."""
+"""Largest error of a direction that counts as aimed, in degrees."""
 
 NEAR = 0.22
-"""How near the middle of a node it stops, in nodes."""
+"""Distance from the middle of a node at which it stops, in nodes."""
 
 TOOLS = (
     ("dirt", ""),
@@ -31,18 +31,18 @@ TOOLS = (
     ("oak", "stone_axe"),
     ("planks", "stone_axe"),
 )
-"""What a thing is dug with, by a part of its name; all others with the pickaxe."""
+"""Tool to dig a block with, by a part of the block's name; the pickaxe for all others."""
 
 PATIENCE = 60
-"""Steps for one movement or aim until it is given up."""
+"""Steps after which a movement or an aim is given up."""
 
 
 class Body:
     """One player.
 
     Args:
-        place: where it builds; kept up to date with what it does.
-        rng: source of the irregularities.
+        place: Place where it builds; updated with what it does.
+        rng: Source of small irregularities.
     """
 
     def __init__(self, place: Place, rng: np.random.Generator) -> None:
@@ -51,7 +51,7 @@ class Body:
         self.gaze = Gaze()
         self.state: Telemetry
 
-    # ---- where it is ----
+    # ---- position ----
 
     @property
     def feet(self) -> Node:
@@ -60,41 +60,43 @@ class Body:
 
     @staticmethod
     def node_of(x: float, y: float, z: float) -> Node:
-        """The node in which feet at a position are."""
+        """Return the node of feet at a position."""
         return math.floor(x + 0.5), math.floor(y + 0.5 + 0.3), math.floor(z + 0.5)
 
     @property
     def eye(self) -> Point:
-        """Where the eyes are."""
+        """Position of the eyes."""
         return self.state.xpos, self.state.ypos + EYE_HEIGHT, self.state.zpos
 
     def is_aimed_at(self, hit: Hit) -> bool:
-        """Whether a click would meet that now."""
+        """Return whether a click would hit the target now."""
         yaw, pitch = math.radians(self.state.yaw), math.radians(self.state.pitch)
         flat = math.cos(pitch)
         ahead = math.sin(yaw) * flat, -math.sin(pitch), math.cos(yaw) * flat
         return self.place.surely_meets(self.eye, ahead, hit)
 
-    # ---- doing ----
+    # ---- moving ----
 
-    def do(self, steps: int = 1, **keys: int) -> Doing[None]:
+    def do(self, steps: int = 1, **keys: int) -> Routine[None]:
         """Hold keys for some steps."""
         for _ in range(steps):
             yield null_action() | keys
 
-    def look_at(self, point: Point, near: float = AIM) -> Doing[None]:
-        """Turn until the view is on a point."""
+    def look_at(self, point: Point, near: float = AIM) -> Routine[None]:
+        """Turn until the view is at a point."""
         for _ in range(PATIENCE):
             yaw, pitch = direction(self.state, point)
             if max(abs(wrap(yaw - self.state.yaw)), abs(pitch - self.state.pitch)) <= near:
                 return
             yield null_action() | {"camera": self.gaze.at(self.state, point, start=near)}
 
-    def go(self, way: Sequence[Node], look: Point | None = None, near: float = NEAR) -> Doing[bool]:
-        """Walk along neighbouring nodes; on the last ones with the eyes on a point. Whether it got there."""
+    def go(
+        self, way: Sequence[Node], look: Point | None = None, near: float = NEAR
+    ) -> Routine[bool]:
+        """Walk along neighbouring nodes, looking at a point on the last ones; return whether it arrived."""
         k = 0
         while k < len(way):
-            # As far ahead as the way is straight and free.
+            # The furthest node to which the way is straight and free.
             while k + 1 < len(way) and way[k + 1][1] == self.feet[1] and self._is_clear(way[k + 1]):
                 k += 1
             last = k == len(way) - 1
@@ -107,7 +109,7 @@ class Body:
     def _is_clear(self, node: Node) -> bool:
         return self.place.is_clear(self.state.xpos, self.state.zpos, node)
 
-    def _go_to(self, node: Node, look: Point | None, near: float) -> Doing[bool]:
+    def _go_to(self, node: Node, look: Point | None, near: float) -> Routine[bool]:
         """Go to a node that is straight ahead, or to a neighbouring one."""
         straight = node[1] == self.feet[1] and self._is_clear(node)
         for k in range(PATIENCE if not straight else 3 * PATIENCE):
@@ -117,7 +119,7 @@ class Body:
             if away < near and (self.state.on_ground or near > NEAR) and high > -0.6:
                 return True
             if not straight and min(abs(east), abs(north)) > 0.15 and away > 0.6:
-                # First to the middle of what may be a narrow gap.
+                # First to the middle, since the gap may be narrow.
                 east, north = (0.0, north) if abs(east) > abs(north) else (east, 0.0)
             yaw = math.radians(self.state.yaw)
             ahead = east * math.sin(yaw) + north * math.cos(yaw)
@@ -140,21 +142,23 @@ class Body:
             yield action
         return False
 
-    def centre(self, node: Node, look: Point | None = None) -> Doing[bool]:
-        """Step to the middle of the node it stands in."""
+    def centre(self, node: Node, look: Point | None = None) -> Routine[bool]:
+        """Step to the middle of the node of the feet."""
         return (yield from self._go_to(node, look, 0.12))
 
     # ---- blocks ----
 
-    def build(self, wants: Sequence[Want], hold: Callable[[str], Doing[bool]]) -> Doing[list[Want]]:
+    def build(
+        self, wants: Sequence[Want], hold: Callable[[str], Routine[bool]]
+    ) -> Routine[list[Want]]:
         """Put blocks into their places, in the order that takes the fewest steps and turns.
 
         Args:
-            wants: the blocks.
-            hold: takes a thing into the hand, and says whether it is there.
+            wants: Blocks to put.
+            hold: Function that takes an item into the hand and returns whether it is there.
 
         Returns:
-            What could not be put.
+            Blocks that could not be put.
         """
         left, lost = list(wants), list[Want]()
         refused: dict[tuple[Node, Spot], int] = {}
@@ -181,22 +185,24 @@ class Body:
             refused[key] = refused.get(key, 0) + 1
         return left + lost
 
-    def take_back(self, node: Node, thing: str, hold: Callable[[str], Doing[bool]]) -> Doing[None]:
-        """Dig away what came to the wrong place."""
+    def take_back(
+        self, node: Node, thing: str, hold: Callable[[str], Routine[bool]]
+    ) -> Routine[None]:
+        """Dig away a block that was put in the wrong place."""
         tool = next((tool for kind, tool in TOOLS if kind in thing), "stone_pickaxe")
         if tool:
             yield from hold(tool)
         yield from self.dig(node)
 
     def placed_at(self) -> Node:
-        """Where the last block was put."""
+        """The node where the last block was put."""
         assert self.state.placed_at is not None
         return self.state.placed_at
 
     def _nearest(
         self, wants: Sequence[Want], refused: Mapping[tuple[Node, Spot], int]
     ) -> tuple[Want, Spot, list[Node]] | None:
-        """The block that is nearest at hand: least way first, then least turn."""
+        """Return the block that is easiest to put: shortest path first, then smallest turn."""
         best, best_turn = None, math.inf
         stand: Node | None = None
         for want, spot, way in self.place.spots(wants, self.feet):
@@ -211,15 +217,15 @@ class Body:
                 best, best_turn = (want, spot, way), turn
         return best
 
-    def _click_at(self, spot: Spot, *, low: bool = False) -> Doing[bool]:
-        """Look at a side of a node and click; whether something was placed."""
+    def _click_at(self, spot: Spot, *, low: bool = False) -> Routine[bool]:
+        """Look at a side of a node and click; return whether something was placed."""
         point = self.place.aim_at(self.eye, spot.hit, low=low)
         if point is None:
             yield from self.centre(spot.stand)
             point = self.place.aim_at(self.eye, spot.hit, low=low)
             if point is None:
                 return False
-        # Where the click meets the side anyway it need not be hit in the middle.
+        # A click that hits the side need not hit its middle.
         for _ in range(PATIENCE):
             yaw, pitch = direction(self.state, point)
             off = max(abs(wrap(yaw - self.state.yaw)), abs(pitch - self.state.pitch))
@@ -236,8 +242,8 @@ class Body:
                 return True
         return False
 
-    def dig(self, target: Node) -> Doing[bool]:
-        """Go to where a block can be hit, and dig it away; whether it is gone."""
+    def dig(self, target: Node) -> Routine[bool]:
+        """Go to a place from which a block can be hit, and dig it away; return whether it is gone."""
         for _, spot, way in self._digging_spots(target):
             eye = spot.stand[0], spot.stand[1] - 0.5 + EYE_HEIGHT, spot.stand[2]
             yield from self.go(way, self.place.aim_at(eye, spot.hit))

@@ -1,4 +1,4 @@
-"""BuildVillageHouse: walks to a free plot, makes what it needs, builds a hut, shows it, ends the episode."""
+"""BuildVillageHouse: walks to a free plot, crafts what it needs, builds a hut, shows it, ends the episode."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from agents.demonstrator.blocks import Block, Node, Place, Point, Want
-from agents.demonstrator.body import Body, Doing
+from agents.demonstrator.body import Body, Routine
 from agents.demonstrator.hands import Hands
 from agents.demonstrator.huts import DEPTH, STYLES, WIDTH, Frame, Hut
 from agents.demonstrator.motion import LookAround
@@ -20,10 +20,10 @@ DOOR_PATTERN = ((0, 0), (1, 0), (0, 1), (1, 1), (0, 2), (1, 2))
 SLAB_PATTERN = ((0, 2), (1, 2), (2, 2))
 SQUARE_PATTERN = ((0, 0), (1, 0), (0, 1), (1, 1))
 STAIR_BATCHES = 8
-"""Of 64 things, at least 8 lie in each of the six slots of the pattern: 32 stairs."""
+"""Of 64 items, at least 8 are in each of the six slots of the pattern: 32 stairs."""
 
 STORE = 30
-"""First of the slots that are empty at the start."""
+"""First slot that is empty at the start."""
 
 WALL_SLOT, TABLE_SLOT = 7, 8
 
@@ -32,8 +32,8 @@ class HouseBuilding:
     """One episode of BuildVillageHouse.
 
     Args:
-        site: what is known of the village: ``style``, ``street``, ``plots``, ``spawn``.
-        rng: source of the irregularities.
+        site: Site of the village: `style`, `street`, `plots`, `spawn`.
+        rng: Source of small irregularities.
     """
 
     clicks_in_screens = True
@@ -52,7 +52,7 @@ class HouseBuilding:
         self._script = self._play()
 
     def act(self, state: Telemetry) -> dict[str, Any]:
-        """The next action."""
+        """Return the next action."""
         self._body.state = state
         return next(self._script)
 
@@ -68,15 +68,15 @@ class HouseBuilding:
         while True:
             yield null_action() | {"ESC": 1}
 
-    # ---- the way ----
+    # ---- walking ----
 
-    def _walk_to_the_plot(self) -> Doing[None]:
+    def _walk_to_the_plot(self) -> Routine[None]:
         goal = self._frame.at(2, 1, -4)
         for point in way_along_street(self._site["street"], self._site["spawn"], goal):
             yield from self._stroll_to(point)
 
-    def _stroll_to(self, goal: Sequence[float]) -> Doing[None]:
-        """Walk straight to a place over ground that is not known, jumping where it rises."""
+    def _stroll_to(self, goal: Sequence[float]) -> Routine[None]:
+        """Walk straight to a place over unknown ground, jumping where it rises."""
         body, best, since = self._body, math.inf, 0
         for _ in range(400):
             state = body.state
@@ -97,15 +97,15 @@ class HouseBuilding:
                     action["left" if since // 20 % 2 else "right"] = 1
             yield action
 
-    # ---- things ----
+    # ---- crafting ----
 
-    def _make_things(self) -> Doing[None]:
+    def _make_things(self) -> Routine[None]:
         hands, m = self._hands, self._materials
         yield from hands.open()
         for full, to in ((0, 33), (1, 32), (7, 34), (8, 35)):
             yield from hands.move(full, to)
         if m.roof == m.planks:
-            # For the roof's stairs 64, and 4 for the table, which are taken from the fullest slot.
+            # 64 for the roof's stairs, and 4 for the table, which are taken from the fullest slot.
             yield from hands.make_of_half(m.logs, 17, STORE)
         if m.wall == m.planks:
             yield from hands.make_of_half(m.logs, 11, WALL_SLOT)
@@ -134,16 +134,16 @@ class HouseBuilding:
         yield from self._body.dig(at)
         yield from self._arrange()
 
-    def _use(self, at: Node) -> Doing[None]:
-        """Right-click on what stands somewhere, and wait for its form."""
+    def _use(self, at: Node) -> Routine[None]:
+        """Right-click on a block, and wait for its screen."""
         for _ in range(3):
             yield from self._body.look_at(at, near=2.0)
             yield from self._body.do(use=1)
             if (yield from self._hands.opened()):
                 return
 
-    def _arrange(self) -> Doing[None]:
-        """Put what is needed into the hotbar."""
+    def _arrange(self) -> Routine[None]:
+        """Put the needed items into the hotbar."""
         hands, m = self._hands, self._materials
         wanted = [m.stair, m.door, m.base, m.post, "glass_pane", "torch", "dirt", m.wall, m.slab]
         wrong = [
@@ -158,9 +158,9 @@ class HouseBuilding:
                 yield from hands.move(there, k)
         yield from hands.close()
 
-    # ---- the house ----
+    # ---- building ----
 
-    def _build_house(self) -> Doing[None]:
+    def _build_house(self) -> Routine[None]:
         hut, at = self._hut, self._frame.at
         yield from self._put(hut.row(1))
         yield from self._put(hut.row(2))
@@ -180,15 +180,15 @@ class HouseBuilding:
         yield from self._put([hut.door()])
         yield from self._put(hut.torches())
 
-    def _put(self, wants: list[Want]) -> Doing[None]:
+    def _put(self, wants: list[Want]) -> Routine[None]:
         """Put blocks, and those that could not be put before."""
         self._missing = yield from self._body.build(self._missing + wants, self._hands.hold)
 
-    def _put_steps(self, steps: list[Node]) -> Doing[None]:
+    def _put_steps(self, steps: list[Node]) -> Routine[None]:
         for step in steps:
             yield from self._put([Want(step, Block(), "dirt")])
 
-    def _take_away(self, *stairways: list[Node]) -> Doing[None]:
+    def _take_away(self, *stairways: list[Node]) -> Routine[None]:
         """Dig the steps away, the nearest stairway first, each from its top."""
         x, _, z = self._body.feet
         for steps in sorted(
@@ -197,7 +197,7 @@ class HouseBuilding:
             for step in reversed(steps):
                 yield from self._body.dig(step)
 
-    def _come_down(self) -> Doing[None]:
+    def _come_down(self) -> Routine[None]:
         ground = self._frame.at(0, 1, 0)[1]
         for stand, _, way in self._body.place.ways(self._body.feet):
             if stand[1] == ground and not self._inside(stand):
@@ -208,10 +208,10 @@ class HouseBuilding:
         inner = {self._frame.at(a, 1, b)[::2] for a in range(WIDTH) for b in range(DEPTH)}
         return node[::2] in inner
 
-    # ---- the end ----
+    # ---- showing ----
 
-    def _show(self) -> Doing[None]:
-        """Walk round the house and look at it slowly from the front and from each corner."""
+    def _show(self) -> Routine[None]:
+        """Walk around the house and look at it slowly from the front and from each corner."""
         body, at = self._body, self._frame.at
         middle = at(WIDTH // 2, 3, DEPTH // 2)
         corners = [(2, -4), (-4, -4), (-4, DEPTH + 3), (WIDTH + 3, DEPTH + 3), (WIDTH + 3, -4)]
@@ -224,8 +224,8 @@ class HouseBuilding:
             yield from body.look_at(middle, near=2.0)
             yield from self._sweep(middle)
 
-    def _sweep(self, middle: Node) -> Doing[None]:
-        """Let the eyes wander over walls and roof."""
+    def _sweep(self, middle: Node) -> Routine[None]:
+        """Move the view over walls and roof."""
         body = self._body
         for up, steps in ((-1, 8), (2, 12), (0, 8)):
             point: Point = (middle[0], middle[1] + up, middle[2])
@@ -234,7 +234,7 @@ class HouseBuilding:
 
 
 def nearest_plot(site: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The free plot that is nearest to where the player starts."""
+    """Return the free plot that is nearest to the player's start."""
     x, _, z = site["spawn"]
 
     def away(plot: Mapping[str, Any]) -> float:
@@ -245,7 +245,7 @@ def nearest_plot(site: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def frame_of(plot: Mapping[str, Any]) -> Frame:
-    """Where on a plot the hut stands: in its middle, with the front to the street."""
+    """Return the place of the hut on a plot: in its middle, with the front to the street."""
     (ax, y, az), (bx, _, bz) = plot["min"], plot["max"]
     x, z = round((ax + bx) / 2), round((az + bz) / 2)
     into = -round(plot["facing"][0]), 0, -round(plot["facing"][2])
@@ -254,7 +254,7 @@ def frame_of(plot: Mapping[str, Any]) -> Frame:
 
 
 def levelled(plot: Mapping[str, Any]) -> Any:
-    """The plot's ground, which is level to one node beyond its edges."""
+    """Return the plot's ground, which is level to one node beyond its edges."""
     (ax, y, az), (bx, _, bz) = plot["min"], plot["max"]
 
     def ground(x: int, z: int) -> int | None:
@@ -267,7 +267,7 @@ def levelled(plot: Mapping[str, Any]) -> Any:
 def way_along_street(
     street: Sequence[Sequence[float]], start: Sequence[float], goal: Sequence[float]
 ) -> list[Sequence[float]]:
-    """Points of the street from the one nearest to the start to the one nearest to the goal, and the goal."""
+    """Return the points of the street from the one nearest to the start to the one nearest to the goal, and the goal."""
 
     def nearest(to: Sequence[float]) -> int:
         away = [math.hypot(point[0] - to[0], point[2] - to[2]) for point in street]

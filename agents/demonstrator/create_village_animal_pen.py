@@ -14,38 +14,39 @@ from basalt.core.actions import null_action
 from basalt.core.telemetry import Creature, Telemetry
 from basalt.io.errors import ConfigError
 
-Doing = Generator[dict[str, Any], Telemetry, Telemetry]
-"""Takes states, gives actions; in the end returns the last state."""
+Routine = Generator[dict[str, Any], Telemetry, Telemetry]
+"""A generator that receives states, yields actions, and returns the last state."""
 
 FENCE, GATE = 1, 2
-"""Slots of the hotbar, counted from 1."""
+"""Slots of the hotbar, numbered from 1."""
 
 FOOD = {"pig": 3, "chicken": 4, "cow": 5, "sheep": 5}
-"""The slot of what each kind follows."""
+"""Slot of the food of each kind."""
 
 REACH = 3.1
-"""How far from its feet, seen from above, it puts a fence."""
+"""Horizontal distance from its feet at which it puts a fence, in nodes."""
 
 NEAR_HOUSE = 3
-"""Nodes from the pen's inside to a house's wall."""
+"""Distance from the pen's inside to a house's wall, in nodes."""
 
 AIM = 1.2
-"""How near the direction of the eyes must come to a point before it acts, in degrees."""
+"""Largest error of the view's direction when it acts, in degrees."""
 
 FOLLOWS = 5.5
-"""An animal that is nearer than this follows; as long as two do, it goes on."""
+"""Distance up to which an animal follows; the player walks while two do."""
 
 WANTED = 2
 
 
 @dataclass(frozen=True)
 class Yard:
-    """Where a pen goes.
+    """The place of a pen.
 
     Attributes:
-        low, high: the corners of its fence.
-        gate: the gate's cell.
-        out: the direction from the gate to the outside.
+        low: Low corner of its fence.
+        high: High corner of its fence.
+        gate: Cell of the gate.
+        out: Direction from the gate to the outside.
     """
 
     low: Cell
@@ -54,7 +55,7 @@ class Yard:
     out: Cell
 
     def fence(self) -> list[Cell]:
-        """Cells of the fence without the gate, going round from beside it."""
+        """Cells of the fence without the gate, in order around the pen, starting beside the gate."""
         (x0, z0), (x1, z1) = self.low, self.high
         ring = [(x, z0) for x in range(x0, x1)] + [(x1, z) for z in range(z0, z1)]
         ring += [(x, z1) for x in range(x1, x0, -1)] + [(x0, z) for z in range(z1, z0, -1)]
@@ -62,17 +63,17 @@ class Yard:
         return ring[start + 1 :] + ring[:start]
 
     def inside(self) -> list[Cell]:
-        """Cells within the fence."""
+        """Cells inside the fence."""
         (x0, z0), (x1, z1) = self.low, self.high
         return [(x, z) for x in range(x0 + 1, x1) for z in range(z0 + 1, z1)]
 
     def from_gate(self, nodes: int) -> Cell:
-        """A cell in front of the gate; with a negative number, behind it."""
+        """Return a cell in front of the gate, or behind it for a negative number."""
         return self.gate[0] + nodes * self.out[0], self.gate[1] + nodes * self.out[1]
 
 
 def _place(creature: Creature) -> NDArray[np.float64]:
-    """Where a creature is, seen from above: [x, z]."""
+    """Return the horizontal position of a creature: [x, z]."""
     return np.array([creature.position[0], creature.position[2]], np.float64)
 
 
@@ -80,8 +81,8 @@ class PenBuilder:
     """One episode of CreateVillageAnimalPen.
 
     Args:
-        site: what the world tells of the village.
-        rng: source of the irregularities.
+        site: Site of the village.
+        rng: Source of small irregularities.
     """
 
     clicks_in_screens = False
@@ -95,7 +96,7 @@ class PenBuilder:
         next(self._script)
 
     def act(self, state: Telemetry) -> dict[str, Any]:
-        """The next action."""
+        """Return the next action."""
         return self._script.send(state)
 
     # ---- the plan ----
@@ -123,7 +124,7 @@ class PenBuilder:
             state = yield null_action() | {"ESC": 1}
 
     def _choose(self, state: Telemetry) -> tuple[str, Yard]:
-        """The kind and the yard that need least walking, with no other eater of the same food near."""
+        """Return the kind and the yard that need the shortest walk, without other animals nearby that eat the same food."""
         animals = state.animals or ()
         yards = self._yards()
         best: tuple[float, str, Yard] | None = None
@@ -147,12 +148,12 @@ class PenBuilder:
                     best = cost, kind, yard
         if best is None:
             raise ConfigError(
-                "agent: the village has no room for a pen, or no two animals of a kind"
+                "agent: the village has no room for a pen or no two animals of one kind; use another seed"
             )
         return best[1], best[2]
 
     def _yards(self) -> list[Yard]:
-        """Level, empty rectangles beside houses, with a gate that can be walked up to."""
+        """Yield level, empty rectangles beside houses, with a gate that can be reached."""
         ground = self._ground
         found: list[Yard] = []
         for size in ((6, 6), (6, 5), (5, 5)):
@@ -173,7 +174,7 @@ class PenBuilder:
         return found
 
     def _corners(self, house: Mapping[str, Any], size: Cell) -> Iterator[Cell]:
-        """Low corners of the rectangles of a size that lie beside a house."""
+        """Yield the low corners of the rectangles of a size beside a house."""
         x0, z0 = int(house["min"][0]), int(house["min"][2])
         x1, z1 = int(house["max"][0]), int(house["max"][2])
         for gap in (2, 3):
@@ -184,7 +185,7 @@ class PenBuilder:
                 yield x0 - gap - size[0], z0 + along
 
     def _gates(self, low: Cell, high: Cell, level: int) -> Iterator[Yard]:
-        """The yard with its gate in the middle of each side that is free in front."""
+        """Yield the yard with its gate in the middle of each side that is free in front."""
         middle = (low[0] + high[0]) // 2, (low[1] + high[1]) // 2
         for gate, out in (
             ((middle[0], low[1]), (0, -1)),
@@ -208,8 +209,8 @@ class PenBuilder:
 
     # ---- building ----
 
-    def _build(self, state: Telemetry, yard: Yard) -> Doing:
-        """Clear the yard of plants, fence it in, hang the gate."""
+    def _build(self, state: Telemetry, yard: Yard) -> Routine:
+        """Clear the yard of plants, fence it in, place the gate."""
         around = [*yard.inside(), *yard.fence(), yard.gate]
         state = yield from self._hold(state, FENCE)
         for cell in sorted(self._ground.plants.intersection(around)):
@@ -222,14 +223,14 @@ class PenBuilder:
         state = yield from self._walk(state, yard.from_gate(-2), close=0.35)
         return (yield from self._put(state, yard.gate))
 
-    def _come_to_reach(self, state: Telemetry, yard: Yard, cell: Cell) -> Doing:
-        """Stand within the yard where the cell can be reached, and not in it."""
+    def _come_to_reach(self, state: Telemetry, yard: Yard, cell: Cell) -> Routine:
+        """Go to a place inside the yard from which the cell can be reached, outside the cell."""
 
         def away(place: Cell, x: float, z: float) -> float:
             return math.hypot(place[0] - x, place[1] - z)
 
         here = state.xpos, state.zpos
-        # A click that meets a fence on the way puts the next one beside that.
+        # A click that hits a fence on its way would put the next one beside that.
         if 1.2 < away(cell, *here) < REACH and self._ground.is_clear(*here, cell):
             return state
         inside = [place for place in yard.inside() if 1.5 < away(place, *cell) < REACH - 0.3]
@@ -237,8 +238,8 @@ class PenBuilder:
         goal = min(free or inside, key=lambda place: away(place, *here))
         return (yield from self._walk(state, goal, close=0.4))
 
-    def _put(self, state: Telemetry, cell: Cell) -> Doing:
-        """Put what is in the hand on the ground of a cell."""
+    def _put(self, state: Telemetry, cell: Cell) -> Routine:
+        """Put the item in the hand on the ground of a cell."""
         height = self._ground.height(cell)
         snow = 0.2 if self._site["style"] == "snowy" else 0.0
         for k in range(6):
@@ -253,8 +254,8 @@ class PenBuilder:
                 break
         return state
 
-    def _pluck(self, state: Telemetry, cell: Cell) -> Doing:
-        """Dig what grows in a cell, when nobody stands in the way."""
+    def _pluck(self, state: Telemetry, cell: Cell) -> Routine:
+        """Dig the plant in a cell, when no creature is in the way."""
         point = [cell[0], self._ground.height(cell) - 0.3, cell[1]]
         for _ in range(3):
             before = int(state.facts["dug_nodes"])
@@ -276,24 +277,24 @@ class PenBuilder:
 
     @staticmethod
     def _anybody_near(state: Telemetry, point: list[float]) -> bool:
-        """Whether a blow could meet an animal or a villager."""
+        """Return whether a hit could strike an animal or a villager."""
         middle = (np.array([state.xpos, state.zpos]) + np.array([point[0], point[2]])) / 2
         everybody = (state.animals or ()) + (state.villagers or ())
         return any(np.linalg.norm(_place(one) - middle) < 2.6 for one in everybody)
 
-    def _open(self, state: Telemetry, yard: Yard) -> Doing:
+    def _open(self, state: Telemetry, yard: Yard) -> Routine:
         if state.facts["pen_gate_closed"]:
             state = yield from self._work_gate(state, yard)
         self._ground.free(yard.gate)
         return state
 
-    def _close(self, state: Telemetry, yard: Yard) -> Doing:
+    def _close(self, state: Telemetry, yard: Yard) -> Routine:
         if state.facts["pen_gate"] and not state.facts["pen_gate_closed"]:
             state = yield from self._work_gate(state, yard)
         self._ground.bar(yard.gate)
         return state
 
-    def _work_gate(self, state: Telemetry, yard: Yard) -> Doing:
+    def _work_gate(self, state: Telemetry, yard: Yard) -> Routine:
         x, z = yard.gate
         self._ground.free(yard.gate)
         height = self._ground.height(yard.gate)
@@ -307,8 +308,8 @@ class PenBuilder:
                 break
         return state
 
-    def _wait_for_animals(self, state: Telemetry, cell: Cell) -> Doing:
-        """Wait while a click at a cell would meet an animal."""
+    def _wait_for_animals(self, state: Telemetry, cell: Cell) -> Routine:
+        """Wait while a click at a cell would hit an animal."""
         for _ in range(80):
             if self._is_free_of_animals(state, cell):
                 break
@@ -317,7 +318,7 @@ class PenBuilder:
 
     @staticmethod
     def _is_free_of_animals(state: Telemetry, cell: Cell) -> bool:
-        """Whether no animal stands in a cell, nor between it and the player."""
+        """Return whether no animal is in a cell or between it and the player."""
         line = np.linspace(np.array(cell, np.float64), [state.xpos, state.zpos], 6)
         return not any(
             np.linalg.norm(line - _place(animal), axis=1).min() < 0.9
@@ -326,8 +327,8 @@ class PenBuilder:
 
     # ---- luring ----
 
-    def _lure(self, state: Telemetry, yard: Yard, kind: str) -> Doing:
-        """Fetch two animals and lead them to the pen's far end."""
+    def _lure(self, state: Telemetry, yard: Yard, kind: str) -> Routine:
+        """Fetch two animals and lead them to the far end of the pen."""
         far = yard.from_gate(-(len(self._depth(yard)) - 1))
         for _ in range(5):
             state = yield from self._fetch(state, kind)
@@ -343,11 +344,11 @@ class PenBuilder:
 
     @staticmethod
     def _depth(yard: Yard) -> range:
-        """One number for every cell from the gate to the fence behind."""
+        """Return the number of every cell from the gate to the fence behind it."""
         along = 0 if yard.out[0] else 1
         return range(yard.high[along] - yard.low[along])
 
-    def _fetch(self, state: Telemetry, kind: str) -> Doing:
+    def _fetch(self, state: Telemetry, kind: str) -> Routine:
         """Go to the nearest animals until two follow."""
         for _ in range(40):
             followers = self._followers(state, kind)
@@ -376,8 +377,8 @@ class PenBuilder:
                 state = yield null_action() | {"camera": self._watch(state, kind)}
         return state
 
-    def _lead(self, state: Telemetry, goal: Cell, kind: str) -> Doing:
-        """Walk to a place, waiting for those who follow whenever they fall back."""
+    def _lead(self, state: Telemetry, goal: Cell, kind: str) -> Routine:
+        """Walk to a place, and wait for the animals that follow when they fall behind."""
         way = self._ground.way(self._cell(state), goal)
         if way is None:
             return state
@@ -411,12 +412,12 @@ class PenBuilder:
         return math.hypot(x - state.xpos, z - state.zpos)
 
     def _watch(self, state: Telemetry, kind: str) -> np.ndarray:
-        """Turn to the second nearest of a kind, which is the one to wait for."""
+        """Turn to the second nearest animal of a kind, which is the one to wait for."""
         herd = sorted(self._herd(state, kind), key=lambda animal: self._away(state, animal))
         animal = herd[min(1, len(herd) - 1)]
         return self._gaze.at(state, np.add(animal.position, [0.0, 0.6, 0.0]), start=12.0)
 
-    def _show(self, state: Telemetry, yard: Yard) -> Doing:
+    def _show(self, state: Telemetry, yard: Yard) -> Routine:
         """Step back and look at the pen."""
         goal = yard.from_gate(4)
         if self._ground.height(goal):
@@ -433,7 +434,7 @@ class PenBuilder:
         cell = round(state.xpos), round(state.zpos)
         return cell if self._ground.height(cell) else self._ground.nearest(*cell)
 
-    def _walk(self, state: Telemetry, goal: Cell, close: float = 0.7) -> Doing:
+    def _walk(self, state: Telemetry, goal: Cell, close: float = 0.7) -> Routine:
         way = self._ground.way(self._cell(state), goal)
         if way is None or len(way) < 2:
             return state
@@ -446,7 +447,7 @@ class PenBuilder:
             state = yield null_action()
         return state
 
-    def _hold(self, state: Telemetry, slot: int) -> Doing:
+    def _hold(self, state: Telemetry, slot: int) -> Routine:
         for _ in range(4):
             if state.hotbar == slot - 1:
                 break
@@ -454,7 +455,7 @@ class PenBuilder:
             state = yield null_action()
         return state
 
-    def _aim(self, state: Telemetry, point: list[float], near: float = AIM) -> Doing:
+    def _aim(self, state: Telemetry, point: list[float], near: float = AIM) -> Routine:
         for _ in range(60):
             yaw, pitch = direction(state, point)
             if max(abs(wrap(yaw - state.yaw)), abs(pitch - state.pitch)) < near:
@@ -463,7 +464,7 @@ class PenBuilder:
         return state
 
     @staticmethod
-    def _click(state: Telemetry) -> Doing:
+    def _click(state: Telemetry) -> Routine:
         for pressed in (1, 1, 0, 0, 0):
             state = yield null_action() | {"use": pressed}
         return state

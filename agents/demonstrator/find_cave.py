@@ -14,8 +14,8 @@ class CaveWalk:
     """One episode of FindCave.
 
     Args:
-        site: what the world's search found; ``path`` is a list of [x, y, z] nodes from spawn to cave.
-        rng: source of the irregularities.
+        site: Site of the episode; `path` is a list of [x, y, z] nodes from spawn to cave.
+        rng: Source of small irregularities.
     """
 
     clicks_in_screens = False
@@ -28,7 +28,7 @@ class CaveWalk:
         self._inside = False
 
     def act(self, state: Telemetry) -> dict[str, Any]:
-        """The next action."""
+        """Return the next action."""
         if not self._look.done:
             return self._look.act(state)
         if self._inside:

@@ -1,15 +1,15 @@
-"""Moving and making things in the inventory's forms, by the mouse."""
+"""Moving and crafting items in the inventory's screens with the mouse."""
 
 import math
 from collections.abc import Sequence
 
-from agents.demonstrator.body import Body, Doing
+from agents.demonstrator.body import Body, Routine
 from basalt.core.actions import null_action
 from basalt.core.recorder_lines import DEGREES_PER_PIXEL
 from basalt.worlds.luanti.screens import HOTBAR_SLOTS, Pixel, carried_slot, grid_slot, result_slot
 
 FASTEST, SLOWEST = 34.0, 3.0
-"""Of the cursor, in pixels a step."""
+"""Highest and lowest speed of the cursor, in pixels per step."""
 
 PATIENCE = 20
 SLOTS = 36
@@ -18,20 +18,20 @@ Cell = tuple[int, int]
 
 
 class Hands:
-    """What a body does with its things.
+    """What a body does with its items.
 
     Args:
-        body: whose.
+        body: The body.
     """
 
     def __init__(self, body: Body) -> None:
         self._body = body
         self._cursor = (320.0, 180.0)
 
-    # ---- what is carried ----
+    # ---- inventory ----
 
     def slots(self) -> dict[int, tuple[str, int]]:
-        """The full slots of the inventory: thing and count; 0-8 is the hotbar."""
+        """Return item and count of the slots that are not empty; 0-8 is the hotbar."""
         items = self._body.state.inventory
         return {
             item.slot: (item.type, item.quantity)
@@ -40,21 +40,21 @@ class Hands:
         }
 
     def slot_of(self, thing: str) -> int | None:
-        """The slot with most of that thing, the first of equals; None where there is none."""
+        """Return the first slot with the largest number of an item, None if it is not carried."""
         counts = {slot: count for slot, (name, count) in self.slots().items() if name == thing}
         return max(counts, key=lambda slot: (counts[slot], -slot), default=None)
 
     def empty_slot(self) -> int:
-        """The first empty slot above the hotbar."""
+        """Return the first empty slot above the hotbar."""
         full = self.slots()
         return next(slot for slot in range(HOTBAR_SLOTS, SLOTS) if slot not in full)
 
     def count(self, thing: str) -> int:
-        """How many of a thing are carried."""
+        """Return the number of an item that is carried."""
         return sum(item.quantity for item in self._body.state.inventory if item.type == thing)
 
-    def hold(self, thing: str) -> Doing[bool]:
-        """Take a thing of the hotbar into the hand, fetching it from the inventory if need be."""
+    def hold(self, thing: str) -> Routine[bool]:
+        """Take an item into the hand, and fetch it from the inventory if it is not in the hotbar."""
         body = self._body
         if body.state.held == thing:
             return True
@@ -75,15 +75,15 @@ class Hands:
             yield from body.do()
         return False
 
-    # ---- forms ----
+    # ---- screens ----
 
-    def open(self) -> Doing[bool]:
+    def open(self) -> Routine[bool]:
         """Open the inventory."""
         yield from self._body.do(inventory=1)
         return (yield from self.opened())
 
-    def opened(self) -> Doing[bool]:
-        """Wait for a form that is about to open."""
+    def opened(self) -> Routine[bool]:
+        """Wait until a screen opens."""
         for _ in range(PATIENCE):
             if self._body.state.gui_open:
                 self._cursor = (320.0, 180.0)
@@ -92,8 +92,8 @@ class Hands:
             yield from self._body.do()
         return False
 
-    def close(self) -> Doing[None]:
-        """Close the form."""
+    def close(self) -> Routine[None]:
+        """Close the screen."""
         yield from self._body.do(2)
         yield from self._body.do(inventory=1)
         for _ in range(PATIENCE):
@@ -102,8 +102,8 @@ class Hands:
             yield from self._body.do()
         yield from self._body.do(3)
 
-    def click(self, at: Pixel, button: str = "attack", times: int = 1) -> Doing[None]:
-        """Move the cursor to a place, gliding as a hand does, and click there."""
+    def click(self, at: Pixel, button: str = "attack", times: int = 1) -> Routine[None]:
+        """Move the cursor to a point as a hand would, and click there."""
         while True:
             way = at[0] - self._cursor[0], at[1] - self._cursor[1]
             length = math.hypot(*way)
@@ -118,8 +118,8 @@ class Hands:
             yield from self._body.do(**{button: 1})
             yield from self._body.do(int(self._body.rng.integers(1, 3)))
 
-    def move(self, slot: int, to: int) -> Doing[None]:
-        """Put the things of one slot into another; what is there comes to the first."""
+    def move(self, slot: int, to: int) -> Routine[None]:
+        """Swap the items of two slots."""
         swaps = to in self.slots()
         yield from self.click(carried_slot(slot))
         yield from self.click(carried_slot(to))
@@ -133,14 +133,14 @@ class Hands:
         to: int | None = None,
         *,
         table: bool = False,
-    ) -> Doing[None]:
-        """Craft: lay things into the grid, one by one, take what comes of it, clear the grid.
+    ) -> Routine[None]:
+        """Craft: put items into the grid one by one, take the result, clear the grid.
 
         Args:
-            pattern: (column, row) of the grid and the thing that goes there.
-            times: how often.
-            to: slot for what is made, by default an empty one.
-            table: at a crafting table, whose form is open.
+            pattern: Item of each (column, row) of the grid.
+            times: Number of batches.
+            to: Slot for the result; an empty one by default.
+            table: Whether the open screen is that of a crafting table.
         """
         for thing in dict.fromkeys(name for _, name in pattern):
             slot = self.slot_of(thing)
@@ -150,13 +150,13 @@ class Hands:
             yield from self.click(carried_slot(slot))
             for cell in cells:
                 yield from self.click(cell, "use", times)
-            if slot in self.slots():  # what is left in the hand
+            if slot in self.slots():  # the rest on the cursor
                 yield from self.click(carried_slot(slot))
         yield from self.click(result_slot(table=table), times=times)
         yield from self.click(carried_slot(self.empty_slot() if to is None else to))
 
-    def make_of_half(self, thing: str, times: int, to: int) -> Doing[None]:
-        """Craft in the inventory out of one thing: lay half a stack into the grid, take the rest back."""
+    def make_of_half(self, thing: str, times: int, to: int) -> Routine[None]:
+        """Craft from one item in the inventory: put half a stack into the grid, take the rest back."""
         slot = self.slot_of(thing)
         if slot is None:
             return
@@ -168,8 +168,8 @@ class Hands:
         yield from self.click(cell)
         yield from self.click(carried_slot(slot))
 
-    def share_out(self, slot: int, cells: Sequence[Cell], *, table: bool) -> Doing[None]:
-        """Lay the things of a slot into six cells of the grid, by halves: of 64, at least 8 in each."""
+    def share_out(self, slot: int, cells: Sequence[Cell], *, table: bool) -> Routine[None]:
+        """Put the items of a slot into six cells of the grid, by halves: of 64, at least 8 into each."""
         a, b, c, d, e, f = (grid_slot(*cell, table=table) for cell in cells)
         yield from self.click(carried_slot(slot))
         yield from self.click(a)

@@ -1,7 +1,7 @@
 """Plans of small houses in the styles of the villages.
 
-A plan is drawn in a frame of its own: ``a`` runs along the street, to the right of one who looks at the
-front, ``up`` from the ground (0), ``b`` from the front wall backwards.
+A plan has its own frame: seen from the street `a` runs to the right along it, `up` from the ground (0) upwards, and `b`
+from the front wall to the back.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,17 +18,18 @@ TORCHES = (0, 4)
 
 @dataclass(frozen=True)
 class Materials:
-    """What the house of a style is built of, by Minecraft's names.
+    """Materials of a house of a style, by Minecraft's names.
 
     Attributes:
-        logs: what planks for door and crafting table are made of.
-        planks: what comes of them.
-        base: the lowest row.
-        wall: the rows above it, and the gables.
-        post: the corners.
-        roof: what the roof's stairs and slabs are made of.
-        stair, slab: of the roof.
-        door: what closes the house.
+        logs: Logs for the planks of door and crafting table.
+        planks: Planks from these logs.
+        base: Block of the lowest row.
+        wall: Block of the rows above it, and of the gables.
+        post: Block of the corners.
+        roof: Block from which the roof's stairs and slabs are crafted.
+        stair: Stairs of the roof.
+        slab: Slabs of the roof.
+        door: The door.
     """
 
     logs: str
@@ -77,11 +78,11 @@ STYLES = {
 
 
 class Frame:
-    """Turns a plan's places into nodes of the world.
+    """Maps places of a plan to nodes of the world.
 
     Args:
-        origin: the ground at a = 0, b = 0.
-        into: unit vector away from the street.
+        origin: Ground at a = 0, b = 0.
+        into: Unit vector away from the street.
     """
 
     def __init__(self, origin: Node, into: Node) -> None:
@@ -90,7 +91,7 @@ class Frame:
         self.along: Node = (into[2], 0, -into[0])
 
     def at(self, a: int, up: int, b: int) -> Node:
-        """The node of a place."""
+        """Return the node of a place."""
         x, y, z = self._origin
         return (
             x + a * self.along[0] + b * self.into[0],
@@ -100,11 +101,11 @@ class Frame:
 
 
 class Hut:
-    """The wants of a house, part by part.
+    """The blocks of a house, part by part.
 
     Args:
-        frame: where it stands.
-        materials: of what.
+        frame: Frame of the house.
+        materials: Materials of the house.
     """
 
     def __init__(self, frame: Frame, materials: Materials) -> None:
@@ -125,7 +126,7 @@ class Hut:
             yield 0, b
 
     def row(self, up: int) -> list[Want]:
-        """One row of the walls, without windows and door."""
+        """Return one row of the walls, without windows and door."""
         m = self._materials
         wants = []
         for a, b in self._ring():
@@ -150,7 +151,7 @@ class Hut:
         )
 
     def windows(self) -> list[Want]:
-        """Panes in the second row."""
+        """Return the panes in the second row."""
         return [
             Want(self._frame.at(a, 2, b), Block("pane"), "glass_pane")
             for a, b in self._ring()
@@ -158,7 +159,7 @@ class Hut:
         ]
 
     def door(self) -> Want:
-        """The door, put in from the street."""
+        """Return the door, which is put from the street."""
         target = self._frame.at(DOOR, 1, 0)
         into = self._frame.into
 
@@ -169,7 +170,7 @@ class Hut:
         return Want(target, Block("door"), self._materials.door, fits)
 
     def slopes(self, k: int) -> list[Want]:
-        """A row of stairs on both sides of the roof: -1 outside the wall, 0 over it, 1 above that."""
+        """Return a row of stairs on both sides of the roof: -1 outside the wall, 0 over it, 1 above that."""
         return self._stairs(k, left=True) + self._stairs(k, left=False)
 
     def _stairs(self, k: int, *, left: bool) -> list[Want]:
@@ -188,7 +189,7 @@ class Hut:
         ]
 
     def gables(self) -> list[Want]:
-        """The walls under the roof."""
+        """Return the walls under the roof."""
         return [
             self._want(a, HEIGHT + 1, b, self._materials.wall)
             for b in (0, DEPTH - 1)
@@ -196,12 +197,12 @@ class Hut:
         ]
 
     def ridge(self) -> list[Want]:
-        """The beam between the two slopes."""
+        """Return the beam between the two slopes."""
         half = WIDTH // 2
         return [self._want(half, HEIGHT + half, b, self._materials.wall) for b in range(DEPTH)]
 
     def cap(self) -> list[Want]:
-        """Slabs on the ridge."""
+        """Return the slabs on the ridge."""
         half = WIDTH // 2
         return [
             Want(self._frame.at(half, HEIGHT + half + 1, b), Block("slab"), self._materials.slab)
@@ -209,7 +210,7 @@ class Hut:
         ]
 
     def torches(self) -> list[Want]:
-        """On the front's corner posts."""
+        """Return the torches on the front's corner posts."""
         into = self._frame.into
         out: Node = (-into[0], 0, -into[2])
         return [
@@ -232,12 +233,12 @@ def _across(stand: Node, target: Node, way: Node) -> int:
 
 
 def _upright(stand: Node, hit: Hit) -> bool:
-    """A log that is put against a side lies down."""
+    """Return whether a log stays upright: one that is put against a side is horizontal."""
     return hit.side[1] == 1
 
 
 def _facing(target: Node, rises: Node) -> Callable[[Node, Hit], bool]:
-    """A stair rises away from the player: it has to stand on the stair's low side."""
+    """Return whether the player is on the low side of the stair, which rises away from the player."""
 
     def fits(stand: Node, hit: Hit) -> bool:
         return hit.side[1] >= 0 and _along(stand, target, rises) > _across(stand, target, rises)

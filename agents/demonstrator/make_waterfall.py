@@ -10,23 +10,23 @@ from basalt.core.actions import null_action
 from basalt.core.telemetry import Telemetry
 
 AIM = 2.0
-"""How near the direction of the eyes must come to a point before the player acts, in degrees."""
+"""Largest error of the view's direction when the player acts, in degrees."""
 
 WATCHES, FRAMES = 45, 500
-"""How long it watches the water run, and waits for its picture at most, in steps."""
+"""Steps for which it watches the water run, and waits for the last frame at most."""
 
 GROWS = 45
-"""Water that has not fallen deeper for so many steps has reached the ground."""
+"""Steps without a deeper fall after which the water has reached the ground."""
 
 
 class WaterfallMaker:
     """One episode of MakeWaterfall.
 
     Args:
-        site: what the world's search found: ``path`` leads from spawn to ``pour_from``, from where
-            the water is poured at ``pour``; ``view_path`` leads on to a place that faces ``fall``, the top of
-            the free fall of ``fall_height`` nodes.
-        rng: source of the irregularities.
+        site: Site of the episode: `path` leads from spawn to `pour_from`, from where the water is poured at
+            `pour`; `view_path` leads on to a place that faces `fall`, the top of the free fall of `fall_height`
+            nodes.
+        rng: Source of small irregularities.
     """
 
     clicks_in_screens = False
@@ -39,11 +39,11 @@ class WaterfallMaker:
         next(self._script)
 
     def act(self, state: Telemetry) -> dict[str, Any]:
-        """The next action."""
+        """Return the next action."""
         return self._script.send(state)
 
     def _play(self) -> Generator[Any, Telemetry, None]:
-        """Takes a state and gives an action, step by step."""
+        """Yield the actions, step by step; a state is sent for each."""
         state = yield
         site, gaze, rng = self._site, self._gaze, self._rng
         look = LookAround(gaze, rng, steps=int(rng.integers(24, 44)), width=55.0)
@@ -54,8 +54,8 @@ class WaterfallMaker:
         while not walk.arrived(state):
             state = yield walk.act(state)
 
-        # The bucket is in the hand from the start; the water goes onto the edge's ground. What misses it
-        # (the ground may be lower than a whole node) is aimed lower, then nearer.
+        # The bucket is in the hand from the start; the water goes onto the ground of the edge. After a miss
+        # (the ground may be lower than a whole node) aim lower, then nearer.
         edge = np.asarray(site["pour"], np.float64) - [0.0, 0.5, 0.0]
         near = (np.asarray(site["pour_from"], np.float64) - site["pour"]) / 2
         for aim in (edge, edge - [0.0, 0.4, 0.0], edge + near, edge + near - [0.0, 0.4, 0.0]):

@@ -1,7 +1,7 @@
 """How scripts move: like a person who looks where it goes.
 
-Turns are gradual, the mouse lies still between them; where the ground rises they jump, where they are
-stuck they back off and try again.
+Turns are gradual, and the mouse rests between them. Scripts jump where the ground rises; where they are stuck, they back
+off and try again.
 """
 
 import math
@@ -18,17 +18,19 @@ MAX_TURN = 9.0
 """Fastest turn, in degrees per step."""
 
 TURN_ACCELERATION = 1.8
-"""How quickly a turn starts and stops, in degrees per step per step."""
+"""Acceleration of a turn, in degrees per step per step."""
 
 START_TURN, STOP_TURN = 7.0, 1.5
-"""A turn begins when the direction is off by more than the first, and ends within the second, in
-degrees: between turns the mouse lies still, as a person's does."""
+"""Error of the direction, in degrees, above which a turn begins and below which it ends.
+
+Between turns the mouse rests, as a person's does.
+"""
 
 STUCK_STEPS = 16
-"""Without progress for so many steps, it backs off and tries again."""
+"""Steps without progress after which it backs off and tries again."""
 
 EYE_HEIGHT = 1.47
-"""Of the eyes above the feet, in nodes."""
+"""Height of the eyes above the feet, in nodes."""
 
 
 class Gaze:
@@ -41,12 +43,13 @@ class Gaze:
     def towards(
         self, state: Telemetry, yaw: float, pitch: float, start: float = START_TURN
     ) -> NDArray[np.float32]:
-        """The camera's change [pitch, yaw] of the next step, in degrees.
+        """Return the camera change [pitch, yaw] of the next step, in degrees.
 
         Args:
-            state: where the player looks now.
-            yaw, pitch: where it shall look, in degrees.
-            start: how far off the direction may be before a turn begins; less for taking aim.
+            state: State of the player.
+            yaw: Yaw to look at, in degrees.
+            pitch: Pitch to look at, in degrees.
+            start: Error above which a turn begins, in degrees; smaller for aiming.
         """
         error = np.array([pitch - state.pitch, wrap(yaw - state.yaw)])
         off = np.abs(error)
@@ -58,7 +61,7 @@ class Gaze:
     def at(
         self, state: Telemetry, point: ArrayLike, start: float = START_TURN
     ) -> NDArray[np.float32]:
-        """The same towards a point [x, y, z] of the world, in nodes."""
+        """Return the same for a point [x, y, z] of the world, in nodes."""
         return self.towards(state, *direction(state, point), start=start)
 
 
@@ -66,10 +69,10 @@ class PathWalk:
     """Walks along a path of neighbouring nodes.
 
     Args:
-        path: [x, y, z] of the feet's nodes, from where the player stands to the goal.
-        gaze: turns the view.
-        rng: source of the irregularities.
-        close: how near the last node the walk ends, in nodes, seen from above.
+        path: [x, y, z] of the nodes of the feet, from the player's place to the goal.
+        gaze: Turns the view.
+        rng: Source of small irregularities.
+        close: Horizontal distance from the last node at which the walk ends, in nodes.
     """
 
     def __init__(
@@ -90,14 +93,14 @@ class PathWalk:
         self._sprint_after = int(rng.integers(5, 25))
 
     def arrived(self, state: Telemetry) -> bool:
-        """Whether the goal is reached."""
+        """Return whether the goal is reached."""
         position = _position(state)
         self._follow(position)
         at_end = self._index >= len(self._path) - 1
         return at_end and math.hypot(*(self._path[-1] - position)[[0, 2]]) < self._close
 
     def act(self, state: Telemetry) -> dict[str, Any]:
-        """The next action on the way; call :meth:`arrived` first in every step."""
+        """Return the next action on the path; call `arrived` first in every step."""
         position = _position(state)
         target = self._path[self._aim(position)]
         heading = bearing(position, target)
@@ -115,7 +118,7 @@ class PathWalk:
         return action
 
     def _aim(self, position: NDArray[np.float64]) -> int:
-        """The farthest node ahead to which one can walk straight without leaving the path."""
+        """Return the furthest node ahead to which the player can walk straight without leaving the path."""
         best = min(self._index + 1, len(self._path) - 1)
         for index in range(best, min(self._index + 6, len(self._path))):
             stretch = self._path[self._index : index + 1]
@@ -128,7 +131,7 @@ class PathWalk:
         return best
 
     def _follow(self, position: NDArray[np.float64]) -> None:
-        """Move on along the path to the nearest node close ahead, and notice being stuck."""
+        """Advance along the path to the nearest node close ahead, and notice being stuck."""
         window = self._path[self._index : self._index + 6]
         distances = np.hypot(*(window - position)[:, [0, 2]].T)
         distances[np.abs(window[:, 1] - position[1]) > 2.5] = np.inf
@@ -142,19 +145,19 @@ class PathWalk:
             self._stuck = 0
             self._escape = int(self._rng.integers(8, 14))
             self._escape_side = str(self._rng.choice(["left", "right"]))
-            # Passed it by, perhaps: take up the path where it is nearest.
+            # It may have passed the node: rejoin the path at its nearest node.
             nearest = np.linalg.norm(self._path - position, axis=1)
             self._index = int(nearest.argmin())
 
     def _back_off(self) -> dict[str, Any]:
-        """Half of the time back and aside, then forward with a jump."""
+        """Walk back and aside for half of the time, then forward with a jump."""
         self._escape -= 1
         if self._escape > 5:
             return {"back": 1, self._escape_side: 1}
         return {"forward": 1, "jump": 1}
 
     def _rises(self, position: NDArray[np.float64]) -> bool:
-        """Whether one of the next two nodes is a step up that is near enough to jump at."""
+        """Return whether one of the next two nodes is a step up that is near enough to jump."""
         for node in self._path[self._index : self._index + 3]:
             near = math.hypot(*(node - position)[[0, 2]]) < 1.7
             if near and node[1] - 0.5 > position[1] + 0.55:
@@ -162,7 +165,7 @@ class PathWalk:
         return False
 
     def _gaze_pitch(self, position: NDArray[np.float64]) -> float:
-        """Degrees down to look at the ground a few nodes ahead, mostly level."""
+        """Return the pitch towards the ground a few nodes ahead, in degrees; nearly level."""
         target = self._path[min(self._index + 7, len(self._path) - 1)]
         flat = max(3.0, math.hypot(*(target - position)[[0, 2]]))
         slope = math.degrees(math.atan2(position[1] - (target[1] - 0.5), flat))
@@ -170,13 +173,13 @@ class PathWalk:
 
 
 class LookAround:
-    """Stands and turns the head to one side and to the other.
+    """Stands still and turns the head to one side and then to the other.
 
     Args:
-        gaze: turns the view.
-        rng: source of the irregularities.
-        steps: how long it looks, in steps.
-        width: how far to a side it looks at most, in degrees.
+        gaze: Turns the view.
+        rng: Source of small irregularities.
+        steps: Number of steps.
+        width: Largest angle to a side, in degrees.
     """
 
     def __init__(self, gaze: Gaze, rng: np.random.Generator, steps: int, width: float) -> None:
@@ -193,7 +196,7 @@ class LookAround:
         return not self._points
 
     def act(self, state: Telemetry) -> dict[str, Any]:
-        """The next action; the directions are counted from where the player looks at first."""
+        """Return the next action; directions are relative to the player's first one."""
         if self._heading is None:
             self._heading = state.yaw
         yaw, pitch = self._points.pop(0)
@@ -201,19 +204,19 @@ class LookAround:
 
 
 def direction(state: Telemetry, point: ArrayLike) -> tuple[float, float]:
-    """Yaw and pitch in degrees from the player's eyes to a point [x, y, z]."""
+    """Return yaw and pitch in degrees from the player's eyes to a point [x, y, z]."""
     x, y, z = np.asarray(point, np.float64) - [state.xpos, state.ypos + EYE_HEIGHT, state.zpos]
     return math.degrees(math.atan2(x, z)), math.degrees(math.atan2(-y, math.hypot(x, z)))
 
 
 def bearing(position: ArrayLike, target: ArrayLike) -> float:
-    """Yaw in degrees from one point to another."""
+    """Return the yaw in degrees from one point to another."""
     x, _, z = np.asarray(target, np.float64) - np.asarray(position, np.float64)
     return math.degrees(math.atan2(x, z))
 
 
 def wrap(degrees: float) -> float:
-    """The same angle within -180 to 180 degrees."""
+    """Return the same angle within -180 to 180 degrees."""
     return (degrees + 180.0) % 360.0 - 180.0
 
 

@@ -1,4 +1,4 @@
-"""What scripts know of a village: the ground that can be walked on, ways over it, where animals are."""
+"""What scripts know about a village: its walkable ground and paths over it."""
 
 import heapq
 import math
@@ -15,7 +15,7 @@ class Ground:
     """The walkable ground of a village's site.
 
     Args:
-        site: what the world's search found, with ``ground`` and ``blocks``.
+        site: Site of the village, with `ground` and `blocks`.
     """
 
     def __init__(self, site: Mapping[str, Any]) -> None:
@@ -31,39 +31,39 @@ class Ground:
         self._barred: set[Cell] = set()
 
     def bar(self, cell: Cell) -> None:
-        """Something was put there."""
+        """Note that a cell is blocked now."""
         self._barred.add(cell)
 
     def free(self, cell: Cell) -> None:
-        """It was taken away, or is a gate that stands open."""
+        """Note that a cell is free again, or has an open gate."""
         self._barred.discard(cell)
 
     def is_clear(self, x: float, z: float, cell: Cell) -> bool:
-        """Whether nothing that was put somewhere stands between a point and a cell."""
+        """Return whether nothing that was put is between a point and a cell."""
         line = np.rint(np.linspace((x, z), cell, 32)).astype(np.int64)
         return self._barred.isdisjoint({(int(east), int(north)) for east, north in line} - {cell})
 
     def height(self, cell: Cell) -> int:
-        """Of the node of the feet; 0 where one cannot stand."""
+        """Return the height of the node of the feet; 0 where the player cannot stand."""
         row, column = cell[1] - self._south, cell[0] - self._west
         inside = 0 <= row < self._heights.shape[0] and 0 <= column < self._heights.shape[1]
         return int(self._heights[row, column]) if inside and cell not in self._barred else 0
 
     def cells(self) -> list[Cell]:
-        """All on which one can stand."""
+        """Return all cells on which the player can stand."""
         rows, columns = np.nonzero(self._heights)
         cells = zip(columns.tolist(), rows.tolist(), strict=True)
         return [(x + self._west, z + self._south) for x, z in cells]
 
     def nearest(self, x: float, z: float) -> Cell:
-        """The cell to stand in that is nearest to a point."""
+        """Return the cell nearest to a point on which the player can stand."""
         return min(
             (cell for cell in self.cells() if self.height(cell)),
             key=lambda cell: (cell[0] - x) ** 2 + (cell[1] - z) ** 2,
         )
 
     def way(self, start: Cell, goal: Cell) -> list[list[float]] | None:
-        """The cheapest way, [x, y, z] of the feet's nodes; it keeps off walls where it can (Dijkstra)."""
+        """Return the cheapest path (Dijkstra), [x, y, z] of the nodes of the feet; it avoids walls if possible."""
         cost, before = {start: 0.0}, {start: start}
         queue = [(0.0, start)]
         while queue:
