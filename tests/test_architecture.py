@@ -22,6 +22,7 @@ ROOMS = (
     "leaderboard.studies",
     "leaderboard.store",
     "agents.bc",
+    "agents.steered",
     "agents.demonstrator",
     "agents.random",
     "agents.common",

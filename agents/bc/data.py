@@ -1,6 +1,4 @@
-"""What behavioural cloning learns from: episodes of recordings or of embeddings, split by place."""
-
-from __future__ import annotations
+"""Training data of behavioural cloning: episodes of recordings or embeddings, split by (task, seed)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,17 +10,17 @@ from basalt.core.tasks import get_task
 from basalt.core.video import FrameSize
 from basalt.data.embeddings import MANIFEST, load_embedded, read_manifest
 from basalt.data.episodes import Episode, load_episodes, split_episodes
-from basalt.data.labels import label_mode
 from basalt.io.errors import ConfigError
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Episodes of a training, and how they come.
+    """Episodes of a training run.
 
     Attributes:
-        training, held_out: episodes.
-        embedded_by: SHA-256 of the policy that made the embeddings; "" for pictures.
+        training: Episodes to learn from.
+        held_out: Episodes to test on; none shows the world (task and seed) of a training episode.
+        embedded_by: SHA-256 of the policy that made the embeddings; "" for recordings.
     """
 
     training: list[Episode]
@@ -30,16 +28,24 @@ class TrainingData:
     embedded_by: str
 
     @classmethod
-    def load(cls, cfg: TrainConfig, frame_size: FrameSize) -> TrainingData:
-        """The episodes that the settings name."""
+    def load(cls, cfg: TrainConfig, frame_size: FrameSize) -> "TrainingData":
+        """Load the episodes that the settings name.
+
+        Args:
+            cfg: Settings of the training run.
+            frame_size: Size to which frames are scaled.
+
+        Raises:
+            BasaltError: There are no such recordings, or the embeddings have other labels.
+        """
         task = get_task(cfg.task)
         episodes: Sequence[Episode]
         if (Path(cfg.data) / MANIFEST).is_file():
             made = read_manifest(Path(cfg.data))
-            if made.labels != label_mode(cfg.labels):
+            if made.labels != cfg.labels:
                 raise ConfigError(
-                    f"labels: {cfg.data} holds {made.labels}, not {cfg.labels}; give "
-                    f"labels={made.labels}, or embed with the others"
+                    f"labels: expected {made.labels}, the labels of the embeddings in {cfg.data}, got "
+                    f"{cfg.labels}; give labels={made.labels}, or embed with labels={cfg.labels}"
                 )
             episodes = load_embedded(cfg.data, task=task, drop_null=cfg.drop_null)
             embedded_by = made.fingerprint
@@ -49,7 +55,7 @@ class TrainingData:
                 task=task,
                 size=frame_size,
                 drop_null=cfg.drop_null,
-                labels=label_mode(cfg.labels),
+                labels=cfg.labels,
                 cache_gb=cfg.cache_gb,
                 jobs=max(cfg.workers, 1),
             )
@@ -57,7 +63,7 @@ class TrainingData:
         return cls(*split_episodes(episodes, cfg.held_out, cfg.seed), embedded_by)
 
     def facts(self, cfg: TrainConfig) -> dict[str, Any]:
-        """What a checkpoint says of its training."""
+        """Metadata of the training run, kept in its checkpoints."""
         return {
             "agent": "bc",
             "task": cfg.task,

@@ -1,12 +1,9 @@
-"""Behavioural cloning: copy what the recorded player did, from pixels or from embeddings of them.
+"""Behavioural cloning: imitate the recorded player from pixels, or from embeddings of them.
 
-`train` is one plain loop over sequences with carried memory; `agents.bc.agent` plays a checkpoint.
+`_learn` is one plain loop over sequences with carried memory; `agents.bc.agent` plays a checkpoint.
 """
 
-from __future__ import annotations
-
 import copy
-import logging
 import math
 import time
 from collections.abc import Mapping
@@ -16,20 +13,21 @@ from typing import Any
 
 import torch
 from torch import nn
-from tqdm import tqdm
 
-from agents.bc.config import MAY_CHANGE, PLAY_SETTINGS, TrainConfig, settled
+from agents.bc.config import MAY_CHANGE, TrainConfig, settled
 from agents.bc.data import TrainingData
-from agents.common.distributed import Team, launch
+from agents.common.distributed import DistributedContext, launch
 from agents.common.evaluation_report import held_out_report
 from agents.common.objective import Memories, Objective, choose_trained
 from agents.common.optimization import make_optimizer, restore, schedule, training_tensors
-from agents.common.runs import Metrics, StopRequest, claim_run
+from agents.common.runs import Metrics, StopRequest, upgrade_settings
 from basalt.data.baselines import Marginals
 from basalt.data.dataset import SequenceStream
 from basalt.data.embeddings import MANIFEST
 from basalt.data.episodes import Episode
 from basalt.io.atomic import write_json
+from basalt.io.claims import claim
+from basalt.io.console import progress_bar
 from basalt.io.errors import ConfigError
 from basalt.io.locks import sole_writer
 from basalt.policies.checkpoint import (
@@ -49,27 +47,25 @@ from basalt.policies.imitation import (
 from basalt.policies.source import fingerprint, open_policy
 from basalt.policies.vpt import VPTConfig, VPTPolicy
 
-log = logging.getLogger(__name__)
-
 _LOGGED = ("buttons", "camera", "esc", "kl")
 
 MEASURED_FRAMES = 5_000
-"""Training loss is measured on about so many frames, the same before and after."""
+"""Approximate number of frames on which the training loss is measured, before and after."""
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a training came to.
+    """Result of a training run.
 
     Attributes:
-        run: the run's folder.
-        checkpoint: the newest checkpoint's folder.
-        step: optimizer steps done.
-        interrupted: stopped by Ctrl-C before `steps`; the same command goes on.
-        first_loss: the untrained policy's loss on the training episodes, nats per frame.
-        last_loss: likewise of the policy as it is now.
-        seconds: of this call.
-        report: held-out figures beside the baselines (report.json); empty when interrupted.
+        run: Folder of the run.
+        checkpoint: Folder of the newest checkpoint.
+        step: Number of optimizer steps done.
+        interrupted: Whether Ctrl-C stopped it before `steps`; the same settings resume it.
+        first_loss: Loss of the untrained policy on the training episodes, in nats per frame.
+        last_loss: Loss of the present policy on the same episodes, in nats per frame.
+        seconds: Wall time of this call.
+        report: Held-out metrics beside the baselines (report.json); empty when interrupted.
     """
 
     run: Path
@@ -81,12 +77,29 @@ class TrainResult:
     seconds: float
     report: dict[str, Any]
 
+    def lines(self) -> list[str]:
+        """The result in lines of text."""
+        lines = [f"{self.step} steps in {self.seconds:.0f} s; checkpoint: {self.checkpoint}"]
+        if self.interrupted:
+            return lines
+        lines.append(f"training loss {self.first_loss:.3f} -> {self.last_loss:.3f} nats per frame")
+        for name, metrics in self.report.items():
+            interval = metrics["loss_interval"]
+            shown = "" if interval is None else f"  95% {interval[0]:.3f} to {interval[1]:.3f}"
+            lines.append(f"held-out loss  {name:<12} {metrics['loss']:.3f}{shown}")
+        for name in ("marginals", "repeat_last"):
+            if self.report:
+                by = self.report[name]["policy_better_by"]
+                better = "better" if by > 0 else "worse"
+                lines.append(f"policy {better} than {name} by {abs(by):.3f} nats per frame")
+        return lines
+
 
 def train(cfg: TrainConfig) -> TrainResult:
-    """Train a policy on recordings or embeddings, or go on with the run in `cfg.out`.
+    """Train a policy on recordings or embeddings, or resume the run in `cfg.out`.
 
     Raises:
-        BasaltError: data, settings or the run's folder are not usable; the message says what to do.
+        BasaltError: The data, the settings or the folder of the run cannot be used.
     """
     began = time.monotonic()
     device = choose_device(cfg.device)
@@ -96,41 +109,53 @@ def train(cfg: TrainConfig) -> TrainResult:
     data = TrainingData.load(cfg, start.config.frame_size)
     if embedded and fingerprint(start) != data.embedded_by:
         raise ConfigError(
-            f"init: {cfg.init} is not the policy that made {cfg.data}; give that one, or embed anew"
+            f"init: expected the policy that made the embeddings in {cfg.data}, got {cfg.init}; give "
+            "that one, or embed again"
         )
     run = Path(cfg.out)
     with sole_writer(run, "training"):
-        claim_run(run, asdict(cfg), MAY_CHANGE)
-        figures = launch(_train, cfg.devices, device, cfg, device)
+        upgrade_settings(run / "config.json", TrainConfig)
+        claim(run / "config.json", "training run", asdict(cfg), may_change=MAY_CHANGE)
+        outcome = launch(_process, cfg.devices, device, cfg, device, start, data)
     return TrainResult(
         run=run,
         checkpoint=find_checkpoint(run),
-        interrupted=figures["step"] < cfg.steps,
+        interrupted=outcome["step"] < cfg.steps,
         seconds=time.monotonic() - began,
-        **figures,
+        **outcome,
     )
 
 
 def _starting_policy(cfg: TrainConfig) -> VPTPolicy:
-    """The policy to begin with, on the CPU, or a fresh one."""
+    """The policy to start from, on the CPU: a given one, or a fresh one."""
     torch.manual_seed(cfg.seed)
     if cfg.init:
         return open_policy(cfg.init, torch.device("cpu"))
     return VPTPolicy(VPTConfig.preset(cfg.size))
 
 
-def _train(team: Team, cfg: TrainConfig, device: torch.device) -> dict[str, Any]:
-    """One process of a training; figures of a `TrainResult`."""
+def _process(
+    team: DistributedContext,
+    cfg: TrainConfig,
+    device: torch.device,
+    start: VPTPolicy,
+    data: TrainingData,
+) -> dict[str, Any]:
+    """One process of a training run; fields of a `TrainResult`, empty but in the main process."""
     run, device = Path(cfg.out), team.device(device)
-    start = _starting_policy(cfg)
-    data = TrainingData.load(cfg, start.config.frame_size)
+    if team.size > 1:
+        start = copy.deepcopy(
+            start
+        )  # torch shares the memory of tensors that it sends to a process
     learner = _Learner.begin(cfg, start, data, device, team)
-    first_loss = _training_loss(learner.policy, data.training) if team.leads else 0.0
     if has_checkpoint(run):
-        learner.resume(cfg, run, data.facts(cfg), team)
-    metrics = Metrics(run, learner.step) if team.leads else None
-    _learn(cfg, run, learner, data, metrics, team)
-    if not team.leads:
+        first_loss = learner.resume(cfg, run, data, team)
+    else:
+        first_loss = _training_loss(learner.policy, data.training) if team.is_main else 0.0
+    facts = data.facts(cfg) | {"first_loss": first_loss}
+    metrics = Metrics(run, learner.step) if team.is_main else None
+    _learn(cfg, run, learner, data, metrics, facts, team)
+    if not team.is_main:
         return {}
     if metrics is not None:
         metrics.close()
@@ -147,7 +172,7 @@ def _train(team: Team, cfg: TrainConfig, device: torch.device) -> dict[str, Any]
 
 
 def _training_loss(policy: VPTPolicy, training: list[Episode]) -> float:
-    """Loss on the first training episodes; batches of a stream differ too much to tell progress."""
+    """Loss on the first training episodes; the batches of a stream differ too much to show progress."""
     few = [training[0]]
     for episode in training[1:]:
         if sum(len(e) for e in few) >= MEASURED_FRAMES:
@@ -158,13 +183,13 @@ def _training_loss(policy: VPTPolicy, training: list[Episode]) -> float:
 
 @dataclass
 class _Learner:
-    """What changes while learning.
+    """State of a training run.
 
     Attributes:
-        objective: the policy being trained, its base and its loss.
-        optimizer: its Adam.
-        memories: of each row of this process, carried from batch to batch.
-        step: optimizer steps done.
+        objective: The policy being trained, its base and its loss.
+        optimizer: Adam over the policy's trainable parameters.
+        memories: Memory of each sequence of this process, carried from batch to batch.
+        step: Number of optimizer steps done.
     """
 
     objective: Objective
@@ -184,9 +209,9 @@ class _Learner:
         policy: VPTPolicy,
         data: TrainingData,
         device: torch.device,
-        team: Team,
-    ) -> _Learner:
-        """A policy before its first step. What it has not learned begins at the training frequencies."""
+        team: DistributedContext,
+    ) -> "_Learner":
+        """Before the first step; untrained heads start at the action frequencies of the training data."""
         base = copy.deepcopy(policy).to(device).requires_grad_(False) if cfg.kl else None
         marginals = Marginals(data.training)
         if not cfg.init:
@@ -194,32 +219,41 @@ class _Learner:
         elif not policy.esc_head.linear.weight.any():
             start_esc_at_marginals(policy, marginals)
         policy.to(device).train()
-        choose_trained(policy, cfg.train)
+        choose_trained(policy, cfg.trainable)
         frames = sum(len(e) for e in data.training)
         presses = sum(int(e.esc.sum()) for e in data.training)
         esc_weight = min(max((frames - presses) / max(presses, 1), 1.0), cfg.esc_weight)
-        objective = Objective(policy, base, cfg.train, cfg.kl, esc_weight)
+        objective = Objective(policy, base, cfg.trainable, cfg.kl, esc_weight)
         return cls(
             objective,
             make_optimizer(policy, cfg.lr, cfg.weight_decay),
-            objective.initial_memories(cfg.rows // team.size),
+            objective.initial_memories(cfg.batch_size // team.size),
             0,
         )
 
-    def resume(self, cfg: TrainConfig, run: Path, facts: Mapping[str, Any], team: Team) -> None:
-        """Go back to where the newest checkpoint left off.
+    def resume(
+        self, cfg: TrainConfig, run: Path, data: TrainingData, team: DistributedContext
+    ) -> float:
+        """Restore the newest checkpoint.
+
+        Returns:
+            Loss of the untrained policy, as measured when the run began.
 
         Raises:
-            ConfigError: the recordings are not those the run began with.
+            ConfigError: The recordings changed since the run began.
         """
         checkpoint = find_checkpoint(run)
         policy, info = load_policy(checkpoint, self.policy.device)
+        facts = data.facts(cfg)
         for key in ("train_places", "held_out_places"):
             if info.get(key) != facts[key]:
                 raise ConfigError(
-                    f"data: {cfg.data} no longer holds the recordings that {run} began with; "
-                    "put them back, or give another out=FOLDER"
+                    f"data: {cfg.data} no longer holds the recordings that {run} was started with; "
+                    "restore them, or give another out=FOLDER"
                 )
+        first_loss = info.get("first_loss")
+        if first_loss is None and team.is_main:  # a checkpoint of before this was stored
+            first_loss = _training_loss(self.policy, data.training)
         self.policy.load_state_dict(policy.state_dict())
         states = restore(self.optimizer, self.policy, load_training(checkpoint))
         base = states.get("base")
@@ -227,7 +261,7 @@ class _Learner:
             team.share(states["policy"]), None if base is None else team.share(base)
         )
         self.step = int(info["step"])
-        log.info("going on with %s from step %d", run, self.step)
+        return first_loss or 0.0
 
 
 def _learn(
@@ -236,25 +270,30 @@ def _learn(
     learner: _Learner,
     data: TrainingData,
     metrics: Metrics | None,
-    team: Team,
+    facts: Mapping[str, Any],
+    team: DistributedContext,
 ) -> None:
-    """The loop: until `cfg.steps`, or Ctrl-C."""
+    """The training loop: until `cfg.steps`, or Ctrl-C."""
     began = time.monotonic()
     policy, optimizer, device = learner.policy, learner.optimizer, learner.policy.device
-    objective = team.spread(learner.objective)
+    objective = team.wrap_ddp(learner.objective)
     stream = SequenceStream(
         data.training,
-        cfg.rows,
-        cfg.length,
+        cfg.batch_size,
+        cfg.seq_len,
         cfg.seed,
         mirror=cfg.mirror,
         workers=cfg.workers,
         share=(team.rank, team.size),
     )
     stream.skip(learner.step)
-    # None lets tqdm decide: a bar in a terminal, silence in a log file.
-    silent = None if cfg.progress and team.leads else True
-    bar = tqdm(total=cfg.steps, initial=learner.step, desc="training", unit="step", disable=silent)
+    bar = progress_bar(
+        total=cfg.steps,
+        initial=learner.step,
+        title="training",
+        unit="step",
+        shown=cfg.progress and team.is_main,
+    )
     with StopRequest() as stop, bar:
         stopping = False
         while learner.step < cfg.steps and not stopping:
@@ -273,7 +312,7 @@ def _learn(
                 total, *parts = values.tolist()
                 if not math.isfinite(total):
                     raise ConfigError(
-                        f"training: the loss is {total} at step {learner.step}; lower lr"
+                        f"training: the loss is {total} at step {learner.step}; use a smaller lr"
                     )
                 row = {"loss": total, **dict(zip(_LOGGED, parts, strict=True))}
                 rates = {"gradient_norm": norm.item(), "lr": optimizer.param_groups[0]["lr"]}
@@ -287,33 +326,6 @@ def _learn(
                 states = {"policy": team.gather(learner.memories.policy)}
                 if learner.memories.base is not None:
                     states["base"] = team.gather(learner.memories.base)
-                if team.leads:
+                if team.is_main:
                     tensors = training_tensors(optimizer, policy, states)
-                    save_checkpoint(run, learner.step, policy, tensors, data.facts(cfg))
-
-
-def run_training(settings: Mapping[str, Any]) -> None:
-    """Train by a composed ``configs/train.yaml`` and print what came of it.
-
-    Raises:
-        BasaltError: see `train`.
-        KeyboardInterrupt: stopped by Ctrl-C; the same settings go on.
-    """
-    flat = {k: v for k, v in settings.items() if k not in PLAY_SETTINGS}
-    flat["task"] = settings["task"]["name"]
-    flat["data"] = settings["data"]["source"]
-    result = train(TrainConfig.from_mapping(flat))
-    print(f"{result.step} steps in {result.seconds:.0f} s; checkpoint: {result.checkpoint}")
-    if result.interrupted:
-        raise KeyboardInterrupt
-    print(f"training loss {result.first_loss:.3f} -> {result.last_loss:.3f} nats per frame")
-    for name, figures in result.report.items():
-        interval = figures["loss_interval"]
-        shown = "" if interval is None else f"  95 % {interval[0]:.3f} to {interval[1]:.3f}"
-        print(f"held-out loss  {name:<12} {figures['loss']:.3f}{shown}")
-    for name in ("marginals", "repeat_last"):
-        if result.report:
-            by = result.report[name]["policy_better_by"]
-            print(
-                f"policy {'better' if by > 0 else 'worse'} than {name} by {abs(by):.3f} nats per frame"
-            )
+                    save_checkpoint(run, learner.step, policy, tensors, facts)

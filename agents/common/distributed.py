@@ -1,10 +1,8 @@
-"""One training in several processes, by Lightning Fabric's DistributedDataParallel.
+"""Data-parallel training with Lightning Fabric's DistributedDataParallel.
 
-Each process reads its share of the rows and the gradients are averaged, so the loss curve is that of one
-process with all rows.
+Each process reads its share of a batch and the gradients are averaged, so the loss curve is that of one
+process with the whole batch.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
@@ -17,15 +15,15 @@ from basalt.io.errors import ConfigError
 from basalt.policies.attention import PolicyState
 
 
-class Team:
-    """The processes of one training; a team of one needs no library.
+class DistributedContext:
+    """One process among those of a training run; a single process needs no library.
 
     Args:
-        fabric: a launched `lightning_fabric.Fabric`, or None alone.
+        fabric: A launched `lightning_fabric.Fabric`, or None for a single process.
 
     Attributes:
-        rank: this process, from 0.
-        size: how many there are.
+        rank: Number of this process, from 0.
+        size: Number of processes.
     """
 
     def __init__(self, fabric: Any = None) -> None:
@@ -34,38 +32,38 @@ class Team:
         self.size = 1 if fabric is None else fabric.world_size
 
     @property
-    def leads(self) -> bool:
-        """Whether this process writes the run's files."""
+    def is_main(self) -> bool:
+        """Whether this process writes the files of the run."""
         return self.rank == 0
 
     def device(self, chosen: torch.device) -> torch.device:
-        """This process's device."""
+        """The device of this process, given the chosen one."""
         return chosen if self._fabric is None else self._fabric.device
 
-    def spread(self, module: nn.Module) -> nn.Module:
-        """The module, its gradients averaged over the team."""
+    def wrap_ddp(self, module: nn.Module) -> nn.Module:
+        """Wrap a module so that its gradients are averaged over the processes."""
         return module if self._fabric is None else self._fabric.setup_module(module)
 
     def mean(self, values: Tensor) -> Tensor:
-        """Mean over the team, the same in each process."""
+        """The mean over the processes; each gets the same."""
         return values if self.size == 1 else self._fabric.all_reduce(values, reduce_op="mean")
 
     def any(self, flag: bool) -> bool:
-        """Whether it is true in any process."""
+        """Whether the flag is set in any process."""
         if self.size == 1:
             return flag
         raised = torch.tensor(float(flag), device=self._fabric.device)
         return bool(self._fabric.all_reduce(raised, reduce_op="sum") > 0)
 
     def share(self, state: PolicyState) -> PolicyState:
-        """Of the memory of all rows, this process's."""
+        """This process's share of the memory of a whole batch."""
         return _each(state, lambda x: x[self.rank :: self.size])
 
     def gather(self, state: PolicyState) -> PolicyState:
-        """The memory of all rows, from everyone's share."""
+        """The memory of a whole batch, gathered from all processes."""
         if self.size == 1:
             return state
-        # [team, rows of each, ...] -> rows in order: row k of process r is k * size + r.
+        # [size, share, ...] -> [batch, ...]: sequence k of process r is number k * size + r.
         return _each(state, lambda x: self._fabric.all_gather(x).transpose(0, 1).flatten(0, 1))
 
 
@@ -78,28 +76,29 @@ def _each(state: PolicyState, change: Callable[[Tensor], Tensor]) -> PolicyState
 def launch(
     function: Callable[..., Any], devices: int, device: torch.device, *arguments: Any
 ) -> Any:
-    """Call ``function(Team, *arguments)`` in each process of a team; the first one's result.
+    """Call `function(context, *arguments)` in each process; returns the result of the main one.
 
     Args:
-        function: of a module, so that processes can import it.
-        devices: size of the team; GPUs, or processes on a CPU.
-        device: its type says which.
+        function: Function at the top level of a module, so that processes can import it.
+        devices: Number of GPUs, or of processes on a CPU.
+        device: Device whose type is used.
+        arguments: Further arguments, which can be pickled where `devices` is above 1.
 
     Raises:
-        ConfigError: Fabric is not installed, or there are fewer GPUs.
+        ConfigError: Fabric is not installed, or this machine has fewer GPUs.
     """
     if devices == 1:
-        return function(Team(), *arguments)
+        return function(DistributedContext(), *arguments)
     if device.type == "cuda" and devices > torch.cuda.device_count():
         raise ConfigError(
-            f"devices: {devices} asked for, {torch.cuda.device_count()} GPUs are here"
+            f"devices: expected at most {torch.cuda.device_count()}, the GPUs of this machine, got {devices}"
         )
     try:
         from lightning_fabric import Fabric
     except ImportError as err:
         raise ConfigError(
-            "devices: more than one needs Lightning Fabric; "
-            "pip install 'basalt-benchmark[distributed]' mends that"
+            "devices: more than one needs Lightning Fabric; install it with: "
+            "pip install 'basalt-benchmark[distributed]'"
         ) from err
     accelerator = "cuda" if device.type == "cuda" else "cpu"
     fabric = Fabric(accelerator=accelerator, devices=devices, strategy="ddp_spawn")
@@ -108,4 +107,4 @@ def launch(
 
 
 def _start(function: Callable[..., Any], arguments: tuple[Any, ...], fabric: Any) -> Any:
-    return function(Team(fabric), *arguments)
+    return function(DistributedContext(fabric), *arguments)

@@ -1,10 +1,8 @@
-"""What behavioural cloning minimises, and which weights of the policy it may change.
+"""The objective of behavioural cloning, and which parameters of the policy it updates.
 
 Training only the last layer and the heads, with a penalty on leaving the base policy, is the recipe of the
-BASALT 2022 baseline; voggite's entry of that year trained likewise with a smaller penalty.
+BASALT 2022 baseline; voggite's entry of that year did the same with a smaller penalty.
 """
-
-from __future__ import annotations
 
 from typing import NamedTuple
 
@@ -12,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from basalt.core.settings import unknown_option
 from basalt.io.errors import ConfigError
 from basalt.policies.attention import PolicyState
 from basalt.policies.imitation import ImitationLoss, TensorBatch, imitation_loss
@@ -22,37 +21,37 @@ PARTS = {
     "last": ("net.lastlayer.", "net.final_ln.", "pi_head.", "esc_head."),
     "heads": ("pi_head.", "esc_head."),
 }
-"""What is trained: prefixes of weights, by the name of the setting ``train``."""
+"""Prefixes of the parameters that are updated, by the value of the setting `trainable`."""
 
 
 class Memories(NamedTuple):
-    """What the policy remembers of each row and, where it is trained whole, what its base does."""
+    """Memory of the policy for each sequence and, where all of it is trained, memory of its base."""
 
     policy: PolicyState
     base: PolicyState | None
 
-    def detach(self) -> Memories:
-        """The same numbers, cut from the graph."""
+    def detach(self) -> "Memories":
+        """The same memory, detached from the graph."""
         return Memories(self.policy.detach(), self.base)
 
 
 def choose_trained(policy: VPTPolicy, part: str) -> None:
-    """Let gradients reach only a part of a policy. The value head has no target in cloning.
+    """Enable gradients for a part of a policy only. The value head has no target in cloning.
 
     Raises:
-        ConfigError: no such part.
+        ConfigError: There is no such part.
     """
     if part not in PARTS:
-        raise ConfigError(f"train: {part!r} is not one of {', '.join(PARTS)}")
+        raise ConfigError(unknown_option("trainable", part, list(PARTS)))
     for name, parameter in policy.named_parameters():
         trained = name.startswith(PARTS[part]) and not name.startswith("value_head.")
         parameter.requires_grad_(trained)
 
 
 def kl_to_base(ours: PolicyOutput, base: PolicyOutput, valid: Tensor) -> Tensor:
-    """Kullback-Leibler divergence of the policy from its base, nats per valid frame.
+    """Kullback-Leibler divergence KL(policy || base) in nats per valid frame.
 
-    Summed over the buttons' and the camera's distribution, which VPT takes as independent.
+    The sum over the distributions of buttons and camera, which VPT treats as independent.
     """
     total = torch.zeros_like(valid, dtype=torch.float32)
     for mine, theirs in (
@@ -65,14 +64,14 @@ def kl_to_base(ours: PolicyOutput, base: PolicyOutput, valid: Tensor) -> Tensor:
 
 
 class Objective(nn.Module):
-    """A policy with its base and its loss, as one module that can be spread over processes.
+    """A policy with its base and its loss as one module, which DDP can wrap.
 
     Args:
-        policy: to be trained, of which `part` takes gradients.
-        base: what it began as, frozen; None where `kl` is 0.
-        part: see :data:`PARTS`.
-        kl: weight of the divergence from the base.
-        esc_weight: see `imitation_loss`.
+        policy: Policy to train; its part `part` takes gradients.
+        base: Frozen copy of the starting policy; None where `kl` is 0.
+        part: Name of the trained part, a key of `PARTS`.
+        kl: Weight of the divergence from the base.
+        esc_weight: Weight of frames with ESC, see `imitation_loss`.
     """
 
     def __init__(
@@ -80,15 +79,16 @@ class Objective(nn.Module):
     ) -> None:
         super().__init__()
         self.policy = policy
-        # In a tuple: its weights are not to be trained, nor sent between processes.
+        # In a tuple, so that its weights are neither trained nor sent between processes.
         self._base = (base,)
         self.part, self.kl, self.esc_weight = part, kl, esc_weight
 
-    def initial_memories(self, rows: int) -> Memories:
-        """Empty memories."""
+    def initial_memories(self, batch_size: int) -> Memories:
+        """Empty memories for a batch of sequences."""
         base = self._base[0] if self.part == "all" else None
         return Memories(
-            self.policy.initial_state(rows), None if base is None else base.initial_state(rows)
+            self.policy.initial_state(batch_size),
+            None if base is None else base.initial_state(batch_size),
         )
 
     def forward(
@@ -125,7 +125,7 @@ class Objective(nn.Module):
                     base_output = base(*inputs, memories.base, labels.kind)
             next_base = None if base_output is None else base_output.state
             return output, base_output, Memories(output.state, next_base)
-        with torch.no_grad():  # policy and base share the trunk, which does not change
+        with torch.no_grad():  # policy and base share the trunk, which is not trained
             embedded = policy.net.encode(labels.inputs)
             hidden, state = policy.net.transform(embedded, labels.first, memories.policy)
             if base is not None:

@@ -1,6 +1,4 @@
-"""The optimizer of a policy, its step sizes, and both as tensors of a checkpoint."""
-
-from __future__ import annotations
+"""The optimizer of a policy, its learning rate schedule, and its state as tensors of a checkpoint."""
 
 import math
 from collections.abc import Mapping
@@ -13,7 +11,7 @@ from basalt.policies.vpt import VPTPolicy
 
 
 def schedule(step: int, warmup: int, steps: int) -> float:
-    """Share of the largest step size: linear warm-up, half cosine down to a tenth."""
+    """Learning rate as a share of its peak: linear warm-up, then a half cosine down to a tenth."""
     if step < warmup:
         return (step + 1) / warmup
     done = (step - warmup) / max(steps - warmup, 1)
@@ -26,7 +24,7 @@ def _trained(policy: VPTPolicy) -> dict[str, nn.Parameter]:
 
 
 def make_optimizer(policy: VPTPolicy, lr: float, weight_decay: float) -> torch.optim.AdamW:
-    """AdamW over the parameters that take gradients; norms and biases do not decay."""
+    """AdamW over the parameters that take gradients, without weight decay on norms and biases."""
     parameters = list(_trained(policy).values())
     return torch.optim.AdamW(
         [
@@ -41,7 +39,7 @@ def make_optimizer(policy: VPTPolicy, lr: float, weight_decay: float) -> torch.o
 def training_tensors(
     optimizer: torch.optim.AdamW, policy: VPTPolicy, states: Mapping[str, PolicyState]
 ) -> dict[str, Tensor]:
-    """What `restore` needs: Adam's moments by parameter name, and the rows' memories by name."""
+    """Adam's moments by parameter name, and the memories by name, for `restore`."""
     tensors = {
         f"optimizer/{name}/{key}": value
         for name, parameter in _trained(policy).items()
@@ -58,7 +56,7 @@ def training_tensors(
 def restore(
     optimizer: torch.optim.AdamW, policy: VPTPolicy, tensors: Mapping[str, Tensor]
 ) -> dict[str, PolicyState]:
-    """Put Adam's moments back, in place, and return the rows' memories by name."""
+    """Restore Adam's moments in place; returns the memories by name."""
     device = policy.device
     for name, parameter in _trained(policy).items():
         prefix = f"optimizer/{name}/"

@@ -1,56 +1,156 @@
-"""Agents by the names used in configs and on the command line."""
+"""Agents by name: those of this package and, by the entry point group `basalt.agents`, of others.
 
-from __future__ import annotations
+An entry point names an `Algorithm` or, for an agent that does not learn, the agent's class.
+"""
 
-from collections.abc import Mapping
-from difflib import get_close_matches
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib import import_module
-from inspect import signature
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
+
+from pydantic import ConfigDict, ValidationError, create_model
 
 from basalt.core.agent import Agent
+from basalt.core.registry import Registry
+from basalt.core.settings import fault_line
+from basalt.io.atomic import write_json
+from basalt.io.claims import read_claim
 from basalt.io.errors import ConfigError
 
-# Module and class; imported only when asked for, since some need torch.
-AGENTS: dict[str, tuple[str, str]] = {
-    "bc": ("agents.bc.agent", "BCAgent"),
-    "demonstrator": ("agents.demonstrator.agent", "Demonstrator"),
-    "random": ("agents.random.agent", "RandomAgent"),
-}
 
-# Module and function of the agents that learn; the function takes a composed configs/train.yaml.
-TRAINERS: dict[str, tuple[str, str]] = {"bc": ("agents.bc.train", "run_training")}
+@dataclass(frozen=True)
+class Algorithm:
+    """How an agent plays and, where it learns, is trained. Parts are imported when they are used.
+
+    Attributes:
+        agent: Class of the agent, or `module:Class`. The parameters of its constructor are the settings
+            under `agent.`; one named `checkpoint` is given the setting `checkpoint`.
+        config: Class of its training's settings, `module:Class`; see `basalt.core.settings.settings`.
+            It has the fields `out`, `task` and `data`.
+        train: Function that trains by such settings, `module:function`; returns a `Training`.
+    """
+
+    agent: str | type
+    config: str | None = None
+    train: str | None = None
+
+
+class Training(Protocol):
+    """Result of a training run.
+
+    Attributes:
+        interrupted: Whether Ctrl-C stopped it early; the same settings resume it.
+    """
+
+    interrupted: bool
+
+    def lines(self) -> list[str]:
+        """The result in lines of text."""
+        ...
+
+
+AGENTS: Registry[Algorithm | type] = Registry("agent", "basalt.agents")
+for _name in ("bc", "demonstrator", "random", "steered"):
+    AGENTS.register(_name, f"agents.{_name}:ALGORITHM")
+
+
+def load(place: str | type) -> Any:
+    """Import an object, `module:attribute`."""
+    if not isinstance(place, str):
+        return place
+    module, _, attribute = place.partition(":")
+    return getattr(import_module(module), attribute)
+
+
+def algorithm(name: str) -> Algorithm:
+    """The algorithm of that name.
+
+    Raises:
+        ConfigError: There is no such agent.
+    """
+    found = AGENTS.get(name)
+    return found if isinstance(found, Algorithm) else Algorithm(found)
+
+
+def learners() -> list[str]:
+    """Names of the agents that learn."""
+    return [name for name in AGENTS if algorithm(name).train]
+
+
+def learner(name: str) -> tuple[type, Callable[[Any], Training]]:
+    """The class of an agent's training settings, and the function that trains by them.
+
+    Raises:
+        ConfigError: There is no such agent, or it does not learn.
+    """
+    found = algorithm(name)
+    if not found.train or not found.config:
+        raise ConfigError(
+            f"agent: {name!r} does not learn; agents that learn: {', '.join(learners())}"
+        )
+    return load(found.config), load(found.train)
+
+
+def play_settings(name: str) -> dict[str, Any]:
+    """An agent's settings for playing, with their defaults; `???` (Hydra's mark) where one is needed."""
+    values: dict[str, Any] = {"name": name}
+    for parameter in _parameters(load(algorithm(name).agent)):
+        value = "???" if parameter.default is parameter.empty else parameter.default
+        values[parameter.name] = "${checkpoint}" if parameter.name == "checkpoint" else value
+    return values
+
+
+def upgrade_claim(file: Path) -> None:
+    """Give the agent of an older rollout.json its present settings: those it does not have are defaults.
+
+    Args:
+        file: rollout.json; does nothing where there is none.
+    """
+    found = read_claim(file, "rollout") if file.is_file() else {}
+    before = found.get("agent", {})
+    if before.get("name") not in AGENTS or before.get("steer") is not None:
+        return
+    settings = play_settings(before["name"])
+    agent = {name: before.get(name, value) for name, value in settings.items()}
+    if agent != before:
+        write_json(file, found | {"agent": agent})
 
 
 def make_agent(name: str, **settings: Any) -> Agent:
-    """The agent of that name, made with its own settings.
+    """Make an agent.
+
+    Args:
+        name: Name of the agent.
+        settings: Arguments of its constructor.
 
     Raises:
-        ConfigError: no such agent, or a setting it does not have or needs; the message names it.
+        ConfigError: There is no such agent, or a setting is unknown, missing or of the wrong type.
     """
-    if name not in AGENTS:
-        close = get_close_matches(name, AGENTS, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        raise ConfigError(f"agent: unknown agent {name!r}; {hint}known: {', '.join(AGENTS)}")
-    module, class_name = AGENTS[name]
-    factory = getattr(import_module(module), class_name)
-    try:
-        signature(factory).bind(**settings)
-    except TypeError as err:
-        known = ", ".join(signature(factory).parameters) or "none"
-        raise ConfigError(f"agent {name}: {err}; its settings: {known}") from err
+    factory = load(algorithm(name).agent)
+    _check(factory, settings)
     agent: Agent = factory(**settings)
     return agent
 
 
-def train(settings: Mapping[str, Any]) -> None:
-    """Train the agent that a composed ``configs/train.yaml`` names.
+def _parameters(factory: Callable[..., Any]) -> list[inspect.Parameter]:
+    return list(inspect.signature(factory, eval_str=True).parameters.values())
 
-    Raises:
-        ConfigError: the agent does not learn.
-    """
-    name = settings["agent"]["name"]
-    if name not in TRAINERS:
-        raise ConfigError(f"agent: {name} does not learn; agents that do: {', '.join(TRAINERS)}")
-    module, function = TRAINERS[name]
-    getattr(import_module(module), function)(settings)
+
+def _check(factory: Callable[..., Any], settings: Mapping[str, Any]) -> None:
+    """Check settings against the names and annotations of a constructor's parameters."""
+    fields: dict[str, Any] = {
+        one.name: (
+            Any if one.annotation is one.empty else one.annotation,
+            ... if one.default is one.empty else one.default,
+        )
+        for one in _parameters(factory)
+    }
+    config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+    try:
+        create_model("Settings", __config__=config, **fields)(**settings)
+    except ValidationError as err:
+        fault = err.errors()[0]
+        fault["loc"] = ("agent", *fault["loc"])
+        raise ConfigError(fault_line(fault, [f"agent.{one}" for one in fields])) from None

@@ -1,90 +1,42 @@
-"""A training run's folder: its config, its metrics, and how it is interrupted and taken up again."""
-
-from __future__ import annotations
+"""The folder of a training run: its config, its metrics, and how it is interrupted and resumed."""
 
 import json
 import logging
 import signal
 import threading
-from collections.abc import Mapping
-from dataclasses import fields
-from difflib import get_close_matches
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from basalt.io.atomic import replacing, write_json
-from basalt.io.errors import ConfigError
+from basalt.io.claims import read_claim
 
 log = logging.getLogger(__name__)
 
-_KINDS: dict[str, type] = {"int": int, "float": float, "str": str, "bool": bool}
-_ACCEPTED: dict[type, tuple[type, ...]] = {
-    int: (int,),
-    float: (float, int),
-    str: (str, Path),
-    bool: (bool,),
-}
 
-
-def read_settings(cls: Any, settings: Mapping[str, Any], what: str) -> dict[str, Any]:
-    """Plain settings checked against the fields of a dataclass, e.g. from a composed Hydra config.
+def upgrade_settings(file: Path, config: Callable[..., Any]) -> None:
+    """Write the settings of an old run under their present names and values.
 
     Args:
-        cls: a dataclass whose fields are int, float, str or bool.
-        settings: by name; a whole number does for a float, a path for a str.
-        what: named in errors.
-
-    Raises:
-        ConfigError: an unknown name, or a value of the wrong type.
+        file: config.json of a run; does nothing where there is none.
+        config: Class of the settings (`basalt.core.settings.settings`), which reads old ones.
     """
-    kinds = {f.name: _KINDS[str(f.type)] for f in fields(cls)}
-    values: dict[str, Any] = {}
-    for key, value in settings.items():
-        if key not in kinds:
-            close = get_close_matches(key, kinds, n=1)
-            hint = f"did you mean {close[0]!r}? " if close else ""
-            raise ConfigError(f"{what}: unknown setting {key!r}; {hint}known: {', '.join(kinds)}")
-        kind = kinds[key]
-        if isinstance(value, bool) != (kind is bool) or not isinstance(value, _ACCEPTED[kind]):
-            raise ConfigError(f"{what}: {key}={value!r} is not of type {kind.__name__}")
-        values[key] = kind(value)
-    return values
-
-
-def claim_run(run: Path, config: Mapping[str, Any], may_change: frozenset[str]) -> None:
-    """Make the run's folder, or check that it is a run with the same settings.
-
-    Args:
-        run: the folder.
-        config: JSON-ready settings; written to config.json.
-        may_change: settings that may differ when a run is taken up again.
-
-    Raises:
-        ConfigError: the folder holds a run with other settings; the message names the first.
-    """
-    run.mkdir(parents=True, exist_ok=True)
-    file = run / "config.json"
     if file.is_file():
-        try:
-            before = json.loads(file.read_text(encoding="utf-8"))
-        except json.JSONDecodeError as err:
-            raise ConfigError(f"{file}: not JSON ({err}); give another out=FOLDER") from err
-        for key, value in config.items():
-            if key not in may_change and before.get(key) != value:
-                raise ConfigError(
-                    f"{file}: this run was begun with {key}={before.get(key)!r}, now {key}={value!r}; "
-                    "set it back to go on, or give another out=FOLDER"
-                )
-    write_json(file, dict(config))
+        before = read_claim(file, "training run")
+        present = asdict(config(**before))
+        if present != before:
+            write_json(file, present)
 
 
 class Metrics:
-    """metrics.jsonl (one object a step) and TensorBoard files of a run.
+    """metrics.jsonl (one object per logged step) and TensorBoard files of a run.
 
     Args:
-        run: the run's folder.
-        step: steps done; what was logged beyond it (by a run killed after its last checkpoint) goes.
+        run: Folder of the run.
+        step: Number of steps done; rows logged beyond it (by a run killed after its last checkpoint) are
+            dropped.
     """
 
     def __init__(self, run: Path, step: int) -> None:
@@ -96,7 +48,7 @@ class Metrics:
         self._board = _tensorboard(run / "tensorboard", step)
 
     def read(self) -> list[dict[str, Any]]:
-        """All whole rows so far."""
+        """All complete rows so far."""
         if not self.path.is_file():
             return []
         rows = []
@@ -108,14 +60,14 @@ class Metrics:
         return rows
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Log numbers of a step."""
+        """Log the metrics of a step."""
         self._file.write(json.dumps({"step": step, **values}) + "\n")
         if self._board is not None:
             for name, value in values.items():
                 self._board.add_scalar(name, value, step)
 
     def close(self) -> None:
-        """Write out what is buffered."""
+        """Flush and close the files."""
         self._file.close()
         if self._board is not None:
             self._board.close()
@@ -133,14 +85,14 @@ def _tensorboard(folder: Path, step: int) -> Any:
 class StopRequest:
     """Turns the first Ctrl-C into a request that the loop honours between steps.
 
-    A second Ctrl-C interrupts at once. Outside the main thread signals stay as they are.
+    A second Ctrl-C interrupts at once. Outside the main thread, signals are left alone.
     """
 
     def __init__(self) -> None:
         self.requested = False
         self._before: Any = None
 
-    def __enter__(self) -> StopRequest:
+    def __enter__(self) -> "StopRequest":
         if threading.current_thread() is threading.main_thread():
             self._before = signal.signal(signal.SIGINT, self._request)
         return self

@@ -1,21 +1,18 @@
-"""``basalt embed``: embeddings of recordings by a frozen policy."""
+"""`basalt embed`: embeddings of recordings by a frozen policy."""
 
-from omegaconf import DictConfig
-
-from basalt.cli.hydra_app import hydra_app, plain
+from basalt.cli.hydra_app import hydra_app
 from basalt.policies.embed import EmbedConfig, embed
 
 
 def main(argv: list[str]) -> int:
-    """Run ``basalt embed ARGUMENTS``."""
-    return hydra_app("embed", _job, argv)
+    """Run `basalt embed ARGUMENTS`; returns the exit status."""
+    return hydra_app("embed", _embed, argv, settings=EmbedConfig)
 
 
-def _job(cfg: DictConfig) -> None:
-    config = EmbedConfig.from_mapping(plain(cfg))
+def _embed(config: EmbedConfig) -> None:
     done = embed(config)
-    present = done["plays"] - done["embedded"]
+    before = done["plays"] - done["embedded"]
     print(
-        f"{done['embedded']} plays embedded, {done['frames']} frames; {present} were embedded before; "
+        f"{done['embedded']} plays embedded, {done['frames']} frames; {before} were embedded before; "
         f"{config.out}"
     )

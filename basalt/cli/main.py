@@ -71,18 +71,18 @@ COMMANDS: dict[str, Command] = {
     "record": Command(
         "demonstrations by the scripted player, on training seeds",
         "basalt record task=find_cave seeds=100000..100009 out=demos",
-        "basalt.cli.agents:record_main",
+        "basalt.cli.record:main",
     ),
     "train": Command(
         "train an agent on demonstrations",
         "basalt train agent=bc task=find_cave data=sample out=runs/bc",
-        "basalt.cli.agents:train_main",
+        "basalt.cli.train:main",
         "train",
     ),
     "rollout": Command(
         "an agent plays, and is recorded",
         "basalt rollout agent=bc checkpoint=runs/bc seeds=official out=rollouts/bc",
-        "basalt.cli.agents:rollout_main",
+        "basalt.cli.rollout:main",
     ),
     "submit": Command(
         "enter a rollout into a study of the leaderboard",

@@ -1,237 +1,121 @@
-"""``basalt play``: a person plays and is recorded, or a recording is played again."""
+"""`basalt play`: a person plays and is recorded, or a recording is replayed."""
 
-import argparse
 import json
-import signal
-import sys
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from itertools import count
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_module
-from hydra.errors import HydraException
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-
-from basalt.cli.hydra_app import one_line
-from basalt.core.agent import PlayerLeft
+from basalt.cli.hydra_app import hydra_app
 from basalt.core.recording import Recording, find_recordings
-from basalt.core.tasks import TRAIN_SEEDS, Task, get_task, parse_seeds
+from basalt.core.settings import Count, Int, PathText, settings
+from basalt.core.video import DEFAULT_CRF
 from basalt.io.errors import ConfigError
-from basalt.play.player import HumanPlayer, Screen, Status
 
-_EXAMPLES = """\
-settings (key=value; configs/play.yaml lists all):
-  task=find_cave     what to play
-  world=luanti       where: luanti, minerl, minerl-package
-  seed=100000        which place; without, the first training seed that is not in out yet
-  player=human       a name for the recording
-  out=DIR            folder of the recordings
-  address=HOST:PORT  where the browser's page is served
 
-examples:
-  basalt play task=find_cave
-  basalt play task=find_cave --browser address=127.0.0.1:8300
-  basalt play --replay runs/play/find_cave/seed_100000"""
+@settings
+class PlaySettings:
+    """Play a task with keyboard and mouse and be recorded, or replay a recording and measure the drift.
+
+    Attributes:
+        task: Task to play.
+        world: World to play in, and further arguments of its environment.
+        seed: Seed to play; null for the first training seed (from 100000) that is not in `out` yet.
+        player: Name of the player, kept in the recording.
+        max_steps: Number of steps after which the episode is cut; null for the task's own limit.
+        edit: One change of the world, for paired worlds: {block: {position: [1,2,3], to: air}}.
+        crf: Quality of the video (x264's CRF); lower is better and larger.
+        out: Folder of the recordings.
+        browser: Whether to play in a browser; null for a window where there is a screen.
+        address: Address of the browser's page, HOST or HOST:PORT.
+        replay: Recording, or folder of recordings, to replay instead.
+        any_version: Whether to replay in another version of the world too.
+        json: Whether to print one JSON object.
+    """
+
+    task: str
+    world: dict[str, Any]
+    seed: Any = None
+    player: str = "human"
+    max_steps: Count | None = None
+    edit: dict[str, Any] | None = None
+    crf: Int = DEFAULT_CRF
+    out: PathText = "runs/play/${task.name}"
+    browser: bool | None = None
+    address: str = "127.0.0.1"
+    replay: PathText | None = None
+    any_version: bool = False
+    json: bool = False
 
 
 def main(argv: list[str]) -> int:
-    """Run ``basalt play ARGUMENTS``; returns the exit status.
+    """Run `basalt play ARGUMENTS`; returns the exit status.
 
     Raises:
-        BasaltError: a setting that makes no sense, a world that fails, or a recording that is none.
+        BasaltError: A wrong setting, a world that fails, or a recording that cannot be used.
     """
-    parser = argparse.ArgumentParser(
-        prog="basalt play",
-        description="Play a task with keyboard and mouse and be recorded, in a window or a browser; "
-        "or play a recording's actions again and measure how far the two come apart.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    chosen = {argument.partition("=")[0] for argument in argv}
+
+    def play(settings: PlaySettings) -> None:
+        if settings.replay is None:
+            _play(settings)
+        else:
+            _replay(settings.replay, settings, chosen)
+
+    return hydra_app("play", play, argv, settings=PlaySettings)
+
+
+def _play(settings: PlaySettings) -> None:
+    from basalt.play.session import play_episode
+
+    played = play_episode(
+        settings.task,
+        settings.world["name"],
+        settings.world["args"],
+        Path(settings.out),
+        seed=settings.seed,
+        player=settings.player,
+        max_steps=settings.max_steps,
+        edit=settings.edit,
+        crf=settings.crf,
+        browser=settings.browser,
+        address=settings.address,
     )
-    parser.add_argument("settings", nargs="*", metavar="key=value")
-    parser.add_argument("--browser", action="store_true", help="in a browser, like browser=true")
-    parser.add_argument("--replay", metavar="RECORDING", help="like replay=RECORDING")
-    parser.add_argument("--any-version", action="store_true", help="like any_version=true")
-    parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
-    parsed, more = parser.parse_known_args(argv)
-    if unknown := [argument for argument in more if argument.startswith("-")]:
-        parser.error(f"unknown option {unknown[0]}")
-    overrides = [*parsed.settings, *more]
-    settings = _compose(overrides)
-    if parsed.browser:
-        settings["browser"] = True
-    replayed = parsed.replay or settings["replay"]
-    if replayed is not None:
-        settings["any_version"] = settings["any_version"] or parsed.any_version
-        asked = {text.split("=")[0] for text in overrides}
-        return _replay(str(replayed), settings, asked, as_json=parsed.json)
-    return _play(settings, as_json=parsed.json)
-
-
-def _compose(overrides: list[str]) -> dict[str, Any]:
-    try:
-        with initialize_config_module("configs", version_base="1.3"):
-            cfg = compose("play", overrides=overrides)
-        settings = OmegaConf.to_container(cfg, resolve=True)
-    except (HydraException, OmegaConfBaseException) as err:
-        raise ConfigError(one_line(err)) from err
-    assert isinstance(settings, dict)
-    return {str(key): value for key, value in settings.items()}
-
-
-# ---- a person plays ----
-
-
-def _play(settings: Mapping[str, Any], *, as_json: bool) -> int:
-    from basalt.rollouts.rollout import RolloutPlan, rollout, success
-
-    task, out = get_task(settings["task"]["name"]), Path(settings["out"])
-    seed = _seed(settings["seed"], task, out)
-    plan = RolloutPlan(
-        task=task.name,
-        world=settings["world"]["name"],
-        agent={"name": str(settings["player"]), "kind": "human"},
-        seeds=(seed,),
-        out=out,
-        max_steps=settings["max_steps"],
-        world_args=settings["world"]["args"],
-        crf=settings["crf"],
-        edit=settings["edit"],
-    )
-    screen = _screen(settings, task)
-    player = HumanPlayer(screen, str(settings["player"]), plan.step_limit)
-    screen.show(None, Status("starting", seed, limit=plan.step_limit))
-    try:
-        with _signals_leave(player):
-            try:
-                rollout(lambda: player, plan, progress=False)
-            except PlayerLeft:
-                if not (out / f"seed_{seed}.json").is_file():
-                    print("left before the first step: nothing was recorded", file=sys.stderr)
-                    return 0
-        recording = Recording.open(out / f"seed_{seed}")
-        assert recording.meta is not None
-        saved = f"{recording.stem}: {recording.meta.steps} steps, ended by {recording.meta.ended}"
-        screen.show(None, Status("over", seed, note=f"Thank you. Saved: {saved}"))
-    except BaseException as err:
-        screen.show(None, Status("over", seed, note=f"The game ended: {err or 'interrupted'}"))
-        raise
-    finally:
-        screen.close()
-    pace = player.pace
-    succeeded = success(recording)
-    report = {
-        "recording": str(recording.stem),
-        "seed": seed,
-        "steps": recording.meta.steps,
-        "ended": recording.meta.ended,
-        "success": succeeded,
-        "late_steps": pace.late_steps,
-        "latest_ms": round(pace.worst_s * 1e3, 1),
-    }
-    if as_json:
-        print(json.dumps(report))
-        return 0
-    print(saved)
-    told = {True: "yes", False: "no", None: "not known, the world does not tell enough"}[succeeded]
-    print(f"success by telemetry: {told}")
-    print(
-        f"{pace.late_steps} of {pace.steps} steps began late, at most {report['latest_ms']:g} ms; "
-        "the recording replays exactly all the same where the world is in lock-step"
-    )
-    return 0
-
-
-def _seed(asked: Any, task: Task, out: Path) -> int:
-    if asked is None:
-        # Lasting progress through the training seeds, without a list of what was played.
-        return next(
-            seed for seed in count(TRAIN_SEEDS.start) if not (out / f"seed_{seed}.json").is_file()
-        )
-    seeds = parse_seeds(asked, task)
-    if len(seeds) != 1:
-        raise ConfigError(f"seed: {asked!r} is not one seed; a person plays one at a time")
-    if (out / f"seed_{seeds[0]}.json").is_file():
-        raise ConfigError(
-            f"seed: {seeds[0]} is recorded in {out} already; give another seed= or out="
-        )
-    return seeds[0]
-
-
-def _screen(settings: Mapping[str, Any], task: Task) -> Screen:
-    from basalt.play.window import WindowScreen, has_screen
-
-    in_browser = not has_screen() if settings["browser"] is None else settings["browser"]
-    if not in_browser:
-        return WindowScreen(title=task.title, instruction=task.instruction)
-    from basalt.play.browser import BrowserScreen, parse_address
-
-    host, port = parse_address(str(settings["address"]))
-    screen = BrowserScreen(host, port, title=task.title, instruction=task.instruction)
-    print(f"play in a browser (the link works once): {screen.url}", flush=True)
-    print(
-        f"from another machine: ssh -L {screen.port}:127.0.0.1:{screen.port} THIS-MACHINE, then the "
-        "same link there. Ctrl-C here ends the game and keeps what was recorded.",
-        file=sys.stderr,
-    )
-    return screen
-
-
-@contextmanager
-def _signals_leave(player: HumanPlayer) -> Iterator[None]:
-    """The first Ctrl-C (or SIGTERM, SIGHUP) ends play and keeps the recording; the next one interrupts."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
+    if played is None:
         return
-    kinds = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {kind: signal.getsignal(kind) for kind in kinds}
-
-    def leave(*_: object) -> None:
-        player.leave()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    for kind in kinds:
-        signal.signal(kind, leave)
-    try:
-        yield
-    finally:
-        for kind, handler in before.items():
-            signal.signal(kind, handler)
+    if settings.json:
+        print(json.dumps(played))
+        return
+    print(f"{played['recording']}: {played['steps']} steps, ended by {played['ended']}")
+    success = {True: "yes", False: "no", None: "unknown; the world does not report enough"}
+    print(f"success by telemetry: {success[played['success']]}")
+    print(
+        f"{played['late_steps']} of {played['steps']} steps started late, by up to "
+        f"{played['latest_ms']:g} ms; in a lock-step world the recording replays exactly all the same"
+    )
 
 
-# ---- a recording is played again ----
-
-
-def _replay(path: str, settings: Mapping[str, Any], asked: set[str], *, as_json: bool) -> int:
+def _replay(path: str, settings: PlaySettings, chosen: set[str]) -> None:
     from basalt.rollouts.replay import replay
 
     recordings = find_recordings(path) if Path(path).is_dir() else [Recording.open(path)]
-    world, task = settings["world"], get_task(settings["task"]["name"]).name
     results = []
     for recording in recordings:
-        if (meta := recording.meta) is not None:
-            for key, value, said in (
-                ("world", meta.world, world["name"]),
-                ("task", meta.task, task),
-            ):
-                if key in asked and said != value:
-                    raise ConfigError(
-                        f"{key}: {recording.meta_path} was made in {value}, not {said}"
-                    )
-        same_world = meta is not None and world["name"] == meta.world
+        meta = recording.meta
+        for key, given in (("world", settings.world["name"]), ("task", settings.task)):
+            recorded = given if meta is None else getattr(meta, key)
+            if key in chosen and given != recorded:
+                raise ConfigError(
+                    f"{key}: expected {recorded}, as in {recording.meta_path}, got {given}; leave {key}= out"
+                )
+        same_world = meta is not None and settings.world["name"] == meta.world
         result = replay(
             recording,
-            world_args=world["args"] if same_world else {},
-            any_version=settings["any_version"],
-            progress=not as_json,
+            world_args=settings.world["args"] if same_world else {},
+            any_version=settings.any_version,
+            progress=not settings.json,
         )
         results.append(result)
-        if not as_json:
+        if not settings.json:
             print(result.summary())
-    exact = all(result.exact for result in results)
-    if as_json:
+    if settings.json:
+        exact = all(result.exact for result in results)
         print(json.dumps({"exact": exact, "replays": [result.to_json() for result in results]}))
-    return 0

@@ -1,48 +1,40 @@
 """`basalt probe`: looks inside a trained policy."""
 
-from collections.abc import Callable
+import dataclasses
+from functools import partial
+from typing import Any
 
-from omegaconf import DictConfig
-
-from basalt.cli.hydra_app import hydra_app, plain
+from basalt.cli.hydra_app import add_option, hydra_app
 from basalt.probes.registry import PROBES, Probe
-from basalt.probes.sae.config import SAEConfig
-
-_CONFIGS = {
-    "sites": "probe",
-    "sae": "probe",
-    "scope": "scope",
-    "latent": "latent",
-    "steered": "steered",
-}
-
-
-def _job(probe: Probe) -> Callable[[DictConfig], None]:
-    def job(cfg: DictConfig) -> None:
-        settings = plain(cfg)
-        known = probe.config.__dataclass_fields__ if probe.config else {}
-        if "data" in settings:
-            settings["data"] = settings["data"]["source"]
-        if "sae" in known and isinstance(settings.get("sae"), dict):
-            settings["sae"] = SAEConfig(**settings["sae"])
-        fields = {name: value for name, value in settings.items() if name in known}
-        report = probe(probe.config(**fields) if probe.config else None)
-        print("\n".join(report.lines()))
-
-    return job
 
 
 def main(argv: list[str]) -> int:
-    """Run the probe named first, with Hydra overrides behind it.
+    """Run the probe named first, with settings behind it; returns the exit status.
 
     Raises:
-        BasaltError: an unknown probe or setting, or what the probe raised.
+        BasaltError: There is no such probe or setting, or what the probe raised.
     """
     if not argv or argv[0] in ("-h", "--help"):
         print("usage: basalt probe PROBE checkpoint=RUN [data=sample] [out=DIR] ...\n")
         for name in PROBES:
             print(f"  {name:<8} {PROBES.get(name).summary}")
-        print("\n`basalt probe PROBE --help` lists a probe's settings.")
+        print("\nbasalt probe PROBE --help lists the settings of a probe.")
         return 0
     name, *overrides = argv
-    return hydra_app(_CONFIGS.get(name, "probe"), _job(PROBES.get(name)), overrides)
+    probe = PROBES.get(name)
+    config = probe.config or _NoSettings
+    defaults: list[Any] = ["/hydra/quiet", f"/settings/{config.__name__}"]
+    if "data" in {field.name for field in dataclasses.fields(config)}:
+        defaults.append({"/data": "sample"})
+    add_option("probe", name, {"defaults": [*defaults, "_self_"]}, package="_global_")
+    return hydra_app(f"probe/{name}", partial(_run, probe), overrides, settings=config)
+
+
+@dataclasses.dataclass(frozen=True)
+class _NoSettings:
+    """A probe without settings."""
+
+
+def _run(probe: Probe, settings: Any) -> None:
+    report = probe(settings if probe.config else None)
+    print("\n".join(report.lines()))

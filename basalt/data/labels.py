@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Annotated, Any, Literal, cast, get_args
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pydantic import BeforeValidator
 
 from basalt.core.actions import (
     COLUMN,
@@ -52,6 +53,10 @@ def label_mode(name: str) -> LabelMode:
     raise ConfigError(
         f"labels: unknown rules {name!r}; available: {', '.join(get_args(LabelMode))}"
     )
+
+
+LabelSetting = Annotated[LabelMode, BeforeValidator(lambda name: _OLD_NAMES.get(name, name))]
+"""Labelling rules as a setting; their names of before a rename are read too."""
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,7 @@ its calls; only the transformer runs in order, its memory carried from chunk to 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from basalt.core.settings import Count, Int, PathText, settings
 from basalt.core.tasks import get_task
 from basalt.data.batch import Batch
 from basalt.data.dataset import single_pass
@@ -28,7 +28,7 @@ from basalt.data.embeddings import (
     write_shard,
 )
 from basalt.data.episodes import Episode, load_episodes
-from basalt.data.labels import LabelMode, label_mode
+from basalt.data.labels import LabelMode, LabelSetting
 from basalt.data.steps import step_table
 from basalt.io.errors import ConfigError
 from basalt.io.paths import sample_dir
@@ -37,53 +37,49 @@ from basalt.policies.source import fingerprint, open_policy
 from basalt.policies.vpt import VPTPolicy
 
 
-@dataclass(frozen=True)
+@settings
 class EmbedConfig:
-    """Settings of one job.
+    """Embed recordings with a frozen policy: the settings of one job.
+
+    Many jobs side by side: `basalt embed -m shards=4 shard=0,1,2,3 hydra/launcher=ray` (or joblib,
+    submitit_slurm).
 
     Attributes:
-        data: folder of recordings, or ``sample``.
-        policy: see `basalt.policies.source.open_policy`.
-        out: folder of the shards. The same command goes on with what is missing.
-        task: keep this task's recordings only; None = all.
+        data: Folder of recordings, or `sample`.
+        policy: Policy to run (`basalt.policies.source.open_policy`): a run, a checkpoint, a `.weights`
+            file or a published name, e.g. foundation-1x.
+        out: Folder of the shards. The same command resumes with the plays that are missing.
+        task: Task whose recordings to embed; null for all.
         labels: Labelling rules, `corrected` or `legacy`.
-        dtype: of the latents on disk, ``float16`` or ``float32``.
-        rows: plays side by side.
-        length: frames of a chunk.
-        workers: processes that decode.
-        device: ``auto``, ``cpu``, ``cuda``...
-        shard, shards: embed the plays number shard, shard + shards, ...; for many jobs side by side.
-        progress: show a bar.
+        dtype: Type of the latents on disk, `float16` or `float32`.
+        batch_size: Number of plays per batch.
+        seq_len: Number of frames per chunk.
+        workers: Number of decoding processes.
+        device: `auto`, `cpu`, `cuda`...
+        shard: Number of this job; it embeds the plays number shard, shard + shards, ...
+        shards: Number of jobs.
+        progress: Whether to show a progress bar.
     """
 
-    data: str
-    policy: str
-    out: str
+    RENAMED = {"rows": "batch_size", "length": "seq_len"}  # noqa: RUF012
+
+    data: PathText
+    policy: PathText
+    out: PathText
     task: str | None = None
-    labels: LabelMode = "corrected"
+    labels: LabelSetting = "corrected"
     dtype: str = "float16"
-    rows: int = 16
-    length: int = 32
-    workers: int = 1
+    batch_size: Count = 16
+    seq_len: Count = 32
+    workers: Int = 1
     device: str = "auto"
-    shard: int = 0
-    shards: int = 1
+    shard: Int = 0
+    shards: Count = 1
     progress: bool = True
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "labels", label_mode(self.labels))
-        for name in ("rows", "length", "shards"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name}: {getattr(self, name)} must be at least 1")
         if not 0 <= self.shard < self.shards:
-            raise ConfigError(f"shard: {self.shard} is not one of 0..{self.shards - 1}")
-
-    @classmethod
-    def from_mapping(cls, settings: Mapping[str, Any]) -> EmbedConfig:
-        """Config from a composed ``configs/embed.yaml``."""
-        known = {field.name for field in fields(cls)}
-        values = {name: value for name, value in settings.items() if name in known}
-        return cls(**values | {"data": settings["data"]["source"]})
+            raise ConfigError(f"shard: expected one of 0..{self.shards - 1}, got {self.shard}")
 
 
 def embed(cfg: EmbedConfig) -> dict[str, int]:
@@ -117,7 +113,12 @@ def embed(cfg: EmbedConfig) -> dict[str, int]:
         frames = sum(map(len, todo))
         with tqdm(total=frames, desc="embed", unit="frame", disable=not cfg.progress) as bar:
             found = embed_episodes(
-                policy, todo, cfg.rows, cfg.length, cfg.workers, on_batch=lambda n: bar.update(n)
+                policy,
+                todo,
+                cfg.batch_size,
+                cfg.seq_len,
+                cfg.workers,
+                on_batch=lambda n: bar.update(n),
             )
             for episode, latents in found:
                 _write(places[id(episode)], episode, latents.to(dtype), cfg.labels, staging)

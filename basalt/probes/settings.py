@@ -1,18 +1,19 @@
 """Settings of the built-in probes, each default written once. Imports no torch."""
 
 import math
-from dataclasses import dataclass, field
 from itertools import product
-from typing import Any
+from typing import Annotated, Any
 
-from basalt.io.errors import ConfigError
+from pydantic import Field
+
+from basalt.core.settings import Count, Int, PathText, Positive, settings
 from basalt.probes.sae.config import ARCHITECTURES, SAEConfig
 
 SMOKE = SAEConfig(width=256, target_l0=12.0, steps=500, batch=256)
 """Settings of the smoke test's autoencoders."""
 
 
-@dataclass(frozen=True)
+@settings
 class HookPointsConfig:
     """Settings of `basalt probe sites`.
 
@@ -21,11 +22,11 @@ class HookPointsConfig:
         device: Device of the policy.
     """
 
-    checkpoint: str
+    checkpoint: PathText
     device: str = "auto"
 
 
-@dataclass(frozen=True)
+@settings
 class SmokeTestConfig:
     """Settings of `basalt probe sae`.
 
@@ -39,16 +40,16 @@ class SmokeTestConfig:
         sae: Settings of both autoencoders.
     """
 
-    checkpoint: str
-    data: str
-    out: str | None = None
+    checkpoint: PathText
+    data: PathText
+    out: PathText | None = None
     site: str = "lastlayer"
-    pool: int = 0
+    pool: Int = 0
     device: str = "auto"
     sae: SAEConfig = SMOKE
 
 
-@dataclass(frozen=True)
+@settings
 class SuiteConfig:
     """Settings of `basalt probe scope`: what to train, and on how much data to measure.
 
@@ -74,35 +75,24 @@ class SuiteConfig:
         ConfigError: a value outside its range.
     """
 
-    checkpoint: str
-    data: str
-    out: str = "runs/scope"
+    checkpoint: PathText
+    data: PathText
+    out: PathText = "runs/scope"
     sites: tuple[str, ...] = ()
     architectures: tuple[str, ...] = ()
-    widths: tuple[int, ...] = (512,)
-    l0: tuple[float, ...] = (8.0, 24.0)
-    steps: int = 1000
-    batch: int = 512
-    lr: float = 3e-3
-    seed: int = 0
+    widths: Annotated[tuple[Count, ...], Field(min_length=1)] = (512,)
+    l0: Annotated[tuple[Positive, ...], Field(min_length=1)] = (8.0, 24.0)
+    steps: Count = 1000
+    batch: Count = 512
+    lr: Positive = 3e-3
+    seed: Int = 0
     device: str = "auto"
     dtype: str = "float16"
-    eval_frames: int = 8192
-    concept_frames: int = 16_384
-    effect_frames: int = 1024
+    eval_frames: Count = 8192
+    concept_frames: Count = 16_384
+    effect_frames: Count = 1024
 
     def __post_init__(self) -> None:
-        for name in ("sites", "architectures", "widths", "l0"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
-        for name in ("widths", "l0"):
-            values = getattr(self, name)
-            if not values or min(values) <= 0:
-                raise ConfigError(
-                    f"{name}: expected at least one number, all above 0, got {list(values)}"
-                )
-        for name in ("eval_frames", "concept_frames", "effect_frames"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name}: expected at least 1, got {getattr(self, name)}")
         self.trainings()  # checks the settings of each
 
     def trainings(self) -> list[SAEConfig]:
@@ -110,8 +100,8 @@ class SuiteConfig:
         return [
             SAEConfig(
                 architecture=architecture,
-                width=int(width),
-                target_l0=float(l0),
+                width=width,
+                target_l0=l0,
                 bandwidth=0.3 / math.sqrt(l0),
                 steps=self.steps,
                 batch=self.batch,
@@ -124,7 +114,7 @@ class SuiteConfig:
         ]
 
 
-@dataclass(frozen=True)
+@settings
 class LatentConfig:
     """Settings of `basalt probe latent`.
 
@@ -138,16 +128,16 @@ class LatentConfig:
         device: Device of the policy.
     """
 
-    checkpoint: str
-    data: str
-    steer: list[Any] = field(default_factory=list)
-    sae: str | None = None
-    episodes: int = 16
-    out: str | None = None
+    checkpoint: PathText
+    data: PathText
+    steer: tuple[Any, ...]
+    sae: PathText
+    episodes: Count = 16
+    out: PathText | None = None
     device: str = "auto"
 
 
-@dataclass(frozen=True)
+@settings
 class SteeredConfig:
     """Settings of `basalt probe steered`.
 
@@ -157,6 +147,6 @@ class SteeredConfig:
         out: JSON file for the report; None writes nothing.
     """
 
-    plain: str
-    steered: str
-    out: str | None = None
+    plain: PathText
+    steered: PathText
+    out: PathText | None = None

@@ -1,9 +1,11 @@
 """Architectures of sparse autoencoders, and the settings of one training. Imports no torch."""
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
+
+from pydantic import Field
 
 from basalt.core.registry import Registry
+from basalt.core.settings import Count, Float, Int, Positive, settings
 from basalt.io.errors import ConfigError
 
 
@@ -36,7 +38,7 @@ for _name, _entry in {
     ARCHITECTURES.register(_name, _entry)
 
 
-@dataclass(frozen=True)
+@settings
 class SAEConfig:
     """Settings of one training; defaults suit a thousand steps, not Gemma Scope's million.
 
@@ -73,50 +75,30 @@ class SAEConfig:
     """
 
     architecture: str = "jumprelu"
-    width: int = 256
-    sparsity: float = 0.3
-    target_l0: float | None = None
-    bandwidth: float = 0.1
+    width: Count = 256
+    sparsity: Float = 0.3
+    target_l0: Positive | None = None
+    bandwidth: Positive = 0.1
     active_only: bool = False
-    initial_density: float = 0.05
-    aux: float = 1 / 32
-    dead_after: int = 20_000
-    resample: int = 2
-    lr: float = 3e-3
-    decay: float = 0.2
-    steps: int = 1000
-    batch: int = 512
-    warmup: float = 0.2
-    grad_clip: float = 1.0
-    seed: int = 0
+    initial_density: Annotated[Float, Field(gt=0, lt=1)] = 0.05
+    aux: Float = 1 / 32
+    dead_after: Count = 20_000
+    resample: Int = 2
+    lr: Positive = 3e-3
+    decay: Annotated[Float, Field(ge=0, lt=1)] = 0.2
+    steps: Count = 1000
+    batch: Count = 512
+    warmup: Annotated[Float, Field(ge=0, le=1)] = 0.2
+    grad_clip: Positive = 1.0
+    seed: Int = 0
 
     def __post_init__(self) -> None:
         fixed_k = ARCHITECTURES.get(self.architecture).fixed_k
-        target = self.target_l0
-        for name, valid, expected in (
-            *(
-                (n, getattr(self, n) >= 1, "at least 1")
-                for n in ("width", "steps", "batch", "dead_after")
-            ),
-            *(
-                (n, getattr(self, n) > 0, "a number above 0")
-                for n in ("bandwidth", "lr", "grad_clip")
-            ),
-            ("target_l0", target is None or target > 0, "a number above 0, or null"),
-            ("initial_density", 0 < self.initial_density < 1, "a number between 0 and 1"),
-            ("decay", 0 <= self.decay < 1, "a share of at least 0 and below 1"),
-            ("warmup", 0 <= self.warmup <= 1, "a share from 0 to 1"),
-            (
-                "target_l0",
-                not fixed_k or 1 <= self.k <= self.width,
-                f"k of {self.architecture}, between 1 and width={self.width}",
-            ),
-        ):
-            if not valid:
-                got = getattr(self, name)
-                raise ConfigError(
-                    f"sae: {name}={'null' if got is None else got}: expected {expected}"
-                )
+        if fixed_k and not 1 <= self.k <= self.width:
+            raise ConfigError(
+                f"target_l0: expected k of {self.architecture}, between 1 and width={self.width}, got "
+                f"{'null' if self.target_l0 is None else self.target_l0}"
+            )
 
     @property
     def k(self) -> int:

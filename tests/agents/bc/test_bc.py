@@ -54,10 +54,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def config(folder: Path, out: Path, **changes: object) -> TrainConfig:
-    settings = {"data": str(folder), "out": str(out), "rows": 4, "length": 12, "device": "cpu"}
-    return TrainConfig.from_mapping(
-        settings | {"lr": 3e-3, "held_out": 0.4, "mirror": False} | changes
-    )
+    settings = {
+        "data": str(folder),
+        "out": str(out),
+        "batch_size": 4,
+        "seq_len": 12,
+        "device": "cpu",
+    }
+    values: dict[str, Any] = {**settings, "lr": 3e-3, "held_out": 0.4, "mirror": False, **changes}
+    return TrainConfig(**values)
 
 
 @pytest.fixture(scope="module")
@@ -175,7 +180,7 @@ def test_survives_kill(folder: Path, tmp_path: Path) -> None:
         "import sys, json; from agents.bc.train import train; from agents.bc.config import TrainConfig; "
         "from basalt.policies.vpt import VPTConfig; "
         "VPTConfig.small = classmethod(lambda cls: VPTConfig(**json.loads(sys.argv[1]))); "
-        "train(TrainConfig.from_mapping(json.loads(sys.argv[2])))"
+        "train(TrainConfig(**json.loads(sys.argv[2])))"
     )
     cfg = config(folder, tmp_path / "run", steps=100_000, checkpoint_every=3)
     process = subprocess.Popen(
@@ -194,7 +199,7 @@ def test_survives_kill(folder: Path, tmp_path: Path) -> None:
 def test_a_run_with_other_settings_is_not_overwritten(folder: Path, tmp_path: Path) -> None:
     train(config(folder, tmp_path / "run", steps=1))
     with pytest.raises(
-        ConfigError, match=r"config\.json: this run was begun with lr=0\.003, now lr"
+        ConfigError, match=r"config\.json: this training run was made with lr=0\.003, not lr"
     ):
         train(config(folder, tmp_path / "run", steps=2, lr=1e-4))
 
@@ -219,11 +224,11 @@ def test_a_folder_is_one_trainings_own(folder: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"stps": 3}, "unknown setting 'stps'; did you mean 'steps'"),
-        ({"steps": "many"}, "steps='many' is not of type int"),
-        ({"steps": True}, "steps=True is not of type int"),
-        ({"steps": 0}, "steps: 0 must be at least 1"),
-        ({"lr": float("nan")}, "lr: nan must be above 0"),
+        ({"stps": 3}, "stps: unknown setting; did you mean 'steps'"),
+        ({"steps": "many"}, "steps: expected an integer, got 'many'"),
+        ({"steps": True}, "steps: expected an integer, got True"),
+        ({"steps": 0}, "steps: expected at least 1, got 0"),
+        ({"lr": float("nan")}, "lr: expected a value above 0, got nan"),
         ({"size": "huge"}, "policy size 'huge' is unknown"),
         ({"task": "find_cav"}, "did you mean 'find_cave'"),
         ({"device": "tpu9"}, "device: 'tpu9' cannot be used"),
@@ -281,7 +286,7 @@ def test_a_reset_row_forgets_and_the_others_do_not(trained: bc.TrainResult) -> N
 def test_rows_cannot_appear_in_the_middle(trained: bc.TrainResult) -> None:
     agent = BCAgent(trained.run, device="cpu")
     agent.act(screens(BLUE), np.array([True]))
-    with pytest.raises(ConfigError, match="2 episodes, but not all begin now"):
+    with pytest.raises(ConfigError, match="expected all 2 episodes to begin"):
         agent.act(screens(BLUE, RED), np.array([False, True]))
 
 
@@ -327,3 +332,21 @@ def test_facts_that_fit_no_checkpoint_are_refused_in_one_line(
     with pytest.raises(ConfigError, match=message) as error:
         BCAgent(copy)
     assert str(copy) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_run_of_before_the_settings_were_renamed_is_resumed(folder: Path, tmp_path: Path) -> None:
+    cfg = config(folder, tmp_path / "run", steps=2)
+    train(cfg)
+    file = tmp_path / "run" / "config.json"
+    former = {present: name for name, present in TrainConfig.RENAMED.items()}
+    stored = json.loads(file.read_text())
+    stored["labels"] = "mended"
+    file.write_text(json.dumps({former.get(name, name): stored[name] for name in stored}))
+    info = next((tmp_path / "run").glob("checkpoints/*/checkpoint.json"))
+    facts = json.loads(info.read_text())
+    assert facts.pop("first_loss") > 0
+    info.write_text(json.dumps(facts))
+    assert train(replace(cfg, steps=3)).step == 3
+    assert json.loads(file.read_text())["batch_size"] == 4
+    with pytest.raises(ConfigError, match="made with seq_len=12, not seq_len=8"):
+        train(replace(cfg, steps=4, seq_len=8))

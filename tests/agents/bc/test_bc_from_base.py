@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -67,8 +68,16 @@ def embeddings(folder: Path, base: Path, tmp_path_factory: pytest.TempPathFactor
 
 def config(data: Path, out: Path, base: Path, **changes: object) -> TrainConfig:
     settings = {"data": str(data), "out": str(out), "init": str(base), "device": "cpu"}
-    settings |= {"rows": 4, "length": 8, "lr": 1e-2, "warmup": 2, "held_out": 0.4, "mirror": False}
-    return TrainConfig.from_mapping(settings | {"steps": 6} | changes)
+    settings |= {
+        "batch_size": 4,
+        "seq_len": 8,
+        "lr": 1e-2,
+        "warmup": 2,
+        "held_out": 0.4,
+        "mirror": False,
+    }
+    values: dict[str, Any] = {**settings, "steps": 6, **changes}
+    return TrainConfig(**values)
 
 
 def changed(run: Path, base: Path) -> set[str]:
@@ -88,7 +97,7 @@ HEADS = {"pi_head.buttons", "pi_head.camera", "esc_head.linear"}
 def test_only_what_is_to_be_trained_changes(folder: Path, base: Path, tmp_path: Path) -> None:
     for part, expected in (("heads", HEADS), ("last", HEADS | {"net.lastlayer", "net.final_ln"})):
         run = tmp_path / part
-        train(config(folder, run, base, train=part, kl=0.1))
+        train(config(folder, run, base, trainable=part, kl=0.1))
         assert changed(run, base) == expected
     train(config(folder, tmp_path / "all", base))
     assert {"net.img_process", "net.recurrent_layer"} < changed(tmp_path / "all", base)
@@ -98,7 +107,7 @@ def test_heads_learn_from_embeddings_as_from_pictures(
     folder: Path, base: Path, embeddings: Path, tmp_path: Path
 ) -> None:
     """The same episodes in the same order, so the same curve, without the trunk's work."""
-    pictures = config(folder, tmp_path / "pictures", base, train="heads", kl=0.2)
+    pictures = config(folder, tmp_path / "pictures", base, trainable="heads", kl=0.2)
     # One row begins at a random frame: memory is empty there only where the trunk runs. Compare
     # where it does not matter, in whole episodes.
     slow, fast = (
@@ -195,12 +204,12 @@ def test_two_processes_give_the_loss_curve_of_one(folder: Path, base: Path, tmp_
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"train": "some"}, "train: 'some' is not one of all, last, heads"),
-        ({"init": "", "train": "last"}, "need a policy to begin with"),
-        ({"init": "", "kl": 1.0}, "need a policy to begin with"),
-        ({"kl": -1.0}, "kl: -1.0 must be at least 0"),
-        ({"devices": 3}, "devices: 3 cannot share 4 rows evenly"),
-        ({"labels": "best"}, "labels: 'best' is not one of"),
+        ({"trainable": "some"}, "trainable: unknown option 'some'; available: all, last, heads"),
+        ({"init": "", "trainable": "last"}, "need a policy to start from"),
+        ({"init": "", "kl": 1.0}, "need a policy to start from"),
+        ({"kl": -1.0}, "kl: expected at least 0, got -1.0"),
+        ({"devices": 3}, "devices: expected a divisor of batch_size=4, got 3"),
+        ({"labels": "best"}, "labels: unknown option 'best'; available: corrected, legacy"),
         ({"init": "foundation-9x"}, "neither a checkpoint nor a run"),
     ],
 )
@@ -226,7 +235,7 @@ def test_embeddings_of_official_seeds_are_not_learned_from(base: Path, tmp_path:
 def test_embeddings_of_another_policy_are_refused(embeddings: Path, tmp_path: Path) -> None:
     torch.manual_seed(9)
     save_checkpoint(tmp_path / "other", 1, VPTPolicy(TINY), {}, {})
-    with pytest.raises(ConfigError, match="is not the policy that made"):
+    with pytest.raises(ConfigError, match="expected the policy that made the embeddings"):
         train(config(embeddings, tmp_path / "run", tmp_path / "other"))
-    with pytest.raises(ConfigError, match="only heads can be trained"):
-        train(config(embeddings, tmp_path / "run", tmp_path / "other", train="last"))
+    with pytest.raises(ConfigError, match="embeddings train only the heads"):
+        train(config(embeddings, tmp_path / "run", tmp_path / "other", trainable="last"))

@@ -45,7 +45,7 @@ def test_golden_latents(golden: Path, compiled: bool) -> None:
 def test_trains_resumes_and_plays(tmp_path: Path) -> None:
     data = write_episodes(tmp_path / "data", range(100_000, 100_008), 60)
     cfg = TrainConfig(
-        out=str(tmp_path / "run"), data=str(data), steps=60, rows=4, length=12, lr=3e-3,
+        out=str(tmp_path / "run"), data=str(data), steps=60, batch_size=4, seq_len=12, lr=3e-3,
         held_out=0.4, device="cuda", progress=False,
     )  # fmt: skip
     train(cfg)

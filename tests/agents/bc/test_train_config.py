@@ -1,17 +1,14 @@
-"""The shipped training config composes into the trainer's own settings, and the command runs them."""
+"""`basalt train`: settings are checked and reach the trainer, and the command runs them."""
 
 import json
 import os
 import signal
-from dataclasses import fields
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hydra import compose, initialize_config_module
-from omegaconf import OmegaConf
 
-from agents.bc.config import PLAY_SETTINGS, TrainConfig
+from agents.bc.config import TrainConfig
 from agents.common.registry import make_agent
 from basalt.cli import main as cli
 from basalt.data.batch import Batch
@@ -20,29 +17,83 @@ from basalt.io.errors import ConfigError
 from tests.support.synthetic import write_episodes
 
 
-def composed(*overrides: str) -> dict[str, Any]:
-    with initialize_config_module("configs", version_base=None):
-        cfg = compose("train", overrides=list(overrides))
-    settings = {str(k): v for k, v in cfg.items() if k not in ("task", "data", *PLAY_SETTINGS)}
-    plain = OmegaConf.to_container(OmegaConf.create(settings), resolve=False)
-    assert isinstance(plain, dict)
-    return {**plain, "out": str(cfg.out), "task": cfg.task.name, "data": cfg.data.source}
+@pytest.fixture
+def train(monkeypatch: pytest.MonkeyPatch) -> Callable[..., TrainConfig]:
+    """Settings that reach the trainer when the command is given these arguments."""
+    given: list[TrainConfig] = []
+
+    def caught(cfg: TrainConfig) -> Training:
+        given.append(cfg)
+        return Training()
+
+    monkeypatch.setattr("agents.bc.train.train", caught)
+
+    def run(*arguments: str) -> TrainConfig:
+        assert cli.run(["train", *arguments]) == 0
+        return given[-1]
+
+    return run
 
 
-def test_the_defaults_are_the_trainers_own() -> None:
-    assert TrainConfig.from_mapping(composed("out=x")) == TrainConfig(out="x")
+class Training:
+    """Result of a training run that did nothing."""
+
+    interrupted = False
+
+    def lines(self) -> list[str]:
+        return []
 
 
-def test_every_setting_is_in_the_config() -> None:
-    assert set(composed()) == {field.name for field in fields(TrainConfig)}
+def test_the_defaults_are_the_trainers_own(train: Callable[..., TrainConfig]) -> None:
+    assert train() == TrainConfig(out="runs/train/find_cave/bc")
 
 
-def test_overrides_reach_the_trainer() -> None:
-    cfg = TrainConfig.from_mapping(
-        composed("data=folder", "data.source=demos", "lr=1e-4", "task=make_waterfall", "steps=7")
-    )
+def test_overrides_reach_the_trainer(train: Callable[..., TrainConfig]) -> None:
+    cfg = train("data=folder", "data.source=demos", "lr=1e-4", "task=make_waterfall", "steps=7")
     assert (cfg.data, cfg.lr, cfg.task, cfg.steps) == ("demos", 1e-4, "make_waterfall", 7)
     assert cfg.out == "runs/train/make_waterfall/bc"
+
+
+def test_former_names_of_settings_are_still_read(train: Callable[..., TrainConfig]) -> None:
+    cfg = train("rows=6", "length=5", "train=heads", "init=x")
+    assert (cfg.batch_size, cfg.seq_len, cfg.trainable) == (6, 5, "heads")
+
+
+def test_a_sweep_trains_for_each_combination(
+    train: Callable[..., TrainConfig], tmp_path: Path
+) -> None:
+    cfg = train("-m", "steps=3,4", "seed=1,2", f"out={tmp_path}/${{hydra:job.num}}-${{steps}}")
+    assert (cfg.steps, cfg.seed, cfg.out) == (4, 2, f"{tmp_path}/3-4")
+
+
+@pytest.mark.parametrize("sweep", [False, True])
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("steps=ten", "steps: expected an integer, got 'ten'"),
+        ("steps=true", "steps: expected an integer, got True"),
+        ("lr=0", "lr: expected a value above 0, got 0"),
+        ("labels=best", "labels: unknown option 'best'; available: corrected, legacy"),
+        ("traning.steps=3", "traning.steps: unknown setting; did you mean 'steps'?"),
+        ("stepz=3", "stepz: unknown setting; did you mean 'steps'?"),
+        ("+stepz=3", "stepz: unknown setting; did you mean 'steps'?"),
+        ("--steps=3", "--steps=3: settings are written key=value here: steps=3"),
+        ("agent=random", "agent: 'random' does not learn; agents that learn: bc"),
+        ("agent=bcc", "agent: unknown agent 'bcc'; did you mean 'bc'?"),
+    ],
+)
+def test_a_wrong_setting_fails_before_any_work(
+    sweep: bool, argument: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("agents.bc.train.train", lambda cfg: pytest.fail("it was trained"))
+    first = argument.replace("ten", "3,ten").replace("best", "legacy,best")
+    arguments = ["-m", "seed=1,2", first] if sweep else [argument]
+    assert cli.run(["train", *arguments]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"basalt train: {message}") and said.count("\n") == 1
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_command_trains_and_prints_held_out_losses(
@@ -66,10 +117,6 @@ def test_the_command_answers_mistakes_in_one_line(
 ) -> None:
     assert cli.run(["train", "data=folder", f"data.source={tmp_path}", f"out={tmp_path}/run"]) == 1
     assert "holds no usable recording" in capsys.readouterr().err
-    assert cli.run(["train", "stepz=3"]) == 1
-    assert "stepz" in capsys.readouterr().err
-    assert cli.run(["train", "agent=random"]) == 1
-    assert "there is no 'random'; known: bc" in capsys.readouterr().err
 
 
 def test_playing_without_a_checkpoint_is_answered() -> None:

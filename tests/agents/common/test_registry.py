@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from agents.common.registry import AGENTS, make_agent
+from agents.common.registry import AGENTS, algorithm, load, make_agent
 from agents.random.agent import RandomAgent
 from basalt.io.errors import ConfigError
 
@@ -22,16 +22,18 @@ def test_names_the_closest_agent() -> None:
 
 
 def test_names_a_wrong_setting() -> None:
-    with pytest.raises(ConfigError, match=r"agent random: .*'stepz'.*its settings: seed, steps"):
+    with pytest.raises(
+        ConfigError,
+        match=r"agent\.stepz: .*did you mean 'agent\.steps'\?.*agent\.seed, agent\.steps",
+    ):
         make_agent("random", stepz=4)
-    with pytest.raises(ConfigError, match=r"agent bc: .*checkpoint"):
+    with pytest.raises(ConfigError, match=r"agent\.checkpoint: expected a value"):
         make_agent("bc")
 
 
 @pytest.mark.parametrize("name", sorted(AGENTS))
 def test_every_name_leads_to_a_class(name: str) -> None:
-    module, class_name = AGENTS[name]
-    assert hasattr(__import__(module, fromlist=[class_name]), class_name)
+    assert isinstance(load(algorithm(name).agent), type)
 
 
 def test_looking_for_an_agent_needs_no_torch() -> None:

@@ -71,14 +71,14 @@ def test_a_launcher_that_is_not_installed_names_its_extra():
     from basalt.cli.hydra_app import one_line
 
     err = MissingConfigException("", "hydra/launcher/ray", ["basic"])
-    assert "pip install 'basalt-benchmark[launch-ray]' brings it" in one_line(err)
+    assert "install it with: pip install 'basalt-benchmark[launch-ray]'" in one_line(err)
 
 
 def test_an_unknown_choice_is_one_line_with_the_known_ones(capsys):
     assert cli.run(["rollout", "task=find_cav"]) == cli.USER_ERROR
     said = capsys.readouterr().err
     assert said.startswith(
-        "basalt rollout: task: there is no 'find_cav'; did you mean 'find_cave'?"
+        "basalt rollout: task: unknown option 'find_cav'; did you mean 'find_cave'?"
     )
     assert "make_waterfall" in said and said.count("\n") == 1
 
@@ -88,7 +88,7 @@ def test_a_number_that_is_none_is_one_line(setting, tmp_path, capsys):
     assert cli.run(["rollout", setting, f"out={tmp_path / 'out'}"]) == cli.USER_ERROR
     said = capsys.readouterr().err
     assert said.startswith(f"basalt rollout: {setting.split('=')[0]}: ")
-    assert "is not a whole number" in said and not (tmp_path / "out").exists()
+    assert "expected an integer, got " in said and not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("setting", ["task=3", "+task=3", "world=[1]", "~task"])
@@ -117,7 +117,83 @@ def test_a_sweep_over_choices_that_are_no_names_is_one_line(tmp_path, capsys):
 def test_a_path_that_reads_as_a_number_is_one_line(arguments, capsys):
     assert cli.run(arguments) == cli.USER_ERROR
     said = capsys.readouterr().err
-    assert "is no path" in said and said.count("\n") == 1
+    assert "expected a path, got the number" in said and said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "lr=1e-3",
+        "epoch=3-step=100",
+        "Zoë",
+        "run(2)",
+        "run#2",
+        "my run",
+        "run[1]",
+        "it's",
+        'a"b',
+        "a{b}",
+    ],
+)
+def test_a_path_is_read_as_typed(name, tmp_path, capsys):
+    folder = tmp_path / name / "bc"
+    assert cli.run(["probe", "sites", f"checkpoint={folder}"]) == cli.USER_ERROR
+    said = capsys.readouterr().err
+    assert said.startswith(f"basalt probe: checkpoint: {folder} is neither a checkpoint nor a run")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "quotes"),
+    [
+        (["checkpoint=runs/a,b"], "'checkpoint=\"runs/a,b\"' for one value"),
+        (["checkpoint=[a]"], "quote it: 'checkpoint=\"...\"'"),
+        (["-m", "checkpoint=a=1,b=2"], 'quote each value: \'checkpoint="a=1","b=2"\''),
+    ],
+)
+def test_a_path_that_may_mean_several_things_says_its_quotes(arguments, quotes, capsys):
+    assert cli.run(["probe", "sites", *arguments]) == cli.USER_ERROR
+    said = capsys.readouterr().err
+    assert said.startswith("basalt probe: checkpoint: ") and quotes in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("out", "folders"),
+    [
+        ("runs/${checkpoint}", ["runs/a", "runs/b"]),
+        ("runs/${hydra:job.num}", ["runs/0", "runs/1"]),
+        ("x,y", ["x", "y", "x", "y"]),
+    ],
+)
+def test_a_sweep_may_sweep_its_folder(out, folders, tmp_path, monkeypatch):
+    from basalt.cli import probe
+
+    given = []
+    config, _, summary = probe.PROBES["scope"]
+    monkeypatch.setitem(probe.PROBES, "scope", (config, given.append, summary))
+    monkeypatch.chdir(tmp_path)
+    assert cli.run(["probe", "scope", "-m", "checkpoint=a,b", f"out={out}"]) == 0
+    assert [settings.out for settings in given] == folders
+
+
+@pytest.mark.parametrize("flags", [[], ["-m", "device=cpu,auto"]])
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("sae.widht=3", "sae.widht: unknown setting; did you mean 'sae.width'?"),
+        ("sae.width=ten", "sae.width: expected an integer, got 'ten'"),
+        (
+            "sae.architecture=relux",
+            "sae.architecture: unknown option 'relux'; did you mean 'relu'?",
+        ),
+    ],
+)
+def test_a_wrong_nested_setting_is_one_line(flags, setting, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.run(["probe", "sae", "checkpoint=x", setting, *flags]) == cli.USER_ERROR
+    said = capsys.readouterr().err
+    assert said.startswith(f"basalt probe: {message}") and said.count("\n") == 1
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_unknown_command_is_wrong_usage(capsys):

@@ -5,7 +5,7 @@ import json
 import gymnasium
 import pytest
 
-from basalt.cli.agents import record_main
+from basalt.cli import record as record_command
 from basalt.core.recording import find_recordings
 from basalt.core.recording_checks import check_recording
 from basalt.io.errors import ConfigError
@@ -17,7 +17,7 @@ def record(monkeypatch, tmp_path):
     monkeypatch.setattr(gymnasium, "make", lambda *args, **kwargs: CountingWorld())
 
     def run(*arguments):
-        return record_main(
+        return record_command.main(
             ["agent=random", "+agent.steps=4", f"out={tmp_path / 'demos'}", *arguments]
         )
 
@@ -50,3 +50,14 @@ def test_seeds_for_testing_are_refused_before_anything_is_played(record, tmp_pat
     with pytest.raises(ConfigError, match="recording demonstrations uses seeds from 100000"):
         record(f"seeds={seeds}")
     assert not (tmp_path / "demos").exists()
+
+
+def test_a_folder_of_before_the_agents_settings_grew_is_resumed(record, tmp_path):
+    record("seeds=100000")
+    file = tmp_path / "demos" / "rollout.json"
+    claim = json.loads(file.read_text())
+    assert claim["agent"] == {"name": "random", "seed": 0, "steps": 4}
+    file.write_text(json.dumps(claim | {"agent": {"name": "random", "seed": 0}}))
+    record("seeds=100000..100001", "agent.steps=200")
+    with pytest.raises(ConfigError, match="rollout was made with agent="):
+        record("seeds=100000..100002")

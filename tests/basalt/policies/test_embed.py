@@ -32,7 +32,7 @@ def config(folder: Path, tmp_path: Path, **changes: object) -> EmbedConfig:
     run = tiny_run(tmp_path / "run")
     made = EmbedConfig(
         data=str(folder), policy=str(run), out=str(tmp_path / "out"), dtype="float32",
-        rows=3, length=7, workers=0, device="cpu", progress=False,
+        batch_size=3, seq_len=7, workers=0, device="cpu", progress=False,
     )  # fmt: skip
     return replace(made, **changes)  # type: ignore[arg-type]
 
@@ -73,7 +73,7 @@ def test_a_job_goes_on_with_what_is_missing_or_changed(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = write_episodes(tmp_path / "data", range(100_000, 100_003), 12)
-    cfg = config(data, tmp_path, rows=1)
+    cfg = config(data, tmp_path, batch_size=1)
     write, written = embed_module._write, []
 
     def write_once(path: Path, *rest: object) -> None:
@@ -137,7 +137,7 @@ def test_the_command(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     for wrong, message in (
         ("policy=nowhere", "neither a checkpoint nor a run"),
         ("policy=foundation-1x", "basalt policy download foundation-1x"),
-        ("shard=2", "shard: 2 is not one of 0..0"),
+        ("shard=2", "shard: expected one of 0..0, got 2"),
         ("dtype=int8", "not one of float16, float32"),
     ):
         assert cli.run([*command, wrong]) == 1

@@ -1,12 +1,14 @@
 """A steered latent moves the policy along its direction, and what does not fit is refused."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from agents.bc.agent import BCAgent
+from agents.common.registry import make_agent
+from agents.steered.agent import SteeredAgent
 from basalt.cli import main as cli
 from basalt.data.episodes import Episode
 from basalt.io.errors import ConfigError
@@ -80,11 +82,17 @@ def test_a_steered_agent_plays_otherwise(run: Path, folder_of_sae: Path) -> None
     pov = np.random.default_rng(0).integers(0, 255, (1, 360, 640, 3), dtype=np.uint8)
     seen = []
     for steer in (None, ["lastlayer", 4, 60.0, "add"]):
-        agent = BCAgent(run, device="cpu", deterministic=True, steer=steer, sae=folder_of_sae)
+        player = {"name": "bc", "device": "cpu", "deterministic": True}
+        agent: Any
+        if steer is None:
+            agent = make_agent(**player, checkpoint=str(run))
+            policy = agent.policy
+        else:
+            agent = SteeredAgent(str(run), steer, str(folder_of_sae), player=player)
+            policy = agent._player.policy
         agent.act(pov, np.array([True]))
-        assert agent._state is not None
         latent: list[torch.Tensor] = []
-        handle = agent._policy.hook_points()["latent"].register_forward_hook(
+        handle = policy.hook_points()["latent"].register_forward_hook(
             lambda _m, _i, out, kept=latent: kept.append(out)
         )
         agent.act(pov, np.array([False]))

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from basalt.cli.agents import rollout_main
+from basalt.cli.rollout import main as rollout_main
 from basalt.core.recording import Recording
 from basalt.core.recording_checks import check_recording
 from basalt.io.errors import ConfigError

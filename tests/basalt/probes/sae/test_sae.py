@@ -352,11 +352,11 @@ def test_unusable_activations_are_refused(x: torch.Tensor, message: str) -> None
     ("settings", "message"),
     [
         ({"architecture": "jumprel"}, "did you mean 'jumprelu'"),
-        ({"architecture": "topk"}, "target_l0=null: expected k of topk"),
+        ({"architecture": "topk"}, "target_l0: expected k of topk, .*, got null"),
         ({"architecture": "topk", "target_l0": 300}, "between 1 and width=256"),
-        ({"width": 0}, "width=0"),
-        ({"target_l0": -1}, "target_l0=-1"),
-        ({"decay": 1.5}, "decay=1.5"),
+        ({"width": 0}, "width: expected at least 1, got 0"),
+        ({"target_l0": -1}, "target_l0: expected a value above 0, got -1"),
+        ({"decay": 1.5}, "decay: expected a value below 1, got 1.5"),
     ],
 )
 def test_unusable_settings_are_refused(settings: dict, message: str) -> None:

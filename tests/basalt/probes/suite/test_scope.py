@@ -172,9 +172,9 @@ def test_settings_that_cannot_be_are_refused() -> None:
     for changes, message in (
         ({"architectures": ["topk", "gate"]}, "unknown architecture 'gate'"),
         ({"l0": [600]}, "between 1 and width=512"),
-        ({"widths": []}, "widths: expected at least one number"),
+        ({"widths": []}, "widths: expected at least 1 value"),
         ({"eval_frames": 0}, "eval_frames: expected at least 1, got 0"),
-        ({"l0": [0]}, "l0: expected at least one number, all above 0"),
+        ({"l0": [0]}, "l0.0: expected a value above 0, got 0"),
     ):
         with pytest.raises(ConfigError, match=message):
             SuiteConfig(**plain, **changes)  # type: ignore[arg-type]

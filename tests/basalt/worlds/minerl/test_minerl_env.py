@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from agents.random.agent import RandomAgent
-from basalt.cli.agents import record_main, rollout_main
+from basalt.cli.record import main as record_main
+from basalt.cli.rollout import main as rollout_main
 from basalt.core.actions import null_action
 from basalt.core.recording import Recording, find_recordings
 from basalt.core.recording_checks import check_recording

@@ -1,0 +1,82 @@
+"""`basalt rollout`: an agent plays episodes of a task and is recorded."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from agents.common.registry import AGENTS, make_agent, play_settings, upgrade_claim
+from basalt.cli.hydra_app import add_option, hydra_app
+from basalt.core.settings import Count, Int, PathText, settings
+from basalt.core.tasks import get_task, parse_seeds
+from basalt.core.video import DEFAULT_CRF
+
+
+@settings
+class RolloutSettings:
+    """An agent plays episodes of a task and is recorded.
+
+    Attributes:
+        task: Task to play.
+        world: World to play in, and further arguments of its environment.
+        agent: Agent that plays, and its settings.
+        checkpoint: Folder of the run to play, or one of its checkpoints, for an agent that learns.
+        seeds: Seeds to play: official, a number, [1,2] or 1..9.
+        max_steps: Number of steps after which an episode is cut; null for the task's own limit.
+        edit: One change of the world, for paired worlds: {block: {position: [1,2,3], to: air}}.
+        crf: Quality of the videos (x264's CRF); lower is better and larger.
+        jobs: Number of processes, each with a world of its own.
+        out: Folder of the recordings. The same command resumes an interrupted rollout.
+    """
+
+    RENAMED = {"steer": "agent.steer", "sae": "agent.sae", "along": "agent.along"}  # noqa: RUF012
+
+    task: str
+    world: dict[str, Any]
+    agent: dict[str, Any]
+    checkpoint: PathText | None = None
+    seeds: Any = "official"
+    max_steps: Count | None = None
+    edit: dict[str, Any] | None = None
+    crf: Int = DEFAULT_CRF
+    jobs: Count = 1
+    out: PathText = "runs/rollouts/${task.name}/${agent.name}"
+
+
+def main(argv: list[str]) -> int:
+    """Run `basalt rollout ARGUMENTS`; returns the exit status."""
+    if any(arg.startswith("steer=") for arg in argv):  # as it was before `agent=steered`
+        argv = ["agent=steered" if arg == "agent=bc" else arg for arg in argv]
+    return run("rollout", play, argv)
+
+
+def run(config: str, function: Callable[[RolloutSettings], None], argv: list[str]) -> int:
+    """Run a command that is a rollout, with the settings of all agents at hand."""
+    for name in AGENTS:
+        add_option("agent", name, play_settings(name))
+    return hydra_app(config, function, argv, settings=RolloutSettings)
+
+
+def play(settings: RolloutSettings) -> None:
+    """Play what is not recorded yet, and print a table of all episodes."""
+    # Only here: it loads the worlds.
+    from basalt.rollouts.rollout import RolloutPlan, rollout, summary
+
+    task = get_task(settings.task)
+    plan = RolloutPlan(
+        task=task.name,
+        world=settings.world["name"],
+        agent=settings.agent,
+        seeds=tuple(parse_seeds(settings.seeds, task)),
+        out=Path(settings.out),
+        max_steps=settings.max_steps,
+        world_args=settings.world["args"],
+        crf=settings.crf,
+        edit=settings.edit,
+    )
+    upgrade_claim(plan.out / "rollout.json")
+    recordings = rollout(partial(make_agent, **settings.agent), plan, jobs=settings.jobs)
+    result = summary(recordings)
+    result.write(plan.out / "summary.json")
+    print("\n".join(result.lines()))
+    print(f"recordings and summary.json: {plan.out}")
