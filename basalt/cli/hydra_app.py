@@ -108,10 +108,10 @@ def hydra_app(
             raise
         # Hydra's own, for an option that is not a name (task=3).
         raise ConfigError(f"{' '.join(argv)}: {one_line(err)}; --help lists the options") from err
-    for values in composed:
-        if isinstance(values, OmegaConfBaseException):
-            raise ConfigError(one_line(values))
-        function(settings(**values))
+    for one in composed:
+        if isinstance(one, OmegaConfBaseException):
+            raise ConfigError(one_line(one))
+        function(settings(**one))
     return 0
 
 

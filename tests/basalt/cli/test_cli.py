@@ -169,8 +169,7 @@ def test_a_sweep_may_sweep_its_folder(out, folders, tmp_path, monkeypatch):
     from basalt.cli import probe
 
     given = []
-    config, _, summary = probe.PROBES["scope"]
-    monkeypatch.setitem(probe.PROBES, "scope", (config, given.append, summary))
+    monkeypatch.setattr(probe, "_run", lambda _, settings: given.append(settings))
     monkeypatch.chdir(tmp_path)
     assert cli.run(["probe", "scope", "-m", "checkpoint=a,b", f"out={out}"]) == 0
     assert [settings.out for settings in given] == folders
@@ -184,7 +183,7 @@ def test_a_sweep_may_sweep_its_folder(out, folders, tmp_path, monkeypatch):
         ("sae.width=ten", "sae.width: expected an integer, got 'ten'"),
         (
             "sae.architecture=relux",
-            "sae.architecture: unknown option 'relux'; did you mean 'relu'?",
+            "architecture: unknown architecture 'relux'; did you mean 'relu'?",
         ),
     ],
 )
