@@ -4,8 +4,7 @@ Frames of one episode are correlated, so the bootstrap resamples whole episodes.
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -40,23 +39,6 @@ def episode_interval(
         return None
     low, high = np.quantile(ratios, [0.025, 0.975])
     return [float(low), float(high)]
-
-
-def with_intervals(columns: Mapping[str, tuple[Any, Any]]) -> dict[str, Any]:
-    """Ratios of sums over episodes, each with its `episode_interval`.
-
-    Args:
-        columns: Totals and counts by name, each float [episodes].
-
-    Returns:
-        JSON-ready `NAME` and `NAME_interval` for each name; NaN where all counts are 0.
-    """
-    found: dict[str, Any] = {}
-    for name, (totals, counts) in columns.items():
-        total, count = np.asarray(totals, dtype=float), np.asarray(counts, dtype=float)
-        found[name] = float(total.sum() / count.sum()) if count.sum() else float("nan")
-        found[f"{name}_interval"] = episode_interval(total.tolist(), count.tolist())
-    return found
 
 
 def rate_interval(successes: int, episodes: int) -> list[float]:

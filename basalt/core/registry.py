@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 from basalt.io.errors import ConfigError
 
@@ -15,6 +15,12 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
     """`did you mean 'x'? ` for the closest of the names, or an empty string; goes before other advice."""
     close = get_close_matches(name, list(names), n=1)
     return f"did you mean {close[0]!r}? " if close else ""
+
+
+def load(target: str) -> Any:
+    """Import an object that is given as `"module:attribute"`."""
+    module, _, attribute = target.partition(":")
+    return getattr(import_module(module), attribute)
 
 
 class Registry(Generic[T]):
@@ -65,8 +71,7 @@ class Registry(Generic[T]):
         if name in self._entries:
             entry = self._entries[name]
             if isinstance(entry, str):
-                module, _, attribute = entry.partition(":")
-                entry = self._entries[name] = cast(T, getattr(import_module(module), attribute))
+                entry = self._entries[name] = cast(T, load(entry))
             return entry
         if (plugin := self._found().get(name)) is None:
             raise ConfigError(

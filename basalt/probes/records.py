@@ -45,6 +45,10 @@ def _renamed(content: Any) -> Any:
             continue
         if f"{key}_interval" in content:
             value = {"value": value, "interval": content[f"{key}_interval"]}
+        if key in ("change", "difference"):  # of steering, with one interval in its row
+            value = {"value": value, "interval": content["interval"]}
+        elif key == "interval" and not content.keys().isdisjoint(("change", "difference")):
+            continue
         found[_RENAMED.get(key, key)] = _renamed(value)
     return found
 
@@ -234,23 +238,6 @@ class Latent(Part):
     concept: ConceptScore | None = None
 
 
-class ReconstructionSums(Part):
-    """Sums over each episode's frames, from which the intervals can be computed again.
-
-    Attributes:
-        rows: Frames of each episode.
-        error, spread, length, overlap: Squared norms and products in `suite.metrics.Rebuilt`.
-        active: Active latents.
-    """
-
-    rows: tuple[int, ...]
-    error: tuple[float, ...]
-    spread: tuple[float, ...]
-    length: tuple[float, ...]
-    overlap: tuple[float, ...]
-    active: tuple[float, ...]
-
-
 class PatchingSums(Part):
     """Sums over each episode's frames, from which the intervals can be computed again.
 
@@ -266,9 +253,14 @@ class PatchingSums(Part):
 
 
 class SAESums(Part):
-    """The sums behind the metrics of an autoencoder."""
+    """The sums behind the metrics of an autoencoder.
 
-    reconstruction: ReconstructionSums
+    Attributes:
+        reconstruction: By name of a sum in `suite.metrics.Reconstruction`: one entry per episode.
+        patched: Sums of the patched policy.
+    """
+
+    reconstruction: dict[str, tuple[float, ...]]
     patched: PatchingSums
 
 
@@ -579,13 +571,11 @@ class MeasureChange(Part):
     Attributes:
         name: One of `suite.effects.MEASURES`.
         change: Change over all frames.
-        interval: Interval of `change` over episodes.
         random_direction: Change under the control, a random direction of equal size.
     """
 
     name: str
-    change: float
-    interval: Interval
+    change: Estimate
     random_direction: float
 
 
@@ -616,10 +606,8 @@ class SteeringReport(ProbeRecord):
             f"{'':<12}{'change':>9}{'95%':>22}{'random direction':>18}",
         ]
         for row in self.measures[:12]:
-            ends = Estimate(value=row.change, interval=row.interval).range_text("+.4f")
-            found.append(
-                f"{row.name:<12}{row.change:>+9.4f}{ends:>22}{row.random_direction:>+18.4f}"
-            )
+            change, ends = number(row.change.value, "+.4f"), row.change.range_text("+.4f")
+            found.append(f"{row.name:<12}{change:>9}{ends:>22}{row.random_direction:>+18.4f}")
         return found
 
 
@@ -628,14 +616,12 @@ class ReadingChange(Part):
 
     Attributes:
         plain, steered: Means of the two policies.
-        difference: Mean of steered - plain, seed by seed.
-        interval: Interval of `difference` over seeds.
+        difference: Mean of steered - plain, seed by seed, with its interval over seeds.
     """
 
     plain: float
     steered: float
-    difference: float
-    interval: Interval
+    difference: Estimate
 
 
 class RolloutComparison(ProbeRecord):
@@ -657,10 +643,10 @@ class RolloutComparison(ProbeRecord):
             f"{'':<20}{'plain':>10}{'steered':>10}{'difference':>12}   95% over {len(self.seeds)} seeds"
         ]
         for name, row in self.readings.items():
-            ends = Estimate(value=row.difference, interval=row.interval).range_text("+.2f")
+            difference = number(row.difference.value, "+.2f")
             found.append(
-                f"{name:<20}{row.plain:>10.2f}{row.steered:>10.2f}{row.difference:>+12.2f}   "
-                f"{ends or 'too few seeds'}"
+                f"{name:<20}{row.plain:>10.2f}{row.steered:>10.2f}{difference:>12}   "
+                f"{row.difference.range_text('+.2f') or 'too few seeds'}"
             )
         return found
 

@@ -1,10 +1,9 @@
 """The probes by name, built-in ones and those of other packages. Imports no torch."""
 
 from collections.abc import Callable, Sequence
-from importlib import import_module
 from typing import Any, NamedTuple, Protocol
 
-from basalt.core.registry import Registry
+from basalt.core.registry import Registry, load
 from basalt.probes.settings import (
     HookPointsConfig,
     LatentConfig,
@@ -46,11 +45,8 @@ class Probe(NamedTuple):
 
     def __call__(self, settings: Any) -> Report:
         """Import the probe and run it."""
-        if isinstance(self.run, str):
-            module, _, attribute = self.run.partition(":")
-            report: Report = getattr(import_module(module), attribute)(settings)
-            return report
-        return self.run(settings)
+        report: Report = (load(self.run) if isinstance(self.run, str) else self.run)(settings)
+        return report
 
 
 PROBES: Registry[Probe] = Registry("probe", "basalt.probes")

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from basalt.core.actions import N_CAMERA_BINS
-from basalt.core.intervals import episode_interval
 from basalt.core.recording import Recording, find_recordings
 from basalt.core.telemetry import Telemetry
 from basalt.data.dataset import single_pass
@@ -23,7 +22,7 @@ from basalt.policies.imitation import encode_episodes
 from basalt.policies.vpt import VPTPolicy
 from basalt.probes.hooks.points import hook_point, hook_point_widths, patch
 from basalt.probes.records import (
-    Interval,
+    Estimate,
     MeasureChange,
     ReadingChange,
     RolloutComparison,
@@ -177,23 +176,17 @@ def change_of_choices(
     listed = [
         MeasureChange(
             name=MEASURES[m],
-            change=float(change[m]),
-            interval=_interval(sums["steered"][:, m].tolist(), frames.tolist()),
+            change=Estimate.ratio(sums["steered"][:, m], frames),
             random_direction=float(sums["random"][:, m].sum() / total),
         )
         for m in range(LOG_ODDS)
     ]
     return SteeringReport(
-        measures=tuple(sorted(listed, key=lambda row: -abs(row.change))),
+        measures=tuple(sorted(listed, key=lambda row: -abs(row.change.value or 0))),
         camera=tuple(map(tuple, change[LOG_ODDS:].reshape(N_CAMERA_BINS, -1).tolist())),
         frames=int(total),
         episodes=len(episodes),
     )
-
-
-def _interval(totals: Sequence[float], counts: Sequence[float]) -> Interval:
-    interval = episode_interval(totals, counts)
-    return (interval[0], interval[1]) if interval else None
 
 
 def steer_on_recordings(cfg: LatentConfig) -> SteeringReport:
@@ -253,8 +246,7 @@ def compare_rollouts(plain: Path, steered: Path) -> RolloutComparison:
         readings[name] = ReadingChange(
             plain=float(np.mean(a)),
             steered=float(np.mean(b)),
-            difference=float(np.mean(change)),
-            interval=_interval(change, [1.0] * len(change)),
+            difference=Estimate.ratio(change, [1.0] * len(change)),
         )
     return RolloutComparison(seeds=tuple(seeds), readings=readings)
 

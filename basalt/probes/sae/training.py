@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib import import_module
 
 import torch
 from torch import Tensor, nn
 
+from basalt.core.registry import load
 from basalt.io.console import progress_bar
 from basalt.io.errors import ConfigError
 from basalt.probes.sae.base import TrainingSAE
@@ -18,8 +18,7 @@ _LR_WARMUP = 0.1
 
 def new_training(d_in: int, config: SAEConfig) -> TrainingSAE:
     """A fresh autoencoder of the configured architecture for activations of width d_in."""
-    module, _, name = ARCHITECTURES.get(config.architecture).training.partition(":")
-    training: TrainingSAE = getattr(import_module(module), name)(d_in, config)
+    training: TrainingSAE = load(ARCHITECTURES.get(config.architecture).training)(d_in, config)
     return training
 
 

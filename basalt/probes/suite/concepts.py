@@ -300,7 +300,7 @@ class ConceptRows:
 
     def best_columns(
         self, training: Tensor, held_out: Tensor, *, shuffled: bool = False, signed: bool = True
-    ) -> list[FeatureScore]:
+    ) -> tuple[FeatureScore, ...]:
         """For each concept the column that separates it best on training rows, and its held-out AUC.
 
         Args:
@@ -321,7 +321,7 @@ class ConceptRows:
                 name, values, flags["held_out"][:, c].numpy(), interval=not shuffled
             )
             found.append(FeatureScore(**dict(score), column=column))
-        return found
+        return tuple(found)
 
     def _score(
         self, name: str, values: NDArray[np.floating], flags: Flags, *, interval: bool = True
@@ -363,10 +363,12 @@ class ConceptRows:
                 found[name][str(k)] = finite(column_auc(column.numpy(), flags))
         return found
 
-    def dense_probe(self, training: Tensor, held_out: Tensor) -> list[ConceptScore]:
+    def dense_probe(self, training: Tensor, held_out: Tensor) -> tuple[ConceptScore, ...]:
         """Held-out AUC, by concept, of a logistic probe on the whole activation."""
+        if not self.names:
+            return ()
         scores = linear_probe(training, self.flags["training"], held_out)
-        return [
+        return tuple(
             self._score(name, scores[:, c].numpy(), self.flags["held_out"][:, c].numpy())
             for c, name in enumerate(self.names)
-        ]
+        )

@@ -15,7 +15,6 @@ from basalt.probes.hooks.store import ActivationStore, Rows, evenly_spaced
 from basalt.probes.records import (
     ConceptResult,
     ConceptScore,
-    FeatureScore,
     HookPointResult,
     Latent,
     LatentTable,
@@ -167,13 +166,6 @@ class Evaluation:
         random = [self._control.read(name, split, rows) for split, rows in self._picked.items()]
         components = [principal_components(raw[0], values) for values in raw]
 
-        def best(
-            training: Tensor, held_out: Tensor, *, signed: bool = True
-        ) -> tuple[FeatureScore, ...]:
-            if not concepts.names:
-                return ()
-            return tuple(concepts.best_columns(training, held_out, signed=signed))
-
         episode = concepts.rows["held_out"].episode
         return HookPointResult(
             hook_point=name,
@@ -189,10 +181,10 @@ class Evaluation:
             per_episode=patched.per_episode("zero", "mean"),
             concepts_left_out=concepts.left_out,
             concept_frames={split: len(values) for split, values in x.items()},
-            dense_probe=tuple(concepts.dense_probe(*raw)) if concepts.names else (),
-            best_neuron=best(*raw, signed=False),
-            best_component=best(*components, signed=False),
-            random_network_sae=best(*(control.encode(values) for values in random)),
+            dense_probe=concepts.dense_probe(*raw),
+            best_neuron=concepts.best_columns(*raw, signed=False),
+            best_component=concepts.best_columns(*components, signed=False),
+            random_network_sae=concepts.best_columns(*(control.encode(x) for x in random)),
         )
 
 

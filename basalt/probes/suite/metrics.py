@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from basalt.probes.records import Estimate, ReconstructionMetrics, ReconstructionSums
+from basalt.probes.records import Estimate, ReconstructionMetrics
 from basalt.probes.sae.model import SAE
 
 DENSITY_BINS = np.arange(-5, 0.5, 0.5)
@@ -44,10 +44,11 @@ class Reconstruction(NamedTuple):
             dead_share=self.dead_share,
         )
 
-    def per_episode(self) -> ReconstructionSums:
+    def per_episode(self) -> dict[str, tuple[float, ...]]:
         """The sums, from which intervals can be computed again."""
-        sums = {name: tuple(each.tolist()) for name, each in self.sums.items()}
-        return ReconstructionSums(rows=tuple(self.rows.tolist()), **sums)
+        return {
+            name: tuple(each.tolist()) for name, each in {"rows": self.rows, **self.sums}.items()
+        }
 
 
 @torch.no_grad()

@@ -62,19 +62,20 @@ def test_nothing_changed_changes_nothing_and_more_changes_more(
 ) -> None:
     encoded = encode_episodes(policy, episodes)
     still = change_of_choices(policy, encoded, Steering("lastlayer", sae, 4, 1.0, "scale"))
-    assert all(row.change == 0 for row in still.measures)
+    assert all(row.change.value == 0 for row in still.measures)
     little, much = (
         change_of_choices(policy, encoded, Steering("lastlayer", sae, 4, value, "add"))
         for value in (0.5, 4.0)
     )
-    assert abs(much.measures[0].change) > abs(little.measures[0].change) > 0
+    largest = [abs(report.measures[0].change.value or 0) for report in (much, little)]
+    assert largest[0] > largest[1] > 0
     assert much.frames == sum(map(len, episodes))
     assert np.array(much.camera).shape == (11, 11)
     row = much.measures[0]
     assert isinstance(row, MeasureChange)
-    assert row.interval is not None
-    assert row.interval[0] <= row.change <= row.interval[1]
-    sizes = [abs(row.change) for row in much.measures]
+    assert row.change.interval is not None
+    assert row.change.interval[0] <= row.change.value <= row.change.interval[1]
+    sizes = [abs(row.change.value or 0) for row in much.measures]
     assert sizes == sorted(sizes, reverse=True)
 
 
@@ -155,8 +156,8 @@ def test_rollouts_are_compared_seed_by_seed(
     report = compare_rollouts(tmp_path / "plain", tmp_path / "steered")
     assert report.seeds == (100_001, 100_002, 100_003)
     pitch = report.readings["mean_pitch"]
-    assert (pitch.plain, pitch.steered, pitch.interval) == (0, 40, (40, 40))
-    assert report.readings["steps"].difference == 0
+    assert (pitch.plain, pitch.steered, pitch.difference.interval) == (0, 40, (40, 40))
+    assert report.readings["steps"].difference.value == 0
     arguments = [f"plain={tmp_path}/plain", f"steered={tmp_path}/steered", f"out={tmp_path}/r.json"]
     assert cli.run(["probe", "steered", *arguments]) == 0
     assert "+40.00" in capsys.readouterr().out

@@ -395,8 +395,12 @@ def test_results_of_an_older_version_open() -> None:
     raw = json.loads((VERSION_1 / "smoke" / "report.json").read_text())
     assert smoke.trained.loss_change.value == raw["trained"]["bc_loss_change"]
     assert smoke.trained.loss_patched == raw["trained"]["loss_spliced"]
-    assert SteeringReport.read(VERSION_1 / "latent.json").measures[0].name == "inventory"
-    assert RolloutComparison.read(VERSION_1 / "steered.json").readings["steps"].difference == -10
+    measure = SteeringReport.read(VERSION_1 / "latent.json").measures[0]
+    raw = json.loads((VERSION_1 / "latent.json").read_text())["measures"][0]
+    change = Estimate(value=raw["change"], interval=tuple(raw["interval"]))
+    assert (measure.name, measure.change) == ("inventory", change)
+    readings = RolloutComparison.read(VERSION_1 / "steered.json").readings
+    assert readings["steps"].difference == Estimate(value=-10, interval=(-10, -10))
 
 
 @pytest.mark.parametrize(
@@ -472,10 +476,10 @@ def test_intervals_are_a_bootstrap_over_episodes(suite: Path) -> None:
     assert sum(frames) >= 100  # eval_frames
     store = ActivationStore(suite / "activations")
     episode = store.rows("held_out").episode
-    assert list(rebuilt.rows) == np.unique(episode, return_counts=True)[1].tolist()
+    assert list(rebuilt["rows"]) == np.unique(episode, return_counts=True)[1].tolist()
     codes = load_sae(folder)[0].encode(store.read("embed", "held_out"))
     for at, number in enumerate(np.unique(episode)):
-        assert rebuilt.active[at] == (codes[torch.from_numpy(episode == number)] > 0).sum()
+        assert rebuilt["active"][at] == (codes[torch.from_numpy(episode == number)] > 0).sum()
 
 
 def test_metrics_of_a_known_autoencoder_and_their_intervals() -> None:
