@@ -1,7 +1,7 @@
-"""``basalt bench decode``: training frames per second from recordings on disk.
+"""`basalt bench decode`: training frames per second from recordings on disk.
 
-Ours is what training reads (:func:`basalt.data.dataset.single_pass` without the cache of decoded frames).
-The peer does the same work the way published loaders do: an OpenCV ``VideoCapture`` loop in worker
+Ours is what training reads (`basalt.data.dataset.single_pass` without the cache of decoded frames).
+The peer does the same work the way published loaders do: an OpenCV `VideoCapture` loop in worker
 processes that hand over frames through queues, one at a time. Both give 128x128 pictures equal bit for
 bit, and the same labels. The limit is the bare H.264 decoder, nothing converted.
 """
@@ -49,8 +49,10 @@ def peer(folder: Path, passes: int, workers: int, threads: int) -> Iterator[int]
     """Read recordings as published loaders do; yields 1 for each frame.
 
     Args:
-        folder, passes, workers: as ours.
-        threads: of each decoder; 0 = OpenCV's choice, as the published loaders leave it.
+        folder: The folder with recordings.
+        passes: How often each recording is read.
+        workers: The number of processes.
+        threads: The number of threads of each decoder; 0 for OpenCV's choice, as in the published loaders.
     """
     context = multiprocessing.get_context("spawn")
     queues = [context.Queue(QUEUED // workers) for _ in range(workers)]

@@ -1,4 +1,4 @@
-"""``basalt bench embed``: frames per second from mp4 to embeddings with the 1x policy.
+"""`basalt bench embed`: frames per second from mp4 to embeddings with the 1x policy.
 
 The network has its published size and seeded random weights. The peer is the same network behind a
 plain loader, stepped frame by frame, one recording at a time, as the original's script does. The

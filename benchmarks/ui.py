@@ -1,6 +1,6 @@
-"""``basalt bench ui``: how long raters wait for a pair, and for an answer to be kept, many at a time.
+"""`basalt bench ui`: how long raters wait for a pair, and for an answer to be kept, many at a time.
 
-The server is ``basalt ui`` as a user starts it, with a store and recordings made for this. Raters come in two
+The server is `basalt ui` as a user starts it, with a store and recordings made for this. Raters come in two
 ways, one after the other:
 
 - **page**: each rater is a Streamlit session of its own, over Streamlit's websocket with Streamlit's own
@@ -71,7 +71,7 @@ def run(argv: list[str]) -> dict[str, Any]:
     """The measurement, ready to be printed as JSON.
 
     Args:
-        argv: ``--raters N``, ``--answers N`` (of each), ``--agents N``, ``--think SECONDS``.
+        argv: `--raters N`, `--answers N` (of each), `--agents N`, `--think SECONDS`.
 
     Raises:
         ConfigError: an argument that cannot be.
@@ -346,7 +346,7 @@ def _state(step: int) -> Telemetry:
 
 @contextmanager
 def _server(place: Path, folder: Path) -> Iterator[str]:
-    """``basalt ui`` on a free port; yields its address."""
+    """`basalt ui` on a free port; yields its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
