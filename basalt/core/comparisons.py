@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from basalt.io.atomic import replacing
-from basalt.io.errors import BasaltError, WriteError
+from basalt.io.errors import BasaltError
 
 FORMAT_VERSION = 1
 
@@ -127,10 +127,6 @@ def write_comparisons(path: str | Path, comparisons: Iterable[Comparison]) -> in
     """
     path = Path(path)
     table = to_table(comparisons)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as err:
-        raise WriteError(f"{path}: cannot be written ({err.strerror})") from err
     with replacing(path) as partial:
         pq.write_table(table, partial)
     return int(table.num_rows)

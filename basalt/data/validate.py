@@ -1,7 +1,7 @@
-"""Check every recording of a folder as a whole; the broken ones are listed, never deleted.
+"""Check all recordings of a folder; broken ones are listed, never deleted.
 
-Writes two files into the folder: ``validation.json``, what was found in each recording, so that only
-new or changed ones are looked at next time; and ``quarantine.json``, which loaders obey.
+Writes two files into the folder: `validation.json` holds the findings, so that the next run checks only new
+and changed recordings; `quarantine.json` lists broken recordings, which loaders skip.
 """
 
 import json
@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from tqdm import tqdm
 
 from basalt.core.recording import Recording
 from basalt.core.recording_checks import FAULT_KINDS, inspect
 from basalt.data.bedd import QUARANTINE_FILE, player_of, stems_in, task_of
 from basalt.io.atomic import write_json
+from basalt.io.console import progress_bar
 from basalt.io.errors import ConfigError, RecordingError
 
 VALIDATION_FILE = "validation.json"
@@ -29,15 +29,17 @@ _VERSION = 1
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found in one recording.
+    """Findings about one recording.
 
     Attributes:
-        name: path below the folder, without suffix.
-        state: sizes and times of its files, to know it again.
-        decoded: whether all frames were decoded, not only counted.
-        task, player: as far as known.
-        lines, frames: how many; None where they cannot be counted.
-        faults: kind (`FAULT_KINDS`) and details of each.
+        name: Path below the folder, without suffix.
+        state: Sizes and times of its files, to detect changes.
+        decoded: Whether all frames were decoded, not only counted.
+        task: Name of the task; None if unknown.
+        player: Name of the player.
+        lines: Number of lines; None if they cannot be counted.
+        frames: Number of frames; None if they cannot be counted.
+        faults: Kind (see `FAULT_KINDS`) and details of each fault.
     """
 
     name: str
@@ -56,22 +58,21 @@ def validate(
     """Check all recordings in a folder and below it, and write the lists.
 
     Args:
-        folder: recordings, in any depth.
-        decode: decode every frame; otherwise frames are counted from the file's packets, which is
-            far faster and finds cut and missing frames, but not damaged ones.
-        jobs: processes side by side.
-        progress: show a bar on stderr.
+        folder: Folder of recordings, at any depth.
+        decode: Whether to decode every frame; see `basalt.core.recording_checks.inspect`.
+        jobs: Number of parallel processes.
+        progress: Whether to show a progress bar on stderr.
 
     Returns:
-        Findings in order of name; those of unchanged recordings come from the last time.
+        Findings sorted by name; those of unchanged recordings are taken from the last run.
 
     Raises:
-        RecordingError: no such folder, or nothing in it.
-        ConfigError: fewer than one job.
+        RecordingError: The folder does not exist or has no recordings.
+        ConfigError: `jobs` is below 1.
     """
     folder = Path(folder)
     if jobs < 1:
-        raise ConfigError(f"jobs: {jobs} is less than 1")
+        raise ConfigError(f"jobs: expected an integer of at least 1, got {jobs}")
     if not folder.is_dir():
         raise RecordingError(f"{folder}: no such folder of recordings")
     stems = stems_in(folder)
@@ -88,19 +89,19 @@ def validate(
         else:
             todo.append(name)
     try:
-        with tqdm(total=len(todo), desc="validate", unit="rec", disable=not progress) as bar:
+        with progress_bar(total=len(todo), title="validate", unit="rec", shown=progress) as bar:
             for finding in _check_all(folder, todo, decode, jobs):
                 findings[finding.name] = finding
                 bar.update()
     finally:
-        # Also when interrupted: what was checked need not be checked again.
+        # Also after an interruption: what was checked is not checked again.
         ordered = [findings[name] for name in sorted(findings)]
         _write_findings(folder, ordered)
     return ordered
 
 
 def findings_table(findings: Sequence[Finding]) -> pd.DataFrame:
-    """One row per recording; ``faults`` are the kinds, comma-separated, "" where it is sound."""
+    """One row per recording; `faults` are the kinds, comma-separated, "" if there are none."""
     rows = [
         asdict(finding)
         | {
@@ -113,7 +114,7 @@ def findings_table(findings: Sequence[Finding]) -> pd.DataFrame:
 
 
 def findings_summary(findings: Sequence[Finding]) -> dict[str, Any]:
-    """Numbers of recordings, sound and broken, and of each kind of fault."""
+    """Numbers of sound and broken recordings, and of each kind of fault."""
     kinds = [kind for finding in findings for kind in dict(finding.faults)]
     broken = {
         finding.name: list(map(list, finding.faults)) for finding in findings if finding.faults
@@ -130,7 +131,7 @@ def findings_summary(findings: Sequence[Finding]) -> dict[str, Any]:
 
 
 def look_at(folder: Path, name: str, decode: bool = True) -> Finding:
-    """Look at one recording; all faults are reported, not only the first."""
+    """Check one recording; all faults are reported, not only the first."""
     stem = folder / name
     state = _state(stem)
     recording = Recording(stem, None)
@@ -162,7 +163,7 @@ def _check_all(folder: Path, names: Sequence[str], decode: bool, jobs: int) -> I
     if jobs == 1 or len(names) < 2:
         yield from map(check, names)
         return
-    # Spawned: decoders hold threads, which a fork would break.
+    # Spawned: decoders have threads, which a fork would break.
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(min(jobs, len(names)), mp_context=context)
     try:
@@ -183,7 +184,7 @@ def _state(stem: Path) -> str:
 
 
 def _read_findings(path: Path) -> dict[str, Finding]:
-    """Findings of the last time; none where there was none, or it was another version's."""
+    """Findings of the last run; empty if there are none, or another version wrote them."""
     if not path.is_file():
         return {}
     try:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def replacing(path: Path) -> Iterator[Path]:
     """Write a file under a temporary name in the same folder, then move it to `path`.
 
-    If the body raises, `path` keeps what it had. Temporary files that killed processes of this
+    The folder is made if it is missing. If the body raises, `path` keeps what it had. Temporary files that killed processes of this
     machine left in the folder are removed.
 
     Yields:
@@ -62,10 +62,13 @@ def _partial(path: Path) -> Iterator[Path]:
     _remove_leftovers_once(path.parent, host)
     partial = path.with_name(f".{path.name}.{host}-{os.getpid()}.partial")
     try:
+        if not path.parent.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
     except OSError as err:
-        ours = err.filename is None or Path(os.fsdecode(err.filename)).is_relative_to(partial)
-        if is_full(err) or not (ours or Path(os.fsdecode(err.filename)) == path):
+        name = path if err.filename is None else Path(os.fsdecode(err.filename))
+        ours = name == path or name.is_relative_to(partial) or partial.is_relative_to(name)
+        if is_full(err) or not ours:
             raise
         raise WriteError(f"{path}: cannot be written ({err.strerror or err})") from err
     finally:

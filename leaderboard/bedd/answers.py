@@ -1,8 +1,8 @@
-"""The answers of the published evaluation (BEDD, 2023): reading and writing ``human_answers.json``.
+"""Answers of the published evaluation (BEDD, 2023), read from `human_answers.json`.
 
-The file is a JSON list, newest first, of one object per answer; ``banned_workers.json`` is a list of
-objects with ``workerId``. What the published importer needs is demanded here; whatever else the files
-hold or lack is taken as it comes. Column names here are the files' own.
+The file is a JSON list, newest first, of one object per answer; `banned_workers.json` is a list of objects
+with `workerId`. Fields that the published importer needs are required; others are optional, and unknown
+ones are ignored. Field names are the files' own.
 """
 
 import json
@@ -29,7 +29,7 @@ from basalt.core.tasks import TASKS, Task
 from basalt.io.errors import StudyError
 
 SHOWN_FAULTS = 20
-"""Faults of a file that are listed; the others are counted."""
+"""Maximum number of a file's faults that are listed; the others are counted."""
 
 _TASKS = {
     name: task
@@ -43,7 +43,7 @@ class BeddError(StudyError):
 
 
 def _unpacked(value: Any) -> Any:
-    """The server's own interface packs this object into a JSON string, even twice."""
+    """Decode an object that the published server packs into a JSON string once or twice."""
     for _ in range(2):
         if isinstance(value, str):
             value = json.loads(value)
@@ -69,14 +69,14 @@ class DirectAnswer(_Part):
 
 
 class ComparativeAnswer(_Part):
-    """Which player did better at one thing; ``na`` or empty: no answer."""
+    """Which player did better at one thing; `na` or empty means no answer."""
 
     question: str
     answer: Literal["p1", "p2", "draw", "na", ""] = "na"
 
 
 class Responses(_Part):
-    """Answers to the task's questions, and the reason given."""
+    """Answers to the task's questions, and the rater's reason."""
 
     direct_question: tuple[DirectAnswer, ...] = ()
     comparisons: tuple[ComparativeAnswer, ...] = ()
@@ -84,7 +84,7 @@ class Responses(_Part):
 
 
 class EvalMetadata(_Part):
-    """What the rater's page sent. Times are Unix milliseconds by the rater's clock."""
+    """Data sent by the rater's page. Times are Unix milliseconds by the rater's clock."""
 
     win_player: Literal["p1", "p2", "draw", "na"]
     responses: Responses = Responses()
@@ -103,27 +103,31 @@ class Result(_Part):
     def _decided(self) -> "Result":
         if not self.is_draw and self.eval_metadata.win_player not in ("p1", "p2"):
             raise ValueError(
-                f"win_player is {self.eval_metadata.win_player!r} though is_draw is false"
+                f"win_player is {self.eval_metadata.win_player!r} although is_draw is false"
             )
         return self
 
 
 class BeddEpisode(_Part):
-    """One of the two videos; the seed is demanded of the first only, as in the published importer."""
+    """One of the two videos; only the first needs a seed, as in the published importer."""
 
     agent_name: str = Field(min_length=1)
     seed: Annotated[str | None, Field(pattern=r"^\d{1,18}$")] = None
 
 
 class BeddAnswer(_Part):
-    """One element of ``human_answers.json``.
+    """One element of `human_answers.json`.
 
     Attributes:
-        episodes: left (p1), right (p2).
-        hash: the match's id, where the file has one.
-        created_at, updated_at: by the server's clock, UTC.
-        world, world_version: where it was played; our own exports say so, the published file has only
-            Minecraft.
+        worker_id: Crowd worker who answered.
+        task: Name of the task, in any of its forms.
+        episodes: Left (p1) and right (p2) episode.
+        result: Answer.
+        hash: Id of the match, if the file has one.
+        created_at: Time when the match was made, by the server's clock, UTC.
+        updated_at: Time when it was answered, by the server's clock, UTC.
+        world: World of the episodes; only our own exports have it.
+        world_version: Version of that world.
     """
 
     worker_id: str = Field(min_length=1)
@@ -146,7 +150,7 @@ class BeddAnswer(_Part):
     def _known(cls, value: str) -> str:
         if value not in _TASKS:
             known = ", ".join(task.env_id for task in TASKS.values())
-            raise ValueError(f"{value!r} is not one of {known}")
+            raise ValueError(f"expected one of {known}, got {value!r}")
         return value
 
     @model_validator(mode="after")
@@ -155,11 +159,11 @@ class BeddAnswer(_Part):
         if left.seed is None:
             raise ValueError("episodes.0.seed is missing")
         if right.seed is not None and right.seed != left.seed:
-            raise ValueError(f"the episodes are of seeds {left.seed} and {right.seed}, not of one")
+            raise ValueError(f"expected episodes of one seed, got {left.seed} and {right.seed}")
         if left.agent_name == right.agent_name:
             raise ValueError(f"both episodes are by {left.agent_name!r}")
         if self.moment is None and self.result.eval_metadata.end_time is not None:
-            raise ValueError("result.eval_metadata.end_time is not a time in milliseconds")
+            raise ValueError("result.eval_metadata.end_time is not a valid time in milliseconds")
         return self
 
     @property
@@ -174,14 +178,14 @@ class BeddAnswer(_Part):
 
     @property
     def winner(self) -> Winner:
-        """Who did better; ``is_draw`` wins over the named player, as in the published importer."""
+        """Side that did better; `is_draw` overrides the named player, as in the published importer."""
         if self.result.is_draw:
             return "draw"
         return "left" if self.result.eval_metadata.win_player == "p1" else "right"
 
     @property
     def moment(self) -> datetime | None:
-        """When it was answered as far as the file says, best clock first, UTC."""
+        """Time of the answer by the most reliable clock in the file, UTC; None if there is none."""
         if self.updated_at is not None:
             return self.updated_at
         end = self.result.eval_metadata.end_time
@@ -194,7 +198,7 @@ class BeddAnswer(_Part):
 
     @property
     def seconds(self) -> float | None:
-        """How long the rater took."""
+        """Seconds that the rater took; None if unknown."""
         data = self.result.eval_metadata
         if data.start_time is None or data.end_time is None or data.end_time < data.start_time:
             return None
@@ -202,11 +206,10 @@ class BeddAnswer(_Part):
 
 
 def read_answers(path: Path) -> list[BeddAnswer]:
-    """The answers of a file in order of time: the list is newest first and is reversed.
+    """The answers of a file, oldest first (the file's order is reversed).
 
     Raises:
-        BeddError: no such file, not JSON, or answers that lack or contradict what a rating needs; all
-            are listed.
+        BeddError: The file does not exist, is not JSON, or has answers that are not valid; all are listed.
     """
     answers: list[BeddAnswer] = []
     faults: list[str] = []
@@ -219,7 +222,7 @@ def read_answers(path: Path) -> list[BeddAnswer]:
     faults += [f"{times} answers have the hash {key}" for key, times in counts.items() if times > 1]
     worlds = {(one.world, one.world_version) for one in answers}
     if len(worlds) > 1:
-        faults.append("answers are about several worlds; import each world's on its own")
+        faults.append("the answers are about several worlds; import each world on its own")
     if not answers and not faults:
         faults.append("holds no answers")
     if faults:
@@ -231,7 +234,7 @@ def read_banned(path: Path) -> set[str]:
     """Ids of the banned workers.
 
     Raises:
-        BeddError: no such file, not JSON, or an element without ``workerId``.
+        BeddError: The file does not exist, is not JSON, or has an element without `workerId`.
     """
     banned = set()
     for number, item in enumerate(_json_list(path), start=1):
@@ -243,9 +246,9 @@ def read_banned(path: Path) -> set[str]:
 
 
 def answer_keys(answers: Sequence[BeddAnswer]) -> list[str]:
-    """What names each answer, the same at every import: its hash, or else its content.
+    """A key per answer that is the same at every import: its hash, or else its content.
 
-    Equal answers without hash are told apart by counting them, oldest first.
+    Equal answers without a hash are numbered, oldest first.
     """
     seen: Counter[str] = Counter()
     keys = []
@@ -267,17 +270,17 @@ def _json_list(path: Path) -> list[Any]:
     except OSError as err:
         raise BeddError(f"{path}: cannot be read ({err.strerror})") from err
     except (ValueError, RecursionError) as err:
-        raise BeddError(f"{path}: not a JSON file ({err})") from err
+        raise BeddError(f"{path}: expected a JSON file ({err})") from err
     if "\\u0000" in text:
-        raise BeddError(f"{path}: has a NUL character (\\u0000) in a text; remove it")
+        raise BeddError(f"{path}: a text contains a NUL character (\\u0000); remove it")
     if not isinstance(data, list):
-        raise BeddError(f"{path}: not a JSON list")
+        raise BeddError(f"{path}: expected a JSON list")
     return data
 
 
 def _refused(constant: str) -> None:
     # Python reads NaN and Infinity; JSON and PostgreSQL have neither.
-    raise ValueError(f"{constant} is not JSON")
+    raise ValueError(f"{constant} is not valid JSON")
 
 
 def _fault(error: Any) -> str:

@@ -1,13 +1,10 @@
-"""A study made of BEDD's answers, and any study's judgments written in BEDD's form.
+"""Import BEDD's answers as a study, and export any study's judgments in BEDD's format.
 
-The study takes judgments of the source ``bedd`` only, and its episodes come without videos: nothing of it is
-served to be judged until :mod:`leaderboard.bedd.videos` adds them. One's own raters' judgments then stand in
-tables of their own.
+The study accepts judgments from the source `bedd` only, and its episodes have no videos: no pair is served
+until `leaderboard.bedd.videos` adds them. Judgments by new raters then have score tables of their own.
 """
 
-import json
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -19,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from basalt.core.comparisons import Comparison
 from basalt.core.tasks import get_task
+from basalt.io.atomic import write_json
 from basalt.io.errors import ConfigError
 from leaderboard.bedd.answers import BeddAnswer, BeddError, answer_keys, read_answers, read_banned
 from leaderboard.store.database import Store
@@ -38,10 +36,10 @@ from leaderboard.studies.rules import StudyInfo, StudyRules, TaskRules, checked_
 from leaderboard.submissions.checks import name_key
 
 STUDY_NAME = "BEDD"
-"""Name of the study unless another is given."""
+"""Default name of the study."""
 
 WORLD, WORLD_VERSION = "minerl", "1.0"
-"""Where the published episodes were played; the files themselves do not say."""
+"""World of the published episodes; the files themselves do not name it."""
 
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 _INSTANT = timedelta(microseconds=1)
@@ -51,14 +49,14 @@ _ANSWERS = {side: answer for answer, side in _SIDES.items()}
 
 @dataclass(frozen=True)
 class BeddImport:
-    """What an import did.
+    """Result of an import.
 
     Attributes:
-        study: the study's name.
-        added: answers that are new in it.
-        present: answers that an earlier import had added.
-        banned: answers left out because their worker is banned.
-        taken_out: workers whose answers an earlier import had added, and who are banned from now on.
+        study: Name of the study.
+        added: Number of answers added.
+        present: Number of answers that an earlier import added.
+        banned: Number of answers left out because their worker is banned.
+        taken_out: Number of workers who are banned from now on, and whose answers an earlier import added.
     """
 
     study: str
@@ -71,22 +69,22 @@ class BeddImport:
 def import_bedd(
     store: Store, answers: Path, banned: Path | None = None, name: str = STUDY_NAME
 ) -> BeddImport:
-    """Import BEDD's answers into a study of their own; the same files again add nothing.
+    """Import BEDD's answers into a study; importing the same files again adds nothing.
 
-    A worker who is banned only now is banned in the study: the answers stay stored and leave the ratings.
+    If a worker is banned later, the answers stay in the store and leave the ratings.
 
-    Ratings replay the file's order (newest first, so reversed): where its times run backwards or are
-    missing, an answer gets the moment after the one before it.
+    Ratings follow the file's order (newest first, so it is reversed). If a time is missing or before the
+    previous answer's, the answer gets the next instant after it.
 
     Args:
-        store: the leaderboard.
-        answers: ``human_answers.json``.
-        banned: ``banned_workers.json``; None bans nobody.
-        name: of the study; made when it is not there.
+        store: Leaderboard.
+        answers: Path of `human_answers.json`.
+        banned: Path of `banned_workers.json`; None bans nobody.
+        name: Name of the study; it is made if it does not exist.
 
     Raises:
-        BeddError: the files are wrong, or contradict what was imported before; nothing is written.
-        StudyError: a name cannot be shown.
+        BeddError: The files are not valid, or contradict an earlier import; nothing is written.
+        StudyError: A name is not printable.
     """
     everything = read_answers(answers)
     out = read_banned(banned) if banned is not None else set()
@@ -105,7 +103,7 @@ def import_bedd(
         for judgment_id, one in zip(ids, kept, strict=True):
             if present.get(judgment_id, one.winner) != one.winner:
                 raise BeddError(
-                    f"{answers}: answer {one.hash or ''} was imported with another winner before; "
+                    f"{answers}: answer {one.hash or ''} was imported before with another winner; "
                     "import into another study with --study"
                 )
         new = [
@@ -125,19 +123,20 @@ def import_bedd(
 
 
 def export_bedd(path: Path, store: Store, study: StudyInfo, source: str | None = None) -> int:
-    """Write judgments of one source in BEDD's form, newest first; returns how many.
+    """Write judgments from one source in BEDD's format, newest first; returns their number.
 
-    Wins, losses and draws: BEDD has no word for ``both_bad`` and ``skip``, which rate nobody. Raters
-    appear under their opaque ids. Importing the file gives the same ratings.
+    Only wins, losses and draws are written: BEDD has no answer for `both_bad` and `skip`, which do not
+    change ratings. Raters appear under their opaque ids. Importing the file gives the same ratings.
 
     Raises:
-        ConfigError: judgments of several sources and none chosen, or the file cannot be written.
+        ConfigError: There are judgments from several sources, and none was chosen.
+        WriteError: The file cannot be written.
     """
     comparisons = load_comparisons(store, study, [source] if source else None)
     sources = sorted({one.source for one in comparisons})
     if len(sources) > 1:
         raise ConfigError(
-            f"study {study.name!r} has judgments by {', '.join(sources)}; choose one with --source"
+            f"study {study.name!r} has judgments from {', '.join(sources)}; choose one with --source"
         )
     with store.read() as session:
         details = {
@@ -151,20 +150,12 @@ def export_bedd(path: Path, store: Store, study: StudyInfo, source: str | None =
     answers = [
         _answer(one, *details[one.comparison_id]) for one in comparisons if one.winner in _SIDES
     ]
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(answers[::-1], indent=1), encoding="utf-8")
-        partial.replace(path)
-    except OSError as err:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise ConfigError(f"{path}: cannot be written ({err.strerror})") from err
+    write_json(path, answers[::-1])
     return len(answers)
 
 
 def _study(session: Session, name: str, answers: Sequence[BeddAnswer]) -> Study:
-    """The study of that name, made or found; its tasks and seeds are the answers' own."""
+    """The study of that name, made if it does not exist, with the answers' tasks and seeds."""
     seeds: dict[str, set[int]] = {}
     for one in answers:
         seeds.setdefault(one.basalt_task.name, set()).add(one.seed)
@@ -190,19 +181,21 @@ def _study(session: Session, name: str, answers: Sequence[BeddAnswer]) -> Study:
         return study
     rules = StudyRules.model_validate(study.rules)
     if "bedd" not in rules.sources or not {"bedd", "human"} >= set(rules.sources):
-        raise BeddError(f"study {name!r} is not of BEDD; import into one of its own with --study")
+        raise BeddError(
+            f"study {name!r} was not imported from BEDD; import into another study with --study"
+        )
     for task, numbers in seeds.items():
         known = set(rules.tasks[task].seeds) if task in rules.tasks else set()
         if (world, version) != (rules.world, rules.world_version) or not numbers <= known:
             raise BeddError(
                 f"study {name!r} was imported from other answers (world, tasks or seeds differ); "
-                "import into another with --study"
+                "import into another study with --study"
             )
     return study
 
 
 def _ban(session: Session, study: Study, banned: set[str]) -> int:
-    """Ban the workers whose answers are in the study already; how many are banned newly."""
+    """Ban the workers whose answers are in the study already; returns the number of new bans."""
     keys = {_rater_key(study, worker) for worker in banned}
     raters = session.execute(
         sa.select(Rater.id, Rater.token_sha256)
@@ -217,7 +210,7 @@ def _ban(session: Session, study: Study, banned: set[str]) -> int:
 
 
 def _moments(answers: Sequence[BeddAnswer]) -> list[datetime]:
-    """Each answer's time, made strictly increasing, so that order of time is the file's order."""
+    """Time of each answer, made strictly increasing, so that sorting by time keeps the file's order."""
     moments: list[datetime] = []
     latest = _BEGINNING
     for one in answers:
@@ -230,7 +223,7 @@ def _moments(answers: Sequence[BeddAnswer]) -> list[datetime]:
 def _episodes(
     session: Session, study: Study, answers: Sequence[BeddAnswer]
 ) -> dict[tuple[str, str, int], str]:
-    """Ids of all episodes by agent's name, task and seed; those of the answers are added as needed."""
+    """Ids of all episodes by agent, task and seed; missing ones are added."""
     agents = {
         agent.name: agent
         for agent in session.scalars(sa.select(Agent).where(Agent.study_id == study.id))
@@ -261,7 +254,7 @@ def _episodes(
         submissions[name] = submission.id
     session.flush()
     for name, task, seed in missing:
-        # There is no video to hash: the name of the published episode stands for it.
+        # There is no video to hash, so the published episode's name is hashed instead.
         stand_in = sha256(f"bedd/{name}/{task}/{seed}".encode()).hexdigest()
         ids[name, task, seed] = new_id()
         session.add(
@@ -284,7 +277,7 @@ def _episodes(
 
 def _agent(session: Session, study: Study, name: str, taken: Sequence[str], now: datetime) -> Agent:
     if checked_name(name, "agent name") != name or name_key(name) in map(name_key, taken):
-        raise BeddError(f"agent name {name!r}: differs from another only in case or blanks")
+        raise BeddError(f"agent name {name!r}: another agent's name differs only in case or blanks")
     agent = Agent(
         id=new_id(),
         study_id=study.id,
@@ -299,7 +292,7 @@ def _agent(session: Session, study: Study, name: str, taken: Sequence[str], now:
 
 
 def _raters(session: Session, study: Study, workers: Sequence[str]) -> dict[str, str]:
-    """Raters' ids by worker; workers are kept as hashes only, no two studies' alike."""
+    """Raters' ids by worker; workers are stored as hashes only, which differ between studies."""
     keys = {worker: _rater_key(study, worker) for worker in dict.fromkeys(workers)}
     present = {
         rater.token_sha256: rater.id
@@ -315,7 +308,7 @@ def _raters(session: Session, study: Study, workers: Sequence[str]) -> dict[str,
 
 
 def _rater_key(study: Study, worker: str) -> str:
-    # Not of a digest's form, so no secret that somebody shows to the judging app can ever match it.
+    # Not a SHA-256, so that no secret sent to the judging app can match it.
     return f"bedd:{sha256(f'{study.id}:{worker}'.encode()).hexdigest()[:59]}"
 
 
@@ -362,7 +355,7 @@ def _judgment(
 
 
 def _answer(one: Comparison, responses: dict[str, Any], events: list[Any]) -> dict[str, Any]:
-    """A judgment as an element of ``human_answers.json``; world and version are ours in addition."""
+    """A judgment as an element of `human_answers.json`, with our world and version added."""
     task = get_task(one.task).env_id
     moment = one.created.isoformat()
     end = round(one.created.timestamp() * 1000)

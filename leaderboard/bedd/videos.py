@@ -1,15 +1,15 @@
-"""The published evaluation's videos, put beside its answers, so that new agents can be judged against them.
+"""Add the published evaluation's videos to its answers, so that new agents can be judged against them.
 
-``agent_videos/AGENT/TASK/seed_N.mp4``, the task by its short name or the environment's. What is missing stays
-without a video and is not served.
+The files are `agent_videos/AGENT/TASK/seed_N.mp4`, with the task's short name or its environment's name.
+Episodes without a video are not served.
 """
 
 import shutil
 from pathlib import Path
 
 import sqlalchemy as sa
-from tqdm import tqdm
 
+from basalt.io.console import progress_bar
 from leaderboard.bedd.answers import BeddError
 from leaderboard.store.database import Store
 from leaderboard.store.models import Agent, Episode, Study
@@ -19,23 +19,23 @@ from leaderboard.submissions.legacy_episodes import LegacyOrigin, convert_legacy
 from leaderboard.submissions.register import copy_recordings, put_in_place, staging_folder
 
 SHOWN_FAULTS = 20
-"""More are counted."""
+"""Maximum number of faults that are listed; the others are counted."""
 
 
 def add_videos(store: Store, study: StudyInfo, videos: Path) -> int:
-    """Give the episodes of an imported evaluation their videos; returns how many are new.
+    """Add videos to the episodes of an imported evaluation; returns the number of new ones.
 
-    From then on people may judge in the study too: their judgments stand in tables of their own. The same
-    folder again adds what is not there yet.
+    People may then judge in the study too; their judgments have score tables of their own. Running this
+    again adds only what is missing.
 
     Args:
-        store: the leaderboard.
-        study: made by :func:`leaderboard.bedd.study.import_bedd`.
-        videos: the folder of the agents' folders.
+        store: Leaderboard.
+        study: Study made by `leaderboard.bedd.study.import_bedd`.
+        videos: Folder that holds one folder per agent.
 
     Raises:
-        BeddError: with all faults of the folder: an agent, task or seed that no answer is about, a video
-            that is none or breaks the rules; nothing is added.
+        BeddError: With all faults of the folder: an agent, task or seed without answers, or a video that
+            is not readable or breaks the rules; nothing is added.
     """
     folders = _agent_folders(videos)
     waiting = _waiting(store, study)
@@ -46,9 +46,9 @@ def add_videos(store: Store, study: StudyInfo, videos: Path) -> int:
             more = len(faults) - SHOWN_FAULTS
             listed = [f"  - {fault}" for fault in faults[:SHOWN_FAULTS]]
             listed += [f"  - and {more} more"] if more > 0 else []
-            raise BeddError(f"{videos}: no video was added, faults:\n" + "\n".join(listed))
-        for submission, episodes in tqdm(
-            found.items(), "copy", unit="agent", disable=len(found) < 3
+            raise BeddError(f"{videos}: no video was added; problems to fix:\n" + "\n".join(listed))
+        for submission, episodes in progress_bar(
+            found.items(), title="copy", unit="agent", shown=len(found) >= 3
         ):
             _add(store, submission, episodes)
     finally:
@@ -63,12 +63,12 @@ def _agent_folders(videos: Path) -> list[Path]:
     except OSError as err:
         raise BeddError(f"{videos}: cannot be read ({err.strerror})") from err
     if not folders:
-        raise BeddError(f"{videos}: holds no folders of agents (AGENT/TASK/seed_N.mp4)")
+        raise BeddError(f"{videos}: expected folders of agents (AGENT/TASK/seed_N.mp4)")
     return folders
 
 
 def _waiting(store: Store, study: StudyInfo) -> dict[tuple[str, str, int], tuple[str, str] | None]:
-    """By agent, task and seed: submission and episode without a video; None where there is one already."""
+    """By agent, task and seed: ids of the submission and episode, or None if it has a video already."""
     query = (
         sa.select(Agent.name, Episode).join(Episode).where(Episode.study_id == study.id)
     )  # fmt: skip
@@ -86,15 +86,15 @@ def _checked(
     waiting: dict[tuple[str, str, int], tuple[str, str] | None],
     scratch: Path,
 ) -> tuple[dict[str, list[tuple[str, CheckedRecording]]], list[str]]:
-    """Recordings made of the videos, with their episodes' ids, by submission; and all faults."""
+    """By submission: episode ids and the recordings made from the videos; and all faults."""
     rules = study.rules
     agents = {name for name, _, _ in waiting}
     found: dict[str, list[tuple[str, CheckedRecording]]] = {}
     faults: list[str] = []
-    bar = tqdm(folders, "check", unit="agent", disable=len(folders) < 3)
+    bar = progress_bar(folders, title="check", unit="agent", shown=len(folders) >= 3)
     for number, folder in enumerate(bar):
         if folder.name not in agents:
-            faults.append(f"{folder.name}: no answer is about an agent of that name")
+            faults.append(f"{folder.name}: there are no answers about an agent of that name")
             continue
         origin = LegacyOrigin(folder.name, rules.world, rules.version_text)
         out = scratch / str(number)
@@ -107,7 +107,7 @@ def _checked(
                 continue
             key = (folder.name, item.meta.task, item.meta.seed)
             if key not in waiting:
-                faults.append(f"{where}: no answer is about this seed")
+                faults.append(f"{where}: there are no answers about this seed")
             elif (place := waiting[key]) is not None:
                 submission, episode = place
                 found.setdefault(submission, []).append((episode, item))
@@ -115,7 +115,7 @@ def _checked(
 
 
 def _add(store: Store, submission: str, episodes: list[tuple[str, CheckedRecording]]) -> None:
-    """Add the videos of one agent, all or none."""
+    """Add the videos of one agent, all of them or none."""
     staging = staging_folder(store)
     try:
         shown = copy_recordings(staging, episodes)

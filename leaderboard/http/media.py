@@ -1,4 +1,4 @@
-"""Bytes over HTTP: videos by range requests, and bodies of a bounded size."""
+"""Videos by range requests, and a limit on the size of request bodies."""
 
 import re
 from collections.abc import Iterator
@@ -11,22 +11,22 @@ from leaderboard.store.database import Store
 from leaderboard.studies.access import AccessDeniedError
 
 MAX_BODY = 256 * 1024
-"""Bytes of a request's body; larger ones are refused unread."""
+"""Maximum size of a request body in bytes; larger ones are refused without reading them."""
 
 _CHUNK = 256 * 1024
 _HEADERS = {"Cache-Control": "private, max-age=3600", "X-Content-Type-Options": "nosniff"}
 
 
 def video_response(store: Store, name: str, wanted: str | None) -> Response:
-    """A video of the media folder, whole or the range asked for.
+    """A video of the media folder, whole or the requested range.
 
     Args:
-        store: the leaderboard.
-        name: as :func:`leaderboard.http.video_urls.video_of_ticket` gives it.
-        wanted: the request's ``Range`` header.
+        store: Leaderboard.
+        name: Name from `leaderboard.http.video_urls.video_of_ticket`.
+        wanted: `Range` header of the request.
 
     Raises:
-        AccessDeniedError: the file is not there.
+        AccessDeniedError: The file is missing.
     """
     if store.remote is None:
         path = store.media / name
@@ -37,7 +37,7 @@ def video_response(store: Store, name: str, wanted: str | None) -> Response:
 
 
 def _remote(store: Store, name: str, wanted: str | None) -> Response:
-    """From an object store: only the bytes asked for are fetched."""
+    """A video from an object store; only the requested bytes are fetched."""
     assert store.remote is not None
     try:
         file = store.remote.open(name)
@@ -58,7 +58,7 @@ def _remote(store: Store, name: str, wanted: str | None) -> Response:
 
 
 def _range(wanted: str | None, size: int) -> tuple[int, int] | None:
-    """First byte and the byte after the last; the whole without a header; None if it cannot be met."""
+    """First byte and the byte after the last; all bytes without a header; None if not satisfiable."""
     if not wanted:
         return 0, size
     match = re.fullmatch(r"bytes=(\d*)-(\d*)", wanted.strip()[:100])
@@ -81,13 +81,13 @@ def _read(file: Any, start: int, stop: int) -> Iterator[bytes]:
 
 
 class BodyLimit:
-    """Refuses bodies larger than :data:`MAX_BODY`, whatever their header claims."""
+    """Refuses bodies larger than `MAX_BODY`, whatever their header says."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Read a request's body as far as allowed and pass it on, or answer 413."""
+        """Read the request's body up to the limit and pass it on, or respond with 413."""
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
             await self.app(scope, receive, send)
             return
@@ -98,7 +98,7 @@ class BodyLimit:
                 return
             body += message.get("body", b"")
             if len(body) > MAX_BODY:
-                detail = {"detail": f"the body is larger than {MAX_BODY} bytes"}
+                detail = {"detail": f"expected a body of at most {MAX_BODY} bytes"}
                 await JSONResponse(detail, 413)(scope, receive, send)
                 return
             if not message.get("more_body", False):

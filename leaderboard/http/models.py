@@ -1,4 +1,4 @@
-"""What the HTTP API takes and gives, as pydantic models; OpenAPI is made from them."""
+"""Requests and responses of the HTTP API as pydantic models; OpenAPI is made from them."""
 
 import math
 from datetime import datetime
@@ -14,7 +14,7 @@ from leaderboard.judging.raters import State
 Number = Annotated[
     float | None, AfterValidator(lambda one: None if one is None or math.isnan(one) else one)
 ]
-"""A float of which JSON knows no NaN: null instead."""
+"""A float; NaN becomes null, because JSON has no NaN."""
 
 
 class _Taken(BaseModel):
@@ -26,13 +26,15 @@ class _Given(BaseModel):
 
 
 class JoinRequest(_Taken):
-    """How a rater joins; see :func:`leaderboard.judging.raters.join`."""
+    """How a rater joins, see `leaderboard.judging.raters.join`."""
 
     invite: str | None = Field(None, max_length=100, description="token of an invite")
-    consent: bool = Field(False, description="whether the rater agreed to the study's text")
+    consent: bool = Field(False, description="whether the rater agreed to the consent text")
     name: str | None = Field(None, max_length=100, description="for the admin's list; optional")
     platform: str | None = Field(None, max_length=20, description="prolific, mturk or other")
-    participant: str | None = Field(None, max_length=100, description="the platform's id of them")
+    participant: str | None = Field(
+        None, max_length=100, description="the person's id on the platform"
+    )
 
 
 _QUESTIONS = frozenset(
@@ -44,16 +46,16 @@ _QUESTIONS = frozenset(
 
 def _official(question: str) -> str:
     if question not in _QUESTIONS:
-        raise ValueError("not one of the tasks' questions")
+        raise ValueError("expected one of the tasks' questions, word for word")
     return question
 
 
 Question = Annotated[str, Field(max_length=500), AfterValidator(_official)]
-"""One of the tasks' own questions, word for word, as a study's details give them."""
+"""One of the tasks' questions, word for word as in a study's details."""
 
 
 class DirectAnswer(_Taken):
-    """Whether each player did it; null where it was left open."""
+    """Whether each player did it; null if left open."""
 
     question: Question
     left: bool | None
@@ -61,28 +63,30 @@ class DirectAnswer(_Taken):
 
 
 class ComparativeAnswer(_Taken):
-    """Which player it was; ``na`` where it does not apply, null where it was left open."""
+    """Which player it was; `na` if it does not apply, null if left open."""
 
     question: Question
     answer: Literal["left", "draw", "right", "na"] | None
 
 
 class Responses(_Taken):
-    """Answers to the task's own questions: of fixed forms, so that nobody's words are among them."""
+    """Answers to the task's questions, in fixed forms so that they contain no free text."""
 
     direct: list[DirectAnswer] = Field(default_factory=list, max_length=50)
     comparative: list[ComparativeAnswer] = Field(default_factory=list, max_length=50)
 
 
 class AnswerRequest(_Taken):
-    """An answer to a reserved pair; see :func:`leaderboard.judging.judgments.answer_pair`."""
+    """An answer to a reserved pair, see `leaderboard.judging.judgments.answer_pair`."""
 
-    pair: str = Field(max_length=64, description="as served")
+    pair: str = Field(max_length=64, description="id of the served pair")
     winner: Winner
     justification: str = Field("", max_length=MAX_TEXT)
-    responses: Responses | None = Field(None, description="to the task's questions")
+    responses: Responses | None = Field(None, description="answers to the task's questions")
     video_events: list[Any] = Field(default_factory=list, max_length=MAX_EVENTS)
-    watched_left: float | None = Field(None, ge=0, le=1, description="share of it that was played")
+    watched_left: float | None = Field(
+        None, ge=0, le=1, description="share of the video that was played"
+    )
     watched_right: float | None = Field(None, ge=0, le=1)
 
 
@@ -94,7 +98,7 @@ class LoginRequest(_Taken):
 
 
 class Reason(_Taken):
-    """Why an admin does something; kept with the event."""
+    """Reason for an admin's action; stored with the audit event."""
 
     reason: str = Field(min_length=1, max_length=500)
 
@@ -106,7 +110,7 @@ class StudySummary(_Given):
     world: str
     world_version: str
     tasks: list[str]
-    takes_people: bool = Field(description="whether people judge in it")
+    takes_people: bool = Field(description="whether the study accepts judgments by people")
     open_signup: bool
 
 
@@ -115,12 +119,12 @@ class Questions(_Given):
 
     title: str
     instruction: str
-    direct: list[str] = Field(description="asked of each player")
-    comparative: list[str] = Field(description="which player ...?")
+    direct: list[str] = Field(description="questions about each player")
+    comparative: list[str] = Field(description="questions that compare the players")
 
 
 class StudyDetails(StudySummary):
-    """What raters are told and asked; see :class:`leaderboard.studies.settings.JudgingSettings`."""
+    """Instructions, consent text and questions, see `leaderboard.studies.settings.JudgingSettings`."""
 
     consent: str
     instructions: str
@@ -132,15 +136,15 @@ class StudyDetails(StudySummary):
 
 
 class Joined(_Given):
-    """A rater's secret, to be sent as bearer token, and standing."""
+    """A rater's secret, to be sent as bearer token, and state."""
 
     secret: str
-    rater: str = Field(description="pseudonym in exports")
+    rater: str = Field(description="pseudonym, as in exports")
     state: State
 
 
 class Me(_Given):
-    """Where a rater stands; see :class:`leaderboard.judging.raters.RaterStatus`."""
+    """State and progress of a rater, see `leaderboard.judging.raters.RaterStatus`."""
 
     rater: str
     state: State
@@ -154,20 +158,20 @@ class Me(_Given):
 
 
 class Pair(_Given):
-    """A reserved pair: nothing tells who played."""
+    """A reserved pair; it does not reveal who played."""
 
     pair: str
     task: str
     steps_left: int = Field(description="length in steps of 50 ms")
     steps_right: int
-    left: str = Field(description="address of the video, from the server's root")
+    left: str = Field(description="link to the video, relative to the server's root")
     right: str
     expires: datetime
     qualification: bool
 
 
 class Feedback(_Given):
-    """Told after an answer of the qualification."""
+    """Feedback after an answer of the qualification."""
 
     right: bool
     expected: str
@@ -188,7 +192,7 @@ class LoggedIn(_Given):
 
 
 class Share(_Given):
-    """A share with its 95 % interval; null of nothing."""
+    """A share with its 95 % interval; the share is null if the count is 0."""
 
     share: Number
     low: float
@@ -197,7 +201,7 @@ class Share(_Given):
 
 
 class Quality(_Given):
-    """See :class:`leaderboard.judging.quality.StudyQuality`."""
+    """Quality of a study's judgments, see `leaderboard.judging.quality.StudyQuality`."""
 
     judgments: int
     raters: int

@@ -1,4 +1,4 @@
-"""How good the judgments are: agreement, each rater's checks, a bias to one side or to longer videos."""
+"""Quality of judgments: agreement, attention checks, and bias to one side or to longer videos."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -34,21 +34,24 @@ class RaterReport:
     """One rater of a study, as an admin sees them.
 
     Attributes:
-        rater_id: pseudonym, as in exports.
-        name: what the rater called themselves; None when not given or erased.
-        invite: label of the invite by which they came, None without.
-        platform, participant: the crowd platform and its name for them; None without or erased.
-        joined: when, None for raters of an open study who never joined by name.
-        state: see :class:`leaderboard.judging.raters.RaterStatus`.
-        forgotten: whether the person behind these votes was erased.
-        judged: judgments that count or would count, were the rater not banned.
-        skipped: of these.
-        withdrawn: answers taken back.
-        gold, self_pairs, repeats: (passed, answered) checks of each kind.
-        median_seconds: time from being served to answering; None without judgments.
-        left_share: share of left among left and right; None without.
-        agreement: share of the other raters' answers to the same pairs that are the same; None where
-            nobody else has judged them.
+        rater_id: Pseudonym, as in exports.
+        name: Name given by the rater; None if not given or erased.
+        invite: Label of the invite that the rater joined with; None if there was none.
+        platform: Crowd platform; None if there was none or it was erased.
+        participant: Rater's id on that platform; None if there is none or it was erased.
+        joined: Time of joining; None for raters of an open study who never joined.
+        state: State, see `leaderboard.judging.raters.RaterStatus`.
+        forgotten: Whether the rater's personal data was erased.
+        judged: Number of judgments that count, or would count if the rater were not banned.
+        skipped: Number of skipped pairs among them.
+        withdrawn: Number of withdrawn answers.
+        gold: Numbers of passed and of answered gold pairs.
+        self_pairs: Numbers of passed and of answered videos against themselves.
+        repeats: Numbers of passed and of answered repeated pairs.
+        median_seconds: Median time from serving to answer in seconds; None without judgments.
+        left_share: Share of left among left and right; None without any.
+        agreement: Share of equal answers among other raters' answers to the same pairs; None if there are
+            none.
     """
 
     rater_id: str
@@ -72,7 +75,7 @@ class RaterReport:
 
 @dataclass(frozen=True)
 class Share:
-    """A share with its 95 % interval (Wilson); of nothing, where ``count`` is 0."""
+    """A share with its 95 % Wilson interval; the share is NaN if `count` is 0."""
 
     share: float
     low: float
@@ -82,17 +85,18 @@ class Share:
 
 @dataclass(frozen=True)
 class StudyQuality:
-    """How good a study's judgments by people are; banned raters and what was taken back left out.
+    """Quality of a study's judgments by people, without banned raters and withdrawn answers.
 
     Attributes:
-        judgments: how many count.
-        raters: by how many people.
-        shared_pairs: pairs that at least two raters have answered.
+        judgments: Number of judgments that count.
+        raters: Number of raters who made them.
+        shared_pairs: Number of pairs that at least two raters have answered.
         alpha: Krippendorff's alpha (nominal: first, second, draw, both bad) over the shared pairs; None
-            where there is nothing to agree on.
-        left: share of left among left and right; 0.5 is none.
-        longer: share of the longer video among decided pairs of unequal length; tells nothing of cause.
-        repeated: share of repeated pairs answered the same way again.
+            if it is not defined.
+        left: Share of left among left and right; 0.5 means no bias.
+        longer: Share of the longer video among decided pairs of unequal length; this is no evidence of a
+            cause.
+        repeated: Share of repeated pairs that were answered the same way again.
     """
 
     judgments: int
@@ -140,7 +144,7 @@ def study_quality(store: Store, study: StudyInfo) -> StudyQuality:
 
 
 def rater_reports(store: Store, study: StudyInfo, admin: AdminIdentity) -> list[RaterReport]:
-    """All raters of a study, those who judged most first."""
+    """All raters of a study, sorted by number of judgments."""
     votes, checks, _, gone = _load(store, study)
     counted = [one for one in votes if one.id not in gone]
     by_pair: dict[str, list[_Vote]] = defaultdict(list)
@@ -201,13 +205,13 @@ def rater_reports(store: Store, study: StudyInfo, admin: AdminIdentity) -> list[
 
 
 def agreement(answers: Sequence[tuple[str, str, str]]) -> tuple[float | None, int]:
-    """Krippendorff's alpha of nominal answers, by the ``krippendorff`` package.
+    """Krippendorff's alpha of nominal answers, by the `krippendorff` package.
 
     Args:
-        answers: (rater, unit, value) each; ``skip`` counts as no answer.
+        answers: Triples of rater, unit and value; `skip` counts as no answer.
 
     Returns:
-        alpha, None where no unit has two answers or all answers are alike; and the number of units with
+        Alpha, or None if no unit has two answers or all answers are equal; and the number of units with
         at least two answers.
     """
     given = [one for one in answers if one[2] != "skip"]
@@ -217,7 +221,7 @@ def agreement(answers: Sequence[tuple[str, str, str]]) -> tuple[float | None, in
     values = sorted({value for _, _, value in shared})
     if len(values) < 2:
         return None, len(units)
-    # Values by unit and how many raters gave each: raters need not be the same for all units.
+    # Counts per unit and value: the raters may differ between units.
     place = {unit: row for row, unit in enumerate(units)}
     counts = np.zeros((len(units), len(values)), np.int64)
     for _, unit, value in shared:
@@ -270,7 +274,7 @@ def _load(
 
 
 def _verdict(one: Judgment) -> str:
-    """The answer without regard to sides: ``first`` is the episode that stands first in the pair's key."""
+    """The answer regardless of sides: `first` is the episode whose id comes first in the pair's key."""
     if one.winner not in ("left", "right"):
         return one.winner
     winner = one.left_episode_id if one.winner == "left" else one.right_episode_id

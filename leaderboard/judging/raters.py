@@ -384,7 +384,7 @@ def erase(store: Store, rater_id: str, by: str = BY_RATER) -> None:
     with store.write() as session:
         rater = session.get(Rater, rater_id)
         if rater is None:
-            raise StudyError(f"no rater has the id {rater_id}")
+            raise StudyError(f"there is no rater with the id {rater_id}")
         rater.name = None
         # Not a SHA-256, so no secret matches it.
         rater.token_sha256 = f"{ERASED}{rater_id}"

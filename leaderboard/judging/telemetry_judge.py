@@ -1,4 +1,4 @@
-"""Where nobody has judged yet, a rule over telemetry stands in, under its own source."""
+"""Judgments by a rule over telemetry, with a source of their own."""
 
 from datetime import UTC, datetime
 
@@ -15,15 +15,15 @@ from leaderboard.studies.rules import StudyInfo
 
 
 def judge_by_telemetry(store: Store, study: StudyInfo) -> int:
-    """Let the telemetry judge answer every pair it has not answered; returns how many it added.
+    """Let the telemetry judge answer every pair it has not answered; returns the number of new judgments.
 
-    A stand-in where no person has judged: its judgments carry the source ``telemetry`` and are never
-    mixed with people's unless asked. The rule that decided stands in the justification.
+    It replaces people before anybody has judged. Its judgments have the source `telemetry` and are not mixed
+    with people's by default. The justification names the rule that decided.
 
     Raises:
-        StudyError: the study does not take judgments by telemetry.
-        ConfigError: success of a task is not defined by telemetry, or an episode has none.
-        RecordingError: a stored recording cannot be read.
+        StudyError: The study does not accept judgments by telemetry.
+        ConfigError: A task's success is not defined by telemetry, or an episode has no telemetry.
+        RecordingError: A stored recording cannot be read.
     """
     require_source(study, "telemetry")
     outcomes: dict[str, Outcome] = {}
@@ -42,7 +42,7 @@ def judge_by_telemetry(store: Store, study: StudyInfo) -> int:
     with store.read() as session:
         present = _telemetry_pairs(session, study)
         pairs = [pair for pair in all_pairs(session, study) if key_of(pair) not in present]
-    # In a stated order (task, seed, names): the same recordings give the same ratings everywhere.
+    # In a fixed order (task, seed, names), so that equal recordings give equal ratings.
     verdicts = [
         (left, right, telemetry_judge(judged(left), judged(right))) for left, right in pairs
     ]
@@ -69,7 +69,7 @@ def judge_by_telemetry(store: Store, study: StudyInfo) -> int:
         ]
         for judgment in added:
             session.add(judgment)
-            session.flush()  # one by one: their numbers follow the stated order
+            session.flush()  # one by one, so that their numbers follow this order
     return len(added)
 
 

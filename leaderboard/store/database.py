@@ -1,7 +1,7 @@
-"""Opening a leaderboard's database: SQLite in a file, or PostgreSQL by URL; migrated when opened.
+"""Open a leaderboard's database: SQLite in a file, or PostgreSQL by URL. It is migrated when opened.
 
-Beside the database lies a media folder with the submitted recordings. For SQLite it is
-``NAME.media`` beside ``NAME.sqlite``, so both move together; a server database names its own.
+Submitted recordings are stored in a media folder. For SQLite it is `NAME.media` beside `NAME.sqlite`, so that
+both move together; for a server database it must be named.
 """
 
 import contextlib
@@ -38,7 +38,7 @@ MEDIA_VARIABLE = "BASALT_MEDIA"
 """Environment variable that names the media folder of a server database, or an object store's URL."""
 
 BUSY_SECONDS = 30
-"""How long SQLite waits for a program that does not take turns (see :func:`_turn`) before it gives up."""
+"""Seconds that SQLite waits for a program that does not take turns (see `_turn`) before it gives up."""
 
 UNRELEASED = ("0001", "0002", "0003")
 """Revisions of stores made before the first release; they are no longer read."""
@@ -52,7 +52,7 @@ _MIGRATION_LOCK = 7_313_001
 _migrating = threading.Lock()
 
 _turns: defaultdict[Path, threading.Lock] = defaultdict(threading.Lock)
-"""By SQLite file: whose turn it is to write in this process."""
+"""Lock of this process's writers, by SQLite file."""
 
 
 class StoreError(BasaltError):
@@ -63,11 +63,11 @@ class Store:
     """An open leaderboard.
 
     Attributes:
-        url: where the database is, without password.
-        media: folder of the submitted recordings; with ``remote``, of the copies that were needed here.
-        remote: the recordings' object store, None where they lie in ``media``.
-        engine: SQLAlchemy's engine; use :meth:`read` and :meth:`write` instead where possible.
-        secrets: what was read of the store's own secrets, see :func:`leaderboard.studies.access.store_secret`.
+        url: URL of the database, without the password.
+        media: Folder of the submitted recordings; with `remote`, of local copies.
+        remote: Object store of the recordings; None if they are in `media`.
+        engine: SQLAlchemy's engine; use `read` and `write` instead if possible.
+        secrets: Cache of the store's own secrets, see `leaderboard.studies.access.store_secret`.
     """
 
     def __init__(self, engine: Engine, media: Path, remote: RemoteMedia | None = None) -> None:
@@ -80,15 +80,15 @@ class Store:
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """A session that sees one state of the store; what it changes is thrown away."""
+        """A session that sees one state of the store; its changes are discarded."""
         with Session(self.engine, expire_on_commit=False) as session:
             yield session
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        """One transaction: all of it is durable when the block ends, or nothing after an exception.
+        """One transaction: all of it is durable when the block ends, or nothing of it after an exception.
 
-        On SQLite it holds the write lock from its start, so what it reads cannot change under it.
+        On SQLite it holds the write lock from its start, so that what it reads cannot change.
         """
         with (
             _turn(self.engine),
@@ -98,10 +98,10 @@ class Store:
             yield session
 
     def media_file(self, name: str) -> Path:
-        """A recording's file on this machine, fetched from the object store where need be.
+        """A recording's file on this machine, fetched from the object store if it is not local.
 
         Args:
-            name: e.g. ``f"{episode.media_name}.mp4"``.
+            name: Name of the file, e.g. `f"{episode.media_name}.mp4"`.
         """
         path = self.media / name
         if self.remote is not None and not path.is_file():
@@ -118,17 +118,17 @@ class Store:
 
 
 def open_store(location: str | Path, media: str | Path | None = None) -> Store:
-    """Open a leaderboard, making or migrating its tables as needed.
+    """Open a leaderboard; its tables are made or migrated if necessary.
 
     Args:
-        location: path of an SQLite file, or a URL: ``sqlite:///FILE``, ``postgresql://...``.
-        media: folder of the recordings, or an fsspec URL (``s3://bucket/folder``); by default
-            ``$BASALT_MEDIA`` where that is a URL, ``NAME.media`` beside an SQLite file, and for a server
-            database the folder ``$BASALT_MEDIA``.
+        location: Path of an SQLite file, or a URL: `sqlite:///FILE`, `postgresql://...`.
+        media: Folder of the recordings, or an fsspec URL (`s3://bucket/folder`). The default is
+            `$BASALT_MEDIA` if that is a URL, otherwise `NAME.media` beside an SQLite file, and the folder
+            `$BASALT_MEDIA` for a server database.
 
     Raises:
-        StoreError: no such place, not a leaderboard, or made by a newer version.
-        MissingDependencyError: the database's driver is not installed.
+        StoreError: The database cannot be opened, is not a leaderboard, or was made by another version.
+        MissingDependencyError: The database's driver is not installed.
     """
     url = store_url(location)
     engine = _engine(url)
@@ -137,11 +137,11 @@ def open_store(location: str | Path, media: str | Path | None = None) -> Store:
         folder.mkdir(parents=True, exist_ok=True)
         if url.get_backend_name() == "sqlite":
             _use_write_ahead_log(engine)
-        # Alembic keeps the running migration in module variables: one at a time in a process.
+        # Alembic keeps its state in module variables, so a process runs one migration at a time.
         with _migrating:
             _migrate(engine)
     except OSError as err:
-        raise StoreError(f"{err.filename}: cannot be made ({err.strerror})") from err
+        raise StoreError(f"{err.filename}: cannot be created ({err.strerror})") from err
     except DBAPIError as err:
         raise StoreError(f"{_shown(url)}: cannot be opened as a leaderboard ({err.orig})") from err
     return Store(engine, folder, remote)
@@ -151,53 +151,53 @@ def store_url(location: str | Path) -> URL:
     """The SQLAlchemy URL of a store given as a path or as a URL.
 
     Raises:
-        StoreError: not a URL, or a database that is neither SQLite in a file nor PostgreSQL.
+        StoreError: The URL is not valid, or the database is neither SQLite in a file nor PostgreSQL.
     """
     if isinstance(location, Path) or "://" not in location:
         return URL.create("sqlite", database=str(location))
     try:
         url = make_url(location)
     except ArgumentError as err:
-        raise StoreError(f"--store {location!r}: not a database URL") from err
+        raise StoreError(f"--store: expected a path or a database URL, got {location!r}") from err
     kind = url.get_backend_name()
     if kind not in ("sqlite", "postgresql"):
         raise StoreError(f"--store: {kind} is not supported; use a file, or postgresql://...")
     if kind == "sqlite" and url.database in (None, "", ":memory:"):
-        raise StoreError(f"--store {location!r}: names no file")
+        raise StoreError(f"--store: expected the path of a file, got {location!r}")
     if url.drivername == "postgresql":
         url = url.set(drivername="postgresql+psycopg")
     return url
 
 
 def store_exists(location: str | Path) -> bool:
-    """Whether there is a store to open; a server database is taken to be there."""
+    """Whether the store exists; a server database is assumed to exist."""
     url = store_url(location)
     return url.get_backend_name() != "sqlite" or Path(str(url.database)).is_file()
 
 
 def default_store() -> str:
-    """The demo's store where there is one, else ``runs/leaderboard.sqlite``."""
+    """The demo's store if it exists, otherwise `runs/leaderboard.sqlite`."""
     return str(DEMO_STORE if DEMO_STORE.is_file() else DEFAULT_STORE)
 
 
 def open_existing(location: str | None) -> Store:
-    """The store at ``--store``, or the default one.
+    """The store at `--store`, or the default one.
 
     Raises:
-        StoreError: there is none; the message says how to make one.
+        StoreError: It does not exist; the message says how to make one.
     """
     location = location or default_store()
     if not store_exists(location):
         raise StoreError(
-            f"{location}: no leaderboard here yet; `make demo` makes a small one, "
-            "`basalt references --study official` or `basalt submit DIR --study official` one of "
-            "the official seeds"
+            f"{location}: there is no leaderboard yet; make a small one with `make demo`, or one of the "
+            "official seeds with `basalt references --study official` or "
+            "`basalt submit DIR --study official`"
         )
     return open_store(location)
 
 
 def alembic_config(connection: Connection) -> Config:
-    """Alembic's configuration for migrating over an open connection."""
+    """Alembic's configuration for a migration over an open connection."""
     config = Config()
     migrations = Path(__file__).resolve().parent / "migrations"
     config.set_main_option("script_location", str(migrations).replace("%", "%%"))
@@ -212,7 +212,7 @@ def _shown(url: URL) -> str:
 
 
 def _media(url: URL, media: str | Path | None) -> tuple[Path, RemoteMedia | None]:
-    """The folder of the recordings, or of copies of them, and the object store where they are in one."""
+    """The folder of the recordings or of their local copies, and the object store if there is one."""
     named = media if media is not None else os.environ.get(MEDIA_VARIABLE, "")
     if isinstance(named, str) and "://" in named:
         remote = RemoteMedia(named)
@@ -224,7 +224,7 @@ def _media(url: URL, media: str | Path | None) -> tuple[Path, RemoteMedia | None
     if named:
         return Path(named), None
     raise StoreError(
-        f"{_shown(url)}: set {MEDIA_VARIABLE} to the folder where this leaderboard keeps its recordings"
+        f"{_shown(url)}: set {MEDIA_VARIABLE} to the folder of this leaderboard's recordings"
     )
 
 
@@ -241,29 +241,29 @@ def _engine(url: URL) -> Engine:
         return sa.create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=30)
     except (ModuleNotFoundError, NoSuchModuleError) as err:
         raise MissingDependencyError(
-            f"{_shown(url)}: the PostgreSQL driver is missing; "
-            "pip install 'basalt-benchmark[postgres]'"
+            f"{_shown(url)}: missing PostgreSQL driver; "
+            "run: pip install 'basalt-benchmark[postgres]'"
         ) from err
     except OSError as err:
-        raise StoreError(f"{err.filename}: cannot be made ({err.strerror})") from err
+        raise StoreError(f"{err.filename}: cannot be created ({err.strerror})") from err
 
 
 def _on_sqlite_connect(connection: Any, record: Any) -> None:
-    # Python's driver would open transactions by itself, and none around table definitions; off, so
-    # that _on_sqlite_begin decides and a failed migration leaves nothing.
+    # Python's driver would open transactions itself, but none around table definitions. Turned off, so
+    # that _on_sqlite_begin decides, and a failed migration leaves nothing.
     connection.isolation_level = None
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
-    # FULL: an answer that was called saved survives a power cut.
+    # FULL: a stored answer survives a power cut.
     cursor.execute("PRAGMA synchronous = FULL")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
 
 
 def _use_write_ahead_log(engine: Engine) -> None:
-    """Let readers and one writer work at once; the file remembers it.
+    """Let readers and one writer work at the same time; the file keeps this mode.
 
-    SQLite does not wait while another process makes this same switch, so the waiting is done here.
+    SQLite does not wait while another process makes the same switch, so this function waits.
     """
     deadline = time.monotonic() + BUSY_SECONDS
     while True:
@@ -281,11 +281,11 @@ def _use_write_ahead_log(engine: Engine) -> None:
 
 @contextmanager
 def _turn(engine: Engine) -> Iterator[None]:
-    """One writer after another, in all threads and processes of this machine.
+    """Let one writer after another write, in all threads and processes of this machine.
 
-    SQLite alone would let writers try again at intervals, the longer the more often they failed: among fifty
-    some try in vain until they give up. So they wait here, for a lock that the system hands on, and that a
-    killed process gives back. PostgreSQL needs no turns: its writers wait for rows, in order.
+    SQLite's own writers retry at growing intervals, so that among fifty some fail until they give up. Here
+    they wait in the order in which they came, and a killed process releases its turn. PostgreSQL does not
+    need turns: its writers wait for rows in order.
     """
     if engine.dialect.name != "sqlite":
         yield
@@ -300,7 +300,7 @@ def _on_sqlite_begin(connection: Connection) -> None:
 
 
 def _migrate(engine: Engine) -> None:
-    """Bring a new or older database to this version's tables, in one transaction."""
+    """Make or migrate the tables, in one transaction."""
     writer = engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")
     with _turn(engine), writer.begin() as connection:
         if connection.dialect.name == "postgresql":
@@ -311,16 +311,16 @@ def _migrate(engine: Engine) -> None:
         if present == script.get_current_head():
             return
         if present is None and sa.inspect(connection).get_table_names():
-            raise StoreError(f"{_shown(engine.url)}: holds tables, but is not a leaderboard")
+            raise StoreError(f"{_shown(engine.url)}: has tables, but is not a leaderboard")
         known = {revision.revision for revision in script.walk_revisions()}
         if present in UNRELEASED:
             raise StoreError(
                 f"{_shown(engine.url)}: was made before the first release (tables {present}); "
-                f"commit {LAST_READER} is the last that reads it; give another --store"
+                f"commit {LAST_READER} is the last one that reads it; use another --store"
             )
         if present is not None and present not in known:
             raise StoreError(
                 f"{_shown(engine.url)}: was made by a newer version (tables {present}); "
-                "pip install --upgrade basalt-benchmark"
+                "run: pip install --upgrade basalt-benchmark"
             )
         command.upgrade(config, "head")

@@ -1,4 +1,4 @@
-"""Recordings in an object store, by any fsspec URL (``s3://bucket/folder``, ``gs://...``)."""
+"""Recordings in an object store, by any fsspec URL (`s3://bucket/folder`, `gs://...`)."""
 
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,14 @@ class MediaError(BasaltError):
 
 
 class RemoteMedia:
-    """The media folder of a store where it is no folder of this machine.
+    """The media folder of a leaderboard, kept in an object store.
 
     Args:
-        url: an fsspec URL; credentials come from the environment, as each file system reads them.
+        url: URL that fsspec understands; each file system reads its credentials from the environment.
 
     Raises:
-        MissingDependencyError: fsspec knows no such protocol, or its package is not installed.
+        MissingDependencyError: The protocol's package is not installed.
+        MediaError: fsspec does not know the protocol.
     """
 
     def __init__(self, url: str) -> None:
@@ -29,21 +30,21 @@ class RemoteMedia:
         except ImportError as err:
             raise MissingDependencyError(f"{url}: {err}") from err
         except ValueError as err:
-            raise MediaError(f"{url}: no file system of fsspec is named so ({err})") from err
+            raise MediaError(f"{url}: unknown protocol ({err})") from err
 
     def open(self, name: str) -> Any:
-        """A file, opened for reading bytes, with ``size`` and ``seek``.
+        """A file opened for reading bytes, with `size` and `seek`.
 
         Raises:
-            FileNotFoundError: there is none.
+            FileNotFoundError: There is no such file.
         """
         return self._files.open(f"{self._root}/{name}", "rb", cache_type="bytes")
 
     def put(self, path: Path, name: str) -> None:
-        """Upload a file; it is there whole when this returns.
+        """Upload a file; it is complete when this returns.
 
         Raises:
-            MediaError: it cannot be written.
+            MediaError: The file cannot be written.
         """
         try:
             parent = name.rpartition("/")[0]
@@ -57,11 +58,11 @@ class RemoteMedia:
         """Download a file.
 
         Raises:
-            FileNotFoundError: there is none.
+            FileNotFoundError: There is no such file.
         """
         self._files.get_file(f"{self._root}/{name}", str(path))
 
     def remove(self, folder: str) -> None:
-        """Remove a folder, if it is there."""
+        """Remove a folder if it exists."""
         if self._files.exists(f"{self._root}/{folder}"):
             self._files.rm(f"{self._root}/{folder}", recursive=True)

@@ -1,9 +1,8 @@
 """The tables of a leaderboard's store.
 
-Ids are opaque (32 hexadecimal digits), times are UTC. Rows are added and read; nothing that was
-judged is ever changed or taken away (the database itself refuses to change a judgment, an answer to a
-check or an event). The one exception: when a rater asks to be forgotten, the words this rater wrote are
-blanked; the votes stay.
+Ids are opaque (32 hexadecimal digits), times are UTC. Rows are added and read; the database itself refuses to
+change or delete a judgment, an answer to an attention check or an event. The only exception: when a rater's
+personal data is erased, written reasons and player events are blanked; the votes stay.
 """
 
 from datetime import UTC, datetime
@@ -31,48 +30,47 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from basalt.core.comparisons import Source, Winner
 
 SOURCES: tuple[Source, ...] = get_args(Source)
-"""Who judged: people here, people of the BEDD data set, a rule over telemetry, a learned model."""
+"""Sources of judgments: raters, raters of the BEDD data set, a rule over telemetry, a learned model."""
 
 WINNERS: tuple[Winner, ...] = get_args(Winner)
-"""The answers to a pair. ``both_bad`` (neither is acceptable) and ``skip`` (no opinion) are kept
-apart from ``draw`` (equally good)."""
+"""Answers to a pair. `both_bad` (neither is acceptable) and `skip` (no opinion) differ from `draw` (equally
+good)."""
 
 CHECK_KINDS = ("qualification", "gold", "repeat", "self")
-"""Pairs with a known answer: before a rater may judge; a gold pair in between; a pair the rater has
-answered before, sides swapped; a video against itself."""
+"""Kinds of pairs with a known answer, see `leaderboard.judging.attention_checks`."""
 
 EVENT_KINDS = ("settings", "ban", "unban", "withdraw", "erase", "requalify")
-"""What can happen: see :mod:`leaderboard.studies.events`."""
+"""Kinds of audit events, see `leaderboard.studies.events`."""
 
 
 def new_id() -> str:
-    """A new opaque id: 32 hexadecimal digits that tell nothing and cannot be guessed."""
+    """A new opaque id: 32 random hexadecimal digits."""
     return uuid4().hex
 
 
 class UTCDateTime(TypeDecorator[datetime]):
-    """A moment in UTC; SQLite keeps it without its zone, Python always sees it with one."""
+    """A time in UTC; SQLite stores it without its zone, Python always gets it with one."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """To the database; a moment without a zone is a mistake of the caller."""
+        """Convert to UTC; a time without a zone is an error of the caller."""
         if value is None:
             return None
         if value.tzinfo is None:
-            raise ValueError(f"time {value} has no zone")
+            raise ValueError(f"expected a time with a zone, got {value}")
         return value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """From the database, always with its zone."""
+        """Add the zone."""
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 class Base(DeclarativeBase):
-    """Base of all tables; constraints have names, so that migrations can name them."""
+    """Base of all tables; constraints have names, so that migrations can refer to them."""
 
     metadata = MetaData(
         naming_convention={
@@ -99,7 +97,7 @@ def _one_of(column: str, values: tuple[str, ...]) -> CheckConstraint:
 
 
 class Study(Base):
-    """What is compared under which rules (:class:`leaderboard.studies.rules.StudyRules` as JSON)."""
+    """A study and its rules (`leaderboard.studies.rules.StudyRules` as JSON)."""
 
     __tablename__ = "study"
 
@@ -110,7 +108,7 @@ class Study(Base):
 
 
 class Agent(Base):
-    """A player within a study; its name is unique there, whatever the case or width of letters."""
+    """A player in a study; its name is unique there, regardless of case and width of letters."""
 
     __tablename__ = "agent"
     __table_args__ = (UniqueConstraint("study_id", "name_key"),)
@@ -136,9 +134,9 @@ class Submission(Base):
 
 
 class Episode(Base):
-    """One recording of a submission; its files lie in the store's media folder by opaque names.
+    """One recording of a submission; its files are in the store's media folder under opaque names.
 
-    ``verified`` says that its actions were replayed in the world and led to the same places.
+    `verified` means that a replay of its actions led to the same positions.
     """
 
     __tablename__ = "episode"
@@ -168,13 +166,13 @@ class Episode(Base):
 
 
 ERASED = "erased:"
-"""In the place of a forgotten rater's hash, before the id: no secret leads there."""
+"""Prefix of the value that replaces an erased rater's hash, so that no secret matches it."""
 
 
 class Rater(Base):
-    """A person who judges, known by the hash of a secret that the person's browser keeps.
+    """A person who judges, identified by the hash of a secret that the person's browser keeps.
 
-    The name can be erased; judgments hold on to the id, which tells nothing.
+    The name can be erased; judgments refer to the opaque id.
     """
 
     __tablename__ = "rater"
@@ -186,7 +184,7 @@ class Rater(Base):
 
     @property
     def erased(self) -> bool:
-        """Whether the person was forgotten; the votes are still here."""
+        """Whether the personal data was erased; the votes are still stored."""
         return self.token_sha256.startswith(ERASED)
 
 
@@ -210,7 +208,7 @@ class Assignment(Base):
 
 
 class Judgment(Base):
-    """One answer about one pair; added once, never changed (a trigger in the database sees to it)."""
+    """One answer about one pair; added once, never changed (a database trigger enforces it)."""
 
     __tablename__ = "judgment"
     __table_args__ = (
@@ -258,7 +256,7 @@ class Judgment(Base):
 
 
 class StoreSecret(Base):
-    """A random secret of the store, by purpose: what it signs is good in every process."""
+    """A random secret of the store, by purpose; its signatures are valid in every process."""
 
     __tablename__ = "store_secret"
 
@@ -267,7 +265,7 @@ class StoreSecret(Base):
 
 
 class Admin(Base):
-    """Who may see raters and change a study: by password, or by the e-mail that OIDC vouches for."""
+    """A person who may see raters and change a study; logs in by password, or by OIDC with an e-mail address."""
 
     __tablename__ = "admin"
 
@@ -279,7 +277,7 @@ class Admin(Base):
 
 
 class AdminSession(Base):
-    """A logged-in browser of an admin, known by the hash of its secret."""
+    """A login session of an admin, identified by the hash of its secret."""
 
     __tablename__ = "admin_session"
 
@@ -289,7 +287,7 @@ class AdminSession(Base):
 
 
 class Invite(Base):
-    """A link that lets raters into a study; only the hash of its token is kept."""
+    """A link that lets raters into a study; only the hash of its token is stored."""
 
     __tablename__ = "invite"
 
@@ -304,9 +302,9 @@ class Invite(Base):
 
 
 class Membership(Base):
-    """A rater's place in a study: how they came, and what they consented to.
+    """A rater's membership in a study: how they joined, and what they consented to.
 
-    ``participant`` is the crowd platform's name for the person (PROLIFIC_PID, workerId); erasable.
+    `participant` is the person's id on the crowd platform (PROLIFIC_PID, workerId); it can be erased.
     """
 
     __tablename__ = "membership"
@@ -323,7 +321,7 @@ class Membership(Base):
 
 
 class GoldPair(Base):
-    """Two episodes of which an admin knows the better one, to qualify raters and to check on them."""
+    """Two episodes with an answer known to an admin, to qualify and check raters."""
 
     __tablename__ = "gold_pair"
     __table_args__ = (_one_of("better", ("left", "right", "draw")),)
@@ -361,7 +359,7 @@ class AttentionCheck(Base):
 
 
 class CheckAnswer(Base):
-    """A rater's answer to a check; added once, never changed."""
+    """A rater's answer to an attention check; added once, never changed."""
 
     __tablename__ = "check_answer"
     __table_args__ = (
@@ -384,9 +382,9 @@ class CheckAnswer(Base):
 
 
 class Event(Base):
-    """Something that happened to a study, a rater or an answer; added, never changed.
+    """An audit event about a study, a rater or an answer; added, never changed.
 
-    What is so now follows from the events in order of ``number`` (:mod:`leaderboard.studies.events`). They hold
+    The current state follows from the events in order of `number` (`leaderboard.studies.events`). They contain
     no personal data.
     """
 
@@ -407,7 +405,7 @@ class Event(Base):
 
 
 class RefusedAnswer(Base):
-    """An answer that came too late, from someone else or in the wrong form, kept aside with the reason."""
+    """An answer that was refused (too late, by another rater, malformed), with the reason."""
 
     __tablename__ = "refused_answer"
     __table_args__ = (Index("ix_refused_answer_rater", "rater_id", "created"),)
@@ -421,5 +419,5 @@ class RefusedAnswer(Base):
 
 
 def pair_key(one: str, other: str) -> str:
-    """The same key for two episodes whichever stands left: both ids in alphabetical order."""
+    """Key of two episodes that does not depend on the sides: both ids in alphabetical order."""
     return "-".join(sorted((one, other)))

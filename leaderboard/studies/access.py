@@ -1,9 +1,8 @@
-"""Who may do what, decided on the server: secrets, admins, and limits on how often something is tried.
+"""Access control on the server: secrets, admins, and rate limits.
 
-Functions that show or change what only an admin may see take an :class:`AdminIdentity`, and the functions
-of this module are the only ones that give one. Secrets (of raters, invites, sessions) are kept as their
-SHA-256 alone: they are long and random, so nothing slower is needed. Passwords are people's, and kept as
-Argon2id.
+Functions that show or change what only an admin may see take an `AdminIdentity`, which only this module
+gives out. Secrets (of raters, invites, sessions) are stored as SHA-256: they are long and random, so a slow
+hash is not needed. Passwords are chosen by people and stored as Argon2id.
 """
 
 import hashlib
@@ -27,35 +26,35 @@ from leaderboard.store.models import Admin, AdminSession, StoreSecret, new_id
 from leaderboard.studies.rules import checked_name
 
 SESSION_HOURS = 12
-"""How long an admin stays logged in."""
+"""Hours that an admin stays logged in."""
 
 MIN_PASSWORD = 12
-"""Characters of an admin's password."""
+"""Minimum length of an admin's password in characters."""
 
 LOGINS_PER_MINUTE = 5
-"""Attempts with one admin's name; more wait a minute."""
+"""Maximum number of login attempts per minute with one admin's name."""
 
 _hasher = PasswordHasher()
-# Verified in place of the hash of an unknown name, so that both answers take as long.
+# Verified if the name is unknown, so that both cases take equally long.
 _NOBODY = _hasher.hash(secrets.token_hex(16))
 _limiter = MovingWindowRateLimiter(MemoryStorage())
 
 
 class AccessDeniedError(StudyError):
-    """Somebody asked for what this person may not see or do."""
+    """The person may not see or do this."""
 
 
 class TooManyRequestsError(StudyError):
-    """Somebody asked too often; later is fine."""
+    """Too many attempts; later ones succeed."""
 
 
 @dataclass(frozen=True)
 class AdminIdentity:
-    """An admin who has shown that it is them.
+    """An authenticated admin.
 
     Attributes:
-        id: of the account; empty for whoever uses the command line, who can open the store's file.
-        name: as events call them.
+        id: Id of the account; empty for the command line, whose user can open the store's file anyway.
+        name: Name in audit events.
     """
 
     id: str
@@ -63,30 +62,30 @@ class AdminIdentity:
 
 
 def command_line_admin() -> AdminIdentity:
-    """Who works on the server's own command line: the store is in their hands anyway."""
+    """The admin identity of the server's command line, whose user has the store's file anyway."""
     return AdminIdentity("", "command line")
 
 
 def new_secret() -> str:
-    """A secret that cannot be guessed, fit for an address."""
+    """A random secret that can be part of a URL."""
     return secrets.token_urlsafe(32)
 
 
 def digest(secret: str) -> str:
-    """What is stored of a secret."""
+    """Hash of a secret, as it is stored."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def throttle(what: str, key: str, per_minute: int) -> None:
-    """Count an attempt.
+    """Count an attempt, and refuse it if there were too many.
 
     Args:
-        what: what is tried, e.g. ``login``.
-        key: by whom or at what; counted apart.
-        per_minute: how many a minute are let through.
+        what: Action, e.g. `login`.
+        key: Person or thing whose attempts are counted together.
+        per_minute: Maximum number of attempts per minute.
 
     Raises:
-        TooManyRequestsError: this one is too many; it is not counted.
+        TooManyRequestsError: The limit is reached; this attempt is not counted.
     """
     if not _limiter.hit(RateLimitItemPerMinute(per_minute), what, digest(key)):
         raise TooManyRequestsError(f"too many attempts ({what}); try again in a minute")
@@ -95,24 +94,26 @@ def throttle(what: str, key: str, per_minute: int) -> None:
 def add_admin(
     store: Store, name: str, *, password: str | None = None, email: str | None = None
 ) -> AdminIdentity:
-    """Add an admin, or give one another password or e-mail address.
+    """Add an admin, or change an admin's password or e-mail address.
 
     Args:
-        store: the leaderboard.
-        name: the login's name.
-        password: at least :data:`MIN_PASSWORD` characters; None keeps the present one.
-        email: the address that OIDC vouches for; None keeps the present one.
+        store: Leaderboard.
+        name: Login name.
+        password: Password of at least `MIN_PASSWORD` characters; None keeps the current one.
+        email: E-mail address that an OIDC provider confirms; None keeps the current one.
 
     Raises:
-        StudyError: the name, password or address cannot be used, or the address is another's.
+        StudyError: The name, password or address is not valid, or the address belongs to another admin.
     """
     name = checked_name(name, "admin's name")
     if password is not None and len(password) < MIN_PASSWORD:
-        raise StudyError(f"the password has fewer than {MIN_PASSWORD} characters")
+        raise StudyError(
+            f"password: expected at least {MIN_PASSWORD} characters, got {len(password)}"
+        )
     if email is not None:
         email = email.strip().casefold()
         if not re.fullmatch(r"[^@\s]+@[^@\s]+", email) or len(email) > 200:
-            raise StudyError(f"{email!r}: not an e-mail address")
+            raise StudyError(f"email: expected an e-mail address, got {email!r}")
     with store.write() as session:
         admin = session.scalar(sa.select(Admin).where(Admin.name == name))
         if admin is None:
@@ -133,15 +134,15 @@ def add_admin(
 
 
 def remove_admin(store: Store, name: str) -> None:
-    """Take an admin's rights away at once, open sessions included.
+    """Remove an admin; open sessions end at once.
 
     Raises:
-        StudyError: nobody is named so.
+        StudyError: There is no admin of that name.
     """
     with store.write() as session:
         admin = session.scalar(sa.select(Admin).where(Admin.name == name))
         if admin is None:
-            raise StudyError(f"no admin is named {name!r}")
+            raise StudyError(f"there is no admin named {name!r}")
         session.execute(sa.delete(AdminSession).where(AdminSession.admin_id == admin.id))
         session.delete(admin)
 
@@ -153,11 +154,11 @@ def admin_names(store: Store) -> list[str]:
 
 
 def log_in(store: Store, name: str, password: str, *, now: datetime | None = None) -> str:
-    """The secret of a new session of an admin, good for :data:`SESSION_HOURS`.
+    """Start a session of an admin; returns its secret, valid for `SESSION_HOURS`.
 
     Raises:
-        AccessDeniedError: wrong name or password (which of them is not told).
-        TooManyRequestsError: tried too often.
+        AccessDeniedError: The name or the password is wrong; the message does not say which.
+        TooManyRequestsError: There were too many attempts.
     """
     throttle("login", name, LOGINS_PER_MINUTE)
     now = now or datetime.now(UTC)
@@ -192,10 +193,10 @@ def log_out(store: Store, secret: str) -> None:
 def admin_of_session(
     store: Store, secret: str | None, *, now: datetime | None = None
 ) -> AdminIdentity:
-    """The admin whose open session has this secret.
+    """The admin of a session.
 
     Raises:
-        AccessDeniedError: no such session, or its time is over.
+        AccessDeniedError: There is no such session, or it has expired.
     """
     with store.read() as session:
         row = session.execute(
@@ -212,25 +213,25 @@ def admin_of_session(
 
 
 def admin_of_email(store: Store, email: str | None, *, verified: bool) -> AdminIdentity:
-    """The admin with the e-mail address that an OIDC provider vouches for.
+    """The admin with an e-mail address that an OIDC provider confirms.
 
     Args:
-        store: the leaderboard.
-        email: from the provider's token.
-        verified: its claim ``email_verified``; an address nobody has checked opens nothing.
+        store: Leaderboard.
+        email: Address in the provider's token.
+        verified: Claim `email_verified` of the token; an unverified address is refused.
 
     Raises:
-        AccessDeniedError: not an admin's address, or not verified.
+        AccessDeniedError: The address is not an admin's, or is not verified.
     """
     with store.read() as session:
         admin = session.scalar(sa.select(Admin).where(Admin.email == (email or "").casefold()))
     if not verified or not email or admin is None:
-        raise AccessDeniedError("this account is not an admin's")
+        raise AccessDeniedError("this account does not belong to an admin")
     return AdminIdentity(admin.id, admin.name)
 
 
 def store_secret(store: Store, purpose: str) -> str:
-    """The store's own random secret for a purpose, made when first asked for, the same in every process."""
+    """The store's random secret for a purpose, the same in every process; made at first use."""
     if purpose not in store.secrets:
         with suppress(IntegrityError), store.write() as session:
             if session.get(StoreSecret, purpose) is None:

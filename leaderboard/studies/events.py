@@ -1,14 +1,12 @@
-"""What happened to a study, its raters and their answers: events, added and never changed.
+"""The audit log of a study: events about it, its raters and their answers, added and never changed.
 
-====================  =============================================================================
-``settings``          the study is judged under other settings from now on (``data``: all of them)
-``ban`` / ``unban``   a rater's judgments leave the ratings, or come back; nothing is deleted
-``withdraw``          a rater took an answer back within a minute; the judgment stays, out of ratings
-``erase``             a rater asked to be forgotten: name and words are gone, the votes stay
-``requalify``         a rater may try the qualification again
-====================  =============================================================================
+- `settings`: the study is judged under other settings from now on (`data` holds all of them);
+- `ban`, `unban`: a rater's judgments leave the ratings, or return; nothing is deleted;
+- `withdraw`: a rater withdrew an answer; the judgment stays but does not count in ratings;
+- `erase`: a rater's personal data was erased; the votes stay;
+- `requalify`: a rater may try the qualification again.
 
-What is so now follows from the events in order of their numbers, so ratings follow at once, and the whole
+The current state follows from the events in order of their numbers, so ratings change at once and the whole
 history can be read.
 """
 
@@ -27,7 +25,7 @@ from leaderboard.studies.access import AdminIdentity
 from leaderboard.studies.rules import StudyInfo
 
 BY_RATER, BY_RULE = "rater", "rule"
-"""Who caused an event, where it was no admin: the rater, or a setting of the study."""
+"""Cause of an event that no admin caused: the rater, or a setting of the study."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +33,12 @@ class AuditEvent:
     """An event, as an admin reads it.
 
     Attributes:
-        kind: one of :data:`leaderboard.store.models.EVENT_KINDS`.
-        rater_id, answer_id: whom and what it is about, None where it is about neither.
-        by: ``rater``, ``rule``, or an admin's name.
-        data: the kind's own: ``reason`` of a ban, the settings.
-        created: when, UTC.
+        kind: One of `leaderboard.store.models.EVENT_KINDS`.
+        rater_id: Rater that the event is about, or None.
+        answer_id: Answer that the event is about, or None.
+        by: `rater`, `rule`, or an admin's name.
+        data: Data of the kind: the `reason` of a ban, or the settings.
+        created: Time of the event, UTC.
     """
 
     kind: str
@@ -51,10 +50,10 @@ class AuditEvent:
 
 
 def ban(store: Store, study: StudyInfo, admin: AdminIdentity, rater_id: str, reason: str) -> None:
-    """Take a rater's judgments out of the study's ratings, and let this rater judge no more.
+    """Take a rater's judgments out of the study's ratings; the rater may not judge any more.
 
     Raises:
-        StudyError: no such rater, or banned already.
+        StudyError: There is no such rater, or the rater is banned already.
     """
     with store.write() as session:
         _require_rater(session, rater_id)
@@ -64,10 +63,10 @@ def ban(store: Store, study: StudyInfo, admin: AdminIdentity, rater_id: str, rea
 
 
 def unban(store: Store, study: StudyInfo, admin: AdminIdentity, rater_id: str, reason: str) -> None:
-    """Undo a ban: the rater's judgments count again, and the rater may go on.
+    """Undo a ban: the rater's judgments count again, and the rater may continue.
 
     Raises:
-        StudyError: no such rater, or not banned.
+        StudyError: There is no such rater, or the rater is not banned.
     """
     with store.write() as session:
         _require_rater(session, rater_id)
@@ -80,7 +79,7 @@ def requalify(store: Store, study: StudyInfo, admin: AdminIdentity, rater_id: st
     """Let a rater try the qualification again.
 
     Raises:
-        StudyError: no such rater.
+        StudyError: There is no such rater.
     """
     with store.write() as session:
         _require_rater(session, rater_id)
@@ -125,14 +124,14 @@ def record(
 
 
 def record_ban(session: Session, study_id: str, rater_id: str, by: str, reason: str) -> None:
-    """Add a ban within a transaction, and give back what the rater has reserved."""
+    """Add a ban within a transaction, and end the rater's reservations."""
     now = datetime.now(UTC)
     record(session, study_id, "ban", by, rater_id=rater_id, data={"reason": reason}, now=now)
     give_back(session, study_id, rater_id, now)
 
 
 def give_back(session: Session, study_id: str, rater_id: str, now: datetime) -> None:
-    """End a rater's reservations: what was shown and not answered goes to others."""
+    """End a rater's reservations, so that unanswered pairs are served to others."""
     for table in (Assignment, AttentionCheck):
         session.execute(
             sa.update(table)
@@ -148,7 +147,7 @@ def banned_raters(session: Session, study_id: str) -> set[str]:
 
 
 def withdrawn_answers(session: Session, study_id: str, rater_id: str | None = None) -> set[str]:
-    """Ids of the judgments and answers to checks that their raters took back."""
+    """Ids of the judgments and answers to attention checks that their raters withdrew."""
     query = sa.select(Event.answer_id).where(Event.study_id == study_id, Event.kind == "withdraw")
     if rater_id is not None:
         query = query.where(Event.rater_id == rater_id)
@@ -156,7 +155,7 @@ def withdrawn_answers(session: Session, study_id: str, rater_id: str | None = No
 
 
 def last_event(session: Session, study_id: str, kind: str, rater_id: str) -> datetime | None:
-    """When this last happened to a rater in a study."""
+    """Time of the last event of a kind about a rater in a study."""
     return session.scalar(
         sa.select(Event.created)
         .where(Event.study_id == study_id, Event.kind == kind, Event.rater_id == rater_id)
@@ -176,4 +175,4 @@ def _latest(session: Session, study_id: str, kinds: tuple[str, ...]) -> dict[str
 
 def _require_rater(session: Session, rater_id: str) -> None:
     if session.get(Rater, rater_id) is None:
-        raise StudyError(f"no rater has the id {rater_id}")
+        raise StudyError(f"there is no rater with the id {rater_id}")

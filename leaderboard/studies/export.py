@@ -1,7 +1,6 @@
-"""The store's judgments in their portable form, for ratings, files and reward models."""
+"""The store's judgments as comparisons, for ratings, files and reward models."""
 
 from collections.abc import Collection
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import aliased
 
 from basalt.core.comparisons import Comparison, to_table, write_comparisons
+from basalt.io.atomic import replacing
 from basalt.io.errors import ConfigError
 from leaderboard.store.database import Store
 from leaderboard.store.models import SOURCES, Agent, Episode, Judgment
@@ -23,20 +23,20 @@ def load_comparisons(
 ) -> list[Comparison]:
     """The judgments of a study that count, as comparisons, in the order they were made.
 
-    Those of banned raters and those taken back stay in the store and are left out here, so that every
-    rating follows at once.
+    Judgments of banned raters and withdrawn judgments stay in the store; they are left out here, so that
+    every rating changes at once.
 
     Args:
-        store: the leaderboard.
-        study: the study.
-        sources: only these; None for all.
+        store: Leaderboard.
+        study: Study of the judgments.
+        sources: Sources to include; None for all.
 
     Raises:
-        ConfigError: an unknown source.
+        ConfigError: A source is unknown.
     """
     for source in sources or ():
         if source not in SOURCES:
-            raise ConfigError(f"source: {source!r} is not one of {', '.join(SOURCES)}")
+            raise ConfigError(f"source: expected one of {', '.join(SOURCES)}, got {source!r}")
     left, right = aliased(Episode), aliased(Episode)
     left_agent, right_agent = aliased(Agent), aliased(Agent)
     query = (
@@ -61,30 +61,25 @@ def load_comparisons(
 
 
 def export_comparisons(path: str | Path, comparisons: list[Comparison]) -> int:
-    """Write comparisons to a .parquet, .csv or .json file; returns how many.
+    """Write comparisons to a .parquet, .csv or .json file; returns their number.
 
     Raises:
-        ConfigError: another suffix.
-        WriteError: the file cannot be written.
+        ConfigError: The file has another suffix.
+        WriteError: The file cannot be written.
     """
     path = Path(path)
     if path.suffix not in FORMATS:
-        raise ConfigError(f"{path}: name a file that ends in {', '.join(FORMATS)} or .html")
+        raise ConfigError(
+            f"{path}: expected a file name that ends in {', '.join(FORMATS)} or .html"
+        )
     if path.suffix == ".parquet":
         return write_comparisons(path, comparisons)
     frame = to_table(comparisons).to_pandas(integer_object_nulls=True)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as partial:
         if path.suffix == ".csv":
             frame.to_csv(partial, index=False, date_format="%Y-%m-%dT%H:%M:%S.%fZ")
         else:
             frame.to_json(partial, orient="records", date_format="iso", date_unit="us", indent=1)
-        partial.replace(path)
-    except OSError as err:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise ConfigError(f"{path}: cannot be written ({err.strerror})") from err
     return len(comparisons)
 
 

@@ -15,24 +15,24 @@ from leaderboard.store.database import Store, StoreError
 from leaderboard.store.models import SOURCES, Study
 
 DEMO_STEP_LIMIT = 400
-"""Steps after which the demo cuts an episode: 20 seconds of play, so that it ends in minutes."""
+"""Step limit of the demo's episodes: 20 seconds of play, so that the demo takes minutes."""
 
 RESERVE_MINUTES = 30
-"""How long a pair stays reserved for a rater, as in the BEDD study."""
+"""Minutes that a pair stays reserved for a rater, as in the BEDD study."""
 
 OFFICIAL = "official"
-"""What `--study` calls the study of the official seeds in the recordings' world."""
+"""Value of `--study` for the study of the official seeds in the recordings' world."""
 
 
 Version = Annotated[str, Field(min_length=1)]
 
 
 class TaskRules(BaseModel):
-    """What a submission must bring for one task: exactly one recording a seed.
+    """Contents of a submission for one task: exactly one recording per seed.
 
     Attributes:
-        seeds: the episodes' seeds.
-        step_limit: the limit they are played under, in steps of 50 ms.
+        seeds: Seeds of the episodes.
+        step_limit: Step limit of the episodes, in steps of 50 ms.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -44,23 +44,23 @@ class TaskRules(BaseModel):
     @classmethod
     def _distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
         if len(set(seeds)) != len(seeds):
-            raise ValueError("a seed is named twice")
+            raise ValueError("expected distinct seeds, got one twice")
         if min(seeds) < 0 or max(seeds) >= 2**63:
-            raise ValueError("seeds are whole numbers from 0 to 2**63 - 1")
+            raise ValueError("expected seeds from 0 to 2**63 - 1")
         return seeds
 
 
 class StudyRules(BaseModel):
-    """The rules of a study, kept with it. One world in one version: worlds are never mixed.
+    """The rules of a study, stored with it. Episodes of different worlds are never mixed.
 
     Attributes:
-        world: name of the world in which the episodes were played.
-        world_version: its version, or that of each task whose version is known; the first submission of another
-            task decides its version.
-        tasks: rules of each task by its name; a submission covers one task or more, each whole.
-        ask_questions: whether raters are also asked the tasks' own questions (all optional).
-        sources: who may judge.
-        reserve_minutes: how long a pair stays reserved for a rater.
+        world: Name of the world in which the episodes were played.
+        world_version: Version of the world, or by task the versions that are known; the first submission
+            for another task sets its version.
+        tasks: Rules by task; a submission covers one task or more, each completely.
+        ask_questions: Whether raters are also asked the tasks' questions (all optional).
+        sources: Sources whose judgments are accepted.
+        reserve_minutes: Minutes that a pair stays reserved for a rater.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -74,7 +74,7 @@ class StudyRules(BaseModel):
     reserve_minutes: int = Field(default=RESERVE_MINUTES, gt=0)
 
     def version_of(self, task: str) -> str | None:
-        """Return the version of a task's world, None where no submission has decided it yet."""
+        """The version of a task's world; None if no submission has set it yet."""
         version = self.world_version
         return version if isinstance(version, str) else version.get(task)
 
@@ -100,13 +100,13 @@ def demo_study(
     *,
     step_limit: int = DEMO_STEP_LIMIT,
 ) -> StudyRules:
-    """Rules of a small study of one's own.
+    """Rules of a small study.
 
     Args:
-        seeds: the seeds of each task by the task's name.
-        world: the world's name, e.g. ``luanti``.
-        world_version: its version as the recordings give it, for all tasks or by task.
-        step_limit: where episodes are cut, in steps.
+        seeds: Seeds by name of the task.
+        world: Name of the world, e.g. `luanti`.
+        world_version: Version of the world as in the recordings, for all tasks or by task.
+        step_limit: Step limit of the episodes.
     """
     return StudyRules(
         world=world,
@@ -137,10 +137,10 @@ class StudyInfo:
     """A study as stored.
 
     Attributes:
-        id: its opaque id.
-        name: its unique name.
-        rules: its rules.
-        created: when, UTC.
+        id: Opaque id.
+        name: Unique name.
+        rules: Rules of the study.
+        created: Time when it was made, UTC.
     """
 
     id: str
@@ -153,7 +153,7 @@ def create_study(store: Store, name: str, rules: StudyRules) -> StudyInfo:
     """Add a study.
 
     Raises:
-        StudyError: the name is taken or cannot be shown.
+        StudyError: The name is taken or not valid.
     """
     name = checked_name(name, "study name")
     with store.write() as session:
@@ -166,7 +166,7 @@ def create_study(store: Store, name: str, rules: StudyRules) -> StudyInfo:
 
 
 def decide_versions(store: Store, study: StudyInfo, versions: Mapping[str, str]) -> StudyInfo:
-    """Write down the versions of tasks whose version no submission has decided yet."""
+    """Store the versions of tasks whose version no submission has set yet."""
     known = study.rules.world_version
     if isinstance(known, str) or versions.keys() <= known.keys():
         return study
@@ -178,7 +178,7 @@ def decide_versions(store: Store, study: StudyInfo, versions: Mapping[str, str])
 
 
 def free_study_name(store: Store, name: str) -> str:
-    """``name`` if no study has it yet, else ``name 2``, ``name 3``, ..."""
+    """`name` if no study has it yet, otherwise `name 2`, `name 3`, ..."""
     taken = {study.name for study in list_studies(store)}
     candidates = [name, *(f"{name} {number}" for number in range(2, len(taken) + 3))]
     return next(candidate for candidate in candidates if candidate not in taken)
@@ -196,44 +196,44 @@ def find_study(store: Store, name: str | None = None) -> StudyInfo:
     """The study of that name, or the newest one.
 
     Raises:
-        StudyError: there is none; the message lists those there are.
+        StudyError: There is no such study; the message lists the existing ones.
     """
     studies = list_studies(store)
     if not studies:
-        raise StudyError(f"{store.url}: holds no study yet; `make demo` makes one")
+        raise StudyError(f"{store.url}: has no studies yet; run `make demo` to make one")
     if name is None:
         return studies[0]
     for study in studies:
         if study.name == name:
             return study
     names = ", ".join(repr(study.name) for study in studies)
-    raise StudyError(f"no study is named {name!r}; there are: {names}")
+    raise StudyError(f"there is no study named {name!r}; there are: {names}")
 
 
 def get_study(store: Store, study_id: str) -> StudyInfo:
     """The study with that id.
 
     Raises:
-        StudyError: there is none.
+        StudyError: There is no such study.
     """
     with store.read() as session:
         study = session.get(Study, study_id)
         if study is None:
-            raise StudyError(f"no study has the id {study_id}")
+            raise StudyError(f"there is no study with the id {study_id}")
         return _info(study)
 
 
 def checked_name(name: str, what: str) -> str:
-    """A name that can be shown to people, without outer blanks.
+    """A valid name, without leading and trailing blanks.
 
     Raises:
-        StudyError: empty, longer than 64 characters, or with characters that do not print.
+        StudyError: The name is empty, longer than 64 characters, or not printable.
     """
     name = name.strip()
     if not name or len(name) > 64:
-        raise StudyError(f"{what} {name[:80]!r}: needs 1 to 64 characters")
+        raise StudyError(f"{what}: expected 1 to 64 characters, got {name[:80]!r}")
     if not name.isprintable():
-        raise StudyError(f"{what} {name!r}: has characters that cannot be printed")
+        raise StudyError(f"{what} {name!r}: contains characters that cannot be printed")
     return name
 
 
@@ -242,7 +242,7 @@ def _info(study: Study) -> StudyInfo:
         rules = StudyRules.model_validate(study.rules)
     except ValidationError as err:
         raise StoreError(
-            f"study {study.name!r}: its rules are not of this version "
-            f"({err.errors()[0]['msg']}); pip install --upgrade basalt-benchmark"
+            f"study {study.name!r}: this version cannot read its rules "
+            f"({err.errors()[0]['msg']}); run: pip install --upgrade basalt-benchmark"
         ) from err
     return StudyInfo(study.id, study.name, rules, study.created)

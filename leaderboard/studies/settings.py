@@ -1,7 +1,7 @@
-"""How a study is judged: who may join, what raters are told and asked, how they are checked.
+"""How a study is judged: who may join, what raters read and answer, how they are checked.
 
-Unlike a study's rules (:class:`leaderboard.studies.rules.StudyRules`) settings may change while it runs; each
-change is an event, so it can be seen which held when.
+Unlike a study's rules (`leaderboard.studies.rules.StudyRules`), settings may change while the study runs.
+Each change is an audit event, so the settings of any time are known.
 """
 
 from collections.abc import Mapping
@@ -33,31 +33,32 @@ class JudgingSettings(BaseModel):
     """The settings of a study.
 
     Attributes:
-        open_signup: whether whoever opens the app may judge; else an invite is needed.
-        consent: text that a rater must agree to first; empty for none. Changed, it is asked again.
-        instructions: what raters are told, Markdown; empty for the app's own.
-        qualification_pairs: gold pairs a rater answers before judging; 0 for none.
-        qualification_right: how many of these must be right.
-        check_share: share of served pairs that are checks of attention, 0 to 0.5.
-        check_kinds: which: ``gold`` pairs, ``repeat`` (a pair answered before, sides swapped), ``self``
-            (a video against itself).
-        overlap_share: share of pairs served that somebody else has judged once already, so that agreement
-            can be measured.
-        ban_after_failed_checks: failed checks (gold and self) after which a rater is banned by rule; None
-            never bans. A repeated pair answered otherwise is counted, and never banned for.
-        pairs_per_rater: how many pairs a rater answers, checks included; None for all there are.
-        answers_per_minute: more from one rater are refused for a while.
-        watch_share: share of each video that must have been played before an answer other than ``skip``;
-            below 1, so that a player that stops a frame early locks nobody out.
-        reason_characters: least length of the justification; 0 asks for none. The original study asked
-            for 100.
-        undo_seconds: how long a rater may take back the last answer.
-        completion_code: the crowd platform's code, shown when a rater is done; empty makes one for each
-            rater, which :func:`leaderboard.judging.raters.rater_of_code` recognises.
-        completion_url: address to send the rater to, with ``{code}``, e.g.
-            ``https://app.prolific.com/submissions/complete?cc={code}``; empty for none.
-        show_results: whether raters see the table, the episodes and players' names while the study runs;
-            else admins only.
+        open_signup: Whether anybody may judge; otherwise an invite is required.
+        consent: Text that a rater must agree to first; empty for none. Raters are asked again when it
+            changes.
+        instructions: Instructions for raters in Markdown; empty for the app's own.
+        qualification_pairs: Number of gold pairs that a rater answers before judging; 0 for none.
+        qualification_right: Number of right answers among them that passes.
+        check_share: Share of served pairs that are attention checks, 0 to 0.5.
+        check_kinds: Kinds of attention check: `gold` pairs, `repeat` (a pair answered before, sides
+            swapped), `self` (a video against itself).
+        overlap_share: Share of served pairs that another rater has judged once already, to measure
+            agreement.
+        ban_after_failed_checks: Number of failed checks (gold and self) after which a rater is banned;
+            None never bans. Answering a repeated pair differently is counted, but never bans.
+        pairs_per_rater: Number of pairs that a rater answers, attention checks included; None for all.
+        answers_per_minute: Maximum number of answers per minute from one rater.
+        watch_share: Share of each video that must be played before an answer other than `skip`; below 1,
+            because a player may stop a frame early.
+        reason_characters: Minimum length of the justification; 0 makes it optional. The original study
+            required 100.
+        undo_seconds: Number of seconds in which a rater may withdraw the last answer.
+        completion_code: Crowd platform's code, shown when a rater is done; empty makes one for each
+            rater, which `leaderboard.judging.raters.rater_of_code` recognises.
+        completion_url: Address to send the rater to, with `{code}`, e.g.
+            `https://app.prolific.com/submissions/complete?cc={code}`; empty for none.
+        show_results: Whether raters see the score tables, the episodes and players' names while the study
+            runs; otherwise only admins do.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -83,21 +84,21 @@ class JudgingSettings(BaseModel):
     @model_validator(mode="after")
     def _consistent(self) -> "JudgingSettings":
         if self.qualification_right > self.qualification_pairs:
-            raise ValueError("qualification_right is more than qualification_pairs")
+            raise ValueError("expected qualification_right to be at most qualification_pairs")
         return self
 
     @property
     def consent_sha256(self) -> str | None:
-        """Names the text of consent; None where none is asked for."""
+        """Hash of the consent text; None if there is none."""
         return digest(self.consent) if self.consent else None
 
 
 OFFICIAL_SETTINGS = JudgingSettings(open_signup=False, overlap_share=0.1, show_results=False)
-"""Of the official study when it is made: by invitation, videos seen, results hidden from raters."""
+"""Settings of a new official study: by invitation, videos watched, results hidden from raters."""
 
 
 def get_settings(store: Store, study: StudyInfo) -> JudgingSettings:
-    """The settings a study is judged under now; the defaults until somebody changes them."""
+    """The current settings of a study; the defaults until an admin changes them."""
     with store.read() as session:
         return read_settings(session, study.id)
 
@@ -108,13 +109,14 @@ def change_settings(
     """Change some settings of a study; returns all of them.
 
     Args:
-        store: the leaderboard.
-        study: the study.
-        admin: who does it.
-        changes: fields of :class:`JudgingSettings`.
+        store: Leaderboard.
+        study: Study whose settings change.
+        admin: Admin who changes them.
+        changes: New values by field of `JudgingSettings`.
 
     Raises:
-        StudyError: unknown, of the wrong kind or contradictory; nothing is changed.
+        StudyError: A field is unknown, a value is not valid, or they contradict each other; nothing is
+            changed.
     """
     with store.write() as session:
         present = read_settings(session, study.id)
@@ -133,7 +135,7 @@ def read_settings(session: Session, study_id: str) -> JudgingSettings:
     """The settings, within a transaction.
 
     Raises:
-        StudyError: they are of another version.
+        StudyError: The settings were written by another version.
     """
     data = session.scalar(
         sa.select(Event.data)
@@ -145,8 +147,8 @@ def read_settings(session: Session, study_id: str) -> JudgingSettings:
         return JudgingSettings.model_validate(data or {})
     except ValidationError as err:
         raise StudyError(
-            f"the study's settings are not of this version ({err.errors()[0]['msg']}); "
-            "pip install --upgrade basalt-benchmark"
+            f"this version cannot read the study's settings ({err.errors()[0]['msg']}); "
+            "run: pip install --upgrade basalt-benchmark"
         ) from err
 
 

@@ -1,8 +1,8 @@
-"""Bundles: an agent's recordings for a study in one file, with a manifest.
+"""Bundles: an agent's recordings for a study in one zip file, with a manifest.
 
-A zip file: ``manifest.json`` and ``TASK/seed_N.mp4``, ``.jsonl``, ``.json`` for each episode. A bundle
-comes from a stranger: its names, sizes and counts are bounded and checked before and while it is
-unpacked, and only files that the manifest names with their SHA-256 are.
+A bundle holds `manifest.json`, and `TASK/seed_N.mp4`, `.jsonl` and `.json` for each episode. It is untrusted:
+names, sizes and counts are bounded and checked before and while it is unpacked, and only files whose SHA-256
+is in the manifest are accepted.
 """
 
 import hashlib
@@ -10,7 +10,6 @@ import re
 import stat
 import zipfile
 from collections.abc import Iterable
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Literal
@@ -19,16 +18,17 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 import basalt
 from basalt.core.recording import Recording, sha256_of
+from basalt.io.atomic import replacing
 from basalt.io.errors import StudyError
 
 MAX_FILES = 1_000
-"""Files of a bundle; the official study's four tasks make 132."""
+"""Maximum number of files of a bundle; the official study's four tasks need 132."""
 
 MAX_FILE_BYTES = 2**30
-"""Of one unpacked file: 3 minutes of video make about 40 MB."""
+"""Maximum size of one unpacked file in bytes; 3 minutes of video need about 40 MB."""
 
 MAX_BYTES = 64 * 2**30
-"""Of all unpacked files."""
+"""Maximum size of all unpacked files in bytes."""
 
 MAX_MANIFEST_BYTES = 2**20
 
@@ -39,17 +39,17 @@ _CHUNK = 2**20
 
 
 class BundleError(StudyError):
-    """A bundle that cannot be used.
+    """A bundle that is not valid.
 
     Attributes:
-        faults: one line each, all that were found.
+        faults: All problems found, one line each.
     """
 
     def __init__(self, path: Path, faults: list[str]) -> None:
         self.faults = faults
-        count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+        count = "1 problem" if len(faults) == 1 else f"{len(faults)} problems"
         super().__init__(
-            f"{path}: not a sound bundle, {count}:\n"
+            f"{path}: not a valid bundle, {count}:\n"
             + "\n".join(f"  - {fault}" for fault in faults)
         )
 
@@ -64,14 +64,14 @@ class BundledFile(BaseModel):
 
 
 class About(BaseModel):
-    """What a submission says of its agent.
+    """Description of a submission's agent.
 
     Attributes:
-        agent: the agent's name.
-        agent_version: of the agent, in its authors' own numbering.
-        authors: their names.
-        description: what it is and how it works.
-        training_data: what it learned from.
+        agent: Name of the agent.
+        agent_version: Version of the agent, in its authors' own numbering.
+        authors: Names of the authors.
+        description: What the agent is and how it works.
+        training_data: Data that the agent learned from.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -87,12 +87,12 @@ class About(BaseModel):
     def _printable(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
         for text in (value,) if isinstance(value, str) else value:
             if len(text) > 5000 or not text.replace("\n", " ").isprintable():
-                raise ValueError("has characters that cannot be printed")
+                raise ValueError("contains characters that cannot be printed")
         return value
 
 
 class Manifest(About):
-    """A bundle's ``manifest.json``."""
+    """Content of a bundle's `manifest.json`."""
 
     format: Literal["basalt-bundle"] = "basalt-bundle"
     version: Literal[1] = 1
@@ -104,7 +104,7 @@ class Manifest(About):
 
 
 def manifest_of(recordings: Iterable[Recording], about: About) -> Manifest:
-    """The manifest of recordings that were checked: each has its NAME.json, all are of one world."""
+    """The manifest of checked recordings: each has its NAME.json, and all are of one world."""
     files, world, versions = {}, "", set()
     for recording in recordings:
         assert recording.meta is not None
@@ -124,38 +124,29 @@ def manifest_of(recordings: Iterable[Recording], about: About) -> Manifest:
 
 
 def write_bundle(path: Path, recordings: list[Recording], about: About) -> Manifest:
-    """Write a bundle of checked recordings; it stands under its name only when it is whole.
+    """Write a bundle of checked recordings, as a whole or not at all.
 
     Raises:
-        StudyError: the file cannot be written.
+        WriteError: The file cannot be written.
     """
     manifest = manifest_of(recordings, about)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as file:
-            file.writestr(MANIFEST, manifest.model_dump_json(indent=1))
-            for recording in recordings:
-                assert recording.meta is not None
-                stem = f"{recording.meta.task}/seed_{recording.meta.seed}"
-                # A video is packed already.
-                file.write(recording.video_path, f"{stem}.mp4", zipfile.ZIP_STORED)
-                file.write(recording.lines_path, f"{stem}.jsonl")
-                file.write(recording.meta_path, f"{stem}.json")
-        partial.replace(path)
-    except OSError as err:
-        raise StudyError(f"{path}: cannot be written ({err.strerror})") from err
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
+    with replacing(path) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr(MANIFEST, manifest.model_dump_json(indent=1))
+        for recording in recordings:
+            assert recording.meta is not None
+            stem = f"{recording.meta.task}/seed_{recording.meta.seed}"
+            # Video is compressed already.
+            file.write(recording.video_path, f"{stem}.mp4", zipfile.ZIP_STORED)
+            file.write(recording.lines_path, f"{stem}.jsonl")
+            file.write(recording.meta_path, f"{stem}.json")
     return manifest
 
 
 def unpack_bundle(path: Path, into: Path) -> Manifest:
-    """Unpack a bundle's recordings into an empty folder, hashes checked on the way.
+    """Unpack a bundle's recordings into an empty folder and check their hashes.
 
     Raises:
-        BundleError: with the list of all faults; what was unpacked until then is to be thrown away.
+        BundleError: With the list of all problems; the caller removes what was unpacked so far.
     """
     try:
         with zipfile.ZipFile(path) as file:
@@ -170,13 +161,13 @@ def unpack_bundle(path: Path, into: Path) -> Manifest:
                     if (fault := _copy(source, copy, claimed)) is not None:
                         faults.append(f"{name}: {fault}")
     except (zipfile.BadZipFile, EOFError, NotImplementedError, zipfile.LargeZipFile) as err:
-        raise BundleError(path, [f"not a zip file that can be read ({err})"]) from err
+        raise BundleError(path, [f"not a zip file, or damaged ({err})"]) from err
     except RuntimeError as err:
         raise BundleError(path, [f"is encrypted ({err})"]) from err
     except OSError as err:
         raise BundleError(path, [f"cannot be read ({err.strerror or err})"]) from err
     except Exception as err:
-        # zlib.error and its like: damaged data.
+        # Damaged data raises zlib.error or LZMAError.
         if type(err).__name__ not in ("error", "LZMAError"):
             raise
         raise BundleError(path, [f"damaged ({err})"]) from err
@@ -188,7 +179,7 @@ def unpack_bundle(path: Path, into: Path) -> Manifest:
 def _manifest(path: Path, file: zipfile.ZipFile) -> Manifest:
     entries = [entry for entry in file.infolist() if entry.filename == MANIFEST]
     if len(entries) != 1:
-        raise BundleError(path, [f"{MANIFEST} is missing, or there twice"])
+        raise BundleError(path, [f"{MANIFEST} is missing, or present twice"])
     with file.open(entries[0]) as source:
         text = source.read(MAX_MANIFEST_BYTES + 1)
     if len(text) > MAX_MANIFEST_BYTES:
@@ -197,17 +188,17 @@ def _manifest(path: Path, file: zipfile.ZipFile) -> Manifest:
         return Manifest.model_validate_json(text)
     except ValidationError as err:
         faults = [
-            f"{MANIFEST}: {'.'.join(map(str, fault['loc'])) or 'the whole'}: {fault['msg']}"
+            f"{MANIFEST}: {'.'.join(map(str, fault['loc'])) or 'the object'}: {fault['msg']}"
             for fault in err.errors()[:20]
         ]
         raise BundleError(path, faults) from err
 
 
 def _faults_of_entries(file: zipfile.ZipFile, manifest: Manifest) -> list[str]:
-    """What is wrong with the table of contents, before anything is unpacked."""
+    """Problems of the table of contents, found before anything is unpacked."""
     entries = [entry for entry in file.infolist() if entry.filename != MANIFEST]
     if len(entries) > MAX_FILES:
-        return [f"holds {len(entries)} files; at most {MAX_FILES} are allowed"]
+        return [f"expected at most {MAX_FILES} files, got {len(entries)}"]
     faults = []
     names: set[str] = set()
     for entry in entries:
@@ -215,19 +206,19 @@ def _faults_of_entries(file: zipfile.ZipFile, manifest: Manifest) -> list[str]:
         kind = stat.S_IFMT(entry.external_attr >> 16)
         if not _NAME.fullmatch(entry.filename):
             faults.append(
-                f"{shown}: not a name of a bundle's file (TASK/seed_N.mp4, .jsonl, .json)"
+                f"{shown}: not a valid file name (expected TASK/seed_N.mp4, .jsonl or .json)"
             )
         elif kind not in (0, stat.S_IFREG):
-            faults.append(f"{shown}: is not a plain file")
+            faults.append(f"{shown}: is not a regular file")
         elif entry.filename in names:
-            faults.append(f"{shown}: is there twice")
+            faults.append(f"{shown}: is present twice")
         elif entry.filename not in manifest.files:
             faults.append(f"{shown}: is not in {MANIFEST}")
         elif entry.file_size != manifest.files[entry.filename].bytes:
-            faults.append(f"{shown}: its size is not the manifest's")
+            faults.append(f"{shown}: its size differs from the manifest")
         names.add(entry.filename)
     faults += [
-        f"{name[:100]!a}: is in {MANIFEST} and not in the bundle"
+        f"{name[:100]!a}: is in {MANIFEST} but not in the bundle"
         for name in sorted(set(manifest.files) - names)
     ]
     if sum(one.bytes for one in manifest.files.values()) > MAX_BYTES:
@@ -236,14 +227,14 @@ def _faults_of_entries(file: zipfile.ZipFile, manifest: Manifest) -> list[str]:
 
 
 def _copy(source: IO[bytes], copy: IO[bytes], claimed: BundledFile) -> str | None:
-    """Unpack one file, never more than it claims; returns what is wrong with it."""
+    """Unpack one file, never more bytes than the manifest says; returns the problem with it."""
     digest, left = hashlib.sha256(), claimed.bytes
     while chunk := source.read(min(_CHUNK, left + 1)):
         left -= len(chunk)
         if left < 0:
-            return "unpacks to more than it claims"
+            return "unpacks to more bytes than the manifest says"
         digest.update(chunk)
         copy.write(chunk)
     if left or digest.hexdigest() != claimed.sha256:
-        return "its content is not what the manifest names"
+        return "its content differs from the manifest"
     return None

@@ -1,6 +1,6 @@
-"""Videos as raters' browsers need them: H.264 alone, without sound, titles or comments.
+"""Clean videos for raters' browsers: H.264 only, without sound, titles or comments.
 
-What a file says of itself besides its pictures could tell a rater who played.
+A file's metadata could reveal to a rater who played.
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ from basalt.io.errors import RecordingError
 
 Cleaning = Literal["encode", "remux"]
 
-# What every mp4 says of itself, none of it the player's.
+# Metadata keys that every mp4 has and that do not describe the player.
 _HARMLESS = {
     "major_brand", "minor_version", "compatible_brands", "encoder", "creation_time",
     "language", "handler_name", "vendor_id",
@@ -24,10 +24,10 @@ _USUAL = ("lavf", "lavc", "videohandler", "core media video", "vide", "x264", "l
 
 
 def cleaning_of(path: Path, info: VideoInfo) -> Cleaning | None:
-    """What a video needs before it is shown: anew ``encode``d, its pictures alone ``remux``ed, or nothing.
+    """How a video must be cleaned before it is shown: `encode` again, `remux` the pictures alone, or not at all.
 
     Raises:
-        RecordingError: not a readable video.
+        RecordingError: The video is not readable.
     """
     if not info.plays_in_browsers:
         return "encode"
@@ -43,7 +43,7 @@ def cleaning_of(path: Path, info: VideoInfo) -> Cleaning | None:
                 if key.lower() in _OWN_WORDS and str(value).strip("\0 ")
             )
     except av.FFmpegError as err:
-        raise RecordingError(f"{path}: not a video that can be read ({err})") from err
+        raise RecordingError(f"{path}: not a readable video ({err})") from err
     return None if plain and usual else "remux"
 
 
@@ -51,7 +51,7 @@ def clean(source: Path, target: Path, how: Cleaning) -> str:
     """Write the cleaned video; returns its SHA-256.
 
     Raises:
-        RecordingError: a frame cannot be decoded.
+        RecordingError: A frame cannot be decoded.
     """
     if how == "encode":
         writer = VideoWriter(target)

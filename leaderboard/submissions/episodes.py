@@ -1,4 +1,4 @@
-"""The episodes of a study, to browse and to watch; for who may see players' names."""
+"""The episodes of a study, for people who may see the players' names."""
 
 from dataclasses import dataclass
 
@@ -16,14 +16,14 @@ class EpisodeInfo:
     """An episode of a submission.
 
     Attributes:
-        id: opaque.
-        agent: the player's name.
-        kind: of player: ``agent``, ``random``, ``scripted``, ``human``.
-        task: the task's name.
-        seed: the seed it was played on.
-        steps: its length in steps of 50 ms.
-        ended: how: ``esc``, ``death``, ``limit``, ...
-        verified: whether its actions were replayed in the world and led to the same places.
+        id: Opaque id.
+        agent: Name of the player.
+        kind: Kind of player: `agent`, `random`, `scripted` or `human`.
+        task: Name of the task.
+        seed: Seed of the world.
+        steps: Length in steps of 50 ms.
+        ended: How it ended: `esc`, `death`, `limit`, ...
+        verified: Whether a replay of its actions led to the same positions.
     """
 
     id: str
@@ -37,7 +37,7 @@ class EpisodeInfo:
 
 
 def list_episodes(store: Store, study: StudyInfo) -> list[EpisodeInfo]:
-    """All episodes of a study whose video is here, by task, seed and agent."""
+    """All episodes of a study that have a video, by task, seed and agent."""
     query = (
         sa.select(Episode, Agent)
         .join(Agent, Episode.agent_id == Agent.id)
@@ -57,7 +57,7 @@ def list_episodes(store: Store, study: StudyInfo) -> list[EpisodeInfo]:
 
 
 def replayed(store: Store, study: StudyInfo) -> dict[tuple[str, str], tuple[int, int]]:
-    """By task and agent: how many episodes a replay confirmed, and how many there are."""
+    """By task and agent: number of episodes that a replay confirmed, and number of all episodes."""
     query = (
         sa.select(
             Episode.task,
@@ -77,10 +77,10 @@ def replayed(store: Store, study: StudyInfo) -> dict[tuple[str, str], tuple[int,
 
 
 def episode_telemetry(store: Store, episode_id: str) -> tuple[Telemetry, ...]:
-    """What the referee knew at each step of an episode; empty where it has no telemetry.
+    """Telemetry of each step of an episode; empty if it was recorded without.
 
     Raises:
-        RecordingError: the recording cannot be read.
+        RecordingError: The recording cannot be read.
     """
     with store.read() as session:
         episode = session.get_one(Episode, episode_id)

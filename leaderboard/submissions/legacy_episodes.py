@@ -1,9 +1,9 @@
-"""Folders as the original benchmark writes them, made into recordings.
+"""Convert the original benchmark's episodes to recordings.
 
-``seed_N.mp4`` with ``seed_N.jsonl`` (a line per step with the environment's ``action``; one frame more
-than lines), or the video alone as in the evaluation data set, below a folder named after the task
-(``find_cave``, ``FindCave``, ``MineRLBasaltFindCave-v0``) where the task is not given. What such files do
-not say stays unknown: no telemetry, and without lines no input either.
+An episode is `seed_N.mp4` with `seed_N.jsonl` (a line per step with the environment's `action`, and one frame
+more than lines), or the video alone, as in the evaluation data set. Unless the task is given, a folder above
+is named after it (`find_cave`, `FindCave`, `MineRLBasaltFindCave-v0`). These files have no telemetry, and
+without lines no input either.
 """
 
 import json
@@ -28,12 +28,13 @@ _NAME = re.compile(r"seed_(\d{1,18})\.mp4")
 
 @dataclass(frozen=True)
 class LegacyOrigin:
-    """What plain files do not say of themselves.
+    """Facts that the original benchmark's files do not contain.
 
     Attributes:
-        player: name of the player.
-        world, world_version: where it was played; the original benchmark's is MineRL 1.0.
-        task: name of the task; None reads it from the folder's name.
+        player: Name of the player.
+        world: World of the episodes.
+        world_version: Version of the world; the original benchmark used MineRL 1.0.
+        task: Name of the task; None reads it from the folder's name.
     """
 
     player: str
@@ -43,7 +44,7 @@ class LegacyOrigin:
 
 
 def is_legacy(folder: Path) -> bool:
-    """Whether a folder holds plain episodes and nothing that is a recording of ours."""
+    """Whether a folder holds only episodes of the original benchmark."""
     videos = list(folder.rglob("*.mp4")) if folder.is_dir() else []
     return bool(videos) and all(
         _NAME.fullmatch(video.name) and not video.with_suffix(".json").exists() for video in videos
@@ -51,12 +52,12 @@ def is_legacy(folder: Path) -> bool:
 
 
 def convert_legacy(folder: Path, out: Path, origin: LegacyOrigin) -> list[str]:
-    """Write recordings of all plain episodes below a folder; returns the faults, a line each.
+    """Convert all episodes below a folder to recordings; returns the problems, one line each.
 
     Args:
-        folder: of the plain episodes; it is left as it is.
-        out: folder for the recordings, one below it for each task.
-        origin: what the files do not say.
+        folder: Folder of the episodes; it is not changed.
+        out: Folder for the recordings; each task gets a folder in it.
+        origin: Facts that the files do not contain.
     """
     faults = []
     for video in sorted(folder.rglob("*.mp4")):
@@ -68,7 +69,7 @@ def convert_legacy(folder: Path, out: Path, origin: LegacyOrigin) -> list[str]:
 
 
 def task_of_name(name: str) -> Task | None:
-    """The task that a name of the original benchmark means."""
+    """The task with a name of the original benchmark; None if there is none."""
     key = re.sub(r"^MineRLBasalt|-v0$|[_ -]", "", name).casefold()
     found = [task for task in TASKS.values() if task.env_id.casefold() == key]
     return found[0] if found else None
@@ -77,13 +78,13 @@ def task_of_name(name: str) -> Task | None:
 def _convert(video: Path, folder: Path, out: Path, origin: LegacyOrigin) -> None:
     match = _NAME.fullmatch(video.name)
     if match is None:
-        raise RecordingError("is not named seed_N.mp4")
+        raise RecordingError("expected a file named seed_N.mp4")
     named = [origin.task] if origin.task else reversed(video.relative_to(folder.parent).parts[:-1])
     task = next((task for name in named if (task := task_of_name(name))), None)
     if task is None:
-        raise RecordingError("the task is not told; name the folder after it, or give --task")
+        raise RecordingError("unknown task; name the folder after it, or give --task")
     if video.is_symlink():
-        raise RecordingError("is a link")
+        raise RecordingError("is a link; submit the file itself")
     info = probe(video)
     source = video.with_suffix(".jsonl")
     lines = list(_lines(source)) if source.is_file() else _unknown(info.frames - 1)
@@ -99,7 +100,7 @@ def _convert(video: Path, folder: Path, out: Path, origin: LegacyOrigin) -> None
         raise RecordingError(f"is the second video of {task.name} with seed {int(match[1])}")
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(video, target.with_suffix(".mp4"))
-    # Unknown input stays in the file as null.
+    # Unknown input is written as null.
     text = "".join(f"{line.model_dump_json(by_alias=True, exclude_unset=True)}\n" for line in lines)
     target.with_suffix(".jsonl").write_text(text, encoding="utf-8")
     meta = RecordingMeta(
@@ -137,12 +138,12 @@ def _lines(path: Path) -> Iterator[Line]:
         for tick, text in enumerate(file):
             try:
                 data = json.loads(text)
-                # Zeros are left out; arrays are lists, the camera within one more list.
+                # Zeros are omitted; arrays are lists, and the camera is nested in one more list.
                 given = {name: _flat(name, value) for name, value in data["action"].items()}
                 action = validate_action(given)
             except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as err:
                 raise RecordingError(
-                    f"{path.name}, line {tick + 1}: no action in it ({type(err).__name__}: {err})"
+                    f"{path.name}, line {tick + 1}: has no valid action ({type(err).__name__}: {err})"
                 ) from err
             except BasaltError as err:
                 raise RecordingError(f"{path.name}, line {tick + 1}: {err}") from err
@@ -159,7 +160,7 @@ def _flat(name: str, value: Any) -> Any:
 
 
 def _line(tick: int, action: Mapping[str, Any], before: Line | None) -> Line:
-    """A line without the state, which plain files do not give."""
+    """A line without the world's state, which these files do not have."""
     held = [button for button in BUTTONS if action[button]]
     mouse, keyboard = encode_input(held, action["camera"], before=before)
     return Line(mouse=mouse, keyboard=keyboard, hotbar=0, tick=tick, is_gui_open=False)

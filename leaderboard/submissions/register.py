@@ -1,4 +1,4 @@
-"""Registering an agent's recordings in a study: all of them after all checks, or nothing."""
+"""Register an agent's recordings in a study: all of them after all checks, or none."""
 
 import os
 import shutil
@@ -11,9 +11,9 @@ from pathlib import Path
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
-from tqdm import tqdm
 
 from basalt.core.recording import sha256_of
+from basalt.io.console import progress_bar
 from basalt.io.errors import StudyError
 from leaderboard.store.database import Store
 from leaderboard.store.models import Agent, Episode, Study, Submission, new_id
@@ -38,10 +38,10 @@ class SubmissionInfo:
     """A registered submission.
 
     Attributes:
-        id: its opaque id.
-        agent: the agent's name in the study.
-        study: the study's name.
-        episodes: how many episodes it has.
+        id: Opaque id.
+        agent: Name of the agent in the study.
+        study: Name of the study.
+        episodes: Number of episodes.
     """
 
     id: str
@@ -125,15 +125,15 @@ def register(
 
 
 def staging_folder(store: Store) -> Path:
-    """Where files may lie before they are a submission's; not there yet, and swept a day later."""
+    """Path of a new folder for files that are not registered yet; leftovers are removed after a day."""
     _sweep_staging(store.media)
     return store.media / f"{_STAGING}{new_id()}"
 
 
 def put_in_place(store: Store, staging: Path, submission_id: str) -> None:
-    """Give a submission's files their names, within the transaction that is to make its rows durable.
+    """Move a submission's files to their final names, within the transaction that adds its rows.
 
-    So rows never lack their files.
+    So no row is ever without its files.
     """
     if store.remote is not None:
         for path in sorted(staging.iterdir()):
@@ -149,10 +149,12 @@ def put_in_place(store: Store, staging: Path, submission_id: str) -> None:
 
 
 def copy_recordings(staging: Path, episodes: list[tuple[str, CheckedRecording]]) -> dict[str, str]:
-    """Copy all files, videos cleaned where need be; SHA-256 of each episode's video as it is shown."""
+    """Copy all files and clean the videos; returns the SHA-256 of each episode's video as shown."""
     staging.mkdir(parents=True)
     shown = {}
-    for episode_id, item in tqdm(episodes, "copy", unit="episode", disable=len(episodes) < 10):
+    for episode_id, item in progress_bar(
+        episodes, title="copy", unit="episode", shown=len(episodes) >= 10
+    ):
         for source, claimed in (
             (item.recording.video_path, item.meta.video_sha256),
             (item.recording.lines_path, item.meta.lines_sha256),
@@ -160,7 +162,7 @@ def copy_recordings(staging: Path, episodes: list[tuple[str, CheckedRecording]])
             copy = staging / f"{episode_id}{source.suffix}"
             shutil.copyfile(source, copy)
             if sha256_of(copy) != claimed:
-                raise StudyError(f"{source}: changed while it was being submitted; submit again")
+                raise StudyError(f"{source}: changed while it was submitted; submit again")
         meta = item.meta
         if item.cleaning is not None:
             video = staging / f"{episode_id}.mp4"
@@ -251,7 +253,7 @@ def _remove_unregistered(store: Store, submission_id: str) -> None:
 
 
 def _sweep_staging(media: Path) -> None:
-    """Remove what submissions that were killed while copying left a day ago or longer."""
+    """Remove what killed submissions left a day ago or longer."""
     for folder in media.glob(f"{_STAGING}*"):
         if time.time() - folder.stat().st_mtime > _STAGING_SECONDS:
             shutil.rmtree(folder, ignore_errors=True)

@@ -2,7 +2,6 @@
 
 import random
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -13,6 +12,7 @@ from typing import Protocol
 from pydantic import ValidationError
 
 from basalt.core.recording import Recording, find_recordings
+from basalt.io.console import note
 from basalt.io.errors import RecordingError, StudyError
 from leaderboard.store.database import default_store, open_existing, open_store
 from leaderboard.studies.rules import OFFICIAL, find_study, official_study
@@ -180,7 +180,7 @@ def pack(path: Path, verified: Verified, about: About | None) -> Manifest:
     """Write checked recordings as a bundle, under the agent's checked name.
 
     Raises:
-        StudyError: The file cannot be written.
+        WriteError: The file cannot be written.
     """
     agent = verified.submission.agent
     about = (about or About(agent=agent)).model_copy(update={"agent": agent})
@@ -265,7 +265,7 @@ def _confirmed(submission: CheckedSubmission, plan: ReplayPlan) -> set[tuple[str
         try:
             result = plan.replay(item.recording)
         except RecordingError as err:
-            print(f"  {task} seed {seed}: cannot be replayed ({err})", file=sys.stderr)
+            note(f"  {task} seed {seed}: cannot be replayed ({err})")
             continue
         if _agrees(result):
             confirmed.add(item.key)

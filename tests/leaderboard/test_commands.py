@@ -191,6 +191,6 @@ def test_an_admin_is_made_and_removed_from_the_terminal(
     assert admin_names(opened) == []
     opened.close()
     monkeypatch.setattr("sys.stdin", io.StringIO("short\n"))
-    with pytest.raises(StudyError, match="fewer than"):
+    with pytest.raises(StudyError, match="at least 12 characters"):
         leaderboard_main(["admin", "grace", *store])
     assert "correct horse" not in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Runs migrations over the connection that :mod:`leaderboard.store.database` has opened."""
+"""Runs migrations over the connection that `leaderboard.store.database` has opened."""
 
 from alembic import context
 

@@ -226,7 +226,7 @@ def test_wrong_folders_and_jobs_are_refused(tmp_path):
         validate(tmp_path / "nowhere")
     with pytest.raises(RecordingError, match="holds no recordings"):
         validate(tmp_path)
-    with pytest.raises(ConfigError, match="jobs: 0"):
+    with pytest.raises(ConfigError, match="jobs: expected an integer of at least 1, got 0"):
         validate(tmp_path, jobs=0)
 
 

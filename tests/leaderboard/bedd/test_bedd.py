@@ -255,7 +255,7 @@ def test_videos_that_no_answer_is_about_are_all_named_and_none_is_added(
     with pytest.raises(BeddError) as told:
         add_videos(lite, study, videos)
     for fault in (
-        "Stranger: no answer is about an agent",
+        "Stranger: there are no answers about an agent",
         "Human1/find_cave/seed_7.mp4: has seed 7",
         "is the second video of find_cave with seed 14169",
     ):
@@ -324,12 +324,12 @@ Change = Callable[[dict[str, Any]], Any]
 
 FAULTS: list[tuple[Change, str]] = [
     (lambda one: one.pop("worker_id"), "answer 2: worker_id: Field required"),
-    (lambda one: one.update(task="BuildCastle"), "'BuildCastle' is not one of FindCave"),
+    (lambda one: one.update(task="BuildCastle"), "expected one of FindCave, MakeWaterfall"),
     (lambda one: one["episodes"].pop(), "answer 2: episodes"),
     (lambda one: one["episodes"][1].pop("agent_name"), "episodes.1.agent_name: Field required"),
     (lambda one: one["episodes"][0].pop("seed"), "episodes.0.seed is missing"),
     (lambda one: one["episodes"][0].update(seed="x; drop"), "episodes.0.seed"),
-    (lambda one: one["episodes"][1].update(seed="65101"), "not of one"),
+    (lambda one: one["episodes"][1].update(seed="65101"), "expected episodes of one seed"),
     (lambda one: one["episodes"][1].update(agent_name="Human1"), "both episodes are by 'Human1'"),
     (lambda one: one["result"].pop("is_draw"), "result.is_draw: Field required"),
     (lambda one: one["result"].update(is_draw="no"), "result.is_draw"),
@@ -354,16 +354,16 @@ def test_a_wrong_answer_is_named_and_nothing_is_imported(
         import_bedd(lite, path)
     assert message in str(err.value)
     assert str(path) in str(err.value)
-    with pytest.raises(StudyError, match="holds no study"):
+    with pytest.raises(StudyError, match="has no studies"):
         find_study(lite)
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("[", "not a JSON file"),
-        ("[NaN]", "NaN is not JSON"),
-        ("{}", "not a JSON list"),
+        ("[", "expected a JSON file"),
+        ("[NaN]", "NaN is not valid JSON"),
+        ("{}", "expected a JSON list"),
         ("[]", "holds no answers"),
         ('["\\u0000"]', "NUL character"),
         ("[3]", "answer 1: "),
@@ -393,7 +393,7 @@ def test_a_changed_answer_or_another_evaluation_is_refused(
 ) -> None:
     import_bedd(lite, answers)
     changed = [answer(0, "GoUp", "Random", "p2"), *HISTORY[1:]]
-    with pytest.raises(BeddError, match="match-0 was imported with another winner"):
+    with pytest.raises(BeddError, match="match-0 was imported before with another winner"):
         import_bedd(lite, write(tmp_path / "changed.json", changed))
     other = [answer(9, "GoUp", "Random", "p2", task="MakeWaterfall")]
     with pytest.raises(BeddError, match="imported from other answers"):
@@ -411,7 +411,7 @@ def test_nothing_of_the_study_is_served_and_none_is_imported_into_ones_own(
     rater = register_rater(store, "secret")
     with pytest.raises(StudyError, match="does not accept judgments from source 'human'"):
         next_pair(store, find_study(store, "BEDD"), rater)
-    with pytest.raises(BeddError, match="'small' is not of BEDD"):
+    with pytest.raises(BeddError, match="'small' was not imported from BEDD"):
         import_bedd(store, answers, name="small")
 
 

@@ -414,7 +414,7 @@ def test_the_database_refuses_to_rewrite_history(
 
 
 def test_admins_log_in_by_password_or_email(store: Store) -> None:
-    with pytest.raises(StudyError, match="fewer than"):
+    with pytest.raises(StudyError, match="at least 12 characters"):
         add_admin(store, "ada", password="short")
     add_admin(store, "ada", password="correct horse battery", email="Ada@x.test")
     secret = log_in(store, "ada", "correct horse battery", now=NOON)

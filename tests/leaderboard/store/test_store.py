@@ -245,8 +245,8 @@ def test_another_programs_database_is_refused(tmp_path: Path) -> None:
     ("location", "message"),
     [
         ("mysql://host/db", "mysql is not supported"),
-        ("sqlite://", "names no file"),
-        ("post gres://", "not a database URL"),
+        ("sqlite://", "expected the path of a file"),
+        ("post gres://", "expected a path or a database URL"),
     ],
 )
 def test_other_databases_are_refused(location: str, message: str) -> None:
