@@ -90,8 +90,7 @@ def check_recording(recording: Recording) -> VideoInfo:
 def picture_faults(path: Path, info: VideoInfo) -> Iterator[Fault]:
     """Faults of a video's frame size and rate."""
     if (info.width, info.height) != FRAME_SIZE:
-        expected = "x".join(map(str, FRAME_SIZE))
-        yield Fault("picture", path, f"is {info.width}x{info.height}, not {expected}")
+        yield Fault("picture", path, f"is {info.width}x{info.height}, not {FRAME_SIZE}")
     if abs(info.fps - STEPS_PER_SECOND) > RATE_TOLERANCE:
         yield Fault("rate", path, f"runs at {info.fps:g} Hz, not {STEPS_PER_SECOND}")
 

@@ -261,7 +261,7 @@ def test_the_tasks_questions_are_asked_where_the_study_asks_them(
 def test_without_studies_or_pairs_the_page_says_so(
     empty_store: Store, players: dict[str, Path]
 ) -> None:
-    assert "no study yet" in text(opened())
+    assert "no studies yet" in text(opened())
     lonely = create_study(empty_store, "lonely", demo_study({"find_cave": SEEDS}, "test", "1"))
     submit_recordings(empty_store, lonely, players["good"])
     assert "needs submissions from at least two agents" in text(opened())

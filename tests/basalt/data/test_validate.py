@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
+from basalt.core.actions import FrameSize
 from basalt.core.recording_checks import FAULT_KINDS
 from basalt.data import validate as validate_module
 from basalt.data.bedd import find_plays
@@ -125,7 +126,7 @@ def test_damage_inside_a_frame_is_found_by_decoding_only(stem):
 
 
 def test_another_picture_size_is_a_fault(stem):
-    write_video(mp4(stem), 13, (320, 180))
+    write_video(mp4(stem), 13, FrameSize(320, 180))
     assert check(stem.parent)[NAME] == {"picture": "is 320x180, not 640x360"}
 
 
@@ -141,7 +142,7 @@ def test_our_own_recordings_must_be_the_ones_described(tmp_path):
 
 def test_all_faults_of_a_recording_are_found_at_once(stem):
     write_lines(jsonl(stem), [*LINES[:5], LINES[5] | {"hotbar": 9}, *LINES[8:]])
-    write_video(mp4(stem), 20, (320, 180))
+    write_video(mp4(stem), 20, FrameSize(320, 180))
     # After a line that cannot be read, the tick is not known, so no jump is claimed.
     assert faults(stem.parent) == ["frames", "picture", "schema"]
 

@@ -263,7 +263,7 @@ def test_videos_that_no_answer_is_about_are_all_named_and_none_is_added(
     with lite.read() as session:
         assert set(session.scalars(sa.select(Episode.steps))) == {0}
     assert not list(lite.media.iterdir())
-    with pytest.raises(BeddError, match="no folders of agents"):
+    with pytest.raises(BeddError, match="expected folders of agents"):
         add_videos(lite, study, tmp_path / "other" / "GoUp" / "MineRLBasaltFindCave-v0")
 
 
@@ -399,7 +399,7 @@ def test_a_changed_answer_or_another_evaluation_is_refused(
     with pytest.raises(BeddError, match="imported from other answers"):
         import_bedd(lite, write(tmp_path / "other.json", other))
     twins = [answer(9, "GoUp", "random", "p2")]
-    with pytest.raises(BeddError, match="differs from another only in case"):
+    with pytest.raises(BeddError, match="differs only in case"):
         import_bedd(lite, write(tmp_path / "twins.json", twins))
     assert len(load_comparisons(lite, find_study(lite, "BEDD"))) == 6
 

@@ -83,7 +83,7 @@ def test_names_that_cannot_be_shown_are_refused(store: Store, name: str) -> None
 
 
 def test_unknown_and_missing_studies_are_explained(store: Store) -> None:
-    with pytest.raises(StudyError, match="no study yet"):
+    with pytest.raises(StudyError, match="has no studies yet"):
         find_study(store)
     create_study(store, "small", RULES)
     with pytest.raises(StudyError, match=r"'big'.*there are: 'small'"):
