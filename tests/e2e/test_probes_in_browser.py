@@ -1,4 +1,4 @@
-"""A suite is trained and looked at in a real browser: films play, a note is kept, a page is exported."""
+"""A suite is trained and viewed in a real browser: clips play, a note is saved, a page is exported."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ import torch
 from basalt.core.video import FrameSize
 from basalt.data.episodes import load_episodes
 from basalt.policies.checkpoint import save_checkpoint
-from basalt.policies.vpt import VPTConfig, VPTPolicy
+from basalt.policies.vpt import VPTPolicy
 from basalt.probes.settings import SuiteConfig
 from basalt.probes.suite.run import run_suite
 from eval_ui.probes_page.notes import read_notes
@@ -17,6 +17,7 @@ from leaderboard.store.database import open_store
 from leaderboard.studies.rules import create_study, demo_study
 from tests.support.real_browser import CHROMIUM, PATIENCE, running_app
 from tests.support.synthetic import write_episodes
+from tests.support.tiny_policy import TINY
 
 pytest.importorskip("playwright", reason="Playwright is not installed (pip install playwright)")
 from playwright.sync_api import Locator, Page, expect
@@ -25,11 +26,6 @@ pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (Debian: chromium)"),
 ]
-
-TINY = VPTConfig(
-    hidsize=32, attention_heads=2, attention_memory_size=24, timesteps=8, n_recurrence_layers=2,
-    impala_chans=(2, 4, 4), impala_width=1, img_shape=(32, 32, 3),
-)  # fmt: skip
 
 
 @pytest.fixture
@@ -57,12 +53,12 @@ def choose(page: Page, label: str, option: str) -> None:
     """One of a select box's options."""
     page.get_by_role("combobox", name=re.compile(rf"\b{label}$")).click()
     page.get_by_role("option", name=option, exact=True).click()
-    # What stands there until the script has run belongs to the choice before.
+    # Until the script has run, the page still shows the previous choice.
     page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
 
 
 def plays(film: Locator) -> None:
-    """Wait until a film runs, and the line under it with it."""
+    """Wait until a clip plays and the line below it moves."""
     video = film.locator("video").element_handle()
     film.page.wait_for_function("video => video.currentTime > 0 && !video.paused", arg=video)
     now = film.locator(".curve .now").element_handle()

@@ -1,4 +1,4 @@
-"""A small policy that has learned nothing, with recordings, for all tests of probes."""
+"""A small untrained policy with recordings, for all tests of probes."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -11,14 +11,10 @@ from basalt.core.telemetry import Telemetry
 from basalt.core.video import FrameSize
 from basalt.data.episodes import Episode, load_episodes
 from basalt.policies.checkpoint import save_checkpoint
-from basalt.policies.vpt import VPTConfig, VPTPolicy
+from basalt.policies.vpt import VPTPolicy
 from tests.support import synthetic
 from tests.support.synthetic import write_episodes
-
-CONFIG = VPTConfig(
-    hidsize=32, attention_heads=2, attention_memory_size=24, timesteps=8, n_recurrence_layers=2,
-    impala_chans=(2, 4, 4), impala_width=1, img_shape=(32, 32, 3),
-)  # fmt: skip
+from tests.support.tiny_policy import TINY
 
 
 @pytest.fixture(autouse=True, scope="package")
@@ -33,10 +29,10 @@ def _own_cache_one_thread(tmp_path_factory: pytest.TempPathFactory) -> object:
 
 @pytest.fixture(scope="package")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eight episodes of which the referee has something to tell."""
+    """Eight episodes whose telemetry changes over time."""
     plain = synthetic.telemetry
 
-    def telling(step: int) -> Telemetry:
+    def varied(step: int) -> Telemetry:
         return plain(step).model_copy(
             update={
                 "pitch": 45.0 if step // 8 % 2 else 0.0,
@@ -46,7 +42,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(synthetic, "telemetry", telling)
+        patch.setattr(synthetic, "telemetry", varied)
         return write_episodes(tmp_path_factory.mktemp("recordings"), range(100_000, 100_008), 30)
 
 
@@ -58,7 +54,7 @@ def episodes(folder: Path) -> list[Episode]:
 @pytest.fixture(scope="package")
 def policy() -> VPTPolicy:
     torch.manual_seed(3)
-    policy = VPTPolicy(CONFIG).eval()
+    policy = VPTPolicy(TINY).eval()
     with torch.no_grad():
         for head in ("buttons", "camera"):
             policy.pi_head[head].get_submodule("linear_layer").weight.mul_(3)  # type: ignore[operator]
@@ -70,15 +66,15 @@ def run(
     policy: VPTPolicy, episodes: list[Episode], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     run = tmp_path_factory.mktemp("run")
-    places = [e.split_group for e in episodes]
-    info = {"task": "find_cave", "drop_null": False, "train_places": places[:3]}
+    groups = [e.split_group for e in episodes]
+    info = {"task": "find_cave", "drop_null": False, "train_places": groups[:3]}
     save_checkpoint(run, 1, policy, {}, info)
     return run
 
 
 @pytest.fixture(scope="package")
-def taught(policy: VPTPolicy, episodes: list[Episode]) -> list[Episode]:
-    """The episodes with the policy's own likeliest actions as labels: whatever is ablated costs loss."""
+def self_labelled(policy: VPTPolicy, episodes: list[Episode]) -> list[Episode]:
+    """The episodes with the policy's own likeliest actions as labels, so that every ablation costs loss."""
     labelled = []
     for episode in episodes:
         with torch.no_grad():

@@ -91,8 +91,10 @@ def test_patching_in_the_activation_itself_changes_nothing(
     assert evaluate(policy, episodes) == clean  # the hook is gone
 
 
-def test_patched_losses_of_known_autoencoders(policy: VPTPolicy, taught: list[Episode]) -> None:
-    encoded = encode_episodes(policy, taught)
+def test_patched_losses_of_known_autoencoders(
+    policy: VPTPolicy, self_labelled: list[Episode]
+) -> None:
+    encoded = encode_episodes(policy, self_labelled)
     mean = torch.zeros(32)
     perfect = SAE(32, 64)
     zero = SAE(32, 64)

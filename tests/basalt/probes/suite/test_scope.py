@@ -199,9 +199,9 @@ def test_the_commands(
 
 
 def test_an_identity_recovers_all_and_zeros_are_zero_ablation(
-    policy: VPTPolicy, taught: list[Episode]
+    policy: VPTPolicy, self_labelled: list[Episode]
 ) -> None:
-    encoded = encode_episodes(policy, taught)
+    encoded = encode_episodes(policy, self_labelled)
     perfect, zero = SAE(32, 64), SAE(32, 64)
     perfect.W_dec.copy_(torch.cat([torch.eye(32), -torch.eye(32)]))
     perfect.W_enc.copy_(perfect.W_dec.T)
@@ -227,12 +227,12 @@ def test_an_identity_recovers_all_and_zeros_are_zero_ablation(
     assert np.array_equal(run.sums["nothing"], run.sums["zero"])
     for name, replacement in (("zero", torch.zeros_like), ("mean", constant(mean))):
         with patch(policy, "lastlayer", replacement):
-            alone = evaluate(policy, taught)["loss"]
+            alone = evaluate(policy, self_labelled)["loss"]
         assert run.metrics(name).loss.value == pytest.approx(alone, abs=1e-4)
     elsewhere = run.metrics("elsewhere").loss_change.value
     assert elsewhere is not None
     assert elsewhere > 0
-    assert run.clean_loss == pytest.approx(evaluate(policy, taught)["loss"], abs=1e-4)
+    assert run.clean_loss == pytest.approx(evaluate(policy, self_labelled)["loss"], abs=1e-4)
 
 
 def test_distance_of_two_coins() -> None:
