@@ -43,8 +43,8 @@ def make_env(task: str, world: str = "luanti", **settings: Any) -> WorldEnv:
     """
     if world == "luanti" and sys.platform != "linux":
         raise MissingDependencyError(
-            f"world luanti: its engine is kept in step by means that only Linux has, and this is "
-            f"{sys.platform}; run it in a Linux machine or container, or play world=minerl at an address"
+            f"world luanti: expected Linux, which it needs to control the engine's clock, got {sys.platform}; "
+            "use a Linux machine or container, or world=minerl with an address"
         )
     environment = WORLDS.get(world)
     known = setting_names(environment)

@@ -52,11 +52,11 @@ def parse_seeds(spec: str | int | Iterable[int], task: Task) -> list[int]:
     else:
         seeds = [int(seed) for seed in spec]
     if not seeds:
-        raise ConfigError(f"seeds: {spec!r} names no seed")
+        raise ConfigError(f"seeds: expected at least one seed, got {spec!r}")
     if min(seeds) < 0:
         raise ConfigError(f"seeds: expected whole numbers from 0, got {min(seeds)}")
     if len(set(seeds)) != len(seeds):
-        raise ConfigError(f"seeds: {spec!r} names a seed twice")
+        raise ConfigError(f"seeds: expected each seed once, got {spec!r}")
     return seeds
 
 

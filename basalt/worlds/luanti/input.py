@@ -60,7 +60,9 @@ class Input:
         deadline = time.monotonic() + timeout
         while not self._window_taken():
             if time.monotonic() > deadline:
-                raise WorldError(f"the game opened no window of {self._size[0]}x{self._size[1]}")
+                raise WorldError(
+                    f"the game did not open a window of {self._size[0]}x{self._size[1]}; call reset() again"
+                )
             time.sleep(0.02)
         self.move_pointer(self._size[0] // 2, self._size[1] // 2)
         self.flush()
@@ -114,7 +116,9 @@ class Input:
         answer = request.GetInputFocus(display=connection, defer=True)
         connection.flush()
         if not select.select([connection.fileno()], [], [], ANSWER_TIMEOUT_S)[0]:
-            raise WorldError(f"the X server did not answer within {ANSWER_TIMEOUT_S:g} s")
+            raise WorldError(
+                f"the X server did not answer within {ANSWER_TIMEOUT_S:g} s; call reset() to restart it"
+            )
         answer.reply()
 
     def close(self) -> None:

@@ -163,7 +163,7 @@ def test_success_is_a_finished_house_that_was_shown_and_harmed_nothing():
     ("left", "right", "winner", "reason"),
     [
         ({"steps": 9}, {"house_style_share": 0.8}, "left", "materials"),
-        ({}, {"loose_blocks": 3}, "left", "lies about"),
+        ({}, {"loose_blocks": 3}, "left", "loose blocks"),
         ({}, {"steps": 9}, "left", "sooner"),
         ({"house_door_reachable": False}, {"ended": "limit", "house_enclosed": False}, "draw", "equal"),
         ({"house_sides_seen": 0}, {"house_sides_seen": 0, "villager_hits": 2}, "left", "neither"),

@@ -73,7 +73,7 @@ TASK = Task(
     site_columns=(
         ("way to the cave", _path),
         ("spawn to mouth", site_length("mouth_distance")),
-        ("mouth in the first picture", _mouth_seen),
+        ("mouth in the first frame", _mouth_seen),
         ("cave below spawn", _depth),
         ("standing places in the cave", site_length("search", "cave_size")),
         ("areas searched", site_length("search", "areas")),
