@@ -14,7 +14,7 @@ from agents.demonstrator.agent import Demonstrator
 from basalt.core.recording import Recording
 from basalt.core.tasks import get_task
 from basalt.io.errors import BasaltError, ConfigError
-from basalt.rollouts.rollout import RolloutPlan, referee_view, rollout
+from basalt.rollouts.rollout import RolloutPlan, rollout, success
 from basalt.worlds.luanti.version import world_version
 
 SEEDS = tuple(range(100_000, 100_010))
@@ -34,7 +34,7 @@ def record(scratch: Path, jobs: int) -> list[Recording]:
     plan = RolloutPlan("find_cave", "luanti", {"name": "demonstrator"}, SEEDS, scratch, crf=CRF)
     recordings = rollout(Demonstrator, plan, jobs=jobs)
     for recording in recordings:
-        if not referee_view(recording).success:
+        if not success(recording):
             raise ConfigError(f"{recording.stem}: the demonstrator did not find the cave")
     return recordings
 

@@ -277,25 +277,12 @@ def _episode_summary(recording: Recording) -> EpisodeSummary:
     )
 
 
-def referee_view(recording: Recording) -> Outcome:
-    """Score a recording by its telemetry.
-
-    Raises:
-        ConfigError: It is one of BEDD's, or its telemetry does not show success at the task.
-    """
-    if recording.meta is None:
-        raise ConfigError(
-            f"{recording.stem}: has no telemetry to score, as one of BEDD's recordings"
-        )
-    return outcome(get_task(recording.meta.task), recording.telemetry(), recording.meta.ended)
-
-
 def success(recording: Recording) -> bool | None:
     """Success of a recording by its telemetry; None if the telemetry does not show it."""
-    assert recording.meta is not None
-    if not can_score(get_task(recording.meta.task), recording.telemetry()):
+    if recording.meta is None:
         return None
-    return referee_view(recording).success
+    task, states = get_task(recording.meta.task), recording.telemetry()
+    return outcome(task, states, recording.meta.ended).success if can_score(task, states) else None
 
 
 def _name(seed: int) -> str:
