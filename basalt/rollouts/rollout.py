@@ -26,7 +26,7 @@ from basalt.core.intervals import episode_interval, rate_interval
 from basalt.core.recording import CRASHED, Ended, Recording, RecordingWriter
 from basalt.core.records import Record
 from basalt.core.scoring import can_score, outcome
-from basalt.core.tasks import Outcome, Task, get_task
+from basalt.core.tasks import Task, get_task
 from basalt.core.telemetry import Fact
 from basalt.core.video import DEFAULT_CRF
 from basalt.core.world import Info
