@@ -67,6 +67,34 @@ def basalt(installed, tmp_path):
     return run
 
 
+def test_an_agent_and_a_world_play_by_name(basalt, tmp_path):
+    printed = basalt(
+        "rollout", "agent=theirs", "world=theirs", "seeds=[200000,200001]", "out=out",
+        "agent.steps=4", "world.args.brightness=9",
+    )  # fmt: skip
+    assert "success by telemetry 100%" in printed
+    meta = json.loads((tmp_path / "out" / "seed_200000.json").read_text())
+    assert (meta["player"], meta["player_kind"]) == ("theirs", "agent")
+    assert (meta["world"], meta["world_version"], meta["steps"]) == ("theirs", "theirs-1", 5)
+
+
+def test_their_settings_are_checked_like_ours(basalt):
+    assert "agent.stepz" in basalt("rollout", "agent=theirs", "agent.stepz=4", fails=True)
+    said = basalt("rollout", "agent=random", "world=theirs", "world.args.colour=3", fails=True)
+    assert "world.args.colour: unknown setting; did you mean 'world.args.brightness'" in said
+
+
+def test_a_mistyped_name_finds_theirs(basalt):
+    assert "'theirs'" in basalt("rollout", "agent=theirz", fails=True)
+    assert "'theirs'" in basalt("rollout", "agent=random", "world=theirz", fails=True)
+
+
+def test_a_probe_by_name(basalt, tmp_path):
+    basalt("rollout", "agent=theirs", "world=theirs", "seeds=200000", "out=out")
+    assert "seed_200000: brightness" in basalt("probe", "theirs", "recordings=out")
+    assert "mean brightness of recorded frames" in basalt("probe", "--help")
+
+
 def test_a_rating_model_by_name(basalt, tmp_path):
     place = tmp_path / "leaderboard.sqlite"
     store = open_store(place)

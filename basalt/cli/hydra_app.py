@@ -5,6 +5,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.resources import files
 from itertools import product
 from typing import Any, TypeVar
 
@@ -59,6 +60,8 @@ def hydra_app(
         add_option("settings", described.__name__, values, package="_global_")
     for task in TASKS:
         add_option("task", task, {"name": task})
+    if "world" in descriptions(described):
+        _add_worlds(argv)
     renamed: Mapping[str, str] = getattr(described, "RENAMED", {})
     if removed := next((arg for arg in argv if arg.startswith("~")), None):
         raise ConfigError(
@@ -113,6 +116,16 @@ def hydra_app(
             raise ConfigError(one_line(one))
         function(settings(**one))
     return 0
+
+
+def _add_worlds(argv: Sequence[str]) -> None:
+    """Make the worlds of other packages options; the chosen one's own settings have their defaults."""
+    from basalt.worlds import WORLDS, own_settings
+
+    for name in WORLDS:
+        if not files("configs").joinpath("world", f"{name}.yaml").is_file():
+            args = own_settings(name) if f"world={name}" in argv else {}
+            add_option("world", name, {"name": name, "args": args})
 
 
 def add_option(

@@ -115,7 +115,7 @@ class RolloutPlan:
         claim(file, "rollout", facts, header={"package_version": basalt.__version__})
 
 
-class Estimate(BaseModel):
+class EpisodeMean(BaseModel):
     """A mean over episodes.
 
     Attributes:
@@ -167,8 +167,8 @@ class RolloutSummary(Record):
     FORMAT: ClassVar[str] = "basalt-rollout-summary"
 
     episodes: tuple[EpisodeSummary, ...]
-    success_rate: Estimate | None
-    distance_walked: Estimate | None
+    success_rate: EpisodeMean | None
+    distance_walked: EpisodeMean | None
 
     def lines(self) -> list[str]:
         """The summary as a table with totals, for people."""
@@ -249,10 +249,10 @@ def summary(recordings: Sequence[Recording]) -> RolloutSummary:
     success_rate = distance = None
     if scored:
         low, high = rate_interval(sum(scored), len(scored))
-        success_rate = Estimate(mean=sum(scored) / len(scored), interval=(low, high))
+        success_rate = EpisodeMean(mean=sum(scored) / len(scored), interval=(low, high))
     if distances:
         interval = episode_interval(distances, [1] * len(distances))
-        distance = Estimate(
+        distance = EpisodeMean(
             mean=sum(distances) / len(distances),
             interval=None if interval is None else (interval[0], interval[1]),
         )

@@ -67,6 +67,20 @@ def setting_names(environment: type[WorldEnv]) -> list[str]:
     return [*named, *(WorldSettings.__annotations__ if passed_on else ())]
 
 
+def own_settings(name: str) -> dict[str, Any]:
+    """Return the settings that only this world has, with their defaults; `???` (Hydra's mark) if one is needed.
+
+    Raises:
+        ConfigError: There is no such world.
+    """
+    parameters = list(signature(WORLDS.get(name)).parameters.values())[1:]
+    return {
+        one.name: "???" if one.default is one.empty else one.default
+        for one in parameters
+        if one.kind is not Parameter.VAR_KEYWORD and one.name not in WorldSettings.__annotations__
+    }
+
+
 def register_envs() -> None:
     """Register the tasks with Gymnasium, unless they are registered already."""
     for task in TASKS.values():
