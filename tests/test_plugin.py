@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from basalt.testing import check_agent, check_world
+from leaderboard.judging.telemetry_judge import judge_by_telemetry
 from leaderboard.store.database import open_store
 from leaderboard.studies.rules import demo_study
+from leaderboard.submissions.register import submit_recordings
 from tests.support import ROOT
 from tests.support.three_players import SEEDS, record_three, unwatched_study
 
@@ -27,19 +29,9 @@ def installed(tmp_path_factory) -> Path:
     source = tmp_path_factory.mktemp("source") / "plugin"  # building leaves files in it
     shutil.copytree(PLUGIN, source)
     target = tmp_path_factory.mktemp("installed")
+    options = "--quiet --no-deps --no-build-isolation --no-index --disable-pip-version-check"
     subprocess.run(
-        [
-            *(
-                sys.executable,
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--no-deps",
-                "--no-build-isolation",
-            ),
-            *("--no-index", "--disable-pip-version-check", "--target", target, source),
-        ],
+        [sys.executable, *"-m pip install".split(), *options.split(), "--target", target, source],
         check=True,
         timeout=300,
     )
@@ -47,8 +39,14 @@ def installed(tmp_path_factory) -> Path:
     return target
 
 
-@pytest.fixture
-def basalt(installed, tmp_path):
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Folder in which the commands run."""
+    return tmp_path_factory.mktemp("work")
+
+
+@pytest.fixture(scope="module")
+def basalt(installed, folder):
     """Run the command line in a process that sees the plugin; what it printed."""
 
     def run(*arguments: str, fails: bool = False) -> str:
@@ -56,7 +54,7 @@ def basalt(installed, tmp_path):
         done = subprocess.run(
             [sys.executable, "-c", "from basalt.cli.main import main; main()", *arguments],
             env=os.environ | {"PYTHONPATH": path},
-            cwd=tmp_path,
+            cwd=folder,
             capture_output=True,
             text=True,
             timeout=300,
@@ -67,13 +65,19 @@ def basalt(installed, tmp_path):
     return run
 
 
-def test_an_agent_and_a_world_play_by_name(basalt, tmp_path):
+@pytest.fixture(scope="module")
+def played(basalt, folder) -> Path:
+    """Two episodes of their agent in their world."""
     printed = basalt(
-        "rollout", "agent=theirs", "world=theirs", "seeds=[200000,200001]", "out=out",
+        "rollout", "agent=theirs", "world=theirs", "seeds=[200000,200001]", "out=played",
         "agent.steps=4", "world.args.brightness=9",
     )  # fmt: skip
     assert "success by telemetry 100%" in printed
-    meta = json.loads((tmp_path / "out" / "seed_200000.json").read_text())
+    return folder / "played"
+
+
+def test_an_agent_and_a_world_play_by_name(played):
+    meta = json.loads((played / "seed_200000.json").read_text())
     assert (meta["player"], meta["player_kind"]) == ("theirs", "agent")
     assert (meta["world"], meta["world_version"], meta["steps"]) == ("theirs", "theirs-1", 5)
 
@@ -89,20 +93,19 @@ def test_a_mistyped_name_finds_theirs(basalt):
     assert "'theirs'" in basalt("rollout", "agent=random", "world=theirz", fails=True)
 
 
-def test_a_probe_by_name(basalt, tmp_path):
-    basalt("rollout", "agent=theirs", "world=theirs", "seeds=200000", "out=out")
-    assert "seed_200000: brightness" in basalt("probe", "theirs", "recordings=out")
+def test_a_probe_by_name(basalt, played):
+    assert "seed_200000: brightness" in basalt("probe", "theirs", "recordings=played")
     assert "mean brightness of recorded frames" in basalt("probe", "--help")
 
 
 def test_a_rating_model_by_name(basalt, tmp_path):
     place = tmp_path / "leaderboard.sqlite"
     store = open_store(place)
-    unwatched_study(store, "small", demo_study({"find_cave": SEEDS}, "test", "1"))
+    study = unwatched_study(store, "small", demo_study({"find_cave": SEEDS}, "test", "1"))
+    for player in record_three(tmp_path / "recordings").values():
+        submit_recordings(store, study, player)
+    judge_by_telemetry(store, study)
     store.close()
-    for player, folder in record_three(tmp_path / "recordings").items():
-        basalt("submit", str(folder), "--name", player, "--store", str(place))
-    basalt("leaderboard", "judge-by-telemetry", "--store", str(place))
     shown = json.loads(
         basalt("leaderboard", "show", "--store", str(place), "--model", "theirs", "--json")
     )
