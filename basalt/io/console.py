@@ -26,10 +26,11 @@ def progress_bar(
         shown: False for a bar that is never drawn.
         initial: Units that were done before, when work is resumed.
     """
+    # leave=None: a bar inside another one is cleared when it is done.
     interval = 0.2 if sys.stderr.isatty() else 15.0
     return tqdm(
         iterable, total=total, desc=title, unit=unit, disable=not shown, initial=initial,
-        mininterval=interval, file=sys.stderr,
+        mininterval=interval, leave=None, file=sys.stderr,
     )  # fmt: skip
 
 

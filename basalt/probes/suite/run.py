@@ -66,16 +66,17 @@ def run_suite(cfg: SuiteConfig, *, progress: bool = True) -> SuiteReport:
     subject = load_subject(cfg.checkpoint, cfg.data, cfg.device)
     names = suite_hook_points(subject.policy, cfg.sites)
     out = Path(cfg.out)
-    facts = _settings(cfg, subject).to_json()
+    settings = _settings(cfg, subject)
+    if settings.training_frames < cfg.batch:
+        raise ConfigError(
+            f"batch: expected at most {settings.training_frames}, the number of training frames, got "
+            f"{cfg.batch}; record more, or set batch"
+        )
+    facts = settings.to_json()
     header = {key: facts.pop(key) for key in ("format", "version", "package_version")}
     claim(out / "config.json", "suite", facts, may_change=("checkpoint",), header=header)
     stored = list(dict.fromkeys([*suite_hook_points(subject.policy), *names]))
     store = _store(out / "activations", subject, subject.policy, stored, cfg, progress)
-    if store.count("training") < cfg.batch:
-        raise ConfigError(
-            f"batch: expected at most {store.count('training')}, the number of training frames, got "
-            f"{cfg.batch}; record more, or set batch"
-        )
     control = _store(
         out / "activations-random", subject, subject.untrained(cfg.seed), stored, cfg, progress
     )

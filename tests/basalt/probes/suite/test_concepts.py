@@ -1,7 +1,5 @@
 """Concepts that are computed from where things stand."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from basalt.core.telemetry import Creature, Telemetry

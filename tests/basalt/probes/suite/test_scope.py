@@ -162,6 +162,7 @@ def test_a_suite_of_something_else_is_refused(
         run_suite(settings(run, folder, suite, sites=["lastlayr"]), progress=False)
     with pytest.raises(ConfigError, match="record more, or set batch"):
         run_suite(settings(run, folder, tmp_path / "big", batch=4096), progress=False)
+    assert not (tmp_path / "big").exists()
     write_episodes(tmp_path / "few", range(100_000, 100_002), 10)
     with pytest.raises(ConfigError, match="others, got 2 and 0 in"):
         run_suite(settings(run, tmp_path / "few", tmp_path / "out"), progress=False)
