@@ -25,7 +25,7 @@ import yaml
 PACKAGES = ("basalt", "agents", "leaderboard", "eval_ui")
 FLAG = re.compile(r"^[\s│*]*(?:-\w\b[^-\s]*,?\s+)?(--[a-z][a-z0-9-]*)")
 LISTED = re.compile(r"^[\s│]{2,8}([a-z][a-z0-9-]*)(?:\s{2,}\S.*)?$")
-SETTING = re.compile(r"^\s+([a-z_]+)=")
+SETTING = re.compile(r"^\s+([a-z_][a-z0-9_.]*)=")
 FILE_NAME = re.compile(
     r"^[\w{][\w.{}*-]*\.(json|jsonl|parquet|safetensors|csv|html|mp4|sqlite|yaml|png|svg|zip|model|weights)$"
 )
@@ -62,15 +62,19 @@ def settings(text: str) -> list[str]:
     """Dotted names of the settings in a help text, and the options of its groups."""
     if "== Config ==" not in text:
         found = [match[1] for line in text.splitlines() if (match := SETTING.match(line))]
-        return [name for name in found if name != "key"]
-    groups, config = text.split("== Config ==")
-    config = config.split("Powered by Hydra")[0].split("\n", 2)[2]
-    options = [
-        f"{group}={option}"
-        for group, names in re.findall(r"^([\w/]+): (.+)$", groups, re.MULTILINE)
-        for option in names.split(", ")
-    ]
-    return options + list(dotted(yaml.safe_load(config)))
+        groups = re.findall(r"^options of (\w+)=: (.+)$", text, re.MULTILINE)
+        return [name for name in found if name != "key"] + options(groups)
+    listing, config = text.split("== Config ==")
+    composed = yaml.safe_load(config.split("Powered by Hydra")[0].split("\n", 2)[2])
+    groups = re.findall(r"^([\w/]+): (.+)$", listing, re.MULTILINE)
+    # Hydra lists the groups of all commands; those of this one became a part of its configuration.
+    own = [(group, names) for group, names in groups if isinstance(composed.get(group), dict)]
+    return options(own) + list(dotted(composed))
+
+
+def options(groups: list[tuple[str, str]]) -> list[str]:
+    """Each option of each group as `group=option`."""
+    return [f"{group}={name}" for group, names in groups for name in names.split(", ")]
 
 
 def dotted(config: dict[str, Any], prefix: str = "") -> Iterator[str]:

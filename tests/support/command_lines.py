@@ -10,6 +10,9 @@ from pathlib import Path
 from basalt.cli.main import run
 from tools.inventory import FLAG, help_text, listed
 
+COMPOSED = "--cfg job"
+"""What the help of a command that Hydra composes mentions: it prints the settings."""
+
 
 @cache
 def _help(command: tuple[str, ...]) -> str:
@@ -40,13 +43,13 @@ def fault(line: str) -> str | None:
     if not _help((words[0],)):  # hidden commands have a help, too
         return f"{line}: unknown command {words[0]!r}"
     path = (words[0],)
-    subcommands = [] if "== Config ==" in _help(path) else listed(_help(path))
+    subcommands = [] if COMPOSED in _help(path) else listed(_help(path))
     if subcommands and len(words) > 1:
         if words[1] not in subcommands:
             return f"{line}: unknown command {' '.join(words[:2])!r}"
         path = (words[0], words[1])
     text = _help(path)
-    if "== Config ==" in text:
+    if COMPOSED in text:
         out = io.StringIO()
         if sweep := {"-m", "--multirun"} & set(words):
             words = [_first(word) for word in words if word not in sweep and "launcher" not in word]
