@@ -6,7 +6,8 @@ Seeds that are not in the cache are searched first, which takes some seconds eac
 import argparse
 from collections.abc import Iterable
 
-from basalt.core.tasks import Site, Task, get_task, parse_seeds, site_length
+from basalt.core.tasks import Site, Task, get_task, parse_seeds
+from basalt.core.tasks.contract import site_length
 from basalt.io.errors import BasaltError
 from basalt.worlds.luanti.version import world_version
 from basalt.worlds.luanti.worldcache import saved_world

@@ -9,42 +9,14 @@ from importlib import import_module
 from pathlib import Path
 
 from basalt.core.registry import did_you_mean
-from basalt.core.tasks.contract import (
-    STEPS_PER_SECOND,
-    Outcome,
-    Questions,
-    Site,
-    Success,
-    Task,
-    site_length,
-)
-from basalt.core.tasks.seeds import (
-    FIRST_DEV_SEED,
-    TRAIN_SEEDS,
-    Split,
-    parse_seeds,
-    refuse_official,
-    split_of,
-)
+from basalt.core.tasks.contract import STEPS_PER_SECOND, Outcome, Questions, Site, Success, Task
+from basalt.core.tasks.seeds import TRAIN_SEEDS, parse_seeds, refuse_official, split_of
 from basalt.io.errors import ConfigError
 
 __all__ = [
-    "FIRST_DEV_SEED",
-    "STEPS_PER_SECOND",
-    "TASKS",
-    "TRAIN_SEEDS",
-    "Outcome",
-    "Questions",
-    "Site",
-    "Split",
-    "Success",
-    "Task",
-    "get_task",
-    "parse_seeds",
-    "refuse_official",
-    "site_length",
-    "split_of",
-]
+    "STEPS_PER_SECOND", "TASKS", "TRAIN_SEEDS", "Outcome", "Questions", "Site", "Success", "Task", "get_task",
+    "parse_seeds", "refuse_official", "split_of",
+]  # fmt: skip
 
 
 def _listed() -> dict[str, Task]:

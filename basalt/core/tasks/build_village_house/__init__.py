@@ -78,11 +78,7 @@ TASK = Task(
     ),
     biome="plains",
     village=True,
-    inventory=(
-        ("stone_pickaxe", 1),
-        ("stone_axe", 1),
-        *((block, 64) for block in HOUSE_BLOCKS),
-    ),
+    inventory=(("stone_pickaxe", 1), ("stone_axe", 1), *((block, 64) for block in HOUSE_BLOCKS)),
     folder=Path(__file__).parent,
     success=Success("house_enclosed", outcome),
     bedd_folder="build-house",

@@ -76,7 +76,7 @@ TASK = Task(
         ("carrot", 1),
         ("wheat_seeds", 1),
         ("wheat", 1),
-    ),
+    ),  # fmt: skip
     folder=Path(__file__).parent,
     success=Success("pen_animals", outcome),
     bedd_folder="pen-animals",

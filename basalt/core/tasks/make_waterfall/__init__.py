@@ -67,12 +67,7 @@ TASK = Task(
         ),
     ),
     biome="extreme_hills",
-    inventory=(
-        ("water_bucket", 1),
-        ("cobblestone", 20),
-        ("stone_shovel", 1),
-        ("stone_pickaxe", 1),
-    ),
+    inventory=(("water_bucket", 1), ("cobblestone", 20), ("stone_shovel", 1), ("stone_pickaxe", 1)),
     folder=Path(__file__).parent,
     success=Success("water_falling_in_view", outcome),
     bedd_folder="waterfall",
