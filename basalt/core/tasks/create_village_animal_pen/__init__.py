@@ -11,6 +11,11 @@ MIN_ANIMALS = 2
 """Number of animals of one kind that have to be in the pen."""
 
 
+INVENTORY = (
+    ("oak_fence", 64), ("oak_fence_gate", 64), ("carrot", 1), ("wheat_seeds", 1), ("wheat", 1),
+)  # fmt: skip
+
+
 def outcome(telemetry: Sequence[Telemetry], ended: str) -> Outcome:
     """Success: the player ends the episode itself, with what the task asks for.
 
@@ -70,13 +75,7 @@ TASK = Task(
     ),
     biome="plains",
     village=True,
-    inventory=(
-        ("oak_fence", 64),
-        ("oak_fence_gate", 64),
-        ("carrot", 1),
-        ("wheat_seeds", 1),
-        ("wheat", 1),
-    ),  # fmt: skip
+    inventory=INVENTORY,
     folder=Path(__file__).parent,
     success=Success("pen_animals", outcome),
     bedd_folder="pen-animals",
