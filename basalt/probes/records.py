@@ -1,7 +1,7 @@
 """Result files of the probes: one model per file.
 
 Files written before the models existed have other keys (`site`, `spliced`, pairs `NAME` and
-`NAME_interval`); `_renamed` turns them into today's. This module imports no torch, so that the
+`NAME_interval`); `_renamed` turns them into the present ones. This module imports no torch, so that the
 Probes page can read suites.
 """
 
@@ -34,7 +34,7 @@ _RENAMED = {
 
 
 def _renamed(content: Any) -> Any:
-    """Content of a version without models, with today's keys and each `NAME_interval` beside its value."""
+    """Content from before the models existed: present keys, each `NAME_interval` joined with its value."""
     if isinstance(content, list):
         return [_renamed(each) for each in content]
     if not isinstance(content, dict):
@@ -269,7 +269,7 @@ class ProbeRecord(Record):
 
     @classmethod
     def upgrade(cls, content: dict[str, Any], version: int) -> dict[str, Any]:
-        """Today's keys."""
+        """Rename the keys of older versions to the present ones."""
         renamed: dict[str, Any] = _renamed(content)
         return renamed
 
@@ -359,7 +359,7 @@ class HookPointResult(ProbeRecord):
 
     @classmethod
     def upgrade(cls, content: dict[str, Any], version: int) -> dict[str, Any]:
-        """Today's keys."""
+        """Rename the keys of older versions to the present ones."""
         content = super().upgrade(content, version)
         if sums := content.get("per_episode"):
             content["per_episode"] = _patching_sums(sums)
@@ -397,7 +397,7 @@ class SAEResult(ReconstructionMetrics, PatchingMetrics, ProbeRecord):
 
     @classmethod
     def upgrade(cls, content: dict[str, Any], version: int) -> dict[str, Any]:
-        """Today's keys."""
+        """Rename the keys of older versions to the present ones."""
         content = super().upgrade(content, version)
         if sums := content.get("per_episode"):
             sums["patched"] = _patching_sums(sums["patched"])
@@ -421,7 +421,7 @@ class LatentTable(ProbeRecord):
 
     @classmethod
     def from_json(cls, content: Any, name: str) -> Self:
-        """Check the content of a file; without models it was a bare list."""
+        """Check the content of a file; before the models existed it was a bare list."""
         return super().from_json(
             {"latents": content} if isinstance(content, list) else content, name
         )
@@ -453,7 +453,7 @@ class SuiteReport(ProbeRecord):
 
     @classmethod
     def upgrade(cls, content: dict[str, Any], version: int) -> dict[str, Any]:
-        """Today's keys; rows of version 1 have no sums."""
+        """Rename the keys of older versions; their rows have no sums."""
         content = super().upgrade(content, version)
         for row in (*content["hook_points"].values(), *content["saes"]):
             row.setdefault("per_episode", None)

@@ -28,7 +28,7 @@ class GatedTraining(AdaptivePenalty):
         return pre_acts > 0
 
     def objective(self, x: Tensor, dead: Tensor, progress: float) -> Objective:
-        """The module's formula."""
+        """The loss in the module's docstring."""
         entries = self.active_entries(x)
         u = entries.pre_acts
         gate = (u + entries.at(self.b_enc)).relu()

@@ -78,7 +78,7 @@ class JumpReLUTraining(TrainingSAE):
         return pre_acts > (self.threshold - self.config.bandwidth / 2).clamp(min=0)
 
     def objective(self, x: Tensor, dead: Tensor, progress: float) -> Objective:
-        """The module's formula; with `target_l0` the penalty is quadratic (`SAEConfig`)."""
+        """The loss in the module's docstring; with `target_l0` the penalty is quadratic (`SAEConfig`)."""
         config, entries = self.config, self.active_entries(x)
         z = (entries.pre_acts + entries.at(self.b_enc)).relu()
         threshold = entries.at(self.threshold).expand_as(z)

@@ -18,7 +18,7 @@ class ReLUTraining(AdaptivePenalty):
         return pre_acts > 0
 
     def objective(self, x: Tensor, dead: Tensor, progress: float) -> Objective:
-        """The module's formula."""
+        """The loss in the module's docstring."""
         entries = self.active_entries(x)
         f = (entries.pre_acts + entries.at(self.b_enc)).relu()
         error = squared_error(x, entries.decode(f, self.W_dec) + self.b_dec)

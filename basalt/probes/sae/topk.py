@@ -26,7 +26,7 @@ class TopKTraining(TrainingSAE):
         return torch.zeros_like(pre_acts, dtype=torch.bool).scatter_(1, places, values > 0)
 
     def objective(self, x: Tensor, dead: Tensor, progress: float) -> Objective:
-        """The module's formula."""
+        """The loss in the module's docstring."""
         centred = x - self.b_dec
         with torch.no_grad():
             product = centred @ self.W_enc.T

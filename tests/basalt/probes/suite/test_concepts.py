@@ -1,4 +1,4 @@
-"""Concepts that are computed from where things stand."""
+"""Concepts that are computed from positions."""
 
 import numpy as np
 
