@@ -4,8 +4,8 @@ import streamlit as st
 
 from eval_ui.judging.onboarding import arrival
 from eval_ui.session import current_admin, rater_secret
-from leaderboard.judging.rater_view import visible_studies as studies_of_rater
-from leaderboard.judging.raters import study_of_invite
+from leaderboard.judging.invites import study_of_invite
+from leaderboard.judging.rater_view import studies_for_rater
 from leaderboard.store.database import Store
 from leaderboard.studies.rules import StudyInfo, find_study, list_studies
 
@@ -45,7 +45,7 @@ def visible_studies(store: Store) -> list[StudyInfo]:
     """
     if current_admin() is not None:
         return list_studies(store)
-    return studies_of_rater(store, rater_secret())
+    return studies_for_rater(store, rater_secret())
 
 
 def pick_study(store: Store, shown: StudyInfo) -> None:

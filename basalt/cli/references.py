@@ -20,7 +20,7 @@ from basalt.rollouts.rollout import RolloutPlan, rollout
 from basalt.worlds.luanti.version import world_version
 from leaderboard.store.database import Store, default_store, open_existing, open_store
 from leaderboard.studies.rules import OFFICIAL, StudyInfo, find_study
-from leaderboard.studies.settings import open_official
+from leaderboard.studies.settings import open_official_study
 from leaderboard.submissions.bundle import About
 from leaderboard.submissions.register import submit_recordings, submitted_agents
 
@@ -104,7 +104,7 @@ def _opened(options: argparse.Namespace) -> tuple[Store, StudyInfo]:
     if options.study == OFFICIAL:
         store = open_store(options.store or default_store())
         versions = {task.name: world_version(task) for task in TASKS.values()}
-        return store, open_official(store, world, versions)
+        return store, open_official_study(store, world, versions)
     store = open_existing(options.store)
     study = find_study(store, options.study)
     for task in study.rules.tasks:

@@ -6,8 +6,9 @@ import streamlit as st
 
 from basalt.io.errors import BasaltError
 from eval_ui.session import rater_secret
+from leaderboard.judging.invites import check_invite
 from leaderboard.judging.rater_view import RaterView
-from leaderboard.judging.raters import RaterStatus, check_invite, join
+from leaderboard.judging.raters import RaterStatus, join
 from leaderboard.store.database import Store
 from leaderboard.studies.rules import StudyInfo
 from leaderboard.studies.settings import JudgingSettings

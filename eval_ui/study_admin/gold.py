@@ -8,7 +8,7 @@ import streamlit as st
 from basalt.io.errors import BasaltError
 from eval_ui.watch import watch
 from leaderboard.http.video_urls import episode_video
-from leaderboard.judging.attention_checks import (
+from leaderboard.judging.gold_pairs import (
     GoldInfo,
     add_gold_pair,
     list_gold_pairs,

@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from basalt.io.errors import BasaltError
-from leaderboard.judging.raters import create_invite, list_invites, revoke_invite
+from leaderboard.judging.invites import create_invite, list_invites, revoke_invite
 from leaderboard.store.database import Store
 from leaderboard.studies.access import AdminIdentity
 from leaderboard.studies.rules import StudyInfo

@@ -60,7 +60,7 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-class DirectAnswer(_Part):
+class BeddDirectAnswer(_Part):
     """A yes-or-no question about each player."""
 
     question: str
@@ -68,18 +68,18 @@ class DirectAnswer(_Part):
     player_2: bool = False
 
 
-class ComparativeAnswer(_Part):
+class BeddComparativeAnswer(_Part):
     """Which player did better at one thing; `na` or empty means no answer."""
 
     question: str
     answer: Literal["p1", "p2", "draw", "na", ""] = "na"
 
 
-class Responses(_Part):
+class BeddResponses(_Part):
     """Answers to the task's questions, and the rater's reason."""
 
-    direct_question: tuple[DirectAnswer, ...] = ()
-    comparisons: tuple[ComparativeAnswer, ...] = ()
+    direct_question: tuple[BeddDirectAnswer, ...] = ()
+    comparisons: tuple[BeddComparativeAnswer, ...] = ()
     justificationText: str = ""  # noqa: N815 (the file's name)
 
 
@@ -87,7 +87,7 @@ class EvalMetadata(_Part):
     """Data sent by the rater's page. Times are Unix milliseconds by the rater's clock."""
 
     win_player: Literal["p1", "p2", "draw", "na"]
-    responses: Responses = Responses()
+    responses: BeddResponses = BeddResponses()
     start_time: int | None = None
     end_time: int | None = None
     VIDEO_EVENTS: tuple[dict[str, Any], ...] = ()

@@ -187,7 +187,7 @@ def study_details(store: StoreArg, study: StudyArg) -> shapes.StudyDetails:
         reason_characters=settings.reason_characters,
         undo_seconds=settings.undo_seconds,
         questions={
-            name: shapes.Questions(
+            name: shapes.TaskQuestions(
                 title=get_task(name).title,
                 instruction=get_task(name).instruction,
                 direct=list(get_task(name).questions.direct),

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from basalt.core.comparisons import Winner
 from basalt.core.tasks import TASKS
-from leaderboard.judging.judgments import MAX_EVENTS, MAX_TEXT
+from leaderboard.judging.judgments import MAX_EVENTS, MAX_TEXT, Feedback
 from leaderboard.judging.raters import State
 
 Number = Annotated[
@@ -114,7 +114,7 @@ class StudySummary(_Given):
     open_signup: bool
 
 
-class Questions(_Given):
+class TaskQuestions(_Given):
     """A task's text and its official questions."""
 
     title: str
@@ -132,7 +132,7 @@ class StudyDetails(StudySummary):
     watch_share: float
     reason_characters: int
     undo_seconds: int
-    questions: dict[str, Questions] = Field(description="by task")
+    questions: dict[str, TaskQuestions] = Field(description="by task")
 
 
 class Joined(_Given):
@@ -170,14 +170,6 @@ class Pair(_Given):
     qualification: bool
 
 
-class Feedback(_Given):
-    """Feedback after an answer of the qualification."""
-
-    right: bool
-    expected: str
-    explanation: str
-
-
 class Answered(_Given):
     """A stored answer."""
 
@@ -191,7 +183,7 @@ class LoggedIn(_Given):
     secret: str
 
 
-class Share(_Given):
+class ShareInterval(_Given):
     """A share with its 95 % interval; the share is null if the count is 0."""
 
     share: Number
@@ -207,6 +199,6 @@ class Quality(_Given):
     raters: int
     shared_pairs: int
     alpha: Number
-    left: Share
-    longer: Share
-    repeated: Share
+    left: ShareInterval
+    longer: ShareInterval
+    repeated: ShareInterval

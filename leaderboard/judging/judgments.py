@@ -30,7 +30,13 @@ from leaderboard.store.models import (
     new_id,
 )
 from leaderboard.studies.access import AccessDeniedError, TooManyRequestsError
-from leaderboard.studies.events import BY_RATER, banned_raters, give_back, record, withdrawn_answers
+from leaderboard.studies.events import (
+    BY_RATER,
+    add_event,
+    banned_raters,
+    give_back,
+    withdrawn_answers,
+)
 from leaderboard.studies.rules import StudyInfo
 from leaderboard.studies.settings import JudgingSettings, read_settings
 
@@ -179,7 +185,7 @@ def undo_last(
             raise AnswerRefusedError(
                 f"an answer can be withdrawn only within {settings.undo_seconds} s"
             )
-        record(
+        add_event(
             session, study.id, "withdraw", BY_RATER, rater_id=rater_id, answer_id=last.id, now=now
         )
         give_back(session, study.id, rater_id, now)

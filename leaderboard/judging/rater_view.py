@@ -12,7 +12,7 @@ from leaderboard.judging.pairs import count_pairs
 from leaderboard.judging.raters import RaterStatus, completion_code, read_rater_status
 from leaderboard.store.database import Store
 from leaderboard.store.models import Rater, pair_key
-from leaderboard.studies.access import digest
+from leaderboard.studies.access import hash_secret
 from leaderboard.studies.rules import StudyInfo, list_studies
 from leaderboard.studies.settings import JudgingSettings, read_settings
 
@@ -75,14 +75,14 @@ def next_view(store: Store, study: StudyInfo, rater_id: str) -> tuple[RaterView,
         return _view(store, session, study, rater_id, settings, status, done), pair
 
 
-def visible_studies(store: Store, token: str) -> list[StudyInfo]:
-    """Studies that whoever holds a rater's secret may know of, newest first.
+def studies_for_rater(store: Store, token: str) -> list[StudyInfo]:
+    """Studies that a rater, identified by a secret, may know of, newest first.
 
     These are the studies that are open, that show their results, or that the rater takes part in.
     """
     studies = list_studies(store)
     with store.read() as session:
-        rater = session.scalar(sa.select(Rater.id).where(Rater.token_sha256 == digest(token)))
+        rater = session.scalar(sa.select(Rater.id).where(Rater.token_sha256 == hash_secret(token)))
 
         def is_visible(study: StudyInfo) -> bool:
             settings = read_settings(session, study.id)

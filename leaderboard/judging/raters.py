@@ -16,12 +16,12 @@ from sqlalchemy.orm import Session
 
 from basalt.io.errors import StudyError
 from leaderboard.judging.attention_checks import Qualification, qualification
+from leaderboard.judging.invites import admit
 from leaderboard.store.database import Store
 from leaderboard.store.models import (
     ERASED,
     AttentionCheck,
     CheckAnswer,
-    Invite,
     Judgment,
     Membership,
     Rater,
@@ -30,18 +30,17 @@ from leaderboard.store.models import (
 from leaderboard.studies.access import (
     AccessDeniedError,
     AdminIdentity,
-    digest,
-    new_secret,
+    hash_secret,
     store_secret,
 )
 from leaderboard.studies.events import (
     BY_RATER,
+    add_event,
     banned_raters,
     give_back,
-    record,
     withdrawn_answers,
 )
-from leaderboard.studies.rules import StudyInfo, checked_name, get_study
+from leaderboard.studies.rules import StudyInfo, checked_name
 from leaderboard.studies.settings import JudgingSettings, read_settings
 
 PLATFORMS = ("prolific", "mturk", "other")
@@ -72,27 +71,6 @@ class RaterStatus:
     qualification: Qualification
 
 
-@dataclass(frozen=True)
-class InviteInfo:
-    """An invite, as an admin sees it; its token is shown only once, when it is made.
-
-    Attributes:
-        id: Opaque id.
-        label: Admin's note, e.g. whom it is for.
-        max_raters: Number of raters who may join with it; None for any number.
-        raters: Number of raters who have joined with it.
-        expires: Time when it expires; None if it does not.
-        revoked: Time when it was revoked; None if it was not.
-    """
-
-    id: str
-    label: str
-    max_raters: int | None
-    raters: int
-    expires: datetime | None
-    revoked: datetime | None
-
-
 def register_rater(store: Store, token: str, name: str | None = None) -> str:
     """The id of the rater with a secret. A new secret makes a new rater; a given name is stored.
 
@@ -103,7 +81,7 @@ def register_rater(store: Store, token: str, name: str | None = None) -> str:
     """
     name = checked_name(name, "name") if name else None
     with store.read() as session:
-        rater = session.scalar(sa.select(Rater).where(Rater.token_sha256 == digest(token)))
+        rater = session.scalar(sa.select(Rater).where(Rater.token_sha256 == hash_secret(token)))
     if rater is not None and name in (None, rater.name):
         return rater.id
     with store.write() as session:
@@ -119,102 +97,10 @@ def find_rater(store: Store, token: str) -> str:
         AccessDeniedError: No rater has it.
     """
     with store.read() as session:
-        rater = session.scalar(sa.select(Rater.id).where(Rater.token_sha256 == digest(token)))
+        rater = session.scalar(sa.select(Rater.id).where(Rater.token_sha256 == hash_secret(token)))
     if rater is None:
         raise AccessDeniedError("unknown rater; join the study first")
     return rater
-
-
-def create_invite(
-    store: Store,
-    study: StudyInfo,
-    admin: AdminIdentity,
-    label: str,
-    *,
-    max_raters: int | None = None,
-    expires: datetime | None = None,
-) -> str:
-    """Make an invite; returns its token, which is not stored: the link is `/?invite=TOKEN`.
-
-    Args:
-        store: Leaderboard.
-        study: Study that the invite lets raters into.
-        admin: Admin who makes it.
-        label: Note for admins, e.g. whom it is for.
-        max_raters: Number of raters who may join with it; None for any number.
-        expires: Time when it expires; None if it does not.
-
-    Raises:
-        StudyError: The label is not printable, or the limit is below 1.
-    """
-    label = checked_name(label, "label of the invite")
-    if max_raters is not None and max_raters < 1:
-        raise StudyError(f"max_raters: expected at least 1, got {max_raters}")
-    token = new_secret()
-    with store.write() as session:
-        session.add(
-            Invite(
-                study_id=study.id,
-                token_sha256=digest(token),
-                label=label,
-                max_raters=max_raters,
-                expires=expires,
-                created=datetime.now(UTC),
-            )
-        )
-    return token
-
-
-def list_invites(store: Store, study: StudyInfo, admin: AdminIdentity) -> list[InviteInfo]:
-    """All invites of a study, the newest first."""
-    with store.read() as session:
-        used = dict(
-            session.execute(
-                sa.select(Membership.invite_id, sa.func.count()).group_by(Membership.invite_id)
-            ).all()
-        )
-        invites = session.scalars(
-            sa.select(Invite).where(Invite.study_id == study.id).order_by(Invite.created.desc())
-        )
-        return [
-            InviteInfo(
-                one.id, one.label, one.max_raters, used.get(one.id, 0), one.expires, one.revoked
-            )
-            for one in invites
-        ]
-
-
-def revoke_invite(store: Store, study: StudyInfo, admin: AdminIdentity, invite_id: str) -> None:
-    """Let no more raters join with an invite; those who have joined stay.
-
-    Raises:
-        StudyError: The study has no such invite.
-    """
-    with store.write() as session:
-        invite = session.get(Invite, invite_id)
-        if invite is None or invite.study_id != study.id:
-            raise StudyError("the study has no such invite")
-        invite.revoked = invite.revoked or datetime.now(UTC)
-
-
-def study_of_invite(store: Store, token: str) -> StudyInfo | None:
-    """The study of an invite; None if there is no such invite."""
-    with store.read() as session:
-        study_id = session.scalar(
-            sa.select(Invite.study_id).where(Invite.token_sha256 == digest(token))
-        )
-    return None if study_id is None else get_study(store, study_id)
-
-
-def check_invite(store: Store, study: StudyInfo, token: str) -> None:
-    """Check that one more rater may join a study with an invite.
-
-    Raises:
-        AccessDeniedError: The invite is unknown, used up, expired or revoked.
-    """
-    with store.read() as session:
-        invite = session.scalar(_invite_of(study, token))
-        _require_open(session, invite, datetime.now(UTC))
 
 
 def join(
@@ -255,10 +141,10 @@ def join(
             raise StudyError(f"platform: expected one of {', '.join(PLATFORMS)}, got {platform!r}")
     with store.write() as session:
         settings = read_settings(session, study.id)
-        known = session.scalar(sa.select(Rater.id).where(Rater.token_sha256 == digest(token)))
+        known = session.scalar(sa.select(Rater.id).where(Rater.token_sha256 == hash_secret(token)))
         member = session.get(Membership, (study.id, known)) if known else None
         if member is None:
-            admitted = None if invite is None else _admit(session, study, invite, now)
+            admitted = None if invite is None else admit(session, study, invite, now)
             if admitted is None and not settings.open_signup:
                 raise AccessDeniedError(
                     "this study is by invitation only; open the link you were sent"
@@ -399,7 +285,7 @@ def erase(store: Store, rater_id: str, by: str = BY_RATER) -> None:
             )
         for study_id in _studies_of(session, rater_id):
             give_back(session, study_id, rater_id, now)
-            record(session, study_id, "erase", by, rater_id=rater_id, now=now)
+            add_event(session, study_id, "erase", by, rater_id=rater_id, now=now)
 
 
 def _studies_of(session: Session, rater_id: str) -> Collection[str]:
@@ -413,44 +299,12 @@ def _studies_of(session: Session, rater_id: str) -> Collection[str]:
 
 def _rater_of(session: Session, token: str) -> Rater:
     """The rater with a secret, added if there is none."""
-    rater = session.scalar(sa.select(Rater).where(Rater.token_sha256 == digest(token)))
+    rater = session.scalar(sa.select(Rater).where(Rater.token_sha256 == hash_secret(token)))
     if rater is None:
-        rater = Rater(id=new_id(), token_sha256=digest(token), created=datetime.now(UTC))
+        rater = Rater(id=new_id(), token_sha256=hash_secret(token), created=datetime.now(UTC))
         session.add(rater)
         session.flush()
     return rater
-
-
-def _admit(session: Session, study: StudyInfo, token: str, now: datetime) -> Invite:
-    """The invite, if one more rater may join; its row is locked, so that no two take the last place."""
-    invite = session.scalar(_invite_of(study, token).with_for_update())
-    return _require_open(session, invite, now)
-
-
-def _invite_of(study: StudyInfo, token: str) -> sa.Select[Invite]:
-    return sa.select(Invite).where(
-        Invite.token_sha256 == digest(token), Invite.study_id == study.id
-    )
-
-
-def _require_open(session: Session, invite: Invite | None, now: datetime) -> Invite:
-    """The invite, if one more rater may join with it.
-
-    Raises:
-        AccessDeniedError: No more raters may join with it.
-    """
-    if invite is None:
-        raise AccessDeniedError("unknown invitation; open the link you were sent again")
-    if invite.revoked is not None or (invite.expires is not None and invite.expires <= now):
-        raise AccessDeniedError("this invitation has expired or was revoked; ask for a new one")
-    used = session.scalar(
-        sa.select(sa.func.count()).select_from(Membership).where(Membership.invite_id == invite.id)
-    )
-    if invite.max_raters is not None and (used or 0) >= invite.max_raters:
-        raise AccessDeniedError(
-            "this invitation was already used; continue in the browser that you started in"
-        )
-    return invite
 
 
 def _own_code(store: Store, study_id: str, rater_id: str) -> str:

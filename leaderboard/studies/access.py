@@ -71,7 +71,7 @@ def new_secret() -> str:
     return secrets.token_urlsafe(32)
 
 
-def digest(secret: str) -> str:
+def hash_secret(secret: str) -> str:
     """Hash of a secret, as it is stored."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
@@ -87,7 +87,7 @@ def throttle(what: str, key: str, per_minute: int) -> None:
     Raises:
         TooManyRequestsError: The limit is reached; this attempt is not counted.
     """
-    if not _limiter.hit(RateLimitItemPerMinute(per_minute), what, digest(key)):
+    if not _limiter.hit(RateLimitItemPerMinute(per_minute), what, hash_secret(key)):
         raise TooManyRequestsError(f"too many attempts ({what}); try again in a minute")
 
 
@@ -176,7 +176,7 @@ def log_in(store: Store, name: str, password: str, *, now: datetime | None = Non
         session.execute(sa.delete(AdminSession).where(AdminSession.expires <= now))
         session.add(
             AdminSession(
-                token_sha256=digest(secret),
+                token_sha256=hash_secret(secret),
                 admin_id=admin.id,
                 expires=now + timedelta(hours=SESSION_HOURS),
             )
@@ -187,7 +187,9 @@ def log_in(store: Store, name: str, password: str, *, now: datetime | None = Non
 def log_out(store: Store, secret: str) -> None:
     """End a session of an admin."""
     with store.write() as session:
-        session.execute(sa.delete(AdminSession).where(AdminSession.token_sha256 == digest(secret)))
+        session.execute(
+            sa.delete(AdminSession).where(AdminSession.token_sha256 == hash_secret(secret))
+        )
 
 
 def admin_of_session(
@@ -203,7 +205,7 @@ def admin_of_session(
             sa.select(Admin.id, Admin.name)
             .join(AdminSession, AdminSession.admin_id == Admin.id)
             .where(
-                AdminSession.token_sha256 == digest(secret or ""),
+                AdminSession.token_sha256 == hash_secret(secret or ""),
                 AdminSession.expires > (now or datetime.now(UTC)),
             )
         ).first()

@@ -72,7 +72,9 @@ def unban(store: Store, study: StudyInfo, admin: AdminIdentity, rater_id: str, r
         _require_rater(session, rater_id)
         if rater_id not in banned_raters(session, study.id):
             raise StudyError(f"rater {rater_id} is not banned")
-        record(session, study.id, "unban", admin.name, rater_id=rater_id, data={"reason": reason})
+        add_event(
+            session, study.id, "unban", admin.name, rater_id=rater_id, data={"reason": reason}
+        )
 
 
 def requalify(store: Store, study: StudyInfo, admin: AdminIdentity, rater_id: str) -> None:
@@ -83,7 +85,7 @@ def requalify(store: Store, study: StudyInfo, admin: AdminIdentity, rater_id: st
     """
     with store.write() as session:
         _require_rater(session, rater_id)
-        record(session, study.id, "requalify", admin.name, rater_id=rater_id)
+        add_event(session, study.id, "requalify", admin.name, rater_id=rater_id)
 
 
 def history(store: Store, study: StudyInfo, admin: AdminIdentity) -> list[AuditEvent]:
@@ -97,7 +99,7 @@ def history(store: Store, study: StudyInfo, admin: AdminIdentity) -> list[AuditE
         ]
 
 
-def record(
+def add_event(
     session: Session,
     study_id: str | None,
     kind: str,
@@ -126,7 +128,7 @@ def record(
 def record_ban(session: Session, study_id: str, rater_id: str, by: str, reason: str) -> None:
     """Add a ban within a transaction, and end the rater's reservations."""
     now = datetime.now(UTC)
-    record(session, study_id, "ban", by, rater_id=rater_id, data={"reason": reason}, now=now)
+    add_event(session, study_id, "ban", by, rater_id=rater_id, data={"reason": reason}, now=now)
     give_back(session, study_id, rater_id, now)
 
 

@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 from basalt.io.errors import StudyError
 from leaderboard.store.database import Store
 from leaderboard.store.models import Event
-from leaderboard.studies.access import AdminIdentity, command_line_admin, digest
-from leaderboard.studies.events import record
+from leaderboard.studies.access import AdminIdentity, command_line_admin, hash_secret
+from leaderboard.studies.events import add_event
 from leaderboard.studies.rules import (
     OFFICIAL,
     StudyInfo,
@@ -90,7 +90,7 @@ class JudgingSettings(BaseModel):
     @property
     def consent_sha256(self) -> str | None:
         """Hash of the consent text; None if there is none."""
-        return digest(self.consent) if self.consent else None
+        return hash_secret(self.consent) if self.consent else None
 
 
 OFFICIAL_SETTINGS = JudgingSettings(open_signup=False, overlap_share=0.1, show_results=False)
@@ -127,7 +127,9 @@ def change_settings(
             field = ".".join(map(str, fault["loc"])) or "settings"
             raise StudyError(f"{field}: {fault['msg']}") from err
         if changed != present:
-            record(session, study.id, "settings", admin.name, data=changed.model_dump(mode="json"))
+            add_event(
+                session, study.id, "settings", admin.name, data=changed.model_dump(mode="json")
+            )
     return changed
 
 
@@ -157,7 +159,7 @@ def official_name(world: str, versions: Mapping[str, str]) -> str:
     return f"{OFFICIAL} {world} {next(iter(versions.values()))}"
 
 
-def open_official(store: Store, world: str, versions: Mapping[str, str]) -> StudyInfo:
+def open_official_study(store: Store, world: str, versions: Mapping[str, str]) -> StudyInfo:
     """Return the official study of a world, made if necessary: by invitation, results hidden from raters.
 
     Args:

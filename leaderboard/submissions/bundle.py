@@ -91,7 +91,7 @@ class About(BaseModel):
         return value
 
 
-class Manifest(About):
+class BundleManifest(About):
     """Content of a bundle's `manifest.json`."""
 
     format: Literal["basalt-bundle"] = "basalt-bundle"
@@ -103,7 +103,7 @@ class Manifest(About):
     files: dict[str, BundledFile] = Field(max_length=MAX_FILES)
 
 
-def manifest_of(recordings: Iterable[Recording], about: About) -> Manifest:
+def manifest_of(recordings: Iterable[Recording], about: About) -> BundleManifest:
     """The manifest of checked recordings: each has its NAME.json, and all are of one world."""
     files, world, versions = {}, "", set()
     for recording in recordings:
@@ -113,7 +113,7 @@ def manifest_of(recordings: Iterable[Recording], about: About) -> Manifest:
         for path in (recording.video_path, recording.lines_path, recording.meta_path):
             name = f"{recording.meta.task}/seed_{recording.meta.seed}{path.suffix}"
             files[name] = BundledFile(sha256=sha256_of(path), bytes=path.stat().st_size)
-    return Manifest(
+    return BundleManifest(
         **about.model_dump(),
         world=world,
         world_version=", ".join(sorted(versions)),
@@ -123,7 +123,7 @@ def manifest_of(recordings: Iterable[Recording], about: About) -> Manifest:
     )
 
 
-def write_bundle(path: Path, recordings: list[Recording], about: About) -> Manifest:
+def write_bundle(path: Path, recordings: list[Recording], about: About) -> BundleManifest:
     """Write a bundle of checked recordings, as a whole or not at all.
 
     Raises:
@@ -142,7 +142,7 @@ def write_bundle(path: Path, recordings: list[Recording], about: About) -> Manif
     return manifest
 
 
-def unpack_bundle(path: Path, into: Path) -> Manifest:
+def unpack_bundle(path: Path, into: Path) -> BundleManifest:
     """Unpack a bundle's recordings into an empty folder and check their hashes.
 
     Raises:
@@ -176,7 +176,7 @@ def unpack_bundle(path: Path, into: Path) -> Manifest:
     return manifest
 
 
-def _manifest(path: Path, file: zipfile.ZipFile) -> Manifest:
+def _manifest(path: Path, file: zipfile.ZipFile) -> BundleManifest:
     entries = [entry for entry in file.infolist() if entry.filename == MANIFEST]
     if len(entries) != 1:
         raise BundleError(path, [f"{MANIFEST} is missing, or present twice"])
@@ -185,7 +185,7 @@ def _manifest(path: Path, file: zipfile.ZipFile) -> Manifest:
     if len(text) > MAX_MANIFEST_BYTES:
         raise BundleError(path, [f"{MANIFEST} is larger than {MAX_MANIFEST_BYTES} bytes"])
     try:
-        return Manifest.model_validate_json(text)
+        return BundleManifest.model_validate_json(text)
     except ValidationError as err:
         faults = [
             f"{MANIFEST}: {'.'.join(map(str, fault['loc'])) or 'the object'}: {fault['msg']}"
@@ -194,7 +194,7 @@ def _manifest(path: Path, file: zipfile.ZipFile) -> Manifest:
         raise BundleError(path, faults) from err
 
 
-def _faults_of_entries(file: zipfile.ZipFile, manifest: Manifest) -> list[str]:
+def _faults_of_entries(file: zipfile.ZipFile, manifest: BundleManifest) -> list[str]:
     """Problems of the table of contents, found before anything is unpacked."""
     entries = [entry for entry in file.infolist() if entry.filename != MANIFEST]
     if len(entries) > MAX_FILES:

@@ -18,7 +18,7 @@ from basalt.io.errors import StudyError
 from leaderboard.store.database import Store
 from leaderboard.store.models import Agent, Episode, Study, Submission, new_id
 from leaderboard.studies.rules import StudyInfo
-from leaderboard.submissions.bundle import About, Manifest, manifest_of
+from leaderboard.submissions.bundle import About, BundleManifest, manifest_of
 from leaderboard.submissions.checks import (
     CheckedRecording,
     CheckedSubmission,
@@ -189,7 +189,7 @@ def _sync_folder(folder: Path) -> None:
 def _add_rows(
     session: Session,
     study: StudyInfo,
-    manifest: Manifest,
+    manifest: BundleManifest,
     submission_id: str,
     episodes: list[tuple[str, CheckedRecording]],
     shown: dict[str, str],

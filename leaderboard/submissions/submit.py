@@ -16,8 +16,8 @@ from basalt.io.console import note
 from basalt.io.errors import RecordingError, StudyError
 from leaderboard.store.database import default_store, open_existing, open_store
 from leaderboard.studies.rules import OFFICIAL, find_study, official_study
-from leaderboard.studies.settings import official_name, open_official
-from leaderboard.submissions.bundle import About, Manifest, unpack_bundle, write_bundle
+from leaderboard.studies.settings import official_name, open_official_study
+from leaderboard.submissions.bundle import About, BundleManifest, unpack_bundle, write_bundle
 from leaderboard.submissions.checks import CheckedSubmission, SubmissionError, check_submission
 from leaderboard.submissions.legacy_episodes import LegacyOrigin, convert_legacy, is_legacy
 from leaderboard.submissions.register import SubmissionInfo, register, submitted_agents
@@ -176,7 +176,7 @@ def check(
     return Verified(checked, _confirmed(checked, plan))
 
 
-def pack(path: Path, verified: Verified, about: About | None) -> Manifest:
+def pack(path: Path, verified: Verified, about: About | None) -> BundleManifest:
     """Write checked recordings as a bundle, under the agent's checked name.
 
     Raises:
@@ -213,7 +213,7 @@ def submit(
         # Before the store is opened: a rejected submission makes neither a store nor a study.
         verified = _against_official(given, name, plan)
         with closing(open_store(location or default_store())) as store:
-            entered = open_official(store, *given.world())
+            entered = open_official_study(store, *given.world())
             return register(
                 store, entered, verified.submission, about, verified.replayed, source=given.source
             )

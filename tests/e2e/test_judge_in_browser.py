@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from leaderboard.judging.attention_checks import add_gold_pair
-from leaderboard.judging.raters import create_invite
+from leaderboard.judging.gold_pairs import add_gold_pair
+from leaderboard.judging.invites import create_invite
 from leaderboard.judging.telemetry_judge import judge_by_telemetry
 from leaderboard.store.database import Store, open_store
 from leaderboard.store.models import AttentionCheck, CheckAnswer, Episode, Judgment

@@ -12,9 +12,10 @@ import eval_ui
 from eval_ui import session
 from eval_ui.judging.pair_judging import Act, Answer, PairView, Reply, Undo
 from leaderboard.judging.assignments import next_pair
-from leaderboard.judging.attention_checks import add_gold_pair
+from leaderboard.judging.gold_pairs import add_gold_pair
+from leaderboard.judging.invites import create_invite
 from leaderboard.judging.judgments import answer_pair
-from leaderboard.judging.raters import create_invite, register_rater
+from leaderboard.judging.raters import register_rater
 from leaderboard.judging.telemetry_judge import judge_by_telemetry
 from leaderboard.store.database import Store
 from leaderboard.store.models import AttentionCheck, Episode, Judgment, Membership, Rater

@@ -19,7 +19,7 @@ from eval_ui.probes_page.pictures import latent_html
 from eval_ui.probes_page.suites import PROBES_VARIABLE, find_suites, open_autoencoder
 from leaderboard.store.database import Store
 from leaderboard.studies.access import AdminIdentity
-from leaderboard.studies.settings import open_official
+from leaderboard.studies.settings import open_official_study
 
 MAIN = Path(eval_ui.__file__).with_name("main.py")
 HOSTILE = '<img src=x onerror="alert(1)">'
@@ -96,7 +96,9 @@ def test_a_rater_of_a_blind_study_does_not_see_it(
     suite: Path, empty_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(session, "browser_cookie", lambda name: None)
-    open_official(empty_store, "luanti", {"find_cave": "1"})  # its results are hidden from raters
+    open_official_study(
+        empty_store, "luanti", {"find_cave": "1"}
+    )  # its results are hidden from raters
     app = AppTest.from_file(str(MAIN), default_timeout=120).run()
     app.switch_page("views/probes.py").run()
     assert not app.exception and not app.selectbox

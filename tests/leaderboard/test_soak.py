@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from leaderboard.store.database import Store, open_store
 from leaderboard.store.models import Assignment, Judgment, Rater
-from leaderboard.studies.access import command_line_admin, digest
+from leaderboard.studies.access import command_line_admin, hash_secret
 from leaderboard.studies.export import load_comparisons
 from leaderboard.studies.settings import change_settings
 from tests.support import ROOT
@@ -153,7 +153,7 @@ def assert_nothing_lost_doubled_or_crossed(store: Store, people: list[SimulatedR
         judgments = list(session.scalars(sa.select(Judgment)))
         served = {one.id: one for one in session.scalars(sa.select(Assignment))}
     for one in people:
-        mine = [row for row in judgments if row.rater_id == ids[digest(one.secret)]]
+        mine = [row for row in judgments if row.rater_id == ids[hash_secret(one.secret)]]
         assert {row.assignment_id: row.winner for row in mine} == one.said
         assert max(Counter(row.pair for row in mine).values()) == 1
     for row in judgments:

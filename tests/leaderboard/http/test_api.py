@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 
 from leaderboard.http.api import create_server
 from leaderboard.http.media import MAX_BODY
-from leaderboard.judging.raters import create_invite
+from leaderboard.judging.invites import create_invite
 from leaderboard.store.database import Store, open_store
 from leaderboard.store.models import Agent, Episode, Judgment
 from leaderboard.studies.access import add_admin, command_line_admin

@@ -11,25 +11,22 @@ import sqlalchemy as sa
 from basalt.io.errors import StudyError
 from leaderboard.http.video_urls import episode_video, pair_videos, video_of_ticket
 from leaderboard.judging.assignments import next_pair
-from leaderboard.judging.attention_checks import add_gold_pair, list_gold_pairs, retire_gold_pair
+from leaderboard.judging.gold_pairs import add_gold_pair, list_gold_pairs, retire_gold_pair
+from leaderboard.judging.invites import create_invite, list_invites, revoke_invite, study_of_invite
 from leaderboard.judging.judgments import (
     AnswerRefusedError,
     answer_pair,
     undo_last,
 )
 from leaderboard.judging.quality import rater_reports, study_quality
-from leaderboard.judging.rater_view import next_view, rater_view, visible_studies
+from leaderboard.judging.rater_view import next_view, rater_view, studies_for_rater
 from leaderboard.judging.raters import (
-    create_invite,
     erase,
     find_rater,
     join,
-    list_invites,
     rater_of_code,
     rater_status,
     register_rater,
-    revoke_invite,
-    study_of_invite,
 )
 from leaderboard.ratings.ranking import rate
 from leaderboard.store.database import Store
@@ -491,6 +488,7 @@ def test_raters_see_the_studies_they_may_judge_or_read(store: Store, full_study:
     change_settings(store, hidden, ADMIN, open_signup=False, show_results=False)
     join(store, hidden, "alice", invite=create_invite(store, hidden, ADMIN, "for Alice"))
     names = {
-        token: [study.name for study in visible_studies(store, token)] for token in ("alice", "bob")
+        token: [study.name for study in studies_for_rater(store, token)]
+        for token in ("alice", "bob")
     }
     assert names == {"alice": ["hidden", "small"], "bob": ["small"]}

@@ -15,7 +15,7 @@ from leaderboard.studies.rules import (
     list_studies,
     official_study,
 )
-from leaderboard.studies.settings import open_official
+from leaderboard.studies.settings import open_official_study
 
 RULES = demo_study({"FindCave": [100_001]}, "luanti", "5.6.1")
 
@@ -93,20 +93,20 @@ def test_unknown_and_missing_studies_are_explained(store: Store) -> None:
 def test_the_official_study_takes_each_tasks_version_from_its_first_submission(
     store: Store,
 ) -> None:
-    first = open_official(store, "luanti", {"find_cave": "a"})
+    first = open_official_study(store, "luanti", {"find_cave": "a"})
     assert first.rules.version_of("find_cave") == "a"
     assert first.rules.version_of("make_waterfall") is None
-    widened = open_official(store, "luanti", {"find_cave": "a", "make_waterfall": "b"})
+    widened = open_official_study(store, "luanti", {"find_cave": "a", "make_waterfall": "b"})
     assert widened.id == first.id and widened.rules.version_of("make_waterfall") == "b"
     assert find_study(store, first.name).rules == widened.rules
-    other = open_official(store, "luanti", {"make_waterfall": "c"})
+    other = open_official_study(store, "luanti", {"make_waterfall": "c"})
     assert other.id != first.id and other.rules.version_of("find_cave") is None
-    assert open_official(store, "luanti", {"find_cave": "a"}).id in (first.id, other.id)
+    assert open_official_study(store, "luanti", {"find_cave": "a"}).id in (first.id, other.id)
 
 
 def test_a_study_made_when_all_tasks_had_one_version_still_opens(store: Store) -> None:
     old = create_study(store, "official luanti 1", official_study("luanti", "1"))
     assert old.rules.version_of("find_cave") == old.rules.version_of("make_waterfall") == "1"
-    assert open_official(store, "luanti", {"find_cave": "1"}).id == old.id
-    new = open_official(store, "luanti", {"find_cave": "2"})
+    assert open_official_study(store, "luanti", {"find_cave": "1"}).id == old.id
+    new = open_official_study(store, "luanti", {"find_cave": "2"})
     assert new.id != old.id and new.rules.version_of("find_cave") == "2"

@@ -27,7 +27,7 @@ from leaderboard.submissions.bundle import (
     MANIFEST,
     About,
     BundleError,
-    Manifest,
+    BundleManifest,
     unpack_bundle,
     write_bundle,
 )
@@ -178,7 +178,7 @@ def test_pack_check_and_submit(
     assert "registered 'Deep' in study 'small': 2 episodes" in capsys.readouterr().out
     store = open_store(place)
     with store.read() as session:
-        kept = Manifest.model_validate(session.scalar(sa.select(Submission.manifest)))
+        kept = BundleManifest.model_validate(session.scalar(sa.select(Submission.manifest)))
         assert not any(session.scalars(sa.select(Episode.verified)))
     assert (kept.agent, kept.authors, kept.description) == ("Deep", ("Ada", "Bob"), "It walks.")
     assert basalt("submit", out, *study) == 1

@@ -1,0 +1,174 @@
+"""Gold pairs: pairs of episodes with an answer known to an admin, to qualify raters and to check them."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from basalt.io.errors import StudyError
+from leaderboard.store.database import Store
+from leaderboard.store.models import (
+    Agent,
+    AttentionCheck,
+    CheckAnswer,
+    Episode,
+    GoldPair,
+    new_id,
+    pair_key,
+)
+from leaderboard.studies.access import AdminIdentity
+from leaderboard.studies.rules import StudyInfo
+
+MIRRORED = {"left": "right", "right": "left", "draw": "draw"}
+"""Right answers of a gold pair, and each with the sides swapped."""
+
+
+@dataclass(frozen=True)
+class GoldInfo:
+    """A gold pair, as an admin sees it.
+
+    Attributes:
+        id: Opaque id.
+        task: Task of both episodes.
+        seed: Seed of both episodes.
+        left: Name of the agent on the left.
+        right: Name of the agent on the right.
+        better: Right answer: `left`, `right` or `draw`.
+        explanation: Text shown to raters after an answer of the qualification.
+        answered: Number of answers.
+        right_answers: Number of right answers. If few are right, the pair's answer may be wrong.
+        retired: Time when the pair was retired; None while it is in use.
+    """
+
+    id: str
+    task: str
+    seed: int
+    left: str
+    right: str
+    better: str
+    explanation: str
+    answered: int
+    right_answers: int
+    retired: datetime | None
+
+
+def add_gold_pair(
+    store: Store,
+    study: StudyInfo,
+    admin: AdminIdentity,
+    left_episode_id: str,
+    right_episode_id: str,
+    better: str,
+    explanation: str = "",
+) -> str:
+    """Add a pair of episodes with a known answer; returns the gold pair's id.
+
+    Args:
+        store: Leaderboard.
+        study: Study of the episodes.
+        admin: Admin who adds it.
+        left_episode_id: Id of an episode.
+        right_episode_id: Id of another episode of the same task and seed. Sides are drawn each time the
+            pair is shown.
+        better: Right answer: `left`, `right` or `draw`.
+        explanation: Reason, shown to raters after an answer of the qualification.
+
+    Raises:
+        StudyError: The episodes are not of this study with a common seed, or are a gold pair already.
+    """
+    if better not in MIRRORED:
+        raise StudyError(f"better: expected one of {', '.join(MIRRORED)}, got {better!r}")
+    if len(explanation) > 2000:
+        raise StudyError("the explanation is longer than 2000 characters; shorten it")
+    with store.write() as session:
+        left, right = (
+            session.get(Episode, episode) for episode in (left_episode_id, right_episode_id)
+        )
+        if (
+            left is None
+            or right is None
+            or left.id == right.id
+            or {left.study_id, right.study_id} != {study.id}
+            or (left.task, left.seed) != (right.task, right.seed)
+        ):
+            raise StudyError(
+                "a gold pair needs two episodes of this study with the same task and seed"
+            )
+        key = pair_key(left.id, right.id)
+        for other in pairs_in_use(session, study.id):
+            if pair_key(other.left_episode_id, other.right_episode_id) == key:
+                raise StudyError("these two episodes are a gold pair already")
+        gold = GoldPair(
+            id=new_id(),
+            study_id=study.id,
+            left_episode_id=left.id,
+            right_episode_id=right.id,
+            better=better,
+            explanation=explanation.strip(),
+            created=datetime.now(UTC),
+        )
+        session.add(gold)
+        return gold.id
+
+
+def retire_gold_pair(store: Store, study: StudyInfo, admin: AdminIdentity, gold_id: str) -> None:
+    """Retire a gold pair; its answers stay.
+
+    Raises:
+        StudyError: The study has no such gold pair.
+    """
+    with store.write() as session:
+        gold = session.get(GoldPair, gold_id)
+        if gold is None or gold.study_id != study.id:
+            raise StudyError("the study has no such gold pair")
+        gold.retired = gold.retired or datetime.now(UTC)
+
+
+def list_gold_pairs(store: Store, study: StudyInfo, admin: AdminIdentity) -> list[GoldInfo]:
+    """All gold pairs of a study in the order they were added."""
+    with store.read() as session:
+        names = dict(
+            session.execute(
+                sa.select(Episode.id, Agent.name)
+                .join(Agent, Episode.agent_id == Agent.id)
+                .where(Episode.study_id == study.id)
+            ).all()
+        )
+        answers = session.execute(
+            sa.select(AttentionCheck.gold_id, CheckAnswer.passed)
+            .join(CheckAnswer, CheckAnswer.check_id == AttentionCheck.id)
+            .where(AttentionCheck.study_id == study.id, AttentionCheck.gold_id.is_not(None))
+        ).all()
+        out = []
+        for gold in session.scalars(
+            sa.select(GoldPair).where(GoldPair.study_id == study.id).order_by(GoldPair.created)
+        ):
+            episode = session.get_one(Episode, gold.left_episode_id)
+            passed = [right for gold_id, right in answers if gold_id == gold.id]
+            out.append(
+                GoldInfo(
+                    gold.id,
+                    episode.task,
+                    episode.seed,
+                    names[gold.left_episode_id],
+                    names[gold.right_episode_id],
+                    gold.better,
+                    gold.explanation,
+                    len(passed),
+                    sum(passed),
+                    gold.retired,
+                )
+            )
+        return out
+
+
+def pairs_in_use(session: Session, study_id: str) -> list[GoldPair]:
+    """The gold pairs of a study that are not retired."""
+    return list(
+        session.scalars(
+            sa.select(GoldPair)
+            .where(GoldPair.study_id == study_id, GoldPair.retired.is_(None))
+            .order_by(GoldPair.id)
+        )
+    )
