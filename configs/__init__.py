@@ -1,1 +1,1 @@
-"""Hydra's configuration files; ``pkg://configs`` finds them in a clone and in an installed wheel."""
+"""Hydra's configuration files; `pkg://configs` finds them in a clone and in an installed wheel."""

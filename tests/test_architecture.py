@@ -74,7 +74,7 @@ def imports(path):
 
 
 def room(name):
-    """The room that a module is in; the packages' own ``__init__`` are in none."""
+    """The room that a module is in; the packages' own `__init__` are in none."""
     return next((one for one in ROOMS if name == one or name.startswith(f"{one}.")), None)
 
 

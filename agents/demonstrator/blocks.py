@@ -1,5 +1,4 @@
-"""The place where a builder builds: its nodes, where the player can stand, and from where and at what a click puts
-a block into its place.
+"""The place where a builder builds: its nodes, where the player can stand, and what to click to place a block.
 
 Nodes are whole numbers (x, y, z), y up; a node's cube extends half a node to each side. Feet on a node are at y + 0.5.
 """

@@ -19,7 +19,7 @@ class RandomAgent:
     `steps` actions were played, since a uniform draw would end the episode after two steps.
 
     Args:
-        seed: of the draws. Each row has its own stream, so a row plays the same in any batch.
+        seed: Seed of the random numbers. Each row has its own stream, so a row plays the same in any batch.
         steps: actions before ESC.
     """
 

@@ -40,7 +40,7 @@ class Watch {
     this.follow();
   }
 
-  // Lines are drawn anew when the length of the videos is known.
+  // Lines are drawn again when the length of the videos is known.
   lines() {
     const span = this.high - this.low || 1;
     const height = (value) => HEIGHT * (0.93 - (0.86 * (value - this.low)) / span);

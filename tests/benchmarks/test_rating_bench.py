@@ -1,4 +1,4 @@
-"""``basalt bench rating`` measures what it says: the same ratings by two ways."""
+"""`basalt bench rating` measures what it says: the same ratings by two ways."""
 
 import json
 

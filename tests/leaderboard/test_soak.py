@@ -31,7 +31,7 @@ SERVER = "import sys; from basalt.cli.main import run; sys.exit(run(sys.argv[1:]
 
 
 class Server:
-    """``basalt leaderboard serve`` as a process of its own, which can be killed and started again."""
+    """`basalt leaderboard serve` as a process of its own, which can be killed and started again."""
 
     def __init__(self, location: str, media: Path) -> None:
         with socket.socket() as probe:

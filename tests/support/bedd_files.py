@@ -10,8 +10,8 @@ from basalt.core.video import FRAME_SIZE, FrameSize, VideoWriter
 
 
 def bedd_line(tick: int, **changes: Any) -> dict[str, Any]:
-    """A line of no input. ``keys``, ``buttons``, ``new_buttons``, ``dx``, ``dy``, ``x``, ``y``,
-    ``hotbar`` and ``gui`` change it."""
+    """A line of no input. `keys`, `buttons`, `new_buttons`, `dx`, `dy`, `x`, `y`,
+    `hotbar` and `gui` change it."""
     return {
         "mouse": {
             "x": changes.get("x", 640.0), "y": changes.get("y", 360.0),

@@ -306,7 +306,7 @@ class _World:
 
 
 def main():
-    """What the tests' launch script starts: ``standin.py -port N ...``, faults in $STANDIN_FAULTS."""
+    """What the tests' launch script starts: `standin.py -port N ...`, faults in $STANDIN_FAULTS."""
     parser = argparse.ArgumentParser()
     parser.add_argument("-port", type=int)
     parser.add_argument("-env", action="store_true")

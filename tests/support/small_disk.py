@@ -9,7 +9,7 @@ import pytest
 
 
 def on_a_small_disk(tmp_path, kilobytes, code, *arguments):
-    """Run Python where ``tmp_path/small`` is a file system of that size; its exit status, stdout and stderr."""
+    """Run Python where `tmp_path/small` is a file system of that size; its exit status, stdout and stderr."""
     small = tmp_path / "small"
     small.mkdir()
     if shutil.which("unshare") is None:

@@ -34,14 +34,14 @@ def one_comparison(
 def planted(
     strengths: Sequence[float], count: int, *, raters: int = 1, ties: float = 0.3, seed: int = 0
 ) -> list[Comparison]:
-    """Random pairs of agents ``a0``, ``a1``, ...; answers by Davidson's model.
+    """Random pairs of agents `a0`, `a1`, ...; answers by Davidson's model.
 
     Args:
-        strengths: log-strength of each agent.
-        count: how many comparisons, a minute apart.
-        raters: how many raters, in random order.
+        strengths: Log-strength of each agent.
+        count: Number of comparisons, one minute apart.
+        raters: Number of raters, in random order.
         ties: Davidson's nu.
-        seed: of the random numbers.
+        seed: Seed of the random numbers.
     """
     rng = random.Random(seed)
     out = []

@@ -27,7 +27,7 @@ def record(
     world_version: str = "1",
     step_limit: int = 400,
 ) -> Recording:
-    """A recording of ``steps`` steps that spends the last ``cave_steps`` states in a cave."""
+    """A recording of `steps` steps that spends the last `cave_steps` states in a cave."""
     rng = np.random.default_rng(seed)
     colour = (sum(map(ord, player)) % 190, 90, 40 * (seed % 5))
     facts = [{"in_cave": t > steps - cave_steps} for t in range(steps + 1)]

@@ -1,7 +1,7 @@
 """What every world does, whatever it is made of: one set of tests for all of them.
 
-A world's test module makes a subclass and gives it two fixtures: ``make_env(**settings)``, which makes
-environments of FindCave and closes them, and ``env``, one that several tests may share.
+A world's test module makes a subclass and gives it two fixtures: `make_env(**settings)`, which makes
+environments of FindCave and closes them, and `env`, one that several tests may share.
 """
 
 import gymnasium
@@ -19,7 +19,7 @@ SEED, OTHER_SEED = 100_001, 100_002
 
 
 class WorldBehaviour:
-    """Subclasses are named ``Test...``; this class is not collected itself."""
+    """Subclasses are named `Test...`; this class is not collected itself."""
 
     def test_spaces_are_minerls(self, env):
         assert env.observation_space["pov"].shape == (360, 640, 3)

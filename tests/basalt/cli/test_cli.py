@@ -55,7 +55,7 @@ def run_without_reader(code: str, *arguments: str) -> tuple[int, str]:
 
 @pytest.mark.parametrize("arguments", [["--help"], ["doctor", "--help"], ["bench", "--help"]])
 def test_a_reader_that_goes_away_is_no_failure(arguments):
-    """As with ``basalt --help | head -1``."""
+    """As with `basalt --help | head -1`."""
     code = "import sys; from basalt.cli import main as cli; sys.argv = ['basalt', *sys.argv[1:]]; cli.main()"
     assert run_without_reader(code, *arguments) == (0, "")
 

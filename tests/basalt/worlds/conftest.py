@@ -28,7 +28,7 @@ def changed_mod(monkeypatch, tmp_path):
 def staged_env(changed_mod):
     """Makes a small world of a task (FindCave) whose every episode also runs a piece of Lua at its beginning.
 
-    The Lua knows ``at(seconds, function(player) ... end)``.
+    The Lua knows `at(seconds, function(player) ... end)`.
     """
     made = []
 

@@ -33,7 +33,7 @@ CAVE = "Did this player find and enter a cave?"
 
 
 def answer(number: int, left: str, right: str, winner: str, **changes: Any) -> dict[str, Any]:
-    """An element with every field that the published schema names; ``number`` counts up in time."""
+    """An element with every field that the published schema names; `number` counts up in time."""
     left_hash, right_hash = f"{left}-hash", f"{right}-hash"
     metadata = {
         "win_player": winner,

@@ -32,7 +32,7 @@ def test_names_are_one_to_one():
 
 
 def test_the_docs_have_the_same_table():
-    """``python -m basalt.worlds.luanti.items`` prints it again."""
+    """`python -m basalt.worlds.luanti.items` prints it again."""
     assert markdown_table() in DOCS.read_text()
 
 

@@ -304,7 +304,7 @@ def test_jobs_side_by_side_take_a_process_each(tmp_path):
 
 
 class _PackagesEnv:
-    """What ``gym.make`` of the minerl package returns, as far as the adapter uses it."""
+    """What `gym.make` of the minerl package returns, as far as the adapter uses it."""
 
     def __init__(self, name):
         self.name, self.log, self.info, self.done = name, [], {}, False
