@@ -156,7 +156,7 @@ class VirtualDisplay:
 
     Args:
         screen: Size of its screen in pixels and depth in bits, e.g. `1024x768x24`.
-        name: Beginning of the folder's name.
+        prefix: Beginning of the name of its folder.
         options: Further options of Xvfb.
 
     Attributes:
@@ -169,9 +169,9 @@ class VirtualDisplay:
         WorldError: It did not start.
     """
 
-    def __init__(self, screen: str, name: str, options: tuple[str, ...] = ()) -> None:
+    def __init__(self, screen: str, prefix: str, options: tuple[str, ...] = ()) -> None:
         xvfb = find_xvfb()
-        self.folder = Path(tempfile.mkdtemp(prefix=f"{name}-"))
+        self.folder = Path(tempfile.mkdtemp(prefix=f"{prefix}-"))
         ours, theirs = os.pipe()
         try:
             self.process = SupervisedProcess(

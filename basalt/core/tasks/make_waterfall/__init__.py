@@ -19,7 +19,7 @@ MIN_FALL = 3
 
 
 def outcome(telemetry: Sequence[Telemetry], ended: str) -> Outcome:
-    """Success: the player ends the episode itself, with its own falling water in the picture.
+    """Success: the player ends the episode itself, with its own falling water in the frame.
 
     Of two successes the higher fall is better; of two failures the one that got further.
     """
