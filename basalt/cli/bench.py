@@ -1,16 +1,18 @@
-"""``basalt bench NAME``: one measurement, printed as one JSON object.
+"""`basalt bench NAME`: one measurement, printed as one JSON object.
 
-Its keys: ``name``, ``figures``, ``peer`` (what it is compared with, measured in the same run, or a
-target), ``ratio`` (above 1: ahead of the peer; null with the reason in ``peer`` where the peer is not
-there) and ``machine``.
+Its keys: `name`, `figures`, `peer` (what it is compared with, measured in the same run, or a target),
+`ratio` (above 1: ahead of the peer; null, with the reason in `peer`, where the peer is missing) and
+`machine`.
 """
 
-import argparse
 import importlib.util
 import json
-from difflib import get_close_matches
+from collections.abc import Callable
 from importlib import import_module
 
+import typer
+
+from basalt.cli.flags import app, run
 from basalt.io.errors import ConfigError
 
 BENCHMARKS = {
@@ -27,32 +29,38 @@ part of the installed package."""
 
 
 def main(argv: list[str]) -> int:
-    """Run one benchmark.
+    """Run `basalt bench NAME ARGUMENTS`; returns the exit status.
 
     Raises:
-        ConfigError: no such benchmark.
+        ConfigError: There is no such benchmark, or this is not a checkout of the repository.
     """
-    listing = "\n".join(f"  {name:<10} {what}" for name, (_, what) in BENCHMARKS.items())
-    parser = argparse.ArgumentParser(
-        prog="basalt bench",
-        description="Measure; prints one JSON object.",
-        epilog=f"benchmarks:\n{listing}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("name", help="what to measure")
-    parser.add_argument("rest", nargs=argparse.REMAINDER, help="the benchmark's own arguments")
-    options = parser.parse_args(argv)
-    if options.name not in BENCHMARKS:
-        close = get_close_matches(options.name, BENCHMARKS, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        raise ConfigError(
-            f"bench: unknown benchmark {options.name!r}; {hint}known: {', '.join(BENCHMARKS)}"
-        )
-    module, _ = BENCHMARKS[options.name]
-    if importlib.util.find_spec("benchmarks") is None:
-        raise ConfigError(
-            "bench: benchmarks come with the repository, not with the package; run this in a checkout"
-        )
-    machine = import_module("benchmarks.machine").machine()
-    print(json.dumps(import_module(module).run(options.rest) | {"machine": machine}, indent=1))
-    return 0
+    return run("bench", bench, argv)
+
+
+bench = app("Measure; prints one JSON object.")
+
+
+def _benchmark(name: str) -> Callable[..., int]:
+    def benchmark(arguments: typer.Context) -> int:
+        if importlib.util.find_spec("benchmarks") is None:
+            raise ConfigError(
+                "bench: benchmarks come with the repository, not with the package; run this in a checkout"
+            )
+        machine = import_module("benchmarks.machine").machine()
+        result = import_module(BENCHMARKS[name][0]).run(arguments.args)
+        print(json.dumps(result | {"machine": machine}, indent=1))
+        return 0
+
+    return benchmark
+
+
+for _name, (_, _what) in BENCHMARKS.items():
+    bench.command(
+        _name,
+        help=f"{_what[0].upper()}{_what[1:]}.",
+        context_settings={
+            "allow_extra_args": True,
+            "ignore_unknown_options": True,
+            "help_option_names": [],
+        },
+    )(_benchmark(_name))

@@ -1,20 +1,19 @@
-"""``basalt demo``: the whole loop, small and real, on the embedded world.
+"""`basalt demo`: the whole loop, small and real, on the embedded world."""
 
-Part of the command line: like :mod:`basalt.cli.main` it knows all packages.
-"""
-
-import argparse
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from agents.bc.config import TrainConfig
 from agents.bc.train import train
 from agents.common.registry import make_agent
+from basalt.cli.flags import Folder, run
 from basalt.core.recording import Recording
 from basalt.core.tasks import get_task
 from basalt.io.atomic import write_json
@@ -41,28 +40,30 @@ SUMMARY = "summary.json"
 
 
 def main(argv: list[str]) -> int:
-    """Run the demo and print what it came to."""
-    parser = argparse.ArgumentParser(prog="basalt demo", description=_DESCRIPTION)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write a summary there")
-    parser.add_argument(
-        "--out", type=Path, default=DEFAULT_OUT, metavar="DIR", help=f"default: {DEFAULT_OUT}"
-    )
-    options = parser.parse_args(argv)
-    if options.json and not options.json.resolve().parent.is_dir():
-        raise BasaltError(f"--json {options.json}: its folder does not exist; make it first")
-    _set_aside_finished(options.out)
-    demo = Demo(options.out)
+    """Run `basalt demo ARGUMENTS`; returns the exit status."""
+    return run("demo", _demo, argv)
+
+
+def _demo(
+    json: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write a summary to this file.")
+    ] = None,
+    out: Folder = DEFAULT_OUT,
+) -> int:
+    """Run the whole loop, small, on the embedded world.
+
+    Train an agent on the sample recordings, let it, a random agent and the scripted demonstrator play
+    two official seeds of FindCave, rank them by telemetry, and probe the policy. The same command resumes
+    an interrupted demo; a finished one is set aside.
+    """
+    if json and not json.resolve().parent.is_dir():
+        raise BasaltError(f"--json {json}: its folder does not exist; make it first")
+    _set_aside_finished(out)
+    demo = Demo(out)
     demo.run()
-    if options.json:
-        write_json(options.json, demo.results)
+    if json:
+        write_json(json, demo.results)
     return 0
-
-
-_DESCRIPTION = (
-    "Train an agent on the sample recordings, let it, a random agent and the scripted demonstrator "
-    "play two official seeds of FindCave, rank them by telemetry, and probe the policy. An interrupted "
-    "demo goes on where it stopped; a finished one is set aside."
-)
 
 
 def _set_aside_finished(out: Path) -> None:
@@ -115,7 +116,7 @@ class Demo:
         result = train(TrainConfig(out=str(self.out / "bc"), task=TASK.name, data="sample"))
         if result.interrupted:
             raise KeyboardInterrupt
-        held_out = {name: figures["loss"] for name, figures in result.report.items()}
+        held_out = {name: metrics["loss"] for name, metrics in result.report.items()}
         self.results["training"] = {
             "first_loss": result.first_loss,
             "last_loss": result.last_loss,
@@ -123,7 +124,7 @@ class Demo:
             "held_out_loss": held_out,
         }
         print(
-            f"  training loss {result.first_loss:.2f} before, {result.last_loss:.2f} after (nats a frame)"
+            f"  training loss {result.first_loss:.2f} before, {result.last_loss:.2f} after (nats per frame)"
         )
         shown = ", ".join(f"{name.replace('_', ' ')} {loss:.2f}" for name, loss in held_out.items())
         print(f"  on held-out episodes: {shown}")

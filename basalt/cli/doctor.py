@@ -1,24 +1,27 @@
-"""``basalt doctor``: what this machine can run, and the command that mends what it cannot."""
+"""`basalt doctor`: what this machine can run, and how to install what is missing.
 
-import argparse
+It also works where packages are missing, so nothing but the standard library is imported up here.
+"""
+
 import importlib.metadata
 import importlib.util
-import json
 import os
 import platform
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from json import dumps
 from pathlib import Path
 from typing import Literal
 
+from basalt.cli.dependencies import DISTRIBUTION, how_to_install, requirements
 from basalt.io.errors import BasaltError, MissingDependencyError
 from basalt.io.paths import cache_dir
 
 State = Literal["ok", "missing", "optional"]
 
 LEAST_FREE_GB = 2.0
-"""A demo with its saved worlds takes about half a gigabyte."""
+"""Free space below which the disk is reported; a demo takes about half a gigabyte."""
 
 
 @dataclass(frozen=True)
@@ -26,34 +29,69 @@ class Check:
     """One line of the report.
 
     Attributes:
-        name: what was looked for.
-        state: ``ok``, ``missing`` (the embedded world cannot run) or ``optional`` (not there, but
-            only some commands need it).
-        found: version or path, or what is wrong.
-        mend: the command that mends it, empty where nothing is to mend.
+        name: What was checked.
+        state: `ok`, `missing` (the embedded world cannot run) or `optional` (missing, but only some
+            commands need it).
+        found: Version or path, or what is wrong.
+        fix: Command that installs it; "" where nothing is to be installed.
     """
 
     name: str
     state: State
     found: str
-    mend: str = ""
+    fix: str = ""
 
 
 def main(argv: list[str]) -> int:
-    """Print the report; exit status 1 where something that the embedded world needs is missing."""
-    parser = argparse.ArgumentParser(prog="basalt doctor", description=__doc__)
-    parser.add_argument("--json", action="store_true", help="print the report as JSON")
-    args = parser.parse_args(argv)
-    checks = [check() for check in _CHECKS]
-    if args.json:
-        print(json.dumps([asdict(check) for check in checks], indent=1))
+    """Run `basalt doctor ARGUMENTS`; exit status 1 where something that the embedded world needs is missing."""
+    try:
+        from basalt.cli.flags import Json, run
+
+        def doctor(as_json: Json = False) -> int:
+            """Check what this machine can run, and how to install what is missing."""
+            return _report(as_json)
+
+        return run("doctor", doctor, argv)
+    except ImportError:  # a broken installation, which is what this command is for
+        return _report(as_json="--json" in argv)
+
+
+def _report(as_json: bool) -> int:
+    checks = [_guarded(check) for check in _CHECKS]
+    if as_json:
+        print(dumps([asdict(check) for check in checks], indent=1))
     else:
-        signs = {"ok": "ok  ", "missing": "LACK", "optional": "-   "}
+        signs = {"ok": "ok     ", "missing": "MISSING", "optional": "-      "}
         for check in checks:
             print(f"{signs[check.state]}  {check.name:<22} {check.found}")
-            if check.mend:
-                print(f"{'':30}mend: {check.mend}")
+            if check.fix:
+                print(f"{'':33}fix: {check.fix}")
     return int(any(check.state == "missing" for check in checks))
+
+
+def _guarded(check: Callable[[], Check]) -> Check:
+    """A check's result; one that a missing package keeps from running says so."""
+    try:
+        return check()
+    except ImportError as err:
+        name = check.__name__.strip("_").replace("_", " ")
+        found = f"cannot be checked: missing dependency {err.name!r}"
+        return Check(name, "optional", found, how_to_install((err.name or "").partition(".")[0]))
+
+
+def _dependencies() -> Check:
+    """Whether the packages that every installation needs are installed."""
+    needed = [name for name, extras in requirements().items() if not extras]
+    missing = []
+    for name in needed:
+        try:
+            importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            missing.append(name)
+    if missing:
+        found = f"not installed: {', '.join(missing)}"
+        return Check("dependencies", "missing", found, f"pip install {DISTRIBUTION}")
+    return Check("dependencies", "ok", f"{len(needed)} packages installed")
 
 
 def _python() -> Check:
@@ -64,7 +102,7 @@ def _program(
     name: str, programs: tuple[str, ...], package: str, state: State = "missing"
 ) -> Callable[[], Check]:
     def check() -> Check:
-        # Debian keeps games in a folder that root's PATH lacks.
+        # Debian keeps games in a folder that is not in root's PATH.
         path = os.environ.get("PATH", "") + os.pathsep + "/usr/games"
         for program in programs:
             if found := shutil.which(program, path=path):
@@ -96,7 +134,7 @@ def _h264() -> Check:
 
         av.codec.Codec("libx264", "w")
     except ImportError:
-        return Check("H.264 encoder", "missing", "PyAV is not installed", "pip install av")
+        return Check("H.264 encoder", "missing", "PyAV is not installed", how_to_install("av"))
     except av.FFmpegError as err:
         return Check("H.264 encoder", "missing", f"PyAV without libx264: {err}", "pip install av")
     return Check("H.264 encoder", "ok", f"libx264 in PyAV {av.__version__}")
@@ -104,8 +142,8 @@ def _h264() -> Check:
 
 def _torch() -> Check:
     if importlib.util.find_spec("torch") is None:
-        mend = "pip install 'basalt-benchmark[train]'"
-        return Check("torch", "optional", "not installed; training and probes need it", mend)
+        found = "not installed; training and probes need it"
+        return Check("torch", "optional", found, how_to_install("torch", "train"))
     import torch
 
     devices = [f"CPU ({torch.get_num_threads()} threads)"]
@@ -118,15 +156,15 @@ def _package(package: str, use: str, extra: str) -> Callable[[], Check]:
         try:
             version = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
-            mend = f"pip install 'basalt-benchmark[{extra}]'"
-            return Check(package, "optional", f"not installed; {use} needs it", mend)
+            found = f"not installed; needed for {use}"
+            return Check(package, "optional", found, how_to_install(package, extra))
         return Check(package, "ok", version)
 
     return check
 
 
 def _minecraft(name: str, part: str) -> Callable[[], Check]:
-    """A check of what ``world=minerl`` needs, by the function of its process module that finds it."""
+    """A check of what `world=minerl` needs, by the function of its process module that finds it."""
 
     def check() -> Check:
         from basalt.worlds import processes
@@ -138,11 +176,12 @@ def _minecraft(name: str, part: str) -> Callable[[], Check]:
             return Check(name, "optional", f"{err.what}; only world=minerl needs it", err.fix)
         return Check(name, "ok", found)
 
+    check.__name__ = name
     return check
 
 
 def _minecraft_port() -> Check:
-    """Whether the Minecraft that is named answers, or one that is started here could listen."""
+    """Whether the Minecraft at the given address answers, or a port is free for one on this machine."""
     from basalt.worlds.minerl.addresses import ENVIRONMENT, parse_addresses
     from basalt.worlds.minerl.protocol import Connection
     from basalt.worlds.processes import free_port
@@ -162,7 +201,9 @@ def _minecraft_port() -> Check:
         return Check(name, "optional", f"{ENVIRONMENT}: {err}", f"{image} (docs/minerl.md)")
     if answering:
         return Check(name, "ok", f"{', '.join(answering)} answers")
-    return Check(name, "ok", f"{free_port()} is free for a process here; {ENVIRONMENT} is not set")
+    return Check(
+        name, "ok", f"port {free_port()} is free on this machine; {ENVIRONMENT} is not set"
+    )
 
 
 def _disk() -> Check:
@@ -191,13 +232,14 @@ def _shadowed() -> Check:
         if owner != "basalt-benchmark"
     )
     if clashes:
-        mend = f"pip uninstall {' '.join(clash.split('(of ')[1][:-1] for clash in clashes)}"
-        return Check("package names", "missing", f"shadowed: {', '.join(clashes)}", mend)
+        fix = f"pip uninstall {' '.join(clash.split('(of ')[1][:-1] for clash in clashes)}"
+        return Check("package names", "missing", f"shadowed: {', '.join(clashes)}", fix)
     return Check("package names", "ok", "no other package uses ours")
 
 
 _CHECKS: tuple[Callable[[], Check], ...] = (
     _python,
+    _dependencies,
     _program("Luanti engine", ("luanti", "minetest"), "minetest"),
     _game,
     _program("Xvfb", ("Xvfb",), "xvfb"),

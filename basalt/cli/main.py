@@ -1,4 +1,4 @@
-"""The ``basalt`` command. The one place that knows all packages; each loads only when its command runs."""
+"""The `basalt` command. Each package is loaded only when a command that needs it runs."""
 
 import os
 import sys
@@ -8,17 +8,21 @@ from difflib import get_close_matches
 from importlib import import_module
 
 import basalt
+from basalt.cli import INTERRUPTED, USAGE_ERROR, USER_ERROR
 from basalt.io.atomic import is_full
 from basalt.io.errors import BasaltError
-
-USAGE_ERROR, USER_ERROR, INTERRUPTED = 2, 1, 130
 
 
 @dataclass(frozen=True)
 class Command:
-    """A subcommand: what it does, an example, and ``module:function`` taking its arguments.
+    """A command.
 
-    A hidden one is left out of the help.
+    Attributes:
+        summary: One line for the help.
+        example: A command line that works.
+        target: Function that takes the arguments and returns the exit status, `module:function`.
+        extra: Extra of the distribution with the command's dependencies.
+        hidden: Whether the help leaves it out.
     """
 
     summary: str
@@ -35,41 +39,41 @@ class Command:
 
 COMMANDS: dict[str, Command] = {
     "doctor": Command(
-        "what this machine can run, and what mends each lack",
+        "check what this machine can run, and how to install what is missing",
         "basalt doctor",
         "basalt.cli.doctor:main",
     ),
     "demo": Command(
-        "the whole loop, small, on the embedded world",
+        "run the whole loop, small, on the embedded world",
         "basalt demo --json summary.json",
         "basalt.cli.demo:main",
         "train,ui",
     ),
     "data": Command(
         "list, fetch, check and count the human demonstrations (BEDD)",
-        "basalt data download task=find_cave max_gb=5 out=bedd",
+        "basalt data download --task find_cave --max-gb 5 --out bedd",
         "basalt.cli.data:main",
     ),
     "play": Command(
-        "a person plays, in a window or a browser, and is recorded; or a recording is replayed",
+        "play in a window or a browser and be recorded, or replay a recording",
         "basalt play task=find_cave",
         "basalt.cli.play:main",
         "play",
     ),
     "policy": Command(
-        "fetch OpenAI's published policies, look into them, label plain video by one",
+        "fetch and describe OpenAI's published policies; label videos with their model",
         "basalt policy download foundation-1x",
         "basalt.cli.policy:main",
         "train",
     ),
     "embed": Command(
-        "what a frozen policy makes of recordings, for training heads on it",
+        "embed recordings with a frozen policy, to train heads on the embeddings",
         "basalt embed policy=foundation-1x data=folder data.source=bedd out=embeddings",
         "basalt.cli.embed:main",
         "train",
     ),
     "record": Command(
-        "demonstrations by the scripted player, on training seeds",
+        "record demonstrations of the scripted player on training seeds",
         "basalt record task=find_cave seeds=100000..100009 out=demos",
         "basalt.cli.record:main",
     ),
@@ -80,7 +84,7 @@ COMMANDS: dict[str, Command] = {
         "train",
     ),
     "rollout": Command(
-        "an agent plays, and is recorded",
+        "let an agent play, and record it",
         "basalt rollout agent=bc checkpoint=runs/bc seeds=official out=rollouts/bc",
         "basalt.cli.rollout:main",
     ),
@@ -91,19 +95,19 @@ COMMANDS: dict[str, Command] = {
         "leaderboard",
     ),
     "references": Command(
-        "let random, demonstrator and bc play a study's seeds, and enter them as opponents",
+        "let the reference players play a study's seeds and enter them as opponents",
         "basalt references --study official --jobs 2",
         "basalt.cli.references:main",
         "train,leaderboard",
     ),
     "leaderboard": Command(
-        "show the ratings, export the judgments",
+        "show the ratings, export the judgments, administer a study",
         "basalt leaderboard show",
         "basalt.cli.leaderboard:leaderboard_main",
         "leaderboard",
     ),
     "ui": Command(
-        "the app in which people judge pairs and see the table",
+        "serve the app in which people judge pairs and see the table",
         "basalt ui",
         "basalt.cli.ui:ui_main",
         "ui",
@@ -115,10 +119,12 @@ COMMANDS: dict[str, Command] = {
         "train",
     ),
     "bench": Command(
-        "measure; one JSON object on stdout", "basalt bench world", "basalt.cli.bench:main"
+        "measure speed and quality; prints one JSON object",
+        "basalt bench world",
+        "basalt.cli.bench:main",
     ),
     "serve-luanti-as-minerl": Command(
-        "the embedded world to whoever speaks the protocol of MineRL's Minecraft",
+        "serve the embedded world by the protocol of MineRL's Minecraft",
         "basalt serve-luanti-as-minerl --port 9000",
         "tools.serve_luanti_as_minerl:main",
         hidden=True,
@@ -143,8 +149,8 @@ def main() -> None:
 def run(argv: list[str]) -> int:
     """Run one command line (without the program's name); returns the exit status.
 
-    0 on success, 1 on a mistake or lack that the user can mend (one line on stderr), 2 on wrong
-    usage, 130 when interrupted.
+    0 on success, 1 on a problem that the user can fix (one line on stderr), 2 on wrong usage, 130
+    when interrupted.
     """
     if not argv or argv[0] in ("-h", "--help"):
         print(_help())
@@ -170,9 +176,12 @@ def run(argv: list[str]) -> int:
     except ModuleNotFoundError as err:
         if err.name is None or err.name.split(".")[0] in _OUR_PACKAGES:
             raise
-        extra = f"pip install 'basalt-benchmark[{command.extra}]'" if command.extra else "pip"
+        # Only here: the help is to be instantaneous.
+        from basalt.cli.dependencies import how_to_install
+
+        fix = how_to_install(err.name, command.extra)
         print(
-            f"basalt {name}: the Python package {err.name} is not installed; {extra} mends that",
+            f"basalt {name}: missing dependency {err.name!r}; install it with: {fix}",
             file=sys.stderr,
         )
         return USER_ERROR
@@ -181,14 +190,17 @@ def run(argv: list[str]) -> int:
             raise
         where = f"{err.filename}: " if err.filename else ""
         print(
-            f"basalt {name}: {where}{os.strerror(err.errno)}; make room, and the same command goes on",
+            f"basalt {name}: {where}{os.strerror(err.errno)}; free some space and run the same command to resume",
             file=sys.stderr,
         )
         return USER_ERROR
     except KeyboardInterrupt:
-        print(f"\nbasalt {name}: interrupted; the same command goes on", file=sys.stderr)
+        print(f"\nbasalt {name}: interrupted; run the same command to resume", file=sys.stderr)
         return INTERRUPTED
 
+
+EXPERIMENTS = ("play", "embed", "record", "train", "rollout", "probe")
+"""Commands that are Hydra applications (`basalt.cli.hydra_app`)."""
 
 _OUR_PACKAGES = ("basalt", "agents", "leaderboard", "eval_ui", "configs")
 
@@ -199,7 +211,7 @@ def _help() -> str:
     lines = [
         f"basalt-benchmark {basalt.__version__}: learning from human feedback in open worlds",
         "",
-        "usage: basalt COMMAND ...        basalt COMMAND --help tells more",
+        "usage: basalt COMMAND ...        basalt COMMAND --help explains a command",
         "",
     ]
     for name, command in shown.items():
@@ -207,7 +219,9 @@ def _help() -> str:
         lines.append(f"  {'':<{width}}    {command.example}")
     lines += [
         "",
-        "Task names: find_cave make_waterfall create_village_animal_pen build_village_house.",
+        f"Experiments ({', '.join(EXPERIMENTS)}) take settings as",
+        "key=value, and -m runs once for each of several values; all other commands take --flags.",
+        "Tasks: find_cave make_waterfall create_village_animal_pen build_village_house.",
         "Seeds: official, one number, [100001,100002] or 100000..100199.",
     ]
     return "\n".join(lines)

@@ -1,77 +1,75 @@
-"""``basalt policy``: OpenAI's published policies and their inverse dynamics model."""
+"""`basalt policy`: OpenAI's published policies and their inverse dynamics model."""
 
-from __future__ import annotations
-
-import argparse
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
+
+from basalt.cli.flags import Json, Quiet, app, run
 from basalt.data.download import Downloader
 from basalt.io.errors import ConfigError
 from basalt.policies.catalogue import MODELS_FOLDER, PUBLISHED, policies_dir, published
 
+policy = app(
+    "OpenAI's published policies and their inverse dynamics model. "
+    f"Published names: {', '.join(PUBLISHED)}."
+)
+
 
 def main(argv: list[str]) -> int:
-    """Run ``basalt policy ARGUMENTS``; returns the exit status.
+    """Run `basalt policy ARGUMENTS`; returns the exit status.
 
     Raises:
-        BasaltError: an unknown name, a file that cannot be used, a video that cannot be read.
+        BasaltError: An unknown name, or a file or video that cannot be used.
     """
-    parser = argparse.ArgumentParser(
-        prog="basalt policy",
-        description="OpenAI's published policies and their inverse dynamics model.",
-        epilog=f"published names: {', '.join(PUBLISHED)}",
-    )
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-
-    def action(name: str, summary: str) -> argparse.ArgumentParser:
-        sub = actions.add_parser(name, help=summary, description=summary)
-        sub.add_argument("--json", action="store_true", help="one JSON object on stdout")
-        sub.add_argument("--quiet", action="store_true", help="no progress bars")
-        return sub
-
-    get = action(
-        "download", "fetch published files; the same command goes on after an interruption"
-    )
-    get.add_argument("names", nargs="+", metavar="NAME", help="e.g. foundation-1x, idm")
-    get.add_argument("--out", help="folder; that in which commands look if not given")
-    get.add_argument("--source", default=MODELS_FOLDER, help="a mirror of OpenAI's folder")
-    get.add_argument("--dry-run", action="store_true", help="say how much it is")
-    look = action("info", "what a policy is, and whether its files are whole")
-    look.add_argument("source", help="a run, a checkpoint, a .weights file or a published name")
-    label = action(
-        "label", "make recordings of plain videos: action labels by the inverse dynamics model"
-    )
-    label.add_argument("videos", nargs="+", metavar="VIDEO", help=".mp4 files, or folders of them")
-    label.add_argument("--model", default="idm", help="idm, or MODEL,WEIGHTS")
-    label.add_argument("--out", help="folder of the recordings; beside each video if not given")
-    label.add_argument("--device", default="auto", help="auto, cpu, cuda")
-    options = parser.parse_args(argv)
-    return {"download": _download, "info": _info, "label": _label}[options.action](options)
+    return run("policy", policy, argv)
 
 
-def _download(options: argparse.Namespace) -> int:
-    paths = [path for name in options.names for path in published(name).paths]
-    downloader = Downloader(options.out or policies_dir(), progress=not options.quiet)
-    source = options.source.rstrip("/")
-    files = [(path, f"{source}/{path}") for path in dict.fromkeys(paths)]
-    report = downloader.fetch(files, dry_run=options.dry_run)
-    if options.json:
+@policy.command("download")
+def _download(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="E.g. foundation-1x, idm.")],
+    out: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="Folder (default: the one in which commands look)."),
+    ] = None,
+    source: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Mirror of OpenAI's folder.")
+    ] = MODELS_FOLDER,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say how much would be fetched.")
+    ] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Fetch published files. The same command resumes an interrupted download."""
+    paths = [path for name in names for path in published(name).paths]
+    folder = out or policies_dir()
+    files = [(path, f"{source.rstrip('/')}/{path}") for path in dict.fromkeys(paths)]
+    report = Downloader(folder, progress=not quiet).fetch(files, dry_run=dry_run)
+    if as_json:
         print(json.dumps(asdict(report)))
     else:
-        print(f"{len(files)} files, {report.amounts}; {options.out or policies_dir()}")
+        print(f"{len(files)} files, {report.amounts}; {folder}")
         for url in report.missing:
             print(f"not on the server: {url}")
         for url, reason in report.failed.items():
-            print(f"failed, the same command tries again: {url}: {reason}")
+            print(f"failed; run the same command to try again: {url}: {reason}")
     return 1 if report.failed or report.missing else 0
 
 
-def _info(options: argparse.Namespace) -> int:
-    facts = policy_facts(options.source)
-    if options.json:
+@policy.command("info")
+def _info(
+    source: Annotated[
+        str, typer.Argument(help="A run, a checkpoint, a .weights file or a published name.")
+    ],
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Describe a policy, and say whether its files are complete."""
+    facts = policy_facts(source)
+    if as_json:
         print(json.dumps(facts))
         return 0
     for key, value in facts.items():
@@ -81,10 +79,10 @@ def _info(options: argparse.Namespace) -> int:
 
 
 def policy_facts(source: str) -> dict[str, Any]:
-    """JSON-ready: kind, parameters, sizes, SHA-256 of the weights, names missing and unexpected.
+    """JSON-ready facts: kind, parameters, sizes, SHA-256 of the weights, missing and unexpected names.
 
     Raises:
-        ConfigError: nothing usable there.
+        ConfigError: The files cannot be used.
     """
     import torch
 
@@ -115,38 +113,49 @@ def policy_facts(source: str) -> dict[str, Any]:
     }
 
 
-def _label(options: argparse.Namespace) -> int:
-    from tqdm import tqdm
-
+@policy.command("label")
+def _label(
+    videos: Annotated[
+        list[str], typer.Argument(metavar="VIDEO...", help=".mp4 files, or folders of them.")
+    ],
+    model: Annotated[str, typer.Option(help="idm, or MODEL,WEIGHTS.")] = "idm",
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder of the recordings (default: beside each video)."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda.")] = "auto",
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Make recordings of plain videos: action labels by the inverse dynamics model."""
     from basalt.core.video import probe
+    from basalt.io.console import progress_bar
     from basalt.policies.checkpoint import choose_device
     from basalt.policies.idm import load_official_idm
     from basalt.policies.label import label_video
     from basalt.policies.source import official_files
 
-    videos = _videos(options.videos)
-    files = official_files(options.model)
+    found = _videos(videos)
+    files = official_files(model)
     if files is None:
-        raise ConfigError(f"model: {options.model!r} is neither idm nor MODEL,WEIGHTS")
-    device = choose_device(options.device)
-    model, _ = load_official_idm(*files)
-    model.to(device)
-    written = []
-    total = sum(max(probe(video).frames - 1, 0) for video in videos)
-    with tqdm(total=total, desc="label", unit="frame", disable=options.quiet) as bar:
-        for video in videos:
-            out = Path(options.out) if options.out else video.parent
-            written.append(
-                label_video(
-                    model,
-                    video,
-                    out,
-                    size=model.config.frame_size,
-                    device=device,
-                    on_frames=lambda n: bar.update(n),
-                )
+        raise ConfigError(f"--model: expected idm or MODEL,WEIGHTS, got {model!r}")
+    on = choose_device(device)
+    idm, _ = load_official_idm(*files)
+    idm.to(on)
+    total = sum(max(probe(video).frames - 1, 0) for video in found)
+    with progress_bar(total=total, title="label", unit="frame", shown=not quiet) as bar:
+        written = [
+            label_video(
+                idm,
+                video,
+                out or video.parent,
+                size=idm.config.frame_size,
+                device=on,
+                on_frames=lambda n: bar.update(n),
             )
-    if options.json:
+            for video in found
+        ]
+    if as_json:
         print(json.dumps({"labelled": [str(path) for path in written]}))
     else:
         print(
@@ -165,5 +174,5 @@ def _videos(paths: list[str]) -> list[Path]:
         else:
             raise ConfigError(f"{path}: no such video or folder")
     if not found:
-        raise ConfigError(f"{', '.join(paths)}: no .mp4")
+        raise ConfigError(f"{', '.join(paths)}: expected .mp4 files, found none")
     return found

@@ -1,6 +1,5 @@
-"""What ``basalt ui`` does."""
+"""`basalt ui`: the judging app."""
 
-import argparse
 import contextlib
 import importlib.util
 import os
@@ -8,8 +7,11 @@ import socket
 import threading
 import time
 import webbrowser
+from typing import Annotated
 
-from basalt.cli.leaderboard import add_store_argument
+import typer
+
+from basalt.cli.flags import Store, run
 from basalt.io.errors import ConfigError, MissingDependencyError
 from eval_ui.store_access import STORE_VARIABLE
 from leaderboard.store.database import default_store, open_existing
@@ -18,34 +20,33 @@ LOOPBACK = "127.0.0.1"
 
 
 def ui_main(argv: list[str]) -> int:
-    """``basalt ui``: serve the judging app until interrupted.
+    """Run `basalt ui ARGUMENTS`; returns the exit status.
 
     Raises:
-        StoreError: there is no leaderboard to judge; the message says how to make one.
+        StoreError: There is no leaderboard to judge; the message says how to make one.
         MissingDependencyError: Streamlit is not installed.
-        ConfigError: the address or port cannot be served on.
+        ConfigError: The address or port cannot be used.
     """
-    parser = argparse.ArgumentParser(
-        prog="basalt ui",
-        description="Serve the judging app: the Judge and the Leaderboard page.",
-    )
-    add_store_argument(parser)
-    parser.add_argument("--port", type=int, default=8501, help="port (default: 8501)")
-    parser.add_argument(
-        "--address",
-        default=LOOPBACK,
-        help="address to serve on (default: %(default)s, this machine only)",
-    )
-    parser.add_argument("--headless", action="store_true", help="do not open a browser")
-    options = parser.parse_args(argv)
-    location = options.store or default_store()
+    return run("ui", _ui, argv)
+
+
+def _ui(
+    port: Annotated[int, typer.Option(help="Port to serve on.")] = 8501,
+    address: Annotated[
+        str, typer.Option(help="Address to serve on; the default is for this machine only.")
+    ] = LOOPBACK,
+    headless: Annotated[bool, typer.Option("--headless", help="Do not open a browser.")] = False,
+    store: Store = None,
+) -> int:
+    """Serve the judging app, with its Judge and Leaderboard pages, until interrupted."""
+    location = store or default_store()
     open_existing(location).close()
     _require_streamlit()
-    _require_free(options.address, options.port)
+    _require_free(address, port)
     os.environ[STORE_VARIABLE] = location
-    if options.address == LOOPBACK:
-        _offer_admin_link(options.address, options.port, headless=options.headless)
-    serve(options.address, options.port)
+    if address == LOOPBACK:
+        _offer_admin_link(address, port, headless=headless)
+    serve(address, port)
     return 0
 
 
@@ -111,5 +112,5 @@ def _require_free(address: str, port: int) -> None:
             probe.bind(place)
     except (OSError, OverflowError) as err:
         raise ConfigError(
-            f"--port {port} of {address} cannot be served on ({err}); choose another with --port"
+            f"--port: cannot serve on port {port} of {address} ({err}); choose another with --port"
         ) from err

@@ -65,7 +65,7 @@ def test_a_persons_recordings_are_opponents_too_and_only_a_persons(
     arguments = ("--players", "random", "--person", str(tmp_path / "played"))
     shutil.copytree(played(place, "random"), tmp_path / "played")
     assert references(place, *arguments) == 1
-    assert "random is no person" in capsys.readouterr().err
+    assert "random was not played by a person" in capsys.readouterr().err
     (recording,) = find_recordings(tmp_path / "played")
     restate(recording, player="Ada", player_kind="human")
     for said in ("Ada: entered study 'tiny study'", "Ada: in study 'tiny study' already"):

@@ -222,7 +222,8 @@ def test_a_missing_package_names_the_extra(failing, capsys):
     failing(ModuleNotFoundError("No module named 'torch'", name="torch"))
     assert cli.run(["fail"]) == cli.USER_ERROR
     assert (
-        "torch is not installed; pip install 'basalt-benchmark[train]'" in capsys.readouterr().err
+        "missing dependency 'torch'; install it with: pip install 'basalt-benchmark[train]'"
+        in capsys.readouterr().err
     )
 
 
@@ -249,7 +250,7 @@ def test_doctor_says_what_mends_a_lack(monkeypatch, capsys):
     monkeypatch.setattr("shutil.which", lambda *args, **kwargs: None)
     assert cli.run(["doctor"]) == 1
     text = capsys.readouterr().out
-    assert "LACK  Xvfb" in text and "mend: apt-get install -y xvfb" in text
+    assert "MISSING  Xvfb" in text and "fix: apt-get install -y xvfb" in text
 
 
 def test_doctor_reports_an_unusable_cache(monkeypatch, tmp_path, capsys):
@@ -276,8 +277,8 @@ def test_doctor_says_what_minecraft_lacks_and_calls_it_optional(monkeypatch, tmp
     monkeypatch.setattr("basalt.worlds.minerl.process.java_version", lambda java: 17)
     jar, java, display, port = minecraft_checks(capsys)
     assert {check["state"] for check in (jar, java, display, port)} == {"optional"}
-    assert "docker build" in jar["mend"] and "openjdk-8" in java["mend"]
-    assert "xvfb" in display["mend"] and "docker run" in port["mend"]
+    assert "docker build" in jar["fix"] and "openjdk-8" in java["fix"]
+    assert "xvfb" in display["fix"] and "docker run" in port["fix"]
     assert "127.0.0.1:1" in port["found"]
 
 
@@ -307,3 +308,70 @@ def test_doctor_finds_a_minecraft_that_is_there(monkeypatch, tmp_path, capsys):
     thread.join(10)
     assert (jar["state"], jar["found"]) == ("ok", str(tmp_path))
     assert (port["state"], port["found"]) == ("ok", f"127.0.0.1:{server.port} answers")
+
+
+BROKEN = """
+import sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {missing}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Missing())
+from basalt.cli.main import main
+sys.argv = ["basalt", *sys.argv[1:]]
+main()
+"""
+
+
+def broken(missing, *arguments):
+    """Run a command where packages are missing."""
+    code = BROKEN.format(missing=set(missing))
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("missing", ["gymnasium", "omegaconf", "pydantic", "numpy", "typer"])
+def test_doctor_works_on_a_broken_installation(missing):
+    done = broken([missing], "doctor", "--json")
+    checks = {check["name"]: check for check in json.loads(done.stdout)}
+    assert {"Python", "dependencies", "Luanti engine", "disk"} <= set(checks)
+    assert "Traceback" not in done.stderr
+
+
+def test_a_missing_core_package_is_not_blamed_on_an_extra():
+    done = broken(["omegaconf"], "train")
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert (
+        "missing dependency 'omegaconf'; install it with: pip install basalt-benchmark\n"
+        in done.stderr
+    )
+
+
+def test_doctor_names_missing_dependencies(monkeypatch, capsys):
+    from basalt.cli import doctor
+
+    monkeypatch.setattr(doctor, "requirements", lambda: {"no-such-thing": [], "other": ["train"]})
+    assert cli.run(["doctor"]) == 1
+    text = capsys.readouterr().out
+    assert "MISSING  dependencies" in text and "not installed: no-such-thing" in text
+    assert "fix: pip install basalt-benchmark" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["data", "index", "--tsk", "find_cave"], "No such option: --tsk"),
+        (["data", "validate", ".", "--jobs", "0"], "--jobs"),
+        (["leaderboard", "shw"], "No such command 'shw'"),
+        (["references", "--players", "nobody"], "unknown option 'nobody'"),
+        (["doctor", "here"], "unexpected extra argument"),
+        (["ui", "--port", "x"], "--port"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_status_2(arguments, message, capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.run(arguments)
+    said = capsys.readouterr().err
+    assert ended.value.code == cli.USAGE_ERROR
+    assert said.startswith(f"basalt {arguments[0]}: ") and message in said
+    assert said.count("\n") == 1 and f"see basalt {arguments[0]} --help" in said

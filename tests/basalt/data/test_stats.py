@@ -152,20 +152,16 @@ def test_the_index_command_prints_the_known_numbers(published, capsys, tmp_path)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["download", "tsk=find_cave"], "tsk: no such setting; did you mean task=?"),
-        (["download", "n=many"], "n: 'many' is not a number of recordings"),
-        (["download"], "give task=, max_gb=, n= or sessions="),
-        (["download", "n=1", "--local", "."], "the index files list no recording"),
-        (["index", "task=dig"], "unknown task 'dig'"),
-        (["index", "find_cave"], "'find_cave' is not key=value"),
-        (["index", "task=find_cave", "index=/nowhere"], "no such index file"),
-        (["labels-report"], "give files or folders"),
-        (["labels-report", ".", "out=x.txt"], "out: 'x.txt' is not a file for the table, .parquet"),
-        (["validate", ".", "jobs=0"], "jobs: '0' is not a number of processes"),
-        (["download", "n=1", "jobs=-2"], "jobs: '-2' is not a number of recordings fetched"),
-        (["stats"], "give one folder of recordings"),
+        (["download"], "give --task, --max-gb, --n or --sessions"),
+        (["download", "--n", "1", "--local", "."], "the index files list no recording"),
+        (["index", "--task", "dig"], "unknown task 'dig'"),
+        (["index", "--task", "find_cave", "--index", "/nowhere"], "no such index file"),
+        (
+            ["labels-report", ".", "--out", "x.txt"],
+            "--out: expected a .parquet or .csv file, got x.txt",
+        ),
         (["stats", "/nowhere"], "no such folder"),
-        (["stats", ".", "labels=best"], "no usable recording"),
+        (["stats", ".", "--labels", "best"], "no usable recording"),
     ],
 )
 def test_mistakes_are_one_line(arguments, message, capsys, tmp_path, monkeypatch):
@@ -178,8 +174,28 @@ def test_mistakes_are_one_line(arguments, message, capsys, tmp_path, monkeypatch
     assert code == 1 and message in error and error.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["download", "--tsk", "find_cave"], "No such option: --tsk"),
+        (["download", "tsk=find_cave"], "unexpected extra argument(s) (tsk=find_cave)"),
+        (["download", "--n", "many"], "Invalid value for '--n'"),
+        (["index", "find_cave"], "unexpected extra argument(s) (find_cave)"),
+        (["labels-report"], "Missing argument 'PATH...'"),
+        (["validate", ".", "--jobs", "0"], "Invalid value for '--jobs'"),
+        (["download", "--n", "1", "--jobs", "-2"], "Invalid value for '--jobs'"),
+        (["stats"], "Missing argument 'FOLDER'"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_status_2(arguments, message, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        run(capsys, *arguments)
+    error = capsys.readouterr().err
+    assert stopped.value.code == 2 and message in error and error.count("\n") == 1
+
+
 def test_settings_may_stand_among_flags(folder, capsys):
-    code, text, _ = run(capsys, "stats", "--quiet", folder, "--json", "labels=original")
+    code, text, _ = run(capsys, "stats", "--quiet", folder, "--json", "--labels", "original")
     assert code == 0 and json.loads(text)["total"]["plays"] == 3
     with pytest.raises(SystemExit) as stopped:
         run(capsys, "stats", folder, "--jsn")
