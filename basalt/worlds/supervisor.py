@@ -16,6 +16,7 @@ import sys
 import time
 
 POLL_S = 0.1
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 
 
 def main() -> int:
@@ -23,6 +24,8 @@ def main() -> int:
     parent, grace_s, folder, *command = sys.argv[1:]
     for number in (signal.SIGINT, signal.SIGTERM):  # Ctrl-C is handled by the parent
         signal.signal(number, signal.SIG_IGN)
+    # What the program started and left behind becomes our child, so that we can wait for its end.
+    _prctl(PR_SET_CHILD_SUBREAPER, 1)
     supervisor = os.getpid()
     pid = os.fork()
     if pid == 0:
@@ -57,9 +60,10 @@ class _Program:
 
     @property
     def running(self) -> bool:
-        if self._status is None:
-            pid, status = os.waitpid(self._pid, os.WNOHANG)
-            self._status = status if pid else None
+        with contextlib.suppress(ChildProcessError):
+            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+                if ended[0] == self._pid:
+                    self._status = ended[1]
         return self._status is None
 
     def exit_status(self) -> int:
@@ -75,7 +79,9 @@ class _Program:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._pid, number)
                 while time.monotonic() < deadline:
-                    _ = self.running  # reaps it: a zombie would count as a member of the group
+                    _ = (
+                        self.running
+                    )  # reaps children: a zombie would count as a member of the group
                     os.killpg(self._pid, 0)
                     time.sleep(0.005)
 
@@ -88,11 +94,7 @@ def _lead_group(pid: int) -> None:
 
 def _execute(command: list[str], supervisor: int) -> None:
     try:
-        if sys.platform == "linux":
-            import ctypes
-
-            pr_set_pdeathsig = 1  # the kernel kills the program if the supervisor is killed
-            ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+        _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # the kernel kills it if the supervisor is killed
         if os.getppid() != supervisor:
             os._exit(127)
         _lead_group(0)
@@ -104,6 +106,13 @@ def _execute(command: list[str], supervisor: int) -> None:
         os.write(2, f"{command[0]}: {err.strerror}\n".encode())
     finally:
         os._exit(127)
+
+
+def _prctl(option: int, value: int) -> None:
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(option, value)
 
 
 def _parent_is_gone(parent: int) -> bool:

@@ -57,7 +57,8 @@ def test_ending_a_program_ends_what_it_started(tmp_path, grace_s):
     pids = numbers(tmp_path / "log")
     assert process.pid == pids[0] and process.running
     process.end()
-    assert not any(map(alive, pids)) and not process.running
+    assert not any(map(psutil.pid_exists, pids)), "neither runs, nor is it left as a zombie"
+    assert not process.running
 
 
 def test_a_program_that_ignores_sigterm_is_killed_after_its_grace(tmp_path):
