@@ -88,7 +88,12 @@ def policy_facts(source: str) -> dict[str, Any]:
 
     from basalt.policies.idm import load_official_idm
     from basalt.policies.official import read_model_file
-    from basalt.policies.source import fingerprint, official_files, open_official, open_policy
+    from basalt.policies.source import (
+        fingerprint,
+        official_files,
+        open_official_policy,
+        open_policy,
+    )
 
     files = official_files(source)
     missing: tuple[str, ...] = ()
@@ -100,7 +105,7 @@ def policy_facts(source: str) -> dict[str, Any]:
         module, report = load_official_idm(*files)
         kind, missing, unexpected = "published idm", report.missing, report.unexpected
     else:
-        module, report = open_official(source)
+        module, report = open_official_policy(source)
         kind, missing, unexpected = "published policy", report.missing, report.unexpected
     return {
         "source": source,

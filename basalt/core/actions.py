@@ -1,9 +1,9 @@
 """Three notations of one action, and the pure, vectorised conversions between them.
 
-1. **Environment**: MineRL's dictionary of 24 keys, 23 buttons held or not in a step and ``camera`` =
+1. **Environment**: MineRL's dictionary of 24 keys, 23 buttons held or not in a step and `camera` =
    [pitch, yaw] change in degrees (positive looks down, positive turns right). Over time:
-   :class:`EnvActions`.
-2. **Recorder lines**: BEDD's jsonl, one object per step with keyboard and mouse (:mod:`basalt.core.recorder_lines`).
+   `EnvActions`.
+2. **Recorder lines**: BEDD's jsonl, one object per step with keyboard and mouse (`basalt.core.recorder_lines`).
 3. **VPT indices**: one of 8,641 button combinations, one of 121 camera bins (Baker et al. 2022,
    arXiv 2206.11795), and ESC as an output of its own.
 """
@@ -28,7 +28,7 @@ ACTION_KEYS = (
 """MineRL's 24 keys in alphabetical order."""
 
 BUTTONS = tuple(key for key in ACTION_KEYS if key != "camera")
-"""The 23 buttons: columns of :attr:`EnvActions.buttons`."""
+"""The 23 buttons: columns of `EnvActions.buttons`."""
 
 COLUMN = {button: column for column, button in enumerate(BUTTONS)}
 
@@ -85,7 +85,7 @@ class EnvActions:
     """Environment actions of T steps.
 
     Attributes:
-        buttons: uint8 [T, 23], 1 where held; columns are :data:`BUTTONS`.
+        buttons: uint8 [T, 23], 1 where held; columns are `BUTTONS`.
         camera: float64 [T, 2], [pitch, yaw] in degrees per step.
     """
 
@@ -103,7 +103,7 @@ class EnvActions:
         return self.buttons[:, COLUMN[button]]
 
     def step(self, t: int) -> dict[str, Any]:
-        """The environment's dictionary of step ``t``, all 24 keys, camera float32 [2]."""
+        """The environment's dictionary of step `t`, all 24 keys, camera float32 [2]."""
         action: dict[str, Any] = {
             button: int(held) for button, held in zip(BUTTONS, self.buttons[t], strict=True)
         }
@@ -115,7 +115,7 @@ class EnvActions:
         """Column form of environment dictionaries; missing keys count as not pressed.
 
         Raises:
-            ActionError: see :func:`validate_action`.
+            ActionError: see `validate_action`.
         """
         checked = [validate_action(action) for action in actions]
         buttons = np.array(
@@ -134,7 +134,7 @@ class VPTActions(NamedTuple):
 
 
 def validate_action(action: Mapping[str, Any]) -> dict[str, Any]:
-    """A complete action: 23 buttons as int 0 or 1 and ``camera`` as float32 [2] in degrees.
+    """A complete action: 23 buttons as int 0 or 1 and `camera` as float32 [2] in degrees.
 
     Missing keys count as not pressed, ESC too (the original raised KeyError there).
 
@@ -206,7 +206,7 @@ def camera_to_bins(degrees: NDArray[np.floating]) -> NDArray[np.int64]:
 
 
 def bins_to_camera(bins: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Degrees at the centres of camera bins; the inverse of :func:`camera_to_bins` on them."""
+    """Degrees at the centres of camera bins; the inverse of `camera_to_bins` on them."""
     law = (2.0 * np.asarray(bins) - CAMERA_MAX) / CAMERA_MAX
     return np.sign(law) * CAMERA_MAX * ((1 + CAMERA_MU) ** np.abs(law) - 1) / CAMERA_MU
 
@@ -297,7 +297,7 @@ def is_null(indices: VPTActions) -> NDArray[np.bool_]:
 
 
 def class_names(indices: Sequence[int]) -> list[str]:
-    """Readable names of joint button classes, e.g. ``forward+jump``; ``none`` for class 0."""
+    """Readable names of joint button classes, e.g. `forward+jump`; `none` for class 0."""
     names = []
     for index in indices:
         parts = [button for button, held in zip(BUTTONS, BUTTON_TABLE[index], strict=True) if held]

@@ -28,7 +28,7 @@ class VideoWriter:
     """Encodes RGB frames to an mp4 as they come.
 
     Args:
-        path: file to write; it is whole only after :meth:`close`.
+        path: file to write; it is whole only after `close`.
         size: Size of the frames; width and height must be even.
         crf: x264's quality, lower is better and larger.
         preset: x264's speed; encoding must not slow a rollout down.

@@ -1,7 +1,7 @@
-"""What a policy must beat: predictions that never look at the picture.
+"""Baselines that a policy must beat: predictions that ignore the frame.
 
-Both are fitted on training episodes and give a probability to every action, so that their loss
-compares with a policy's in nats per frame.
+Both are fitted on training episodes and give every action a probability, so that their loss compares
+with a policy's, in nats per frame.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,10 +22,10 @@ class ActionLoss(NamedTuple):
     """Negative log-probability of the player's actions, nats.
 
     Attributes:
-        total: per frame, buttons + camera (where it counts) + ESC.
-        buttons: per frame.
-        camera: per frame on which the camera counts.
-        esc: per frame.
+        total: Mean per frame: buttons + camera (where it counts) + ESC.
+        buttons: Mean per frame.
+        camera: Mean per frame on which the camera counts.
+        esc: Mean per frame.
     """
 
     total: float
@@ -35,19 +35,19 @@ class ActionLoss(NamedTuple):
 
 
 def camera_counts(buttons: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """bool, same shape: the player moved the camera, so the camera label says something.
+    """Frames on which the player moved the camera, so that its label is informative: bool, same shape.
 
-    The inventory class is left out: its recorded camera is always the centre.
+    The inventory class does not count: its recorded camera is always the centre.
     """
     counts: NDArray[np.bool_] = CAMERA_ON[buttons] & (buttons != INVENTORY_INDEX)
     return counts
 
 
 class Marginals:
-    """Always predicts how often each action occurs in the training episodes.
+    """Predicts the frequency of each action in the training episodes, at every frame.
 
-    Unseen classes get a uniform share, as large as predicts each training action best from the others
-    (leave-one-out), not a number chosen by hand.
+    Unseen classes share a uniform probability; its weight maximises the leave-one-out likelihood of the
+    training actions.
     """
 
     def __init__(self, episodes: Sequence[Episode]) -> None:
@@ -64,9 +64,9 @@ class Marginals:
 
 
 class RepeatLast:
-    """Predicts the previous frame's action again, else the marginals.
+    """Predicts a mixture of the previous frame's action and the marginals.
 
-    The share of trust in repetition is fitted on the training episodes, for buttons and camera each.
+    The weight of repetition is fitted on the training episodes, for buttons and camera separately.
     """
 
     def __init__(self, episodes: Sequence[Episode]) -> None:
@@ -83,7 +83,7 @@ class RepeatLast:
         self.trust = (buttons, camera)
 
     def _pairs(self, actions: VPTActions) -> tuple[NDArray[np.float64], ...]:
-        """For frames with a predecessor: is it a repetition, and the marginal probability."""
+        """For frames with a predecessor: whether the action is repeated, and its marginal probability."""
         repeat_b, repeat_c, has_c = _repeats(actions)
         log_b, log_c = self.marginals.log_probs(actions)
         return repeat_b[1:], np.exp(log_b[1:]), repeat_c[has_c], np.exp(log_c[has_c])
@@ -134,7 +134,7 @@ def _smoothed(labels: NDArray[np.int64], classes: int) -> NDArray[np.float64]:
 
 
 def _best_mix(p: NDArray[np.float64], q: NDArray[np.float64]) -> float:
-    """The weight w of a grid for which w p + (1 - w) q makes the data likeliest."""
+    """The weight w, from a grid, that maximises the likelihood of the data under w p + (1 - w) q."""
     if not len(p):
         return 0.0
     likelihood: Callable[[float], float] = lambda w: float(np.log(w * p + (1 - w) * q).sum())  # noqa: E731

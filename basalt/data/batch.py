@@ -84,7 +84,7 @@ class RowReader:
         self._reader: SourceReader | None = None
 
     def fill(self, batch: Batch, row: int, pieces: Sequence[Piece]) -> None:
-        """Put the pieces into the batch's row, and padding behind them."""
+        """Write the pieces into the batch's row, and padding behind them."""
         at = 0
         for index, start, stop, begins, mirrored in pieces:
             episode, end = self._episodes[index], at + stop - start

@@ -1,8 +1,8 @@
-"""BEDD: which recordings there are, and which files together are one play.
+"""BEDD, the BASALT Evaluation and Demonstrations Dataset: its index, and the files of each play.
 
-The four index files list the videos of OpenAI's contractors, 2022. A play longer than five minutes is
-split into files; this module puts them in order again, both from names alone (:func:`load_index`) and
-from files on disk (:func:`find_plays`).
+The index files list the videos of OpenAI's contractors (2022). A play longer than five minutes is
+split into files; this module joins them again, from names alone (`load_index`) or from files on disk
+(`find_plays`).
 """
 
 import json
@@ -30,7 +30,7 @@ TASK_OF_FOLDER = {
 INDEX_FOLDER = "https://openaipublic.blob.core.windows.net/minecraft-rl/snapshots/"
 
 QUARANTINE_FILE = "quarantine.json"
-"""In a folder of recordings: those that must not be used, with the reasons."""
+"""File in a folder of recordings that lists those that must not be used, with the reasons."""
 
 JOIN_GAP = (290, 450)
 """Seconds between the names' times of two files of one play. A full file holds 300 s; of the 645 gaps
@@ -48,12 +48,12 @@ _NAME = re.compile(r"([A-Za-z0-9_-]+)-([0-9a-f]{12,13})-(\d{8})-(\d{6})")
 
 @dataclass(frozen=True)
 class RecordingName:
-    """A BEDD file name, ``<alias>-<session id>-<YYYYMMDD>-<HHMMSS>``; the alias may hold hyphens.
+    """A BEDD file name, `<alias>-<session id>-<YYYYMMDD>-<HHMMSS>`; the alias may hold hyphens.
 
     Attributes:
-        alias: the contractor.
+        alias: The contractor's alias.
         session_id: 12 hexadecimal digits, in two cases 13.
-        date: when the file was begun, without time zone.
+        date: Start of the file, without time zone.
     """
 
     alias: str
@@ -62,17 +62,17 @@ class RecordingName:
 
     @property
     def session(self) -> str:
-        """Alias and id."""
+        """Alias and session id."""
         return f"{self.alias}-{self.session_id}"
 
     @property
     def stem(self) -> str:
-        """The name again."""
+        """The file name without suffix."""
         return f"{self.session}-{self.date:%Y%m%d-%H%M%S}"
 
     @staticmethod
     def parse(stem: str) -> "RecordingName | None":
-        """The parts of a name without suffix, or None if it is not one of BEDD's."""
+        """The parts of a file name without suffix; None if it is not a BEDD name."""
         match = _NAME.fullmatch(stem)
         if match is None:
             return None
@@ -84,7 +84,7 @@ class RecordingName:
 
 
 def index_url(task: str, folder: str = INDEX_FOLDER) -> str:
-    """Return the address of a task's index file.
+    """Address of a task's index file.
 
     Raises:
         ConfigError: BEDD has no demonstrations of the task.
@@ -106,17 +106,16 @@ def load_index(
 
     Args:
         tasks: Tasks to list; if None, all of which BEDD has demonstrations.
-        local: a folder with copies of the index files, instead of fetching them.
-        folder: where to fetch them, any address fsspec knows.
+        local: Folder with copies of the index files; None fetches them.
+        folder: Address of the index files, any that fsspec supports.
 
     Returns:
-        Columns ``task, name, alias, session_id, session, date, part`` (order in the session, from 0),
-        ``play`` (name of the first file of the same play), ``url`` (of the video; the lines are beside
+        Columns `task, name, alias, session_id, session, date, part` (order in the session, from 0),
+        `play` (name of the first file of the same play), `url` (of the video; the lines are beside
         it as .jsonl).
 
     Raises:
-        ConfigError: an index file is missing, damaged, lists nothing, or has a name that is not one of
-            BEDD's.
+        ConfigError: An index file is missing, damaged or empty, or has a name that is not a BEDD name.
     """
     rows: list[dict[str, Any]] = []
     for task in tasks or [task for task in TASKS.values() if task.bedd_folder]:
@@ -173,7 +172,7 @@ def _index_row(task: str, address: str, base: str, path: str) -> dict[str, Any]:
     *folders, last = path.removesuffix(".mp4").split("/")
     name = RecordingName.parse(last)
     if name is None or any(not re.fullmatch(r"[A-Za-z0-9_][\w.-]*", part) for part in folders):
-        raise ConfigError(f"{address}: {path!r} is not the path of a BEDD recording; not used")
+        raise ConfigError(f"{address}: {path!r} is not the path of a BEDD recording")
     return {
         "task": task,
         "name": last,
@@ -186,7 +185,7 @@ def _index_row(task: str, address: str, base: str, path: str) -> dict[str, Any]:
 
 
 def _plays_by_name(table: pd.DataFrame, shared: Iterable[str]) -> pd.Series:
-    """Name of the first file of each row's play, as far as names and times tell."""
+    """Name of the first file of each row's play, judging by names and times."""
     gap = table.groupby(["task", "session"])["date"].diff().dt.total_seconds()
     joined = (table["part"] > 0) & (~table["session_id"].isin(shared) | gap.between(*JOIN_GAP))
     return table["name"].where(~joined).ffill()
@@ -194,11 +193,11 @@ def _plays_by_name(table: pd.DataFrame, shared: Iterable[str]) -> pd.Series:
 
 @dataclass(frozen=True)
 class Play:
-    """One demonstration: a player's time in one world, from its start to its end.
+    """One demonstration: one episode of one player, from start to end.
 
     Attributes:
-        parts: its recordings in order, mostly one.
-        task: name of the task, None where neither the recording nor its folder says.
+        parts: Its recordings in order, usually one.
+        task: Name of the task; None where neither the recording nor its folder says.
     """
 
     parts: tuple[Recording, ...]
@@ -211,7 +210,7 @@ class Play:
 
     @property
     def player(self) -> str:
-        """The contractor's alias, or who played as the recording says."""
+        """The contractor's alias, or the player named in the recording."""
         return player_of(self.parts[0])
 
     def without_cache(self) -> "Play":
@@ -221,12 +220,12 @@ class Play:
 
     @property
     def is_bedd(self) -> bool:
-        """Whether BEDD's recorder made it, so that its faults are to be mended."""
+        """Whether BEDD's recorder made it, whose faults are then corrected."""
         return self.parts[0].meta is None
 
 
 def player_of(recording: Recording) -> str:
-    """The contractor's alias, or who played as the recording says."""
+    """The contractor's alias, or the player named in the recording."""
     if recording.meta is not None:
         return recording.meta.player
     name = RecordingName.parse(recording.name)
@@ -234,19 +233,19 @@ def player_of(recording: Recording) -> str:
 
 
 def task_of(recording: Recording) -> str | None:
-    """The task a recording says, or else that its folder is named after."""
+    """The task named in the recording, or else by its folder."""
     if recording.meta is not None:
         return recording.meta.task
     return TASK_OF_FOLDER.get(recording.stem.parent.name)
 
 
 def read_quarantine(folder: str | Path) -> dict[Path, list[str]]:
-    """Recordings not to be used, by absolute path without suffix, each with its faults.
+    """Quarantined recordings by absolute path without suffix, each with its faults.
 
-    Lists in the folder itself, below it and above it count, whichever of them was validated.
+    Lists in the folder itself, below it and above it count, since any of these may have been validated.
 
     Raises:
-        RecordingError: a list is damaged.
+        RecordingError: A list is damaged.
     """
     folder = Path(folder).resolve()
     above = [parent / QUARANTINE_FILE for parent in folder.parents]
@@ -265,7 +264,7 @@ def read_quarantine(folder: str | Path) -> dict[Path, list[str]]:
 
 
 def stems_in(folder: Path) -> list[Path]:
-    """Paths without suffix of all recordings in a folder and below, whole or not."""
+    """Paths without suffix of all recordings in a folder and below, complete or not."""
     found = {
         path.with_name(path.name.removesuffix(path.suffix))
         for path in folder.rglob("*")
@@ -275,19 +274,19 @@ def stems_in(folder: Path) -> list[Path]:
 
 
 def find_plays(folder: str | Path) -> list[Play]:
-    """All plays in a folder and below it, without quarantined, half-present and crashed recordings.
+    """All plays in a folder and below it, without quarantined, incomplete and crashed recordings.
 
-    Two files are one play if they carry the same session and the first did not end with ESC; under a
-    session id that many share, also only if the first is full and their times fit. What stood around
-    a quarantined or half-present file is not joined over it; of a file that was never downloaded
-    nothing is known.
+    Two files are one play if they have the same session and the first did not end with ESC; for a
+    session id that many sessions share, also the first must be full and their times must fit. Files
+    before and after a quarantined or incomplete file are not joined; gaps left by files that were
+    never downloaded cannot be detected.
 
     Raises:
-        RecordingError: no such folder, or nothing usable in it.
+        RecordingError: The folder is missing or has no usable recording.
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise RecordingError(f"{folder}: no such folder of recordings")
+        raise RecordingError(f"{folder}: folder of recordings not found")
     bad = read_quarantine(folder)
     sessions: dict[tuple[Path, str], list[tuple[RecordingName, Recording | None]]] = defaultdict(
         list
@@ -314,7 +313,7 @@ def find_plays(folder: str | Path) -> list[Play]:
 
 
 def _join(files: Sequence[tuple[RecordingName, Recording | None]]) -> list[Play]:
-    """Plays of one session's files in order; None stands for a file that must not be used."""
+    """Plays of one session's files in order; None marks a file that must not be used."""
     groups: list[list[Recording]] = []
     before: tuple[RecordingName, Recording] | None = None
     for name, recording in files:
@@ -340,7 +339,7 @@ def _continues(name: RecordingName, recording: Recording, after: RecordingName) 
 
 
 def _count_and_last(path: Path) -> tuple[int, Line | None]:
-    """Number of lines and the last one, None if damaged; thousands of files must not stay in memory."""
+    """Number of lines, and the last one, None if damaged; nothing is kept in memory."""
     count, text = 0, b""
     with path.open("rb") as file:
         for count, text in enumerate(file, start=1):  # noqa: B007 (the last one is used)

@@ -1,4 +1,4 @@
-"""BEDD's pictures lack the mouse pointer; while a screen is open, the policy must see it."""
+"""The mouse pointer, which is missing from BEDD's frames: while a screen is open, the policy must see it."""
 
 import cv2
 import numpy as np
@@ -33,11 +33,12 @@ SPRITE = _sprite()
 
 
 def paste_cursor(frame: NDArray[np.uint8], x: float, y: float) -> None:
-    """Blend the pointer into a frame, in place; what lies outside is cut off, on every side.
+    """Blend the pointer into a frame, in place; it is clipped at the frame's edges.
 
     Args:
-        frame: uint8 [H, W, 3] RGB, before any resize to the policy's size.
-        x, y: the pointer's tip in the recorder's 1280x720 window, as in ``mouse.x`` and ``mouse.y``.
+        frame: Frame, uint8 [H, W, 3] RGB, before any resize to the policy's size.
+        x: Position of the pointer's tip in the recorder's 1280x720 window, as in `mouse.x`.
+        y: Its vertical position, as in `mouse.y`.
     """
     height, width = frame.shape[:2]
     left, top = int(x * height / WINDOW[1]), int(y * height / WINDOW[1])
@@ -52,7 +53,7 @@ def paste_cursor(frame: NDArray[np.uint8], x: float, y: float) -> None:
 
 
 def cursor_at(line: Line) -> tuple[float, float] | None:
-    """Where the pointer is to be pasted for a line of BEDD's, None where no screen is open."""
+    """Position of the pointer for a BEDD line; None where no screen is open."""
     if not line.is_gui_open or line.mouse is None:
         return None
     return line.mouse.x, line.mouse.y

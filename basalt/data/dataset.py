@@ -1,10 +1,10 @@
-"""Training sequences from recordings: chunks in episode order, many episodes side by side.
+"""Training sequences: chunks of episodes in order, several episodes in one batch.
 
-A row of a batch is an endless concatenation of episodes; ``first`` marks where one begins, wherever in
-the chunk that is, so nothing is padded and the policy's memory is carried from chunk to chunk.
+A row of a batch is an endless concatenation of episodes; `first` marks where one begins, anywhere in a
+chunk, so nothing is padded and the policy's memory is carried from chunk to chunk.
 
-What goes where is a plan (:mod:`basalt.data.plans`); reading carries it out, in this process or in
-workers that each read some of the rows (:mod:`basalt.data.workers`).
+A plan (`basalt.data.plans`) says what goes where. It is read in this process, or in worker processes
+that each read some of the rows (`basalt.data.workers`).
 """
 
 import copy
@@ -20,20 +20,20 @@ class SequenceStream(Iterator[Batch]):
     """Endless training batches, the same for the same seed, whatever the number of workers.
 
     Args:
-        episodes: training episodes.
-        rows: B.
-        length: T, frames of a chunk.
-        seed: of the order.
-        mirror: show every other episode, by chance, in a mirror, actions included.
-        workers: processes that read ahead; 0 = read in this process when asked.
-        share: (k, n): of the B rows only k, k + n, ...; for n trainers side by side.
+        episodes: Training episodes, all from sources of the same kind.
+        batch_size: Number of rows, B.
+        seq_len: Number of frames per chunk, T.
+        seed: Seed of the order.
+        mirror: Mirror a random half of the episodes, actions included.
+        workers: Number of processes that prefetch; 0 reads in this process when a batch is needed.
+        share: (k, n): read only the rows k, k + n, ... of the B rows; for n trainers in parallel.
     """
 
     def __init__(
         self,
         episodes: Sequence[Episode],
-        rows: int,
-        length: int,
+        batch_size: int,
+        seq_len: int,
         seed: int,
         *,
         mirror: bool = False,
@@ -41,14 +41,14 @@ class SequenceStream(Iterator[Batch]):
         share: tuple[int, int] = (0, 1),
     ) -> None:
         self._episodes = list(episodes)
-        self._length, self._workers = length, workers
-        self._plan = EndlessPlan([len(e) for e in episodes], rows, length, seed, mirror)
-        self._rows = range(share[0], rows, share[1])
+        self._length, self._workers = seq_len, workers
+        self._plan = EndlessPlan([len(e) for e in episodes], batch_size, seq_len, seed, mirror)
+        self._rows = range(share[0], batch_size, share[1])
         self._batches: Iterator[Batch] | None = None
 
     def skip(self, batches: int) -> None:
-        """Pass over batches without reading a frame; for going on after an interruption."""
-        assert self._batches is None, "skip comes before the first batch"
+        """Skip batches without reading a frame, to resume after an interruption."""
+        assert self._batches is None, "skip must be called before the first batch"
         for _ in range(batches):
             next(self._plan)
 
@@ -61,46 +61,46 @@ class SequenceStream(Iterator[Batch]):
 
 
 def single_pass(
-    episodes: Sequence[Episode], rows: int, length: int, workers: int = 0
+    episodes: Sequence[Episode], batch_size: int, seq_len: int, workers: int = 0
 ) -> Iterator[Batch]:
-    """Every frame of every episode once, in episode order, the rows' ends padded.
+    """Every frame of every episode once, in episode order; the ends of rows are padded.
 
     Args:
-        episodes: any number.
-        rows: at most this many episodes side by side.
-        length: T, frames of a chunk.
-        workers: processes that read ahead.
+        episodes: Episodes from sources of the same kind.
+        batch_size: Largest number of episodes in one batch.
+        seq_len: Number of frames per chunk, T.
+        workers: Number of processes that prefetch; 0 reads in this process.
     """
-    plan = FinitePlan([len(e) for e in episodes], rows, length)
-    return batches(episodes, plan, range(plan.rows), length, workers)
+    plan = FinitePlan([len(e) for e in episodes], batch_size, seq_len)
+    return batches(episodes, plan, range(plan.rows), seq_len, workers)
 
 
 def batches(
     episodes: Sequence[Episode],
     plan: Iterable[RowPlans],
     rows: Sequence[int],
-    length: int,
+    seq_len: int,
     workers: int = 0,
 ) -> Iterator[Batch]:
-    """Carry out a plan, here or in workers.
+    """Batches of a plan, read in this process or in workers.
 
     Args:
-        episodes: those the plan's numbers mean.
-        plan: what each batch shows; picklable where there are workers.
-        rows: which of the plan's rows, B of them.
-        length: T.
-        workers: processes that read ahead; more than rows are of no use.
+        episodes: Episodes that the plan's numbers refer to.
+        plan: Pieces of each batch; picklable if there are workers.
+        rows: Rows of the plan to read, B of them.
+        seq_len: Number of frames per chunk, T.
+        workers: Number of processes that prefetch; at most one per row is started.
     """
     if workers < 1:
-        return read_batches(episodes, plan, rows, length)
-    return read_in_workers(episodes, plan, rows, length, workers)
+        return read_batches(episodes, plan, rows, seq_len)
+    return read_in_workers(episodes, plan, rows, seq_len, workers)
 
 
 def read_batches(
-    episodes: Sequence[Episode], plan: Iterable[RowPlans], rows: Sequence[int], length: int
+    episodes: Sequence[Episode], plan: Iterable[RowPlans], rows: Sequence[int], seq_len: int
 ) -> Iterator[Batch]:
-    """Read each planned batch in this process; one video a row is open at a time."""
-    layout = BatchLayout.of(len(rows), length, episodes[0].source)
+    """Batches of a plan, read in this process; one video per row is open at a time."""
+    layout = BatchLayout.of(len(rows), seq_len, episodes[0].source)
     readers = [RowReader(episodes) for _ in rows]
     for plans in plan:
         batch = layout.empty()

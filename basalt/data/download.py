@@ -1,6 +1,6 @@
-"""Fetch recordings of BEDD, some or all: which, how much that is, and many at a time.
+"""Download recordings of BEDD: choose them, check their sizes, and fetch several at a time.
 
-What is there is not asked for again. How one file comes is the matter of :mod:`basalt.data.transfer`.
+Files that are already present are skipped. See `basalt.data.transfer` for the transfer of one file.
 """
 
 import hashlib
@@ -12,20 +12,23 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from tqdm import tqdm
 
 from basalt.data.transfer import Remote, StoppedError, Transfer, reason
 from basalt.io.atomic import is_full
+from basalt.io.console import progress_bar
 from basalt.io.errors import ConfigError
 from basalt.io.locks import sole_writer
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 GIGABYTE = 10**9
 
 MARGIN_BYTES = GIGABYTE
-"""Kept free on the disk."""
+"""Disk space that a download leaves free."""
 
 _LESS = "choose fewer with max_gb= or n=, or another disk with out="
 
@@ -35,15 +38,15 @@ class Report:
     """What a download did, or would do.
 
     Attributes:
-        recordings: recordings chosen, as TASK/NAME.
-        bytes_chosen: bytes of their files, fetched or not.
-        bytes_to_fetch: of them, not here before.
-        fetched: paths below the target that came now.
-        bytes_fetched: bytes of those.
-        present: files that were here before.
-        missing: addresses the server does not have; their recordings were skipped.
-        failed: address and reason of what could not be fetched, or whose size not be found out.
-        dry_run: whether nothing was fetched on purpose.
+        recordings: Recordings chosen, as TASK/NAME.
+        bytes_chosen: Size of their files.
+        bytes_to_fetch: Size of those files that were not present before.
+        fetched: Paths below the target of the files fetched.
+        bytes_fetched: Size of the files fetched.
+        present: Number of files that were present before.
+        missing: Addresses that the server does not have; their recordings were skipped.
+        failed: Reason by address, for files that could not be fetched or whose size is unknown.
+        dry_run: Whether this was a dry run, which fetches nothing.
     """
 
     recordings: list[str] = field(default_factory=list)
@@ -58,12 +61,12 @@ class Report:
 
     @property
     def amounts(self) -> str:
-        """How much was chosen, came now or is to come, and was here, for people."""
+        """One line for people: how much was chosen, fetched (or is to be fetched) and already present."""
         if self.dry_run:
             now = f"{self.bytes_to_fetch / GIGABYTE:.3f} GB to fetch"
         else:
             now = f"{self.bytes_fetched / GIGABYTE:.3f} GB fetched now in {len(self.fetched)} files"
-        return f"{self.bytes_chosen / GIGABYTE:.3f} GB; {now}, {self.present} files were here"
+        return f"{self.bytes_chosen / GIGABYTE:.3f} GB; {now}, {self.present} files already present"
 
 
 @dataclass(frozen=True)
@@ -84,19 +87,19 @@ def choose_plays(
 ) -> list[pd.DataFrame]:
     """Plays to fetch, each a frame of its recordings in order.
 
-    Drawn evenly from all players and days, in an order that depends on the seed only: fewer plays are
-    always among more.
+    The order is random, even over players and days, and depends only on the seed: a smaller choice is
+    always part of a larger one.
 
     Args:
-        table: the index (:func:`basalt.data.bedd.load_index`).
-        sessions: how many plays, or the names of sessions; all if None.
-        seed: another number gives another order.
+        table: Index from `basalt.data.bedd.load_index`.
+        sessions: Number of plays, or names of sessions; None for all.
+        seed: Seed of the order.
 
     Raises:
-        ConfigError: an unknown session, or fewer than one.
+        ConfigError: A session is unknown, or the number is below 1.
     """
     if isinstance(sessions, int) and sessions < 1:
-        raise ConfigError(f"sessions: {sessions} is less than 1")
+        raise ConfigError(f"sessions: expected an integer of at least 1, got {sessions}")
     if isinstance(sessions, Sequence):
         unknown = set(sessions) - set(table["session"])
         if unknown:
@@ -111,15 +114,16 @@ class Downloader:
     """Downloads into one folder.
 
     Args:
-        out: target folder, a path or any address fsspec can write to. Recordings are put into
-            ``TASK/NAME.mp4`` and ``.jsonl``.
-        source: replaces the index's base address (a mirror, a disk); files are expected at
-            ``source/FOLDER/NAME``, as the index has them.
-        jobs: recordings fetched side by side.
-        attempts: how often a request that failed for a passing reason is made in all.
-        slowest_retry_s: longest pause between two attempts; pauses grow exponentially, at random.
-        progress: show bars on stderr.
-        storage_options: of the source's file system.
+        out: Target folder, a path or any address that fsspec can write to. Recordings are stored as
+            `TASK/NAME.mp4` and `.jsonl`.
+        source: Base address to use instead of the index's (a mirror or a disk); files are expected at
+            `source/FOLDER/NAME`.
+        jobs: Number of recordings fetched at the same time.
+        attempts: Number of attempts for a request that fails for a temporary reason.
+        slowest_retry_s: Longest pause between two attempts, in seconds; pauses grow exponentially, with
+            jitter.
+        progress: Show progress bars.
+        storage_options: Options of the source's fsspec file system.
     """
 
     def __init__(
@@ -134,7 +138,9 @@ class Downloader:
         storage_options: Mapping[str, Any] | None = None,
     ) -> None:
         if jobs < 1 or attempts < 1:
-            raise ConfigError(f"jobs {jobs} and attempts {attempts} must be at least 1")
+            raise ConfigError(
+                f"jobs and attempts: expected integers of at least 1, got {jobs} and {attempts}"
+            )
         self._source = source
         self._jobs = jobs
         self._attempts = attempts
@@ -157,19 +163,19 @@ class Downloader:
         """Fetch plays in order until a limit is reached.
 
         Args:
-            plays: see :func:`choose_plays`.
-            recordings: at most this many recordings.
-            max_gb: at most this many gigabytes (10^9 bytes), files that are here already included.
-            dry_run: only find out what would be fetched.
+            plays: Plays from `choose_plays`.
+            recordings: Largest number of recordings.
+            max_gb: Largest size in gigabytes (10^9 bytes), including files that are already present.
+            dry_run: Report what would be fetched, without fetching it.
 
         Raises:
-            ConfigError: the disk is too full, a limit makes no sense, or another download holds the
-                folder.
+            ConfigError: The disk is too full, or a limit is not valid.
+            BusyError: Another download uses the folder.
         """
         if recordings is not None and recordings < 1:
-            raise ConfigError(f"n: {recordings} is less than 1")
+            raise ConfigError(f"n: expected an integer of at least 1, got {recordings}")
         if max_gb is not None and not 0 < max_gb < math.inf:
-            raise ConfigError(f"max_gb: {max_gb} is not above 0, or no number")
+            raise ConfigError(f"max_gb: expected a positive finite number, got {max_gb}")
         self._transfer.stop.clear()
         self._transfer.attempts = min(self._attempts, 2) if dry_run else self._attempts
         report = Report(dry_run=dry_run)
@@ -192,11 +198,12 @@ class Downloader:
         """Fetch single files, each as recordings are.
 
         Args:
-            files: path below the target, ``FOLDER/NAME``, and address of each.
-            dry_run: only find out what would be fetched.
+            files: Path below the target (`FOLDER/NAME`) and address of each file.
+            dry_run: Report what would be fetched, without fetching it.
 
         Raises:
-            ConfigError: the disk is too full, or another download holds the folder.
+            ConfigError: The disk is too full.
+            BusyError: Another download uses the folder.
         """
         self._transfer.stop.clear()
         report = Report(dry_run=dry_run)
@@ -239,9 +246,9 @@ class Downloader:
         rows = [row for play in plays for row in play.itertuples()][:recordings]
         budget = None if max_gb is None else int(max_gb * GIGABYTE)
         jobs: list[list[tuple[str, Remote]]] = []
-        bar = tqdm(total=len(rows), desc="sizes", unit="rec", disable=not self._progress)
+        bar = progress_bar(total=len(rows), title="sizes", unit="recording", shown=self._progress)
         with bar, ThreadPoolExecutor(self._jobs) as pool:
-            # In portions, so that a small budget asks for few sizes.
+            # In batches, so that a small budget needs few requests for sizes.
             for start in range(0, len(rows), portion := 4 * self._jobs):
                 pairs = [self._pair(row) for row in rows[start : start + portion]]
                 found = list(pool.map(partial(self._look_up, here=here), pairs))
@@ -262,7 +269,7 @@ class Downloader:
         report: Report,
         jobs: list[list[tuple[str, Remote]]],
     ) -> bool:
-        """Enter a recording into the report and the jobs; False if it exceeds the budget."""
+        """Add a recording to the report and the jobs; False if it exceeds the budget."""
         if isinstance(files, _Absent):
             report.missing.append(files.url)
             return True
@@ -320,30 +327,23 @@ class Downloader:
         free = shutil.disk_usage(self._transfer.staging).free
         if needed + MARGIN_BYTES > free:
             raise ConfigError(
-                f"{self._transfer.staging}: {free / GIGABYTE:.1f} GB free, but "
-                f"{needed / GIGABYTE:.1f} GB are to come and {MARGIN_BYTES / GIGABYTE:.0f} GB are kept "
-                f"free; {_LESS}"
+                f"{self._transfer.staging}: {free / GIGABYTE:.1f} GB free, but the download needs "
+                f"{needed / GIGABYTE:.1f} GB and leaves {MARGIN_BYTES / GIGABYTE:.0f} GB free; {_LESS}"
             )
 
     # Fetching
 
     def _fetch_all(self, jobs: Sequence[Sequence[tuple[str, Remote]]], report: Report) -> None:
         total = sum(remote.size or 0 for job in jobs for _, remote in job)
-        bar = tqdm(
-            total=total,
-            desc="download",
-            unit="B",
-            unit_scale=True,
-            smoothing=0.05,
-            disable=not self._progress,
-        )
+        bar = progress_bar(total=total, title="download", unit="B", shown=self._progress)
+        bar.unit_scale, bar.smoothing = True, 0.05
         pool = ThreadPoolExecutor(self._jobs)
         try:
             pending: set[Future[None]] = {
                 pool.submit(self._fetch_pair, job, report, bar) for job in jobs
             }
             while pending:
-                # A finite wait, so that Ctrl-C is heard.
+                # A finite wait, so that Ctrl-C is handled.
                 done, pending = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
                 for future in done:
                     future.result()
@@ -357,7 +357,7 @@ class Downloader:
     def _fetch_pair(
         self, job: Sequence[tuple[str, Remote]], report: Report, bar: "tqdm[Any]"
     ) -> None:
-        """The lines, then the video: without its lines a video is of no use."""
+        """Fetch the lines, then the video: a video is useless without its lines."""
         for path, remote in job:
             try:
                 self._transfer.fetch(path, remote, bar.update)
@@ -370,8 +370,8 @@ class Downloader:
                 if is_full(err):
                     self._transfer.stop.set()
                     raise ConfigError(
-                        f"{self._transfer.staging / path}: the disk is full; what came is kept, and the "
-                        f"same command goes on once there is room; or {_LESS}"
+                        f"{self._transfer.staging / path}: the disk is full; free some space and run the "
+                        f"same command to resume, or {_LESS}"
                     ) from err
                 report.failed[remote.url] = reason(err)
                 return
@@ -390,10 +390,10 @@ class _Failed:
 
 
 def _refuse_if_out_of_reach(found: Sequence[object]) -> None:
-    """Give up where a whole portion fails, rather than try thousands of files one by one."""
+    """Raise if a whole batch failed, rather than try thousands of files one by one."""
     failures = [entry for entry in found if isinstance(entry, _Failed)]
     if len(failures) == len(found):
         raise ConfigError(
             f"{failures[0].url}: {failures[0].reason}; {len(found)} recordings in a row cannot be "
-            "reached; check the connection, or give another source="
+            "reached; check the connection, or use another source="
         )

@@ -1,11 +1,11 @@
-"""Embeddings of plays by a frozen policy: one safetensors shard a play, with the play's labels.
+"""Embeddings of plays by a frozen policy: one safetensors shard per play, with the play's labels.
 
-    OUT/embeddings.json            format, which policy, which labels
+    OUT/embeddings.json            format, policy, labelling rules
     OUT/<path of the play>.safetensors
         latents  float16 or float32 [n, width], the input of the policy's heads at every frame
         buttons  int16 [n], camera int16 [n], esc bool [n], null bool [n]: what the player did
 
-A shard appears under its final name only when it is whole.
+A shard appears under its final name only when it is complete.
 """
 
 import json
@@ -25,6 +25,7 @@ from basalt.data.episodes import Episode, seed_of
 from basalt.data.labels import label_mode
 from basalt.data.sources import EmbeddingSource
 from basalt.io.atomic import write_json
+from basalt.io.claims import claim
 from basalt.io.errors import ConfigError
 from basalt.io.locks import LOCK_FILE, sole_writer
 from basalt.io.tensors import write_tensors
@@ -38,14 +39,14 @@ COLUMNS = ("latents", "buttons", "camera", "esc", "null")
 
 @dataclass(frozen=True)
 class Manifest:
-    """What all shards of a folder have in common.
+    """Facts that all shards of a folder share.
 
     Attributes:
-        policy: where the policy came from, as it was given.
-        fingerprint: SHA-256 of its weights.
-        width: of the latents.
+        policy: Source of the policy, as the user gave it.
+        fingerprint: SHA-256 of the policy's weights.
+        width: Width of the latents.
         labels: Labelling rules; see `basalt.data.labels.label_mode`.
-        dtype: of the latents, ``float16`` or ``float32``.
+        dtype: Type of the latents, `float16` or `float32`.
     """
 
     policy: str
@@ -60,10 +61,12 @@ class Shard:
     """One play's embeddings.
 
     Attributes:
-        path: the file.
-        name, place, task: of the play; see `basalt.data.episodes.Episode`. The task may be unknown.
-        source: state of the recordings it was made from.
-        frames: n.
+        path: Its file.
+        name: Name of the play.
+        place: The play's split group; see `basalt.data.episodes.Episode`.
+        task: Name of the task; None where the recordings do not say.
+        source: Names and sizes of the recordings' files when they were embedded.
+        frames: Number of frames, n.
     """
 
     path: Path
@@ -77,10 +80,10 @@ class Shard:
         return self.frames
 
     def read(self) -> dict[str, Tensor]:
-        """All columns, by name.
+        """All columns by name.
 
         Raises:
-            ConfigError: the file is damaged.
+            ConfigError: The file is damaged.
         """
         try:
             with safe_open(self.path, framework="pt") as file:
@@ -95,13 +98,13 @@ def load_embedded(
     """Episodes of a folder of embeddings, in order of path.
 
     Args:
-        folder: what `basalt embed` made.
-        task: keep this task's plays only. Plays that do not say their task are kept.
-        drop_null: leave out frames without any action.
+        folder: Folder made by `basalt embed`.
+        task: Keep only this task's plays. Plays that do not say their task are kept.
+        drop_null: Leave out frames without any action.
 
     Raises:
-        ConfigError: no embeddings there, none of this task, one of a play on an official evaluation
-            seed of it, or a damaged shard.
+        ConfigError: The folder has no embeddings, none of this task, or a damaged shard; or a play was
+            recorded on an official evaluation seed of the task.
     """
     episodes = []
     for shard in find_shards(folder):
@@ -131,30 +134,24 @@ def load_embedded(
     return episodes
 
 
-def claim_folder(folder: Path, manifest: Manifest) -> None:
-    """Make the folder, or check that what is in it was made the same way.
+def claim_embeddings(folder: Path, manifest: Manifest) -> None:
+    """Make the folder, or check that the embeddings in it were made with the same settings.
 
     Raises:
-        ConfigError: it holds embeddings of another policy or other labels, or is damaged.
+        ConfigError: It holds embeddings of another policy or other labels, or its manifest is damaged.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    if (folder / MANIFEST).is_file():
-        before, now = asdict(read_manifest(folder)), asdict(manifest)
-        for key in ("fingerprint", "labels", "dtype"):
-            if before[key] != now[key]:
-                raise ConfigError(
-                    f"{folder / MANIFEST}: these embeddings were made with {key} {before[key]}, not "
-                    f"{now[key]}; give another out=FOLDER"
-                )
-        return
-    write_json(folder / MANIFEST, {"format": FORMAT, "version": VERSION, **asdict(manifest)})
+    header = {"format": FORMAT, "version": VERSION}
+    file = folder / MANIFEST
+    if file.is_file():  # with today's names of the labelling rules
+        write_json(file, header | asdict(read_manifest(folder)))
+    claim(file, "folder of embeddings", asdict(manifest), may_change=("policy",), header=header)
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """What all shards of a folder have in common.
+    """The facts that all shards of a folder share.
 
     Raises:
-        ConfigError: no embeddings there, or not readable.
+        ConfigError: The manifest is missing or damaged.
     """
     path = folder / MANIFEST
     if not path.is_file():
@@ -162,7 +159,9 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if (content.pop("format"), content.pop("version")) != (FORMAT, VERSION):
-            raise ConfigError(f"{path}: not {FORMAT} version {VERSION}; make the embeddings again")
+            raise ConfigError(
+                f"{path}: expected {FORMAT} version {VERSION}; make the embeddings again"
+            )
         content["labels"] = label_mode(content["labels"])
         return Manifest(**content)
     except (ValueError, KeyError, TypeError, AttributeError) as err:
@@ -171,13 +170,13 @@ def read_manifest(folder: Path) -> Manifest:
 
 @contextmanager
 def claim_job(folder: Path, shard: int, shards: int) -> Iterator[Path]:
-    """Refuse a second writer of the same share of the plays; what a killed one left is removed.
+    """Refuse a second writer of the same share of the plays; remove what a killed job left.
 
     Yields:
-        The folder in which this job's shards lie until they are whole.
+        Folder in which this job writes shards until they are complete.
 
     Raises:
-        ConfigError: another process is at it.
+        BusyError: Another process is writing this share.
     """
     staging = folder / JOBS / f"{shard}-of-{shards}"
     with sole_writer(staging, "embedding"):
@@ -190,28 +189,25 @@ def claim_job(folder: Path, shard: int, shards: int) -> Iterator[Path]:
 def write_shard(
     path: Path, columns: Mapping[str, Tensor], facts: Mapping[str, Any], staging: Path
 ) -> None:
-    """Write one play's shard as a whole.
+    """Write one play's shard; it appears under its final name when it is complete.
 
     Args:
-        path: final name.
-        columns: :data:`COLUMNS`, n rows each.
-        facts: JSON-ready ``name``, ``place``, ``task``, ``source``.
-        staging: of `claim_job`.
+        path: Final name.
+        columns: `COLUMNS`, n rows each.
+        facts: JSON-ready `name`, `place` (the split group), `task`, `source`.
+        staging: The job's folder, from `claim_job`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = staging / f"{path.name}.partial"
-    try:
-        write_tensors(partial, columns, {"basalt": json.dumps(dict(facts))})
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_tensors(partial, columns, {"basalt": json.dumps(dict(facts))})
+    partial.replace(path)
 
 
 def open_shard(path: Path) -> Shard:
-    """What a shard says of itself, without reading its tensors.
+    """A shard's facts, without reading its tensors.
 
     Raises:
-        ConfigError: damaged, or no shard of embeddings.
+        ConfigError: The file is damaged, or not a shard of embeddings.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -229,25 +225,25 @@ def find_shards(folder: str | Path) -> list[Shard]:
     """All shards of a folder, in order of path.
 
     Raises:
-        ConfigError: no embeddings there, or a damaged shard.
+        ConfigError: The folder has no embeddings, or a shard is damaged.
     """
     folder = Path(folder)
     read_manifest(folder)
     paths = sorted(p for p in folder.rglob("*.safetensors") if not p.name.startswith("."))
     if not paths:
-        raise ConfigError(f"{folder}: holds no shard yet; `basalt embed ... out={folder}` goes on")
+        raise ConfigError(f"{folder}: holds no shard yet; run `basalt embed ... out={folder}`")
     return [open_shard(path) for path in paths]
 
 
 def latents_dtype(name: str) -> torch.dtype:
-    """The type of that name.
+    """The torch type of that name.
 
     Raises:
-        ConfigError: neither float16 nor float32.
+        ConfigError: The name is neither `float16` nor `float32`.
     """
     known = {"float16": torch.float16, "float32": torch.float32}
     if name not in known:
-        raise ConfigError(f"dtype: {name!r} is not one of {', '.join(known)}")
+        raise ConfigError(f"dtype: expected one of {', '.join(known)}, got {name!r}")
     return known[name]
 
 

@@ -1,6 +1,6 @@
-"""The pictures of a play as the policy is to see them: read forward, or kept in the cache folder.
+"""Frames of a play as the policy sees them: decoded in order, or read from the cache folder.
 
-The pointer is pasted into BEDD's recordings where a screen is open (worlds draw their own), and the
+The mouse pointer is pasted into BEDD's frames while a screen is open (worlds draw it themselves). The
 full frame is then resized by OpenCV's INTER_LINEAR, on which VPT's weights were trained.
 """
 
@@ -24,20 +24,21 @@ from basalt.io.errors import RecordingError
 from basalt.io.paths import cache_dir
 
 _SEEK_GAP = 500
-"""Gaps longer than this are jumped over, for which the file's index is read; shorter ones decoded."""
+"""Longest gap, in frames, that is decoded and discarded; longer ones are jumped over, which reads the
+file's index."""
 
 
 class FrameReader:
-    """A play's frames, read forward; one full-size frame is in memory at a time.
+    """Reads a play's frames in order; one full-size frame is in memory at a time.
 
-    Frames count over all parts of the play, those that pair with its lines only.
+    Frames are numbered over all parts of the play; only frames that pair with a line count.
 
     Args:
-        play: one demonstration.
+        play: One demonstration.
         size: Size of the frames given; None for full frames.
 
     Raises:
-        RecordingError: the lines cannot be read.
+        RecordingError: The lines cannot be read.
     """
 
     def __init__(self, play: Play, size: FrameSize | None) -> None:
@@ -55,10 +56,10 @@ class FrameReader:
         return len(self._cursor)
 
     def read(self, frames: NDArray[np.integer]) -> NDArray[np.uint8]:
-        """Frames by number, uint8 [n, height, width, 3] RGB; fastest where the numbers rise.
+        """Frames by number, uint8 [n, height, width, 3] RGB; fastest in ascending order.
 
         Raises:
-            RecordingError: a video cannot be decoded or is shorter than its lines.
+            RecordingError: A video cannot be decoded or is shorter than its lines.
         """
         out = np.empty((len(frames), *self._shape), dtype=np.uint8)
         self.read_into(out, frames)
@@ -90,12 +91,12 @@ class FrameReader:
         if picture is None:
             lines = self._starts[part + 1] - self._starts[part]
             raise RecordingError(
-                f"{video.path}: {video.position} frames for {lines} lines; the video is cut short"
+                f"{video.path}: expected {lines} frames, got {video.position}; the video is truncated"
             )
         return picture
 
     def _at(self, part: int, frame: int) -> VideoReader:
-        """The part's video, about to read that frame."""
+        """The part's video, positioned at that frame."""
         video = self._video
         if video is not None and part == self._part:
             gap = frame - video.position
@@ -107,27 +108,27 @@ class FrameReader:
         return self._video
 
     def close(self) -> None:
-        """Let the open video go; reading again opens it again."""
+        """Close the open video; reading opens it again."""
         if self._video is not None:
             self._video.close()
             self._video = None
 
 
 def decoded_frames(play: Play, size: FrameSize) -> NDArray[np.uint8]:
-    """All frames of a play at the policy's size, for small data that is read in any order or often.
+    """All frames of a play at the policy's size, for small data that is read often or in any order.
 
-    Decoded on the first call, then read from an uncompressed array file under the cache folder, named
-    by the contents of the play's files: a changed video is decoded again.
+    They are decoded on the first call, then read from an uncompressed array file in the cache folder,
+    which is named by the contents of the play's files: a changed video is decoded again.
 
     Args:
-        play: n steps.
+        play: Play of n steps.
         size: Size of the policy's input frame.
 
     Returns:
         uint8 [n, height, width, 3] RGB, memory-mapped read-only.
 
     Raises:
-        RecordingError: a video cannot be decoded or is shorter than its lines.
+        RecordingError: A video cannot be decoded or is shorter than its lines.
     """
     digest = hashlib.sha256(str(((size.height, size.width), play.is_bedd)).encode())
     for part in play.parts:

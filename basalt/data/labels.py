@@ -1,8 +1,8 @@
 """From recorder lines to the labels an agent learns: corrected, or as the published loaders made them.
 
 `corrected` follows BEDD's facts for a whole play, however many files it has. `legacy` reproduces
-the loaders that came with VPT and with the BASALT baselines (2022), faults included, file by file;
-it exists to measure what those faults cost.
+the loaders of VPT and of the BASALT baselines (2022), with their faults, file by file; it exists to
+measure what those faults cost.
 """
 
 from collections.abc import Sequence
@@ -61,12 +61,12 @@ LabelSetting = Annotated[LabelMode, BeforeValidator(lambda name: _OLD_NAMES.get(
 
 @dataclass(frozen=True)
 class Labels:
-    """What was done at each of T frames.
+    """Labels of T frames: what the player did.
 
     Attributes:
-        actions: environment actions.
-        indices: their VPT indices.
-        null: bool [T], nothing was done: frames that training may leave out.
+        actions: Environment actions.
+        indices: Their VPT indices.
+        null: bool [T], the player did nothing: frames that training may leave out.
     """
 
     actions: EnvActions
@@ -85,7 +85,7 @@ class Labels:
 
 
 def label_play(play: Play, mode: LabelMode = "corrected") -> list[Labels]:
-    """Labels of a play's frames, one :class:`Labels` per recording."""
+    """Labels of a play, one `Labels` per recording."""
     return label_parts([part.lines for part in play.parts], mode, bedd=play.is_bedd)
 
 
@@ -95,21 +95,21 @@ def label_parts(
     """Labels of the files of one play.
 
     Corrected: fractions of a degree are kept; a slot change is a press on the line before it shows,
-    also across files; a button that seems held from the beginning is released until its first real
-    press, also across files; ESC counts only on the play's last line; null is judged on the VPT
-    indices, after all of that.
+    also across files; a stuck attack button (`basalt.core.recorder_lines.stuck_attack_steps`) is
+    released, also across files; ESC counts only on the play's last line; null is decided on the VPT
+    indices after these corrections.
 
-    Legacy: whole degrees, cut toward zero; a slot change is a press on the line on which it shows,
-    each file beginning at slot 0; stuck button and ESC file by file; null means no known key, no
-    button and no mouse movement in the raw line.
+    Legacy: degrees are truncated to integers; a slot change is a press on the line on which it shows,
+    and each file begins at slot 0; a stuck button and ESC are handled file by file; null means no
+    known key, no button and no mouse movement in the raw line.
 
     Args:
-        parts: lines of each file, in order.
-        mode: which rules.
-        bedd: whether BEDD's recorder made them; ours have no stuck buttons.
+        parts: Lines of each file, in order.
+        mode: Labelling rules.
+        bedd: Whether BEDD's recorder made the lines; this project's recordings have no stuck buttons.
 
     Raises:
-        ConfigError: no such mode.
+        ConfigError: The mode is unknown.
     """
     if label_mode(mode) == "legacy":
         return [_legacy(lines) for lines in parts]
@@ -137,10 +137,10 @@ def _legacy(lines: Sequence[Line]) -> Labels:
 
 
 def read_line_file(path: Path) -> Sequence[Line]:
-    """Recorder lines of a file whose video need not be there.
+    """Recorder lines of a file, with or without a video beside it.
 
     Raises:
-        RecordingError: missing, empty, or a line that is not in the schema.
+        RecordingError: The file is missing or empty, or a line does not fit the schema.
     """
     if not path.is_file():
         raise RecordingError(f"{path}: no such file of recorder lines")
@@ -151,10 +151,10 @@ def read_line_file(path: Path) -> Sequence[Line]:
 
 
 def line_files(paths: Sequence[str | Path]) -> list[Path]:
-    """The .jsonl files named, or below the folders named, in order.
+    """The .jsonl files among the paths and below the folders among them, in order.
 
     Raises:
-        RecordingError: a path does not exist, or there is no file.
+        RecordingError: A path does not exist, or no file was found.
     """
     files: list[Path] = []
     for path in map(Path, paths):
@@ -170,19 +170,19 @@ def line_files(paths: Sequence[str | Path]) -> list[Path]:
 
 
 def labels_report(files: Sequence[Path]) -> pd.DataFrame:
-    """What the legacy labels lose, counted file by file, each taken as a play of its own.
+    """What the legacy labels lose, file by file; each file is treated as a separate play.
 
     Returns:
-        One row a file: ``file, lines, camera_nonzero`` (components), ``camera_lost`` (of them, cut
-        to 0), ``frames_moved, frames_still`` (of them, all movement cut), ``camera_wrong_bin``
-        (components whose bin differs), ``hotbar_presses, hotbar_lost`` (of them, on a line that the
-        legacy rules skip as null), ``hotbar_spurious`` (a press that the legacy rules see on the first line
+        One row per file: `file, lines, camera_nonzero` (components), `camera_lost` (of them, cut
+        to 0), `frames_moved, frames_still` (of them, all movement cut), `camera_wrong_bin`
+        (components whose bin differs), `hotbar_presses, hotbar_lost` (of them, on a line that the
+        legacy rules skip as null), `hotbar_spurious` (a press that the legacy rules see on the first line
         of a file that begins at another slot than 0),
-        ``stuck_lines`` (attack seemed held), ``esc_inside`` (ESC before the last line),
-        ``null_raw`` (by the legacy rule), ``null_corrected``.
+        `stuck_lines` (attack seemed held), `esc_inside` (ESC before the last line),
+        `null_raw` (by the legacy rule), `null_corrected`.
 
     Raises:
-        RecordingError: a file that cannot be read.
+        RecordingError: A file cannot be read.
     """
     return pd.DataFrame([_compare(path, read_line_file(path)) for path in files])
 
@@ -214,7 +214,7 @@ def _compare(path: Path, lines: Sequence[Line]) -> dict[str, Any]:
 
 
 def report_summary(table: pd.DataFrame) -> dict[str, Any]:
-    """Sums of a report and the shares that matter; a share of nothing is None."""
+    """Sums of a report, and shares; a share of zero is None."""
     total = table.drop(columns="file").sum()
 
     def share(part: str, whole: str) -> float | None:

@@ -1,4 +1,4 @@
-"""Left and right exchanged: the same play in a mirror, worth as much as a new episode of it."""
+"""Mirroring as data augmentation: left and right are exchanged, in frames and actions."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ _REST = 3 * 2**5
 
 
 def _button_table() -> NDArray[np.int64]:
-    """int64 [8641]: the class with left and right exchanged."""
+    """int64 [8641]: each class's mirror image."""
     index = np.arange(N_BUTTONS)
     side = index // _REST % 3
     mirrored = index + (np.array([0, 2, 1])[side] - side) * _REST
@@ -25,7 +25,7 @@ def _button_table() -> NDArray[np.int64]:
 
 
 def _camera_table() -> NDArray[np.int64]:
-    """int64 [121]: the same pitch, the opposite yaw."""
+    """int64 [121]: each bin's mirror image, with the same pitch and the opposite yaw."""
     pitch, yaw = np.divmod(np.arange(N_CAMERA), N_CAMERA_BINS)
     table: NDArray[np.int64] = pitch * N_CAMERA_BINS + (N_CAMERA_BINS - 1 - yaw)
     return table
@@ -35,7 +35,7 @@ MIRRORED_BUTTONS, MIRRORED_CAMERA = _button_table(), _camera_table()
 
 
 def mirror_actions(actions: VPTActions) -> VPTActions:
-    """The actions that play the mirrored pictures."""
+    """The actions that match the mirrored frames."""
     return VPTActions(
         MIRRORED_BUTTONS[actions.buttons], MIRRORED_CAMERA[actions.camera], actions.esc
     )

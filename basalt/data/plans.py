@@ -1,7 +1,6 @@
-"""Which frames of which episodes each row of each batch shows.
+"""Plans: which frames of which episodes each row of each batch shows.
 
-A plan depends on the episodes' lengths and a seed only; reading carries it out
-(:mod:`basalt.data.dataset`).
+A plan depends only on the episodes' lengths and a seed; `basalt.data.dataset` reads what it says.
 """
 
 import math
@@ -14,7 +13,7 @@ from basalt.io.errors import ConfigError
 
 
 class Piece(NamedTuple):
-    """Frames start..stop (of those used) of an episode, at its beginning or not, mirrored or not."""
+    """Used frames start..stop of an episode, whether they begin it, and whether they are mirrored."""
 
     episode: int
     start: int
@@ -28,37 +27,39 @@ RowPlans = list[list[Piece]]
 
 
 class EndlessPlan(Iterator[RowPlans]):
-    """What each row of each training batch shows, the same for the same seed.
+    """Plan of endless training batches, the same for the same seed.
 
     Each pass over the data takes the episodes in a new order; a row that has finished its episode
-    takes the next one. Rows begin at random frames of their first episode, lest all rows show the
-    beginnings of episodes at the same time.
+    takes the next one. Rows start at random frames of their first episode, so that they do not all
+    show the beginnings of episodes at the same time.
 
     Args:
-        lengths: used frames of each episode.
-        rows: B.
-        length: T, frames of a chunk.
-        seed: of the order.
-        mirror: show every other episode, by chance, in a mirror.
+        lengths: Number of used frames of each episode.
+        batch_size: Number of rows, B.
+        seq_len: Number of frames per chunk, T.
+        seed: Seed of the order.
+        mirror: Mirror a random half of the episodes.
     """
 
     def __init__(
-        self, lengths: Sequence[int], rows: int, length: int, seed: int, mirror: bool
+        self, lengths: Sequence[int], batch_size: int, seq_len: int, seed: int, mirror: bool
     ) -> None:
-        if rows < 1 or length < 1:
-            raise ConfigError(f"rows {rows} and length {length} must be at least 1")
-        self._lengths, self._length = list(lengths), length
+        if batch_size < 1 or seq_len < 1:
+            raise ConfigError(
+                f"rows and length: expected integers of at least 1, got {batch_size} and {seq_len}"
+            )
+        self._lengths, self._length = list(lengths), seq_len
         self._seed, self._mirror = seed, mirror
         self._epoch = 0
         self._waiting: list[tuple[int, bool]] = []
         rng = np.random.default_rng([seed, 0])
         self._cursors: list[tuple[int, bool, int, bool]] = []
-        for _ in range(rows):
+        for _ in range(batch_size):
             index, mirrored = self._take()
             self._cursors.append((index, mirrored, int(rng.integers(self._lengths[index])), True))
 
     def _take(self) -> tuple[int, bool]:
-        """The next episode, and whether it is to be mirrored."""
+        """The next episode, and whether it is mirrored."""
         if not self._waiting:
             self._epoch += 1
             rng = np.random.default_rng([self._seed, self._epoch])
@@ -87,17 +88,17 @@ class EndlessPlan(Iterator[RowPlans]):
 
 
 class FinitePlan(Iterable[RowPlans]):
-    """Every frame of every episode once, in episode order, the rows' ends padded.
+    """Plan of one pass: every frame of every episode once, in order; the ends of rows are padded.
 
     Args:
-        lengths: used frames of each episode.
-        rows: at most this many episodes side by side.
-        length: T, frames of a chunk.
+        lengths: Number of used frames of each episode.
+        batch_size: Largest number of episodes in one batch.
+        seq_len: Number of frames per chunk, T.
     """
 
-    def __init__(self, lengths: Sequence[int], rows: int, length: int) -> None:
-        self.rows = min(rows, len(lengths))
-        self._length = length
+    def __init__(self, lengths: Sequence[int], batch_size: int, seq_len: int) -> None:
+        self.rows = min(batch_size, len(lengths))
+        self._length = seq_len
         self._queues: list[list[Piece]] = [[] for _ in range(self.rows)]
         self._loads = [0] * self.rows
         for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
@@ -109,7 +110,7 @@ class FinitePlan(Iterable[RowPlans]):
         return math.ceil(max(self._loads, default=0) / self._length)
 
     def __iter__(self) -> Iterator[RowPlans]:
-        places = [(0, 0)] * self.rows  # of each row: piece, and frames of it already shown
+        places = [(0, 0)] * self.rows  # for each row: piece, and frames of it already shown
         for _ in range(len(self)):
             plans: RowPlans = []
             for row, queue in enumerate(self._queues):

@@ -1,4 +1,4 @@
-"""Pictures of what is in a set of recordings (:mod:`basalt.data.stats`)."""
+"""Plots of the statistics of recordings (`basalt.data.stats`)."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,10 +13,10 @@ from basalt.data.stats import AXES, UNKNOWN_TASK, camera_histogram, summarise
 from basalt.io.errors import MissingDependencyError
 
 _WIDTH = 9.0
-"""Inches."""
+"""Width of a figure in inches."""
 
 _MOST_PLAYERS = 40
-"""More would not be readable; tables hold all."""
+"""Largest number of players in a plot; the tables list all."""
 
 _COLOURS = dict(
     zip(
@@ -31,21 +31,21 @@ def write_plots(table: pd.DataFrame, out: Path) -> list[Path]:
     """Draw lengths, actions, camera and endings as PNG files.
 
     Args:
-        table: of :func:`basalt.data.stats.play_table`.
-        out: folder.
+        table: Table from `basalt.data.stats.play_table`.
+        out: Folder for the files.
 
     Returns:
         The paths.
 
     Raises:
-        MissingDependencyError: matplotlib is not installed.
+        MissingDependencyError: Matplotlib is not installed.
     """
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ModuleNotFoundError as err:
         raise MissingDependencyError(
-            "plots need matplotlib: pip install 'basalt-benchmark[plots]', or give --no-plots"
+            "missing dependency 'matplotlib'; install it with: pip install 'basalt-benchmark[plots]', or use --no-plots"
         ) from err
     out.mkdir(parents=True, exist_ok=True)
     written = []
@@ -73,13 +73,13 @@ def _title(task: object) -> str:
 
 
 def _legend(axes: Any) -> None:
-    """Where there is something to tell apart, beside the picture, so that it hides nothing."""
+    """Draw a legend beside the axes if there are several series."""
     if len(axes.get_legend_handles_labels()[1]) > 1:
         axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
 
 
 def _of(table: pd.DataFrame) -> str:
-    """The task in a title where there is only one."""
+    """The task for a title if there is only one."""
     tasks = table["task"].unique()
     return f", {_title(tasks[0])}" if len(tasks) == 1 else ""
 
@@ -110,7 +110,7 @@ def _draw_actions(figure: Any, table: pd.DataFrame) -> None:
     tasks = summarise(table).set_index("task")
     shares = 100 * tasks[[f"share.{button}" for button in BUTTONS]]
     shares.columns = pd.Index(BUTTONS)
-    # Those that are held most come first; those that never are would only push the others together.
+    # Buttons that are held most come first; those that are never held are left out.
     order = shares.mean().sort_values(ascending=False, kind="stable")
     held = [button for button in order.index if order[button] > 0] or list(BUTTONS)
     height = 0.8 / len(tasks)
@@ -124,7 +124,7 @@ def _draw_actions(figure: Any, table: pd.DataFrame) -> None:
     axes.set_yticks(rows + 0.4 - height / 2, held, fontsize=9)
     axes.set_ylim(len(held) - 0.4, -0.8)
     never = len(BUTTONS) - len(held)
-    axes.set(xlabel="steps in which it is held (%)")
+    axes.set(xlabel="steps in which the button is held (%)")
     axes.set_title(f"Actions{_of(table)}" + (f"; {never} others are never used" if never else ""))
     _legend(axes)
 
@@ -134,7 +134,7 @@ def _draw_camera(figure: Any, table: pd.DataFrame) -> None:
     for axes, axis in zip(figure.subplots(1, 2, sharey=True), AXES, strict=True):
         for task, rows in histogram[histogram["axis"] == axis].groupby("task", sort=True):
             share = 100 * rows["steps"] / max(int(rows["steps"].sum()), 1)
-            # Nothing has no place on a logarithmic axis.
+            # A logarithmic axis cannot show zero.
             axes.plot(
                 rows["bin"],
                 share.where(share > 0),

@@ -1,4 +1,4 @@
-"""What is in a set of recordings: lengths, actions, camera, endings, per task and player."""
+"""Statistics of recordings: lengths, actions, camera and endings, per task and player."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -6,21 +6,21 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from basalt.core.actions import BUTTONS, N_CAMERA_BINS, bins_to_camera, camera_to_bins
 from basalt.core.tasks import STEPS_PER_SECOND
 from basalt.data.bedd import Play
 from basalt.data.labels import LabelMode, label_play
+from basalt.io.console import progress_bar
 from basalt.io.errors import RecordingError
 
 UNKNOWN_TASK = "unknown"
 
 AXES = ("pitch", "yaw")
-"""Of the camera, in the order of its arrays."""
+"""Axes of the camera, in the order of its arrays."""
 
 CAMERA_COLUMNS = tuple(f"{axis}.{bin_}" for axis in AXES for bin_ in range(N_CAMERA_BINS))
-"""Steps in each of VPT's camera bins, per axis."""
+"""Columns of the numbers of steps in each of VPT's camera bins, per axis."""
 
 _PRESSES = tuple(f"steps.{button}" for button in BUTTONS)
 
@@ -28,27 +28,29 @@ _PRESSES = tuple(f"steps.{button}" for button in BUTTONS)
 def play_table(
     plays: Sequence[Play], labels: LabelMode = "corrected", *, progress: bool = True
 ) -> pd.DataFrame:
-    """One row per play: who, how long, and counts of everything; the rest is sums of this.
+    """One row per play: player, length, and counts of steps; all other statistics are sums of these.
 
     Args:
-        plays: see :func:`basalt.data.bedd.find_plays`.
-        labels: which rules make actions of the recorder's lines.
-        progress: show a bar on stderr.
+        plays: Plays from `basalt.data.bedd.find_plays`.
+        labels: Labelling rules.
+        progress: Show a progress bar.
 
     Returns:
-        Columns ``task, player, play, recordings, steps, esc_end`` (0 or 1), ``null_steps, gui_steps,
-        camera_steps`` (the camera moved), ``steps.BUTTON`` for each of 23 buttons, and
-        ``pitch.0 .. yaw.10``: steps in each camera bin.
+        Columns `task, player, play, recordings, steps, esc_end` (0 or 1), ``null_steps, gui_steps,
+        camera_steps` (the camera moved), `steps.BUTTON`` for each of 23 buttons, and
+        `pitch.0 .. yaw.10`: steps in each camera bin.
 
     Raises:
-        RecordingError: a recording is damaged; validation says which.
+        RecordingError: A recording is damaged.
     """
     rows = []
-    for play in tqdm(plays, desc="stats", unit="play", disable=not progress):
+    for play in progress_bar(plays, title="stats", unit="play", shown=progress):
         try:
             rows.append(_count(play.without_cache(), labels))
         except RecordingError as err:
-            raise RecordingError(f"{err}; basalt data validate quarantines such files") from err
+            raise RecordingError(
+                f"{err}; run `basalt data validate` to quarantine damaged recordings"
+            ) from err
     return pd.DataFrame(rows)
 
 
@@ -76,16 +78,16 @@ def _count(play: Play, mode: LabelMode) -> dict[str, Any]:
 
 
 def summarise(table: pd.DataFrame, by: Sequence[str] = ("task",)) -> pd.DataFrame:
-    """Sums and shares per group; an empty group list gives the whole as one row.
+    """Sums and shares per group; an empty `by` gives one row for everything.
 
     Args:
-        table: of :func:`play_table`.
-        by: ``task``, ``player``, or both.
+        table: Table from `play_table`.
+        by: Columns to group by: `task`, `player`, or both.
 
     Returns:
-        One row a group: plays, recordings, steps, hours, seconds of the shortest, median and longest
+        One row per group: plays, recordings, steps, hours, seconds of the shortest, median and longest
         play, shares of plays that end with ESC and of steps that are null, in a screen, or move the
-        camera, and ``share.BUTTON``: of steps in which it is held.
+        camera, and `share.BUTTON`, the share of steps in which it is held.
     """
     rows = []
     groups: Iterable[tuple[Any, pd.DataFrame]] = (
@@ -122,7 +124,7 @@ def _share(part: float, whole: float) -> float:
 
 
 def camera_histogram(table: pd.DataFrame) -> pd.DataFrame:
-    """Steps in each camera bin per task: columns ``task, axis, bin, degrees`` (its centre), ``steps``."""
+    """Steps in each camera bin per task: columns `task, axis, bin, degrees` (its centre), `steps`."""
     centres = bins_to_camera(np.arange(N_CAMERA_BINS))
     return pd.DataFrame(
         {
@@ -139,7 +141,7 @@ def camera_histogram(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def write_tables(table: pd.DataFrame, out: Path) -> list[Path]:
-    """Write ``plays.parquet`` and, as CSV, the summaries and the camera histogram; returns the paths."""
+    """Write `plays.parquet` and, as CSV, the summaries and the camera histogram; returns the paths."""
     out.mkdir(parents=True, exist_ok=True)
     plays = out / "plays.parquet"
     table.to_parquet(plays, index=False)

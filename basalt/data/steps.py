@@ -15,19 +15,19 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from pyarrow import parquet
-from tqdm import tqdm
 
 from basalt.data.bedd import Play
 from basalt.data.cursor import cursor_at
 from basalt.data.labels import LabelMode, label_play
 from basalt.io.atomic import replacing
+from basalt.io.console import progress_bar
 from basalt.io.paths import cache_dir
 
 _VERSION = 2
 """Part of the tables' file names: raise it when labels or columns change."""
 
 _FEW = 32
-"""Fewer plays than this are not worth starting processes for."""
+"""Number of plays from which starting processes is worthwhile."""
 
 
 def step_table(play: Play, labels: LabelMode = "corrected") -> pd.DataFrame:
@@ -93,7 +93,9 @@ def prepare_step_tables(
     """
     todo = [play for play in plays if not _path(play, labels).is_file()]
     few = len(todo) < _FEW
-    bar = tqdm(total=len(todo), desc="reading lines", unit="play", disable=few or not progress)
+    bar = progress_bar(
+        total=len(todo), title="reading lines", unit="play", shown=progress and not few
+    )
     make = partial(_prepare, labels=labels)
     with bar:
         if few or jobs < 2:

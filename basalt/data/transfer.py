@@ -1,7 +1,7 @@
-"""Carry single files from any address fsspec knows to a folder, at any other.
+"""Transfer single files from any address that fsspec can read to a folder that it can write.
 
-Nothing stands under its final name before it is whole, what was fetched is kept across interruptions
-and continued by byte ranges, and what may pass (cut connections, busy servers) is tried again.
+A file appears under its final name only when it is complete. Interrupted transfers are resumed by byte
+ranges, and temporary failures (cut connections, busy servers) are retried.
 """
 
 import hashlib
@@ -32,9 +32,9 @@ class Remote:
     """One file to fetch.
 
     Attributes:
-        url: where it is.
-        size: bytes the server claims; None if it does not say.
-        version: what the server calls this state of the file, or "".
+        url: Its address.
+        size: Size in bytes according to the server; None if it does not say.
+        version: The server's name for this state of the file (an ETag or a date), or "".
     """
 
     url: str
@@ -47,27 +47,28 @@ class StoppedError(Exception):
 
 
 class LengthError(Exception):
-    """A file is not as long as its server claimed."""
+    """A file does not have the size that its server reported."""
 
     def __init__(self, claimed: int, actual: int | None) -> None:
         found = "more" if actual is None else str(actual)
-        super().__init__(f"the server claimed {claimed} bytes and sent {found}; not kept")
+        super().__init__(f"the server reported {claimed} bytes and sent {found}; discarded")
 
 
 class Transfer:
     """Fetches files into one folder; threads may share it.
 
     Args:
-        out: target folder, a path or any address fsspec can write to.
-        attempts: how often a request that failed for a passing reason is made in all.
-        slowest_retry_s: longest pause between two attempts; pauses grow exponentially, at random.
-        storage_options: of the sources' file systems.
+        out: Target folder, a path or any address that fsspec can write to.
+        attempts: Number of attempts for a request that fails for a temporary reason.
+        slowest_retry_s: Longest pause between two attempts, in seconds; pauses grow exponentially, with
+            jitter.
+        storage_options: Options of the sources' fsspec file systems.
 
     Attributes:
-        attempts: as given; may be lowered for requests that are not worth much patience.
-        local: the target where it is a folder on this machine, else None.
-        staging: where files lie until they are whole.
-        stop: set it, and every request ends with a `StoppedError`.
+        attempts: As given; may be lowered for requests that should fail fast.
+        local: Target folder if it is on this machine, else None.
+        staging: Folder of incomplete files.
+        stop: Event that ends every request with a `StoppedError` once it is set.
     """
 
     def __init__(
@@ -89,7 +90,7 @@ class Transfer:
         self._making_source = threading.Lock()
 
     def present(self) -> dict[str, int]:
-        """Bytes of the files in the target, by path below it."""
+        """Sizes of the files in the target, by path below it."""
         self._target.invalidate_cache()
         found = self._target.find(self._root, detail=True)
         root = self._target._strip_protocol(self._root).rstrip("/")
@@ -98,17 +99,17 @@ class Transfer:
         }
 
     def partials(self) -> Iterator[Path]:
-        """What interrupted transfers left."""
+        """Incomplete files of interrupted transfers."""
         return self.staging.rglob(".*.partial")
 
     def look_up(self, url: str) -> Remote:
         """Size and version of a file.
 
         Raises:
-            FileNotFoundError: the server does not have it.
-            Exception: what the server or the connection failed with; see `reason`.
+            FileNotFoundError: The server does not have the file.
+            Exception: Another failure of the server or the connection; see `reason`.
         """
-        info = self._again(partial(self._info, url))
+        info = self._retried(partial(self._info, url))
         version = info.get("ETag") or info.get("Last-Modified") or info.get("mtime") or ""
         return Remote(url, info.get("size"), str(version))
 
@@ -117,29 +118,29 @@ class Transfer:
         try:
             return fs.info(path)
         except FileNotFoundError as err:
-            # fsspec reports every failure of an HTTP server as a missing file; the cause tells.
+            # fsspec reports every failure of an HTTP server as a missing file; the cause says which.
             status = getattr(err.__cause__, "status", None)
             if err.__cause__ is not None and status not in (404, 410):
                 raise err.__cause__ from err
             raise
 
     def fetch(self, path: str, remote: Remote, on_bytes: Callable[[int], object]) -> None:
-        """Bring one file to its place, going on where an earlier attempt stopped.
+        """Fetch one file, resuming an earlier attempt.
 
         Args:
-            path: below the target, ``FOLDER/NAME``.
-            remote: the file, looked up.
-            on_bytes: told how many bytes came, those of an earlier attempt first.
+            path: Path below the target, `FOLDER/NAME`.
+            remote: The file, from `look_up`.
+            on_bytes: Called with the number of bytes received, first with those of an earlier attempt.
 
         Raises:
-            FileNotFoundError: the server no longer has it.
-            LengthError: it is not as long as was claimed; nothing of it is kept.
+            FileNotFoundError: The server no longer has the file.
+            LengthError: The file does not have the reported size; nothing of it is kept.
             StoppedError: `stop` was set.
-            Exception: what the server, the connection or the disk failed with; see `reason`.
+            Exception: Another failure of the server, the connection or the disk; see `reason`.
         """
         if self.stop.is_set():
             raise StoppedError
-        # The server's name of the file's state is part of ours: pieces of two states never mix.
+        # The name contains the file's version, so that parts of two versions never mix.
         state = hashlib.sha256(f"{remote.url}|{remote.size}|{remote.version}".encode()).hexdigest()
         final = self.staging / path
         piece = final.with_name(f".{final.name}.{state[:12]}.partial")
@@ -149,7 +150,7 @@ class Transfer:
                 other.unlink()
         fs, source = self._source_of(remote.url)
         if remote.size is None:
-            data = self._again(lambda: fs.cat_file(source))
+            data = self._retried(lambda: fs.cat_file(source))
             piece.write_bytes(data)
             on_bytes(len(data))
         else:
@@ -168,9 +169,9 @@ class Transfer:
         size: int,
         on_bytes: Callable[[int], object],
     ) -> None:
-        """Append to a piece what it lacks."""
+        """Append the missing bytes to a partial file."""
         with piece.open("ab") as file:
-            # The last byte is fetched again, with the one behind it, which must not exist.
+            # The last byte is fetched again together with the next one, which must not exist.
             start = min(file.tell(), max(size - 1, 0))
             file.truncate(start)
             on_bytes(start)
@@ -188,17 +189,17 @@ class Transfer:
             def read(start: int = start) -> bytes:
                 nonlocal length
                 stop = start + length
-                # One byte more than is left shows a server that claimed too little.
+                # One byte more than is left reveals a server that reported too small a size.
                 stop = stop if stop < size else size + 1
                 try:
                     return fs.cat_file(source, start=start, end=stop)
                 except Exception:
-                    # Where connections are cut early, smaller pieces get through.
+                    # Smaller requests succeed where connections are cut early.
                     length = max(length // 4, LEAST_CHUNK_BYTES)
                     raise
 
             try:
-                data = self._again(read)
+                data = self._retried(read)
             except Exception as err:
                 if getattr(err, "status", None) == 416:
                     raise LengthError(size, start) from err
@@ -221,7 +222,7 @@ class Transfer:
         folder, name = path.rsplit("/", 1)
         unfinished = f"{root}/{folder}/.{name}.partial"
         self._target.makedirs(f"{root}/{folder}", exist_ok=True)
-        self._again(lambda: self._target.put_file(str(piece), unfinished))
+        self._retried(lambda: self._target.put_file(str(piece), unfinished))
         self._target.mv(unfinished, f"{root}/{path}")
         piece.unlink()
 
@@ -233,8 +234,8 @@ class Transfer:
             fs = self._sources[protocol]
         return fs, fs._strip_protocol(url)
 
-    def _again(self, request: Callable[[], _Result]) -> _Result:
-        """Make a request, again after a pause if it fails for a reason that may pass."""
+    def _retried(self, request: Callable[[], _Result]) -> _Result:
+        """Make a request; retry it after a pause if it fails for a temporary reason."""
 
         def attempt() -> _Result:
             if self.stop.is_set():
@@ -242,7 +243,7 @@ class Transfer:
             return request()
 
         retrying = Retrying(
-            retry=retry_if_exception(_may_pass),
+            retry=retry_if_exception(_is_temporary),
             wait=wait_random_exponential(multiplier=0.5, max=self._slowest_retry_s),
             stop=stop_after_attempt(self.attempts),
             sleep=self._pause,
@@ -255,15 +256,15 @@ class Transfer:
 
 
 def reason(error: BaseException) -> str:
-    """What a transfer failed with, in a few words."""
+    """Why a transfer failed, in a few words."""
     if isinstance(error, LengthError):
         return str(error)
     status = getattr(error, "status", None)
     return f"HTTP {status}" if status else f"{type(error).__name__}: {error}".rstrip(": ")
 
 
-def _may_pass(error: BaseException) -> bool:
-    """Whether the same request may succeed later: time-outs, cut connections, busy servers."""
+def _is_temporary(error: BaseException) -> bool:
+    """Whether the failure is temporary: time-outs, cut connections, busy servers."""
     if isinstance(error, (FileNotFoundError, PermissionError, StoppedError, LengthError)):
         return False
     if is_full(error):
@@ -279,7 +280,7 @@ def _may_pass(error: BaseException) -> bool:
 def _file_system(
     url: str, options: Mapping[str, Any] | None = None
 ) -> tuple[fsspec.AbstractFileSystem, str]:
-    """A file system of our own for an address, and the path in it."""
+    """A new file system for an address, and the path in it."""
     settings = dict(options or {})
     if url.startswith(("http://", "https://")):
         import aiohttp  # fsspec needs it for these addresses only
@@ -287,7 +288,7 @@ def _file_system(
         timeout = aiohttp.ClientTimeout(
             total=None, sock_connect=_HTTP_TIMEOUT_S, sock_read=_HTTP_TIMEOUT_S
         )
-        # Compressed answers have other lengths than the file's ranges.
+        # Compressed responses have other lengths than the ranges asked for.
         headers = {"Accept-Encoding": "identity"}
         settings.setdefault("client_kwargs", {"timeout": timeout, "headers": headers})
         settings.setdefault("use_listings_cache", False)
@@ -296,7 +297,9 @@ def _file_system(
     except ImportError as err:
         raise ConfigError(f"{url}: {err}") from err
     except ValueError as err:
-        raise ConfigError(f"{url}: not an address that can be used ({err})") from err
+        raise ConfigError(
+            f"{url}: expected a path or an address that fsspec supports ({err})"
+        ) from err
 
 
 def _is_local(fs: fsspec.AbstractFileSystem) -> bool:

@@ -1,7 +1,7 @@
-"""Reading batches in worker processes: each fills some of the rows, in memory that all share.
+"""Read batches in worker processes: each fills some of the rows, in shared memory.
 
-A row's videos stay with one worker, so each is decoded once and forward; which worker fills a row
-changes nothing in the batches. Workers need neither torch nor a copy of a frame on its way.
+A row is always filled by the same worker, so its videos are decoded once and in order; which worker
+that is does not change the batches. Workers do not import torch, and frames are not copied.
 """
 
 import contextlib
@@ -21,8 +21,8 @@ from basalt.data.episodes import Episode
 from basalt.data.plans import RowPlans
 from basalt.io.errors import BasaltError
 
-AHEAD = 3
-"""Batches that are being filled while one is used."""
+PREFETCH = 3
+"""Number of batches prefetched."""
 
 _FILLED, _END, _FAILED = "filled", "end", "failed"
 
@@ -31,23 +31,26 @@ def read_in_workers(
     episodes: Sequence[Episode],
     plan: Iterable[RowPlans],
     rows: Sequence[int],
-    length: int,
+    seq_len: int,
     workers: int,
 ) -> Iterator[Batch]:
-    """Batches of a plan, the caller's own.
+    """Batches of a plan, read in workers; each batch is a copy that the caller owns.
 
     Args:
-        episodes, plan, rows, length: see `basalt.data.dataset.batches`.
-        workers: processes; not more than rows are started.
+        episodes: Episodes that the plan's numbers refer to.
+        plan: Pieces of each batch; picklable.
+        rows: Rows of the plan to read, B of them.
+        seq_len: Number of frames per chunk, T.
+        workers: Number of processes; at most one per row is started.
 
     Raises:
-        BasaltError: what a worker met, or that it was killed.
+        BasaltError: A worker failed, or was killed.
     """
     # Spawned: decoders hold threads, which a fork would break.
     context = multiprocessing.get_context("spawn")
     workers = min(workers, len(rows))
-    layout = BatchLayout.of(len(rows), length, episodes[0].source)
-    slots = [context.RawArray("B", _bytes(layout)) for _ in range(AHEAD)]
+    layout = BatchLayout.of(len(rows), seq_len, episodes[0].source)
+    slots = [context.RawArray("B", _bytes(layout)) for _ in range(PREFETCH)]
     views = [_view(slot, layout) for slot in slots]
     processes: list[SpawnProcess] = []
     pipes: list[Connection] = []
@@ -63,12 +66,12 @@ def read_in_workers(
             pipes.append(pipe)
         number = 0
         while True:
-            if not all([_answer(pipe) for pipe in pipes]):  # noqa: C419 (each must be heard)
+            if not all([_answer(pipe) for pipe in pipes]):  # noqa: C419 (all must be read)
                 return
-            columns: list[Any] = [column.copy() for column in views[number % AHEAD].columns]
+            columns: list[Any] = [column.copy() for column in views[number % PREFETCH].columns]
             yield Batch(layout.kind, *columns)
             for pipe in pipes:
-                # A worker that is done with its plan, or was killed, no longer listens.
+                # A worker that has finished its plan, or was killed, does not read any more.
                 with contextlib.suppress(OSError):
                     pipe.send(number)
             number += 1
@@ -81,13 +84,13 @@ def read_in_workers(
 
 
 def _answer(pipe: Connection) -> bool:
-    """Whether the worker filled its share of the next batch; False at the plan's end."""
+    """Whether the worker filled its rows of the next batch; False at the end of the plan."""
     try:
         wait([pipe])
         kind, error = pipe.recv()
     except (EOFError, OSError) as err:
         raise BasaltError(
-            "a process that reads recordings was killed, perhaps for lack of memory; "
+            "a process that reads recordings was killed, perhaps because memory ran out; "
             "use fewer workers or rows"
         ) from err
     if kind == _FAILED:
@@ -103,21 +106,21 @@ def _work(
     plan: Iterable[RowPlans],
     share: Mapping[int, int],
 ) -> None:
-    """A worker: fill some rows of batch after batch, each slot once it is free.
+    """A worker: fill some rows of each batch, as soon as a slot of the shared memory is free.
 
-    `share` says which of the plan's rows goes to which of the batch's.
+    `share` maps rows of the batch to rows of the plan.
     """
-    # Ctrl-C is for the main process to answer; when it goes, the pipe ends.
+    # The main process handles Ctrl-C; when it exits, the pipe closes.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(1)
     views = [_view(slot, layout) for slot in slots]
     readers = {at: RowReader(episodes) for at in share}
     try:
         for number, plans in enumerate(plan):
-            if number >= AHEAD:
+            if number >= PREFETCH:
                 pipe.recv()
             for at, reader in readers.items():
-                reader.fill(views[number % AHEAD], at, plans[share[at]])
+                reader.fill(views[number % PREFETCH], at, plans[share[at]])
             pipe.send((_FILLED, None))
         pipe.send((_END, None))
         with contextlib.suppress(EOFError):

@@ -1,11 +1,8 @@
 """VPT's transformer block: attention over a sliding memory of frames, and an MLP.
 
-The memory of a block is the keys and values of the last M frames. A reset (`first`) hides all that
-came before it, wherever in the chunk it stands, so any cutting of a sequence into chunks gives the
-same result as single steps.
+The memory of a block is the keys and values of the last M frames. A reset (`first`) hides everything
+before it, anywhere in a chunk, so a sequence gives the same result however it is cut into chunks.
 """
-
-from __future__ import annotations
 
 from typing import NamedTuple
 
@@ -19,20 +16,20 @@ HIDDEN = -1e9
 
 
 class PolicyState(NamedTuple):
-    """What a policy remembers between calls, oldest frame first.
+    """A policy's memory between calls, oldest frame first.
 
     Attributes:
         mask: bool [B, M], True where the slot belongs to the row's current episode.
-        keys: one float tensor [B, M, hidsize] a block. Hidden slots hold arbitrary numbers.
-        values: as `keys`.
+        keys: One float tensor [B, M, hidsize] per block. Masked slots hold arbitrary numbers.
+        values: Same shapes as `keys`.
     """
 
     mask: Tensor
     keys: tuple[Tensor, ...]
     values: tuple[Tensor, ...]
 
-    def detach(self) -> PolicyState:
-        """The same numbers, cut from the graph (truncated backpropagation through time)."""
+    def detach(self) -> "PolicyState":
+        """A copy detached from the graph (truncated backpropagation through time)."""
         return PolicyState(
             self.mask,
             tuple(k.detach() for k in self.keys),
@@ -41,12 +38,12 @@ class PolicyState(NamedTuple):
 
 
 class Visibility(NamedTuple):
-    """Who sees whom in one call, shared by all blocks.
+    """The attention mask of one call, shared by all blocks.
 
     Attributes:
-        visible: bool [B, 1, T, M + T] over cached then new frames; None = everyone sees everyone.
+        visible: bool [B, 1, T, M + T] over cached, then new frames; None if all frames attend to all.
         distance: int64 [T, M + T], frames from key to query, clamped to 0..M-1 for table look-up.
-        mask: bool [B, M], the state's next mask.
+        mask: bool [B, M], the mask of the next state.
     """
 
     visible: Tensor | None
@@ -55,12 +52,12 @@ class Visibility(NamedTuple):
 
 
 def causal_visibility(mask: Tensor, first: Tensor) -> Visibility:
-    """Visibility for T new frames behind a memory of M frames.
+    """Causal mask for T new frames after a memory of M frames.
 
-    A query sees keys of its own episode that are at most M - 1 frames older than itself.
+    A query attends to keys of its own episode that are at most M - 1 frames older.
 
     Args:
-        mask: bool [B, M], which cached frames belong to the row's episode.
+        mask: bool [B, M], True for cached frames of the row's episode.
         first: bool [B, T], True where a new episode starts.
     """
     memory, n_new = mask.shape[1], first.shape[1]
@@ -128,7 +125,7 @@ class Attention(nn.Module):
         q, k, v = self.q_layer(x), self.k_layer(x), self.v_layer(x)
         keys = torch.cat([keys.to(k.dtype), k], dim=1)
         values = torch.cat([values.to(v.dtype), v], dim=1)
-        # Logits in float32 whatever the autocast type: they decide between nearly equal frames.
+        # Logits in float32 also under autocast: they distinguish nearly equal frames.
         with torch.autocast(x.device.type, enabled=False):
             logits = self.split_heads(q).float() @ self.split_heads(keys).float().transpose(2, 3)
             logits = logits / self.head_size
@@ -143,7 +140,7 @@ class Attention(nn.Module):
 
 
 class ResidualAttention(nn.Module):
-    """u + attention(u), where u is the block's *normalised* input."""
+    """u + attention(u), where u is the block's normalised input."""
 
     def __init__(self, attention: Attention) -> None:
         super().__init__()
@@ -200,12 +197,13 @@ class Transformer(nn.Module):
     """The stack of blocks with its memory.
 
     Args:
-        hidsize: width.
-        heads: attention heads; must divide `hidsize`.
-        memory: M, frames seen counting the current one; 0 = all frames of the call see each other.
-        n_blocks: depth.
-        pointwise_ratio: MLP width over `hidsize`.
-        pointwise_use_activation: a ReLU after the MLP's second layer.
+        hidsize: Width of the residual stream.
+        heads: Number of attention heads; must divide `hidsize`.
+        memory: M, number of frames attended to, including the current one; 0 = all frames of the call
+            attend to each other.
+        n_blocks: Number of blocks.
+        pointwise_ratio: Width of the MLP divided by `hidsize`.
+        pointwise_use_activation: Whether a ReLU follows the MLP's second layer.
     """
 
     def __init__(

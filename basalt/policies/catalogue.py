@@ -1,11 +1,9 @@
-"""OpenAI's published VPT models: which files they are, and where. Licence: MIT (openai/Video-Pre-Training)."""
-
-from __future__ import annotations
+"""OpenAI's published VPT models and the addresses of their files. Licence: MIT (openai/Video-Pre-Training)."""
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
+from basalt.core.registry import did_you_mean
 from basalt.io.errors import ConfigError
 from basalt.io.paths import cache_dir
 
@@ -14,11 +12,11 @@ MODELS_FOLDER = "https://openaipublic.blob.core.windows.net/minecraft-rl/"
 
 @dataclass(frozen=True)
 class Published:
-    """One published model: its two files, as paths below :data:`MODELS_FOLDER`.
+    """One published model: its two files, as paths below `MODELS_FOLDER`.
 
     Attributes:
-        model: settings; several weights share one.
-        weights: the parameters.
+        model: File of settings; several weights share one.
+        weights: File of parameters.
     """
 
     model: str
@@ -26,7 +24,7 @@ class Published:
 
     @property
     def paths(self) -> tuple[str, str]:
-        """Both."""
+        """Both files."""
         return self.model, self.weights
 
 
@@ -51,11 +49,11 @@ PUBLISHED: dict[str, Published] = {
     "rl-from-early-game-2x": _policy("rl-from-early-game-2x", "2x"),
     "idm": Published("idm/4x_idm.model", "idm/4x_idm.weights"),
 }
-"""By the names that commands take; ``idm`` is the inverse dynamics model, the others are policies."""
+"""Published models by name; `idm` is the inverse dynamics model, the others are policies."""
 
 
 def policies_dir() -> Path:
-    """Where published files are kept unless the user says otherwise."""
+    """Default folder of published files."""
     return cache_dir() / "policies"
 
 
@@ -63,10 +61,11 @@ def published(name: str) -> Published:
     """The published model of that name.
 
     Raises:
-        ConfigError: none has it.
+        ConfigError: The name is unknown.
     """
     if name not in PUBLISHED:
-        close = get_close_matches(name, PUBLISHED, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        raise ConfigError(f"policy: unknown name {name!r}; {hint}known: {', '.join(PUBLISHED)}")
+        raise ConfigError(
+            f"policy: unknown name {name!r}; {did_you_mean(name, PUBLISHED)}"
+            f"available: {', '.join(PUBLISHED)}"
+        )
     return PUBLISHED[name]

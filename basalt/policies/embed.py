@@ -1,10 +1,8 @@
-"""Embeddings: what a frozen policy makes of every frame of recordings, as safetensors shards.
+"""Embed recordings: the latents of a frozen policy at every frame, as safetensors shards.
 
-The image encoder is nearly all of the computing and needs no order, so the frames of many plays share
-its calls; only the transformer runs in order, its memory carried from chunk to chunk.
+The image encoder is nearly all of the computation and does not depend on order, so frames of several
+plays share its calls; only the transformer runs in order, with its memory carried between chunks.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -13,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from basalt.core.settings import Count, Int, PathText, settings
 from basalt.core.tasks import get_task
@@ -21,7 +18,7 @@ from basalt.data.batch import Batch
 from basalt.data.dataset import single_pass
 from basalt.data.embeddings import (
     Manifest,
-    claim_folder,
+    claim_embeddings,
     claim_job,
     latents_dtype,
     open_shard,
@@ -30,6 +27,7 @@ from basalt.data.embeddings import (
 from basalt.data.episodes import Episode, load_episodes
 from basalt.data.labels import LabelMode, LabelSetting
 from basalt.data.steps import step_table
+from basalt.io.console import progress_bar
 from basalt.io.errors import ConfigError
 from basalt.io.paths import sample_dir
 from basalt.policies.checkpoint import choose_device
@@ -86,10 +84,10 @@ def embed(cfg: EmbedConfig) -> dict[str, int]:
     """Embed the plays that have no shard yet.
 
     Returns:
-        Numbers of ``plays`` of this job, ``embedded`` now, and ``frames`` of those.
+        `plays` of this job, `embedded` in this run, and their `frames`.
 
     Raises:
-        BasaltError: data, policy or folder are not usable.
+        BasaltError: The data, the policy or the folder is not usable.
     """
     dtype, device = latents_dtype(cfg.dtype), choose_device(cfg.device)
     policy = open_policy(cfg.policy, device)
@@ -99,7 +97,7 @@ def embed(cfg: EmbedConfig) -> dict[str, int]:
         cfg.policy, fingerprint(policy), policy.config.hidsize, cfg.labels, cfg.dtype
     )
     with claim_job(out, cfg.shard, cfg.shards) as staging:
-        claim_folder(out, manifest)
+        claim_embeddings(out, manifest)
         episodes = load_episodes(
             source,
             task=get_task(cfg.task) if cfg.task else None,
@@ -111,7 +109,7 @@ def embed(cfg: EmbedConfig) -> dict[str, int]:
         places = {id(e): _shard_path(out, source, e) for e in episodes}
         todo = [e for e in episodes if not _is_done(places[id(e)], e)]
         frames = sum(map(len, todo))
-        with tqdm(total=frames, desc="embed", unit="frame", disable=not cfg.progress) as bar:
+        with progress_bar(total=frames, title="embed", unit="frame", shown=cfg.progress) as bar:
             found = embed_episodes(
                 policy,
                 todo,
@@ -129,8 +127,8 @@ def embed(cfg: EmbedConfig) -> dict[str, int]:
 def embed_episodes(
     policy: VPTPolicy,
     episodes: Sequence[Episode],
-    rows: int = 16,
-    length: int = 32,
+    batch_size: int = 16,
+    seq_len: int = 32,
     workers: int = 0,
     *,
     on_batch: Callable[[int], object] = lambda frames: None,
@@ -138,18 +136,18 @@ def embed_episodes(
     """Run a policy over whole plays.
 
     Args:
-        policy: in evaluation mode.
-        episodes: any number.
-        rows: plays side by side.
-        length: frames of a chunk.
-        workers: processes that decode while this one computes; 0 = decode here.
-        on_batch: told the frames of each batch that is done.
+        policy: Policy in evaluation mode.
+        episodes: Episodes with frames.
+        batch_size: Number of plays per batch.
+        seq_len: Number of frames per chunk.
+        workers: Number of processes that decode while this one computes; 0 decodes in this process.
+        on_batch: Called with the number of frames of each finished batch.
 
     Yields:
-        Each episode as soon as it is done, with its latents, float32 [n, hidsize] on the CPU.
+        Each episode as soon as it is finished, with its latents, float32 [n, hidsize] on the CPU.
     """
     open_plays: dict[int, Tensor] = {}
-    for batch, latents in latent_batches(policy, episodes, rows, length, workers):
+    for batch, latents in latent_batches(policy, episodes, batch_size, seq_len, workers):
         done = []
         for row, index in _parts(batch):
             here = batch.episode[row] == index
@@ -167,13 +165,13 @@ def embed_episodes(
 
 @torch.inference_mode()
 def latent_batches(
-    policy: VPTPolicy, episodes: Sequence[Episode], rows: int, length: int, workers: int
+    policy: VPTPolicy, episodes: Sequence[Episode], batch_size: int, seq_len: int, workers: int
 ) -> Iterator[tuple[Batch, Tensor]]:
     """Batches of whole plays in order, each with its latents, float32 [B, T, hidsize] on the CPU."""
     if not episodes:
         return
-    state = policy.initial_state(min(rows, len(episodes)))
-    for batch in single_pass(episodes, rows, length, workers):
+    state = policy.initial_state(min(batch_size, len(episodes)))
+    for batch in single_pass(episodes, batch_size, seq_len, workers):
         latents, state = _latents(policy, batch, state)
         yield batch, latents
 
@@ -182,7 +180,7 @@ def _latents(policy: VPTPolicy, batch: Batch, state: Any) -> tuple[Tensor, Any]:
     """Latents of a batch, float32 [B, T, hidsize] on the CPU, and the next state."""
     device = policy.device
     valid = torch.from_numpy(batch.valid)
-    # Padding need not go through the encoder.
+    # Padding is not encoded.
     frames = torch.from_numpy(batch.inputs)[valid].to(device, non_blocking=True)
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
         encoded = policy.net.encode_frames(frames[None])[0]
@@ -194,7 +192,7 @@ def _latents(policy: VPTPolicy, batch: Batch, state: Any) -> tuple[Tensor, Any]:
 
 
 def _parts(batch: Batch) -> Iterator[tuple[int, int]]:
-    """Rows and the episodes that have frames in them."""
+    """Each row with each episode that has frames in it."""
     for row, episodes in enumerate(batch.episode):
         for index in np.unique(episodes[episodes >= 0]):
             yield row, int(index)
@@ -206,7 +204,7 @@ def _shard_path(out: Path, source: Path, episode: Episode) -> Path:
 
 
 def _state(episode: Episode) -> str:
-    """What tells that the recordings were changed since they were embedded."""
+    """Names and sizes of the recordings' files, to detect changes since they were embedded."""
     files = [path for part in episode.recordings for path in (part.video_path, part.lines_path)]
     return " ".join(f"{path.name}:{path.stat().st_size}" for path in files)
 

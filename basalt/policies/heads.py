@@ -1,13 +1,9 @@
-"""Heads on the policy's latent: buttons, camera, value, and our ESC head."""
-
-from __future__ import annotations
+"""Heads on the policy's latent: buttons, camera, value, and this project's ESC head."""
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-# Exponential average of the value normaliser, its floor on variance and on the debiasing term.
-VALUE_DECAY = 0.99999
+# Smallest variance and debiasing term of the value normaliser.
 MIN_VARIANCE = 1e-2
 MIN_DEBIASING = 1e-5
 
@@ -22,12 +18,12 @@ class CategoricalHead(nn.Module):
         self.linear_layer = nn.Linear(hidsize, torch.Size(self.shape).numel())
 
     def forward(self, latent: Tensor) -> Tensor:
-        """Logits of the latent."""
+        """Logits for a latent."""
         return (self.linear_layer(latent).float() / self.temperature).unflatten(-1, self.shape)
 
 
 class ValueNormalizer(nn.Module):
-    """Running mean and variance of the return; parameters that take no gradient."""
+    """Running mean and variance of the return, from the published weights; not trained."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,21 +37,6 @@ class ValueNormalizer(nn.Module):
         mean = self.running_mean / debias
         variance = (self.running_mean_sq / debias - mean**2).clamp(min=MIN_VARIANCE)
         return mean, variance.sqrt()
-
-    @torch.no_grad()
-    def update(self, returns: Tensor) -> None:
-        """Take a batch of returns [B, T, 1] into the running statistics."""
-        for running, statistic in (
-            (self.running_mean, returns.mean((0, 1))),
-            (self.running_mean_sq, returns.square().mean((0, 1))),
-            (self.debiasing_term, torch.ones_like(self.debiasing_term)),
-        ):
-            running.lerp_(statistic.to(running), 1 - VALUE_DECAY)
-
-    def normalize(self, returns: Tensor) -> Tensor:
-        """Returns in the units of the value head's output."""
-        mean, deviation = self.moments()
-        return (returns - mean) / deviation
 
     def denormalize(self, value: Tensor) -> Tensor:
         """The value head's output in the units of the return."""
@@ -75,10 +56,6 @@ class ValueHead(nn.Module):
         """Value in normalised units."""
         return self.linear(latent).float()
 
-    def loss(self, value: Tensor, returns: Tensor) -> Tensor:
-        """Squared error against normalised returns [B, T, 1]; call `normalizer.update` first."""
-        return F.mse_loss(value, self.normalizer.normalize(returns))
-
 
 class EscHead(nn.Module):
     """Logit of pressing ESC (ending the episode): [B, T, H] -> float32 [B, T].
@@ -93,5 +70,5 @@ class EscHead(nn.Module):
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, latent: Tensor) -> Tensor:
-        """Logit of the latent."""
+        """Logit for a latent."""
         return self.linear(latent).float().squeeze(-1)

@@ -4,8 +4,6 @@ Made for labelling plain video. It sees all frames of a window at once, has no m
 and predicts every button and both camera axes on their own instead of one joint choice.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,10 +26,10 @@ KERNEL, HALO = (5, 1, 1), 2
 
 
 class IDMOutput(NamedTuple):
-    """What the model thinks of each of T frames.
+    """The model's output for T frames.
 
     Attributes:
-        latent: float [B, T, hidsize].
+        latent: float [B, T, hidsize], the input of the heads.
         buttons_logits: float32 [B, T, 20, 2], index 1 = held; the order of `actions.VPT_BUTTONS`.
         camera_logits: float32 [B, T, 2, 11], pitch then yaw, over VPT's camera bins.
     """
@@ -42,7 +40,7 @@ class IDMOutput(NamedTuple):
 
 
 class IDMNet(VPTNet):
-    """VPT's network behind a convolution over time; all frames of a call see each other."""
+    """VPT's network after a convolution over time; all frames of a call attend to each other."""
 
     def __init__(self, config: VPTConfig, use_lastlayer: bool) -> None:
         super().__init__(config)
@@ -51,18 +49,18 @@ class IDMNet(VPTNet):
         self.use_lastlayer = use_lastlayer
 
     def encode_frames(self, img: Tensor) -> Tensor:
-        """Pictures uint8 [B, T, H, W, 3] -> float [B, T, hidsize], each from its two neighbours too."""
+        """Frames uint8 [B, T, H, W, 3] -> float [B, T, hidsize]; each also depends on its neighbours."""
         x = img.permute(0, 4, 1, 2, 3)
         n_frames = x.shape[2]
         if torch.is_grad_enabled() or n_frames <= INFERENCE_SLICE:
             return self._encode(x, 0, n_frames)
-        # The convolution of a whole window would hold 8 MB a frame in the published size.
+        # Convolving a whole window at once would take 8 MB per frame at the published size.
         starts = range(0, n_frames, INFERENCE_SLICE)
         parts = [self._encode(x, a, min(a + INFERENCE_SLICE, n_frames)) for a in starts]
         return torch.cat(parts, 1)
 
     def _encode(self, x: Tensor, start: int, stop: int) -> Tensor:
-        """Frames start..stop of uint8 [B, 3, T, H, W], with their neighbours where there are some."""
+        """Frames start..stop of uint8 [B, 3, T, H, W], together with their neighbours."""
         low, high = max(start - HALO, 0), min(stop + HALO, x.shape[2])
         blended = self.conv3d_layer(x[:, :, low:high].float() / 255)
         return self.img_process(blended[:, :, start - low : stop - low].transpose(1, 2))
@@ -70,8 +68,8 @@ class IDMNet(VPTNet):
     def recur(self, x: Tensor, first: Tensor, state: PolicyState) -> tuple[Tensor, PolicyState]:
         """As `VPTNet.recur`; the last layer is left out unless asked for.
 
-        The published code computes it and drops the result, so the published weights were judged
-        without it, though the true model may have used it.
+        The published code computes it and drops the result, so the published weights were evaluated
+        without it, though the original model may have used it.
         """
         x, state = self.recurrent_layer(x, first, state)
         x = F.relu(x)
@@ -84,8 +82,8 @@ class InverseDynamicsModel(nn.Module):
     """`idm(img) -> IDMOutput` for windows of frames, 128 in the published training.
 
     Args:
-        config: sizes; `attention_mask_style` "none".
-        use_lastlayer: see `IDMNet.recur`.
+        config: Sizes; `attention_mask_style` is "none".
+        use_lastlayer: Whether to apply the last layer; see `IDMNet.recur`.
     """
 
     def __init__(self, config: VPTConfig, use_lastlayer: bool = False) -> None:
@@ -113,12 +111,12 @@ def idm_config(net_kwargs: Mapping[str, Any], pi_head_kwargs: Mapping[str, Any])
     """Sizes from the keyword arguments in the published `.model` file.
 
     Raises:
-        ConfigError: they are a policy's, or ask for another convolution than the published one.
+        ConfigError: The arguments are a policy's, or ask for an unsupported convolution.
     """
     conv = net_kwargs.get("conv3d_params")
     if conv is None:
         raise ConfigError(
-            "conv3d_params are missing: this is a policy, not an inverse dynamics model"
+            "conv3d_params are missing: expected an inverse dynamics model, got a policy"
         )
     if (conv["inchan"], *conv["kernel_size"], *conv["padding"]) != (3, *KERNEL, HALO, 0, 0):
         raise ConfigError(
@@ -126,7 +124,7 @@ def idm_config(net_kwargs: Mapping[str, Any], pi_head_kwargs: Mapping[str, Any])
         )
     if conv["outchan"] != net_kwargs["img_shape"][2]:
         raise ConfigError(f"conv3d_params.outchan {conv['outchan']} must be img_shape's channels")
-    # What the published class sets itself, beside the file's arguments.
+    # What the published class sets in addition to the file's arguments.
     fixed = {"first_conv_norm": True, "single_output": False}
     return VPTConfig.from_kwargs({**net_kwargs, **fixed}, pi_head_kwargs)
 
@@ -137,7 +135,7 @@ def load_official_idm(
     """The published inverse dynamics model, on the CPU.
 
     Raises:
-        ConfigError: a file is unusable, or the two do not belong together.
+        ConfigError: A file is unusable, or the two belong to different models.
     """
     settings = read_model_file(model)
     idm = build(

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from basalt.core.intervals import episode_interval
+from basalt.core.tasks import STEPS_PER_SECOND
 from basalt.data.baselines import Marginals, camera_counts
 from basalt.data.batch import Batch
 from basalt.data.dataset import single_pass
@@ -20,8 +21,8 @@ from basalt.io.errors import ConfigError
 from basalt.policies.heads import CategoricalHead
 from basalt.policies.vpt import PolicyOutput, VPTPolicy
 
-# ESC pressed in the last second of an episode counts as pressed in time.
-ENDING_FRAMES = 20
+ENDING_FRAMES = STEPS_PER_SECOND
+"""Length of an episode's ending, one second: ESC pressed in it counts as pressed in time."""
 
 
 class TensorBatch(NamedTuple):
@@ -56,7 +57,7 @@ class TensorBatch(NamedTuple):
 
 
 class ImitationLoss(NamedTuple):
-    """Scalars of one batch: `total` to minimise and its parts in nats (camera: per counting frame)."""
+    """Scalars of one batch: the `total` to minimise and its parts, in nats (camera: per frame that counts)."""
 
     total: Tensor
     buttons: Tensor
@@ -67,7 +68,7 @@ class ImitationLoss(NamedTuple):
 def frame_losses(output: PolicyOutput, labels: TensorBatch) -> tuple[Tensor, Tensor, Tensor]:
     """Negative log-probability of buttons, camera and ESC at every frame, float32 [B, T] each.
 
-    The camera's is 0 where its label says nothing.
+    The camera's is 0 where its label is not informative.
     """
     buttons = F.cross_entropy(
         output.buttons_logits.flatten(0, 1), labels.buttons.flatten(), reduction="none"
@@ -84,8 +85,8 @@ def imitation_loss(output: PolicyOutput, labels: TensorBatch, esc_weight: float)
     """Buttons + camera where it counts + weighted ESC, per valid frame.
 
     ESC is pressed once an episode, so its frames weigh `esc_weight` times more. The weighted loss is
-    taken at logit + log(esc_weight), which moves the optimum back: the head's own logit stays that of
-    the true frequency, and needs no correction at play.
+    taken at logit + log(esc_weight), which moves the optimum back: the head's logit keeps the true
+    frequency as its optimum, and playing needs no correction.
 
     Args:
         output: The policy's output on the batch.
@@ -110,10 +111,10 @@ def imitation_loss(output: PolicyOutput, labels: TensorBatch, esc_weight: float)
 
 @torch.no_grad()
 def start_at_marginals(policy: VPTPolicy, marginals: Marginals) -> None:
-    """Let a fresh policy's heads begin at the training frequencies instead of at uniform.
+    """Initialise a new policy's heads at the training frequencies instead of at uniform.
 
-    Biases take the log-frequencies; head weights shrink to a tenth, so that the pictures still have a
-    say for the gradient. A short training need not spend its first steps on learning frequencies.
+    Biases become log-frequencies; head weights shrink to a tenth rather than zero, so that gradients
+    reach the encoder. A short training then does not spend its first steps on learning frequencies.
     """
     for name, probabilities in (("buttons", marginals.buttons), ("camera", marginals.camera)):
         head = cast(CategoricalHead, policy.pi_head[name])
@@ -126,7 +127,7 @@ def start_at_marginals(policy: VPTPolicy, marginals: Marginals) -> None:
 
 @torch.no_grad()
 def start_esc_at_marginals(policy: VPTPolicy, marginals: Marginals) -> None:
-    """Let the ESC head of a policy that has none of its own begin at the training frequency."""
+    """Initialise the ESC head of a published policy, which has none, at the training frequency."""
     policy.esc_head.linear.bias.fill_(float(np.log(marginals.esc / (1 - marginals.esc))))
 
 
@@ -155,36 +156,36 @@ def evaluate(
     policy: VPTPolicy,
     episodes: Sequence[Episode],
     *,
-    rows: int = 8,
-    length: int = 64,
+    batch_size: int = 8,
+    seq_len: int = 64,
 ) -> dict[str, Any]:
     """The policy's loss on whole episodes with carried memory, each frame once.
 
     Args:
-        policy: on any device; activations may be replaced by hooks meanwhile.
-        episodes: held-out ones, unless the figure is about training.
-        rows: episodes side by side.
-        length: frames of a call; changes speed only.
+        policy: Policy on any device, with or without hooks that patch activations.
+        episodes: Held-out episodes, unless the loss is to be that of training.
+        batch_size: Number of episodes per batch.
+        seq_len: Number of frames per call; changes speed only.
 
     Returns:
         JSON-ready: `loss` (nats per frame: buttons + camera where it counts + ESC), its bootstrap
         interval over episodes `loss_interval` (None below three), its parts `buttons`, `camera` (per
-        counting frame), `esc`; `buttons_accuracy`, `camera_accuracy`; `esc_expected` (presses the
+        frame that counts), `esc`; `buttons_accuracy`, `camera_accuracy`; `esc_expected` (presses the
         policy expects per episode; 1 is right) and `esc_in_ending` (share of them in the last second);
         `frames`, `episodes`; `per_episode` (name, frames, loss), for paired comparisons.
 
     Raises:
-        ConfigError: no episodes.
+        ConfigError: There are no episodes.
     """
     if not episodes:
-        raise ConfigError("evaluation: no episodes; hold some out with held_out above 0")
+        raise ConfigError("evaluation: there are no episodes; hold some out with held_out above 0")
     sums = np.zeros((len(episodes), 9))
     lengths = np.array([int(e.kept[-1]) + 1 for e in episodes])
-    rows = min(rows, len(episodes))
-    state = policy.initial_state(rows)
+    batch_size = min(batch_size, len(episodes))
+    state = policy.initial_state(batch_size)
     was_training = policy.training
     policy.eval()
-    for batch in single_pass(episodes, rows, length):
+    for batch in single_pass(episodes, batch_size, seq_len):
         labels = TensorBatch.of(batch, policy.device)
         output = policy(labels.inputs, labels.first, state, labels.kind)
         state = output.state

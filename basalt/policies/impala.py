@@ -1,7 +1,5 @@
 """VPT's image encoder: three IMPALA stacks, a dense layer, a linear layer."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch
@@ -10,11 +8,11 @@ from torch import Tensor, nn
 from basalt.policies.layers import NORM_EPS, normed_conv, normed_linear
 
 DENSE_WIDTH = 256
-# Without gradients, frames go through the encoder in slices: the first stack of the 1x model alone
-# holds 4 MB a frame, and frames do not depend on each other.
+# Without gradients, frames are encoded in slices: they are independent, and the first stack of the 1x
+# model alone takes 4 MB per frame.
 INFERENCE_SLICE = 32
-# On a CPU what a slice holds should stay near its caches: in slices of four the frames of the 1x model
-# take 46 ms each, in slices of thirty-two 67 ms (one core, AVX2).
+# On a CPU a slice should fit the caches: frames of the 1x model take 46 ms each in slices of four and
+# 67 ms in slices of thirty-two (one core, AVX2).
 CPU_SLICE_BYTES = 16 * 2**20
 
 
@@ -50,7 +48,7 @@ class ImpalaStack(nn.Module):
         )
         self.pool = nn.MaxPool2d(3, stride=2, padding=1)
         self.n = nn.GroupNorm(post_pool_groups, n_out, eps=NORM_EPS)
-        # As in VPT's published code: what a residual sum over all stacks adds up to stays near one.
+        # As in VPT's published code, so that the scale of the residual sum over all stacks stays near one.
         init_norm = (n_stacks**0.5 / 2**0.5) ** 0.5
         self.blocks = nn.ModuleList(ResidualBlock(n_out, groups, init_norm) for _ in range(2))
 
@@ -76,7 +74,7 @@ class ImpalaCNN(nn.Module):
     ) -> None:
         super().__init__()
         height, width, n_in = image
-        # The first stack before its pool holds most: float32 at full size.
+        # The first stack before its pool takes the most memory: float32 at full size.
         self.cpu_slice = max(1, CPU_SLICE_BYTES // (4 * height * width * channels[0]))
         stacks = []
         for i, n_out in enumerate(channels):
@@ -95,7 +93,7 @@ class ImpalaCNN(nn.Module):
         self.dense = normed_linear(n_in * height * width, DENSE_WIDTH, init_norm=1.4)
 
     def features(self, x: Tensor) -> Tensor:
-        """Frames [n, c, h, w] -> 256 numbers each [n, 256]."""
+        """Frames [n, c, h, w] -> features [n, 256]."""
         for stack in self.stacks:
             x = stack(x)
         return self.dense(x.flatten(1))

@@ -1,10 +1,8 @@
-"""Action labels for plain video, by VPT's inverse dynamics model: a video becomes a recording.
+"""Label a plain video with actions by VPT's inverse dynamics model, which makes it a recording.
 
-The model sees a window of frames, past and future, so windows overlap and only their middles count. What
-is labelled is written as it comes, and an interrupted video goes on at the last whole step.
+The model sees a window of past and future frames, so windows overlap and only their middles are used.
+Lines are written as they are labelled, and an interrupted video is resumed at the last complete step.
 """
-
-from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
@@ -25,10 +23,10 @@ from basalt.policies.idm import IDMOutput
 from basalt.policies.preprocess import resize_frame
 
 WINDOW_FRAMES = 128
-"""Frames the model sees at once, as in its training."""
+"""Number of frames in a window, as in the model's training."""
 
 STEP = 64
-"""Frames that each window labels: those in its middle."""
+"""Number of frames that each window labels, in its middle."""
 
 Model = Callable[[torch.Tensor], IDMOutput]
 
@@ -42,26 +40,30 @@ def label_video(
     device: torch.device,
     on_frames: Callable[[int], object] = lambda frames: None,
 ) -> Path:
-    """Write ``out/NAME.jsonl`` for a video, and put the video beside it, so that both are a recording.
+    """Write `out/NAME.jsonl` for a video and link the video beside it, so that both are a recording.
 
     Args:
-        model: the inverse dynamics model.
-        video: a video of play at 20 Hz.
-        out: folder; may be the video's own.
+        model: Inverse dynamics model.
+        video: Video of play at 20 Hz.
+        out: Output folder; may be the video's own.
         size: Size of the model's input frame.
-        device: the model's.
-        on_frames: told how many frames were labelled.
+        device: Device of the model.
+        on_frames: Called with the number of frames labelled since the last call.
 
     Returns:
-        The file of lines. Where it was there before, nothing is done.
+        The file of lines. If it exists already, nothing is done.
 
     Raises:
-        RecordingError: not a video, at another rate or size, of fewer than two frames, or damaged.
-        ConfigError: the name is taken by another recording, or another process labels into `out`.
+        RecordingError: The file is not a video, has another rate or size or fewer than two frames, or
+            is damaged.
+        ConfigError: Another recording has that name.
+        BusyError: Another process labels into `out`.
     """
     lines_path, linked = out / f"{video.stem}.jsonl", out / video.name
     if video.suffix != ".mp4":
-        raise RecordingError(f"{video}: not an .mp4; convert it first (ffmpeg -i IN -r 20 OUT.mp4)")
+        raise RecordingError(
+            f"{video}: expected an .mp4 file; convert it first (ffmpeg -i IN -r 20 OUT.mp4)"
+        )
     info = probe(video)
     for fault in picture_faults(video, info):
         fix = {"rate": f"-r {STEPS_PER_SECOND}", "picture": "-vf scale={}:{}".format(*FRAME_SIZE)}
@@ -69,9 +71,9 @@ def label_video(
             f"{fault}; convert it first (ffmpeg -i {video.name} {fix[fault.kind]} OUT.mp4)"
         )
     if info.frames < 2:
-        raise RecordingError(f"{video}: {info.frames} frame; an action lies between two")
+        raise RecordingError(f"{video}: expected at least two frames, got {info.frames}")
     if linked.exists() and linked.resolve() != video.resolve():
-        raise ConfigError(f"{linked}: there is another video of that name; give another out=FOLDER")
+        raise ConfigError(f"{linked}: another video has this name; use another out=FOLDER")
     if lines_path.is_file():
         on_frames(info.frames - 1)
         return lines_path
@@ -90,9 +92,9 @@ def label_video(
                     file.flush()
                     on_frames(len(buttons))
         except RecordingError as err:
-            # Only another video of that name could be labelled to its end.
+            # The video must be replaced, so the lines made so far are useless.
             partial.unlink()
-            raise RecordingError(f"{err}; make the video anew, or leave it out") from err
+            raise RecordingError(f"{err}; make the video again, or leave it out") from err
         if not linked.exists():
             linked.symlink_to(video.resolve())
         partial.replace(lines_path)
@@ -100,7 +102,7 @@ def label_video(
 
 
 def _read_whole_steps(partial: Path) -> list[Line]:
-    """Lines of an earlier run up to its last whole step; the file is cut there."""
+    """Lines of an earlier run up to its last complete step; the file is truncated there."""
     if not partial.is_file():
         return []
     lines = []
@@ -118,9 +120,9 @@ def _read_whole_steps(partial: Path) -> list[Line]:
 def _windows(
     model: Model, video: Path, start: int, frames: int, size: FrameSize, device: torch.device
 ) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.float64]]]:
-    """From frame `start` on: buttons bool [n, 20] and camera degrees [n, 2], STEP frames at a time.
+    """Buttons bool [n, 20] and camera degrees [n, 2] from frame `start` on, `STEP` frames at a time.
 
-    The last frame has no action behind it and gets none.
+    The last frame has no action.
     """
     margin = (WINDOW_FRAMES - STEP) // 2
     low = max(start - margin, 0)
@@ -135,7 +137,9 @@ def _windows(
             while low + len(window) < high:
                 picture = reader.read()
                 if picture is None:
-                    raise RecordingError(f"{video}: ends after {reader.position} frames")
+                    raise RecordingError(
+                        f"{video}: expected {frames} frames, got {reader.position}"
+                    )
                 window.append(resize_frame(picture, size))
             output = model(torch.from_numpy(np.stack(window))[None].to(device))
             here = slice(begin - low, stop - low)

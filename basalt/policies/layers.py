@@ -1,7 +1,5 @@
 """The building block of every VPT module: norm, then linear or convolution, then ReLU."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -10,7 +8,7 @@ NORM_EPS = 1e-5
 
 
 def scale_rows_(weight: Tensor, norm: float) -> None:
-    """Give every output row of a weight [out, ...] the L2 norm `norm`, in place (VPT's initialisation)."""
+    """Scale every output row of a weight [out, ...] to the L2 norm `norm`, in place (VPT's initialisation)."""
     with torch.no_grad():
         flat = weight.flatten(1)
         weight.mul_((norm / flat.norm(dim=1)).view(-1, *[1] * (weight.dim() - 1)))
@@ -19,13 +17,13 @@ def scale_rows_(weight: Tensor, norm: float) -> None:
 class NormedLayer(nn.Module):
     """`norm` (optional) on the input channels -> `layer` -> ReLU (optional).
 
-    The layer has a bias only where there is no norm to provide one.
+    The layer has a bias only if there is no norm, which would provide one.
 
     Args:
-        layer: a Linear or Conv module made with `bias=norm is None`.
+        layer: Linear or Conv module made with `bias=norm is None`.
         norm: LayerNorm or GroupNorm over the layer's input, or None.
-        relu: whether a ReLU follows.
-        init_norm: L2 norm of each output row at the start of training.
+        relu: Whether a ReLU follows.
+        init_norm: L2 norm of each output row at initialisation.
     """
 
     def __init__(
@@ -44,11 +42,11 @@ class NormedLayer(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Channels of x are what the norm and the layer expect."""
+        """Apply norm, layer and ReLU to x, whose channels are those of the layer."""
         if self.norm is not None:
             x = self.norm(x)
         x = self.layer(x)
-        # Never in place: a probe that keeps the layer's own output must see it before the ReLU.
+        # Not in place: a probe that records the layer's output must see it before the ReLU.
         return F.relu(x) if self.relu else x
 
 

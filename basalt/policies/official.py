@@ -1,11 +1,9 @@
-"""OpenAI's published VPT files, read without running anything that is in them.
+"""Read OpenAI's published VPT files without running code that they contain.
 
 A `.model` file is a pickle of settings, a `.weights` file a `torch.save` of one state dict. Pickles can
-run code, so the first is read by an unpickler that knows four inert classes and refuses all others,
-the second by torch's weights-only loader.
+run code, so the first is read by an unpickler that allows four inert classes and refuses all others,
+and the second by torch's weights-only loader.
 """
-
-from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Mapping
@@ -23,19 +21,19 @@ MAX_MODEL_BYTES = 2**20
 _Module = TypeVar("_Module", bound=nn.Module)
 # The published files hold descriptions of the observation space as objects of these classes.
 _INERT = {("gym3.types", name) for name in ("DictType", "TensorType", "Discrete", "Real")}
-# Ours to miss: VPT has no ESC head, and behaviour-cloned files may lack the value head.
+# VPT has no ESC head, and files of behaviour-cloned policies may have no value head.
 _MAY_MISS = ("esc_head.", "value_head.")
 
 
 class _Inert:
-    """Takes any state and does nothing with it."""
+    """Accepts any state and ignores it."""
 
 
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in _INERT:
             return _Inert
-        raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no VPT file needs")
+        raise pickle.UnpicklingError(f"it contains {module}.{name}, which no VPT file needs")
 
 
 @dataclass(frozen=True)
@@ -43,8 +41,8 @@ class ModelFile:
     """Settings in a `.model` file.
 
     Attributes:
-        policy_kwargs: the network's keyword arguments.
-        pi_head_kwargs: the heads', i.e. `temperature`.
+        policy_kwargs: Keyword arguments of the network.
+        pi_head_kwargs: Keyword arguments of the heads, i.e. `temperature`.
     """
 
     policy_kwargs: Mapping[str, Any]
@@ -53,11 +51,11 @@ class ModelFile:
 
 @dataclass(frozen=True)
 class LoadReport:
-    """Names in which weights and policy differ.
+    """Weights in which a file and a policy differ, by name.
 
     Attributes:
-        missing: of the policy, not in the file; they start at zero.
-        unexpected: of the file, not in the policy; they are ignored.
+        missing: Weights of the policy that are not in the file; they start at zero.
+        unexpected: Weights in the file that the policy does not have; they are ignored.
     """
 
     missing: tuple[str, ...]
@@ -68,12 +66,12 @@ def read_model_file(path: str | Path) -> ModelFile:
     """Settings of a published model.
 
     Raises:
-        ConfigError: missing, too large, not a pickle, holding classes that do not belong there, or
-            without the settings.
+        ConfigError: The file is missing, too large or not a pickle, contains other classes, or has no
+            settings.
     """
     path = Path(path)
     if not path.is_file():
-        raise ConfigError(f"{path}: no such .model file")
+        raise ConfigError(f"{path}: .model file not found")
     if path.stat().st_size > MAX_MODEL_BYTES:
         raise ConfigError(f"{path}: larger than {MAX_MODEL_BYTES} bytes; is it the .weights file?")
     try:
@@ -83,12 +81,12 @@ def read_model_file(path: str | Path) -> ModelFile:
         return ModelFile(dict(arguments["net"]["args"]), dict(arguments["pi_head_opts"]))
     except pickle.UnpicklingError as err:
         raise ConfigError(
-            f"{path}: refused as a .model file: {err}; get it from its publisher"
+            f"{path}: refused as a .model file: {err}; download it from its publisher"
         ) from err
-    # A damaged pickle can fail in almost any way before it is done.
+    # A damaged pickle can raise almost any exception.
     except Exception as err:
         raise ConfigError(
-            f"{path}: not a published .model file ({type(err).__name__}: {err}); fetch it again"
+            f"{path}: not a published .model file ({type(err).__name__}: {err}); download it again"
         ) from err
 
 
@@ -96,32 +94,32 @@ def read_weights_file(path: str | Path) -> dict[str, Tensor]:
     """The state dict of a published model, on the CPU.
 
     Raises:
-        ConfigError: missing, damaged, or holding anything but tensors.
+        ConfigError: The file is missing, damaged, or contains anything but tensors.
     """
     path = Path(path)
     if not path.is_file():
-        raise ConfigError(f"{path}: no such .weights file")
+        raise ConfigError(f"{path}: .weights file not found")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as err:
-        # torch goes on to guess at causes.
+        # The rest of torch's message guesses at causes.
         reason = str(err).splitlines()[0].split(". ")[0]
         raise ConfigError(
-            f"{path}: not a published .weights file ({reason}); fetch it again"
+            f"{path}: not a published .weights file ({reason}); download it again"
         ) from err
     if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
         raise ConfigError(
-            f"{path}: not a published .weights file (no flat state dict); give one that is"
+            f"{path}: not a published .weights file: expected a flat state dict; download it again"
         )
     return content
 
 
 def load_official_policy(model: str | Path, weights: str | Path) -> tuple[VPTPolicy, LoadReport]:
-    """A published policy, on the CPU and ready to play; ours to add is only its ESC head.
+    """A published policy on the CPU, in evaluation mode, with a new ESC head.
 
     Raises:
-        ConfigError: a file is unusable, the two do not belong together, or weights of the network or
-            the action heads are missing.
+        ConfigError: A file is unusable, the two belong to different models, or weights of the network
+            or the action heads are missing.
     """
     settings = read_model_file(model)
     policy = build(
@@ -132,49 +130,48 @@ def load_official_policy(model: str | Path, weights: str | Path) -> tuple[VPTPol
 
 
 def build(model: str | Path, make: Callable[[], _Module]) -> _Module:
-    """What the settings of a `.model` file ask for, without memory for its weights.
+    """The network that a `.model` file describes, on the meta device (without memory for weights).
 
     Raises:
-        ConfigError: there is no such network.
+        ConfigError: The settings do not describe a valid network.
     """
     try:
         with torch.device("meta"):
             return make()
-    # Settings are a stranger's: lists for numbers, groups that do not divide channels...
+    # The file is untrusted: lists for numbers, groups that do not divide channels...
     except (ConfigError, KeyError, TypeError, ValueError, AttributeError, RuntimeError) as err:
         reason = str(err).splitlines()[0]
         raise ConfigError(
-            f"{model}: settings that no published model has ({reason}); fetch the file again"
+            f"{model}: expected the settings of a published model ({reason}); download the file again"
         ) from err
 
 
 def fill(
     module: nn.Module, weights: Mapping[str, Tensor], weights_name: str, model_name: str
 ) -> LoadReport:
-    """Give a module made on the meta device its weights, in place, leniently where that is safe.
+    """Load weights into a module made on the meta device; ESC and value head may be missing.
 
     Raises:
-        ConfigError: a shape differs, or a weight of the network or the action heads is missing.
+        ConfigError: A shape differs, or a weight of the network or the action heads is missing.
     """
     wanted = module.state_dict()
     for name, value in weights.items():
         if name in wanted and value.shape != wanted[name].shape:
             raise ConfigError(
-                f"{weights_name}: {name} is {list(value.shape)}, but {model_name} asks for "
-                f"{list(wanted[name].shape)}; the two files do not belong together; "
-                "give those of one model"
+                f"{weights_name}: {name} is {list(value.shape)}, but {model_name} expects "
+                f"{list(wanted[name].shape)}; use two files of the same model"
             )
     missing = tuple(name for name in wanted if name not in weights)
     needed = [name for name in missing if not name.startswith(_MAY_MISS)]
     if needed:
         raise ConfigError(
             f"{weights_name}: {len(needed)} weights are missing, the first is {needed[0]}; "
-            f"it does not belong to {model_name}, or fetch it again"
+            f"use the weights that belong to {model_name}, or download them again"
         )
     module.to_empty(device="cpu")
     with torch.no_grad():
         for name, parameter in module.state_dict().items():
-            # float32 whatever the file holds; copies keep the file's tensors untouched.
+            # Always float32; copying leaves the file's tensors unchanged.
             parameter.copy_(weights[name]) if name in weights else parameter.zero_()
     module.eval()
     return LoadReport(missing, tuple(name for name in weights if name not in wanted))

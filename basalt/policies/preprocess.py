@@ -1,4 +1,4 @@
-"""From a recorded or rendered picture to the policy's input picture."""
+"""Resize recorded or rendered frames to the policy's input frame."""
 
 import cv2
 import numpy as np
@@ -12,24 +12,24 @@ Frame = npt.NDArray[np.uint8]
 
 
 def resize_frame(frame: Frame, size: FrameSize = DEFAULT_INPUT_SIZE) -> Frame:
-    """Shrink one picture the way VPT was trained: bilinear, aspect not kept, no antialiasing.
+    """Resize one frame as in VPT's training: bilinear, aspect not kept, no antialiasing.
 
-    Any other filter (Pillow's, area averaging, antialiased torch) gives a visibly different picture
-    and so a different policy.
+    Any other filter (Pillow's, area averaging, antialiased torch) gives a visibly different frame and
+    so another action distribution.
 
     Args:
-        frame: [height, width, 3] uint8 RGB, normally 360 x 640.
+        frame: uint8 [height, width, 3] RGB, normally 640x360.
         size: Size of the result.
 
     Returns:
         [size.height, size.width, 3] uint8 RGB.
 
     Raises:
-        BasaltError: the picture is not uint8 with three channels.
+        BasaltError: The frame is not uint8 with three channels.
     """
     if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
         raise BasaltError(
-            f"frame: expected uint8 [height, width, 3] RGB, found {frame.dtype} {list(frame.shape)}"
+            f"frame: expected uint8 [height, width, 3] RGB, got {frame.dtype} {list(frame.shape)}"
         )
     if frame.shape == size.shape:
         return frame

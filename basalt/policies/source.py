@@ -1,6 +1,4 @@
-"""A policy from wherever it is: a run, a checkpoint, official files, or the name of a published model."""
-
-from __future__ import annotations
+"""Open a policy from a run, a checkpoint, official files, or the name of a published model."""
 
 import hashlib
 from pathlib import Path
@@ -16,18 +14,20 @@ from basalt.policies.vpt import VPTPolicy
 
 
 def open_policy(source: str | Path, device: torch.device) -> VPTPolicy:
-    """A policy, ready to play.
+    """A policy in evaluation mode.
 
     Args:
-        source: a run's folder or a checkpoint; a ``.weights`` file with its ``.model`` beside it (or
-            ``MODEL,WEIGHTS``); or the name of a published model that was downloaded.
-        device: where it goes.
+        source: Folder of a run or a checkpoint; a `.weights` file with its `.model` beside it (or
+            `MODEL,WEIGHTS`); or the name of a downloaded published model.
+        device: Device of the policy.
 
     Raises:
-        ConfigError: nothing usable there.
+        ConfigError: The source is not a usable policy.
     """
     if str(source) == "idm":
-        raise ConfigError("policy: idm is the inverse dynamics model; it labels, it does not play")
+        raise ConfigError(
+            "policy: idm is the inverse dynamics model, which labels videos; use a policy"
+        )
     files = official_files(source)
     if files is None:
         return load_policy(source, device)[0]
@@ -35,25 +35,23 @@ def open_policy(source: str | Path, device: torch.device) -> VPTPolicy:
     return policy.to(device)
 
 
-def open_official(source: str | Path) -> tuple[VPTPolicy, LoadReport]:
-    """Official files as a policy on the CPU, and what they lack or have too much.
+def open_official_policy(source: str | Path) -> tuple[VPTPolicy, LoadReport]:
+    """A policy from official files, on the CPU, and the weights in which file and policy differ.
 
     Raises:
-        ConfigError: not official files, or unusable ones.
+        ConfigError: The source does not name official files, or they are unusable.
     """
     files = official_files(source)
     if files is None:
-        raise ConfigError(
-            f"{source}: neither a .weights file nor one of {', '.join(PUBLISHED)}; give one of them"
-        )
+        raise ConfigError(f"{source}: expected a .weights file or one of {', '.join(PUBLISHED)}")
     return load_official_policy(*files)
 
 
 def official_files(source: str | Path) -> tuple[Path, Path] | None:
-    """Paths of the ``.model`` and ``.weights`` that a source means; None where it means no such files.
+    """Paths of the `.model` and `.weights` files that a source names; None if it is not official files.
 
     Raises:
-        ConfigError: it does, but they are not there.
+        ConfigError: The files are missing.
     """
     text = str(source)
     if "," in text:
@@ -64,14 +62,14 @@ def official_files(source: str | Path) -> tuple[Path, Path] | None:
         beside = beside or _known_model(weights)
         if not beside:
             raise ConfigError(
-                f"{weights}: no {weights.stem}.model beside it; name both, MODEL,WEIGHTS"
+                f"{weights}: {weights.stem}.model is not beside it; give both as MODEL,WEIGHTS"
             )
         model = beside[0]
     elif text in PUBLISHED and not Path(text).exists():
         model, weights = (policies_dir() / path for path in published(text).paths)
         if not (model.is_file() and weights.is_file()):
             raise ConfigError(
-                f"policy: {text} is not in {policies_dir()}; `basalt policy download {text}` gets it"
+                f"policy: {text} is not in {policies_dir()}; run `basalt policy download {text}`"
             )
     else:
         return None
@@ -79,7 +77,7 @@ def official_files(source: str | Path) -> tuple[Path, Path] | None:
 
 
 def _known_model(weights: Path) -> list[Path]:
-    """The published .model that a published .weights shares with others, if it is there."""
+    """The published .model file of a published .weights file, if it is in the same folder."""
     for entry in PUBLISHED.values():
         if Path(entry.weights).name == weights.name:
             model = weights.with_name(Path(entry.model).name)
@@ -88,7 +86,7 @@ def _known_model(weights: Path) -> list[Path]:
 
 
 def fingerprint(module: nn.Module) -> str:
-    """SHA-256 over all weights with their names: which network this is, whatever file it came from."""
+    """SHA-256 over all weights with their names; independent of the file that they came from."""
     digest = hashlib.sha256()
     for name, value in sorted(module.state_dict().items()):
         digest.update(f"{name}:{list(value.shape)}".encode())

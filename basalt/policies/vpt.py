@@ -5,8 +5,6 @@ those of OpenAI's published weight files. Activations that probes read pass thro
 `VPTPolicy.hook_points` names, so a plain forward hook reads or replaces them.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -24,7 +22,7 @@ from basalt.policies.heads import CategoricalHead, EscHead, ValueHead
 from basalt.policies.impala import ImageEncoder, ImpalaCNN
 from basalt.policies.layers import NORM_EPS, normed_linear
 
-# What the released models all have; another value would be another architecture.
+# Values of all released models; others would be another architecture.
 _FIXED: dict[str, Any] = {
     "recurrence_type": "transformer",
     "recurrence_is_residual": True,
@@ -40,22 +38,22 @@ class VPTConfig:
     """Sizes of a policy, named as in the published `.model` files.
 
     Attributes:
-        hidsize: width of the transformer and of the latent.
-        attention_heads: heads of `hidsize / attention_heads` channels each.
-        attention_memory_size: with `timesteps` gives the memory: their difference in frames.
-        timesteps: chunk length of the original training; any length may be run.
-        n_recurrence_layers: transformer blocks.
-        impala_chans: channels of the three stacks, each multiplied by `impala_width`.
-        impala_width: multiplier of `impala_chans`.
-        img_shape: (height, width, channels) of the input picture.
-        pointwise_ratio: MLP width over `hidsize`.
-        pointwise_use_activation: a ReLU after the MLP.
-        use_pre_lstm_ln: a LayerNorm between encoder and transformer.
+        hidsize: Width of the transformer and of the latent.
+        attention_heads: Number of heads, with `hidsize / attention_heads` channels each.
+        attention_memory_size: Size that minus `timesteps` gives the memory in frames.
+        timesteps: Chunk length of the original training; any length can be run.
+        n_recurrence_layers: Number of transformer blocks.
+        impala_chans: Channels of the three stacks, each multiplied by `impala_width`.
+        impala_width: Multiplier of `impala_chans`.
+        img_shape: Shape (height, width, channels) of the input frame.
+        pointwise_ratio: Width of the MLP divided by `hidsize`.
+        pointwise_use_activation: Whether a ReLU follows the MLP.
+        use_pre_lstm_ln: Whether a LayerNorm precedes the transformer.
         attention_mask_style: "clipped_causal" (policies) or "none" (inverse dynamics model).
-        first_conv_norm: a norm before the very first convolution.
-        post_pool_groups: groups of the norm after each pool.
-        group_norm_groups: groups of the norm before each convolution.
-        temperature: divisor of the heads' logits.
+        first_conv_norm: Whether a norm precedes the first convolution.
+        post_pool_groups: Number of groups of the norm after each pool.
+        group_norm_groups: Number of groups of the norm before each convolution.
+        temperature: Divisor of the heads' logits.
     """
 
     hidsize: int = 1024
@@ -95,26 +93,28 @@ class VPTConfig:
             )
 
     def _check_kinds(self) -> None:
-        """Sizes come from files; one that is no size must not surface as an error of torch's."""
+        """Check types and ranges, since sizes come from files and torch's own errors would be obscure."""
         for field in fields(self):
             value, default = getattr(self, field.name), field.default
             parts = value if isinstance(default, tuple) else (value,)
             kind = type(default[0] if isinstance(default, tuple) else default)
             accepted = (int, float) if kind is float else kind
             if kind is float or kind is int:
-                sound = all(isinstance(x, accepted) and type(x) is not bool for x in parts)
-                sound = sound and len(parts) > 0 and all(0 < x < math.inf for x in parts)
-                wanted = "above 0"
+                valid = all(isinstance(x, accepted) and type(x) is not bool for x in parts)
+                valid = valid and len(parts) > 0 and all(0 < x < math.inf for x in parts)
+                wanted = "a positive number"
             else:
-                sound, wanted = isinstance(value, accepted), f"of type {kind.__name__}"
-            if not sound:
-                raise ConfigError(f"{field.name} {value!r} is not {wanted}")
+                valid, wanted = isinstance(value, accepted), f"a {kind.__name__}"
+            if not valid:
+                raise ConfigError(f"{field.name}: expected {wanted}, got {value!r}")
         if len(self.img_shape) != 3:
-            raise ConfigError(f"img_shape {self.img_shape} is not (height, width, channels)")
+            raise ConfigError(
+                f"img_shape: expected (height, width, channels), got {self.img_shape}"
+            )
 
     @property
     def memory(self) -> int:
-        """M: how many frames a frame sees, counting itself (0 = the whole call)."""
+        """M: number of frames that a frame attends to, including itself (0 = the whole call)."""
         return self.attention_memory_size - self.timesteps
 
     @property
@@ -128,11 +128,11 @@ class VPTConfig:
         return [int(self.impala_width * c) for c in self.impala_chans]
 
     @classmethod
-    def small(cls) -> VPTConfig:
+    def small(cls) -> "VPTConfig":
         """The same architecture at a size that trains on a laptop's CPU in about a minute.
 
-        Its pictures are 64 x 64: a minute on two cores then buys three times the steps it would at
-        128 x 128, at no loss on held-out episodes.
+        Its frames are 64x64: in a minute on two cores it takes three times as many steps as at 128x128,
+        with the same loss on held-out episodes.
         """
         return cls(
             hidsize=128,
@@ -146,8 +146,8 @@ class VPTConfig:
         )
 
     @classmethod
-    def preset(cls, name: str) -> VPTConfig:
-        """`small` (ours), or the published sizes `1x`, `2x`, `3x`."""
+    def preset(cls, name: str) -> "VPTConfig":
+        """Sizes by name: `small`, or the published `1x`, `2x`, `3x`."""
         presets = {
             "small": cls.small(),
             "1x": cls(),
@@ -155,19 +155,19 @@ class VPTConfig:
             "3x": cls(hidsize=3072, attention_heads=24, impala_width=12),
         }
         if name not in presets:
-            raise ConfigError(f"policy size {name!r} is unknown: choose from {', '.join(presets)}")
+            raise ConfigError(f"policy size {name!r} is unknown; available: {', '.join(presets)}")
         return presets[name]
 
     @classmethod
     def from_kwargs(
         cls, policy_kwargs: Mapping[str, Any], pi_head_kwargs: Mapping[str, Any] | None = None
-    ) -> VPTConfig:
+    ) -> "VPTConfig":
         """Config from the keyword arguments in a published `.model` file.
 
-        Arguments that change nothing in the published code are ignored, as they are there.
+        Arguments that have no effect in the published code are ignored.
 
         Raises:
-            ConfigError: an argument asks for something the released models do not have.
+            ConfigError: An argument asks for something that the released models do not have.
         """
         for key, expected in _FIXED.items():
             if policy_kwargs.get(key, expected) != expected:
@@ -193,7 +193,7 @@ class VPTConfig:
 
 
 class PolicyOutput(NamedTuple):
-    """Everything one call gives; T frames for each of B rows.
+    """Output of one call, for T frames of each of B rows.
 
     Attributes:
         latent: float [B, T, hidsize], the input of all heads.
@@ -202,7 +202,7 @@ class PolicyOutput(NamedTuple):
         esc_logit: float32 [B, T].
         value_normalized: float32 [B, T, 1].
         value: float32 [B, T, 1], in the units of the return.
-        state: memory for the next call.
+        state: Memory for the next call.
     """
 
     latent: Tensor
@@ -245,7 +245,7 @@ class VPTNet(nn.Module):
         self.latent = nn.Identity()
 
     def encode(self, img: Tensor) -> Tensor:
-        """Pictures uint8 [B, T, H, W, 3] -> one vector each [B, T, hidsize]. Frames are independent."""
+        """Frames uint8 [B, T, H, W, 3] -> one vector per frame [B, T, hidsize]. Frames are independent."""
         return self.embed(self.encode_frames(img))
 
     def encode_frames(self, img: Tensor) -> Tensor:
@@ -270,10 +270,10 @@ class VPTNet(nn.Module):
 
 
 class VPTPolicy(nn.Module):
-    """The policy: `policy(img, first, state) -> PolicyOutput`.
+    """The policy: `policy(frames, first, state) -> PolicyOutput`.
 
     Args:
-        config: sizes.
+        config: Sizes.
     """
 
     def __init__(self, config: VPTConfig) -> None:
@@ -291,7 +291,7 @@ class VPTPolicy(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters are."""
+        """Device of the parameters."""
         return self.net.final_ln.weight.device
 
     def initial_state(self, batch: int) -> PolicyState:

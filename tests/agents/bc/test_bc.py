@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import shutil
 import signal
 import subprocess
@@ -164,14 +165,15 @@ def test_a_run_killed_between_checkpoints_drops_what_it_logged_since(
     folder: Path, tmp_path: Path
 ) -> None:
     cfg = config(folder, tmp_path / "run", steps=4, checkpoint_every=4)
+    left = f".step-00000001.{platform.node()}-{2**22 + 1}.partial"
+    (tmp_path / "run" / "checkpoints" / left).mkdir(parents=True)
     train(cfg)
     metrics = tmp_path / "run" / "metrics.jsonl"
     metrics.write_text(metrics.read_text() + '{"step": 5, "loss": 1.0}\n{"step": 6, "lo')
-    (tmp_path / "run" / "checkpoints" / ".partial-1").mkdir()
     train(replace(cfg, steps=6))
     steps = [json.loads(line)["step"] for line in metrics.read_text().splitlines()]
     assert steps == [1, 2, 3, 4, 5, 6]
-    assert not list((tmp_path / "run").rglob(".partial*"))
+    assert not list((tmp_path / "run").rglob("*.partial"))
 
 
 @pytest.mark.long
@@ -291,7 +293,7 @@ def test_rows_cannot_appear_in_the_middle(trained: bc.TrainResult) -> None:
 
 
 def test_a_folder_without_checkpoint_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="neither a checkpoint nor a run"):
+    with pytest.raises(ConfigError, match="expected a checkpoint or a run"):
         BCAgent(tmp_path)
 
 
@@ -308,14 +310,14 @@ def test_a_damaged_checkpoint_is_refused(trained: bc.TrainResult, tmp_path: Path
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda info: [], "holds no facts of a checkpoint"),
+        (lambda info: [], "is not checkpoint metadata"),
         (lambda info: info | {"version": 9}, "version 9; this program reads"),
         (
             lambda info: {k: v for k, v in info.items() if k != "policy"},
-            "no sizes of one .'policy'",
+            "not a valid VPTConfig .'policy'",
         ),
-        (lambda info: info | {"policy": {"hidsize": "x"}}, "no sizes of one .hidsize 'x'"),
-        (lambda info: info | {"policy": {"width": 3}}, "no sizes of one .*'width'"),
+        (lambda info: info | {"policy": {"hidsize": "x"}}, "not a valid VPTConfig .hidsize: expected a positive number, got 'x'"),
+        (lambda info: info | {"policy": {"width": 3}}, "not a valid VPTConfig .*'width'"),
         (
             lambda info: info | {"policy": replace(TINY, hidsize=64).to_dict()},
             "weights do not fit .*net",

@@ -79,7 +79,7 @@ def test_a_short_video_is_refused_and_leaves_no_file(tmp_path: Path, cache: Path
 
 def test_labels_stand_beside_their_pictures(folder: Path) -> None:
     episodes = load_episodes(folder, task=get_task("find_cave"), size=FrameSize(16, 16))
-    for batch in single_pass(episodes, rows=2, length=7):
+    for batch in single_pass(episodes, batch_size=2, seq_len=7):
         colours = batch.inputs.mean(axis=(2, 3))
         blue = np.abs(colours - BLUE).max(-1) < 20
         green = np.abs(colours - GREEN).max(-1) < 20
@@ -110,7 +110,7 @@ def test_a_single_pass_sees_every_frame_once_in_order(folder: Path, rows: int, l
 
 def test_training_rows_run_through_whole_episodes(folder: Path) -> None:
     episodes = load_episodes(folder, size=FrameSize(8, 8))
-    stream = SequenceStream(episodes, rows=2, length=6, seed=3)
+    stream = SequenceStream(episodes, batch_size=2, seq_len=6, seed=3)
     counts = np.zeros(len(episodes), dtype=int)
     before: list[tuple[int, int] | None] = [None, None]
     for _ in range(60):
@@ -316,7 +316,7 @@ def test_batches_do_not_depend_on_the_number_of_workers(tmp_path: Path) -> None:
             np.testing.assert_array_equal(a, b)
     del shared
     # A finite pass ends, and more workers than rows are not started.
-    whole = single_pass(episodes[:1], rows=2, length=16)
+    whole = single_pass(episodes[:1], batch_size=2, seq_len=16)
     for ours, theirs in zip(single_pass(episodes[:1], 2, 16, workers=5), whole, strict=True):
         for a, b in zip(ours.columns, theirs.columns, strict=True):
             np.testing.assert_array_equal(a, b)

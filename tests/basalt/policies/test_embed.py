@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from basalt.cli import main as cli
-from basalt.data.embeddings import find_shards, read_manifest
+from basalt.data.embeddings import MANIFEST, find_shards, read_manifest
 from basalt.data.episodes import load_episodes
 from basalt.io.errors import ConfigError
 from basalt.io.locks import LOCK_FILE
@@ -102,7 +102,9 @@ def test_jobs_side_by_side_share_the_plays(folder: Path, tmp_path: Path) -> None
 def test_another_policy_or_other_labels_are_refused(folder: Path, tmp_path: Path) -> None:
     cfg = config(folder, tmp_path)
     embed(cfg)
-    with pytest.raises(ConfigError, match=r"embeddings\.json: .* labels corrected, not legacy"):
+    with pytest.raises(
+        ConfigError, match=r"embeddings\.json: .* labels='corrected', not labels='legacy'"
+    ):
         embed(replace(cfg, labels="legacy"))
     other = tiny_run(tmp_path / "other", seed=1)
     with pytest.raises(ConfigError, match="made with fingerprint"):
@@ -111,6 +113,17 @@ def test_another_policy_or_other_labels_are_refused(folder: Path, tmp_path: Path
     next(Path(cfg.out).rglob("*.safetensors")).write_bytes(b"cut")
     with pytest.raises(ConfigError, match=r"safetensors: damaged .* remove it"):
         embed(cfg)
+
+
+def test_a_folder_from_before_the_labels_were_renamed_is_resumed(
+    folder: Path, tmp_path: Path
+) -> None:
+    cfg = config(folder, tmp_path)
+    embed(cfg)
+    manifest = Path(cfg.out) / MANIFEST
+    manifest.write_text(manifest.read_text().replace("corrected", "mended"))
+    assert embed(replace(cfg, labels="mended"))["embedded"] == 0
+    assert read_manifest(Path(cfg.out)).labels == "corrected"
 
 
 def test_workers_change_nothing(folder: Path) -> None:
@@ -135,10 +148,10 @@ def test_the_command(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     assert "4 plays embedded" in capsys.readouterr().out
     assert json.loads((out / "embeddings.json").read_text())["dtype"] == "float16"
     for wrong, message in (
-        ("policy=nowhere", "neither a checkpoint nor a run"),
+        ("policy=nowhere", "expected a checkpoint or a run"),
         ("policy=foundation-1x", "basalt policy download foundation-1x"),
         ("shard=2", "shard: expected one of 0..0, got 2"),
-        ("dtype=int8", "not one of float16, float32"),
+        ("dtype=int8", "expected one of float16, float32"),
     ):
         assert cli.run([*command, wrong]) == 1
         assert message in capsys.readouterr().err

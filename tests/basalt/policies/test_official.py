@@ -59,7 +59,7 @@ def test_code_in_a_model_file_is_not_run(tmp_path: Path) -> None:
     file = tmp_path / "bad.model"
     file.write_bytes(pickle.dumps({"model": Attack()}))
     with pytest.raises(
-        ConfigError, match=r"bad\.model: refused as a \.model file: it asks for posix\.mkdir"
+        ConfigError, match=r"bad\.model: refused as a \.model file: it contains posix\.mkdir"
     ):
         read_model_file(file)
     torch.save({"net": Attack()}, tmp_path / "bad.weights")
@@ -124,17 +124,17 @@ def test_missing_network_weights_are_refused(golden: Path, tmp_path: Path) -> No
 def test_files_of_different_models_are_refused(golden: Path, tmp_path: Path) -> None:
     weights = write_weights(tmp_path / "a.weights", tiny_weights(golden))
     model = write_model(tmp_path / "a.model", golden, hidsize=128)
-    with pytest.raises(ConfigError, match="do not belong together"):
+    with pytest.raises(ConfigError, match="use two files of the same model"):
         load_official_policy(model, weights)
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"hidsize": "wide"}, "hidsize 'wide' is not above 0"),
-        ({"hidsize": True}, "hidsize True is not above 0"),
+        ({"hidsize": "wide"}, "hidsize: expected a positive number, got 'wide'"),
+        ({"hidsize": True}, "hidsize: expected a positive number, got True"),
         ({"impala_chans": 4}, "not iterable"),
-        ({"impala_chans": [4, -4, 4]}, "impala_chans .* is not above 0"),
+        ({"impala_chans": [4, -4, 4]}, "impala_chans: expected a positive number"),
         ({"img_shape": [128, 128]}, "img_shape .* is not .height, width, channels"),
         ({"init_norm_kwargs": []}, "no attribute"),
         ({"init_norm_kwargs": {"group_norm_groups": 3}}, "must be divisible by"),

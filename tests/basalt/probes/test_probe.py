@@ -58,7 +58,7 @@ def test_activations_are_those_of_their_frame(
 def test_loss_from_encoded_frames_equals_loss_from_pictures(
     policy: VPTPolicy, episodes: list[Episode]
 ) -> None:
-    plain = evaluate(policy, episodes, rows=2, length=9)
+    plain = evaluate(policy, episodes, batch_size=2, seq_len=9)
     encoded = evaluate(policy, encode_episodes(policy, episodes))
     assert plain["frames"] == encoded["frames"] == sum(map(len, episodes))
     for key in ("loss", "buttons", "camera", "esc", "buttons_accuracy", "esc_expected"):
