@@ -10,13 +10,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from basalt.core.registry import did_you_mean
 from basalt.io.errors import ActionError
 
 HOTBAR = tuple(f"hotbar.{slot}" for slot in range(1, 10))
@@ -62,9 +62,9 @@ VPT_BUTTONS = (
     "attack", "back", "forward", "jump", "left", "right", "sneak", "sprint", "use", "drop",
     "inventory", *HOTBAR,
 )  # fmt: skip
-"""The 20 buttons VPT knows, in its order. ESC, pickItem and swapHands are not among them."""
+"""The 20 buttons of VPT's action space, in its order; ESC, pickItem and swapHands are not part of it."""
 
-# Each group contributes one digit of the joint button index, the last group varying fastest.
+# Each group is one digit of the joint button index; the last group varies fastest.
 _GROUPS: tuple[tuple[str, ...], ...] = (
     HOTBAR, ("forward", "back"), ("left", "right"), ("sprint", "sneak"), ("use",), ("drop",),
     ("attack",), ("jump",), ("camera",),
@@ -112,10 +112,10 @@ class EnvActions:
 
     @staticmethod
     def stack(actions: Iterable[Mapping[str, Any]]) -> "EnvActions":
-        """Column form of environment dictionaries; missing keys count as not pressed.
+        """Stack environment dictionaries; missing keys count as not pressed.
 
         Raises:
-            ActionError: see `validate_action`.
+            ActionError: An action is not valid; see `validate_action`.
         """
         checked = [validate_action(action) for action in actions]
         buttons = np.array(
@@ -136,19 +136,20 @@ class VPTActions(NamedTuple):
 def validate_action(action: Mapping[str, Any]) -> dict[str, Any]:
     """A complete action: 23 buttons as int 0 or 1 and `camera` as float32 [2] in degrees.
 
-    Missing keys count as not pressed, ESC too (the original raised KeyError there).
+    Missing keys count as not pressed, also ESC, for which the original BASALT raised KeyError.
 
     Raises:
-        ActionError: an unknown key, a button that is not 0 or 1, or a camera that is not two finite
-            numbers within +-180 degrees; the message names the key.
+        ActionError: A key is unknown, a button is not 0 or 1, or the camera is not two finite numbers
+            within +-180 degrees; the message names the key.
     """
     if not isinstance(action, Mapping):
         raise ActionError(f"action: expected a dictionary of keys, got {type(action).__name__}")
     for key in action:
         if key not in ACTION_KEYS:
-            close = get_close_matches(str(key), ACTION_KEYS, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise ActionError(f"action: unknown key {key!r}{hint}")
+            raise ActionError(
+                f"action: unknown key {key!r}; {did_you_mean(str(key), ACTION_KEYS)}"
+                f"available: {', '.join(ACTION_KEYS)}"
+            )
     checked: dict[str, Any] = {
         button: _pressed(button, action.get(button, 0)) for button in BUTTONS
     }
@@ -175,10 +176,11 @@ def _camera(value: Any) -> NDArray[np.float32]:
         raise ActionError(f"action['camera']: expected two numbers [pitch, yaw], got {value!r}")
     camera = array.astype(np.float32).reshape(2)
     if not np.isfinite(camera).all():
-        raise ActionError(f"action['camera']: not finite: {camera.tolist()}")
+        raise ActionError(f"action['camera']: expected finite numbers, got {camera.tolist()}")
     if (np.abs(camera) > CAMERA_LIMIT).any():
         raise ActionError(
-            f"action['camera']: {camera.tolist()} exceeds +-{CAMERA_LIMIT:g} degrees a step"
+            f"action['camera']: expected at most +-{CAMERA_LIMIT:g} degrees per step, "
+            f"got {camera.tolist()}"
         )
     return camera
 
@@ -192,7 +194,7 @@ def camera_to_bins(degrees: NDArray[np.floating]) -> NDArray[np.int64]:
     """VPT's camera quantiser, per component: mu-law (mu 10) over +-10 degrees into 11 bins.
 
     Args:
-        degrees: any shape.
+        degrees: Camera movement in degrees, of any shape.
 
     Returns:
         int64 of the same shape, 0..10, 5 being no movement.
@@ -250,7 +252,7 @@ def _button_table() -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
                 table[index, COLUMN[group[option - 1]]] = 1
         camera_on[index] = bool(choice[-1])
     table[INVENTORY_INDEX, COLUMN["inventory"]] = 1
-    # VPT's quirk: beside the inventory key the camera head's choice is used when decoding.
+    # As in VPT: the camera head's choice is used when the inventory key is decoded.
     camera_on[INVENTORY_INDEX] = True
     return table, camera_on
 
@@ -275,11 +277,13 @@ def indices_to_env(
     """
     buttons, camera = np.asarray(buttons), np.asarray(camera)
     if buttons.shape != camera.shape or buttons.ndim != 1:
-        raise ActionError(f"indices: shapes {buttons.shape} and {camera.shape} are not one [T]")
+        raise ActionError(
+            f"indices: expected two arrays [T], got shapes {buttons.shape} and {camera.shape}"
+        )
     if buttons.size and (buttons.min() < 0 or buttons.max() >= N_BUTTONS):
-        raise ActionError(f"indices: buttons outside 0..{N_BUTTONS - 1}")
+        raise ActionError(f"indices: expected buttons in 0..{N_BUTTONS - 1}")
     if camera.size and (camera.min() < 0 or camera.max() >= N_CAMERA):
-        raise ActionError(f"indices: camera outside 0..{N_CAMERA - 1}")
+        raise ActionError(f"indices: expected camera in 0..{N_CAMERA - 1}")
     held = BUTTON_TABLE[buttons].copy()
     if esc is not None:
         held[:, COLUMN["ESC"]] = esc
@@ -289,7 +293,7 @@ def indices_to_env(
 
 
 def is_null(indices: VPTActions) -> NDArray[np.bool_]:
-    """bool [T]: nothing pressed and no camera movement, judged after quantisation (ESC is not null)."""
+    """bool [T]: nothing is pressed and the camera does not move, after quantisation (ESC is not null)."""
     centred = (indices.camera == NULL_CAMERA) | ~CAMERA_ON[indices.buttons]
     null: NDArray[np.bool_] = BUTTON_TABLE[indices.buttons].sum(axis=1) == 0
     null &= centred & ~indices.esc

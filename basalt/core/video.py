@@ -1,7 +1,7 @@
 """H.264 video in and out, one frame at a time, by PyAV (whose wheel carries libx264).
 
-What is written plays in every browser: H.264, yuv420p, index in front, a key frame each second so
-that a player can seek. What is read is never held in memory as a whole.
+Videos written here play in every browser: H.264, yuv420p, index in front, a key frame each second for
+seeking. A video that is read is never in memory as a whole.
 """
 
 from collections.abc import Iterator
@@ -25,13 +25,13 @@ DEFAULT_CRF = 23
 
 
 class VideoWriter:
-    """Encodes RGB frames to an mp4 as they come.
+    """Encodes RGB frames to an mp4, one at a time.
 
     Args:
-        path: file to write; it is whole only after `close`.
+        path: File to write; it is complete only after `close`.
         size: Size of the frames; width and height must be even.
-        crf: x264's quality, lower is better and larger.
-        preset: x264's speed; encoding must not slow a rollout down.
+        crf: x264's quality; lower is better and larger.
+        preset: x264's speed; the default is fast, so that encoding does not slow a rollout down.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class VideoWriter:
         )
         stream.width, stream.height = size
         stream.pix_fmt = "yuv420p"
-        stream.thread_count = 1  # rollouts run several side by side
+        stream.thread_count = 1  # several rollouts run in parallel
         stream.time_base = Fraction(1, STEPS_PER_SECOND)
         self._stream = stream
 
@@ -75,7 +75,7 @@ class VideoWriter:
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """Facts of a video file: width and height in pixels, frames, fps, codec and pixel format."""
+    """Properties of a video file: width and height in pixels, frames, fps, codec and pixel format."""
 
     width: int
     height: int
@@ -91,10 +91,10 @@ class VideoInfo:
 
 
 def probe(path: Path) -> VideoInfo:
-    """Facts of a video, frames counted from its packets without decoding.
+    """Properties of a video; frames are counted from its packets without decoding.
 
     Raises:
-        RecordingError: not a readable video.
+        RecordingError: The file is not a readable video.
     """
     with _open(path) as container:
         stream = container.streams.video[0]
@@ -113,17 +113,17 @@ def probe(path: Path) -> VideoInfo:
 
 
 class VideoReader:
-    """A video read forward, from any frame on.
+    """Reads a video in order, from any frame on.
 
-    Frames that are passed over are decoded, since later ones build on them, but not converted. One
-    thread a file: readers run over many files at once.
+    Skipped frames are decoded, since later ones depend on them, but not converted. Each file is decoded
+    by one thread, since several readers run in parallel.
 
     Args:
-        path: the video.
-        start: index of the first frame to read; reached from the key frame before it.
+        path: The video.
+        start: Index of the first frame to read; decoding starts at the key frame before it.
 
     Raises:
-        RecordingError: the file is no video, or cannot be decoded.
+        RecordingError: The file is not a video, or cannot be decoded.
     """
 
     def __init__(self, path: Path, start: int = 0) -> None:
@@ -156,7 +156,7 @@ class VideoReader:
         raise RecordingError(f"{self.path}: frame {start} cannot be reached; validate the file")
 
     def skip(self, frames: int) -> None:
-        """Pass over frames; fewer where the video ends before."""
+        """Skip frames, up to the end of the video."""
         for _ in range(frames):
             if self._next() is None:
                 break
@@ -189,7 +189,7 @@ class VideoReader:
         return RecordingError(f"{self.path}: a frame cannot be decoded ({err})")
 
     def close(self) -> None:
-        """Let the file go."""
+        """Close the file."""
         self._container.close()
 
 
@@ -197,12 +197,12 @@ def read_frames(path: Path, size: FrameSize | None = None) -> Iterator[NDArray[n
     """Frames of a video in order, uint8 [H, W, 3] RGB.
 
     Args:
-        path: the video.
+        path: The video.
         size: Size to which the full frame is resized by OpenCV's INTER_LINEAR, the resize that VPT's
             weights were trained on (others differ by up to 160 grey levels); None keeps full frames.
 
     Raises:
-        RecordingError: the file is no video, or a frame cannot be decoded.
+        RecordingError: The file is not a video, or a frame cannot be decoded.
     """
     reader = VideoReader(path)
     try:

@@ -122,7 +122,7 @@ def load_episodes(
         task: Keep only this task's plays. Recordings that do not say their task are kept.
         size: Size of the policy's input frame.
         drop_null: Leave out frames without any action. This is decided after quantisation: a mouse
-            movement too small for the camera's bins is no action. A frame with ESC stays.
+            movement too small for the camera's bins does not count. A frame with ESC stays.
         labels: `corrected`, or `legacy` as the published loaders made them.
         cache_gb: Largest size, in gigabytes, of decoded frames to keep on disk. If all episodes need
             more, videos are decoded as they are read.

@@ -214,7 +214,7 @@ def _compare(path: Path, lines: Sequence[Line]) -> dict[str, Any]:
 
 
 def report_summary(table: pd.DataFrame) -> dict[str, Any]:
-    """Sums of a report, and shares; a share of zero is None."""
+    """Sums of a report, and shares; shares of zero are null."""
     total = table.drop(columns="file").sum()
 
     def share(part: str, whole: str) -> float | None:

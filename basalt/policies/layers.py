@@ -20,7 +20,7 @@ class NormedLayer(nn.Module):
     The layer has a bias only if there is no norm, which would provide one.
 
     Args:
-        layer: Linear or Conv module made with `bias=norm is None`.
+        layer: Linear or Conv module with a bias if `norm` is not given.
         norm: LayerNorm or GroupNorm over the layer's input, or None.
         relu: Whether a ReLU follows.
         init_norm: L2 norm of each output row at initialisation.

@@ -2,16 +2,16 @@
 
 import cv2
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import NDArray
 
 from basalt.core.video import FrameSize
 from basalt.data.episodes import DEFAULT_INPUT_SIZE
 from basalt.io.errors import BasaltError
 
-Frame = npt.NDArray[np.uint8]
 
-
-def resize_frame(frame: Frame, size: FrameSize = DEFAULT_INPUT_SIZE) -> Frame:
+def resize_frame(
+    frame: NDArray[np.uint8], size: FrameSize = DEFAULT_INPUT_SIZE
+) -> NDArray[np.uint8]:
     """Resize one frame as in VPT's training: bilinear, aspect not kept, no antialiasing.
 
     Any other filter (Pillow's, area averaging, antialiased torch) gives a visibly different frame and
@@ -37,7 +37,9 @@ def resize_frame(frame: Frame, size: FrameSize = DEFAULT_INPUT_SIZE) -> Frame:
     return np.asarray(resized, dtype=np.uint8)
 
 
-def resize_frames(frames: Frame, size: FrameSize = DEFAULT_INPUT_SIZE) -> Frame:
+def resize_frames(
+    frames: NDArray[np.uint8], size: FrameSize = DEFAULT_INPUT_SIZE
+) -> NDArray[np.uint8]:
     """`resize_frame` over a batch: [n, height, width, 3] uint8 -> [n, *size.shape] uint8."""
     out = np.empty((len(frames), *size.shape), dtype=np.uint8)
     for i, frame in enumerate(frames):

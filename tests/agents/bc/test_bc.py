@@ -316,7 +316,10 @@ def test_a_damaged_checkpoint_is_refused(trained: bc.TrainResult, tmp_path: Path
             lambda info: {k: v for k, v in info.items() if k != "policy"},
             "not a valid VPTConfig .'policy'",
         ),
-        (lambda info: info | {"policy": {"hidsize": "x"}}, "not a valid VPTConfig .hidsize: expected a positive number, got 'x'"),
+        (
+            lambda info: info | {"policy": {"hidsize": "x"}},
+            "not a valid VPTConfig .hidsize: expected a positive number, got 'x'",
+        ),
         (lambda info: info | {"policy": {"width": 3}}, "not a valid VPTConfig .*'width'"),
         (
             lambda info: info | {"policy": replace(TINY, hidsize=64).to_dict()},
