@@ -286,7 +286,7 @@ def find_plays(folder: str | Path) -> list[Play]:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise RecordingError(f"{folder}: folder of recordings not found")
+        raise RecordingError(f"{folder}: no such folder of recordings")
     bad = read_quarantine(folder)
     sessions: dict[tuple[Path, str], list[tuple[RecordingName, Recording | None]]] = defaultdict(
         list

@@ -72,7 +72,7 @@ def test_a_short_video_is_refused_and_leaves_no_file(tmp_path: Path, cache: Path
     writer = VideoWriter(recording.video_path)
     writer.write(np.zeros((360, 640, 3), dtype=np.uint8))
     writer.close()
-    with pytest.raises(RecordingError, match=r"episode-100000\.mp4: 1 frames for 12 lines"):
+    with pytest.raises(RecordingError, match=r"episode-100000\.mp4: expected 12 frames, got 1"):
         decoded_frames(play_of(recording), FrameSize(128, 128))
     assert [path for path in cache.rglob("*") if path.is_file() and path.suffix != ".parquet"] == []
 

@@ -200,7 +200,7 @@ def test_lengths_that_lie_are_detected_and_nothing_of_the_file_is_kept(server, t
     server.faults[video(NAMES[0])] = fault
     report = fetch(out, table)
     reason = report.failed[server.url + video(NAMES[0])]
-    assert reason.startswith("the server claimed")
+    assert reason.startswith("the server reported")
     assert f"{NAMES[0]}.mp4" not in files_in(out)
     assert not list(out.rglob("*.partial"))
     came = sum((out / path).stat().st_size for path in report.fetched)
@@ -308,7 +308,7 @@ def test_any_file_system_is_source_and_target(server, table, out, tmp_path):
 
 
 def test_an_unknown_protocol_is_refused(table, out):
-    with pytest.raises(ConfigError, match="not an address that can be used"):
+    with pytest.raises(ConfigError, match="expected a path or an address"):
         fetch("nosuch://bedd", table)
 
 
