@@ -181,7 +181,7 @@ def test_unfit_videos_are_refused(golden: Path, tmp_path: Path) -> None:
     cut = tmp_path / "cut.mp4"
     whole = write_episode(tmp_path / "play", 100_000, 300).video_path.read_bytes()
     cut.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(RecordingError, match=r"cut\.mp4: .*; make the video anew"):
+    with pytest.raises(RecordingError, match=r"cut\.mp4: .*; make the video again"):
         size = model.config.frame_size
         label_video(model, cut, tmp_path / "out", size=size, device=torch.device("cpu"))
     assert [path.name for path in (tmp_path / "out").iterdir()] == [LOCK_FILE]

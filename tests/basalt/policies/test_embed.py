@@ -166,7 +166,7 @@ def test_a_sweep_runs_all_jobs(
     assert cli.run([*command, "workers=0"]) == 0
     assert len(find_shards(out)) == 4
     assert cli.run([*command, "workers=0", "dtype=int8"]) == 1
-    assert "dtype: 'int8'" in capsys.readouterr().err
+    assert "got 'int8'" in capsys.readouterr().err
 
 
 KILLED = """

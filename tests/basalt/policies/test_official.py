@@ -146,7 +146,9 @@ def test_settings_that_are_no_networks_are_one_line(
 ) -> None:
     weights = write_weights(tmp_path / "a.weights", tiny_weights(golden))
     model = write_model(tmp_path / "a.model", golden, **changes)
-    with pytest.raises(ConfigError, match=rf"a\.model: expected the settings .*{message}.*download") as error:
+    with pytest.raises(
+        ConfigError, match=rf"a\.model: expected the settings .*{message}.*download"
+    ) as error:
         load_official_policy(model, weights)
     assert "\n" not in str(error.value)
 
