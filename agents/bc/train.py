@@ -255,7 +255,13 @@ class _Learner:
         if first_loss is None and team.is_main:  # a checkpoint of before this was stored
             first_loss = _training_loss(self.policy, data.training)
         self.policy.load_state_dict(policy.state_dict())
-        states = restore(self.optimizer, self.policy, load_training(checkpoint))
+        try:
+            states = restore(self.optimizer, self.policy, load_training(checkpoint))
+        except ConfigError as err:
+            raise ConfigError(
+                f"{checkpoint}: damaged ({err}); remove this folder, and the same command resumes from "
+                "the checkpoint before it"
+            ) from err
         base = states.get("base")
         self.memories = Memories(
             team.share(states["policy"]), None if base is None else team.share(base)

@@ -123,7 +123,7 @@ def _add_worlds(argv: Sequence[str]) -> None:
     from basalt.worlds import WORLDS, own_settings
 
     for name in WORLDS:
-        if not files("configs").joinpath("world", f"{name}.yaml").is_file():
+        if not in_configs("world", name):
             args = own_settings(name) if f"world={name}" in argv else {}
             add_option("world", name, {"name": name, "args": args})
 
@@ -133,6 +133,11 @@ def add_option(
 ) -> None:
     """Make a name an option of a group of settings (`agent=NAME`) without a file in `configs/`."""
     ConfigStore.instance().store(name=name, node=dict(values), group=group, package=package)
+
+
+def in_configs(group: str, name: str) -> bool:
+    """Whether an option has a file in `configs/`."""
+    return files("configs").joinpath(group, f"{name}.yaml").is_file()
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:

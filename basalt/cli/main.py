@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
+from io import TextIOWrapper
 
 import basalt
 from basalt.cli import INTERRUPTED, USAGE_ERROR, USER_ERROR
@@ -135,6 +136,10 @@ COMMANDS: dict[str, Command] = {
 def main() -> None:
     """Entry point of the console script."""
     status = 0
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a letter gets an escape instead of an error.
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         try:
             status = run(sys.argv[1:])
@@ -185,14 +190,14 @@ def run(argv: list[str]) -> int:
             file=sys.stderr,
         )
         return USER_ERROR
+    except BrokenPipeError:
+        raise
     except OSError as err:
-        if err.errno is None or not is_full(err):
+        if err.errno is None:
             raise
         where = f"{err.filename}: " if err.filename else ""
-        print(
-            f"basalt {name}: {where}{os.strerror(err.errno)}; free some space and run the same command to resume",
-            file=sys.stderr,
-        )
+        fix = "; free some space and run the same command to resume" if is_full(err) else ""
+        print(f"basalt {name}: {where}{os.strerror(err.errno)}{fix}", file=sys.stderr)
         return USER_ERROR
     except KeyboardInterrupt:
         print(f"\nbasalt {name}: interrupted; run the same command to resume", file=sys.stderr)

@@ -2,10 +2,9 @@
 
 import dataclasses
 from functools import partial
-from importlib.resources import files
 from typing import Any
 
-from basalt.cli.hydra_app import add_option, hydra_app
+from basalt.cli.hydra_app import add_option, hydra_app, in_configs
 from basalt.probes.registry import PROBES, Probe
 
 
@@ -27,7 +26,7 @@ def main(argv: list[str]) -> int:
     defaults: list[Any] = ["/hydra/quiet", f"/settings/{config.__name__}"]
     if "data" in {field.name for field in dataclasses.fields(config)}:
         defaults.append({"/data": "sample"})
-    if not files("configs").joinpath("probe", f"{name}.yaml").is_file():
+    if not in_configs("probe", name):
         add_option("probe", name, {"defaults": [*defaults, "_self_"]}, package="_global_")
     return hydra_app(f"probe/{name}", partial(_run, probe), overrides, settings=config)
 

@@ -358,3 +358,17 @@ def test_a_run_of_before_the_settings_were_renamed_is_resumed(folder: Path, tmp_
     assert json.loads(file.read_text())["batch_size"] == 4
     with pytest.raises(ConfigError, match="made with seq_len=12, not seq_len=8"):
         train(replace(cfg, steps=4, seq_len=8))
+
+
+def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_is_resumed(
+    folder: Path, tmp_path: Path
+) -> None:
+    cfg = config(folder, tmp_path / "run", steps=4, checkpoint_every=2)
+    train(cfg)
+    newest = find_checkpoint(tmp_path / "run")
+    file = newest / "training.safetensors"
+    file.write_bytes(file.read_bytes()[:99])
+    with pytest.raises(ConfigError, match=rf"{newest.name}: damaged .*remove this folder"):
+        train(replace(cfg, steps=6))
+    shutil.rmtree(newest)
+    assert train(replace(cfg, steps=6)).step == 6

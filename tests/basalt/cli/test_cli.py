@@ -375,3 +375,23 @@ def test_wrong_usage_is_one_line_and_status_2(arguments, message, capsys):
     assert ended.value.code == cli.USAGE_ERROR
     assert said.startswith(f"basalt {arguments[0]}: ") and message in said
     assert said.count("\n") == 1 and f"see basalt {arguments[0]} --help" in said
+
+
+def test_a_file_that_cannot_be_written_is_one_line(tmp_path, capsys):
+    (tmp_path / "taken").write_text("")
+    for out in ("taken", "taken/below"):
+        arguments = ["sample", "--out", str(tmp_path / out), "--no-plots", "--quiet"]
+        assert cli.run(["data", "stats", *arguments]) == cli.USER_ERROR
+        said = capsys.readouterr().err
+        assert said.startswith("basalt data: ") and "taken" in said and said.count("\n") == 1
+
+
+def test_a_terminal_without_the_letters_shows_escapes():
+    code = (
+        "from basalt.cli import main as cli; cli.run = lambda argv: print('Zoë') or 0; cli.main()"
+    )
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment
+    )
+    assert (done.returncode, done.stdout) == (0, "Zo\\xeb\n")
