@@ -8,6 +8,7 @@ from agents.random.agent import RandomAgent
 from basalt.core.actions import null_action
 from basalt.core.agent import PRIVILEGED_KINDS
 from basalt.testing import ContractError, check_agent, check_world
+from basalt.worlds import make_env
 from basalt.worlds.base import observation_space
 from tests.support.toy_world import CountingWorld
 
@@ -172,6 +173,15 @@ def test_a_world_that_keeps_the_contract_passes():
     check_world(gymnasium.wrappers.OrderEnforcing(CountingWorld()))
 
 
+@pytest.mark.engine
+def test_the_luanti_world_keeps_the_contract():
+    env = make_env("find_cave")
+    try:
+        check_world(env)
+    finally:
+        env.close()
+
+
 class Unversioned(CountingWorld):
     version = None
 
@@ -292,7 +302,10 @@ class Breaking(CountingWorld):
         (Vague, "step: expected info['applied']['camera'] to be [pitch, yaw] in degrees"),
         (Lenient, "step accepted a camera of 400 degrees"),
         (Endless, "step: expected an error after the end of the episode"),
-        (Deaf, "step: expected info['ended'] 'esc' after the step with ESC, got None"),
+        (
+            Deaf,
+            "step: expected ESC to terminate the episode with info['ended'] 'esc', got terminated False",
+        ),
         (Hasty, "step 4: the episode ended by itself (ended: 'limit')"),
         (Reusing, "step changed the frame that it returned before"),
         (Drifting, "the same seed and actions gave other telemetry after step 0 (xpos)"),
