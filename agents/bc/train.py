@@ -17,7 +17,7 @@ from torch import nn
 from agents.bc.config import MAY_CHANGE, TrainConfig, settled
 from agents.bc.data import TrainingData
 from agents.common.distributed import DistributedContext, launch
-from agents.common.evaluation_report import held_out_report
+from agents.common.evaluation_report import TrainingReport, held_out_report
 from agents.common.objective import Memories, Objective, choose_trained
 from agents.common.optimization import make_optimizer, restore, schedule, training_tensors
 from agents.common.runs import Metrics, StopRequest, upgrade_settings
@@ -25,7 +25,6 @@ from basalt.data.baselines import Marginals
 from basalt.data.dataset import SequenceStream
 from basalt.data.embeddings import MANIFEST
 from basalt.data.episodes import Episode
-from basalt.io.atomic import write_json
 from basalt.io.claims import claim
 from basalt.io.console import progress_bar
 from basalt.io.errors import ConfigError
@@ -65,7 +64,7 @@ class TrainResult:
         first_loss: Loss of the untrained policy on the training episodes, in nats per frame.
         last_loss: Loss of the present policy on the same episodes, in nats per frame.
         seconds: Wall time of this call.
-        report: Held-out metrics beside the baselines (report.json); empty when interrupted.
+        report: Held-out metrics beside the baselines; None when interrupted, or if nothing was held out.
     """
 
     run: Path
@@ -75,7 +74,7 @@ class TrainResult:
     first_loss: float
     last_loss: float
     seconds: float
-    report: dict[str, Any]
+    report: TrainingReport | None
 
     def lines(self) -> list[str]:
         """The result in lines of text."""
@@ -83,16 +82,7 @@ class TrainResult:
         if self.interrupted:
             return lines
         lines.append(f"training loss {self.first_loss:.3f} -> {self.last_loss:.3f} nats per frame")
-        for name, metrics in self.report.items():
-            interval = metrics["loss_interval"]
-            shown = "" if interval is None else f"  95% {interval[0]:.3f} to {interval[1]:.3f}"
-            lines.append(f"held-out loss  {name:<12} {metrics['loss']:.3f}{shown}")
-        for name in ("marginals", "repeat_last"):
-            if self.report:
-                by = self.report[name]["policy_better_by"]
-                better = "better" if by > 0 else "worse"
-                lines.append(f"policy {better} than {name} by {abs(by):.3f} nats per frame")
-        return lines
+        return lines + (self.report.lines() if self.report else [])
 
 
 def train(cfg: TrainConfig) -> TrainResult:
@@ -159,10 +149,10 @@ def _process(
         return {}
     if metrics is not None:
         metrics.close()
-    report: dict[str, Any] = {}
+    report: TrainingReport | None = None
     if learner.step >= cfg.steps and data.held_out:
         report = held_out_report(learner.policy, data.training, data.held_out)
-        write_json(run / "report.json", report)
+        report.write(run / "report.json")
     return {
         "step": learner.step,
         "first_loss": first_loss,

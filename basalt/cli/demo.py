@@ -116,7 +116,8 @@ class Demo:
         result = train(TrainConfig(out=str(self.out / "bc"), task=TASK.name, data="sample"))
         if result.interrupted:
             raise KeyboardInterrupt
-        held_out = {name: metrics["loss"] for name, metrics in result.report.items()}
+        assert result.report is not None
+        held_out = {name: metrics.loss for name, metrics in result.report.by_player().items()}
         self.results["training"] = {
             "first_loss": result.first_loss,
             "last_loss": result.last_loss,

@@ -20,6 +20,7 @@ from agents.bc import train as bc
 from agents.bc.agent import BCAgent
 from agents.bc.config import TrainConfig
 from agents.bc.train import train
+from agents.common.evaluation_report import TrainingReport
 from basalt.core.agent import Agent
 from basalt.data.dataset import SequenceStream
 from basalt.io.errors import ConfigError
@@ -77,25 +78,25 @@ def trained(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> bc.TrainR
 
 def test_beats_both_blind_baselines_on_held_out_episodes(trained: bc.TrainResult) -> None:
     report = trained.report
-    assert report["policy"]["loss"] < 0.5 * report["marginals"]["loss"]
-    assert report["policy"]["loss"] < report["repeat_last"]["loss"]
+    assert report.policy.loss < 0.5 * report.marginals.loss
+    assert report.policy.loss < report.repeat_last.loss
     for name in ("marginals", "repeat_last"):
-        difference = report[name]["loss"] - report["policy"]["loss"]
-        assert report[name]["policy_better_by"] == pytest.approx(difference)
-        low, high = report[name]["policy_better_by_interval"]
+        difference = getattr(report, name).loss - report.policy.loss
+        assert getattr(report, name).policy_better_by == pytest.approx(difference)
+        low, high = getattr(report, name).policy_better_by_interval
         assert 0 < low <= difference <= high
-    assert report["policy"]["buttons_accuracy"] > 0.9
-    assert report["policy"]["episodes"] == 4
-    low, high = report["policy"]["loss_interval"]
-    assert low <= report["policy"]["loss"] <= high
+    assert report.policy.buttons_accuracy > 0.9
+    assert report.policy.episodes == 4
+    low, high = report.policy.loss_interval
+    assert low <= report.policy.loss <= high
     assert trained.last_loss < trained.first_loss
-    assert json.loads((trained.run / "report.json").read_text()) == report
+    assert TrainingReport.read(trained.run / "report.json") == report
 
 
 def test_expects_one_escape_an_episode_and_at_its_end(trained: bc.TrainResult) -> None:
-    policy = trained.report["policy"]
-    assert 0.3 < policy["esc_expected"] < 3
-    assert policy["esc_in_ending"] > 0.5
+    policy = trained.report.policy
+    assert 0.3 < policy.esc_expected < 3
+    assert policy.esc_in_ending > 0.5
 
 
 def test_a_run_describes_itself(trained: bc.TrainResult, folder: Path) -> None:
@@ -118,13 +119,13 @@ def test_a_run_describes_itself(trained: bc.TrainResult, folder: Path) -> None:
 
 def test_starts_at_the_marginals(trained: bc.TrainResult) -> None:
     first = json.loads((trained.run / "metrics.jsonl").read_text().splitlines()[0])
-    assert first["buttons"] == pytest.approx(trained.report["marginals"]["buttons"], abs=0.3)
+    assert first["buttons"] == pytest.approx(trained.report.marginals.buttons, abs=0.3)
 
 
 def test_labels_without_a_cause_in_the_picture_stay_at_the_marginals(tmp_path: Path) -> None:
     folder = write_episodes(tmp_path / "data", range(100_000, 100_006), 60, learnable=False)
     report = train(config(folder, tmp_path / "run", steps=40)).report
-    assert report["policy"]["loss"] > 0.9 * report["marginals"]["loss"]
+    assert report.policy.loss > 0.9 * report.marginals.loss
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
@@ -148,7 +149,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(
     monkeypatch.setattr(SequenceStream, "__next__", read_then_ctrl_c)
     cfg = config(folder, tmp_path / "parts", steps=9, checkpoint_every=4)
     stopped = train(cfg)
-    assert (stopped.interrupted, stopped.step, stopped.report) == (True, 6, {})
+    assert (stopped.interrupted, stopped.step, stopped.report) == (True, 6, None)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     resumed = train(cfg)
     assert (resumed.interrupted, resumed.step, seen) == (False, 9, 9)
@@ -372,3 +373,12 @@ def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_is_resumed(
         train(replace(cfg, steps=6))
     shutil.rmtree(newest)
     assert train(replace(cfg, steps=6)).step == 6
+
+
+def test_a_report_of_before_it_was_a_record_is_read(
+    trained: bc.TrainResult, tmp_path: Path
+) -> None:
+    content = json.loads((trained.run / "report.json").read_text())
+    former = {key: content[key] for key in ("policy", "marginals", "repeat_last")}
+    (tmp_path / "report.json").write_text(json.dumps(former))
+    assert TrainingReport.read(tmp_path / "report.json") == trained.report

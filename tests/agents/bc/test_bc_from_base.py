@@ -114,7 +114,7 @@ def test_heads_learn_from_embeddings_as_from_pictures(
         train(pictures),
         train(replace(pictures, data=str(embeddings), out=str(tmp_path / "fast"))),
     )
-    assert fast.report["policy"]["loss"] == pytest.approx(slow.report["policy"]["loss"], abs=0.3)
+    assert fast.report.policy.loss == pytest.approx(slow.report.policy.loss, abs=0.3)
     assert fast.last_loss < fast.first_loss
     assert changed(fast.run, base) == HEADS
     # The result is a whole policy that plays.

@@ -51,7 +51,7 @@ def test_trains_resumes_and_plays(tmp_path: Path) -> None:
     train(cfg)
     result = train(replace(cfg, steps=120))
     assert result.step == 120
-    assert result.report["policy"]["loss"] < 0.5 * result.report["marginals"]["loss"]
+    assert result.report.policy.loss < 0.5 * result.report.marginals.loss
     rng = np.random.default_rng(0)
     screens = np.stack([picture(BLUE, rng), picture(RED, rng)])
     for device in ("cuda", "cpu"):

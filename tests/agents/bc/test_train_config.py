@@ -139,7 +139,7 @@ def test_ctrl_c_ends_the_command_with_130_and_the_same_command_goes_on(
     with monkeypatch.context() as patch:
         patch.setattr(SequenceStream, "__next__", read_after_ctrl_c)
         assert cli.run(command) == cli.INTERRUPTED
-    assert "the same command goes on" in capsys.readouterr().err
+    assert "run the same command to resume" in capsys.readouterr().err
     assert cli.run(command) == 0
     assert "3 steps in" in capsys.readouterr().out
     steps = [json.loads(row)["step"] for row in (tmp_path / "run" / "metrics.jsonl").open()]

@@ -73,4 +73,6 @@ def test_a_shard_of_embeddings(tmp_path):
     assert done.stdout.splitlines() == ["1 ['.jobs', 'filler']", "0 ['.jobs', 'a.safetensors']"]
     (line,) = done.stderr.strip().splitlines()
     assert "a.safetensors" in line
-    assert line.endswith("No space left on device; make room, and the same command goes on")
+    assert line.endswith(
+        "No space left on device; free some space and run the same command to resume"
+    )
