@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -83,6 +83,14 @@ class StoredAnswer:
     feedback: Feedback | None = None
 
 
+class _Answer(NamedTuple):
+    winner: str
+    justification: str
+    responses: dict[str, Any]
+    video_events: list[Any]
+    watched: tuple[float, float] | None
+
+
 def answer_pair(
     store: Store,
     assignment_id: str,
@@ -117,8 +125,9 @@ def answer_pair(
         TooManyRequestsError: More answers in a minute than the study allows; the pair stays reserved.
     """
     now = now or datetime.now(UTC)
+    given = _Answer(winner, justification.strip(), dict(responses or {}), [*video_events], watched)
     try:
-        _check_form(winner, justification, responses, video_events, watched)
+        _check_form(given)
         with store.write() as session:
             served, earlier = _served_row(session, assignment_id)
             if served.rater_id != rater_id:
@@ -143,17 +152,8 @@ def answer_pair(
             settings = read_settings(session, served.study_id)
             _check_pace(session, served, settings, now)
             if winner != "skip":
-                _check_care(session, served, settings, justification, watched, now)
-            answer = _store(
-                session,
-                served,
-                winner,
-                justification.strip(),
-                responses,
-                video_events,
-                watched,
-                now,
-            )
+                _check_care(session, served, settings, given, now)
+            answer = _store(session, served, given, now)
             return StoredAnswer(answer.id, _feedback(session, served, answer))
     except (AnswerRefusedError, AccessDeniedError) as err:
         _store_refused(store, assignment_id, rater_id, winner, str(err), now)
@@ -196,13 +196,8 @@ def undo_last(
         return served_pair(session, serve_again(session, study, check, now))
 
 
-def _check_form(
-    winner: str,
-    justification: str,
-    responses: Mapping[str, Any] | None,
-    video_events: Sequence[Any],
-    watched: tuple[float, float] | None,
-) -> None:
+def _check_form(given: _Answer) -> None:
+    winner, justification, responses, video_events, watched = given
     if winner not in WINNERS:
         raise AnswerRefusedError(
             f"winner: expected one of {', '.join(WINNERS)}, got {winner[:20]!r}"
@@ -217,9 +212,9 @@ def _check_form(
         raise AnswerRefusedError(
             f"expected at most {MAX_EVENTS} video events, got {len(video_events)}"
         )
-    for what, value in (("responses", responses or {}), ("video events", video_events)):
+    for what, value in (("responses", responses), ("video events", video_events)):
         try:
-            text = json.dumps(value if isinstance(value, Mapping) else list(value), allow_nan=False)
+            text = json.dumps(value, allow_nan=False)
         except (TypeError, ValueError) as err:
             raise AnswerRefusedError(f"the {what} are not valid JSON") from err
         if len(text) > MAX_JSON or "\\u0000" in text:
@@ -253,11 +248,10 @@ def _check_care(
     session: Session,
     served: Assignment | AttentionCheck,
     settings: JudgingSettings,
-    justification: str,
-    watched: tuple[float, float] | None,
+    given: _Answer,
     now: datetime,
 ) -> None:
-    if len(justification.strip()) < settings.reason_characters:
+    if len(given.justification) < settings.reason_characters:
         raise AnswerRefusedError(
             f"give a reason of at least {settings.reason_characters} characters; the answer was not stored"
         )
@@ -270,7 +264,7 @@ def _check_care(
     )
     least = settings.watch_share * longest / STEPS_PER_SECOND / FASTEST
     if (
-        min(watched or (0.0, 0.0)) < settings.watch_share
+        min(given.watched or (0.0, 0.0)) < settings.watch_share
         or (now - served.created).total_seconds() < least
     ):
         raise AnswerRefusedError(
@@ -279,37 +273,29 @@ def _check_care(
 
 
 def _store(
-    session: Session,
-    served: Assignment | AttentionCheck,
-    winner: str,
-    justification: str,
-    responses: Mapping[str, Any] | None,
-    video_events: Sequence[Any],
-    watched: tuple[float, float] | None,
-    now: datetime,
+    session: Session, served: Assignment | AttentionCheck, given: _Answer, now: datetime
 ) -> Judgment | CheckAnswer:
-    seconds = (now - served.created).total_seconds()
+    facts = {
+        "id": new_id(),
+        "study_id": served.study_id,
+        "rater_id": served.rater_id,
+        "winner": given.winner,
+        "responses": given.responses,
+        "justification": given.justification,
+        "video_events": given.video_events,
+        "seconds": (now - served.created).total_seconds(),
+        "created": now,
+    }
     if isinstance(served, AttentionCheck):
-        answer = CheckAnswer(
-            id=new_id(),
-            check_id=served.id,
-            study_id=served.study_id,
-            rater_id=served.rater_id,
-            winner=winner,
-            passed=passes(served, winner),
-            responses=dict(responses or {}),
-            justification=justification,
-            video_events=list(video_events),
-            seconds=seconds,
-            created=now,
-        )
+        answer = CheckAnswer(**facts, check_id=served.id, passed=passes(served, given.winner))
         session.add(answer)
         session.flush()
-        settings = read_settings(session, served.study_id)
         if not answer.passed:
+            settings = read_settings(session, served.study_id)
             after_check_answer(session, served.study_id, served.rater_id, settings)
         return answer
-    earlier = session.scalar(
+    # All earlier answers to this pair were withdrawn: only then is a pair served to a rater again.
+    attempt = session.scalar(
         sa.select(sa.func.count())
         .select_from(Judgment)
         .where(
@@ -318,24 +304,15 @@ def _store(
             Judgment.source == "human",
         )
     )
-    watched_left, watched_right = watched or (None, None)
+    watched_left, watched_right = given.watched or (None, None)
     judgment = Judgment(
-        id=new_id(),
-        study_id=served.study_id,
+        **facts,
         assignment_id=served.id,
-        rater_id=served.rater_id,
         left_episode_id=served.left_episode_id,
         right_episode_id=served.right_episode_id,
         pair=served.pair,
-        winner=winner,
         source="human",
-        responses=dict(responses or {}),
-        justification=justification,
-        video_events=list(video_events),
-        seconds=seconds,
-        created=now,
-        # All earlier answers to this pair were withdrawn: only then is a pair served to a rater again.
-        attempt=earlier or 0,
+        attempt=attempt or 0,
         watched_left=watched_left,
         watched_right=watched_right,
     )
