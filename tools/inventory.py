@@ -154,10 +154,15 @@ def fields(node: ast.ClassDef) -> list[str]:
     ]
 
 
+def base_names(node: ast.ClassDef) -> set[str]:
+    """Names of the classes that a class inherits from directly."""
+    return {getattr(base, "id", getattr(base, "attr", "")) for base in node.bases}
+
+
 def model_names(parsed: list[ast.Module]) -> set[str]:
     """Names of the pydantic models: what is written to files or sent is one of them."""
     bases = {
-        node.name: {getattr(base, "id", getattr(base, "attr", "")) for base in node.bases}
+        node.name: base_names(node)
         for tree in parsed
         for node in ast.walk(tree)
         if isinstance(node, ast.ClassDef)
@@ -170,7 +175,7 @@ def model_names(parsed: list[ast.Module]) -> set[str]:
 
 def source_facts(root: Path) -> dict[str, list[str]]:
     """Pages, addresses, tables, record fields and file names, from the source."""
-    pages, addresses, tables, records, files = (set[str]() for _ in range(5))
+    pages, addresses, tables, records, plain, files = (set[str]() for _ in range(6))
     parsed = list(trees(root))
     models = model_names(parsed)
     for tree in parsed:
@@ -198,13 +203,16 @@ def source_facts(root: Path) -> dict[str, list[str]]:
                 )
                 if named:
                     tables |= {f"{named}.{field}" for field in fields(node)}
-                elif node.name in models:
+                elif base_names(node) & models:
                     records |= set(fields(node))
+                else:
+                    plain |= set(fields(node))
     return {
         "pages": sorted(pages),
         "addresses": sorted(addresses),
         "tables": sorted(tables),
         "record fields": sorted(records),
+        "plain fields": sorted(plain),
         "file names": sorted(files),
     }
 

@@ -15,6 +15,8 @@ BEFORE = ROOT / "tests" / "golden" / "inventory-548b757.json"
 def items(found: dict[str, Any]) -> Iterator[str]:
     """Each thing as one line; a setting that became a flag of the same name is the same thing."""
     for kind, things in found.items():
+        if kind == "plain fields":  # records may hold other classes, and write their fields
+            continue
         if kind == "commands":
             for command, options in things.items():
                 yield command
@@ -26,7 +28,8 @@ def items(found: dict[str, Any]) -> Iterator[str]:
 
 
 def test_nothing_is_lost() -> None:
-    today = set(items(inventory(ROOT)))
+    found = inventory(ROOT)
+    today = {*items(found), *(f"record fields: {field}" for field in found["plain fields"])}
     named = re.findall(r"`([^`\n]+)`", (ROOT / "CHANGELOG.md").read_text())
     lost = [item for item in items(json.loads(BEFORE.read_text())) if item not in today]
     assert not [item for item in lost if not any(fnmatchcase(item, name) for name in named)]
