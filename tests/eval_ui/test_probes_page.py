@@ -74,8 +74,8 @@ def test_the_page_shows_the_suite(
     assert labels["Suite"].options == ["bc"]
     assert labels["Latent"].options == ["0"]
     assert not any("<img" in text.value for text in app.markdown)
-    told = "95 % intervals over held-out episodes: L0 0.9 to 1.2, unexplained 48.0% to 55.0%"
-    assert told in [text.value for text in app.caption]
+    caption = "95 % intervals over held-out episodes: L0 0.9 to 1.2, unexplained 48.0% to 55.0%"
+    assert caption in [text.value for text in app.caption]
 
 
 def test_a_suite_without_measured_autoencoders_says_what_to_do(
@@ -105,6 +105,21 @@ def test_a_rater_of_a_blind_study_does_not_see_it(
     assert app.info[0].value == "Probes are shown when the study has ended."
     monkeypatch.setattr(session, "current_admin", lambda: AdminIdentity("", "admin"))
     assert {box.label for box in app.run().selectbox} >= {"Suite", "Latent"}
+
+
+def test_an_admin_writes_a_note(
+    suite: Path, empty_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "browser_cookie", lambda name: None)
+    monkeypatch.setattr(session, "current_admin", lambda: AdminIdentity("", "ada"))
+    app = AppTest.from_file(str(MAIN), default_timeout=120).run()
+    app.switch_page("views/probes.py").run()
+    app.text_area[0].input(" a wall ")
+    next(button for button in app.button if button.label == "Save").click().run()
+    assert not app.exception
+    assert app.text_area[0].value == "a wall"
+    note = read_notes(suite, "lastlayer", "topk-w2-l01")[0]
+    assert (note.text, note.author) == ("a wall", "ada")
 
 
 def test_without_a_suite_it_says_how_to_make_one(
