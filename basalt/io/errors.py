@@ -1,5 +1,7 @@
 """User-facing errors: problems the user can fix. The command line prints them as one line and exits with 1."""
 
+from collections.abc import Sequence
+
 
 class BasaltError(Exception):
     """A problem the user can fix; the message says what was expected, what was found and what to do."""
@@ -45,3 +47,18 @@ class WorldError(BasaltError):
 
 class StudyError(BasaltError):
     """A submission or judgment that breaks the rules of its study."""
+
+
+def problem_list(headline: str, problems: Sequence[str], shown: int | None = None) -> str:
+    """Message with the number of problems and a line for each.
+
+    Args:
+        headline: What failed, without a full stop.
+        problems: All problems, one line each.
+        shown: Maximum number of problems that are listed; the others are counted.
+    """
+    count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+    lines = [f"{headline}: {count} to fix:", *(f"  - {one}" for one in problems[:shown])]
+    if (more := len(problems) - len(lines) + 1) > 0:
+        lines.append(f"  - and {more} more")
+    return "\n".join(lines)

@@ -26,7 +26,7 @@ from pydantic import (
 
 from basalt.core.comparisons import Winner
 from basalt.core.tasks import TASKS, Task
-from basalt.io.errors import StudyError
+from basalt.io.errors import StudyError, problem_list
 
 SHOWN_FAULTS = 20
 """Maximum number of a file's faults that are listed; the others are counted."""
@@ -226,7 +226,7 @@ def read_answers(path: Path) -> list[BeddAnswer]:
     if not answers and not faults:
         faults.append("holds no answers")
     if faults:
-        raise BeddError(_listed(path, faults))
+        raise BeddError(problem_list(f"{path}: nothing was imported", faults, SHOWN_FAULTS))
     return answers[::-1]
 
 
@@ -287,10 +287,3 @@ def _fault(error: Any) -> str:
     where = ".".join(str(part) for part in error["loc"])
     message = error["msg"].removeprefix("Value error, ")
     return f"{where}: {message}" if where else message
-
-
-def _listed(path: Path, faults: list[str]) -> str:
-    shown = [f"  {fault}" for fault in faults[:SHOWN_FAULTS]]
-    if len(faults) > SHOWN_FAULTS:
-        shown.append(f"  and {len(faults) - SHOWN_FAULTS} more")
-    return "\n".join([f"{path}: nothing was imported", *shown])

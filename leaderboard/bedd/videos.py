@@ -10,16 +10,14 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from basalt.io.console import progress_bar
-from leaderboard.bedd.answers import BeddError
+from basalt.io.errors import problem_list
+from leaderboard.bedd.answers import SHOWN_FAULTS, BeddError
 from leaderboard.store.database import Store
 from leaderboard.store.models import Agent, Episode, Study
 from leaderboard.studies.rules import StudyInfo, StudyRules
 from leaderboard.submissions.checks import CheckedRecording, check_claims
 from leaderboard.submissions.legacy_episodes import LegacyOrigin, convert_legacy
 from leaderboard.submissions.register import copy_recordings, put_in_place, staging_folder
-
-SHOWN_FAULTS = 20
-"""Maximum number of faults that are listed; the others are counted."""
 
 
 def add_videos(store: Store, study: StudyInfo, videos: Path) -> int:
@@ -43,10 +41,7 @@ def add_videos(store: Store, study: StudyInfo, videos: Path) -> int:
     try:
         found, faults = _checked(study, videos, folders, waiting, scratch)
         if faults:
-            more = len(faults) - SHOWN_FAULTS
-            listed = [f"  - {fault}" for fault in faults[:SHOWN_FAULTS]]
-            listed += [f"  - and {more} more"] if more > 0 else []
-            raise BeddError(f"{videos}: no video was added; problems to fix:\n" + "\n".join(listed))
+            raise BeddError(problem_list(f"{videos}: no video was added", faults, SHOWN_FAULTS))
         for submission, episodes in progress_bar(
             found.items(), title="copy", unit="agent", shown=len(found) >= 3
         ):

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 import basalt
 from basalt.core.recording import Recording, sha256_of
 from basalt.io.atomic import replacing
-from basalt.io.errors import StudyError
+from basalt.io.errors import StudyError, problem_list
 
 MAX_FILES = 1_000
 """Maximum number of files of a bundle; the official study's four tasks need 132."""
@@ -47,11 +47,7 @@ class BundleError(StudyError):
 
     def __init__(self, path: Path, faults: list[str]) -> None:
         self.faults = faults
-        count = "1 problem" if len(faults) == 1 else f"{len(faults)} problems"
-        super().__init__(
-            f"{path}: not a valid bundle, {count}:\n"
-            + "\n".join(f"  - {fault}" for fault in faults)
-        )
+        super().__init__(problem_list(f"{path}: not a valid bundle", faults))
 
 
 class BundledFile(BaseModel):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from basalt.core.recording import Fault, Recording, RecordingMeta, find_videos
 from basalt.core.recording_checks import inspect
-from basalt.io.errors import RecordingError, StudyError
+from basalt.io.errors import RecordingError, StudyError, problem_list
 from leaderboard.studies.rules import StudyRules, checked_name
 from leaderboard.submissions.bundle import MAX_FILE_BYTES
 from leaderboard.submissions.clean_video import Cleaning, cleaning_of
@@ -25,9 +25,7 @@ class SubmissionError(StudyError):
     def __init__(self, source: Path, study: str, faults: list[str]) -> None:
         self.study = study
         self.faults = faults
-        count = "1 problem" if len(faults) == 1 else f"{len(faults)} problems"
-        listed = "\n".join(f"  - {fault}" for fault in faults)
-        super().__init__(f"{source}: rejected by study {study!r}: {count} to fix:\n{listed}")
+        super().__init__(problem_list(f"{source}: rejected by study {study!r}", faults))
 
 
 @dataclass(frozen=True)
