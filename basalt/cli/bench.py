@@ -24,7 +24,7 @@ BENCHMARKS = {
     "sae": ("benchmarks.sae", "speed and quality of sparse autoencoders beside their peers"),
     "world": ("benchmarks.world", "speed and determinism of the embedded world"),
 }
-"""Module with ``run(argv) -> dict`` of all keys but ``machine``, and what it measures. By name: benchmarks are not
+"""Module with `run(argv) -> dict` of all keys but `machine`, and what it measures. By name: benchmarks are not
 part of the installed package."""
 
 

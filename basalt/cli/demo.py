@@ -77,18 +77,18 @@ def _set_aside_finished(out: Path) -> None:
 
 @dataclass
 class Demo:
-    """The parts of one demo in its folder; each goes on where it was interrupted.
+    """The parts of one demo in its folder; each resumes where it was interrupted.
 
     Attributes:
-        out: folder of the demo.
-        results: what the parts came to, for the summary.
+        out: Folder of the demo.
+        results: Results of the parts, for the summary.
     """
 
     out: Path
     results: dict[str, Any] = field(default_factory=dict)
 
     def run(self) -> None:
-        """All parts in order, then where everything lies."""
+        """Run all parts in order, then print where everything is."""
         began = time.monotonic()
         print("\n1/4  Behavioural cloning on the sample recordings: pixels in, keys and mouse out")
         self._train()

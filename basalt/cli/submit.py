@@ -78,7 +78,7 @@ def _submit(
 ) -> int:
     """Verify a folder or bundle of recordings against a study's rules and register it.
 
-    A folder holds recordings of ours (NAME.mp4, .jsonl, .json), or the original benchmark's
+    A folder holds this project's recordings (NAME.mp4, .jsonl, .json), or the original benchmark's
     (TASK/seed_N.mp4 with or without .jsonl).
     """
     if check_only and bundle:

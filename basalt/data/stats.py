@@ -36,8 +36,8 @@ def play_table(
         progress: Show a progress bar.
 
     Returns:
-        Columns `task, player, play, recordings, steps, esc_end` (0 or 1), ``null_steps, gui_steps,
-        camera_steps` (the camera moved), `steps.BUTTON`` for each of 23 buttons, and
+        Columns `task, player, play, recordings, steps, esc_end` (0 or 1), `null_steps, gui_steps,
+        camera_steps` (the camera moved), `steps.BUTTON` for each of 23 buttons, and
         `pitch.0 .. yaw.10`: steps in each camera bin.
 
     Raises:

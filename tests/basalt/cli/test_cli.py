@@ -213,9 +213,9 @@ def failing(monkeypatch):
 
 
 def test_a_users_mistake_is_one_line(failing, capsys):
-    failing(BasaltError("file a: field b: mend it"))
+    failing(BasaltError("file a: field b: fix it"))
     assert cli.run(["fail"]) == cli.USER_ERROR
-    assert capsys.readouterr().err == "basalt fail: file a: field b: mend it\n"
+    assert capsys.readouterr().err == "basalt fail: file a: field b: fix it\n"
 
 
 def test_a_missing_package_names_the_extra(failing, capsys):
