@@ -194,7 +194,7 @@ def test_a_person_plays_in_the_browser(start, browser: Browser, capsys) -> None:
 
     assert run(["data", "validate", str(game.folder), "--quiet"]) == 0
     capsys.readouterr()
-    assert run(["play", "--replay", str(recording.stem), "--json"]) == 0
+    assert run(["play", f"replay={recording.stem}", "json=true"]) == 0
     (result,) = json.loads(capsys.readouterr().out)["replays"]
     assert result["exact"] and result["drift_max"] == 0.0, result
 
@@ -249,7 +249,7 @@ def test_minecraft_is_played_by_name(start, monkeypatch) -> None:
     from tests.support.minerl_standin import StandIn
 
     with StandIn() as standin:
-        game = start("world=minerl", f"world.args.address={standin.address}", "--json")
+        game = start("world=minerl", f"world.args.address={standin.address}", "json=true")
         asyncio.run(walk(game.url, until_step=10, esc=True))
         report = json.loads(game.line_with('{"recording"'))
     assert game.ends() == 0
@@ -271,7 +271,7 @@ def test_a_person_plays_in_a_window(start) -> None:
 
     screen = open_display()
     try:
-        game = start("task=find_cave", "--json", DISPLAY=screen.name)
+        game = start("task=find_cave", "json=true", DISPLAY=screen.name)
         hands = display.Display(screen.name)
 
         name = hands.intern_atom("_NET_WM_NAME")

@@ -230,5 +230,5 @@ def test_a_port_in_use_is_named(empty_store: Store) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(ConfigError, match=rf"--port {port} of 127.0.0.1 cannot be served on"):
+        with pytest.raises(ConfigError, match=rf"--port: cannot serve on port {port} of 127.0.0.1"):
             ui_main(["--store", str(empty_store.engine.url.database), "--port", str(port)])
