@@ -1,4 +1,4 @@
-"""The floor of every ranking: an agent that never looks."""
+"""The floor of every ranking: an agent that ignores the frames."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class RandomAgent:
 
     Args:
         seed: Seed of the random numbers. Each row has its own stream, so a row plays the same in any batch.
-        steps: actions before ESC.
+        steps: Number of actions before ESC.
     """
 
     name = "random"
@@ -33,7 +33,7 @@ class RandomAgent:
         self._generators: list[np.random.Generator] = []
 
     def act(self, pov: NDArray[np.uint8], first: NDArray[np.bool_]) -> list[dict[str, Any]]:
-        """One environment action per episode; only the number of pictures is looked at."""
+        """One environment action per episode; only the number of frames matters."""
         rows = len(pov)
         for row in range(len(self._generators), rows):
             self._generators.append(np.random.default_rng([self._seed, row]))

@@ -33,7 +33,7 @@ from leaderboard.submissions.register import submit_recordings, submitted_agents
 TASK = get_task("find_cave")
 STEP_LIMIT = 400
 SEEDS = (95099, 78472)
-"""Official seeds with a cave so near that 400 steps are enough to walk into it."""
+"""Official seeds with a cave so close that 400 steps are enough to walk into it."""
 STUDY = "demo"
 DEFAULT_OUT = Path("runs/demo")
 SUMMARY = "summary.json"
@@ -67,7 +67,7 @@ def _demo(
 
 
 def _set_aside_finished(out: Path) -> None:
-    """Move a finished demo away, so that this one is measured afresh and nothing is lost."""
+    """Rename the folder of a finished demo, so that this one is measured from scratch and nothing is lost."""
     if (out / SUMMARY).is_file():
         finished = datetime.fromtimestamp((out / SUMMARY).stat().st_mtime)
         aside = out.with_name(f"{out.name}-{finished:%Y%m%d-%H%M%S}")
@@ -188,7 +188,7 @@ class Demo:
 
 
 def _study(store: Store, played: Mapping[str, Iterable[Recording]]) -> StudyInfo:
-    """The demo's own study, made when it is not there yet."""
+    """The demo's own study, created if it does not exist."""
     if any(study.name == STUDY for study in list_studies(store)):
         return find_study(store, STUDY)
     (version,) = {
