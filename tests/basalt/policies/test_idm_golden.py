@@ -94,5 +94,5 @@ def test_every_frame_sees_past_and_future(golden: Path, io: dict[str, np.ndarray
 
 def test_a_policys_settings_are_refused(golden: Path) -> None:
     kwargs = json.loads((golden / "tiny_policy_kwargs.json").read_text())
-    with pytest.raises(ConfigError, match="this is a policy"):
+    with pytest.raises(ConfigError, match="got a policy"):
         idm_config(kwargs["policy_kwargs"], kwargs["pi_head_kwargs"])
