@@ -49,12 +49,15 @@ def place(tmp_path: Path) -> Path:
     return tmp_path
 
 
+IDLE = "[data-testid=stApp][data-test-script-state=notRunning]"
+
+
 def choose(page: Page, label: str, option: str) -> None:
     """One of a select box's options."""
     page.get_by_role("combobox", name=re.compile(rf"\b{label}$")).click()
     page.get_by_role("option", name=option, exact=True).click()
     # Until the script has run, the page still shows the previous choice.
-    page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
+    page.locator(IDLE).wait_for()
 
 
 def plays(film: Locator) -> None:
@@ -76,6 +79,8 @@ def test_a_latent_is_chosen_seen_noted_and_exported(place: Path, page: Page) -> 
         choose(page, "Hook point", "lastlayer")
         choose(page, "Autoencoder", "topk-w16-l04")
         page.get_by_text("4.0", exact=True).wait_for()  # its L0
+        # The previous autoencoder's latent is shown until the clips of this one are cut.
+        page.locator(IDLE).wait_for()
         latent = page.locator(".latent")
         latent.wait_for()
         number = int(latent.get_attribute("data-latent") or -1)
