@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from basalt.io.errors import StudyError
 from leaderboard.judging.attention_checks import attention_check, qualification_pair
 from leaderboard.judging.matchmaking import board_of
-from leaderboard.judging.pairs import lock_study, require_source, reservation
+from leaderboard.judging.pairs import require_source, reservation
 from leaderboard.judging.raters import read_rater_status
 from leaderboard.store.database import Store
 from leaderboard.store.models import (
@@ -26,7 +26,7 @@ from leaderboard.store.models import (
     pair_key,
 )
 from leaderboard.studies.access import AccessDeniedError
-from leaderboard.studies.rules import StudyInfo
+from leaderboard.studies.rules import StudyInfo, lock_study
 from leaderboard.studies.settings import JudgingSettings, read_settings
 
 REASONS = {

@@ -16,7 +16,6 @@ from basalt.core.tasks import STEPS_PER_SECOND
 from basalt.io.errors import StudyError
 from leaderboard.judging.assignments import REASONS, ServedPair, assign, served_pair
 from leaderboard.judging.attention_checks import after_check_answer, passes, serve_again
-from leaderboard.judging.pairs import lock_study
 from leaderboard.store.database import Store
 from leaderboard.store.models import (
     WINNERS,
@@ -37,7 +36,7 @@ from leaderboard.studies.events import (
     give_back,
     withdrawn_answers,
 )
-from leaderboard.studies.rules import StudyInfo
+from leaderboard.studies.rules import StudyInfo, lock_study
 from leaderboard.studies.settings import JudgingSettings, read_settings
 
 MAX_TEXT = 10_000

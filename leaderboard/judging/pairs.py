@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, joinedload
 
 from basalt.io.errors import StudyError
-from leaderboard.store.models import Episode, Study, new_id, pair_key
+from leaderboard.store.models import Episode, new_id, pair_key
 from leaderboard.studies.rules import StudyInfo
 
 
@@ -20,12 +20,6 @@ def require_source(study: StudyInfo, source: str) -> None:
     """
     if source not in study.rules.sources:
         raise StudyError(f"study {study.name!r} does not accept judgments from source {source!r}")
-
-
-def lock_study(session: Session, study: StudyInfo) -> None:
-    """Hold the study until the transaction ends; others that call this wait."""
-    # On PostgreSQL the row's lock; SQLite's write transaction already keeps others out.
-    session.execute(sa.select(Study.id).where(Study.id == study.id).with_for_update())
 
 
 def reservation(

@@ -8,10 +8,10 @@ from sqlalchemy.orm import Session
 from basalt.core.recording import Recording
 from basalt.core.scoring import outcome, telemetry_judge
 from basalt.core.tasks import Outcome, get_task
-from leaderboard.judging.pairs import all_pairs, key_of, lock_study, require_source
+from leaderboard.judging.pairs import all_pairs, key_of, require_source
 from leaderboard.store.database import Store
 from leaderboard.store.models import Episode, Judgment, new_id, pair_key
-from leaderboard.studies.rules import StudyInfo
+from leaderboard.studies.rules import StudyInfo, lock_study
 
 
 def judge_by_telemetry(store: Store, study: StudyInfo) -> int:

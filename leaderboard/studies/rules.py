@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from sqlalchemy.orm import Session
 
 from basalt.core.comparisons import Source
 from basalt.core.tasks import TASKS, get_task
@@ -165,16 +166,35 @@ def create_study(store: Store, name: str, rules: StudyRules) -> StudyInfo:
         return _info(study)
 
 
-def decide_versions(store: Store, study: StudyInfo, versions: Mapping[str, str]) -> StudyInfo:
-    """Store the versions of tasks whose version no submission has set yet."""
-    known = study.rules.world_version
-    if isinstance(known, str) or versions.keys() <= known.keys():
-        return study
-    rules = study.rules.model_copy(update={"world_version": {**versions, **known}})
-    with store.write() as session:
-        row = session.get_one(Study, study.id)
-        row.rules = rules.model_dump(mode="json")
-        return _info(row)
+def decide_versions(session: Session, study: StudyInfo, versions: Mapping[str, str]) -> StudyInfo:
+    """Store the versions of tasks whose version is not set yet, within a transaction that holds the study.
+
+    Args:
+        session: Transaction that has called `lock_study`.
+        study: Study of the tasks.
+        versions: Version of the world by task.
+
+    Raises:
+        StudyError: A task's version was set to another one since the study was read.
+    """
+    row = session.get_one(Study, study.id, populate_existing=True)
+    rules = StudyRules.model_validate(row.rules)
+    for task, version in versions.items():
+        if (known := rules.version_of(task) or version) != version:
+            raise StudyError(
+                f"study {study.name!r}: the version of {task} was set to {known} by another submission, "
+                f"these recordings are of {version}; play it in that version"
+            )
+    if not isinstance(rules.world_version, str):
+        decided = {**versions, **rules.world_version}
+        row.rules = rules.model_copy(update={"world_version": decided}).model_dump(mode="json")
+    return _info(row)
+
+
+def lock_study(session: Session, study: StudyInfo) -> None:
+    """Hold the study until the transaction ends; others that call this wait."""
+    # On PostgreSQL the row's lock; SQLite's write transaction already keeps others out.
+    session.execute(sa.select(Study.id).where(Study.id == study.id).with_for_update())
 
 
 def free_study_name(store: Store, name: str) -> str:

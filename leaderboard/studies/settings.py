@@ -23,6 +23,7 @@ from leaderboard.studies.rules import (
     decide_versions,
     free_study_name,
     list_studies,
+    lock_study,
     official_study,
 )
 
@@ -167,14 +168,17 @@ def open_official_study(store: Store, world: str, versions: Mapping[str, str]) -
         world: Name of the world.
         versions: Version of the world by task, of the tasks that are to be submitted.
     """
+    rules = official_study(world, versions)
     for study in list_studies(store):
-        known = {
-            task: study.rules.version_of(task) or version for task, version in versions.items()
-        }
         official = study.name.startswith(f"{OFFICIAL} {world}") and study.rules.world == world
-        if official and known == dict(versions) and versions.keys() <= study.rules.tasks.keys():
-            return decide_versions(store, study, versions)
-    name = free_study_name(store, official_name(world, versions))
-    study = create_study(store, name, official_study(world, versions))
+        if official and all(
+            study.rules.version_of(task) in (None, version)
+            and study.rules.tasks.get(task) == rules.tasks.get(task)
+            for task, version in versions.items()
+        ):
+            with store.write() as session:
+                lock_study(session, study)
+                return decide_versions(session, study, versions)
+    study = create_study(store, free_study_name(store, official_name(world, versions)), rules)
     change_settings(store, study, command_line_admin(), **OFFICIAL_SETTINGS.model_dump())
     return study

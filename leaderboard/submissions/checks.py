@@ -50,6 +50,11 @@ class CheckedSubmission:
     agent: str
     recordings: list[CheckedRecording]
 
+    @property
+    def versions(self) -> dict[str, str]:
+        """Version of the world by task."""
+        return {item.meta.task: item.meta.world_version for item in self.recordings}
+
 
 def check_submission(
     folder: Path,
@@ -111,6 +116,12 @@ def check_recordings(folder: Path, rules: StudyRules) -> tuple[list[CheckedRecor
         missing = [str(seed) for seed in task_rules.seeds if seed not in present]
         if present and missing:
             faults.append(f"{task}: no recording with seed {', '.join(missing)}")
+        versions = {item.meta.world_version for item in checked if item.meta.task == task}
+        if len(versions) > 1:
+            faults.append(
+                f"{task}: was played in several versions of the world ({', '.join(sorted(versions))}); "
+                "play all seeds in one"
+            )
     return checked, faults
 
 

@@ -16,8 +16,8 @@ from basalt.core.recording import sha256_of
 from basalt.io.console import progress_bar
 from basalt.io.errors import StudyError
 from leaderboard.store.database import Store
-from leaderboard.store.models import Agent, Episode, Study, Submission, new_id
-from leaderboard.studies.rules import StudyInfo
+from leaderboard.store.models import Agent, Episode, Submission, new_id
+from leaderboard.studies.rules import StudyInfo, decide_versions, lock_study
 from leaderboard.submissions.bundle import About, BundleManifest, manifest_of
 from leaderboard.submissions.checks import (
     CheckedRecording,
@@ -100,7 +100,8 @@ def register(
 
     Raises:
         SubmissionError: The agent's name is taken; nothing is written.
-        StudyError: A file changed while it was copied; nothing is written.
+        StudyError: A file changed while it was copied, or another submission set a task to another version of
+            its world; nothing is written.
     """
     agent = submission.agent
     submission_id = new_id()
@@ -111,7 +112,8 @@ def register(
     try:
         shown = copy_recordings(staging, episodes)
         with store.write() as session:
-            _lock_study(session, study)
+            lock_study(session, study)
+            decide_versions(session, study, submission.versions)
             # Under the lock: another submission may have taken the name since the check.
             if taken := name_taken(agent, _agent_names(session, study)):
                 raise SubmissionError(source, study.name, taken)
@@ -234,11 +236,6 @@ def _add_rows(
         for episode_id, item in episodes
     )
     session.flush()
-
-
-def _lock_study(session: Session, study: StudyInfo) -> None:
-    # On PostgreSQL the row's lock; SQLite's write transaction already keeps others out.
-    session.execute(sa.select(Study.id).where(Study.id == study.id).with_for_update())
 
 
 def _remove_unregistered(store: Store, submission_id: str) -> None:

@@ -110,3 +110,11 @@ def test_a_study_made_when_all_tasks_had_one_version_still_opens(store: Store) -
     assert open_official_study(store, "luanti", {"find_cave": "1"}).id == old.id
     new = open_official_study(store, "luanti", {"find_cave": "2"})
     assert new.id != old.id and new.rules.version_of("find_cave") == "2"
+
+
+def test_an_official_study_under_other_rules_is_not_taken_for_the_official_one(
+    store: Store,
+) -> None:
+    rules = demo_study({"find_cave": [1]}, "luanti", {"find_cave": "a"})
+    other = create_study(store, "official luanti trial", rules)
+    assert open_official_study(store, "luanti", {"find_cave": "a"}).id != other.id

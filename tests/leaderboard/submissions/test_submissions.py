@@ -14,11 +14,12 @@ import sqlalchemy as sa
 
 from basalt.core.recording import Recording, sha256_of
 from basalt.core.recording_checks import check_recording
+from basalt.io.errors import StudyError
 from leaderboard.store.database import Store, open_store
 from leaderboard.store.models import Agent, Episode, Submission
-from leaderboard.studies.rules import StudyInfo, create_study, demo_study
+from leaderboard.studies.rules import StudyInfo, create_study, demo_study, find_study
 from leaderboard.submissions import register as submissions
-from leaderboard.submissions.checks import SubmissionError, name_key
+from leaderboard.submissions.checks import SubmissionError, check_submission, name_key
 from leaderboard.submissions.register import submit_recordings
 from tests.support import ROOT
 from tests.support.three_players import SEEDS, record
@@ -147,6 +148,30 @@ def test_an_episode_longer_than_the_limit_is_refused(store: Store, tmp_path: Pat
     assert faults_of(store, short, tmp_path / "long") == [
         "find_cave-100001.mp4: has 6 steps; the study allows 5"
     ]
+
+
+def test_a_tasks_version_is_set_by_its_first_submission_and_kept(
+    store: Store, tmp_path: Path
+) -> None:
+    rules = demo_study({"find_cave": SEEDS, "make_waterfall": SEEDS}, "test", {"find_cave": "1"})
+    study = create_study(store, "open", rules)
+    for player, versions in (("first", "22"), ("second", "33"), ("mixed", "23")):
+        for seed, version in zip(SEEDS, versions, strict=True):
+            record(
+                tmp_path / player, seed, player=player, task="make_waterfall", world_version=version
+            )
+    faults = faults_of(store, study, tmp_path / "mixed")
+    assert len(faults) == 1 and "several versions of the world (2, 3)" in faults[0]
+    late = check_submission(tmp_path / "second", study.name, study.rules)
+    submit_recordings(store, study, tmp_path / "first")
+    settled = find_study(store, "open")
+    assert settled.rules.world_version == {"find_cave": "1", "make_waterfall": "2"}
+    # Checked before the first submission was registered, and against the study of now.
+    before = stored(store)
+    with pytest.raises(StudyError, match="version of make_waterfall was set to 2"):
+        submissions.register(store, study, late, source=tmp_path / "second")
+    assert stored(store) == before and find_study(store, "open").rules == settled.rules
+    assert "the study is about test 2" in faults_of(store, settled, tmp_path / "second")[0]
 
 
 def test_players_are_not_mixed(store: Store, study: StudyInfo, folder: Path) -> None:
