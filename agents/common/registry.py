@@ -6,14 +6,13 @@ An entry point names an `Algorithm` or, for an agent that does not learn, the ag
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
 from pydantic import ConfigDict, ValidationError, create_model
 
 from basalt.core.agent import Agent
-from basalt.core.registry import Registry
+from basalt.core.registry import Registry, load
 from basalt.core.settings import fault_line
 from basalt.io.atomic import write_json
 from basalt.io.claims import read_claim
@@ -54,14 +53,6 @@ class Training(Protocol):
 AGENTS: Registry[Algorithm | type] = Registry("agent", "basalt.agents")
 for _name in ("bc", "demonstrator", "random", "steered"):
     AGENTS.register(_name, f"agents.{_name}:ALGORITHM")
-
-
-def load(place: str | type) -> Any:
-    """Import an object, `module:attribute`."""
-    if not isinstance(place, str):
-        return place
-    module, _, attribute = place.partition(":")
-    return getattr(import_module(module), attribute)
 
 
 def algorithm(name: str) -> Algorithm:

@@ -17,8 +17,10 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
     return f"did you mean {close[0]!r}? " if close else ""
 
 
-def load(target: str) -> Any:
-    """Import an object that is given as `"module:attribute"`."""
+def load(target: Any) -> Any:
+    """Import an object that is given as `"module:attribute"`; other objects are returned as they are."""
+    if not isinstance(target, str):
+        return target
     module, _, attribute = target.partition(":")
     return getattr(import_module(module), attribute)
 
@@ -69,9 +71,7 @@ class Registry(Generic[T]):
                 distribution that adds it cannot be imported.
         """
         if name in self._entries:
-            entry = self._entries[name]
-            if isinstance(entry, str):
-                entry = self._entries[name] = cast(T, load(entry))
+            entry = self._entries[name] = cast(T, load(self._entries[name]))
             return entry
         if (plugin := self._found().get(name)) is None:
             raise ConfigError(

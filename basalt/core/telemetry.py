@@ -93,8 +93,12 @@ class Telemetry(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _convert_version_1(cls, data: Any) -> Any:
-        is_old = isinstance(data, Mapping) and data.get("version") == 1
-        return _from_version_1(data) if is_old else data
+        if not isinstance(data, Mapping) or data.get("version") != 1:
+            return data
+        try:
+            return _from_version_1(data)
+        except (TypeError, OverflowError) as err:  # pydantic reports only a ValueError
+            raise ValueError(f"not telemetry of version 1 ({err})") from err
 
     def is_observed(self, name: str) -> bool:
         """Whether the world reported this field; otherwise it holds a default."""

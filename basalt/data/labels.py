@@ -55,7 +55,7 @@ def label_mode(name: str) -> LabelMode:
     )
 
 
-LabelSetting = Annotated[LabelMode, BeforeValidator(lambda name: _OLD_NAMES.get(name, name))]
+LabelSetting = Annotated[LabelMode, BeforeValidator(lambda name: _OLD_NAMES.get(str(name), name))]
 """Labelling rules as a setting; their names of before a rename are read too."""
 
 

@@ -45,7 +45,7 @@ class Probe(NamedTuple):
 
     def __call__(self, settings: Any) -> Report:
         """Import the probe and run it."""
-        report: Report = (load(self.run) if isinstance(self.run, str) else self.run)(settings)
+        report: Report = load(self.run)(settings)
         return report
 
 

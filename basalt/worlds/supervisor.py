@@ -33,16 +33,14 @@ def main() -> int:
     program = _Program(pid)
     os.closerange(3, 1 << 16)  # the program's channels must close when it exits
     alone = False
-    while not alone and program.running:
+    while not alone and program.reap():
         alone = _parent_is_gone(int(parent))
     program.kill_group(float(grace_s))
     if folder:
-        import shutil
-
         # The program may exit before the parent, which may still use the folder.
         while not alone:
             alone = _parent_is_gone(int(parent))
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder, float(grace_s) + 1.0)
     return program.exit_status()
 
 
@@ -58,8 +56,8 @@ class _Program:
         self._status: int | None = None
         _lead_group(pid)
 
-    @property
-    def running(self) -> bool:
+    def reap(self) -> bool:
+        """Collect the children that have exited; returns whether the program still runs."""
         with contextlib.suppress(ChildProcessError):
             while (ended := os.waitpid(-1, os.WNOHANG))[0]:
                 if ended[0] == self._pid:
@@ -67,7 +65,7 @@ class _Program:
         return self._status is None
 
     def exit_status(self) -> int:
-        while self.running:
+        while self.reap():
             time.sleep(0.005)
         code = os.waitstatus_to_exitcode(self._status or 0)
         return code if code >= 0 else 128 - code
@@ -79,11 +77,20 @@ class _Program:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._pid, number)
                 while time.monotonic() < deadline:
-                    _ = (
-                        self.running
-                    )  # reaps children: a zombie would count as a member of the group
+                    self.reap()  # a zombie would count as a member of the group
                     os.killpg(self._pid, 0)
                     time.sleep(0.005)
+
+
+def _remove(folder: str, patience_s: float) -> None:
+    """Remove a folder. The parent's other programs may still write to it while their supervisors end them."""
+    import shutil
+
+    deadline = time.monotonic() + patience_s
+    shutil.rmtree(folder, ignore_errors=True)
+    while os.access(folder, os.F_OK) and time.monotonic() < deadline:
+        time.sleep(POLL_S)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _lead_group(pid: int) -> None:

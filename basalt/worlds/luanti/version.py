@@ -25,7 +25,7 @@ WORLD_FORMAT = 1
 MOD = Path(__file__).parent / "mod"
 
 TASK_FILES = ("terrain", "site", "play")
-"""Lua files that the mod loads from the task's own folder."""
+"""Lua files that every task's own folder has."""
 
 _STRING = r"""\"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'"""
 _COMMENTS = {".lua": r"--\[(?P<level>=*)\[.*?\](?P=level)\]|--[^\n]*", ".c": r"/\*.*?\*/|//[^\n]*"}
@@ -47,9 +47,10 @@ def world_version(task: Task) -> str:
     """
     files = {name: code(path) for name, path in loaded_files(task).items()}
     files |= {
-        str(path.relative_to(MOD)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(MOD.rglob("*"))
-        if path.is_file() and path.suffix != ".lua"
+        f"{name}{path.relative_to(folder)}": hashlib.sha256(path.read_bytes()).hexdigest()
+        for name, folder in (("", MOD), (f"tasks/{task.name}/", _folder(task)))
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.suffix not in (".lua", ".py", ".pyc")
     }
     facts: dict[str, Any] = {
         "format": WORLD_FORMAT,
@@ -68,13 +69,14 @@ def world_version(task: Task) -> str:
 
 
 def loaded_files(task: Task) -> dict[str, Path]:
-    """Return the Lua files that the mod loads for a task, by the name under which it loads them.
+    """Return the task's Lua files and those that the mod loads for it, by the name under which it loads them.
 
     Raises:
         ConfigError: The task has no Lua files.
     """
     found: dict[str, Path] = {}
-    waiting = ["init", *(f"tasks/{task.name}/{name}" for name in TASK_FILES)]
+    own = (path.relative_to(_folder(task)) for path in _folder(task).rglob("*.lua"))
+    waiting = ["init", *(f"tasks/{task.name}/{path.with_suffix('').as_posix()}" for path in own)]
     while waiting:
         name = waiting.pop()
         if name not in found:
@@ -93,10 +95,11 @@ def install_mod(task: Task, world: Path) -> None:
 
 
 def _folder(task: Task) -> Path:
-    if task.folder is None or not (task.folder / "play.lua").is_file():
+    files = [f"{name}.lua" for name in TASK_FILES]
+    if task.folder is None or not all((task.folder / file).is_file() for file in files):
         raise ConfigError(
             f"task: {task.name} cannot be played in the Luanti world: "
-            f"expected {', '.join(f'{name}.lua' for name in TASK_FILES)} in {task.folder}"
+            f"expected {', '.join(files)} in {task.folder}"
         )
     return task.folder
 

@@ -74,6 +74,7 @@ def test_a_sweep_trains_for_each_combination(
         ("steps=true", "steps: expected an integer, got True"),
         ("lr=0", "lr: expected a value above 0, got 0"),
         ("labels=best", "labels: unknown option 'best'; available: corrected, legacy"),
+        ("labels=[worst]", "labels: unknown option \"['worst']\"; available: corrected, legacy"),
         ("traning.steps=3", "traning.steps: unknown setting; did you mean 'steps'?"),
         ("stepz=3", "stepz: unknown setting; did you mean 'steps'?"),
         ("+stepz=3", "stepz: unknown setting; did you mean 'steps'?"),

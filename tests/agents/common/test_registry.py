@@ -5,8 +5,9 @@ import sys
 
 import pytest
 
-from agents.common.registry import AGENTS, algorithm, load, make_agent
+from agents.common.registry import AGENTS, algorithm, make_agent
 from agents.random.agent import RandomAgent
+from basalt.core.registry import load
 from basalt.io.errors import ConfigError
 
 

@@ -81,6 +81,22 @@ def test_a_damaged_text_of_version_1_is_a_fault_of_the_record(facts):
         old(**facts)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        '{"facts": 5}',
+        '{"inventory": 5}',
+        '{"inventory": [1], "facts": {"slots": 1}}',
+        '{"facts": {"slots": [1]}}',
+        '{"facts": {"slots": 1e999}}',
+    ],
+)
+def test_parts_of_version_1_of_another_type_are_a_fault_of_the_record(change):
+    text = json.dumps(VERSION_1)[:-1] + "," + change[1:]
+    with pytest.raises(ValidationError, match="not telemetry of version 1"):
+        Telemetry.model_validate_json(text)
+
+
 def test_other_versions_are_refused():
     with pytest.raises(ValidationError, match="version"):
         Telemetry.model_validate(VERSION_1 | {"version": 3})

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,6 +13,7 @@ import time
 import psutil
 import pytest
 
+from basalt.worlds import supervisor
 from basalt.worlds.processes import SupervisedProcess, free_port
 
 
@@ -143,3 +145,14 @@ def test_a_free_port_can_be_bound():
     for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
         with socket.socket(socket.AF_INET, kind) as one:
             one.bind(("127.0.0.1", free_port(kind)))
+
+
+def test_a_folder_that_another_program_still_writes_to_is_removed_all_the_same(
+    tmp_path, monkeypatch
+):
+    failures, remove = ["not empty", "not empty"], shutil.rmtree
+    monkeypatch.setattr(
+        shutil, "rmtree", lambda *a, **k: failures.pop() if failures else remove(*a, **k)
+    )
+    supervisor._remove(str(tmp_path), patience_s=10)
+    assert not tmp_path.exists()

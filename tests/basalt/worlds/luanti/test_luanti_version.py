@@ -51,9 +51,13 @@ def test_every_task_has_a_version_of_its_own():
     assert all(one.startswith("luanti-5.6.1-") for one in found.values())
 
 
-def test_a_task_without_lua_files_is_refused():
+@pytest.mark.parametrize("missing", [None, "terrain.lua", "site.lua", "play.lua"])
+def test_a_task_without_all_lua_files_is_refused(copied, missing):
+    folder = missing and copied / "tasks" / CAVE.name
+    if folder:
+        (folder / missing).unlink()
     with pytest.raises(ConfigError, match="fifth cannot be played in the Luanti world"):
-        versions([replace(CAVE, name="fifth", folder=None)])
+        versions([replace(CAVE, name="fifth", folder=folder)])
 
 
 def test_comments_and_whitespace_move_nothing(copied):
@@ -97,6 +101,18 @@ def test_a_changed_file_moves_the_tasks_that_load_it(copied, file, old, new, tas
     assert moved(before) == tasks
 
 
+@pytest.mark.parametrize("file", ["hills.mts", "rooms/hall.lua"])
+def test_each_file_of_a_tasks_own_folder_counts(copied, file):
+    before = versions()
+    path = copied / "tasks" / CAVE.name / file
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("local a\n")
+    assert moved(before) == {CAVE.name}
+    before = versions()
+    path.write_text("local b\n")
+    assert moved(before) == {CAVE.name}
+
+
 def test_a_changed_inventory_moves_its_own_task_alone():
     before = versions()
     richer = replace(WATERFALL, inventory=(("water_bucket", 2), *WATERFALL.inventory[1:]))
@@ -105,11 +121,18 @@ def test_a_changed_inventory_moves_its_own_task_alone():
     assert versions([fifth])[CAVE.name] == before[CAVE.name], "words for people do not count"
 
 
-def test_settings_and_a_number_raised_by_hand_move_all(monkeypatch):
-    before = versions()
-    monkeypatch.setattr(version, "WORLD_FORMAT", version.WORLD_FORMAT + 1)
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        *((version, name) for name in ("WORLD_FORMAT", "EPOCH_S", "STEP_NS", "SCREEN", "SHAPE")),
+        *((settings, name) for name in ("WORLD_MT", "SEARCH_SETTINGS", "FOV", "PITCH_LIMIT")),
+        *((settings, name) for name in ("AGE_S", "FLAMES_REPEAT_S")),
+    ],
+)
+def test_settings_and_a_number_raised_by_hand_move_all(monkeypatch, module, name):
+    before, value = versions(), getattr(module, name)
+    monkeypatch.setattr(module, name, value * 2)
     assert moved(before) == set(TASKS)
-    monkeypatch.undo()
 
 
 def test_a_key_that_presses_another_button_moves_all(monkeypatch):
