@@ -97,7 +97,6 @@ def _load_index(task: str | None, index: str | None, local: Path | None) -> pd.D
 
 
 def _write_table(table: pd.DataFrame, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as partial:
         if path.suffix == ".parquet":
             table.to_parquet(partial, index=False)

@@ -71,7 +71,6 @@ def _cached(play: Play, kind: str, make: Callable[[Play], pd.DataFrame]) -> pd.D
         except (OSError, pa.ArrowInvalid):
             path.unlink(missing_ok=True)  # damaged; made again below
     table = make(play)
-    path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as unfinished:
         parquet.write_table(pa.Table.from_pandas(table, preserve_index=False), unfinished)
     return table

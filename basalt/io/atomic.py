@@ -99,7 +99,9 @@ def remove_leftovers(folder: Path, host: str | None = None) -> None:
     host = platform.node() if host is None else host
     for path in folder.glob(f".*.{host}-*.partial"):
         owner = path.name.removesuffix(".partial").rpartition("-")[2]
-        if owner.isdecimal() and not psutil.pid_exists(int(owner)):
+        # psutil raises OverflowError for a number that cannot be a process id.
+        alive = len(owner) < 10 and owner.isdecimal() and psutil.pid_exists(int(owner))
+        if owner.isdecimal() and not alive:
             _remove(path)
 
 

@@ -48,7 +48,6 @@ def claim(
         if all(found.get(key) == value for key, value in wanted.items()):
             return found
         content = found | wanted
-    file.parent.mkdir(parents=True, exist_ok=True)
     write_json(file, content)
     return content
 

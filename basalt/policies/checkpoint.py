@@ -77,7 +77,6 @@ def save_checkpoint(
         **info,
     }
     final = run / "checkpoints" / f"step-{step:08d}"
-    final.parent.mkdir(parents=True, exist_ok=True)
     with replacing_folder(final) as partial:
         write_json(partial / "checkpoint.json", facts)
         for name, tensors in (("model", policy.state_dict()), ("training", training)):

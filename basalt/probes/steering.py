@@ -266,7 +266,6 @@ R = TypeVar("R", SteeringReport, RolloutComparison)
 def _written(report: R, out: str | None) -> R:
     """The report, written to a file if one is given."""
     if out:
-        Path(out).parent.mkdir(parents=True, exist_ok=True)
         report.write(Path(out))
     return report
 

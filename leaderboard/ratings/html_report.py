@@ -114,8 +114,6 @@ def write_page(
     Raises:
         WriteError: the file cannot be written.
     """
-    if not path.parent.exists():
-        path.parent.mkdir(parents=True)
     with replacing(path) as partial:
         partial.write_text(html_page(study, analyses, replayed), encoding="utf-8")
 
@@ -137,12 +135,11 @@ def _picture(analysis: Analysis) -> Column[Row]:
     table = analysis.table
     bounds = [analysis.bounds(row) for row in table.rows]
     low, high = min(one.low for one in bounds), max(one.high for one in bounds)
+    # Draws alone leave all ratings equal.
+    scale = (_WIDTH - 2 * _MARGIN) / ((high - low) or 1.0)
 
     def draw(value: float, start: float, stop: float, bootstrapped: bool) -> _Markup:
-        x, left, right = (
-            _MARGIN + (one - low) * (_WIDTH - 2 * _MARGIN) / (high - low)
-            for one in (value, start, stop)
-        )
+        x, left, right = (_MARGIN + (one - low) * scale for one in (value, start, stop))
         return _Markup(
             f'<svg viewBox="0 0 200 20" role="img" aria-label="{start:.1f} to {stop:.1f}">'
             f'<line x1="{left:.1f}" x2="{right:.1f}" y1="10" y2="10"/>'

@@ -364,7 +364,7 @@ def test_a_banned_rater_is_told(empty_store: Store, study: StudyInfo, judging: P
     (stored,) = judgments(empty_store)
     assert stored.rater_id is not None
     ban(empty_store, study, ADMIN, stored.rater_id, "clicks at random")
-    assert not judging.answer("left").ok  # the pair that is still on the judging
+    assert not judging.answer("left").ok  # the pair that is still shown
     run(app)
     assert "no longer judge" in text(app)
     assert "clicks at random" not in text(app)

@@ -1,4 +1,4 @@
-"""What comes from the judging: checked, and kept in the form in which answers are kept."""
+"""What the pair element sends: checked, and kept in the form in which answers are kept."""
 
 import pytest
 from pydantic import ValidationError

@@ -70,7 +70,6 @@ def save_sae(folder: Path, sae: SAE, info: SAEInfo) -> None:
     elif not sae.threshold.any():
         config |= {"architecture": "standard"}
         del tensors["threshold"]
-    folder.parent.mkdir(parents=True, exist_ok=True)
     with replacing_folder(folder) as partial:
         write_tensors(partial / WEIGHTS, tensors)
         (partial / CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")

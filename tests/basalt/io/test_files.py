@@ -1,5 +1,6 @@
 """A file is replaced as a whole; what killed writers left goes, what others are writing stays."""
 
+import platform
 import subprocess
 import sys
 
@@ -48,6 +49,13 @@ def test_what_a_killed_writer_left_goes_and_a_living_ones_stays(tmp_path):
     assert path.read_text() == "2\n" and not left.exists() and unfinished.exists()
     alive.communicate("", timeout=60)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.json", "b.json"]
+
+
+def test_a_number_that_is_not_a_process_id_stops_no_writer(tmp_path):
+    left = tmp_path / f".b.json.{platform.node()}-99999999999999999999.partial"
+    left.write_text("half")
+    write_json(tmp_path / "a.json", 1)
+    assert not left.exists()
 
 
 def test_a_writer_of_another_machine_is_left_alone(tmp_path):

@@ -74,6 +74,11 @@ def test_names_are_text_and_never_markup() -> None:
     assert read.text.count(HOSTILE) == 2, "as the heading and in its row"
 
 
+def test_agents_that_only_drew_have_a_page() -> None:
+    tables = rate([one_comparison("first", "second", "draw") for _ in range(40)])
+    assert Reader(html_page("a study", [analyse(tables[0])])).tags.count("circle") == 2
+
+
 def test_a_page_that_cannot_be_written_is_one_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(WriteError, match="cannot be written"):
