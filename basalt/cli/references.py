@@ -111,7 +111,8 @@ def _opened(name: str | None, location: str | None) -> tuple[Store, StudyInfo]:
     store = open_existing(location)
     study = find_study(store, name)
     for task in study.rules.tasks:
-        asked, found = study.rules.version_of(task), world_version(get_task(task))
+        found = world_version(get_task(task))
+        asked = study.rules.version_of(task) or found
         if (study.rules.world, asked) != (world, found):
             store.close()
             raise StudyError(

@@ -220,9 +220,11 @@ def read_answers(path: Path) -> list[BeddAnswer]:
             faults += [f"answer {number}: {_fault(error)}" for error in err.errors()]
     counts = Counter(one.hash for one in answers if one.hash is not None)
     faults += [f"{times} answers have the hash {key}" for key, times in counts.items() if times > 1]
-    worlds = {(one.world, one.world_version) for one in answers}
-    if len(worlds) > 1:
-        faults.append("the answers are about several worlds; import each world on its own")
+    versions = {(one.basalt_task.name, one.world_version) for one in answers}
+    if len({one.world for one in answers}) > 1 or len(versions) > len(dict(versions)):
+        faults.append(
+            "the answers are about several worlds, or several versions of a task's world; import each on its own"
+        )
     if not answers and not faults:
         faults.append("holds no answers")
     if faults:

@@ -160,12 +160,12 @@ def _study(session: Session, name: str, answers: Sequence[BeddAnswer]) -> Study:
     for one in answers:
         seeds.setdefault(one.basalt_task.name, set()).add(one.seed)
     world = answers[0].world or WORLD
-    version = answers[0].world_version or WORLD_VERSION
+    versions = {one.basalt_task.name: one.world_version or WORLD_VERSION for one in answers}
     study = session.scalar(sa.select(Study).where(Study.name == name).with_for_update())
     if study is None:
         rules = StudyRules(
             world=world,
-            world_version=version,
+            world_version=versions if len(set(versions.values())) > 1 else versions.popitem()[1],
             tasks={
                 task: TaskRules(seeds=tuple(sorted(numbers)), step_limit=get_task(task).step_limit)
                 for task, numbers in sorted(seeds.items())
@@ -186,7 +186,8 @@ def _study(session: Session, name: str, answers: Sequence[BeddAnswer]) -> Study:
         )
     for task, numbers in seeds.items():
         known = set(rules.tasks[task].seeds) if task in rules.tasks else set()
-        if (world, version) != (rules.world, rules.world_version) or not numbers <= known:
+        same_world = (world, versions[task]) == (rules.world, rules.version_of(task))
+        if not same_world or not numbers <= known:
             raise BeddError(
                 f"study {name!r} was imported from other answers (world, tasks or seeds differ); "
                 "import into another study with --study"

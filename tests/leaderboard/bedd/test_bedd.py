@@ -446,6 +446,25 @@ def test_ones_own_study_is_exported_too(
     assert find_study(store, "back").rules.world == "test"
 
 
+def test_tasks_of_different_world_versions_survive_an_export(lite: Store, tmp_path: Path) -> None:
+    versions = {"find_cave": "a", "make_waterfall": "b"}
+    played = [
+        answer(number, "A", "B", "p1", task=task, world="luanti", world_version=version)
+        for number, (task, version) in enumerate(
+            zip(("FindCave", "MakeWaterfall"), versions.values(), strict=True)
+        )
+    ]
+    import_bedd(lite, write(tmp_path / "own.json", played))
+    file = tmp_path / "out.json"
+    assert export_bedd(file, lite, find_study(lite, "BEDD")) == 2
+    import_bedd(lite, file, name="again")
+    assert find_study(lite, "again").rules.world_version == versions
+    assert import_bedd(lite, file, name="again").present == 2
+    two = [played[0], answer(2, "A", "B", "p1", world="luanti", world_version="b")]
+    with pytest.raises(BeddError, match="several versions of a task's world"):
+        import_bedd(lite, write(tmp_path / "two.json", two), name="two")
+
+
 def test_the_commands(tmp_path: Path, answers: Path, capsys: pytest.CaptureFixture[str]) -> None:
     place = ["--store", str(tmp_path / "board.sqlite")]
     assert cli.run(["leaderboard", "import-bedd", str(tmp_path / "no.json"), *place]) == 1

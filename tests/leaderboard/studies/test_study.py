@@ -1,11 +1,15 @@
 """Rules of studies, and their names."""
 
+from contextlib import closing
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
+from basalt.cli import references
 from basalt.core.tasks import TASKS
 from basalt.io.errors import ConfigError, StudyError
-from leaderboard.store.database import Store
+from leaderboard.store.database import Store, open_store
 from leaderboard.studies.rules import (
     StudyRules,
     create_study,
@@ -118,3 +122,18 @@ def test_an_official_study_under_other_rules_is_not_taken_for_the_official_one(
     rules = demo_study({"find_cave": [1]}, "luanti", {"find_cave": "a"})
     other = create_study(store, "official luanti trial", rules)
     assert open_official_study(store, "luanti", {"find_cave": "a"}).id != other.id
+
+
+def test_reference_players_enter_a_study_whose_tasks_have_no_version_yet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(references, "world_version", lambda task: f"{task.name}-1")
+    rules = demo_study(
+        {"find_cave": [1], "make_waterfall": [1]}, "luanti", {"find_cave": "find_cave-1"}
+    )
+    place = str(tmp_path / "board.sqlite")
+    with closing(open_store(place)) as store:
+        made = create_study(store, "two", rules)
+    opened, study = references._opened("two", place)
+    opened.close()
+    assert study == made
