@@ -1,6 +1,7 @@
 """Which command installs a missing Python package."""
 
 import re
+from collections import Counter
 from importlib.metadata import PackageNotFoundError, requires
 
 DISTRIBUTION = "basalt-benchmark"
@@ -40,7 +41,8 @@ def how_to_install(module: str, extra: str = "") -> str:
     name = _DISTRIBUTIONS.get(module, module)
     known = requirements()
     if name in known and extra not in known[name]:
-        extra = next((one for one in known[name] if one not in ("all", "dev")), "")
+        size = Counter(one for extras in known.values() for one in extras)
+        extra = min(known[name], key=size.__getitem__, default="")
     elif not extra:
         return f"pip install {name}"
     return f"pip install '{DISTRIBUTION}[{extra}]'" if extra else f"pip install {DISTRIBUTION}"

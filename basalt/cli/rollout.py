@@ -47,13 +47,25 @@ def main(argv: list[str]) -> int:
     """Run `basalt rollout ARGUMENTS`; returns the exit status."""
     if any(arg.startswith("steer=") for arg in argv):  # as it was before `agent=steered`
         argv = ["agent=steered" if arg == "agent=bc" else arg for arg in argv]
-    return run("rollout", play, argv)
+    return run("rollout", play, argv, agent="random")
 
 
-def run(config: str, function: Callable[[RolloutSettings], None], argv: list[str]) -> int:
-    """Run a command that is a rollout, with the settings of all agents at hand."""
+def run(
+    config: str, function: Callable[[RolloutSettings], None], argv: list[str], agent: str
+) -> int:
+    """Run a command that is a rollout.
+
+    Args:
+        config: Name of the configuration.
+        function: What the command does.
+        argv: Command line.
+        agent: Name of the agent that plays if the command line names none.
+    """
+    asked = [arg for arg in argv if arg.lstrip("+").startswith("agent=")] or [agent]
     for name in AGENTS:
-        add_option("agent", name, play_settings(name))
+        # Other agents stay unimported: they may need packages that are not installed.
+        chosen = any(name in one for one in asked)
+        add_option("agent", name, play_settings(name) if chosen else {"name": name})
     return hydra_app(config, function, argv, settings=RolloutSettings)
 
 

@@ -40,3 +40,17 @@ def test_every_name_leads_to_a_class(name: str) -> None:
 def test_looking_for_an_agent_needs_no_torch() -> None:
     code = "import sys, agents.common.registry as r; r.make_agent('random'); sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("command", ["rollout", "record"])
+def test_only_the_agent_that_plays_is_imported(command: str) -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None; from basalt.cli.main import run; "
+        f"sys.exit(run(['{command}', 'seeds=100000', '--cfg', 'job']))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    bc = code.replace("'seeds=100000'", "'agent=bc', 'seeds=100000'")
+    failed = subprocess.run([sys.executable, "-c", bc], capture_output=True, text=True)
+    assert failed.returncode == 1
+    assert failed.stderr.startswith(f"basalt {command}: missing dependency 'torch'")
+    assert "basalt-benchmark[train]" in failed.stderr
