@@ -59,7 +59,7 @@ async def download(request: Request) -> Response:
     path = Path(tempfile.mkdtemp(prefix="basalt-export-")) / file
     try:
         await run_in_threadpool(_write, store, study_id, path)
-    except BasaltError as err:
+    except (BasaltError, OSError) as err:  # OSError: the disk is full
         _remove(path)
         return PlainTextResponse(str(err), status_code=409)
     return FileResponse(

@@ -27,17 +27,19 @@ def page_facts(path: Path) -> dict[str, Any]:
     return facts
 
 
-PAGES = sorted(
-    ((path, page_facts(path)) for path in VIEWS.glob("[!_]*.py")), key=lambda page: page[1]["ORDER"]
-)
-"""Each page decides on the server what it shows to whom."""
+@st.cache_resource(show_spinner=False)  # this script runs again at every click
+def pages() -> list[tuple[Path, dict[str, Any]]]:
+    """The pages in their order. Each page decides on the server what it shows to whom."""
+    found = ((path, page_facts(path)) for path in VIEWS.glob("[!_]*.py"))
+    return sorted(found, key=lambda page: page[1]["ORDER"])
+
 
 st.set_page_config(page_title="BASALT", page_icon=ICON, layout="wide")
 st.html(STYLE)
 st.navigation(
     [
         st.Page(f"views/{path.name}", title=facts["TITLE"], icon=facts["ICON"], default=number == 0)
-        for number, (path, facts) in enumerate(PAGES)
+        for number, (path, facts) in enumerate(pages())
     ],
     position="top",
 ).run()

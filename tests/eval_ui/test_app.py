@@ -2,10 +2,13 @@
 
 import asyncio
 import csv
+import errno
 import io
 import json
 import re
 import socket
+import tempfile
+from pathlib import Path
 
 import pytest
 from starlette.applications import Starlette
@@ -215,6 +218,20 @@ def test_an_exports_address_ends(
     monkeypatch.setattr(downloads, "GOOD_SECONDS", -1)
     assert get(address)[0] == 403
     assert store_secret(empty_store, "export") not in address
+
+
+def test_an_export_on_a_full_disk_is_an_answer_and_leaves_no_file(
+    empty_store: Store, study: StudyInfo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(downloads, "_write", full)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    status, _, body = get(download_address(empty_store, study, ADMIN, "judgments.csv"))
+    assert status == 409 and b"No space left" in body
+    assert not list((tmp_path / "temporary").iterdir())
 
 
 def test_without_streamlit_the_command_names_the_extra(
