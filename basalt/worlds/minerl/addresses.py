@@ -68,7 +68,8 @@ def claim_address(addresses: Sequence[Address], task: str) -> Claim:
     for only_this_task in (True, False):
         for address in addresses:
             name = re.sub(r"[^\w.-]", "_", str(address))
-            lock = FileLock(folder / f"{name}.lock")
+            # Any thread may close the environment.
+            lock = FileLock(folder / f"{name}.lock", thread_local=False)
             try:
                 lock.acquire(timeout=0)
             except Timeout:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import types
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import gymnasium
 import numpy as np
@@ -22,6 +23,7 @@ from basalt.io.errors import ConfigError, MissingDependencyError, WorldError
 from basalt.rollouts.rollout import RolloutPlan, rollout
 from basalt.worlds import make_env
 from basalt.worlds.minerl import protocol
+from basalt.worlds.minerl.addresses import claim_address, parse_addresses
 from basalt.worlds.minerl.env import WORLD_VERSION, MinerlEnv
 from basalt.worlds.minerl.info import Observer
 from basalt.worlds.minerl.protocol import (
@@ -139,6 +141,16 @@ def test_every_environment_has_a_minecraft_of_its_own():
         assert len(one.begun) + len(two.begun) == 3
         for env in envs:
             env.close()
+
+
+def test_an_address_is_given_back_by_any_thread():
+    addresses = parse_addresses("127.0.0.1:9000")
+    with ThreadPoolExecutor(1) as other:
+        claim = other.submit(claim_address, addresses, "find_cave").result()
+    with pytest.raises(MinecraftBusy):
+        claim_address(addresses, "find_cave")
+    claim.release()
+    claim_address(addresses, "find_cave").release()
 
 
 def test_a_vector_of_environments_shares_a_list_of_processes():
