@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from textwrap import wrap
 from typing import Any
 
 import altair as alt
@@ -47,7 +48,7 @@ def rating_plot(analysis: Analysis) -> alt.LayerChart:
         }
     )
     title = f"{_value_title(table)}, " + " or ".join(sorted(set(frame["bar"])))
-    base = alt.Chart(frame).encode(y=_agents("agent:N"))
+    base = alt.Chart(frame).encode(y=_rows("agent:N"))
     tooltip = [
         "agent",
         alt.Tooltip("rating:Q", format=".2f"),
@@ -84,6 +85,7 @@ def development_plot(table: Table) -> alt.LayerChart:
         tooltip=["agent", "comparison", alt.Tooltip("rating:Q", format=".2f")]
     )
     height = max(280, 20 * len(order))
+    longest = max(map(len, order))
     ends = frame.groupby("agent", as_index=False).last()
     # A line of text is about 15 pixels high.
     span = float(frame["rating"].max() - frame["rating"].min())
@@ -95,7 +97,10 @@ def development_plot(table: Table) -> alt.LayerChart:
     )
     return (
         (lines + names)
-        .properties(height=height, padding={"left": 5, "top": 5, "right": 130, "bottom": 5})
+        .properties(
+            height=height,
+            padding={"left": 5, "top": 5, "right": 15 + min(150, 7 * longest), "bottom": 5},
+        )
         .configure_axis(**LABELS)
     )
 
@@ -161,7 +166,7 @@ def win_matrix_plot(table: Table) -> alt.LayerChart:
     return _heat_map(
         win_matrix(table),
         x=alt.X("other:N", sort=order, title="against", scale=alt.Scale(domain=order), axis=_top(order)),
-        y=alt.Y("agent:N", sort=order, title=None, scale=alt.Scale(domain=order)),
+        y=_rows("agent:N", sort=order, scale=alt.Scale(domain=order)),
         tooltip=["agent", "other", "wins", "draws", "losses"],
         step=40,
     )  # fmt: skip
@@ -175,10 +180,12 @@ def profile_plot(profile: pd.DataFrame, order: Sequence[str]) -> alt.LayerChart:
         order: Names of the agents, best first.
     """
     present = [agent for agent in order if agent in set(profile["agent"])]
+    # A question in one line would leave no space for the cells on a phone.
+    lines = ["\n".join(wrap(question, 38)) for question in profile["question"]]
     return _heat_map(
-        profile,
+        profile.assign(lines=lines),
         x=alt.X("agent:N", sort=present, title=None, axis=_top(present)),
-        y=alt.Y("question:N", title=None, sort=None, axis=alt.Axis(labelLimit=420)),
+        y=_rows("lines:N", labelLimit=420, labelExpr="split(datum.label, '\\n')"),
         tooltip=["agent", "question", alt.Tooltip("share:Q", format=".0%"), "answers"],
         step=36,
     )
@@ -211,17 +218,24 @@ def _heat_map(
 
 def _top(agents: Sequence[str]) -> alt.Axis:
     """Axis with agents' names above a heat map, slanted where there are many."""
-    return alt.Axis(orient="top", labelAngle=-35 if len(agents) > 4 else 0, labelLimit=140)
+    return alt.Axis(
+        orient="top", labelAngle=-35 if len(agents) > 4 else 0, labelLimit=140, labelFlush=False
+    )
 
 
 def _value_title(table: Table) -> str:
     return f"{table.model.value_name} by {table.model.title}"
 
 
-def _agents(field: str) -> alt.Y:
-    return alt.Y(
-        field, sort=None, title=None, axis=alt.Axis(labelLimit=160, labelBaseline="middle")
-    )
+def _rows(
+    field: str,
+    sort: Sequence[str] | None = None,
+    scale: Any = alt.Undefined,
+    **axis: Any,
+) -> alt.Y:
+    """Vertical axis with a row per name, each label beside the middle of its row."""
+    shape = alt.Axis(**{"labelLimit": 160, "labelBaseline": "middle"} | axis)
+    return alt.Y(field, sort=sort, title=None, scale=scale, axis=shape)
 
 
 def _colours(agents: Sequence[str]) -> list[str]:

@@ -19,9 +19,9 @@ STYLE = """
 .stMain.stMain:focus { outline: none; box-shadow: none; }
 [data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] p { opacity: 1; color: #5b605d; }
 [data-testid="stCaptionContainer"] code { color: #2f6f4f; }
-.wide { overflow-x: auto; }
+.wide { overflow-x: auto; container-type: inline-size; }
 .board { width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; }
-.board caption { text-align: left; opacity: 0.75; font-size: 0.85rem; padding-bottom: 0.4rem; }
+.board caption { position: sticky; left: 0; max-width: 100cqw; text-align: left; opacity: 0.75; font-size: 0.85rem; padding-bottom: 0.4rem; }
 .board th { text-align: right; font-weight: 600; font-size: 0.8rem; opacity: 0.75; }
 .board th[title]:not([title=""]) { cursor: help; }
 .board td { text-align: right; white-space: nowrap; }
@@ -32,7 +32,7 @@ STYLE = """
 .board .text { text-align: left; }
 .board .weak { opacity: 0.75; }
 .board td.main { font-weight: 600; }
-.board td.agent { font-weight: 600; white-space: normal; overflow-wrap: anywhere; min-width: 6rem; }
+.board td.agent { font-weight: 600; white-space: normal; overflow-wrap: anywhere; min-width: 8rem; }
 .facts { display: flex; flex-wrap: wrap; gap: 0.4rem 2.2rem; margin: 0.2rem 0 0.4rem; }
 .facts .what { display: block; font-size: 0.8rem; opacity: 0.75; }
 .facts .value { font-size: 1.25rem; font-weight: 600; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
@@ -45,7 +45,6 @@ STYLE = """
 @contextmanager
 def heading(title: str, study: StudyInfo) -> Iterator[None]:
     """A page's title with the study's name; what is drawn inside appears at its right."""
-    left, right = st.columns([4, 1.4], vertical_alignment="center")
-    left.html(f"<h2>{escape(title)} <small>{escape(study.name)}</small></h2>")
-    with right:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.html(f"<h2>{escape(title)} <small>{escape(study.name)}</small></h2>")
         yield

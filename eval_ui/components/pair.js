@@ -168,7 +168,7 @@ class PairJudging {
     if (this.player.shares.some((share) => share < this.data.required)) {
       return this.data.required >= 0.995
         ? "Watch both videos to the end, at any speed."
-        : `Watch ${Math.round(this.data.required * 100)} % of both videos, at any speed.`;
+        : `Watch ${Math.round(this.data.required * 100)}% of both videos, at any speed.`;
     }
     if (this.winner === null) {
       return this.step.kind === "overall" ? "Choose an answer." : "Say who did better overall (★).";

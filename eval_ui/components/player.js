@@ -196,7 +196,7 @@ class Player {
       const share = this.seen[index].share(length);
       const done = share >= this.required;
       label.classList.toggle("done", done);
-      parts.push(done ? "seen ✓" : `seen ${Math.floor(share * 100)} %`);
+      parts.push(done ? "seen ✓" : `seen ${Math.floor(share * 100)}%`);
     }
     label.textContent = parts.join(" · ");
   }

@@ -70,7 +70,7 @@ def arrival() -> Arrival:
 def welcome(store: Store, study: StudyInfo, settings: JudgingSettings, status: RaterStatus) -> None:
     """The page before the first pair: instructions, consent and the Begin button."""
     came = arrival()
-    with _column():
+    with middle():
         st.markdown("## Which player did better?")
         if status.state == "invite" and came.invite is None:
             st.info("This study is by invitation only. Please open the link you were sent.")
@@ -113,7 +113,7 @@ def welcome(store: Store, study: StudyInfo, settings: JudgingSettings, status: R
 
 def farewell(view: RaterView) -> None:
     """The page after the last pair: thanks, and the completion code for a crowd platform."""
-    with _column():
+    with middle():
         st.markdown("## Thank you")
         answered = view.status.answered
         pairs = f"{answered} pair{'' if answered == 1 else 's'}"
@@ -130,7 +130,7 @@ def farewell(view: RaterView) -> None:
 
 def closed(status: RaterStatus) -> None:
     """The page of a rater who failed the qualification or was banned."""
-    with _column():
+    with middle():
         if status.state == "failed":
             st.markdown("## Thank you for trying")
             st.markdown(
@@ -143,6 +143,6 @@ def closed(status: RaterStatus) -> None:
             st.markdown("If you think this is a mistake, please contact the organisers.")
 
 
-def _column() -> "st.delta_generator.DeltaGenerator":
+def middle() -> "st.delta_generator.DeltaGenerator":
     """A column of readable width in the middle of the page."""
     return st.columns([1, 3, 1])[1]

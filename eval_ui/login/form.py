@@ -42,4 +42,8 @@ def sign_out() -> None:
     if admin_secret() is None:
         st.button("Log out", on_click=st.logout)
     else:
-        _form(key="logout", data={"login": LOGIN_PATH, "logout": LOGOUT_PATH, "inside": True})
+        _form(
+            key="logout",
+            data={"login": LOGIN_PATH, "logout": LOGOUT_PATH, "inside": True},
+            width="content",
+        )

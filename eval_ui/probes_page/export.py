@@ -49,7 +49,7 @@ def export_html(
     )
     label = f"<p><strong>{escape(report.label)}</strong></p>" if report.label else ""
     ranges = ranges_text(result)
-    ranges = f" (95 % intervals over them: {ranges})" if ranges else ""
+    ranges = f" (95% intervals over them: {ranges})" if ranges else ""
     unexplained = result.variance_explained.complement()
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'

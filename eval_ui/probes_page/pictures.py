@@ -68,7 +68,7 @@ def latent_html(
 
 
 def ranges_text(result: SAEResult) -> str:
-    """The 95 % intervals of an autoencoder's metrics; those without an interval are omitted."""
+    """The 95% intervals of an autoencoder's metrics; those without an interval are omitted."""
     metrics = {
         "L0": (result.l0, ".1f"),
         "unexplained": (result.variance_explained.complement(), ".1%"),

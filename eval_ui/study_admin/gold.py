@@ -47,7 +47,7 @@ def draw(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
                     "Right": [pair.right for pair in pairs],
                     "Better": [pair.better for pair in pairs],
                     "Answered": [pair.answered for pair in pairs],
-                    "Right answers": [pair.right_answers for pair in pairs],
+                    "Correct": [pair.right_answers for pair in pairs],
                     "In use": [pair.retired is None for pair in pairs],
                     "Explanation": [pair.explanation for pair in pairs],
                 }

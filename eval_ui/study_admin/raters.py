@@ -49,7 +49,7 @@ def _table(reports: Sequence[RaterReport]) -> None:
     def share(value: float | None) -> float | None:
         return None if value is None else round(100 * value)
 
-    percent = st.column_config.NumberColumn(format="%d %%")
+    percent = st.column_config.NumberColumn(format="%d%%")
     st.dataframe(
         pd.DataFrame(
             {

@@ -53,10 +53,14 @@ def _fields(present: JudgingSettings) -> dict[str, object]:
     with left:
         st.markdown("##### Access")
         out["open_signup"] = st.checkbox(
-            "Open to anyone who can reach the app (otherwise by invitation)", present.open_signup
+            "Open to anyone who can reach the app (otherwise by invitation)",
+            present.open_signup,
+            wrap=True,
         )
         out["show_results"] = st.checkbox(
-            "Raters see the leaderboard and the episodes during the study", present.show_results
+            "Raters see the leaderboard and the episodes during the study",
+            present.show_results,
+            wrap=True,
         )
         st.markdown("##### Answers")
         out["watch_share"] = (

@@ -6,7 +6,7 @@ import streamlit as st
 
 from basalt.core.tasks import get_task
 from basalt.io.errors import BasaltError
-from eval_ui.judging.onboarding import INSTRUCTIONS, closed, farewell, welcome
+from eval_ui.judging.onboarding import INSTRUCTIONS, closed, farewell, middle, welcome
 from eval_ui.judging.pair_judging import Act, Answer, PairView, Reply, judge_pair
 from eval_ui.session import may_see_results, rater_secret
 from eval_ui.store_access import the_store
@@ -124,22 +124,24 @@ def _answer(store: Store, rater: str, answer: Answer, responses: dict[str, objec
 
 def _end(store: Store, study: StudyInfo, rater: str, view: RaterView) -> None:
     if view.progress.total == 0:
-        st.markdown("## Nothing to judge yet")
-        st.write("This study has no pairs yet. It needs submissions from at least two agents.")
+        with middle():
+            st.markdown("## Nothing to judge yet")
+            st.write("This study has no pairs yet. It needs submissions from at least two agents.")
         return
     farewell(view)
-    _undo_button(store, study, rater, view.undoable_until)
-    if may_see_results(study):
-        st.page_link(
-            "views/leaderboard.py", label="See the leaderboard", icon=":material/leaderboard:"
-        )
+    with middle():
+        _undo_button(store, study, rater, view.undoable_until)
+        if may_see_results(study):
+            st.page_link(
+                "views/leaderboard.py", label="See the leaderboard", icon=":material/leaderboard:"
+            )
 
 
 def _undo_button(store: Store, study: StudyInfo, rater: str, until: datetime | None) -> None:
     """After the last pair, the button to withdraw the last answer while that is possible."""
     if until is None or until <= datetime.now(UTC):
         return
-    if st.columns([1, 3, 1])[1].button("Undo the last answer"):
+    if st.button("Undo the last answer"):
         undo_last(store, study, rater)
         st.rerun()
 

@@ -121,7 +121,7 @@ def _show(store: Store, study: StudyInfo, table: Table, confirmed: Replayed) -> 
         st.markdown(f"#### {task_title(table.task)} {_badges(table.source)}")
         st.html(board_html(analysis, confirmed))
         if any(not analysis.bounds(row).bootstrapped for row in table.rows):
-            st.caption(f"\\* too few comparisons for the bootstrap: {table.model.bounds_name}")
+            st.caption(f"\\* {table.model.bounds_name}: too few comparisons for the bootstrap")
     ratings, course, matrix, questions = st.tabs(
         ["Ratings", "Ratings over time", "Who beat whom", "Questions"]
     )

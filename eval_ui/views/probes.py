@@ -75,7 +75,7 @@ def _choose(suites: list[Suite]) -> tuple[Suite, Autoencoder]:
         st.metric("BC loss", number(row.loss_change.value, "+.4f"))
         st.metric("Loss recovered (mean)", number(row.loss_recovered_mean.value, ".1%"))
     if ranges := ranges_text(row):
-        st.caption(f"95 % intervals over held-out episodes: {ranges}")
+        st.caption(f"95% intervals over held-out episodes: {ranges}")
     file = suite.folder / "saes" / hook_point / name / "latents.json"
     written = file.stat().st_mtime if file.is_file() else 0.0
     return suite, _opened(str(suite.folder), hook_point, name, written, suite)
@@ -118,6 +118,7 @@ def _table(suite: Suite, sae: Autoencoder, notes: Mapping[int, Note]) -> list[in
         hide_index=True,
         width="stretch",
         height=260,
+        placeholder="–",
         column_config={
             "Density": st.column_config.NumberColumn(
                 format="%.4f", help="share of held-out frames"

@@ -24,7 +24,7 @@ def page() -> None:
     store = the_store()
     try:
         study = current_study(store)
-        with heading("Study", study), st.container(horizontal=True, vertical_alignment="center"):
+        with heading("Study", study):
             pick_study(store, study)
             sign_out()
         for tab, draw in zip(

@@ -184,7 +184,7 @@ class LoggedIn(_Given):
 
 
 class ShareInterval(_Given):
-    """A share with its 95 % interval; the share is null if the count is 0."""
+    """A share with its 95% interval; the share is null if the count is 0."""
 
     share: Number
     low: float

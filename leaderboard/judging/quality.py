@@ -75,7 +75,7 @@ class RaterReport:
 
 @dataclass(frozen=True)
 class Share:
-    """A share with its 95 % Wilson interval; the share is NaN if `count` is 0."""
+    """A share with its 95% Wilson interval; the share is NaN if `count` is 0."""
 
     share: float
     low: float

@@ -74,7 +74,7 @@ def test_the_page_shows_the_suite(
     assert labels["Suite"].options == ["bc"]
     assert labels["Latent"].options == ["0"]
     assert not any("<img" in text.value for text in app.markdown)
-    caption = "95 % intervals over held-out episodes: L0 0.9 to 1.2, unexplained 48.0% to 55.0%"
+    caption = "95% intervals over held-out episodes: L0 0.9 to 1.2, unexplained 48.0% to 55.0%"
     assert caption in [text.value for text in app.caption]
 
 
