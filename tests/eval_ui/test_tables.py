@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 
 from basalt.core.comparisons import Comparison
-from eval_ui.charts import development, rating_plot, spread, win_matrix
+from eval_ui.charts import development, profile_plot, rating_plot, spread, win_matrix
 from eval_ui.tables import facts_html
 from leaderboard.ratings.analysis import Analysis, analyse
 from leaderboard.ratings.bootstrap import MIN_COMPARISONS, Interval
@@ -114,6 +115,18 @@ def test_the_matrix_counts_a_draw_half_and_both_ways(comparison) -> None:
     frame = win_matrix(judged(comparison, "lldbr")).set_index(["agent", "other"])
     assert frame.loc[("first", "second")].to_list() == [0.625, 2, 1, 1]
     assert frame.loc[("second", "first")].to_list() == [0.375, 1, 1, 2]
+
+
+def test_long_questions_are_wrapped_so_that_the_cells_fit_on_a_phone() -> None:
+    asked = "Which player was better at looking for caves in places not yet explored?"
+    answers = pd.DataFrame([{"agent": "a", "question": asked, "share": 0.5, "answers": 2}])
+    chart = profile_plot(answers, ["a"]).to_dict()
+    (rows,) = chart["datasets"].values()
+    lines = rows[0]["lines"].split("\n")
+    assert max(map(len, lines)) <= 40
+    assert " ".join(lines) == asked
+    axis = chart["layer"][0]["encoding"]["y"]["axis"]
+    assert axis["labelExpr"] == r"split(datum.label, '\n')"
 
 
 def test_labels_are_spread_apart_about_their_values() -> None:
