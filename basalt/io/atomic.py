@@ -7,7 +7,7 @@ import os
 import platform
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,8 +52,11 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         _remove(partial)
         partial.mkdir()
         yield partial
-        _remove(path)
+        old = partial.with_name(f".old{partial.name}")
+        with suppress(FileNotFoundError):
+            path.replace(old)
         partial.replace(path)
+        _remove(old)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """A file is replaced as a whole; what killed writers left goes, what others are writing stays."""
 
 import platform
+import shutil
 import subprocess
 import sys
 
@@ -85,6 +86,20 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path):
     with replacing_folder(path) as partial:
         (partial / "b").write_text("3")
     assert [p.name for p in path.iterdir()] == ["b"]
+
+
+def test_nobody_sees_the_old_folder_half_removed(tmp_path, monkeypatch):
+    path, seen, remove = tmp_path / "folder", [], shutil.rmtree
+
+    def watched(folder, **options):
+        seen.append([file.name for file in path.iterdir()])
+        remove(folder, **options)
+
+    monkeypatch.setattr(shutil, "rmtree", watched)
+    for name in ("before", "after"):
+        with replacing_folder(path) as partial:
+            (partial / name).touch()
+    assert seen == [["after"]] and list(tmp_path.iterdir()) == [path]
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
