@@ -61,7 +61,8 @@ def run(
         if (message := getattr(err, "format_message", None)) is None:
             raise
         text = " ".join(message().split()).rstrip(".")
-        print(f"basalt {name}: {text}; see basalt {name} --help", file=sys.stderr)
+        text = text if text.endswith("?") else f"{text};"
+        print(f"basalt {name}: {text} see basalt {name} --help", file=sys.stderr)
         raise SystemExit(USAGE_ERROR) from None
     except SystemExit:
         # What click makes of a reader that has gone (head, less), which is not a failure.

@@ -67,7 +67,10 @@ def hydra_app(
         raise ConfigError(
             f"{removed}: deleting a setting is not supported; unset it with {removed[1:]}=null"
         )
-    for arg in argv:
+    for before, arg in zip(["", *argv], argv, strict=False):
+        takes_value = before.startswith("-") and before not in ("-m", "--multirun")
+        if "=" not in arg and not arg.startswith("-") and not takes_value:
+            raise ConfigError(f"{arg!r}: expected a setting key=value; --help lists the settings")
         name, _, value = arg.removeprefix("--").partition("=")
         if arg.startswith("--") and name.replace("-", "_") in descriptions(described):
             name = name.replace("-", "_")
@@ -288,7 +291,9 @@ def _one_line(err: Exception, config: str, overrides: Sequence[str]) -> str:
     values = OmegaConf.to_container(cfg, resolve=False)
     assert isinstance(values, dict)
     known = [*flat({str(k): v for k, v in values.items()}), *(g for g in GROUPS if g in values)]
-    return unknown_setting(unknown[1], list(dict.fromkeys(known)))
+    # A mapping (world.args={bogus: 1}) has the wrong key inside.
+    name = inside[1] if (inside := re.search(r"full_key: ([\w.]+)", text)) else unknown[1]
+    return unknown_setting(name, list(dict.fromkeys(known)))
 
 
 def one_line(err: Exception) -> str:

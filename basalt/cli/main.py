@@ -202,6 +202,17 @@ def run(argv: list[str]) -> int:
     except KeyboardInterrupt:
         print(f"\nbasalt {name}: interrupted; run the same command to resume", file=sys.stderr)
         return INTERRUPTED
+    except RuntimeError as err:
+        from concurrent.futures import BrokenExecutor
+
+        if not isinstance(err, BrokenExecutor):
+            raise
+        print(
+            f"basalt {name}: a worker process was killed, perhaps for using too much memory; run the "
+            "same command with fewer jobs",
+            file=sys.stderr,
+        )
+        return USER_ERROR
 
 
 EXPERIMENTS = ("play", "embed", "record", "train", "rollout", "probe")

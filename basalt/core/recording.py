@@ -356,15 +356,27 @@ def find_videos(folder: Path) -> list[Path]:
     ]
 
 
+def recordings_folder(folder: str | Path) -> Path:
+    """The path of a folder that exists.
+
+    Raises:
+        RecordingError: There is no such folder, or it is a file.
+    """
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise RecordingError(f"{folder}: expected a folder of recordings, got a file")
+    if not folder.is_dir():
+        raise RecordingError(f"{folder}: no such folder of recordings")
+    return folder
+
+
 def find_recordings(folder: str | Path) -> list[Recording]:
     """Open all recordings in a folder and its subfolders, in order of path; crashed episodes are left out.
 
     Raises:
         RecordingError: The folder is missing or has no recordings, or one cannot be opened.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise RecordingError(f"{folder}: no such folder of recordings")
+    folder = recordings_folder(folder)
     recordings = [Recording.open(path) for path in find_videos(folder)]
     if not recordings:
         raise RecordingError(f"{folder}: holds no recordings (NAME.mp4 with NAME.jsonl)")

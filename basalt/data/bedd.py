@@ -19,7 +19,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from basalt.core.recorder_lines import Line
-from basalt.core.recording import CRASHED, Recording
+from basalt.core.recording import CRASHED, Recording, recordings_folder
 from basalt.core.tasks import TASKS, Task, get_task
 from basalt.io.errors import ConfigError, RecordingError
 
@@ -284,9 +284,7 @@ def find_plays(folder: str | Path) -> list[Play]:
     Raises:
         RecordingError: The folder is missing or has no usable recording.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise RecordingError(f"{folder}: no such folder of recordings")
+    folder = recordings_folder(folder)
     bad = read_quarantine(folder)
     sessions: dict[tuple[Path, str], list[tuple[RecordingName, Recording | None]]] = defaultdict(
         list

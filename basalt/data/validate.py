@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from basalt.core.recording import Recording
+from basalt.core.recording import Recording, recordings_folder
 from basalt.core.recording_checks import FAULT_KINDS, inspect
 from basalt.data.bedd import QUARANTINE_FILE, player_of, stems_in, task_of
 from basalt.io.atomic import write_json
@@ -70,11 +70,9 @@ def validate(
         RecordingError: The folder does not exist or has no recordings.
         ConfigError: `jobs` is below 1.
     """
-    folder = Path(folder)
     if jobs < 1:
         raise ConfigError(f"jobs: expected an integer of at least 1, got {jobs}")
-    if not folder.is_dir():
-        raise RecordingError(f"{folder}: no such folder of recordings")
+    folder = recordings_folder(folder)
     stems = stems_in(folder)
     if not stems:
         raise RecordingError(f"{folder}: holds no recordings (NAME.mp4 with NAME.jsonl)")
@@ -88,8 +86,9 @@ def validate(
             findings[name] = before
         else:
             todo.append(name)
+    shown = progress and bool(todo)
     try:
-        with progress_bar(total=len(todo), title="validate", unit="rec", shown=progress) as bar:
+        with progress_bar(total=len(todo), title="validate", unit="rec", shown=shown) as bar:
             for finding in _check_all(folder, todo, decode, jobs):
                 findings[finding.name] = finding
                 bar.update()

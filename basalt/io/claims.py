@@ -3,6 +3,7 @@
 import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from basalt.io.atomic import write_json
@@ -15,6 +16,7 @@ def claim(
     facts: Mapping[str, Any],
     *,
     may_change: Collection[str] = (),
+    settings: Mapping[str, str] = MappingProxyType({}),
     header: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Write what a folder is for, or check that it was made for the same.
@@ -25,6 +27,7 @@ def claim(
         facts: JSON-ready settings that all work in this folder shares.
         may_change: Keys of `facts` whose values may differ from the first time; the new values are
             written.
+        settings: Names of settings that differ from the keys of `facts`, by key, for the message.
         header: Further content of the file that is not compared, e.g. format and version.
 
     Returns:
@@ -41,9 +44,10 @@ def claim(
         found = read_claim(file, kind)
         for key, value in wanted.items():
             if key not in may_change and found.get(key) != value:
+                name = settings.get(key, key)
                 raise ConfigError(
-                    f"{file}: this {kind} was made with {_short(key, found.get(key))}, not "
-                    f"{_short(key, value)}; use the same setting to resume it, or another out=FOLDER"
+                    f"{file}: this {kind} was made with {_short(name, found.get(key))}, not "
+                    f"{_short(name, value)}; use the same setting to resume it, or another out=FOLDER"
                 )
         if all(found.get(key) == value for key, value in wanted.items()):
             return found

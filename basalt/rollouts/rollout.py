@@ -47,6 +47,9 @@ FAILED_SEEDS = 3
 RUN_SETTINGS = ("address", "max_memory")
 """World settings that do not affect the episode, like all timeouts; a rollout may be resumed with others."""
 
+SETTING_NAMES = {"step_limit": "max_steps", "world_args": "world.args"}
+"""Names of the command's settings that differ from those in `rollout.json`."""
+
 
 @dataclass(frozen=True)
 class RolloutPlan:
@@ -112,7 +115,8 @@ class RolloutPlan:
             "step_limit": self.step_limit,
             "edit": None if self.edit is None else dict(self.edit),
         }
-        claim(file, "rollout", facts, header={"package_version": basalt.__version__})
+        header = {"package_version": basalt.__version__}
+        claim(file, "rollout", facts, settings=SETTING_NAMES, header=header)
 
 
 class EpisodeMean(BaseModel):

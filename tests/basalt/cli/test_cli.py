@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 import threading
+from concurrent.futures.process import BrokenProcessPool
 
 import pytest
 
@@ -234,6 +235,51 @@ def test_a_bug_of_ours_keeps_its_traceback(failing):
         cli.run(["fail"])
 
 
+def test_a_killed_worker_is_one_line(failing, capsys):
+    failing(BrokenProcessPool("A process in the process pool was terminated abruptly"))
+    assert cli.run(["fail"]) == cli.USER_ERROR
+    said = capsys.readouterr().err
+    assert said.startswith("basalt fail: a worker process was killed") and said.count("\n") == 1
+    assert "fewer jobs" in said
+    failing(RuntimeError("a bug of ours"))
+    with pytest.raises(RuntimeError):
+        cli.run(["fail"])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["train", "steps"], ["train", "-m", "steps"], ["rollout", "runs/bc"], ["probe", "sae", "x"]],
+)
+def test_a_word_that_is_not_a_setting_is_one_line(arguments, capsys):
+    assert cli.run(arguments) == cli.USER_ERROR
+    assert capsys.readouterr().err == (
+        f"basalt {arguments[0]}: {arguments[-1]!r}: expected a setting key=value; --help lists the "
+        "settings\n"
+    )
+
+
+@pytest.mark.parametrize("setting", ["world.args={bogus: 1}", "world.args.bogus=1"])
+def test_an_unknown_key_in_a_mapping_is_named(setting, capsys):
+    assert cli.run(["rollout", setting]) == cli.USER_ERROR
+    said = capsys.readouterr().err
+    assert said.startswith("basalt rollout: world.args.bogus: unknown setting")
+
+
+def test_values_of_hydras_flags_are_not_settings(capsys):
+    assert cli.run(["train", "--cfg", "job", "steps=3"]) == 0
+    assert "steps: 3" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", [["validate"], ["stats"]])
+def test_a_file_instead_of_a_folder_is_one_line(command, tmp_path, capsys):
+    file = tmp_path / "file"
+    file.write_text("")
+    assert cli.run(["data", *command, str(file)]) == cli.USER_ERROR
+    assert capsys.readouterr().err == (
+        f"basalt data: {file}: expected a folder of recordings, got a file\n"
+    )
+
+
 def test_interruption_is_quiet(failing, capsys):
     failing(KeyboardInterrupt())
     assert cli.run(["fail"]) == cli.INTERRUPTED
@@ -364,6 +410,7 @@ def test_doctor_names_missing_dependencies(monkeypatch, capsys):
         (["data", "index", "--tsk", "find_cave"], "No such option: --tsk"),
         (["data", "validate", ".", "--jobs", "0"], "--jobs"),
         (["leaderboard", "shw"], "No such command 'shw'"),
+        (["data", "stat"], "Did you mean 'stats'? see basalt"),
         (["references", "--players", "nobody"], "unknown option 'nobody'"),
         (["doctor", "here"], "unexpected extra argument"),
         (["ui", "--port", "x"], "--port"),

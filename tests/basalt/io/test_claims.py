@@ -19,6 +19,8 @@ def test_the_same_work_resumes_and_other_work_is_refused(tmp_path):
         ConfigError, match=r"this rollout was made with task='find_cave', not task=3"
     ):
         claim(file, "rollout", {"task": 3, "seeds": [1, 2]})
+    with pytest.raises(ConfigError, match=r"made with job='find_cave', not job=3"):
+        claim(file, "rollout", {"task": 3}, settings={"task": "job"})
     assert json.loads(file.read_text()) == first
 
 

@@ -204,6 +204,12 @@ def test_another_rollout_is_not_mixed_into_the_folder(tmp_path, changes):
         rollout(Walker, plan(tmp_path, **changes), progress=False)
 
 
+def test_the_message_names_the_commands_setting(tmp_path):
+    rollout(Walker, plan(tmp_path, max_steps=4), progress=False)
+    with pytest.raises(ConfigError, match="made with max_steps=4, not max_steps=3"):
+        rollout(Walker, plan(tmp_path, max_steps=3), progress=False)
+
+
 def test_a_rollout_without_an_episode_binds_nobody(tmp_path):
     CountingWorld.failures[:] = [0] * 6
     with pytest.raises(WorldError):
