@@ -234,7 +234,8 @@ def _rows(
     **axis: Any,
 ) -> alt.Y:
     """Vertical axis with a row per name, each label beside the middle of its row."""
-    shape = alt.Axis(**{"labelLimit": 160, "labelBaseline": "middle"} | axis)
+    axis.setdefault("labelLimit", 160)
+    shape = alt.Axis(labelBaseline="middle", **axis)
     return alt.Y(field, sort=sort, title=None, scale=scale, axis=shape)
 
 

@@ -34,7 +34,7 @@ QUARANTINE_FILE = "quarantine.json"
 
 JOIN_GAP = (290, 450)
 """Seconds between the names' times of two files of one play. A full file holds 300 s; of the 645 gaps
-inside sessions with an id of their own, 97 % are in this range (the rest are longer pauses)."""
+inside sessions with an id of their own, 97% are in this range (the rest are longer pauses)."""
 
 FULL_PART_LINES = 5_900
 """The recorder starts a new file after 6,000 steps; only such a file can have a continuation."""

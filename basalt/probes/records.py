@@ -19,7 +19,7 @@ from basalt.io.errors import ConfigError
 from basalt.probes.sae.config import SAEConfig
 
 Interval = tuple[float, float] | None
-"""95 % bootstrap interval over episodes; None below three episodes."""
+"""95% bootstrap interval over episodes; None below three episodes."""
 
 _RENAMED = {
     "site": "hook_point",
@@ -69,7 +69,7 @@ class Estimate(Part):
 
     Attributes:
         value: The metric; None where it is not defined.
-        interval: 95 % bootstrap interval over episodes, or None.
+        interval: 95% bootstrap interval over episodes, or None.
     """
 
     value: float | None
@@ -155,7 +155,7 @@ class ConceptScore(Part):
     Attributes:
         concept: Name of the concept.
         auc: Area under the ROC curve on held-out frames; None where all frames have one label.
-        interval: 95 % bootstrap interval over episodes.
+        interval: 95% bootstrap interval over episodes.
     """
 
     concept: str

@@ -122,7 +122,7 @@ class AdaptivePenalty(TrainingSAE):
 
     @torch.no_grad()
     def after_step(self, l0: float, progress: float) -> None:
-        """Raise the weight by up to 2 % if too many latents are active, otherwise lower it."""
+        """Raise the weight by up to 2% if too many latents are active, otherwise lower it."""
         super().after_step(l0, progress)
         target = self.config.target_l0
         if target is not None and progress >= 1:

@@ -206,7 +206,7 @@ def column_auc(values: NDArray[np.floating], flags: Flags) -> float:
 def auc_interval(
     values: NDArray[np.floating], flags: Flags, episode: NDArray[np.int64], draws: int = 200
 ) -> Interval:
-    """95 % percentile bootstrap interval of a column's AUC, resampling episodes.
+    """95% percentile bootstrap interval of a column's AUC, resampling episodes.
 
     Args:
         values: Values of the column [n].

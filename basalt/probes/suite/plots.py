@@ -12,7 +12,7 @@ SHOWN = (0.85, 1.15)
 
 
 def draw_pareto(folder: Path, report: SuiteReport) -> None:
-    """Write `pareto.png` (loss recovered) and `pareto-kl.png` (KL of all heads) with 95 % intervals.
+    """Write `pareto.png` (loss recovered) and `pareto-kl.png` (KL of all heads) with 95% intervals.
 
     One panel per hook point, one line per architecture and width. Without matplotlib (extra `plots`)
     nothing is written.

@@ -104,7 +104,7 @@ def model_card(report: SuiteReport) -> str:
         f"- policy: `{config.checkpoint}`, weights SHA-256 `{config.fingerprint[:16]}…`, task {config.task}",
         f"- trained on {config.training_frames} frames of {config.training_episodes} episodes; all metrics "
         f"below are on some of {config.held_out_frames} frames of {config.held_out_episodes} episodes that "
-        "neither the policy nor the autoencoders were trained on; intervals are 95 % over episodes",
+        "neither the policy nor the autoencoders were trained on; intervals are 95% over episodes",
         f"- each autoencoder: {config.steps} steps of {config.batch} activations, Adam {config.lr:g}",
         "- files: `sae_weights.safetensors` and `cfg.json`, which SAELens reads; `latents.json` and "
         "`effects.npy`, which the Probes page shows",
