@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from operator import index
 from typing import Literal
 
 from basalt.core.tasks.contract import Task
@@ -35,6 +36,7 @@ def parse_seeds(spec: str | int | Iterable[int], task: Task) -> list[int]:
     Raises:
         ConfigError: The text has none of these forms, or a seed is negative or named twice.
     """
+    wrong = ConfigError(f"seeds: expected official, a list [1,2] or a range 1..9, got {spec!r}")
     if isinstance(spec, str):
         text = spec.strip()
         if text == "official":
@@ -44,13 +46,15 @@ def parse_seeds(spec: str | int | Iterable[int], task: Task) -> list[int]:
         elif re.fullmatch(r"\[?\s*\d+(\s*,\s*\d+)*\s*\]?", text):
             seeds = [int(number) for number in re.findall(r"\d+", text)]
         else:
-            raise ConfigError(
-                f"seeds: expected official, a list [1,2] or a range 1..9, got {spec!r}"
-            )
-    elif isinstance(spec, int):
-        seeds = [spec]
+            raise wrong
     else:
-        seeds = [int(seed) for seed in spec]
+        try:
+            values = list(spec) if isinstance(spec, Iterable) else [spec]
+            seeds = [index(seed) for seed in values]
+        except TypeError:
+            raise wrong from None
+        if any(isinstance(seed, bool) for seed in values):
+            raise wrong
     if not seeds:
         raise ConfigError(f"seeds: expected at least one seed, got {spec!r}")
     if min(seeds) < 0:

@@ -157,3 +157,9 @@ def test_a_fifth_task_without_official_seeds_is_not_in_the_official_study(fifth)
 def test_a_fifth_task_without_success_is_left_to_people(fifth):
     with pytest.raises(ConfigError, match="let people judge"):
         outcome(fifth, [], "esc")
+
+
+@pytest.mark.parametrize("spec", [1.5, True, None, [1.5], ["a"], [None], [True], {"a": 1}])
+def test_seeds_that_are_not_whole_numbers_are_refused(spec):
+    with pytest.raises(ConfigError, match="seeds: expected official, a list"):
+        parse_seeds(spec, TASKS["find_cave"])
