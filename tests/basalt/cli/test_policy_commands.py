@@ -185,5 +185,5 @@ def test_unfit_videos_are_refused(golden: Path, tmp_path: Path) -> None:
         size = model.config.frame_size
         label_video(model, cut, tmp_path / "out", size=size, device=torch.device("cpu"))
     assert [path.name for path in (tmp_path / "out").iterdir()] == [LOCK_FILE]
-    with pytest.raises(RecordingError, match=r"a\.avi: not an \.mp4"):
+    with pytest.raises(RecordingError, match=r"a\.avi: expected an \.mp4"):
         label_video(model, tmp_path / "a.avi", tmp_path, **settings)  # type: ignore[arg-type]
