@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -86,13 +86,13 @@ def _repeated(argv: Sequence[str], several: Sequence[str]) -> list[str]:
     return arguments
 
 
-def choice(names: Sequence[str]) -> Callable[[str | None], str | None]:
-    """Callback of an option that takes one of these names."""
+def choice(names: Collection[str]) -> Callable[[str | None], str | None]:
+    """Callback of an option that takes one of these names; a registry may get names until it is called."""
     from basalt.core.settings import unknown_option
 
     def check(value: str | None) -> str | None:
         if value is not None and value not in names:
-            raise typer.BadParameter(unknown_option("", value, names).removeprefix(": "))
+            raise typer.BadParameter(unknown_option("", value, list(names)).removeprefix(": "))
         return value
 
     return check

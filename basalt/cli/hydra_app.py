@@ -292,7 +292,8 @@ def _one_line(err: Exception, config: str, overrides: Sequence[str]) -> str:
     assert isinstance(values, dict)
     known = [*flat({str(k): v for k, v in values.items()}), *(g for g in GROUPS if g in values)]
     # A mapping (world.args={bogus: 1}) has the wrong key inside.
-    name = inside[1] if (inside := re.search(r"full_key: ([\w.]+)", text)) else unknown[1]
+    inside = re.search(r"full_key: ([\w.]+)", text)
+    name = max(unknown[1], inside[1] if inside else "", key=len)
     return unknown_setting(name, list(dict.fromkeys(known)))
 
 

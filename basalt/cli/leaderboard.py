@@ -48,9 +48,7 @@ Source = Annotated[
 ]
 Model = Annotated[
     str,
-    typer.Option(
-        callback=choice(tuple(RATING_MODELS)), help=f"Rating model: {', '.join(RATING_MODELS)}."
-    ),
+    typer.Option(callback=choice(RATING_MODELS), help=f"Rating model: {', '.join(RATING_MODELS)}."),
 ]
 
 

@@ -58,6 +58,9 @@ class Registry(Generic[T]):
     def __contains__(self, name: object) -> bool:
         return name in self._entries or name in self._found()
 
+    def __len__(self) -> int:
+        return len(self._entries) + len(self._found())
+
     def __iter__(self) -> Iterator[str]:
         """The names: built-in ones in the order of registration, then those of other distributions."""
         yield from self._entries

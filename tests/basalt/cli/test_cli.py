@@ -241,7 +241,7 @@ def test_a_killed_worker_is_one_line(failing, capsys):
     said = capsys.readouterr().err
     assert said.startswith("basalt fail: a worker process was killed") and said.count("\n") == 1
     assert "fewer jobs" in said
-    failing(RuntimeError("a bug of ours"))
+    failing(RuntimeError("a bug"))
     with pytest.raises(RuntimeError):
         cli.run(["fail"])
 
