@@ -97,7 +97,7 @@ def upgrade_claim(file: Path) -> None:
     """Give the agent of an older rollout.json its present settings: those it does not have are defaults.
 
     Args:
-        file: rollout.json; does nothing where there is none.
+        file: rollout.json; nothing happens if it is missing.
     """
     found = read_claim(file, "rollout") if file.is_file() else {}
     before = found.get("agent", {})

@@ -20,7 +20,7 @@ def upgrade_settings(file: Path, config: Callable[..., Any]) -> None:
     """Write the settings of an old run under their present names and values.
 
     Args:
-        file: config.json of a run; does nothing where there is none.
+        file: config.json of a run; nothing happens if it is missing.
         config: Class of the settings (`basalt.core.settings.settings`), which reads old ones.
     """
     if file.is_file():
