@@ -12,6 +12,7 @@ import basalt
 from basalt.cli import INTERRUPTED, USAGE_ERROR, USER_ERROR
 from basalt.io.atomic import is_full
 from basalt.io.errors import BasaltError
+from basalt.io.interrupts import keep_interrupts
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,7 @@ COMMANDS: dict[str, Command] = {
 def main() -> None:
     """Entry point of the console script."""
     status = 0
+    keep_interrupts()
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot show a letter gets an escape instead of an error.
         if isinstance(stream, TextIOWrapper):

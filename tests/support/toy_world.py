@@ -16,19 +16,22 @@ class CountingWorld(WorldEnv):
     """Each step brightens the picture; the player is in a cave from step 3 on."""
 
     failures: ClassVar[list[int]] = []  # steps at which the next episodes fail, one each
-    delay = 0.0
+    hanging_episode = 0  # the episode, counted from 1, whose third step does not return for an hour
+    episodes = 0
     version = "toy-1"
 
     def __init__(self, task=None, **settings):
         super().__init__(task or get_task("find_cave"), **settings)
 
     def _begin(self, seed):
+        CountingWorld.episodes += 1
         self._step = 0
         self._failure = self.failures.pop(0) if self.failures else None
         return self._frame(), self._state(), {}
 
     def _advance(self, action, step):
-        time.sleep(self.delay)
+        if self.episodes == self.hanging_episode and step == 3:
+            time.sleep(3600)
         if self._step == self._failure:
             raise WorldError("the toy fell apart")
         self._step = step

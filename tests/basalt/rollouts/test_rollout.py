@@ -235,20 +235,22 @@ def test_senseless_settings_are_named(tmp_path, changes):
         rollout(Walker, plan(tmp_path), jobs=0, progress=False)
 
 
-SLOW_ROLLOUT = """
+HANGING_ROLLOUT = """
     import sys
     from pathlib import Path
     from tests.basalt.rollouts import test_rollout as toy
+    from basalt.io.interrupts import keep_interrupts
     from basalt.rollouts.rollout import rollout
-    toy.CountingWorld.delay = float(sys.argv[2])
+    keep_interrupts()
+    toy.CountingWorld.hanging_episode = int(sys.argv[2])
     toy.rollout_module.gymnasium.make = lambda *args, **kwargs: toy.CountingWorld()
     rollout(toy.Walker, toy.plan(Path(sys.argv[1]), seeds=(1, 2, 3)), progress=False)
 """
 
 
-def start_slow(folder, delay=0.15):
-    code = textwrap.dedent(SLOW_ROLLOUT)
-    return subprocess.Popen([sys.executable, "-c", code, str(folder), str(delay)])
+def start_hanging(folder, episode):
+    code = textwrap.dedent(HANGING_ROLLOUT)
+    return subprocess.Popen([sys.executable, "-c", code, str(folder), str(episode)])
 
 
 def wait_for(path, process):
@@ -259,7 +261,7 @@ def wait_for(path, process):
 
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
 def test_a_killed_rollout_leaves_whole_episodes_and_goes_on(tmp_path, sent):
-    process = start_slow(tmp_path)
+    process = start_hanging(tmp_path, episode=2)
     wait_for(tmp_path / "seed_1.json", process)
     os.kill(process.pid, sent)
     assert process.wait(30) != 0
@@ -314,7 +316,7 @@ def test_workers_do_not_survive_a_killed_rollout(tmp_path, monkeypatch):
 
 
 def test_two_rollouts_into_one_folder_are_refused(tmp_path):
-    process = start_slow(tmp_path, delay=0.5)
+    process = start_hanging(tmp_path, episode=1)
     try:
         wait_for(tmp_path / "rollout.json", process)
         with pytest.raises(ConfigError, match="another rollout is writing to this folder"):

@@ -1,0 +1,47 @@
+"""Ctrl-C at a moment at which Python would ignore it."""
+
+import subprocess
+import sys
+import textwrap
+
+from basalt.io.interrupts import keep_interrupts
+
+FINALIZER = """
+    import os, signal, time
+    from basalt.io.interrupts import keep_interrupts
+
+    class Swallows:
+        def __del__(self):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    keep_interrupts()
+    for _ in range(2):
+        try:
+            Swallows()
+            time.sleep(60)
+        except KeyboardInterrupt:
+            print("interrupted")
+"""
+
+
+def test_an_interrupt_inside_a_finalizer_still_interrupts():
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(FINALIZER)],
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    assert done.stdout.split() == ["interrupted", "interrupted"] and done.stderr == ""
+
+
+def test_other_errors_of_finalizers_are_reported_as_before(monkeypatch):
+    seen = []
+    monkeypatch.setattr(sys, "unraisablehook", seen.append)
+    keep_interrupts()
+
+    class Breaks:
+        def __del__(self):
+            raise ValueError("broken")
+
+    Breaks()
+    assert [one.exc_type for one in seen] == [ValueError]
