@@ -240,6 +240,6 @@ def _help() -> str:
         f"Experiments ({', '.join(EXPERIMENTS)}) take settings as",
         "key=value, and -m runs once for each of several values; all other commands take --flags.",
         "Tasks: find_cave make_waterfall create_village_animal_pen build_village_house.",
-        "Seeds: official, one number, [100001,100002] or 100000..100199.",
+        "Seeds: official, dev:50, heldout:100, one number, [100001,100002] or 100000..100199.",
     ]
     return "\n".join(lines)

@@ -1,7 +1,7 @@
 """`basalt record`: demonstrations in bulk, a rollout on training seeds."""
 
 from basalt.cli.rollout import RolloutSettings, play, run
-from basalt.core.tasks import get_task, parse_seeds, refuse_official
+from basalt.core.tasks import get_task, parse_seeds, refuse_test_seeds
 
 
 def main(argv: list[str]) -> int:
@@ -15,5 +15,5 @@ def main(argv: list[str]) -> int:
 
 def _record(settings: RolloutSettings) -> None:
     task = get_task(settings.task)
-    refuse_official(task, parse_seeds(settings.seeds, task), "recording demonstrations")
+    refuse_test_seeds(task, parse_seeds(settings.seeds, task), "recording demonstrations")
     play(settings)

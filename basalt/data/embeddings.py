@@ -20,7 +20,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from basalt.core.tasks import Task, refuse_official
+from basalt.core.tasks import Task, refuse_test_seeds
 from basalt.data.episodes import Episode, seed_of
 from basalt.data.labels import label_mode
 from basalt.data.sources import EmbeddingSource
@@ -111,7 +111,7 @@ def load_embedded(
         if task and shard.task not in (None, task.name):
             continue
         if task and (seed := seed_of(shard.place)) is not None:
-            refuse_official(task, [seed], f"training on {shard.path}")
+            refuse_test_seeds(task, [seed], f"training on {shard.path}")
         with safe_open(shard.path, framework="np") as file:
             buttons, camera, esc, null = (file.get_tensor(name) for name in COLUMNS[1:])
         kept = np.flatnonzero(~(null & drop_null) | esc).astype(np.int32)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from basalt.core.actions import VPTActions
 from basalt.core.recording import Recording
-from basalt.core.tasks import TASKS, Task, refuse_official
+from basalt.core.tasks import TASKS, Task, refuse_test_seeds
 from basalt.core.video import FrameSize
 from basalt.data.bedd import SHARED_IDS, Play, RecordingName, find_plays
 from basalt.data.labels import LabelMode
@@ -140,7 +140,7 @@ def load_episodes(
         if task and play.task not in (None, task.name):
             continue
         if task and meta:
-            refuse_official(task, [meta.seed], f"training on {play.parts[0].stem}")
+            refuse_test_seeds(task, [meta.seed], f"training on {play.parts[0].stem}")
         plays.append(play)
     try:
         prepare_step_tables(plays, labels, jobs=jobs)

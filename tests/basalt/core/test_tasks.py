@@ -11,7 +11,7 @@ from basalt.core.tasks import (
     Task,
     get_task,
     parse_seeds,
-    refuse_official,
+    refuse_test_seeds,
     split_of,
 )
 from basalt.core.tasks.contract import HUMAN_LIKE
@@ -64,6 +64,9 @@ def test_an_unknown_task_names_the_closest():
         ("7", [7]),
         (7, [7]),
         ([3, 4], [3, 4]),
+        ("dev:2", [200_000, 200_001]),
+        ("heldout:3", [230_000, 230_001, 230_002]),
+        ("heldout", list(range(230_000, 230_100))),
     ],
 )
 def test_seed_notations(spec, seeds):
@@ -75,29 +78,34 @@ def test_official_seeds_by_name():
     assert parse_seeds("official", task) == list(task.official_seeds)
 
 
-@pytest.mark.parametrize("spec", ["", "a", "1;2", "5..1", "[1,1]", "-3", [-3], []])
+@pytest.mark.parametrize(
+    "spec", ["", "a", "1;2", "5..1", "[1,1]", "-3", [-3], [], "dev:0", "dev:", "heldout:x"]
+)
 def test_senseless_seeds_are_refused(spec):
     with pytest.raises(ConfigError, match="seeds"):
         parse_seeds(spec, get_task("find_cave"))
 
 
-def test_official_seeds_are_refused_for_learning():
+def test_seeds_for_testing_are_refused_for_learning():
     task = get_task("find_cave")
-    refuse_official(task, [100_000, 200_000], "recording")
+    refuse_test_seeds(task, [100_000, 200_000], "recording")
     with pytest.raises(ConfigError, match="14169 is an official evaluation seed"):
-        refuse_official(task, [100_000, 14169], "recording")
-    with pytest.raises(ConfigError, match="not a training seed"):
-        refuse_official(task, [5], "recording")
+        refuse_test_seeds(task, [100_000, 14169], "recording")
+    for seed, why in (
+        (5, "not a training seed"),
+        (230_000, "a held-out seed"),
+        (299_999, "a held-out seed"),
+    ):
+        with pytest.raises(ConfigError, match=why):
+            refuse_test_seeds(task, [seed], "recording")
 
 
 def test_splits():
     task = get_task("find_cave")
-    assert [split_of(task, seed) for seed in (14169, 100_000, 200_000, 1)] == [
-        "official",
-        "train",
-        "dev",
-        "other",
-    ]
+    seeds = (14169, 100_000, 200_000, 229_999, 230_000, 299_999, 300_000, 1)
+    assert [split_of(task, seed) for seed in seeds] == [
+        "official", "train", "dev", "dev", "heldout", "heldout", "other", "other",
+    ]  # fmt: skip
 
 
 def test_a_task_is_a_folder_named_as_it():
@@ -161,5 +169,5 @@ def test_a_fifth_task_without_success_is_left_to_people(fifth):
 
 @pytest.mark.parametrize("spec", [1.5, True, None, [1.5], ["a"], [None], [True], {"a": 1}])
 def test_seeds_that_are_not_whole_numbers_are_refused(spec):
-    with pytest.raises(ConfigError, match="seeds: expected official, a list"):
+    with pytest.raises(ConfigError, match="seeds: expected official, dev:50"):
         parse_seeds(spec, TASKS["find_cave"])
