@@ -36,7 +36,19 @@ def installed(tmp_path_factory) -> Path:
         timeout=300,
     )
     assert list(target.glob("basalt_theirs-*.dist-info/entry_points.txt"))
+    add_broken(target)
     return target
+
+
+def add_broken(target: Path) -> None:
+    """Install a distribution beside it whose module raises; all that the others do works nevertheless."""
+    (target / "basalt_broken.py").write_text("raise RuntimeError('no\\ndriver')\n")
+    info = target / "basalt_broken-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: basalt-broken\nVersion: 1.0\n")
+    groups = ("agents", "worlds", "probes", "rating_models")
+    entries = "".join(f"[basalt.{group}]\nbc2 = basalt_broken:X\n" for group in groups)
+    (info / "entry_points.txt").write_text(entries)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +61,7 @@ def folder(tmp_path_factory) -> Path:
 def basalt(installed, folder):
     """Run the command line in a process that sees the plugin; what it printed."""
 
-    def run(*arguments: str, fails: bool = False) -> str:
+    def run(*arguments: str, fails: bool | None = False) -> str:
         path = os.pathsep.join(map(str, (installed, ROOT)))
         done = subprocess.run(
             [sys.executable, "-c", "from basalt.cli.main import main; main()", *arguments],
@@ -59,7 +71,8 @@ def basalt(installed, folder):
             text=True,
             timeout=300,
         )
-        assert done.returncode in ((1, 2) if fails else (0,)), done.stderr
+        expected = {None: (0, 1), True: (1, 2), False: (0,)}[fails]
+        assert done.returncode in expected, done.stderr
         return done.stderr if fails else done.stdout
 
     return run
@@ -113,6 +126,37 @@ def test_a_rating_model_by_name(basalt, tmp_path):
     assert shown[0]["theirs"] > 0.5 > shown[-1]["theirs"]
     said = basalt("leaderboard", "show", "--store", str(place), "--model", "theirz", fails=True)
     assert "'theirs'" in said
+
+
+BROKEN = "'bc2' of the package basalt-broken cannot be imported (RuntimeError: no driver)"
+
+
+def test_a_broken_package_is_named_where_its_kind_is_listed(basalt):
+    for command, kinds in (
+        (("train", "--help"), ["agent"]),
+        (("rollout", "--help"), ["agent", "world"]),
+        (("probe", "--help"), ["probe"]),
+        (("doctor",), ["agent", "world", "probe", "rating model"]),
+    ):
+        lines = basalt(*command, fails=None).splitlines()
+        for kind in kinds:
+            assert sum(f"{kind}: {BROKEN}" in line for line in lines) == 1
+    assert "size=small" in basalt("train", "agent=bc", "--help")
+
+
+@pytest.mark.parametrize(
+    ("kind", "command"),
+    [
+        ("agent", ("train", "agent=bc2")),
+        ("agent", ("rollout", "agent=bc2")),
+        ("world", ("rollout", "world=bc2")),
+        ("probe", ("probe", "bc2")),
+        ("rating model", ("leaderboard", "plan", "--agents=3", "--width=1", "--model=bc2")),
+    ],
+)
+def test_a_broken_package_is_an_error_when_it_is_asked_for(basalt, kind, command):
+    said = basalt(*command, fails=True)
+    assert f"{kind}: {BROKEN}" in said and said.count("\n") == 1
 
 
 def test_what_they_add_keeps_the_contracts(installed, monkeypatch):

@@ -120,7 +120,7 @@ def _starting_policy(cfg: TrainConfig) -> VPTPolicy:
     """The policy to start from, on the CPU: a given one, or a fresh one."""
     torch.manual_seed(cfg.seed)
     if cfg.init:
-        return open_policy(cfg.init, torch.device("cpu"))
+        return open_policy(cfg.init, torch.device("cpu"), setting="init")
     return VPTPolicy(VPTConfig.preset(cfg.size))
 
 

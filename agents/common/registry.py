@@ -50,7 +50,7 @@ class Training(Protocol):
         ...
 
 
-AGENTS: Registry[Algorithm | type] = Registry("agent", "basalt.agents")
+AGENTS: Registry[Algorithm | type] = Registry("agent", "basalt.agents", Algorithm | type)
 for _name in ("bc", "demonstrator", "random", "steered"):
     AGENTS.register(_name, f"agents.{_name}:ALGORITHM")
 
@@ -66,8 +66,9 @@ def algorithm(name: str) -> Algorithm:
 
 
 def learners() -> list[str]:
-    """Names of the agents that learn."""
-    return [name for name in AGENTS if algorithm(name).train]
+    """Names of the agents that learn, without those that cannot be imported."""
+    broken = AGENTS.broken()
+    return [name for name in AGENTS if name not in broken and algorithm(name).train]
 
 
 def learner(name: str) -> tuple[type, Callable[[Any], Training]]:

@@ -12,9 +12,10 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from json import dumps
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from basalt.cli.dependencies import DISTRIBUTION, how_to_install, requirements
+from basalt.core.registry import Registry
 from basalt.io.errors import BasaltError, MissingDependencyError
 from basalt.io.paths import cache_dir
 
@@ -237,6 +238,19 @@ def _shadowed() -> Check:
     return Check("package names", "ok", "no other package uses ours")
 
 
+def _plugins() -> Check:
+    """Whether the agents, worlds, probes and rating models of other packages can be imported."""
+    from agents.common.registry import AGENTS
+    from basalt.probes.registry import PROBES
+    from basalt.worlds import WORLDS
+    from leaderboard.ratings.models import RATING_MODELS
+
+    registries: tuple[Registry[Any], ...] = (AGENTS, WORLDS, PROBES, RATING_MODELS)
+    broken = [line for registry in registries for line in registry.broken().values()]
+    state: State = "optional" if broken else "ok"
+    return Check("plugins", state, "; ".join(broken) or "those installed can be imported")
+
+
 _CHECKS: tuple[Callable[[], Check], ...] = (
     _python,
     _dependencies,
@@ -256,4 +270,5 @@ _CHECKS: tuple[Callable[[], Check], ...] = (
     _minecraft_port,
     _disk,
     _shadowed,
+    _plugins,
 )

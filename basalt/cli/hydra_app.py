@@ -127,8 +127,16 @@ def _add_worlds(argv: Sequence[str]) -> None:
 
     for name in WORLDS:
         if not in_configs("world", name):
-            args = own_settings(name) if f"world={name}" in argv else {}
+            args = own_settings(name) if name in chosen("world", argv) else {}
             add_option("world", name, {"name": name, "args": args})
+
+
+def chosen(group: str, argv: Sequence[str]) -> list[str]:
+    """Names in the arguments `group=NAME`, several of them in a sweep (`group=NAME,NAME`)."""
+    values = [arg.lstrip("+").partition("=") for arg in argv]
+    return [
+        name for key, _, value in values if key == group for name in re.findall(r"[\w.-]+", value)
+    ]
 
 
 def add_option(
@@ -263,6 +271,11 @@ def _help(config: str, described: type, choices: Sequence[str]) -> str:
             lines.append(f"      {what}")
     for group, names in options.items():
         lines.append(f"options of {group}=: {', '.join(names)}")
+        if group in ("agent", "world"):
+            from agents.common.registry import AGENTS  # here, since they load the worlds
+            from basalt.worlds import WORLDS
+
+            lines += (AGENTS if group == "agent" else WORLDS).broken().values()
     lines += [
         "",
         "-m runs once for each combination of comma-separated values; --cfg job prints the settings;",

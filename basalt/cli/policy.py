@@ -95,12 +95,12 @@ def policy_facts(source: str) -> dict[str, Any]:
         open_policy,
     )
 
-    files = official_files(source)
+    files = official_files(source, "SOURCE")
     missing: tuple[str, ...] = ()
     unexpected: tuple[str, ...] = ()
     module: Any
     if files is None:
-        kind, module = "checkpoint", open_policy(source, torch.device("cpu"))
+        kind, module = "checkpoint", open_policy(source, torch.device("cpu"), "SOURCE")
     elif "conv3d_params" in read_model_file(files[0]).policy_kwargs:
         module, report = load_official_idm(*files)
         kind, missing, unexpected = "published idm", report.missing, report.unexpected
@@ -141,7 +141,7 @@ def _label(
     from basalt.policies.source import official_files
 
     found = _videos(videos)
-    files = official_files(model)
+    files = official_files(model, "--model")
     if files is None:
         raise ConfigError(f"--model: expected idm or MODEL,WEIGHTS, got {model!r}")
     on = choose_device(device)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.common.registry import AGENTS, make_agent, play_settings, upgrade_claim
-from basalt.cli.hydra_app import add_option, hydra_app
+from basalt.cli.hydra_app import add_option, chosen, hydra_app
 from basalt.core.settings import Count, Int, PathText, settings
 from basalt.core.tasks import get_task, parse_seeds
 from basalt.core.video import DEFAULT_CRF
@@ -61,11 +61,10 @@ def run(
         argv: Command line.
         agent: Name of the agent that plays if the command line names none.
     """
-    asked = [arg for arg in argv if arg.lstrip("+").startswith("agent=")] or [agent]
+    asked = chosen("agent", argv) or [agent]
     for name in AGENTS:
         # Other agents stay unimported: they may need packages that are not installed.
-        chosen = any(name in one for one in asked)
-        add_option("agent", name, play_settings(name) if chosen else {"name": name})
+        add_option("agent", name, play_settings(name) if name in asked else {"name": name})
     return hydra_app(config, function, argv, settings=RolloutSettings)
 
 

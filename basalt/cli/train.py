@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from agents.common.registry import Training, learner, learners
-from basalt.cli.hydra_app import GROUPS, add_option, hydra_app
+from basalt.cli.hydra_app import GROUPS, add_option, chosen, hydra_app
 from basalt.core.settings import defaults
 
 
@@ -15,13 +15,14 @@ def main(argv: list[str]) -> int:
     Raises:
         BasaltError: The agent does not learn, or a setting or the data cannot be used.
     """
-    asked = [name for arg in argv if arg.startswith("agent=") for name in arg[6:].split(",")]
-    classes = {name: learner(name)[0] for name in [*asked, *learners()]}
-    for name, config in classes.items():
-        values = {k: v for k, v in defaults(config).items() if k not in (*GROUPS, "out")}
+    asked = chosen("agent", argv) or ["bc"]
+    classes = {name: learner(name)[0] for name in asked}
+    for name in [*asked, *learners()]:
+        # Other agents stay unimported: they may need packages that are not installed.
+        known = defaults(classes[name]) if name in classes else {}
+        values = {k: v for k, v in known.items() if k not in (*GROUPS, "out")}
         add_option("agent", name, {"agent": {"name": name}, **values}, package="_global_")
-    described = classes[(asked or ["bc"])[0]]
-    return hydra_app("train", _train, argv, settings=_training, described=described)
+    return hydra_app("train", _train, argv, settings=_training, described=classes[asked[0]])
 
 
 def _training(agent: dict[str, Any], **values: Any) -> Callable[[], Training]:

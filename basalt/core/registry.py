@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from types import UnionType
 from typing import Any, Generic, TypeVar, cast
 
 from basalt.io.errors import ConfigError
@@ -34,14 +35,20 @@ class Registry(Generic[T]):
         [project.entry-points."basalt.agents"]
         my-agent = "my_package.agent:MyAgent"
 
+    One that cannot be imported is an error when it is asked for, and does not affect the others.
+
     Args:
         kind: What is registered, for messages: "agent", "world".
         group: Entry point group that other distributions use; None if the registry is not extensible.
+        expected: Class (or union of classes) of the objects that other distributions add.
     """
 
-    def __init__(self, kind: str, group: str | None = None) -> None:
+    def __init__(
+        self, kind: str, group: str | None = None, expected: type | UnionType = object
+    ) -> None:
         self.kind = kind
         self.group = group
+        self.expected = expected
         self._entries: dict[str, T | str] = {}
         self._plugins: dict[str, EntryPoint] | None = None
 
@@ -70,8 +77,8 @@ class Registry(Generic[T]):
         """The object of that name.
 
         Raises:
-            ConfigError: no such name, the message has the closest one and the list; or the
-                distribution that adds it cannot be imported.
+            ConfigError: no such name, the message has the closest one and the list; or what another
+                distribution adds cannot be imported, or is not what was expected.
         """
         if name in self._entries:
             entry = self._entries[name] = cast(T, load(self._entries[name]))
@@ -82,12 +89,33 @@ class Registry(Generic[T]):
                 f"available: {', '.join(self)}"
             )
         try:
-            return cast(T, plugin.load())
-        except (ImportError, AttributeError) as err:
+            found = plugin.load()
+        except Exception as err:  # the module of another distribution may raise anything
+            reason = " ".join(f"{type(err).__name__}: {err}".split())
             raise ConfigError(
-                f"{self.kind}: {name!r} of {_distribution(plugin)} cannot be imported ({err}); "
-                "install that package again, or remove it"
+                f"{self.kind}: {name!r} of {_distribution(plugin)} cannot be imported ({reason}); "
+                "fix or remove that package"
             ) from err
+        if not isinstance(found, self.expected):
+            wanted = getattr(self.expected, "__name__", self.expected)
+            raise ConfigError(
+                f"{self.kind}: {name!r} of {_distribution(plugin)} is {found!r}; expected {wanted} at "
+                f"{plugin.value}"
+            )
+        return cast(T, found)
+
+    def broken(self) -> dict[str, str]:
+        """What is wrong with each object that another distribution adds and that cannot be used, by name.
+
+        Imports all that other distributions add, so it is for lists and help texts only.
+        """
+        problems = {}
+        for name in self._found():
+            try:
+                self.get(name)
+            except ConfigError as err:
+                problems[name] = str(err)
+        return problems
 
     def _found(self) -> dict[str, EntryPoint]:
         if self._plugins is None:

@@ -93,8 +93,12 @@ def has_checkpoint(run: Path) -> bool:
     return bool(_checkpoints(run))
 
 
-def find_checkpoint(path: str | Path) -> Path:
+def find_checkpoint(path: str | Path, setting: str = "checkpoint") -> Path:
     """The checkpoint folder: `path` itself, or the newest one of the run in `path`.
+
+    Args:
+        path: Folder of a checkpoint or a run.
+        setting: Name of the setting that gave the path, for the message.
 
     Raises:
         ConfigError: `path` is neither a checkpoint nor a run with checkpoints.
@@ -105,7 +109,7 @@ def find_checkpoint(path: str | Path) -> Path:
     found = _checkpoints(path)
     if not found:
         raise ConfigError(
-            f"checkpoint: expected a checkpoint or a run with checkpoints/step-*, got {path}; "
+            f"{setting}: expected a checkpoint or a run with checkpoints/step-*, got {path}; "
             "train a policy with `basalt train`"
         )
     return found[-1]

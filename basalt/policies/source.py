@@ -8,29 +8,30 @@ from torch import nn
 
 from basalt.io.errors import ConfigError
 from basalt.policies.catalogue import PUBLISHED, policies_dir, published
-from basalt.policies.checkpoint import load_policy
+from basalt.policies.checkpoint import find_checkpoint, load_policy
 from basalt.policies.official import LoadReport, load_official_policy
 from basalt.policies.vpt import VPTPolicy
 
 
-def open_policy(source: str | Path, device: torch.device) -> VPTPolicy:
+def open_policy(source: str | Path, device: torch.device, setting: str = "policy") -> VPTPolicy:
     """A policy in evaluation mode.
 
     Args:
         source: Folder of a run or a checkpoint; a `.weights` file with its `.model` beside it (or
             `MODEL,WEIGHTS`); or the name of a downloaded published model.
         device: Device of the policy.
+        setting: Name of the setting that gave the source, for messages.
 
     Raises:
         ConfigError: The source is not a usable policy.
     """
     if str(source) == "idm":
         raise ConfigError(
-            "policy: idm is the inverse dynamics model, which labels videos; use a policy"
+            f"{setting}: idm is the inverse dynamics model, which labels videos; use a policy"
         )
-    files = official_files(source)
+    files = official_files(source, setting)
     if files is None:
-        return load_policy(source, device)[0]
+        return load_policy(find_checkpoint(source, setting), device)[0]
     policy, _ = load_official_policy(*files)
     return policy.to(device)
 
@@ -47,8 +48,12 @@ def open_official_policy(source: str | Path) -> tuple[VPTPolicy, LoadReport]:
     return load_official_policy(*files)
 
 
-def official_files(source: str | Path) -> tuple[Path, Path] | None:
+def official_files(source: str | Path, setting: str = "policy") -> tuple[Path, Path] | None:
     """Paths of the `.model` and `.weights` files that a source names; None if it is not official files.
+
+    Args:
+        source: See `open_policy`.
+        setting: Name of the setting that gave the source, for messages.
 
     Raises:
         ConfigError: The files are missing.
@@ -69,7 +74,7 @@ def official_files(source: str | Path) -> tuple[Path, Path] | None:
         model, weights = (policies_dir() / path for path in published(text).paths)
         if not (model.is_file() and weights.is_file()):
             raise ConfigError(
-                f"policy: {text} is not in {policies_dir()}; run `basalt policy download {text}`"
+                f"{setting}: {text} is not in {policies_dir()}; run `basalt policy download {text}`"
             )
     else:
         return None

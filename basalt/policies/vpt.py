@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from basalt.core.actions import N_BUTTONS, N_CAMERA, FrameSize
+from basalt.core.settings import unknown_option
 from basalt.data.sources import InputKind
 from basalt.io.errors import ConfigError
 from basalt.policies.attention import PolicyState, Transformer, TransformerBlock
@@ -155,7 +156,7 @@ class VPTConfig:
             "3x": cls(hidsize=3072, attention_heads=24, impala_width=12),
         }
         if name not in presets:
-            raise ConfigError(f"policy size {name!r} is unknown; available: {', '.join(presets)}")
+            raise ConfigError(unknown_option("size", name, list(presets)))
         return presets[name]
 
     @classmethod

@@ -49,7 +49,7 @@ class Probe(NamedTuple):
         return report
 
 
-PROBES: Registry[Probe] = Registry("probe", "basalt.probes")
+PROBES: Registry[Probe] = Registry("probe", "basalt.probes", Probe)
 """By name, in the order of `basalt probe --help`."""
 
 for _probe in (

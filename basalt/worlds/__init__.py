@@ -17,7 +17,7 @@ from basalt.core.tasks import TASKS, get_task
 from basalt.io.errors import ConfigError, MissingDependencyError
 from basalt.worlds.base import WorldEnv, WorldSettings
 
-WORLDS: Registry[type[WorldEnv]] = Registry("world", "basalt.worlds")
+WORLDS: Registry[type[WorldEnv]] = Registry("world", "basalt.worlds", type)
 """Environment classes by the world's name. Each is imported when it is asked for, since each needs other packages.
 
 A class is called with the task and the world's settings as keyword arguments. Another distribution adds a world

@@ -232,7 +232,7 @@ def test_a_folder_is_one_trainings_own(folder: Path, tmp_path: Path) -> None:
         ({"steps": True}, "steps: expected an integer, got True"),
         ({"steps": 0}, "steps: expected at least 1, got 0"),
         ({"lr": float("nan")}, "lr: expected a value above 0, got nan"),
-        ({"size": "huge"}, "policy size 'huge' is unknown"),
+        ({"size": "huge"}, "size: unknown option 'huge'"),
         ({"task": "find_cav"}, "did you mean 'find_cave'"),
         ({"device": "tpu9"}, "device: 'tpu9' cannot be used"),
         ({"held_out": 1.0}, "held_out"),

@@ -210,7 +210,7 @@ def test_two_processes_give_the_loss_curve_of_one(folder: Path, base: Path, tmp_
         ({"kl": -1.0}, "kl: expected at least 0, got -1.0"),
         ({"devices": 3}, "devices: expected a divisor of batch_size=4, got 3"),
         ({"labels": "best"}, "labels: unknown option 'best'; available: corrected, legacy"),
-        ({"init": "foundation-9x"}, "expected a checkpoint or a run"),
+        ({"init": "foundation-9x"}, "init: expected a checkpoint or a run"),
     ],
 )
 def test_settings_that_do_not_go_together(

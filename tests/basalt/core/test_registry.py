@@ -52,6 +52,15 @@ def test_another_distribution_adds_its_own(tmp_path, monkeypatch):
     assert things.get("theirs").__name__ == "Fraction"
     with pytest.raises(ConfigError, match=r"'broken' of the package theirs cannot be imported"):
         things.get("broken")
+    assert list(things.broken()) == ["broken"]
+
+
+def test_what_another_distribution_adds_has_the_kind_that_is_expected(tmp_path, monkeypatch):
+    install(tmp_path, monkeypatch, "theirs", {"good": "fractions:Fraction", "module": "fractions"})
+    things: Registry = Registry("thing", "basalt.things", type)
+    assert things.get("good").__name__ == "Fraction"
+    with pytest.raises(ConfigError, match=r"expected type at fractions$"):
+        things.get("module")
 
 
 def test_another_distribution_cannot_take_a_name(tmp_path, monkeypatch):

@@ -148,7 +148,7 @@ def test_the_command(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     assert "4 plays embedded" in capsys.readouterr().out
     assert json.loads((out / "embeddings.json").read_text())["dtype"] == "float16"
     for wrong, message in (
-        ("policy=nowhere", "expected a checkpoint or a run"),
+        ("policy=nowhere", "policy: expected a checkpoint or a run"),
         ("policy=foundation-1x", "basalt policy download foundation-1x"),
         ("shard=2", "shard: expected one of 0..0, got 2"),
         ("dtype=int8", "expected one of float16, float32"),
