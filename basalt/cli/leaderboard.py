@@ -48,7 +48,10 @@ Source = Annotated[
 ]
 Model = Annotated[
     str,
-    typer.Option(callback=choice(RATING_MODELS), help=f"Rating model: {', '.join(RATING_MODELS)}."),
+    typer.Option(
+        callback=choice(RATING_MODELS),
+        help=f"Rating model of the tables: {', '.join(RATING_MODELS)}.",
+    ),
 ]
 
 
@@ -101,6 +104,7 @@ def _export(
     ],
     study: Study = None,
     source: Source = None,
+    model: Model = "trueskill",
     bedd: Annotated[
         bool,
         typer.Option(
@@ -118,8 +122,8 @@ def _export(
         return 0
     comparisons = load_comparisons(opened, found, [source] if source else None)
     if file.suffix == ".html":
-        analyses = [analyse(table) for table in rate(comparisons)]
-        write_page(file, found.name, analyses, replayed(opened, found))
+        tables = rate(comparisons, model=RATING_MODELS.get(model))
+        write_page(file, found.name, [analyse(table) for table in tables], replayed(opened, found))
         print(f"wrote the tables of study {found.name!r} to {file}")
     else:
         count = export_comparisons(file, comparisons)

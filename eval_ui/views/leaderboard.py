@@ -15,6 +15,7 @@ from eval_ui.style import heading
 from leaderboard.ratings.analysis import Analysis, analyse
 from leaderboard.ratings.columns import Replayed, source_note, task_title, world_title
 from leaderboard.ratings.html_report import board_html, overall_html
+from leaderboard.ratings.models import RATING_MODELS
 from leaderboard.ratings.overall import OverallRow, overall
 from leaderboard.ratings.profiles import profiles
 from leaderboard.ratings.ranking import Table, rate
@@ -46,13 +47,16 @@ def page() -> None:
         study = current_study(store)
         with heading("Leaderboard", study):
             pick_study(store, study)
-        if not may_see_results(study):
+        if may_see_results(study):
+            _results(store, study)
+        else:
             st.info("Results are shown when the study has ended.", icon=":material/lock:")
-            return
-        comparisons = load_comparisons(store, study)
     except BasaltError as err:
         st.info(str(err))
-        return
+
+
+def _results(store: Store, study: StudyInfo) -> None:
+    comparisons = load_comparisons(store, study)
     present = [source for source in BADGES if any(one.source == source for one in comparisons)]
     if not present:
         st.info(
@@ -80,7 +84,7 @@ def page() -> None:
 
 
 def _tables(comparisons: list[Comparison], present: list[str]) -> list[Table]:
-    """The tables of the chosen source; of several sources in one table only when asked."""
+    """The tables of the chosen source by the chosen model; of several sources in one table only when asked."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         mix = len(present) > 1 and st.session_state.get("mix", False)
         chosen = st.segmented_control(
@@ -94,6 +98,10 @@ def _tables(comparisons: list[Comparison], present: list[str]) -> list[Table]:
         )
         if len(present) > 1:
             st.toggle("Mix sources in one table", key="mix")
+        model = st.selectbox(
+            "Rated by", list(RATING_MODELS), format_func=lambda name: RATING_MODELS.get(name).title,
+            width=180, help="Model that turns judgments into ratings; intervals and plots follow it.",
+        )  # fmt: skip
     sources = set(chosen if isinstance(chosen, list) else [chosen or present[0]])
     if not {"human", "bedd"} & set(present):
         st.caption("No person has judged in this study yet.")
@@ -101,7 +109,8 @@ def _tables(comparisons: list[Comparison], present: list[str]) -> list[Table]:
         st.warning(
             "This table mixes different kinds of judges; its ratings reflect no single group of judges."
         )
-    return rate((one for one in comparisons if one.source in sources), mix_sources=mix)
+    chosen_ones = [one for one in comparisons if one.source in sources]
+    return rate(chosen_ones, mix_sources=mix, model=RATING_MODELS.get(model))
 
 
 def _show_overall(tables: list[Table]) -> None:
@@ -109,8 +118,10 @@ def _show_overall(tables: list[Table]) -> None:
     with st.container(border=True):
         st.markdown(f"#### All tasks {_badges(tables[0].source)}")
         if rows:
-            note = f"{world_title(tables[0].world, tables[0].world_version)}, {source_note(tables[0].source)}"
-            st.html(overall_html(rows, f"{note}. Ratings normalised per task, and their mean."))
+            one = tables[0]
+            note = f"{world_title(one.world, one.world_version)}, {source_note(one.source)}"
+            scores = f"{one.model.title}; ratings normalised per task, and their mean."
+            st.html(overall_html(rows, f"{note}. {scores}"))
         else:
             st.caption("No agent is in the tables of all tasks.")
 
@@ -163,9 +174,9 @@ def _badges(source: str) -> str:
 
 
 def _judged(*tables: Table) -> str:
-    """Cache key of tables: it changes only when their judgments do."""
-    ids = " ".join(one.comparison_id for table in tables for one in table.comparisons)
-    return hashlib.sha256(ids.encode()).hexdigest()
+    """Cache key of tables: it changes only when their judgments or their model do."""
+    ids = (one.comparison_id for table in tables for one in table.comparisons)
+    return hashlib.sha256(" ".join([tables[0].model.name, *ids]).encode()).hexdigest()
 
 
 @st.cache_data(max_entries=64, show_spinner="Resampling the judgments for the intervals …")

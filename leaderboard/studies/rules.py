@@ -133,6 +133,22 @@ def official_study(world: str, world_version: str | Mapping[str, str]) -> StudyR
     )
 
 
+def is_official(rules: StudyRules, official: StudyRules, versions: Mapping[str, str]) -> bool:
+    """Whether a study's rules are the official ones for the tasks to be submitted, whatever its name.
+
+    Args:
+        rules: Rules of the study; its other tasks do not count.
+        official: Rules from `official_study`.
+        versions: Version of the world by task, of the tasks that are to be submitted.
+    """
+    fixed = {"world", "ask_questions", "sources"}
+    return rules.model_dump(include=fixed) == official.model_dump(include=fixed) and all(
+        rules.version_of(task) in (None, version)
+        and rules.tasks.get(task) == official.tasks.get(task)
+        for task, version in versions.items()
+    )
+
+
 @dataclass(frozen=True)
 class StudyInfo:
     """A study as stored.

@@ -22,6 +22,7 @@ from leaderboard.studies.rules import (
     create_study,
     decide_versions,
     free_study_name,
+    is_official,
     list_studies,
     lock_study,
     official_study,
@@ -156,26 +157,23 @@ def read_settings(session: Session, study_id: str) -> JudgingSettings:
 
 
 def official_name(world: str, versions: Mapping[str, str]) -> str:
-    """Return the name of a new official study, after the version of its first task."""
+    """The name of a new official study, after the version of its first task."""
     return f"{OFFICIAL} {world} {next(iter(versions.values()))}"
 
 
 def open_official_study(store: Store, world: str, versions: Mapping[str, str]) -> StudyInfo:
-    """Return the official study of a world, made if necessary: by invitation, results hidden from raters.
+    """The official study of a world, made if necessary: by invitation, results hidden from raters.
+
+    An existing study counts by its rules, whatever its name.
 
     Args:
-        store: The store of the leaderboard.
+        store: Leaderboard.
         world: Name of the world.
         versions: Version of the world by task, of the tasks that are to be submitted.
     """
     rules = official_study(world, versions)
     for study in list_studies(store):
-        official = study.name.startswith(f"{OFFICIAL} {world}") and study.rules.world == world
-        if official and all(
-            study.rules.version_of(task) in (None, version)
-            and study.rules.tasks.get(task) == rules.tasks.get(task)
-            for task, version in versions.items()
-        ):
+        if is_official(study.rules, rules, versions):
             with store.write() as session:
                 lock_study(session, study)
                 return decide_versions(session, study, versions)

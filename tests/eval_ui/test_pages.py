@@ -1,14 +1,16 @@
 """The pages, run by Streamlit without a browser; an action of the pair element is passed on as the browser sends it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from uuid import uuid4
 
+import numpy as np
 import pytest
 import sqlalchemy as sa
 from streamlit.testing.v1 import AppTest
 
 import eval_ui
+from basalt.core.comparisons import Comparison
 from eval_ui import session
 from eval_ui.judging.pair_judging import Act, Answer, PairView, Reply, Undo
 from leaderboard.judging.assignments import next_pair
@@ -17,6 +19,7 @@ from leaderboard.judging.invites import create_invite
 from leaderboard.judging.judgments import answer_pair
 from leaderboard.judging.raters import register_rater
 from leaderboard.judging.telemetry_judge import judge_by_telemetry
+from leaderboard.ratings.models import RATING_MODELS, RatingModel, Ratings
 from leaderboard.store.database import Store
 from leaderboard.store.models import AttentionCheck, Episode, Judgment, Membership, Rater
 from leaderboard.studies.access import add_admin, command_line_admin, log_in
@@ -442,6 +445,35 @@ def test_all_tasks_come_first_and_each_has_its_table(
     app.button_group[1].set_value("make_waterfall")
     (table,) = boards(run(app))
     assert 'data-task="make_waterfall"' in table
+
+
+class Upside(RatingModel):
+    """A model of another package: few wins rate high."""
+
+    name = "upside"
+    title = "Upside down"
+
+    def fit(self, comparisons: Sequence[Comparison], agents: Sequence[str]) -> Ratings:
+        """See `RatingModel.fit`."""
+        wins = np.array(
+            [sum(one.winner_loser[0] == name for one in comparisons) for name in agents]
+        )
+        return Ratings(-1.0 * wins, np.ones(len(agents)), -1.0 * wins)
+
+
+def test_the_leaderboard_is_rated_by_any_registered_model(
+    empty_store: Store, study: StudyInfo, judging: PairJudging, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(RATING_MODELS._entries, "upside", Upside())
+    judge_by_telemetry(empty_store, study)
+    app = show(opened(), "leaderboard")
+    assert "TrueSkill; rows in order of" in boards(app)[0]
+    for model, order in {"bt": PLAYERS, "upside": PLAYERS[::-1]}.items():
+        next(box for box in app.selectbox if box.label == "Rated by").select(model)
+        (table,) = boards(run(app))
+        assert f"{RATING_MODELS.get(model).title}; rows in order of" in table
+        places = [table.index(f">{player}<") for player in order]
+        assert places == sorted(places)
 
 
 def test_hidden_results_are_hidden_from_raters_and_shown_to_admins(

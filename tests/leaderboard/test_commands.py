@@ -169,6 +169,9 @@ def test_exports_hold_every_judgment(
     page = tmp_path / "board.html"
     assert leaderboard_main(["export", str(page), "--store", str(place)]) == 0
     assert page.read_text().count("<table") == len(rate(stored)) == 2
+    assert page.read_text().count("TrueSkill; rows in order of") == 2
+    assert leaderboard_main(["export", str(page), "--model", "bt", "--store", str(place)]) == 0
+    assert page.read_text().count("Terry; rows in order of strength.") == 2
     only = tmp_path / "human.parquet"
     assert leaderboard_main(["export", str(only), "--source", "human", "--store", str(place)]) == 0
     assert len(read_comparisons(only)) == 5

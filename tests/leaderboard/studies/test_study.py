@@ -124,6 +124,18 @@ def test_an_official_study_under_other_rules_is_not_taken_for_the_official_one(
     assert open_official_study(store, "luanti", {"find_cave": "a"}).id != other.id
 
 
+def test_the_official_study_is_recognised_by_its_rules_whatever_its_name(store: Store) -> None:
+    rules = official_study("luanti", {"find_cave": "a"})
+    renamed = create_study(store, "spring round", rules)
+    for name, changes in {
+        "official luanti 1": {"ask_questions": False},
+        "official luanti 2": {"sources": ("human", "bedd")},
+        "official luanti 3": {"world": "minerl"},
+    }.items():
+        create_study(store, name, rules.model_copy(update=changes))
+    assert open_official_study(store, "luanti", {"find_cave": "a"}) == renamed
+
+
 def test_reference_players_enter_a_study_whose_tasks_have_no_version_yet(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
