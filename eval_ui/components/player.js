@@ -52,6 +52,8 @@ class Player {
     this.required = 0; // required share of each video; 0 for no requirement
     this.listeners = new AbortController();
     this.box.classList.toggle("single", urls.length === 1);
+    // An element with keys of its own lists them below the player's; they are moved, so only once.
+    find("dialog.help dl").append(...(find("template.more-keys")?.content.children ?? []));
     [...root.querySelectorAll("figure")].forEach((figure, index) => {
       figure.hidden = index >= urls.length;
       figure.style.display = figure.hidden ? "none" : "";

@@ -273,6 +273,8 @@ def test_one_control_moves_both_videos(address: str, page: Page) -> None:
     page.wait_for_function("() => document.fullscreenElement === null")
     page.keyboard.press("?")
     expect(page.get_by_role("dialog")).to_be_visible()
+    keys = page.get_by_role("dialog").locator("dt").all_inner_texts()
+    assert "space" in keys and "W" in keys and len(keys) == len(set(keys)) == 11
 
 
 def test_the_last_answer_is_taken_back(address: str, page: Page, store: Store) -> None:
@@ -424,6 +426,20 @@ def test_episodes_are_watched_and_compared_with_their_telemetry(address: str, pa
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     half = max(videos(page)[side].evaluate("video => video.duration") for side in (0, 1)) / 2
     assert max(positions(page)) == pytest.approx(half, abs=2 * FRAME)
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog").locator("dt")).to_have_count(6)
+
+
+def test_on_a_phone_both_videos_are_as_wide_as_the_page(address: str, page: Page) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(address)
+    ready(page)
+    boxes = [video.bounding_box() for video in videos(page)]
+    controls = page.locator(".controls").bounding_box()
+    assert boxes[0] and boxes[1] and controls
+    assert min(box["width"] for box in boxes if box) >= 350
+    assert boxes[0]["y"] + boxes[0]["height"] <= boxes[1]["y"]
+    assert controls["y"] + controls["height"] <= 844
 
 
 def test_a_phone_shows_everything_below_one_another(address: str, page: Page) -> None:
