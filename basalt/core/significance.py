@@ -71,7 +71,7 @@ def sign_test(wins: int, losses: int, *, mid: bool = False) -> float:
         mid: Whether to count the observed result half (the mid-p value), which is less conservative.
     """
     n, larger = wins + losses, max(wins, losses)
-    tail = sum(math.comb(n, k) for k in range(larger, n + 1)) / 2**n
+    tail: float = sum(math.comb(n, k) for k in range(larger, n + 1)) / 2**n
     if mid:
         tail -= math.comb(n, larger) / 2 ** (n + 1)
     return min(1.0, 2 * tail)
@@ -161,11 +161,14 @@ def seeds_needed(
 def _binomial(n: int, p: float) -> NDArray[np.float64]:
     """Chances of 0..n successes in n trials, float64 [n + 1]."""
     if p in (0.0, 1.0):
-        return np.eye(n + 1)[round(n * p)]
+        certain: NDArray[np.float64] = np.zeros(n + 1)
+        certain[round(n * p)] = 1
+        return certain
     k = np.arange(n + 1)
     factorials = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, n + 1)))])
     logs = factorials[n] - factorials - factorials[::-1]
-    return np.asarray(np.exp(logs + k * math.log(p) + (n - k) * math.log1p(-p)))
+    chances: NDArray[np.float64] = np.exp(logs + k * math.log(p) + (n - k) * math.log1p(-p))
+    return chances
 
 
 def _significant(n: int) -> NDArray[np.bool_]:
