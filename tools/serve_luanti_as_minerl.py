@@ -1,12 +1,14 @@
-"""`basalt serve-luanti-as-minerl`: the Luanti world for clients of MineRL's protocol."""
+"""`python -m tools.serve_luanti_as_minerl`: the Luanti world for clients of MineRL's protocol."""
 
 import argparse
 import logging
+import sys
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from basalt.cli import INTERRUPTED
 from basalt.core.tasks import get_task
 from basalt.core.telemetry import Telemetry
 from basalt.worlds import make_env
@@ -67,12 +69,21 @@ class LuantiGame(Game):
 
 def main(argv: list[str]) -> int:
     """Serve until interrupted, or until a client asks the server to exit."""
-    parser = argparse.ArgumentParser(prog="basalt serve-luanti-as-minerl", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.serve_luanti_as_minerl", description=__doc__
+    )
     parser.add_argument("--host", default="127.0.0.1", help="default: this machine only")
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0: any free one")
     options = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     server = Server(LuantiGame(), options.host, options.port)
     print(f"listening on {options.host}:{server.port}", flush=True)
-    server.serve()
+    try:
+        server.serve()
+    except KeyboardInterrupt:
+        return INTERRUPTED
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -103,7 +103,7 @@ def train(cfg: TrainConfig) -> TrainResult:
             "that one, or embed again"
         )
     run = Path(cfg.out)
-    with sole_writer(run, "training"):
+    with sole_writer(run, "training run"):
         upgrade_settings(run / "config.json", TrainConfig)
         claim(run / "config.json", "training run", asdict(cfg), may_change=MAY_CHANGE)
         outcome = launch(_process, cfg.devices, device, cfg, device, start, data)

@@ -24,14 +24,12 @@ class Command:
         example: A command line that works.
         target: Function that takes the arguments and returns the exit status, `module:function`.
         extra: Extra of the distribution with the command's dependencies.
-        hidden: Whether the help leaves it out.
     """
 
     summary: str
     example: str
     target: str
     extra: str = ""
-    hidden: bool = False
 
     def load(self) -> Callable[[list[str]], int]:
         """Import the command's function."""
@@ -124,12 +122,6 @@ COMMANDS: dict[str, Command] = {
         "measure speed and quality; prints one JSON object",
         "basalt bench world",
         "basalt.cli.bench:main",
-    ),
-    "serve-luanti-as-minerl": Command(
-        "serve the embedded world by the protocol of MineRL's Minecraft",
-        "basalt serve-luanti-as-minerl --port 9000",
-        "tools.serve_luanti_as_minerl:main",
-        hidden=True,
     ),
 }
 
@@ -224,15 +216,14 @@ _OUR_PACKAGES = ("basalt", "agents", "leaderboard", "eval_ui", "configs")
 
 
 def _help() -> str:
-    shown = {name: command for name, command in COMMANDS.items() if not command.hidden}
-    width = max(map(len, shown))
+    width = max(map(len, COMMANDS))
     lines = [
         f"basalt-benchmark {basalt.__version__}: learning from human feedback in open worlds",
         "",
         "usage: basalt COMMAND ...        basalt COMMAND --help explains a command",
         "",
     ]
-    for name, command in shown.items():
+    for name, command in COMMANDS.items():
         lines.append(f"  {name:<{width}}  {command.summary}")
         lines.append(f"  {'':<{width}}    {command.example}")
     lines += [

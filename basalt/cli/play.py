@@ -6,7 +6,7 @@ from typing import Any
 
 from basalt.cli.hydra_app import hydra_app
 from basalt.core.recording import Recording, find_recordings
-from basalt.core.settings import Count, Int, PathText, settings
+from basalt.core.settings import Count, Crf, PathText, settings
 from basalt.core.video import DEFAULT_CRF
 from basalt.io.errors import ConfigError
 
@@ -37,7 +37,7 @@ class PlaySettings:
     player: str = "human"
     max_steps: Count | None = None
     edit: dict[str, Any] | None = None
-    crf: Int = DEFAULT_CRF
+    crf: Crf = DEFAULT_CRF
     out: PathText = "runs/play/${task.name}"
     browser: bool | None = None
     address: str = "127.0.0.1"

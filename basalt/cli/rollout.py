@@ -7,7 +7,7 @@ from typing import Any
 
 from agents.common.registry import AGENTS, make_agent, play_settings, upgrade_claim
 from basalt.cli.hydra_app import add_option, chosen, hydra_app
-from basalt.core.settings import Count, Int, PathText, settings
+from basalt.core.settings import Count, Crf, PathText, settings
 from basalt.core.tasks import get_task, parse_seeds
 from basalt.core.video import DEFAULT_CRF
 
@@ -38,7 +38,7 @@ class RolloutSettings:
     seeds: Any = "official"
     max_steps: Count | None = None
     edit: dict[str, Any] | None = None
-    crf: Int = DEFAULT_CRF
+    crf: Crf = DEFAULT_CRF
     jobs: Count = 1
     out: PathText = "runs/rollouts/${task.name}/${agent.name}"
 

@@ -8,7 +8,7 @@
    arXiv 2206.11795), and ESC as an output of its own.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, NamedTuple
@@ -298,14 +298,3 @@ def is_null(indices: VPTActions) -> NDArray[np.bool_]:
     null: NDArray[np.bool_] = BUTTON_TABLE[indices.buttons].sum(axis=1) == 0
     null &= centred & ~indices.esc
     return null
-
-
-def class_names(indices: Sequence[int]) -> list[str]:
-    """Readable names of joint button classes, e.g. `forward+jump`; `none` for class 0."""
-    names = []
-    for index in indices:
-        parts = [button for button, held in zip(BUTTONS, BUTTON_TABLE[index], strict=True) if held]
-        if CAMERA_ON[index] and index != INVENTORY_INDEX:
-            parts.append("camera")
-        names.append("+".join(parts) or "none")
-    return names

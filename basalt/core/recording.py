@@ -27,6 +27,7 @@ from basalt.core.recorder_lines import Line, LineWriter, lines_to_env
 from basalt.core.tasks import STEPS_PER_SECOND
 from basalt.core.telemetry import Telemetry
 from basalt.core.video import DEFAULT_CRF, FRAME_SIZE, FrameSize, VideoWriter, read_frames
+from basalt.io.atomic import new_folder
 from basalt.io.errors import RecordingError
 
 Ended = Literal["esc", "death", "limit", "cut", "crash", "unknown"]
@@ -235,7 +236,7 @@ class RecordingWriter:
         edit: Mapping[str, Any] | None = None,
         crf: int = DEFAULT_CRF,
     ) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
+        new_folder(directory)
         self._stem = directory / name
         self._facts: dict[str, Any] = {
             "task": task,
@@ -298,7 +299,7 @@ class RecordingWriter:
             The recording.
         """
         directory = directory or self._stem.parent
-        directory.mkdir(parents=True, exist_ok=True)
+        new_folder(directory)
         stem = directory / (name or self._stem.name)
         self._file.close()
         self._video.close()

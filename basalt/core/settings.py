@@ -8,7 +8,15 @@ from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, dataclass_transform
 
-from pydantic import BeforeValidator, ConfigDict, Field, Strict, ValidationError, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    Strict,
+    ValidationError,
+    ValidationInfo,
+)
 from pydantic.dataclasses import dataclass
 from pydantic_core import ErrorDetails
 
@@ -45,6 +53,16 @@ Float = Annotated[float, Strict()]
 
 Positive = Annotated[float, Strict(), Field(gt=0)]
 """A number above 0."""
+
+
+def _crf(value: int) -> int:
+    if not 0 <= value <= 51:
+        raise ValueError(f"expected an integer from 0 (best) to 51 (smallest), got {value}")
+    return value
+
+
+Crf = Annotated[int, Strict(), AfterValidator(_crf)]
+"""Quality of a video, x264's CRF."""
 
 T = TypeVar("T")
 

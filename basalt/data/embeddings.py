@@ -25,13 +25,14 @@ from basalt.data.episodes import Episode, seed_of
 from basalt.data.labels import label_mode
 from basalt.data.sources import EmbeddingSource
 from basalt.io.atomic import write_json
-from basalt.io.claims import claim
+from basalt.io.claims import claim, make_folder
 from basalt.io.errors import ConfigError
 from basalt.io.locks import LOCK_FILE, sole_writer
 from basalt.io.tensors import write_tensors
 
 MANIFEST = "embeddings.json"
 JOBS = ".jobs"
+KIND = "folder of embeddings"
 FORMAT, VERSION = "basalt-embeddings", 1
 
 COLUMNS = ("latents", "buttons", "camera", "esc", "null")
@@ -144,7 +145,7 @@ def claim_embeddings(folder: Path, manifest: Manifest) -> None:
     file = folder / MANIFEST
     if file.is_file():  # with today's names of the labelling rules
         write_json(file, header | asdict(read_manifest(folder)))
-    claim(file, "folder of embeddings", asdict(manifest), may_change=("policy",), header=header)
+    claim(file, KIND, asdict(manifest), may_change=("policy",), header=header)
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -178,6 +179,7 @@ def claim_job(folder: Path, shard: int, shards: int) -> Iterator[Path]:
     Raises:
         BusyError: Another process is writing this share.
     """
+    make_folder(folder, KIND)
     staging = folder / JOBS / f"{shard}-of-{shards}"
     with sole_writer(staging, "embedding"):
         for leftover in staging.iterdir():

@@ -10,6 +10,7 @@ import pandas as pd
 from basalt.core.actions import BUTTONS, N_CAMERA_BINS
 from basalt.core.tasks import STEPS_PER_SECOND, TASKS
 from basalt.data.stats import AXES, UNKNOWN_TASK, camera_histogram, summarise
+from basalt.io.claims import make_folder
 from basalt.io.errors import MissingDependencyError
 
 _WIDTH = 9.0
@@ -47,7 +48,7 @@ def write_plots(table: pd.DataFrame, out: Path) -> list[Path]:
         raise MissingDependencyError(
             "missing dependency 'matplotlib'; install it with: pip install 'basalt-benchmark[plots]', or use --no-plots"
         ) from err
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out, "folder of tables")
     written = []
     draws: dict[str, Callable[[Any, pd.DataFrame], None]] = {
         "lengths.png": _draw_lengths,

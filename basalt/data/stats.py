@@ -11,6 +11,7 @@ from basalt.core.actions import BUTTONS, N_CAMERA_BINS, bins_to_camera, camera_t
 from basalt.core.tasks import STEPS_PER_SECOND
 from basalt.data.bedd import Play
 from basalt.data.labels import LabelMode, label_play
+from basalt.io.claims import make_folder
 from basalt.io.console import progress_bar
 from basalt.io.errors import RecordingError
 
@@ -142,7 +143,7 @@ def camera_histogram(table: pd.DataFrame) -> pd.DataFrame:
 
 def write_tables(table: pd.DataFrame, out: Path) -> list[Path]:
     """Write `plays.parquet` and, as CSV, the summaries and the camera histogram; returns the paths."""
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out, "folder of tables")
     plays = out / "plays.parquet"
     table.to_parquet(plays, index=False)
     written = [plays]

@@ -1,7 +1,8 @@
 """Check all recordings of a folder; broken ones are listed, never deleted.
 
-Writes two files into the folder: `validation.json` holds the findings, so that the next run checks only new
-and changed recordings; `quarantine.json` lists broken recordings, which loaders skip.
+Writes two files into the folder, unless it is the package's own sample: `validation.json` holds the findings,
+so that the next run checks only new and changed recordings; `quarantine.json` lists broken recordings, which
+loaders skip.
 """
 
 import json
@@ -21,6 +22,7 @@ from basalt.data.bedd import QUARANTINE_FILE, player_of, stems_in, task_of
 from basalt.io.atomic import write_json
 from basalt.io.console import progress_bar
 from basalt.io.errors import ConfigError, RecordingError
+from basalt.io.paths import is_shipped
 
 VALIDATION_FILE = "validation.json"
 
@@ -95,7 +97,8 @@ def validate(
     finally:
         # Also after an interruption: what was checked is not checked again.
         ordered = [findings[name] for name in sorted(findings)]
-        _write_findings(folder, ordered)
+        if not is_shipped(folder):
+            _write_findings(folder, ordered)
     return ordered
 
 

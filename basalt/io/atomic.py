@@ -65,8 +65,8 @@ def _partial(path: Path) -> Iterator[Path]:
     _remove_leftovers_once(path.parent, host)
     partial = path.with_name(f".{path.name}.{host}-{os.getpid()}.partial")
     try:
-        if not path.parent.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.parent.is_dir():
+            new_folder(path.parent)
         yield partial
     except OSError as err:
         name = path if err.filename is None else Path(os.fsdecode(err.filename))
@@ -76,6 +76,21 @@ def _partial(path: Path) -> Iterator[Path]:
         raise WriteError(f"{path}: cannot be written ({err.strerror or err})") from err
     finally:
         _remove(partial)
+
+
+def new_folder(folder: Path) -> None:
+    """Make a folder, and those above it, if it is missing.
+
+    Raises:
+        WriteError: it, or one above it, is a file.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as err:
+        file = next(path for path in (folder, *folder.parents) if path.exists())
+        raise WriteError(
+            f"{file}: expected a folder, got a file; remove it, or use another out=FOLDER"
+        ) from err
 
 
 def _remove(path: Path) -> None:

@@ -1,4 +1,8 @@
-"""Claims on folders: what a folder was made for, so that other work never mixes with it."""
+"""Claims on folders: what a folder was made for, so that other work never mixes with it.
+
+A command that writes a folder calls `make_folder` (or `basalt.io.locks.sole_writer`, which does) and, if the
+folder can be resumed, `claim`.
+"""
 
 import json
 from collections.abc import Collection, Mapping
@@ -6,8 +10,50 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from basalt.io.atomic import write_json
+from basalt.io.atomic import new_folder, write_json
 from basalt.io.errors import ConfigError
+from basalt.io.paths import is_shipped
+
+_KINDS = {
+    "rollout.json": "rollout",
+    "config.json": "training run",
+    "embeddings.json": "folder of embeddings",
+    "store.json": "activation store",
+}
+"""Kind of a folder by the name of its claim."""
+
+_ONLY_IN_A_SUITE = "training_frames"
+"""Key of a suite's `config.json`, which has the name of a training run's."""
+
+
+def make_folder(folder: Path, kind: str) -> None:
+    """Make a folder for results, or check that an existing one may take them.
+
+    Args:
+        folder: Folder to write in.
+        kind: What it is to hold, for the message.
+
+    Raises:
+        ConfigError: the folder holds results of another kind, or is part of the installed package.
+        WriteError: the path is a file, or below one.
+    """
+    if is_shipped(folder):
+        raise ConfigError(
+            f"{folder}: expected a folder of your own, got one of the package; use another out=FOLDER"
+        )
+    if (found := _kind_of(folder)) not in (None, kind):
+        raise ConfigError(
+            f"{folder}: expected a new folder or a {kind}, got a {found}; use another out=FOLDER"
+        )
+    new_folder(folder)
+
+
+def _kind_of(folder: Path) -> str | None:
+    for name, kind in _KINDS.items():
+        if (folder / name).is_file():
+            suite = name == "config.json" and _ONLY_IN_A_SUITE in read_claim(folder / name, kind)
+            return "suite" if suite else kind
+    return None
 
 
 def claim(
@@ -34,10 +80,11 @@ def claim(
         The content of the file.
 
     Raises:
-        ConfigError: the folder was made with other facts, or the file is damaged; the message names
-            the first difference.
+        ConfigError: the folder was made with other facts or for another kind of work, or the file is
+            damaged; the message names the first difference.
         WriteError: the file cannot be written.
     """
+    make_folder(file.parent, kind)
     wanted: dict[str, Any] = json.loads(json.dumps(dict(facts)))
     content = {**(header or {}), **wanted}
     if file.is_file():

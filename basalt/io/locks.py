@@ -11,6 +11,7 @@ except ImportError:
 
 from filelock import FileLock, Timeout
 
+from basalt.io.claims import make_folder
 from basalt.io.errors import BusyError, WriteError
 
 LOCK_FILE = ".lock"
@@ -59,22 +60,24 @@ def queued(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def sole_writer(folder: Path, what: str) -> Iterator[None]:
+def sole_writer(folder: Path, kind: str) -> Iterator[None]:
     """Make a folder and hold it for one writer.
 
     Args:
         folder: Folder to write in.
-        what: What is being written, for the message: "rollout", "download".
+        kind: What is being written, for messages: "rollout", "download".
 
     Raises:
         BusyError: another process is writing in the folder.
+        ConfigError: the folder holds results of another kind; see `basalt.io.claims.make_folder`.
+        WriteError: the path is a file, or below one.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder, kind)
     with ExitStack() as stack:
         try:
             stack.enter_context(locked(folder / LOCK_FILE, timeout=0))
         except BusyError as err:
             raise BusyError(
-                f"{folder}: another {what} is writing to this folder; wait for it, or use another out="
+                f"{folder}: another {kind} is writing to this folder; wait for it, or use another out="
             ) from err
         yield

@@ -5,6 +5,9 @@ from pathlib import Path
 
 from basalt.io.errors import BasaltError
 
+_PACKAGE = Path(__file__).resolve().parents[1]
+_SAMPLES = (_PACKAGE / "sample", _PACKAGE.parent / "data" / "sample")
+
 
 def cache_dir() -> Path:
     """Folder of caches: saved worlds, the compiled shim, decoded frames.
@@ -31,11 +34,15 @@ def sample_dir() -> Path:
     Raises:
         BasaltError: neither exists.
     """
-    package = Path(__file__).resolve().parents[1]
-    for path in (package / "sample", package.parent / "data" / "sample"):
+    for path in _SAMPLES:
         if path.is_dir():
             return path
     raise BasaltError(
-        f"the sample recordings are missing from {package.parent / 'data' / 'sample'}; "
+        f"the sample recordings are missing from {_SAMPLES[1]}; "
         "use data=folder data.source=DIR, or reinstall basalt-benchmark"
     )
+
+
+def is_shipped(path: Path) -> bool:
+    """Whether a path is part of the installed package or its sample recordings, where nothing is written."""
+    return any(path.resolve().is_relative_to(folder) for folder in (_PACKAGE, *_SAMPLES))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from basalt.data.episodes import Episode
+from basalt.io.claims import make_folder
 from basalt.policies.imitation import encode_episodes
 from basalt.policies.vpt import VPTPolicy
 from basalt.probes.hooks.activations import collect, stream
@@ -57,6 +58,7 @@ def smoke_test(cfg: SmokeTestConfig) -> SmokeReport:
     )
     if cfg.out is not None:
         out = Path(cfg.out)
+        make_folder(out, "smoke test")
         for network, one in (("trained", sae), ("random-network", control)):
             info = SAEInfo(hook_point=cfg.site, checkpoint=cfg.checkpoint, network=network)
             save_sae(out / f"sae-{network}", one, info)

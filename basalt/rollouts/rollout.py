@@ -118,6 +118,21 @@ class RolloutPlan:
         header = {"package_version": basalt.__version__}
         claim(file, "rollout", facts, settings=SETTING_NAMES, header=header)
 
+    def check_version(self, version: str) -> None:
+        """Check that the episodes in the folder were recorded in this version of the world.
+
+        Raises:
+            ConfigError: One was recorded in another version.
+        """
+        for file in self.out.glob("seed_*.json"):
+            meta = Recording.open(file).meta
+            if meta is not None and meta.world_version != version:
+                raise ConfigError(
+                    f"{file}: recorded in {meta.world} version {meta.world_version}, but this one is "
+                    f"{version}, and versions are never mixed; use another out=FOLDER, or install the "
+                    "earlier version to resume this rollout"
+                )
+
 
 class EpisodeMean(BaseModel):
     """A mean over episodes.
@@ -340,6 +355,7 @@ class _Player:
         self._plan = plan
         self._task: Task = get_task(plan.task)
         self._env: gymnasium.Env | None = None
+        self._version = ""
 
     def __enter__(self) -> "_Player":
         return self
@@ -366,13 +382,17 @@ class _Player:
         env = self._world()
         options = None if plan.edit is None else {"edit": plan.edit}
         observation, info = env.reset(seed=seed, options=options)
+        version = env.get_wrapper_attr("version")
+        if version != self._version:
+            plan.check_version(version)
+            self._version = version
         with (
             RecordingWriter(
                 plan.out,
                 _name(seed),
                 task=self._task.name,
                 world=plan.world,
-                world_version=env.get_wrapper_attr("version"),
+                world_version=version,
                 seed=seed,
                 player=self._agent.name,
                 player_kind=self._kind,

@@ -218,7 +218,7 @@ def test_a_run_does_not_go_on_with_other_recordings(tmp_path: Path) -> None:
 
 def test_a_folder_is_one_trainings_own(folder: Path, tmp_path: Path) -> None:
     with (
-        sole_writer(tmp_path / "run", "training"),
+        sole_writer(tmp_path / "run", "training run"),
         pytest.raises(ConfigError, match="another training"),
     ):
         train(config(folder, tmp_path / "run", steps=1))

@@ -79,6 +79,7 @@ def test_a_recorded_seed_is_not_played_again(recorded, tmp_path, capsys):
         ("--browser", "settings are written key=value here: browser="),
         ("task=find_cve", "find_cve"),
         ("max_steps=0", "max_steps: expected at least 1, got 0"),
+        ("crf=99", "crf: expected an integer from 0 (best) to 51 (smallest), got 99"),
     ],
 )
 def test_senseless_settings_are_named(argument, words, tmp_path, capsys):

@@ -16,7 +16,6 @@ from basalt.core.actions import (
     EnvActions,
     bins_to_camera,
     camera_to_bins,
-    class_names,
     env_to_indices,
     indices_to_env,
     is_null,
@@ -159,7 +158,3 @@ def test_null_is_judged_after_quantisation():
 def test_indices_out_of_range_are_refused(buttons, camera):
     with pytest.raises(ActionError, match="indices"):
         indices_to_env(np.array(buttons), np.array(camera))
-
-
-def test_class_names():
-    assert class_names([0, 290, 1, 8640]) == ["none", "forward+jump", "camera", "inventory"]

@@ -12,6 +12,7 @@ from basalt.data import validate as validate_module
 from basalt.data.bedd import find_plays
 from basalt.data.validate import findings_summary, findings_table, validate
 from basalt.io.errors import ConfigError, RecordingError
+from basalt.io.paths import sample_dir
 from tests.support.bedd_files import bedd_line, write_bedd, write_lines, write_video
 from tests.support.synthetic import write_episode
 
@@ -233,3 +234,10 @@ def test_wrong_folders_and_jobs_are_refused(tmp_path):
 
 def test_every_fault_is_explained():
     assert all(FAULT_KINDS.values())
+
+
+def test_the_packages_own_sample_is_checked_without_writing_into_it():
+    before = {path: path.stat().st_mtime_ns for path in sample_dir().iterdir()}
+    findings = validate(sample_dir(), decode=False, progress=False)
+    assert findings_summary(findings)["sound"] == len(findings) == 10
+    assert {path: path.stat().st_mtime_ns for path in sample_dir().iterdir()} == before

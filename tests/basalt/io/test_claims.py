@@ -1,11 +1,16 @@
 """A folder belongs to the work it was made for."""
 
 import json
+from pathlib import Path
 
 import pytest
 
-from basalt.io.claims import claim
-from basalt.io.errors import ConfigError
+import basalt
+from basalt.io.atomic import write_json
+from basalt.io.claims import claim, make_folder
+from basalt.io.errors import ConfigError, WriteError
+from basalt.io.locks import sole_writer
+from basalt.io.paths import sample_dir
 
 
 def test_the_same_work_resumes_and_other_work_is_refused(tmp_path):
@@ -41,3 +46,58 @@ def test_a_damaged_claim_is_one_line(tmp_path, content):
     with pytest.raises(ConfigError, match=r"expected .*JSON.*use another out=FOLDER") as err:
         claim(file, "training run", {"lr": 1.0})
     assert "\n" not in str(err.value)
+
+
+CLAIMS = {
+    "rollout": "rollout.json",
+    "training run": "config.json",
+    "suite": "config.json",
+    "activation store": "store.json",
+    "folder of embeddings": "embeddings.json",
+}
+
+
+@pytest.mark.parametrize("other", [*CLAIMS, "download"])
+@pytest.mark.parametrize("kind", CLAIMS)
+def test_a_folder_of_one_kind_takes_no_other(tmp_path, kind, other):
+    fact = "training_frames" if kind == "suite" else "lr"
+    claim(tmp_path / CLAIMS[kind], kind, {fact: 1})
+    before = sorted(tmp_path.iterdir())
+    if kind == other:
+        with sole_writer(tmp_path, kind):
+            return
+    with (
+        pytest.raises(ConfigError, match=rf"{other}, got a {kind}; use another out=FOLDER") as err,
+        sole_writer(tmp_path, other),
+    ):
+        pass
+    assert "\n" not in str(err.value) and sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("below", ["", "deep/down"])
+def test_a_file_where_a_folder_is_expected_is_one_line_that_says_what_to_do(tmp_path, below):
+    (tmp_path / "out").write_text("mine")
+    folder = tmp_path / "out" / below
+    writers = (
+        lambda: claim(folder / "config.json", "training run", {}),
+        lambda: make_folder(folder, "download"),
+        lambda: sole_writer(folder, "rollout").__enter__(),
+        lambda: write_json(folder / "report.json", {}),
+    )
+    for write in writers:
+        with pytest.raises(
+            WriteError,
+            match=rf"^{tmp_path / 'out'}: expected a folder, got a file; remove it, or use another",
+        ):
+            write()
+    assert (tmp_path / "out").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "folder", [sample_dir(), sample_dir() / "new", Path(basalt.__file__).parent]
+)
+def test_nothing_is_written_into_the_package(folder):
+    before = sorted(folder.parent.iterdir())
+    with pytest.raises(ConfigError, match=r"one of the package; use another out=FOLDER"):
+        make_folder(folder, "rollout")
+    assert sorted(folder.parent.iterdir()) == before

@@ -15,6 +15,7 @@ import pytest
 
 from basalt.core.recording import Recording, find_recordings
 from basalt.core.recording_checks import check_recording
+from basalt.io.claims import claim
 from basalt.io.errors import ActionError, ConfigError, WorldError
 from basalt.rollouts import rollout as rollout_module
 from basalt.rollouts.rollout import RolloutPlan, RolloutSummary, rollout, summary
@@ -208,6 +209,23 @@ def test_the_message_names_the_commands_setting(tmp_path):
     rollout(Walker, plan(tmp_path, max_steps=4), progress=False)
     with pytest.raises(ConfigError, match="made with max_steps=4, not max_steps=3"):
         rollout(Walker, plan(tmp_path, max_steps=3), progress=False)
+
+
+def test_a_rollout_is_not_resumed_in_another_version_of_its_world(tmp_path, monkeypatch):
+    rollout(Walker, plan(tmp_path, seeds=(1,)), progress=False)
+    monkeypatch.setattr(CountingWorld, "version", "toy-2")
+    with pytest.raises(
+        ConfigError, match=r"seed_1.*toy version toy-1, .*toy-2.*another out"
+    ) as err:
+        rollout(Walker, plan(tmp_path, seeds=(1, 2)), progress=False)
+    assert "\n" not in str(err.value) and not list(tmp_path.glob("*seed_2*"))
+
+
+def test_a_rollout_leaves_the_folder_of_a_training_run_alone(tmp_path):
+    claim(tmp_path / "config.json", "training run", {"lr": 1})
+    with pytest.raises(ConfigError, match="a rollout, got a training run; use another out=FOLDER"):
+        rollout(Walker, plan(tmp_path), progress=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
 
 
 def test_a_rollout_without_an_episode_binds_nobody(tmp_path):

@@ -195,8 +195,7 @@ def test_the_command_serves_until_it_is_interrupted(tmp_path):
     no_folder = tmp_path / "cache"
     no_folder.write_text("a file where the folder of saved worlds should be")
     serving = subprocess.Popen(
-        [sys.executable, "-c", "from basalt.cli.main import main; main()", "serve-luanti-as-minerl",
-         "--port", "0"],
+        [sys.executable, "-m", "tools.serve_luanti_as_minerl", "--port", "0"],
         env={**os.environ, "BASALT_CACHE": str(no_folder)},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
