@@ -1,6 +1,7 @@
 # Set-up, the demo, the tests. Everything else is `basalt --help`.
 #
 #   make demo        set up, then the whole loop on the embedded world
+#                    (without a GPU: make demo TORCH_INDEX=URL of the CPU wheels, see README)
 #   make ui          the judging app on what the demo made
 #   make test        set up, then all tests (make test-long: the slow ones)
 #   make lint        style and types
@@ -9,6 +10,11 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+
+# Where torch comes from: the URL of a wheel index, or a folder of wheels. Remembered in .venv; pip's own
+# choice (PyPI) where none was ever given.
+CHOSEN_INDEX := $(shell cat $(VENV)/.torch-index 2>/dev/null)
+TORCH_INDEX  ?= $(CHOSEN_INDEX)
 
 # Processes that share the tests: one of them runs those with an engine, another those with a browser.
 TEST_JOBS ?= 2
@@ -73,9 +79,14 @@ packages-test: packages-run
 # Torch first and alone, so that nothing else chooses another build of it.
 $(READY): pyproject.toml constraints.txt | packages-run
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python tools/install_torch.py $(TORCH_INDEX)
+	@echo '$(TORCH_INDEX)' > $(VENV)/.torch-index
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
+
+ifneq ($(TORCH_INDEX),$(CHOSEN_INDEX))
+.PHONY: $(READY)
+endif
 
 clean:
 	rm -rf $(VENV) runs site .pytest_cache .mypy_cache .ruff_cache
