@@ -21,6 +21,7 @@ from pydantic import ValidationError
 from basalt.core.recorder_lines import Line
 from basalt.core.recording import CRASHED, Recording, recordings_folder
 from basalt.core.tasks import TASKS, Task, get_task
+from basalt.io.console import note
 from basalt.io.errors import ConfigError, RecordingError
 
 TASK_OF_FOLDER = {
@@ -279,18 +280,27 @@ def find_plays(folder: str | Path) -> list[Play]:
     Two files are one play if they have the same session and the first did not end with ESC; for a
     session id that many sessions share, also the first must be full and their times must fit. Files
     before and after a quarantined or incomplete file are not joined; gaps left by files that were
-    never downloaded cannot be detected.
+    never downloaded cannot be detected. A line on stderr says how many quarantined recordings are left
+    out, and where they are listed.
 
     Raises:
         RecordingError: The folder is missing or has no usable recording.
     """
     folder = recordings_folder(folder)
     bad = read_quarantine(folder)
+    stems = stems_in(folder)
+    if left_out := [stem for stem in stems if stem.resolve() in bad]:
+        count = f"{len(left_out)} recording{'' if len(left_out) == 1 else 's'}"
+        faults = ", ".join(bad[left_out[0].resolve()])
+        note(
+            f"{folder}: {count} left out, see {QUARANTINE_FILE}; the first: "
+            f"{left_out[0].relative_to(folder)} ({faults})"
+        )
     sessions: dict[tuple[Path, str], list[tuple[RecordingName, Recording | None]]] = defaultdict(
         list
     )
     plays = []
-    for stem in stems_in(folder):
+    for stem in stems:
         if CRASHED in stem.relative_to(folder).parts:
             continue
         usable = stem.resolve() not in bad and all(

@@ -206,7 +206,7 @@ def test_under_the_shared_id_only_a_full_file_is_continued(tmp_path, monkeypatch
     assert [len(play.parts) for play in find_plays(tmp_path)] == [2, 1, 1]
 
 
-def test_quarantined_and_half_present_files_are_skipped_and_not_bridged(tmp_path):
+def test_quarantined_and_half_present_files_are_skipped_and_not_bridged(tmp_path, capsys):
     for time in ("100000", "100500", "101000"):
         part("ann-0a9ad3ddd136", time, two_lines(), tmp_path)
     part("bob-1a9ad3ddd136", "100000", two_lines(), tmp_path).with_name(
@@ -219,6 +219,11 @@ def test_quarantined_and_half_present_files_are_skipped_and_not_bridged(tmp_path
         ["100000"],
         ["101000"],
     ]
+    said = capsys.readouterr().err
+    assert (
+        said
+        == f"{tmp_path}: 1 recording left out, see quarantine.json; the first: {middle} (ticks)\n"
+    )
 
 
 def test_a_list_counts_wherever_the_folder_was_validated(tmp_path):
