@@ -10,6 +10,7 @@ from typing import Any, get_args
 from uuid import uuid4
 
 from sqlalchemy import (
+    DDL,
     JSON,
     BigInteger,
     CheckConstraint,
@@ -19,9 +20,11 @@ from sqlalchemy import (
     Index,
     MetaData,
     String,
+    Table,
     Text,
     TypeDecorator,
     UniqueConstraint,
+    event,
     false,
     text,
 )
@@ -416,6 +419,58 @@ class RefusedAnswer(Base):
     winner: Mapped[str] = mapped_column(String(20))
     reason: Mapped[str] = mapped_column(Text)
     created: Mapped[datetime]
+
+
+_ERASABLE = ("justification", "video_events")
+"""Columns of an answer that may be blanked, when a rater's personal data is erased."""
+
+_REFUSE_ON_SQLITE = "BEGIN SELECT RAISE(ABORT, '%(table)ss are append-only'); END"
+_REFUSE_ON_POSTGRESQL = "EXECUTE FUNCTION is_append_only()"
+
+
+def _append_only(table: Table) -> None:
+    """Let the database refuse changes of a table's rows, except the blanking of erasable columns."""
+    fixed = [column for column in table.columns if column.name not in _ERASABLE]
+    sqlite, postgresql = "", "FOR EACH STATEMENT"
+    if len(fixed) < len(table.columns):
+        changed = [f"NEW.{column.name} IS NOT OLD.{column.name}" for column in fixed]
+        blanked = "NEW.justification <> '' OR NEW.video_events{} <> '[]'"
+        sqlite = f"WHEN {' OR '.join([blanked.format(''), *changed])} "
+        # PostgreSQL cannot compare JSON, only its text.
+        changed = [
+            "NEW.{0}{1} IS DISTINCT FROM OLD.{0}{1}".format(
+                column.name, "::text" * isinstance(column.type, JSON)
+            )
+            for column in fixed
+        ]
+        postgresql = f"FOR EACH ROW WHEN ({' OR '.join([blanked.format('::text'), *changed])})"
+    for dialect, trigger in (
+        ("sqlite", f"no_update BEFORE UPDATE ON %(table)s {sqlite}{_REFUSE_ON_SQLITE}"),
+        ("sqlite", f"no_delete BEFORE DELETE ON %(table)s {_REFUSE_ON_SQLITE}"),
+        (
+            "postgresql",
+            f"no_update BEFORE UPDATE ON %(table)s {postgresql} {_REFUSE_ON_POSTGRESQL}",
+        ),
+        (
+            "postgresql",
+            "append_only BEFORE DELETE OR TRUNCATE ON %(table)s FOR EACH STATEMENT "
+            + _REFUSE_ON_POSTGRESQL,
+        ),
+    ):
+        made = DDL(f"CREATE TRIGGER %(table)s_{trigger}").execute_if(dialect=dialect)
+        event.listen(table, "after_create", made)
+
+
+event.listen(
+    Base.metadata,
+    "before_create",
+    DDL(
+        "CREATE FUNCTION is_append_only() RETURNS trigger AS $$ BEGIN RAISE EXCEPTION "
+        "'%% are append-only', TG_TABLE_NAME || 's'; END $$ LANGUAGE plpgsql"
+    ).execute_if(dialect="postgresql"),
+)
+for _kept in (Judgment, CheckAnswer, Event):
+    _append_only(Base.metadata.tables[_kept.__tablename__])
 
 
 def pair_key(one: str, other: str) -> str:

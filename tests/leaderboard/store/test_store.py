@@ -19,8 +19,12 @@ from leaderboard.judging.telemetry_judge import judge_by_telemetry
 from leaderboard.store.database import UNRELEASED, Store, StoreError, open_store, store_exists
 from leaderboard.store.models import Base, Judgment, Rater
 from leaderboard.studies.rules import StudyInfo, create_study, demo_study, find_study
+from leaderboard.submissions.register import submit_recordings
 from tests.support import ROOT
 from tests.support.filled_store import fill
+from tests.support.three_players import SEEDS, unwatched_study
+
+GOLDEN = ROOT / "tests" / "golden"
 
 
 def test_migrations_make_exactly_the_models(store: Store) -> None:
@@ -28,10 +32,22 @@ def test_migrations_make_exactly_the_models(store: Store) -> None:
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
 
 
-def shape(connection: sa.Connection) -> dict[str, dict[str, object]]:
-    """All that the database knows of each table: columns, keys, constraints, indexes."""
+TRIGGERS = {
+    "sqlite": "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' ORDER BY name",
+    "postgresql": "SELECT tgname, pg_get_triggerdef(t.oid) FROM pg_trigger t "
+    "JOIN pg_class c ON c.oid = tgrelid "
+    "WHERE NOT tgisinternal AND relnamespace = current_schema()::regnamespace ORDER BY tgname",
+}
+
+
+def shape(connection: sa.Connection) -> dict[str, object]:
+    """All that the database knows of the tables: columns, keys, constraints, indexes, triggers."""
     inspector = sa.inspect(connection)
-    return {
+    schema = "current schema"
+    if is_server(connection):
+        schema = str(connection.scalar(sa.text("SELECT current_schema()")))
+    triggers = connection.execute(sa.text(TRIGGERS[connection.dialect.name]))
+    tables: dict[str, object] = {
         table: {
             "columns": [str(column) for column in inspector.get_columns(table)],
             "primary": str(inspector.get_pk_constraint(table)),
@@ -46,6 +62,12 @@ def shape(connection: sa.Connection) -> dict[str, dict[str, object]]:
         for table in inspector.get_table_names()
         if table != "alembic_version"
     }
+    made = [str(trigger).replace(f"{schema}.", "") for trigger in triggers]
+    return tables | {"triggers": made}
+
+
+def is_server(connection: sa.Connection) -> bool:
+    return connection.dialect.name == "postgresql"
 
 
 def where(index: Mapping[str, Any]) -> dict[str, object]:
@@ -54,17 +76,54 @@ def where(index: Mapping[str, Any]) -> dict[str, object]:
     return {"dialect_options": {key: str(value) for key, value in options.items()}}
 
 
-def test_the_one_revision_makes_what_the_models_say_to_the_last_constraint(store: Store) -> None:
+def run_golden(connection: sa.Connection) -> None:
+    """Make the tables as the first revision made them when it was written by hand."""
+    script = (GOLDEN / f"leaderboard_{connection.dialect.name}.sql").read_text(encoding="utf-8")
+    for statement in script.split(";\n\n"):
+        connection.execute(sa.text(statement))
+
+
+def test_the_one_revision_makes_the_tables_that_stores_have_to_the_last_trigger(
+    store: Store,
+) -> None:
     with store.engine.connect() as connection:
         migrated = shape(connection)
+        assert len(migrated) == 18 and len(migrated["triggers"]) == 6  # type: ignore[arg-type]
         connection.rollback()
         # In a transaction that is taken back: on both databases tables are part of it.
         for table in reversed(Base.metadata.sorted_tables):
             connection.execute(sa.schema.DropTable(table))
-        assert shape(connection) == {}
-        Base.metadata.create_all(connection)
+        assert shape(connection) == {"triggers": []}
+        if is_server(connection):
+            connection.execute(sa.text("DROP FUNCTION is_append_only"))
+        run_golden(connection)
         assert shape(connection) == migrated
         connection.rollback()
+
+
+def test_a_store_of_the_hand_written_revision_opens_as_it_is(
+    store_place: tuple[str, Path], agents: dict[str, Path]
+) -> None:
+    location, media = store_place
+    made = open_store(location, media)
+    with made.engine.begin() as connection:
+        for table in reversed(Base.metadata.sorted_tables):
+            connection.execute(sa.schema.DropTable(table))
+        if is_server(connection):
+            connection.execute(sa.text("DROP FUNCTION is_append_only"))
+        run_golden(connection)
+    made.close()
+    again = open_store(location, media)
+    study = unwatched_study(again, "small", demo_study({"find_cave": SEEDS}, "test", "1"))
+    for folder in agents.values():
+        submit_recordings(again, study, folder)
+    assert judge_by_telemetry(again, study) == 6
+    with (
+        pytest.raises(sa.exc.DBAPIError, match="judgments are append-only"),
+        again.write() as session,
+    ):
+        session.execute(sa.delete(Judgment))
+    again.close()
 
 
 @pytest.mark.parametrize("revision", UNRELEASED)
