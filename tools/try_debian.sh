@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# Try this checkout's last commit on a Debian release: a clean clone in a minimal system.
+#
+#   tools/try_debian.sh [RELEASE [COMMAND]]      by default: trixie 'make demo && make test'
+#
+# Needs root, debootstrap and a Debian mirror; where one is missing it exits with 77. Otherwise it exits with
+# the command's status. pip's settings of this machine also apply inside, and so do its proxies.
+#
+#   TRY_DEBIAN_ROOT    folder of the system, kept between runs with pip's cache (/var/tmp/basalt-RELEASE)
+#   TRY_DEBIAN_MIRROR  Debian mirror (the one in this machine's apt sources)
+set -euo pipefail
+
+release=${1:-trixie}
+command=${2:-make demo && make test}
+root=${TRY_DEBIAN_ROOT:-/var/tmp/basalt-$release}
+checkout=$(git -C "$(dirname "$0")" rev-parse --show-toplevel)
+home=/root/try
+
+cannot() { echo "$0: $1" >&2; exit 77; }
+
+make_root() {
+    [ "$(id -u)" = 0 ] || cannot "expected root, got user $(id -un)"
+    command -v debootstrap >/dev/null || cannot "debootstrap is missing; apt-get install debootstrap"
+    mirror=${TRY_DEBIAN_MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' 'Identifier: Packages' | head -1)}
+    mirror=${mirror:-http://deb.debian.org/debian}
+    if [ ! -e "$root/.complete" ]; then
+        rm -rf "$root.part"
+        debootstrap --variant=minbase --include=ca-certificates,git,make,python3 "$release" "$root.part" \
+            "$mirror" >"$root.log" 2>&1 || cannot "debootstrap failed: $(tail -1 "$root.log") ($root.log)"
+        touch "$root.part/.complete"
+        mv "$root.part" "$root"
+    fi
+}
+
+# What pip reads here, and the files and folders that its settings name.
+pip_places() {
+    printf '%s\n' /etc/pip.conf /etc/xdg/pip "$HOME/.config/pip" "$HOME/.pip"
+    { python3 -m pip config list 2>/dev/null || true; env | grep '^PIP_' || true; } |
+        tr "'\"= " '\n\n\n\n' | sed -n 's|^file://||; \|^/.|p'
+}
+
+# In a mount namespace of its own, so that nothing is left mounted whatever happens.
+enter() {
+    mount --make-rprivate /
+    mount --rbind /dev "$root/dev"
+    mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"
+    mount -t proc proc "$root/proc"
+    mount --rbind /sys "$root/sys"
+    cp -L /etc/resolv.conf /etc/hosts "$root/etc/"
+    pip_places | sort -u | while read -r place; do
+        [ -e "$place" ] || continue
+        if [ -d "$place" ]; then mkdir -p "$root$place"; else mkdir -p "$root$(dirname "$place")"; touch "$root$place"; fi
+        mount --bind -o ro "$place" "$root$place"
+    done
+    rm -rf "${root:?}$home/checkout"
+    mkdir -p "$root$home/shared"
+    git -c safe.directory='*' clone --quiet --no-hardlinks "$checkout" "$root$home/checkout"
+    if [ -d "$checkout/../shared" ]; then mount --bind -o ro "$checkout/../shared" "$root$home/shared"; else rmdir "$root$home/shared"; fi
+    local kept=() name
+    for name in $(compgen -e | grep -E '^(PIP_.*|TORCH_INDEX|TEST_JOBS|CI|.*_(proxy|PROXY))$'); do
+        kept+=("$name=${!name}")
+    done
+    exec chroot "$root" env -i HOME=/root LANG=C.UTF-8 PATH=/usr/sbin:/usr/bin:/sbin:/bin "${kept[@]}" \
+        sh -c "cd $home/checkout && { $command; }"
+}
+
+case ${TRY_DEBIAN_INSIDE:-} in
+"")
+    make_root
+    TRY_DEBIAN_INSIDE=1 exec unshare --mount --pid --fork --kill-child "$0" "$release" "$command"
+    ;;
+*) enter ;;
+esac
