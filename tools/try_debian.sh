@@ -48,14 +48,21 @@ enter() {
     mount --rbind /sys "$root/sys"
     cp -L /etc/resolv.conf /etc/hosts "$root/etc/"
     pip_places | sort -u | while read -r place; do
-        [ -e "$place" ] || continue
-        if [ -d "$place" ]; then mkdir -p "$root$place"; else mkdir -p "$root$(dirname "$place")"; touch "$root$place"; fi
+        if [ ! -e "$place" ] || [ "$place" -ef "$root$place" ]; then continue; fi # the latter: in a folder mounted before
+        if [ -d "$place" ]; then
+            mkdir -p "$root$place"
+        else
+            mkdir -p "$root$(dirname "$place")"
+            touch "$root$place"
+        fi
         mount --bind -o ro "$place" "$root$place"
     done
     rm -rf "${root:?}$home/checkout"
-    mkdir -p "$root$home/shared"
     git -c safe.directory='*' clone --quiet --no-hardlinks "$checkout" "$root$home/checkout"
-    if [ -d "$checkout/../shared" ]; then mount --bind -o ro "$checkout/../shared" "$root$home/shared"; else rmdir "$root$home/shared"; fi
+    if [ -d "$checkout/../shared" ]; then
+        mkdir -p "$root$home/shared"
+        mount --bind -o ro "$checkout/../shared" "$root$home/shared"
+    fi
     local kept=() name
     for name in $(compgen -e | grep -E '^(PIP_.*|TORCH_INDEX|TEST_JOBS|CI|.*_(proxy|PROXY))$'); do
         kept+=("$name=${!name}")
