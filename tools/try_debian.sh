@@ -32,11 +32,11 @@ make_root() {
     fi
 }
 
-# What pip reads here, and the files and folders that its settings name.
+# What pip reads here, and the files and folders that its settings name (of an index X/simple all of X).
 pip_places() {
     printf '%s\n' /etc/pip.conf /etc/xdg/pip "$HOME/.config/pip" "$HOME/.pip"
     { python3 -m pip config list 2>/dev/null || true; env | grep '^PIP_' || true; } |
-        tr "'\"= " '\n\n\n\n' | sed -n 's|^file://||; \|^/.|p'
+        tr "'\"= " '\n\n\n\n' | sed -n 's|^file://\(.*\)/simple/*$|\1|; s|^file://||; \|^/.|p'
 }
 
 # In a mount namespace of its own, so that nothing is left mounted whatever happens.
