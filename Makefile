@@ -19,9 +19,11 @@ TORCH_INDEX  ?= $(CHOSEN_INDEX)
 # Processes that share the tests: one of them runs those with an engine, another those with a browser.
 TEST_JOBS ?= 2
 
-# Debian packages: the engine with its game, a virtual screen, software OpenGL, a C compiler for the
-# clock shim; for the tests a browser and PostgreSQL.
-RUN_PACKAGES  := python3-venv minetest minetest-data xvfb libgl1-mesa-dri gcc libc6-dev
+# Debian packages: the engine with its game (these names are also in basalt/worlds/luanti/game.py), a virtual
+# screen, software OpenGL, a C compiler for the clock shim; for the tests a browser and PostgreSQL.
+RELEASE         := $(shell . /etc/os-release && echo $$VERSION_CODENAME)
+ENGINE_PACKAGES := $(if $(filter bookworm jammy noble,$(RELEASE)),minetest minetest-data,luanti luanti-game-minetest)
+RUN_PACKAGES  := python3-venv $(ENGINE_PACKAGES) xvfb libgl1-mesa-dri gcc libc6-dev
 TEST_PACKAGES := chromium fonts-dejavu-core postgresql
 
 .PHONY: demo ui test test-long lint docs setup setup-test clean

@@ -17,7 +17,8 @@ import psutil
 from numpy.typing import NDArray
 
 from basalt.io.errors import WorldError
-from basalt.worlds.luanti.game import find_game, game_environment
+from basalt.worlds.luanti.engine_check import known_game
+from basalt.worlds.luanti.game import game_environment
 from basalt.worlds.luanti.native import build_shim, preloaded
 from basalt.worlds.processes import SupervisedProcess, VirtualDisplay
 
@@ -90,7 +91,7 @@ class Engine:
     ) -> None:
         self.width, self.height = size
         n_bytes = self.width * self.height * 4
-        game, shim = find_game(), build_shim()
+        game, shim = known_game(), build_shim()
         memory = os.memfd_create("basalt-frame")
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:

@@ -1,26 +1,60 @@
 """The game's program: where it is, which version it is, and the environment it runs in."""
 
 import os
+import platform
 import shutil
 import subprocess
 from functools import cache
+from pathlib import Path
 
 from basalt.io.errors import MissingDependencyError, WorldError
 
+PACKAGES = ("luanti", "luanti-game-minetest")
+"""Packages of Debian and Ubuntu with the engine and its game; the Makefile names the same."""
+
+OLD_PACKAGES = ("minetest", "minetest-data")
+"""Their names in `OLD_RELEASES`."""
+
+OLD_RELEASES = ("bookworm", "jammy", "noble")
+"""Releases from before the engine was renamed: Debian 12, Ubuntu 22.04 and 24.04."""
+
+_PROGRAMS = (
+    "minetest",
+    "luanti",
+    "/usr/games/minetest",
+    "/usr/games/luanti",
+    "/usr/libexec/luanti/luanti",  # Debian 13's luanti is a script that runs this
+)
+
+
+def engine_packages() -> tuple[str, str]:
+    """Return the names of the packages with the engine and its game on this release of Debian or Ubuntu."""
+    try:
+        release = platform.freedesktop_os_release().get("VERSION_CODENAME")
+    except OSError:
+        release = None
+    return OLD_PACKAGES if release in OLD_RELEASES else PACKAGES
+
 
 def find_game() -> str:
-    """Return the path of the game's program.
+    """Return the path of the game's program, which is no script: a shell would take the shim for itself.
 
     Raises:
         MissingDependencyError: It is not installed.
     """
-    for name in ("minetest", "luanti", "/usr/games/minetest", "/usr/games/luanti"):
-        if path := shutil.which(name):
+    for name in _PROGRAMS:
+        path = shutil.which(name)
+        if path and _is_elf(Path(path)):
             return path
     raise MissingDependencyError(
         "the Luanti engine was not found",
-        fix="apt-get install -y --no-install-recommends minetest minetest-data",
+        fix=f"apt-get install -y --no-install-recommends {' '.join(engine_packages())}",
     )
+
+
+def _is_elf(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) == b"\x7fELF"
 
 
 @cache

@@ -60,10 +60,12 @@ server_announce = false
 world_start_time = 12000
 time_speed = 0
 bind_address = 127.0.0.1
+prometheus_listener_address = 127.0.0.1:0
 """
 """Text of the settings file while a site is searched.
 
-One thread generates land, in the order in which it is asked for, so the same seed gives the same trees.
+One thread generates land, in the order in which it is asked for, so the same seed gives the same trees. An engine
+built with Prometheus takes a free port: its default one would allow only one engine per machine.
 """
 
 FOV = 70.0
@@ -106,7 +108,7 @@ def play_settings(size: tuple[int, int]) -> str:
         "free_move": "true",
         "node_highlighting": "box",
         "show_debug": "false",
-        "chat_log_level": "",
+        "chat_log_level": "none",
         "view_bobbing_amount": 0,
         "fall_bobbing_amount": 0,
         "arm_inertia": "false",
@@ -151,6 +153,9 @@ def play_settings(size: tuple[int, int]) -> str:
         "max_forceloaded_blocks": 400,
         "active_object_send_range_blocks": 4,
         "num_emerge_threads": 1,
+        # engines since 5.7: meshes in the order in which they are asked for, on any number of processors
+        "mesh_generation_threads": 1,
+        "prometheus_listener_address": "127.0.0.1:0",
         # an episode is discarded at its end: nothing needs to reach the disk
         "server_map_save_interval": 100_000,
         "sqlite_synchronous": 0,

@@ -37,6 +37,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/select.h>
+#include <sys/single_threaded.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -82,11 +83,12 @@ static int (*real_sem_wait)(sem_t *);
 static int (*real_sem_trywait)(sem_t *);
 static int (*real_sem_timedwait)(sem_t *, const struct timespec *);
 static int (*real_select)(int, fd_set *, fd_set *, fd_set *, struct timeval *);
+static int (*real_poll)(struct pollfd *, nfds_t, int);
 static int (*real_bind)(int, const struct sockaddr *, socklen_t);
 static ssize_t (*real_sendto)(int, const void *, size_t, int, const struct sockaddr *, socklen_t);
 static ssize_t (*real_recvfrom)(int, void *, size_t, int, struct sockaddr *, socklen_t *);
 static void (*real_cv_wait)(void *, void *);
-static void (*real_cv_notify)(void *);
+static void (*real_cv_notify_all)(void *);
 static unsigned long (*real_create_pixmap_cursor)(void *, unsigned long, unsigned long, void *, void *, unsigned,
                                                   unsigned);
 static int (*real_define_cursor)(void *, unsigned long, unsigned long);
@@ -311,28 +313,44 @@ EXPORT void cv_wait(void *condition, void *lock) {
     atomic_store(&me->object, NULL);
 }
 
-EXPORT void cv_notify_one(void *condition) __asm__("_ZNSt18condition_variable10notify_oneEv");
-EXPORT void cv_notify_one(void *condition) {
+EXPORT void cv_notify_all(void *condition) __asm__("_ZNSt18condition_variable10notify_allEv");
+EXPORT void cv_notify_all(void *condition) {
     if (active)
         for (int i = 0, n = atomic_load(&n_slots); i < n; i++) {
             int state = ON_CONDITION;
             if (atomic_load(&slots[i].object) == condition)
                 atomic_compare_exchange_strong(&slots[i].state, &state, BUSY);
         }
-    real_cv_notify(condition); /* all of them: a spurious wake-up is allowed, a stale mark is not */
+    real_cv_notify_all(condition);
 }
 
+/* All of them: a spurious wake-up is allowed, a stale mark is not. */
+EXPORT void cv_notify_one(void *condition) __asm__("_ZNSt18condition_variable10notify_oneEv");
+EXPORT void cv_notify_one(void *condition) { cv_notify_all(condition); }
+
 /* ---- sockets ---- */
+
+/* Wait for a packet, at most 100 ms of real time: engines since 5.10 by poll, earlier ones by select. */
+static int wait_for_packet(struct pollfd *ready) {
+    struct slot *me = slot_of_me();
+    me->fd = ready->fd;
+    fall_asleep(me, ON_SOCKET);
+    int result = real_poll(ready, 1, 100);
+    wake_up(me);
+    return result;
+}
+
+EXPORT int poll(struct pollfd *sockets, nfds_t n, int timeout_ms) {
+    if (!FROM_GAME() || n != 1 || sockets->events != POLLIN || !atomic_load(&locked))
+        return real_poll(sockets, n, timeout_ms);
+    return wait_for_packet(sockets);
+}
 
 EXPORT int select(int n, fd_set *in, fd_set *out, fd_set *err, struct timeval *timeout) {
     if (!FROM_GAME() || !in || out || err || !atomic_load(&locked))
         return real_select(n, in, out, err, timeout);
-    struct slot *me = slot_of_me();
     struct pollfd ready = {.fd = n - 1, .events = POLLIN};
-    me->fd = ready.fd;
-    fall_asleep(me, ON_SOCKET);
-    int result = poll(&ready, 1, 100);
-    wake_up(me);
+    int result = wait_for_packet(&ready);
     if (result <= 0) FD_ZERO(in);
     return result;
 }
@@ -383,14 +401,34 @@ EXPORT ssize_t recvfrom(int fd, void *data, size_t n, int flags, struct sockaddr
 
 /* ---- time ---- */
 
+/*
+ * Until it starts its threads, the game sees only multiples of this: engines since 5.10 seed their random
+ * numbers with time() and the low 16 bits of the clock's microseconds.
+ */
+#define COARSE_NS (65536 * 1000LL)
+
 EXPORT int clock_gettime(clockid_t clock, struct timespec *t) {
-    if (!FROM_GAME() || clock == CLOCK_PROCESS_CPUTIME_ID || clock == CLOCK_THREAD_CPUTIME_ID)
-        return real_clock_gettime(clock, t);
-    int64_t now = now_ns();
+    int result = real_clock_gettime(clock, t);
+    if (!IN_GAME() || result || clock == CLOCK_PROCESS_CPUTIME_ID || clock == CLOCK_THREAD_CPUTIME_ID)
+        return result;
+    int64_t now = active ? now_ns() : t->tv_sec * NS + t->tv_nsec;
+    if (__libc_single_threaded) now -= now % COARSE_NS;
     t->tv_sec = now / NS;
     t->tv_nsec = now % NS;
     return 0;
 }
+
+/* std::chrono's clocks. */
+EXPORT int64_t system_now(void) __asm__("_ZNSt6chrono3_V212system_clock3nowEv");
+EXPORT int64_t system_now(void) {
+    struct timespec t;
+    if (FROM_GAME()) return now_ns();
+    real_clock_gettime(CLOCK_REALTIME, &t);
+    return t.tv_sec * NS + t.tv_nsec;
+}
+
+EXPORT int64_t steady_now(void) __asm__("_ZNSt6chrono3_V212steady_clock3nowEv");
+EXPORT int64_t steady_now(void) { return FROM_GAME() ? now_ns() : real_ns(); }
 
 EXPORT int gettimeofday(struct timeval *restrict t, void *restrict zone) {
     if (!FROM_GAME()) return real_gettimeofday(t, zone);
@@ -411,7 +449,8 @@ EXPORT time_t time(time_t *t) {
 
 static void sleep_until(int64_t deadline) {
     struct slot *me = slot_of_me();
-    if (i_am_main) return; /* no one would advance the clock meanwhile */
+    /* No one would advance the clock meanwhile; and a server that sleeps would miss its step. */
+    if (i_am_main || me->gate == SERVER_GATE) return;
     atomic_store(&me->deadline, deadline);
     atomic_store(&me->object, me);
     while (now_ns() < deadline) {
@@ -447,7 +486,7 @@ static int sleeps_soundly(struct slot *slot) {
     }
     case ON_SOCKET: {
         struct pollfd ready = {.fd = slot->fd, .events = POLLIN};
-        return poll(&ready, 1, 0) == 0;
+        return real_poll(&ready, 1, 0) == 0;
     }
     case ON_CONDITION:
         return 1;
@@ -600,18 +639,19 @@ __attribute__((constructor)) static void set_up(void) {
     real_sem_trywait = need("sem_trywait");
     real_sem_timedwait = need("sem_timedwait");
     real_select = need("select");
+    real_poll = need("poll");
     real_bind = need("bind");
     real_sendto = need("sendto");
     real_recvfrom = need("recvfrom");
     real_cv_wait = need("_ZNSt18condition_variable4waitERSt11unique_lockISt5mutexE");
-    real_cv_notify = need("_ZNSt18condition_variable10notify_allEv");
+    real_cv_notify_all = need("_ZNSt18condition_variable10notify_allEv");
     real_create_pixmap_cursor = need("XCreatePixmapCursor");
     real_define_cursor = need("XDefineCursor");
     real_undefine_cursor = need("XUndefineCursor");
     x_sync = need("XSync");
     gl_read_pixels = need("glReadPixels");
 
-    /* channel, memory, width, height, epoch seconds; channel -1: change nothing but time() */
+    /* channel, memory, width, height, epoch seconds; channel -1: change nothing but time() and the first clock */
     const char *spec = getenv("BASALT_SHIM");
     int memory;
     long long epoch;
@@ -620,6 +660,9 @@ __attribute__((constructor)) static void set_up(void) {
     unsetenv("BASALT_SHIM");
     epoch_ns = epoch * NS;
     dl_iterate_phdr(find_game, NULL);
+    char program[PATH_MAX] = "";
+    if (readlink("/proc/self/exe", program, sizeof program - 1) > 0)
+        dprintf(STDERR_FILENO, "basalt: shim in %s\n", program); /* worldcache.py looks for it */
     if (channel < 0) return;
     pixels = mmap(NULL, (size_t)width * height * 4, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
     if (pixels == MAP_FAILED) abort();

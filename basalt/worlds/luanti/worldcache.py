@@ -14,7 +14,8 @@ from basalt.io.errors import BusyError, ConfigError, WorldError
 from basalt.io.locks import locked
 from basalt.io.paths import cache_dir
 from basalt.worlds.luanti.engine import EPOCH_S
-from basalt.worlds.luanti.game import find_game, game_environment
+from basalt.worlds.luanti.engine_check import known_game
+from basalt.worlds.luanti.game import game_environment
 from basalt.worlds.luanti.native import build_shim, preloaded
 from basalt.worlds.luanti.settings import SEARCH_SETTINGS, WORLD_MT
 from basalt.worlds.luanti.version import install_mod, world_version
@@ -107,7 +108,8 @@ def _make(task: Task, seed: int, folder: Path) -> None:
         config = scratch / "search.conf"
         config.write_text(SEARCH_SETTINGS)
         log = scratch / "search.log"
-        command = [find_game(), "--server", "--config", str(config), "--world", str(world)]
+        program = known_game()
+        command = [program, "--server", "--config", str(config), "--world", str(world)]
         command += ["--gameid", "minetest_game", "--port", str(free_port(socket.SOCK_DGRAM))]
         # The game seeds its random numbers, and so its trees, by the time that the shim shows it.
         environment = {**game_environment(str(scratch)), "BASALT_SHIM": f"-1,-1,0,0,{EPOCH_S}"}
@@ -120,6 +122,12 @@ def _make(task: Task, seed: int, folder: Path) -> None:
             ) from None
         finally:
             game.end()
+        # A world that was made by the real clock would be another one on every machine.
+        if f"basalt: shim in {Path(program).resolve()}\n" not in log.read_text(errors="replace"):
+            raise WorldError(
+                f"{program}: the shim did not report from it, so its world was not saved: "
+                "expected the game's own program, not a script"
+            )
         if (world / "failed.json").is_file():
             reason = json.loads((world / "failed.json").read_text())["message"]
             raise WorldError(f"{task.name} seed {seed}: {reason}; choose another seed")

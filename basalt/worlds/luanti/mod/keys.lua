@@ -44,7 +44,8 @@ local function show_offhand(player)
 	if element then
 		player:hud_change(element, "text", image)
 	else
-		element = player:hud_add({hud_elem_type = "image", text = image, position = {x = 0.5, y = 1},
+		local kind = minetest.features.hud_def_type_field and "type" or "hud_elem_type"
+		element = player:hud_add({[kind] = "image", text = image, position = {x = 0.5, y = 1},
 			offset = {x = -300, y = -34}, alignment = {x = 0, y = 0}, scale = OFFHAND_SCALE})
 	end
 end

@@ -209,7 +209,8 @@ def without(monkeypatch, tmp_path):
 
 def test_without_the_game(without):
     without(GAME)
-    with pytest.raises(MissingDependencyError, match=r"apt-get install .*minetest minetest-data"):
+    packages = " ".join(game.engine_packages())
+    with pytest.raises(MissingDependencyError, match=f"apt-get install .*{packages}$"):
         make_world("find_cave").reset(seed=SEED)
 
 
