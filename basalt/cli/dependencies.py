@@ -12,6 +12,7 @@ _DISTRIBUTIONS = {
     "lightning_fabric": "lightning-fabric",
     "pygame": "pygame-ce",
     "Xlib": "python-xlib",
+    "elftools": "pyelftools",
     "argon2": "argon2-cffi",
 }
 """Distributions whose module has another name."""
