@@ -22,7 +22,7 @@ TEST_JOBS ?= 2
 # Debian packages: the engine with its game (these names are also in basalt/worlds/luanti/game.py), a virtual
 # screen, software OpenGL, a C compiler for the clock shim; for the tests a browser and PostgreSQL.
 RELEASE         := $(shell . /etc/os-release && echo $$VERSION_CODENAME)
-ENGINE_PACKAGES := $(if $(filter bookworm jammy noble,$(RELEASE)),minetest minetest-data,luanti luanti-game-minetest)
+ENGINE_PACKAGES := $(if $(filter bookworm noble,$(RELEASE)),minetest minetest-data,luanti luanti-game-minetest)
 RUN_PACKAGES  := python3-venv $(ENGINE_PACKAGES) xvfb libgl1-mesa-dri gcc libc6-dev
 TEST_PACKAGES := chromium fonts-dejavu-core postgresql
 

@@ -15,8 +15,8 @@ PACKAGES = ("luanti", "luanti-game-minetest")
 OLD_PACKAGES = ("minetest", "minetest-data")
 """Their names in `OLD_RELEASES`."""
 
-OLD_RELEASES = ("bookworm", "jammy", "noble")
-"""Releases from before the engine was renamed: Debian 12, Ubuntu 22.04 and 24.04."""
+OLD_RELEASES = ("bookworm", "noble")
+"""Releases from before the engine was renamed: Debian 12 and Ubuntu 24.04."""
 
 _PROGRAMS = (
     "minetest",
