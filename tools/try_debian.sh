@@ -14,7 +14,7 @@ release=${1:-trixie}
 command=${2:-make demo && make test}
 root=${TRY_DEBIAN_ROOT:-/var/tmp/basalt-$release}
 checkout=$(git -C "$(dirname "$0")" rev-parse --show-toplevel)
-home=/root/try
+home=/home/try
 
 cannot() { echo "$0: $1" >&2; exit 77; }
 

@@ -84,12 +84,14 @@ def dynamic_symbols(path: Path) -> tuple[set[str], set[str]]:
     """
     from elftools.common.exceptions import ELFError
     from elftools.elf.elffile import ELFFile
+    from elftools.elf.sections import SymbolTableSection
 
-    imported, exported = set(), set()
+    imported: set[str] = set()
+    exported: set[str] = set()
     try:
         with path.open("rb") as file:
             table = ELFFile(file).get_section_by_name(".dynsym")
-            for symbol in table.iter_symbols() if table else ():
+            for symbol in table.iter_symbols() if isinstance(table, SymbolTableSection) else ():
                 (imported if symbol["st_shndx"] == "SHN_UNDEF" else exported).add(symbol.name)
     except ELFError as err:
         raise WorldError(f"{path}: expected an ELF program, got {err}") from err
