@@ -13,6 +13,8 @@ ROOMS = (
     "benchmarks",
     "tools",
     "basalt.cli",
+    "basalt.demo",
+    "basalt.machine_checks",
     "eval_ui",
     "leaderboard.http",
     "leaderboard.bedd",

@@ -176,7 +176,7 @@ def run(argv: list[str]) -> int:
         if err.name is None or err.name.split(".")[0] in _OUR_PACKAGES:
             raise
         # Only here: the help is to be instantaneous.
-        from basalt.cli.dependencies import how_to_install
+        from basalt.io.dependencies import how_to_install
 
         fix = how_to_install(err.name, command.extra)
         print(

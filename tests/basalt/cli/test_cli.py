@@ -399,9 +399,11 @@ def test_a_missing_core_package_is_not_blamed_on_an_extra():
 
 
 def test_doctor_names_missing_dependencies(monkeypatch, capsys):
-    from basalt.cli import doctor
+    from basalt import machine_checks
 
-    monkeypatch.setattr(doctor, "requirements", lambda: {"no-such-thing": [], "other": ["train"]})
+    monkeypatch.setattr(
+        machine_checks, "requirements", lambda: {"no-such-thing": [], "other": ["train"]}
+    )
     assert cli.run(["doctor"]) == 1
     text = capsys.readouterr().out
     assert "MISSING  dependencies" in text and "not installed: no-such-thing" in text
