@@ -21,8 +21,6 @@ cannot() { echo "$0: $1" >&2; exit 77; }
 make_root() {
     [ "$(id -u)" = 0 ] || cannot "expected root, got user $(id -un)"
     command -v debootstrap >/dev/null || cannot "debootstrap is missing; apt-get install debootstrap"
-    exec 9>"$root.lock"
-    flock 9 # one run at a time: each makes its own clone in the system
     mirror=${TRY_DEBIAN_MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' 'Identifier: Packages' | head -1)}
     mirror=${mirror:-http://deb.debian.org/debian}
     if [ ! -e "$root/.complete" ]; then
@@ -37,7 +35,7 @@ make_root() {
 # What pip reads here, and the files and folders that its settings name (of an index X/simple all of X).
 pip_places() {
     printf '%s\n' /etc/pip.conf /etc/xdg/pip "$HOME/.config/pip" "$HOME/.pip"
-    { python3 -m pip config list 2>/dev/null || true; env | grep -E '^(PIP_|TORCH_INDEX)' || true; } |
+    { python3 -m pip config list 2>/dev/null || true; env | grep '^PIP_' || true; } |
         tr "'\"= " '\n\n\n\n' | sed -n 's|^file://\(.*\)/simple/*$|\1|; s|^file://||; \|^/.|p'
 }
 
