@@ -9,7 +9,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from eval_ui.tables import percent
+from eval_ui.elements import percent
 from leaderboard.ratings.analysis import Analysis
 from leaderboard.ratings.ranking import Table
 

@@ -1,7 +1,7 @@
 """The element for watching one episode, or two in sync, with a plot of their telemetry."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from basalt.core.tasks import STEPS_PER_SECOND
 from basalt.core.telemetry import Telemetry
@@ -74,22 +74,8 @@ def watch(key: str, names: Sequence[str], urls: Sequence[str], shown: Sequence[C
         urls: URLs of the videos.
         shown: Curves to choose from.
     """
-    _watch(
-        key="watch",
-        data={
-            "key": key,
-            "names": list(names),
-            "urls": list(urls),
-            "curves": [
-                {
-                    "label": curve.label,
-                    "unit": curve.unit,
-                    "sides": [{"every": every, "values": values} for every, values in curve.sides],
-                }
-                for curve in shown
-            ],
-        },
-    )
+    data = {"key": key, "names": list(names), "urls": list(urls)}
+    _watch(key="watch", data=data | {"curves": [asdict(curve) for curve in shown]})
 
 
 def _is_number(value: object) -> bool:

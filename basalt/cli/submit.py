@@ -8,11 +8,11 @@ import typer
 from basalt.cli.flags import Store, run
 from basalt.core.recording import Recording
 from leaderboard.studies.rules import OFFICIAL
+from leaderboard.submissions.checks import CheckedSubmission
 from leaderboard.submissions.legacy_episodes import LegacyOrigin
 from leaderboard.submissions.submit import (
     ReplayPlan,
     ReplayResult,
-    Verified,
     check,
     described,
     pack,
@@ -96,10 +96,10 @@ def _submit(
         )
         target = (given, study, store, name, replays)
         if check_only or bundle:
-            verified = check(*target)
-            _print_check(source, verified)
+            checked = check(*target)
+            _print_check(checked)
             if bundle:
-                manifest = pack(bundle, verified, about)
+                manifest = pack(bundle, checked, about)
                 print(f"wrote {bundle}: {manifest.agent!r}, {len(manifest.files)} files")
             return 0
         done = submit(*target, about)
@@ -113,10 +113,11 @@ def _replay(recording: Recording) -> ReplayResult:
     return replay(recording, pictures=False, progress=True)
 
 
-def _print_check(source: Path, verified: Verified) -> None:
-    recordings = verified.submission.recordings
-    study = verified.submission.study
-    print(f"{source}: follows the rules of study {study!r}, {len(recordings)} episodes")
-    for item in recordings:
-        state = "replayed: the same places" if item.key in verified.replayed else "unverified"
+def _print_check(checked: CheckedSubmission) -> None:
+    print(
+        f"{checked.source}: follows the rules of study {checked.study!r}, "
+        f"{len(checked.recordings)} episodes"
+    )
+    for item in checked.recordings:
+        state = "replayed: the same places" if item.key in checked.replayed else "unverified"
         print(f"  {item.meta.task} seed {item.meta.seed}: {item.meta.steps} steps, {state}")

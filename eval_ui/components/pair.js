@@ -1,8 +1,6 @@
 // Judging a pair: the player, the task's questions one at a time, and the answer as a whole.
 //
-// data: { pair, left, right, title, instruction, badge, progress: {text, share}, direct: [..], comparative: [..],
-//         required: required share of each video, reason: {least, placeholder}, undo: {until} or null,
-//         reply: {nonce, text, ok} to the last action, or null }
+// data: the fields of `PairView` (pair_judging.py), and `reply`: {nonce, text, ok} to the last action, or null.
 // Actions go out as the trigger "act": {kind: "answer" | "undo", nonce, ...}.
 
 const SIDES = [["left", "Left"], ["draw", "Draw"], ["right", "Right"]];
@@ -28,8 +26,8 @@ class PairJudging {
     this.hint = find(".hint");
     this.undoButton = find(".undo");
     this.steps = [
-      ...data.direct.map((text) => ({ kind: "direct", text, options: PLAYERS })),
-      ...data.comparative.map((text) => ({
+      ...data.questions.direct.map((text) => ({ kind: "direct", text, options: PLAYERS })),
+      ...data.questions.comparative.map((text) => ({
         kind: "comparative", text, options: [...SIDES, ["na", "Not applicable"]],
       })),
       { kind: "overall", text: "Overall, which player did better?", options: OVERALL },
@@ -84,13 +82,13 @@ class PairJudging {
     const find = (selector) => this.root.querySelector(selector);
     this.data = data;
     this.player.required = data.required;
-    find(".title").textContent = data.title;
+    find(".title").textContent = `${data.title}: which player did better?`;
     find(".instruction").textContent = data.instruction;
     find(".badge").textContent = data.badge ?? "";
     find(".badge").hidden = !data.badge;
-    find(".count").textContent = data.progress.text;
-    find("progress").value = data.progress.share;
-    this.reason.placeholder = data.reason.placeholder;
+    find(".count").textContent = data.standing;
+    find("progress").value = data.share;
+    this.reason.placeholder = data.least ? "Why? In your own words (W)" : "Why? Optional, in your own words (W)";
     if (this.pending !== null && data.reply?.nonce === this.pending) this.pending = null;
     this.reply = data.reply;
     this.complaint = null;
@@ -164,7 +162,7 @@ class PairJudging {
   // What is missing before the answer can be submitted; null when nothing is.
   missing() {
     if (this.winner === "skip") return null;
-    const least = this.data.reason.least;
+    const least = this.data.least;
     if (this.player.shares.some((share) => share < this.data.required)) {
       return this.data.required >= 0.995
         ? "Watch both videos to the end, at any speed."
@@ -232,7 +230,7 @@ class PairJudging {
   }
 
   undoSeconds() {
-    return this.data.undo ? Math.ceil((this.data.undo.until - Date.now()) / 1000) : 0;
+    return this.data.undo_until ? Math.ceil((this.data.undo_until - Date.now()) / 1000) : 0;
   }
 
   showUndo() {

@@ -1,6 +1,6 @@
 // One or two episodes with their telemetry under them; the cursor follows the videos, a click moves them.
 //
-// data: { key, urls, names, curves: [{ label, unit, sides: [{ every: seconds, values: [..] }] }] }
+// data: { key, urls, names, curves: [{ label, unit, sides: [[seconds between values, [..]]] }] }
 
 const WIDTH = 1000;
 const HEIGHT = 100;
@@ -32,7 +32,7 @@ class Watch {
 
   draw() {
     if (!this.curve) return;
-    const every = this.curve.sides.flatMap((side) => side.values).filter((value) => value !== null);
+    const every = this.curve.sides.flatMap(([, values]) => values).filter((value) => value !== null);
     this.low = Math.min(...every);
     this.high = Math.max(...every);
     this.plot.replaceChildren();
@@ -44,11 +44,11 @@ class Watch {
   lines() {
     const span = this.high - this.low || 1;
     const height = (value) => HEIGHT * (0.93 - (0.86 * (value - this.low)) / span);
-    this.plot.replaceChildren(...this.curve.sides.map((side, index) => {
+    this.plot.replaceChildren(...this.curve.sides.map(([every, values], index) => {
       const line = document.createElementNS("http://www.w3.org/2000/svg", "polyline");
       line.setAttribute("class", index ? "second" : "first");
-      line.setAttribute("points", side.values
-        .map((value, place) => `${((WIDTH * place * side.every) / this.length).toFixed(1)},${height(value).toFixed(1)}`)
+      line.setAttribute("points", values
+        .map((value, place) => `${((WIDTH * place * every) / this.length).toFixed(1)},${height(value).toFixed(1)}`)
         .join(" "));
       return line;
     }));
@@ -69,12 +69,12 @@ class Watch {
     this.cursor.setAttribute("x1", x);
     this.cursor.setAttribute("x2", x);
     const show = (value) => (Number.isInteger(value) ? String(value) : value.toFixed(2));
-    this.values.replaceChildren(...this.curve.sides.map((side, index) => {
+    this.values.replaceChildren(...this.curve.sides.map(([every, values], index) => {
       const text = document.createElement("strong");
       text.className = index ? "second" : "first";
-      const place = Math.min(side.values.length - 1, Math.floor(at / side.every + 1e-6));
+      const place = Math.min(values.length - 1, Math.floor(at / every + 1e-6));
       const name = this.data.names.length > 1 ? `${this.data.names[index]} ` : "";
-      text.textContent = `${index ? "  ·  " : ""}${name}${show(side.values[place])} ${this.curve.unit}`;
+      text.textContent = `${index ? "  ·  " : ""}${name}${show(values[place])} ${this.curve.unit}`;
       return text;
     }));
   }

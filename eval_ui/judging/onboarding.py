@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from basalt.io.errors import BasaltError
+from eval_ui.elements import attempt
 from eval_ui.session import rater_secret
 from leaderboard.judging.invites import check_invite
 from leaderboard.judging.rater_view import RaterView
@@ -100,15 +101,10 @@ def welcome(store: Store, study: StudyInfo, settings: JudgingSettings, status: R
                 st.markdown(settings.consent)
             agreed = st.checkbox("I have read this and agree to take part.")
         if st.button("Begin", type="primary", disabled=not agreed):
-            try:
-                join(
-                    store, study, rater_secret(), invite=came.invite, consent=agreed,
-                    platform=came.platform, participant=came.participant,
-                )  # fmt: skip
-            except BasaltError as err:
-                st.error(str(err))
-            else:
-                st.rerun()
+            attempt(
+                join, store, study, rater_secret(), invite=came.invite, consent=agreed,
+                platform=came.platform, participant=came.participant,
+            )  # fmt: skip
 
 
 def farewell(view: RaterView) -> None:

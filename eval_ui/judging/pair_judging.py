@@ -5,7 +5,7 @@ videos were watched, the keys control all of it, and the videos fill the height 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import streamlit as st
@@ -109,7 +109,7 @@ class PairView:
         badge: Word beside the title, e.g. "practice".
         standing: Progress in words.
         share: Progress from 0 to 1.
-        questions: Questions of the task; None if the study does not ask them.
+        questions: Questions of the task that the study asks.
         required: Share of each video that must be watched, 0 to 1.
         least: Minimum length of the reason in characters; 0 makes it optional.
         undo_until: Time until which the last answer can be withdrawn, milliseconds since 1970.
@@ -123,7 +123,7 @@ class PairView:
     badge: str | None
     standing: str
     share: float
-    questions: Questions | None
+    questions: Questions
     required: float
     least: int
     undo_until: int | None
@@ -149,30 +149,10 @@ def judge_pair(view: PairView, handle: Callable[[Act], Reply]) -> None:
         st.session_state["reply"] = reply
 
     reply: Reply | None = st.session_state.get("reply")
-    questions = view.questions or Questions((), ())
     _element(
         # One element for all pairs, so that the page does not jump when the next one comes.
         key=_KEY,
-        data={
-            "pair": view.pair,
-            "left": view.left,
-            "right": view.right,
-            "title": f"{view.title}: which player did better?",
-            "instruction": view.instruction,
-            "badge": view.badge,
-            "progress": {"text": view.standing, "share": view.share},
-            "direct": list(questions.direct),
-            "comparative": list(questions.comparative),
-            "required": view.required,
-            "reason": {
-                "least": view.least,
-                "placeholder": "Why? In your own words (W)"
-                if view.least
-                else "Why? Optional, in your own words (W)",
-            },
-            "undo": {"until": view.undo_until} if view.undo_until else None,
-            "reply": {"nonce": reply.nonce, "text": reply.text, "ok": reply.ok} if reply else None,
-        },
+        data=asdict(view) | {"reply": asdict(reply) if reply else None},
         on_act_change=on_act,
     )
 

@@ -35,15 +35,7 @@ def export_html(
     title = f"{result.hook_point} · {result.name}"
     body = "".join(
         f'<section><h3 id="latent-{i}">Latent {i}</h3>'
-        + latent_html(
-            i,
-            sae.latents[i],
-            sae.effects[i],
-            report.measures,
-            sae.episodes,
-            clip,
-            notes[i].text if i in notes else "",
-        )
+        + latent_html(sae, i, report.measures, clip, notes[i].text if i in notes else "")
         + "</section>"
         for i in latents
     )

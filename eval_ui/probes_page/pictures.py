@@ -10,32 +10,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from basalt.core.tasks import STEPS_PER_SECOND
-from basalt.probes.records import Latent, Moment, SAEResult, StoredEpisode, number
+from basalt.probes.records import Moment, SAEResult, StoredEpisode, number
+from eval_ui.probes_page.suites import Autoencoder
 
 CAMERA_BINS = 11
 _WIDTH, _HEIGHT = 320, 44
 
 
 def latent_html(
+    sae: Autoencoder,
     latent: int,
-    row: Latent,
-    effects: NDArray[np.float32],
     measures: Sequence[str],
-    episodes: Sequence[StoredEpisode],
     clip: Callable[[Moment], str],
     note: str = "",
 ) -> str:
     """The HTML of one latent.
 
     Args:
+        sae: Autoencoder of the latent.
         latent: Number of the latent.
-        row: Its description.
-        effects: Its effects on `measures`, float32 [142].
-        measures: Names of the measures; the last 121 are camera bins.
-        episodes: Episodes of the activation store.
+        measures: Names of the measures of its effects; the last 121 are camera bins.
         clip: Function that gives the URL of a moment's clip; an empty URL if the recording is missing.
         note: A person's note.
     """
+    row, effects, episodes = sae.latents[latent], sae.effects[latent], sae.episodes
     if not row.moments:
         return f"<p>Latent {latent} fires on no held-out frame.</p>"
     concept, largest = row.concept, row.max or 0.0

@@ -1,11 +1,10 @@
 """The Gold pairs section: pairs with a known answer, used for qualification and attention checks."""
 
-from itertools import combinations
+from itertools import combinations, groupby
 
-import pandas as pd
 import streamlit as st
 
-from basalt.io.errors import BasaltError
+from eval_ui.elements import attempt, show_table
 from eval_ui.watch import watch
 from leaderboard.http.video_urls import episode_video
 from leaderboard.judging.gold_pairs import (
@@ -19,7 +18,7 @@ from leaderboard.store.database import Store
 from leaderboard.studies.access import AdminIdentity
 from leaderboard.studies.rules import StudyInfo
 from leaderboard.studies.settings import get_settings
-from leaderboard.submissions.episodes import EpisodeInfo, list_episodes
+from leaderboard.submissions.episodes import list_episodes
 
 ANSWERS = {"left": "Left", "draw": "Equally good", "right": "Right"}
 
@@ -38,22 +37,18 @@ def draw(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
             "There are fewer gold pairs than the qualification needs, so nobody can pass it."
         )
     if pairs:
-        st.dataframe(
-            pd.DataFrame(
-                {
-                    "Task": [task_title(pair.task) for pair in pairs],
-                    "Seed": [pair.seed for pair in pairs],
-                    "Left": [pair.left for pair in pairs],
-                    "Right": [pair.right for pair in pairs],
-                    "Better": [pair.better for pair in pairs],
-                    "Answered": [pair.answered for pair in pairs],
-                    "Correct": [pair.right_answers for pair in pairs],
-                    "In use": [pair.retired is None for pair in pairs],
-                    "Explanation": [pair.explanation for pair in pairs],
-                }
-            ),
-            hide_index=True,
-            width="stretch",
+        show_table(
+            {
+                "Task": [task_title(pair.task) for pair in pairs],
+                "Seed": [pair.seed for pair in pairs],
+                "Left": [pair.left for pair in pairs],
+                "Right": [pair.right for pair in pairs],
+                "Better": [pair.better for pair in pairs],
+                "Answered": [pair.answered for pair in pairs],
+                "Correct": [pair.right_answers for pair in pairs],
+                "In use": [pair.retired is None for pair in pairs],
+                "Explanation": [pair.explanation for pair in pairs],
+            }
         )
     if in_use:
         with st.popover("Retire a gold pair"):
@@ -62,20 +57,17 @@ def draw(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
                 "Gold pair", list(known), format_func=lambda one: _label(known[one])
             )
             if st.button("Retire"):
-                retire_gold_pair(store, study, admin, gold)
-                st.rerun()
+                attempt(retire_gold_pair, store, study, admin, gold)
     st.markdown("#### Add a gold pair")
     _add(store, study, admin)
 
 
 def _add(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
-    episodes = list_episodes(store, study)
-    groups: dict[tuple[str, int], list[EpisodeInfo]] = {}
-    for one in episodes:
-        groups.setdefault((one.task, one.seed), []).append(one)
+    # In order of task and seed.
+    groups = groupby(list_episodes(store, study), lambda one: (one.task, one.seed))
     choices = {
         (one.id, other.id): (one, other)
-        for group in groups.values()
+        for _, group in groups
         for one, other in combinations(group, 2)
     }
     if not choices:
@@ -84,12 +76,12 @@ def _add(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
 
     def label(ids: tuple[str, str]) -> str:
         one, other = choices[ids]
-        return f"{task_title(one.task)}, seed {one.seed}: {one.agent} – {other.agent}"
+        return f"{task_title(one.task)}, seed {one.seed}: {one.agent.name} – {other.agent.name}"
 
     pair = choices[st.selectbox("Pair", list(choices), format_func=label)]
     watch(
         "gold " + " ".join(one.id for one in pair),
-        [one.agent for one in pair],
+        [one.agent.name for one in pair],
         [episode_video(store, one.id) for one in pair],
         [],
     )
@@ -101,12 +93,8 @@ def _add(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
             "Explanation, shown to raters after they answer in the qualification", max_chars=2000
         )
         if st.form_submit_button("Add gold pair", type="primary"):
-            try:
-                add_gold_pair(store, study, admin, pair[0].id, pair[1].id, better, explanation)
-            except BasaltError as err:
-                st.error(str(err))
-            else:
-                st.rerun()
+            ids = (one.id for one in pair)
+            attempt(add_gold_pair, store, study, admin, *ids, better, explanation)
 
 
 def _label(pair: GoldInfo) -> str:

@@ -1,8 +1,8 @@
 """The History section: bans, changes of settings and withdrawn answers, newest first."""
 
-import pandas as pd
 import streamlit as st
 
+from eval_ui.elements import show_table
 from leaderboard.store.database import Store
 from leaderboard.studies.access import AdminIdentity
 from leaderboard.studies.events import history
@@ -24,16 +24,12 @@ def draw(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
     if not happened:
         st.caption("Nothing yet.")
         return
-    st.dataframe(
-        pd.DataFrame(
-            {
-                "When (UTC)": [one.created.strftime("%Y-%m-%d %H:%M:%S") for one in happened],
-                "What": [KINDS.get(one.kind, one.kind) for one in happened],
-                "Rater": [(one.rater_id or "")[:8] for one in happened],
-                "By": [one.by for one in happened],
-                "Why": [str(one.data.get("reason", "")) for one in happened],
-            }
-        ),
-        hide_index=True,
-        width="stretch",
+    show_table(
+        {
+            "When (UTC)": [one.created.strftime("%Y-%m-%d %H:%M:%S") for one in happened],
+            "What": [KINDS.get(one.kind, one.kind) for one in happened],
+            "Rater": [(one.rater_id or "")[:8] for one in happened],
+            "By": [one.by for one in happened],
+            "Why": [str(one.data.get("reason", "")) for one in happened],
+        }
     )

@@ -2,10 +2,10 @@
 
 from datetime import UTC, datetime, time
 
-import pandas as pd
 import streamlit as st
 
 from basalt.io.errors import BasaltError
+from eval_ui.elements import attempt, show_table
 from leaderboard.judging.invites import create_invite, list_invites, revoke_invite
 from leaderboard.store.database import Store
 from leaderboard.studies.access import AdminIdentity
@@ -46,18 +46,14 @@ def draw(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
     invites = list_invites(store, study, admin)
     if not invites:
         return
-    st.dataframe(
-        pd.DataFrame(
-            {
-                "For": [one.label for one in invites],
-                "Raters": [one.raters for one in invites],
-                "Maximum": [str(one.max_raters or "no limit") for one in invites],
-                "Expires (UTC)": [_moment(one.expires) for one in invites],
-                "Revoked (UTC)": [_moment(one.revoked) for one in invites],
-            }
-        ),
-        hide_index=True,
-        width="stretch",
+    show_table(
+        {
+            "For": [one.label for one in invites],
+            "Raters": [one.raters for one in invites],
+            "Maximum": [str(one.max_raters or "no limit") for one in invites],
+            "Expires (UTC)": [_moment(one.expires) for one in invites],
+            "Revoked (UTC)": [_moment(one.revoked) for one in invites],
+        }
     )
     open_ones = [one for one in invites if one.revoked is None]
     if open_ones:
@@ -66,8 +62,7 @@ def draw(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
             invite = st.selectbox("Invite", list(labels), format_func=labels.__getitem__)
             st.caption("Nobody can join with it any more; raters who have joined stay.")
             if st.button("Revoke"):
-                revoke_invite(store, study, admin, invite)
-                st.rerun()
+                attempt(revoke_invite, store, study, admin, invite)
 
 
 def _show_link(link: str) -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from eval_ui.charts import GREEN
-from eval_ui.tables import facts_html, percent
+from eval_ui.elements import facts_html, percent, show_table
 from leaderboard.judging.quality import Share, StudyQuality, study_quality
 from leaderboard.ratings.columns import task_title
 from leaderboard.store.database import Store
@@ -46,11 +46,7 @@ def draw(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
     with tasks:
         st.markdown("##### By task")
         counts = pd.Series([task_title(one.task) for one in judged]).value_counts()
-        st.dataframe(
-            pd.DataFrame({"Task": counts.index, "Judgments": counts.to_numpy()}),
-            hide_index=True,
-            width="stretch",
-        )
+        show_table({"Task": counts.index, "Judgments": counts.to_numpy()})
 
 
 def _quality(quality: StudyQuality) -> None:
@@ -75,7 +71,7 @@ def _quality(quality: StudyQuality) -> None:
 
 
 def _share(share: Share) -> str:
-    if not share.count:
+    if share.share is None:
         return "–"
     return (
         f"{percent(share.share)}  ({percent(share.low)} to {percent(share.high)})  of {share.count}"

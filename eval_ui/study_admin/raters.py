@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
-import pandas as pd
 import streamlit as st
 
-from basalt.io.errors import BasaltError
+from eval_ui.elements import attempt, show_table
 from leaderboard.judging.quality import RaterReport, rater_reports
 from leaderboard.judging.raters import erase, rater_of_code
 from leaderboard.store.database import Store
@@ -50,26 +49,22 @@ def _table(reports: Sequence[RaterReport]) -> None:
         return None if value is None else round(100 * value)
 
     percent = st.column_config.NumberColumn(format="%d%%")
-    st.dataframe(
-        pd.DataFrame(
-            {
-                "Rater": [one.rater_id[:8] for one in reports],
-                "Name": [one.name or "" for one in reports],
-                "State": [_state(one) for one in reports],
-                "Judged": [one.judged for one in reports],
-                "Skipped": [one.skipped for one in reports],
-                "Seconds": [one.median_seconds for one in reports],
-                "Gold": [_passed(one.gold) for one in reports],
-                "Identical": [_passed(one.self_pairs) for one in reports],
-                "Repeats": [_passed(one.repeats) for one in reports],
-                "Agreement": [share(one.agreement) for one in reports],
-                "Left": [share(one.left_share) for one in reports],
-                "Invite": [one.invite or "" for one in reports],
-                "Participant": [one.participant or "" for one in reports],
-            }
-        ),
-        hide_index=True,
-        width="stretch",
+    show_table(
+        {
+            "Rater": [one.rater_id[:8] for one in reports],
+            "Name": [one.name or "" for one in reports],
+            "State": [_state(one) for one in reports],
+            "Judged": [one.judged for one in reports],
+            "Skipped": [one.skipped for one in reports],
+            "Seconds": [one.median_seconds for one in reports],
+            "Gold": [_passed(one.gold) for one in reports],
+            "Identical": [_passed(one.self_pairs) for one in reports],
+            "Repeats": [_passed(one.repeats) for one in reports],
+            "Agreement": [share(one.agreement) for one in reports],
+            "Left": [share(one.left_share) for one in reports],
+            "Invite": [one.invite or "" for one in reports],
+            "Participant": [one.participant or "" for one in reports],
+        },
         placeholder="",
         column_config={
             "Seconds": st.column_config.NumberColumn(
@@ -96,26 +91,19 @@ def _actions(
     known = {one.rater_id: one for one in reports}
     one = known[who.selectbox("Rater", list(known), format_func=lambda rater: _label(known[rater]))]
     reason = why.text_input("Reason", max_chars=500, placeholder="stored with the ban")
-    try:
-        if one.state == "banned":
-            if buttons[0].button("Lift ban", width="stretch"):
-                unban(store, study, admin, one.rater_id, reason)
-                st.rerun()
-        elif buttons[0].button("Ban", type="primary", width="stretch"):
-            ban(store, study, admin, one.rater_id, reason)
-            st.rerun()
-        if buttons[1].button("Reset qualification", width="stretch"):
-            requalify(store, study, admin, one.rater_id)
-            st.rerun()
-        with buttons[2].popover("Forget", width="stretch"):
-            st.caption(
-                "Deletes the name, the platform ID and all written text; votes are kept. This cannot be undone."
-            )
-            if st.button("Delete personal data"):
-                erase(store, one.rater_id, admin.name)
-                st.rerun()
-    except BasaltError as err:
-        st.error(str(err))
+    if one.state == "banned":
+        if buttons[0].button("Lift ban", width="stretch"):
+            attempt(unban, store, study, admin, one.rater_id, reason)
+    elif buttons[0].button("Ban", type="primary", width="stretch"):
+        attempt(ban, store, study, admin, one.rater_id, reason)
+    if buttons[1].button("Reset qualification", width="stretch"):
+        attempt(requalify, store, study, admin, one.rater_id)
+    with buttons[2].popover("Forget", width="stretch"):
+        st.caption(
+            "Deletes the name, the platform ID and all written text; votes are kept. This cannot be undone."
+        )
+        if st.button("Delete personal data"):
+            attempt(erase, store, one.rater_id, admin.name)
 
 
 def _label(one: RaterReport) -> str:

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from basalt.io.errors import BasaltError
+from eval_ui.elements import attempt
 from leaderboard.store.database import Store
 from leaderboard.studies.access import MIN_PASSWORD, AdminIdentity, add_admin, admin_names
 from leaderboard.studies.rules import StudyInfo
@@ -38,12 +39,7 @@ def draw(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
         )
         email = st.text_input("Email address, for OIDC login", max_chars=200)
         if st.form_submit_button("Save"):
-            try:
-                add_admin(store, name, password=password or None, email=email or None)
-            except BasaltError as err:
-                st.error(str(err))
-            else:
-                st.rerun()
+            attempt(add_admin, store, name, password=password or None, email=email or None)
 
 
 def _fields(present: JudgingSettings) -> dict[str, object]:

@@ -4,8 +4,9 @@ from datetime import UTC, datetime
 
 import streamlit as st
 
-from basalt.core.tasks import get_task
+from basalt.core.tasks import Questions, get_task
 from basalt.io.errors import BasaltError
+from eval_ui.elements import attempt
 from eval_ui.judging.onboarding import INSTRUCTIONS, closed, farewell, middle, welcome
 from eval_ui.judging.pair_judging import Act, Answer, PairView, Reply, judge_pair
 from eval_ui.session import may_see_results, rater_secret
@@ -65,10 +66,10 @@ def _show(
     pair: ServedPair,
 ) -> None:
     task = get_task(pair.task)
-    asked = task.questions if study.rules.ask_questions else None
+    asked = task.questions if study.rules.ask_questions else Questions((), ())
     settings, undo = view.settings, view.undoable_until
     videos = pair_videos(store, pair)
-    done, total = view.progress.done, view.progress.total
+    done, total = view.status.answered, view.total
     if pair.qualification:
         done, total = view.status.qualification.answered, view.status.qualification.pairs
 
@@ -77,7 +78,9 @@ def _show(
             if not isinstance(act, Answer):
                 undo_last(store, study, rater)
                 return Reply(act.nonce, "Answer withdrawn. You can answer this pair again.")
-            return _answer(store, rater, act, act.responses(asked) if asked else {})
+            return _answer(
+                store, rater, act, act.responses(asked) if study.rules.ask_questions else {}
+            )
         except BasaltError as err:
             return Reply(act.nonce, str(err), ok=False)
 
@@ -123,7 +126,7 @@ def _answer(store: Store, rater: str, answer: Answer, responses: dict[str, objec
 
 
 def _end(store: Store, study: StudyInfo, rater: str, view: RaterView) -> None:
-    if view.progress.total == 0:
+    if view.total == 0:
         with middle():
             st.markdown("## Nothing to judge yet")
             st.write("This study has no pairs yet. It needs submissions from at least two agents.")
@@ -142,8 +145,7 @@ def _undo_button(store: Store, study: StudyInfo, rater: str, until: datetime | N
     if until is None or until <= datetime.now(UTC):
         return
     if st.button("Undo the last answer"):
-        undo_last(store, study, rater)
-        st.rerun()
+        attempt(undo_last, store, study, rater)
 
 
 def _footer(store: Store, study: StudyInfo, settings: JudgingSettings, rater: str) -> None:

@@ -150,15 +150,7 @@ def _one(suite: Suite, sae: Autoencoder, shown: list[int], notes: Mapping[int, N
         except BasaltError:
             return ""
 
-    html = latent_html(
-        latent,
-        sae.latents[latent],
-        sae.effects[latent],
-        suite.report.measures,
-        sae.episodes,
-        clip,
-        note,
-    )
+    html = latent_html(sae, latent, suite.report.measures, clip, note)
     _latent(key="latent", data={"key": f"{sae.folder} {latent} {note}", "html": html})
     _note(suite, sae, latent, note)
     if export.button(f"Static page of {min(EXPORTED, len(shown))} latents", width="stretch"):

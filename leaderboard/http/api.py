@@ -25,7 +25,7 @@ from leaderboard.http.media import BodyLimit, video_response
 from leaderboard.http.video_urls import pair_videos, video_of_ticket
 from leaderboard.judging.assignments import ServedPair, next_pair
 from leaderboard.judging.judgments import AnswerRefusedError, answer_pair, undo_last
-from leaderboard.judging.quality import RaterReport, rater_reports, study_quality
+from leaderboard.judging.quality import RaterReport, StudyQuality, rater_reports, study_quality
 from leaderboard.judging.rater_view import rater_view
 from leaderboard.judging.raters import erase, find_rater, join, rater_status
 from leaderboard.ratings.ranking import rate
@@ -223,8 +223,8 @@ def me(store: StoreArg, study: StudyArg, rater: RaterArg) -> shapes.Me:
     return shapes.Me(
         rater=rater,
         state=view.status.state,
-        done=view.progress.done,
-        total=view.progress.total,
+        done=view.status.answered,
+        total=view.total,
         qualification_answered=view.status.qualification.answered,
         qualification_pairs=view.status.qualification.pairs,
         undoable_until=view.undoable_until,
@@ -308,9 +308,9 @@ def raters(store: StoreArg, study: StudyArg, admin: AdminArg) -> list[RaterRepor
 
 
 @_router.get("/studies/{study}/quality", tags=["admin"])
-def quality(store: StoreArg, study: StudyArg, admin: AdminArg) -> shapes.Quality:
+def quality(store: StoreArg, study: StudyArg, admin: AdminArg) -> StudyQuality:
     """Agreement and biases of the judgments by people."""
-    return shapes.Quality.model_validate(study_quality(store, study))
+    return study_quality(store, study)
 
 
 @_router.post("/studies/{study}/raters/{rater_id}/ban", tags=["admin"], status_code=204)

@@ -1,6 +1,5 @@
 """Requests and responses of the HTTP API as pydantic models; OpenAPI is made from them."""
 
-import math
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -10,11 +9,6 @@ from basalt.core.comparisons import Winner
 from basalt.core.tasks import TASKS
 from leaderboard.judging.judgments import MAX_EVENTS, MAX_TEXT, Feedback
 from leaderboard.judging.raters import State
-
-Number = Annotated[
-    float | None, AfterValidator(lambda one: None if one is None or math.isnan(one) else one)
-]
-"""A float; NaN becomes null, because JSON has no NaN."""
 
 
 class _Taken(BaseModel):
@@ -181,24 +175,3 @@ class LoggedIn(_Given):
     """An admin's session."""
 
     secret: str
-
-
-class ShareInterval(_Given):
-    """A share with its 95% interval; the share is null if the count is 0."""
-
-    share: Number
-    low: float
-    high: float
-    count: int
-
-
-class Quality(_Given):
-    """Quality of a study's judgments, see `leaderboard.judging.quality.StudyQuality`."""
-
-    judgments: int
-    raters: int
-    shared_pairs: int
-    alpha: Number
-    left: ShareInterval
-    longer: ShareInterval
-    repeated: ShareInterval

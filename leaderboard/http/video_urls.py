@@ -82,18 +82,12 @@ def served_video_name(
     now = now or datetime.now(UTC)
     with store.read() as session:
         served = session.get(Assignment, served_id) or session.get(AttentionCheck, served_id)
-        left, right, expires = _sides(served)
-        if side not in ("left", "right"):
+        if served is None or side not in ("left", "right"):
             raise AccessDeniedError("no such video")
-        if now >= expires:
+        if now >= served.expires:
             raise AccessDeniedError("this pair is no longer reserved; reload the page")
-        return f"{session.get_one(Episode, left if side == 'left' else right).media_name}.mp4"
-
-
-def _sides(served: Assignment | AttentionCheck | None) -> tuple[str, str, datetime]:
-    if served is None:
-        raise AccessDeniedError("no such video")
-    return served.left_episode_id, served.right_episode_id, served.expires
+        episode = served.left_episode_id if side == "left" else served.right_episode_id
+        return f"{session.get_one(Episode, episode).media_name}.mp4"
 
 
 def _sign(store: Store, kind: str, name: str, side: str, expires: datetime) -> str:

@@ -27,7 +27,7 @@ from leaderboard.store.models import (
 )
 from leaderboard.studies.access import AccessDeniedError
 from leaderboard.studies.rules import StudyInfo, lock_study
-from leaderboard.studies.settings import JudgingSettings, read_settings
+from leaderboard.studies.settings import read_settings
 
 REASONS = {
     "invite": "this study is by invitation only; open the link you were sent",
@@ -105,7 +105,14 @@ def next_pair(
         if served is None and rng.random() < settings.check_share:
             served = attention_check(session, study, rater_id, settings.check_kinds, now, rng)
         if served is None:
-            pair = _choose(store, session, study, rater_id, settings, now, rng)
+            reserved = session.scalars(_unanswered(study, now))
+            pair = board_of(store, session, study.id).choose(
+                rater_id,
+                known_pairs(session, study, rater_id),
+                [(one.left_episode_id, one.right_episode_id) for one in reserved],
+                rng,
+                overlap=rng.random() < settings.overlap_share,
+            )
             if pair is None:
                 return None
             left, right = rng.sample(pair, 2)
@@ -176,24 +183,4 @@ def known_pairs(session: Session, study: StudyInfo, rater_id: str) -> list[tuple
             AttentionCheck.kind.in_(("qualification", "gold")),
         )
     )
-    return [(left, right) for left, right in rows]
-
-
-def _choose(
-    store: Store,
-    session: Session,
-    study: StudyInfo,
-    rater_id: str,
-    settings: JudgingSettings,
-    now: datetime,
-    rng: random.Random,
-) -> tuple[str, str] | None:
-    known = known_pairs(session, study, rater_id)
-    reserved = session.scalars(_unanswered(study, now))
-    return board_of(store, session, study.id).choose(
-        rater_id,
-        known,
-        [(one.left_episode_id, one.right_episode_id) for one in reserved],
-        rng,
-        overlap=rng.random() < settings.overlap_share,
-    )
+    return list(rows.tuples())

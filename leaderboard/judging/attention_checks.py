@@ -24,6 +24,7 @@ from leaderboard.store.models import (
     Episode,
     GoldPair,
     Judgment,
+    count,
     pair_key,
 )
 from leaderboard.studies.events import BY_RULE, last_event, record_ban, withdrawn_answers
@@ -39,18 +40,23 @@ class Qualification:
     """Progress of a rater's qualification.
 
     Attributes:
-        state: `none` (the study has no qualification), `open`, `passed` or `failed`.
         answered: Number of gold pairs answered.
         right: Number of right answers among them.
-        pairs: Number of gold pairs to answer.
+        pairs: Number of gold pairs to answer; 0 if the study has no qualification.
         needed: Number of right answers that passes.
     """
 
-    state: Literal["none", "open", "passed", "failed"]
     answered: int
     right: int
     pairs: int
     needed: int
+
+    @property
+    def state(self) -> Literal["open", "passed", "failed"]:
+        """Whether the rater is still answering, or has passed or failed."""
+        if self.answered < self.pairs:
+            return "open"
+        return "passed" if self.right >= self.needed else "failed"
 
 
 def qualification(
@@ -59,13 +65,9 @@ def qualification(
     """Progress of a rater's qualification, since the last permission to try again."""
     pairs, needed = settings.qualification_pairs, settings.qualification_right
     if not pairs:
-        return Qualification("none", 0, 0, 0, 0)
+        return Qualification(0, 0, 0, 0)
     passed = [answer.passed for _, answer in _qualification_answers(session, study_id, rater_id)]
-    answered, right = len(passed), sum(passed)
-    if answered < pairs:
-        return Qualification("open", answered, right, pairs, needed)
-    state: Literal["passed", "failed"] = "passed" if right >= needed else "failed"
-    return Qualification(state, answered, right, pairs, needed)
+    return Qualification(len(passed), sum(passed), pairs, needed)
 
 
 def qualification_pair(
@@ -132,23 +134,17 @@ def after_check_answer(
     limit = settings.ban_after_failed_checks
     if limit is None:
         return
-    gone = withdrawn_answers(session, study_id, rater_id)
-    failed = [
-        answer
-        for answer in session.scalars(
-            sa.select(CheckAnswer.id)
-            .join(AttentionCheck, CheckAnswer.check_id == AttentionCheck.id)
-            .where(
-                CheckAnswer.study_id == study_id,
-                CheckAnswer.rater_id == rater_id,
-                CheckAnswer.passed.is_(False),
-                AttentionCheck.kind.in_(("gold", "self")),
-            )
-        )
-        if answer not in gone
-    ]
-    if len(failed) >= limit:
-        record_ban(session, study_id, rater_id, BY_RULE, f"failed {len(failed)} attention checks")
+    failed = count(
+        session,
+        CheckAnswer.check_id == AttentionCheck.id,
+        CheckAnswer.study_id == study_id,
+        CheckAnswer.rater_id == rater_id,
+        CheckAnswer.passed.is_(False),
+        CheckAnswer.id.not_in(withdrawn_answers(session, study_id, rater_id)),
+        AttentionCheck.kind.in_(("gold", "self")),
+    )
+    if failed >= limit:
+        record_ban(session, study_id, rater_id, BY_RULE, f"failed {failed} attention checks")
 
 
 def _qualification_answers(
@@ -199,52 +195,31 @@ def _gold(
 def _repeat(
     session: Session, study: StudyInfo, rater_id: str, now: datetime, rng: random.Random
 ) -> AttentionCheck | None:
-    gone = withdrawn_answers(session, study.id, rater_id)
     repeated = {check.judgment_id for check in _seen(session, study, rater_id)}
-    own = [
-        judgment
-        for judgment in session.scalars(
-            sa.select(Judgment)
-            .where(
-                Judgment.study_id == study.id,
-                Judgment.rater_id == rater_id,
-                Judgment.source == "human",
-            )
-            .order_by(Judgment.number)
+    own = session.scalars(
+        sa.select(Judgment)
+        .where(
+            Judgment.study_id == study.id,
+            Judgment.rater_id == rater_id,
+            Judgment.source == "human",
+            Judgment.id.not_in(withdrawn_answers(session, study.id, rater_id)),
         )
-        if judgment.id not in gone
-    ][:-_REPEAT_AFTER]
-    free = [
-        judgment
-        for judgment in own
-        if judgment.id not in repeated and judgment.winner in ("left", "right")
-    ]
+        .order_by(Judgment.number)
+    ).all()[:-_REPEAT_AFTER]
+    free = [one for one in own if one.id not in repeated and one.winner in ("left", "right")]
     if not free:
         return None
     first = rng.choice(free)
-    return _serve(
-        session,
-        study,
-        rater_id,
-        "repeat",
-        (first.right_episode_id, first.left_episode_id),
-        MIRRORED[first.winner],
-        now,
-        judgment_id=first.id,
-    )
+    sides, expected = (first.right_episode_id, first.left_episode_id), MIRRORED[first.winner]
+    return _serve(session, study, rater_id, "repeat", sides, expected, now, judgment_id=first.id)
 
 
 def _self(
     session: Session, study: StudyInfo, rater_id: str, now: datetime, rng: random.Random
 ) -> AttentionCheck | None:
     seen = {check.left_episode_id for check in _seen(session, study, rater_id)}
-    free = [
-        episode
-        for episode in session.scalars(
-            sa.select(Episode.id).where(Episode.study_id == study.id).order_by(Episode.id)
-        )
-        if episode not in seen
-    ]
+    unseen = sa.select(Episode.id).where(Episode.study_id == study.id, Episode.id.not_in(seen))
+    free = session.scalars(unseen.order_by(Episode.id)).all()
     if not free:
         return None
     one = rng.choice(free)

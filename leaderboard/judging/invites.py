@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from basalt.io.errors import StudyError
 from leaderboard.store.database import Store
-from leaderboard.store.models import Invite, Membership
+from leaderboard.store.models import Invite, Membership, count
 from leaderboard.studies.access import AccessDeniedError, AdminIdentity, hash_secret, new_secret
 from leaderboard.studies.rules import StudyInfo, checked_name, get_study
 
@@ -148,10 +148,8 @@ def _require_open(session: Session, invite: Invite | None, now: datetime) -> Inv
         raise AccessDeniedError("unknown invitation; open the link you were sent again")
     if invite.revoked is not None or (invite.expires is not None and invite.expires <= now):
         raise AccessDeniedError("this invitation has expired or was revoked; ask for a new one")
-    used = session.scalar(
-        sa.select(sa.func.count()).select_from(Membership).where(Membership.invite_id == invite.id)
-    )
-    if invite.max_raters is not None and (used or 0) >= invite.max_raters:
+    used = count(session, Membership.invite_id == invite.id)
+    if invite.max_raters is not None and used >= invite.max_raters:
         raise AccessDeniedError(
             "this invitation was already used; continue in the browser that you started in"
         )

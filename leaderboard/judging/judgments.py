@@ -26,6 +26,7 @@ from leaderboard.store.models import (
     GoldPair,
     Judgment,
     RefusedAnswer,
+    count,
     new_id,
 )
 from leaderboard.studies.access import AccessDeniedError, TooManyRequestsError
@@ -227,17 +228,13 @@ def _check_form(given: _Answer) -> None:
 def _check_pace(
     session: Session, served: Assignment | AttentionCheck, settings: JudgingSettings, now: datetime
 ) -> None:
-    count = 0
-    for table in (Judgment, CheckAnswer):
-        count += session.scalar(
-            sa.select(sa.func.count())
-            .select_from(table)
-            .where(
-                table.rater_id == served.rater_id,
-                table.created > now - timedelta(minutes=1),
-            )
-        ) or 0  # fmt: skip
-    if count >= settings.answers_per_minute:
+    answers = sum(
+        count(
+            session, table.rater_id == served.rater_id, table.created > now - timedelta(minutes=1)
+        )
+        for table in (Judgment, CheckAnswer)
+    )
+    if answers >= settings.answers_per_minute:
         raise TooManyRequestsError(
             "too many answers within a minute; wait a little, then send it again"
         )
@@ -294,14 +291,11 @@ def _store(
             after_check_answer(session, served.study_id, served.rater_id, settings)
         return answer
     # All earlier answers to this pair were withdrawn: only then is a pair served to a rater again.
-    attempt = session.scalar(
-        sa.select(sa.func.count())
-        .select_from(Judgment)
-        .where(
-            Judgment.rater_id == served.rater_id,
-            Judgment.pair == served.pair,
-            Judgment.source == "human",
-        )
+    attempt = count(
+        session,
+        Judgment.rater_id == served.rater_id,
+        Judgment.pair == served.pair,
+        Judgment.source == "human",
     )
     watched_left, watched_right = given.watched or (None, None)
     judgment = Judgment(
@@ -311,7 +305,7 @@ def _store(
         right_episode_id=served.right_episode_id,
         pair=served.pair,
         source="human",
-        attempt=attempt or 0,
+        attempt=attempt,
         watched_left=watched_left,
         watched_right=watched_right,
     )
@@ -323,9 +317,9 @@ def _store(
 def _feedback(
     session: Session, served: Assignment | AttentionCheck, answer: Judgment | CheckAnswer
 ) -> Feedback | None:
-    if not (isinstance(served, AttentionCheck) and isinstance(answer, CheckAnswer)):
-        return None
-    if served.kind != "qualification":
+    if not (isinstance(served, AttentionCheck) and isinstance(answer, CheckAnswer)) or (
+        served.kind != "qualification"
+    ):
         return None
     gold = session.get(GoldPair, served.gold_id)
     return Feedback(answer.passed, served.expected, gold.explanation if gold else "")
@@ -335,15 +329,12 @@ def _store_refused(
     store: Store, served_id: str, rater_id: str, winner: str, reason: str, now: datetime
 ) -> None:
     with store.write() as session:
-        recent = session.scalar(
-            sa.select(sa.func.count())
-            .select_from(RefusedAnswer)
-            .where(
-                RefusedAnswer.rater_id == rater_id[:32],
-                RefusedAnswer.created > now - timedelta(days=1),
-            )
+        recent = count(
+            session,
+            RefusedAnswer.rater_id == rater_id[:32],
+            RefusedAnswer.created > now - timedelta(days=1),
         )
-        if (recent or 0) < REFUSED_PER_DAY:
+        if recent < REFUSED_PER_DAY:
             session.add(
                 RefusedAnswer(
                     served_id=served_id[:64].replace("\0", ""),
@@ -359,13 +350,10 @@ def _served_row(
     session: Session, served_id: str
 ) -> tuple[Assignment | AttentionCheck, Judgment | CheckAnswer | None]:
     """The reservation with an id, its row locked, and the answer to it."""
-    assignment = session.get(Assignment, served_id, with_for_update=True)
-    if assignment is not None:
-        return assignment, session.scalar(
-            sa.select(Judgment).where(Judgment.assignment_id == served_id)
-        )
-    check = session.get(AttentionCheck, served_id, with_for_update=True)
-    if check is not None:
+    if assignment := session.get(Assignment, served_id, with_for_update=True):
+        answer = sa.select(Judgment).where(Judgment.assignment_id == served_id)
+        return assignment, session.scalar(answer)
+    if check := session.get(AttentionCheck, served_id, with_for_update=True):
         return check, session.scalar(
             sa.select(CheckAnswer).where(CheckAnswer.check_id == served_id)
         )
@@ -375,27 +363,13 @@ def _served_row(
 def last_answer(session: Session, study: StudyInfo, rater_id: str) -> Judgment | CheckAnswer | None:
     """The rater's last answer that can be withdrawn."""
     gone = withdrawn_answers(session, study.id, rater_id)
-    judgment = session.scalar(
-        sa.select(Judgment)
-        .where(
-            Judgment.study_id == study.id,
-            Judgment.rater_id == rater_id,
-            Judgment.id.not_in(gone),
-        )
-        .order_by(Judgment.number.desc())
-        .limit(1)
-    )
-    check = session.scalar(
-        sa.select(CheckAnswer)
-        .where(
-            CheckAnswer.study_id == study.id,
-            CheckAnswer.rater_id == rater_id,
-            CheckAnswer.id.not_in(gone),
-        )
-        .order_by(CheckAnswer.number.desc())
-        .limit(1)
-    )
-    found = [one for one in (judgment, check) if one is not None]
+
+    def latest(table: Any) -> Judgment | CheckAnswer | None:
+        own = (table.study_id == study.id, table.rater_id == rater_id, table.id.not_in(gone))
+        found = sa.select(table).where(*own).order_by(table.number.desc()).limit(1)
+        return session.scalar(found)
+
+    found = [one for one in (latest(Judgment), latest(CheckAnswer)) if one is not None]
     last = max(found, key=lambda one: one.created, default=None)
     if isinstance(last, CheckAnswer):
         kind = session.get_one(AttentionCheck, last.check_id).kind

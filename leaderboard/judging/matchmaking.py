@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 from leaderboard.ratings.models import Floats, OnlineRatingModel
 from leaderboard.ratings.trueskill import TRUESKILL
 from leaderboard.store.database import Store
-from leaderboard.store.models import Episode, Judgment
+from leaderboard.store.models import Episode, Judgment, count
 from leaderboard.studies.events import banned_raters, withdrawn_answers
 
 RATED = ("human", "bedd")
@@ -172,11 +172,11 @@ def board_of(store: Store, session: Session, study_id: str) -> Board:
         board = boards.get(study_id)
         if board is None or board.stamp != stamp:
             board = boards[study_id] = _empty(session, study_id, stamp)
-        count = _count(session, study_id)
-        if not _catch_up(session, study_id, board, count):
+        judged = count(session, Judgment.study_id == study_id, Judgment.source.in_(RATED))
+        if not _catch_up(session, study_id, board, judged):
             # On PostgreSQL a lower number can become visible later than a higher one.
             board = boards[study_id] = _empty(session, study_id, stamp)
-            _catch_up(session, study_id, board, count)
+            _catch_up(session, study_id, board, judged)
         return board
 
 
@@ -189,21 +189,10 @@ def _stamp(session: Session, study_id: str) -> tuple[object, ...]:
     return (*episodes, banned, len(withdrawn_answers(session, study_id)))
 
 
-def _count(session: Session, study_id: str) -> int:
-    return (
-        session.scalar(
-            sa.select(sa.func.count())
-            .select_from(Judgment)
-            .where(Judgment.study_id == study_id, Judgment.source.in_(RATED))
-        )
-        or 0
-    )
-
-
-def _catch_up(session: Session, study_id: str, board: Board, count: int) -> bool:
+def _catch_up(session: Session, study_id: str, board: Board, judged: int) -> bool:
     """Count new judgments; return whether the board then has as many as the study."""
     known, last = board.judgments
-    if known == count:
+    if known == judged:
         return True
     banned, gone = banned_raters(session, study_id), withdrawn_answers(session, study_id)
     rows = session.execute(
@@ -223,7 +212,7 @@ def _catch_up(session: Session, study_id: str, board: Board, count: int) -> bool
             board.add(left, right, winner, rater)
         last = number
     board.judgments = (known + len(rows), last)
-    return board.judgments[0] == count
+    return board.judgments[0] == judged
 
 
 def _empty(session: Session, study_id: str, stamp: tuple[object, ...]) -> Board:

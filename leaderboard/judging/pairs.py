@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, joinedload
 
 from basalt.io.errors import StudyError
-from leaderboard.store.models import Episode, new_id, pair_key
+from leaderboard.store.models import Episode, new_id
 from leaderboard.studies.rules import StudyInfo
 
 
@@ -67,8 +67,3 @@ def count_pairs(session: Session, study: StudyInfo) -> int:
         .group_by(Episode.task, Episode.seed)
     )
     return sum(count * (count - 1) // 2 for count in groups)
-
-
-def key_of(pair: tuple[Episode, Episode]) -> str:
-    """Key of the pair, see `leaderboard.store.models.pair_key`."""
-    return pair_key(pair[0].id, pair[1].id)

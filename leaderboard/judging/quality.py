@@ -75,9 +75,9 @@ class RaterReport:
 
 @dataclass(frozen=True)
 class Share:
-    """A share with its 95% Wilson interval; the share is NaN if `count` is 0."""
+    """A share with its 95% Wilson interval; the share is None if `count` is 0."""
 
-    share: float
+    share: float | None
     low: float
     high: float
     count: int
@@ -113,7 +113,6 @@ class _Vote:
     id: str
     rater: str
     pair: str
-    task: str
     winner: str
     verdict: str
     longer: str
@@ -232,7 +231,7 @@ def agreement(answers: Sequence[tuple[str, str, str]]) -> tuple[float | None, in
 
 def _share(hits: Sequence[bool]) -> Share:
     if not hits:
-        return Share(float("nan"), 0.0, 1.0, 0)
+        return Share(None, 0.0, 1.0, 0)
     low, high = rate_interval(sum(hits), len(hits))
     return Share(sum(hits) / len(hits), low, high, len(hits))
 
@@ -243,7 +242,7 @@ def _load(
     left, right = aliased(Episode), aliased(Episode)
     with store.read() as session:
         rows = session.execute(
-            sa.select(Judgment, left.task, left.steps, right.steps)
+            sa.select(Judgment, left.steps, right.steps)
             .join(left, Judgment.left_episode_id == left.id)
             .join(right, Judgment.right_episode_id == right.id)
             .where(Judgment.study_id == study.id, Judgment.rater_id.is_not(None))
@@ -254,22 +253,19 @@ def _load(
                 id=one.id,
                 rater=str(one.rater_id),
                 pair=one.pair,
-                task=task,
                 winner=one.winner,
                 verdict=_verdict(one),
                 longer="" if steps == other else "left" if steps > other else "right",
                 seconds=one.seconds,
             )
-            for one, task, steps, other in rows
+            for one, steps, other in rows
         ]
-        checks = [
-            (check, answer)
-            for check, answer in session.execute(
-                sa.select(AttentionCheck, CheckAnswer)
-                .join(CheckAnswer, CheckAnswer.check_id == AttentionCheck.id)
-                .where(AttentionCheck.study_id == study.id)
-            )
-        ]
+        answered = (
+            sa.select(AttentionCheck, CheckAnswer)
+            .join(CheckAnswer, CheckAnswer.check_id == AttentionCheck.id)
+            .where(AttentionCheck.study_id == study.id)
+        )
+        checks = list(session.execute(answered).tuples())
         return votes, checks, banned_raters(session, study.id), withdrawn_answers(session, study.id)
 
 

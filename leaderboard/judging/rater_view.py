@@ -18,33 +18,20 @@ from leaderboard.studies.settings import JudgingSettings, read_settings
 
 
 @dataclass(frozen=True)
-class Progress:
-    """How far a rater is.
-
-    Attributes:
-        done: Number of pairs answered and not withdrawn, skipped ones included.
-        total: Number of pairs that the study asks of this rater.
-    """
-
-    done: int
-    total: int
-
-
-@dataclass(frozen=True)
 class RaterView:
     """A rater's place in a study, with everything to show beside the pair.
 
     Attributes:
         settings: Settings that the study is judged under.
         status: State of the rater.
-        progress: How far the rater is.
+        total: Number of pairs that the study asks of this rater; `status.answered` of them are done.
         undoable_until: Time until which the last answer can be withdrawn, UTC; None if there is none.
         completion: Completion code, and the address to return to (or ""); None until the rater is done.
     """
 
     settings: JudgingSettings
     status: RaterStatus
-    progress: Progress
+    total: int
     undoable_until: datetime | None
     completion: tuple[str, str] | None
 
@@ -112,7 +99,7 @@ def _view(
     return RaterView(
         settings,
         status,
-        Progress(status.answered, total),
+        total,
         undoable,
         completion_code(store, study, rater_id, settings) if done else None,
     )

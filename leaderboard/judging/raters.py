@@ -25,6 +25,7 @@ from leaderboard.store.models import (
     Judgment,
     Membership,
     Rater,
+    count,
     new_id,
 )
 from leaderboard.studies.access import (
@@ -212,23 +213,22 @@ def read_rater_status(
 def _answers_that_count(session: Session, study_id: str, rater_id: str) -> tuple[int, int]:
     """Numbers of pairs and of attention checks that a rater has answered and not withdrawn."""
     gone = withdrawn_answers(session, study_id, rater_id)
-    judgments = session.scalars(
-        sa.select(Judgment.id).where(
-            Judgment.study_id == study_id,
-            Judgment.rater_id == rater_id,
-            Judgment.source == "human",
-        )
+    judgments = count(
+        session,
+        Judgment.study_id == study_id,
+        Judgment.rater_id == rater_id,
+        Judgment.source == "human",
+        Judgment.id.not_in(gone),
     )
-    checks = session.scalars(
-        sa.select(CheckAnswer.id)
-        .join(AttentionCheck, CheckAnswer.check_id == AttentionCheck.id)
-        .where(
-            CheckAnswer.study_id == study_id,
-            CheckAnswer.rater_id == rater_id,
-            AttentionCheck.kind != "qualification",
-        )
+    checks = count(
+        session,
+        CheckAnswer.check_id == AttentionCheck.id,
+        CheckAnswer.study_id == study_id,
+        CheckAnswer.rater_id == rater_id,
+        CheckAnswer.id.not_in(gone),
+        AttentionCheck.kind != "qualification",
     )
-    return sum(one not in gone for one in judgments), sum(one not in gone for one in checks)
+    return judgments, checks
 
 
 def completion_code(

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from basalt.core.recording import Recording
 from basalt.core.scoring import outcome, telemetry_judge
 from basalt.core.tasks import Outcome, get_task
-from leaderboard.judging.pairs import all_pairs, key_of, require_source
+from leaderboard.judging.pairs import all_pairs, require_source
 from leaderboard.store.database import Store
 from leaderboard.store.models import Episode, Judgment, new_id, pair_key
 from leaderboard.studies.rules import StudyInfo, lock_study
@@ -41,7 +41,11 @@ def judge_by_telemetry(store: Store, study: StudyInfo) -> int:
 
     with store.read() as session:
         present = _telemetry_pairs(session, study)
-        pairs = [pair for pair in all_pairs(session, study) if key_of(pair) not in present]
+        pairs = [
+            (left, right)
+            for left, right in all_pairs(session, study)
+            if pair_key(left.id, right.id) not in present
+        ]
     # In a fixed order (task, seed, names), so that equal recordings give equal ratings.
     verdicts = [
         (left, right, telemetry_judge(judged(left), judged(right))) for left, right in pairs

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, get_args
 from uuid import uuid4
 
+import sqlalchemy as sa
 from sqlalchemy import (
     DDL,
     JSON,
@@ -28,7 +29,7 @@ from sqlalchemy import (
     false,
     text,
 )
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
 from basalt.core.comparisons import Source, Winner
 
@@ -97,6 +98,13 @@ ID = String(32)
 def _one_of(column: str, values: tuple[str, ...]) -> CheckConstraint:
     allowed = ", ".join(f"'{value}'" for value in values)
     return CheckConstraint(f"{column} in ({allowed})", name=column)
+
+
+def _once(source: Source, *columns: str) -> Index:
+    """A unique index over the judgments of one source."""
+    where = text(f"source = '{source}'")
+    name = f"uq_judgment_{source}"
+    return Index(name, *columns, unique=True, sqlite_where=where, postgresql_where=where)
 
 
 class Study(Base):
@@ -218,23 +226,8 @@ class Judgment(Base):
         _one_of("winner", WINNERS),
         _one_of("source", SOURCES),
         CheckConstraint("left_episode_id <> right_episode_id", name="two_episodes"),
-        Index(
-            "uq_judgment_human",
-            "rater_id",
-            "pair",
-            "attempt",
-            unique=True,
-            sqlite_where=text("source = 'human'"),
-            postgresql_where=text("source = 'human'"),
-        ),
-        Index(
-            "uq_judgment_telemetry",
-            "study_id",
-            "pair",
-            unique=True,
-            sqlite_where=text("source = 'telemetry'"),
-            postgresql_where=text("source = 'telemetry'"),
-        ),
+        _once("human", "rater_id", "pair", "attempt"),
+        _once("telemetry", "study_id", "pair"),
         Index("ix_judgment_study", "study_id", "pair"),
     )
 
@@ -388,7 +381,7 @@ class Event(Base):
     """An audit event about a study, a rater or an answer; added, never changed.
 
     The current state follows from the events in order of `number` (`leaderboard.studies.events`). They contain
-    no personal data.
+    no personal data. `by` is `rater`, `rule` or an admin's name; `data` holds the reason of a ban, or the settings.
     """
 
     __tablename__ = "event"
@@ -428,6 +421,10 @@ _REFUSE_ON_SQLITE = "BEGIN SELECT RAISE(ABORT, '%(table)ss are append-only'); EN
 _REFUSE_ON_POSTGRESQL = "EXECUTE FUNCTION is_append_only()"
 
 
+def _ddl(statement: str, dialect: str) -> Any:
+    return DDL(statement).execute_if(dialect=dialect)  # type: ignore[no-untyped-call]
+
+
 def _append_only(table: Table) -> None:
     """Let the database refuse changes of a table's rows, except the blanking of erasable columns."""
     fixed = [column for column in table.columns if column.name not in _ERASABLE]
@@ -457,20 +454,26 @@ def _append_only(table: Table) -> None:
             + _REFUSE_ON_POSTGRESQL,
         ),
     ):
-        made = DDL(f"CREATE TRIGGER %(table)s_{trigger}").execute_if(dialect=dialect)
+        made = _ddl(f"CREATE TRIGGER %(table)s_{trigger}", dialect)
         event.listen(table, "after_create", made)
 
 
 event.listen(
     Base.metadata,
     "before_create",
-    DDL(
+    _ddl(
         "CREATE FUNCTION is_append_only() RETURNS trigger AS $$ BEGIN RAISE EXCEPTION "
-        "'%% are append-only', TG_TABLE_NAME || 's'; END $$ LANGUAGE plpgsql"
-    ).execute_if(dialect="postgresql"),
+        "'%% are append-only', TG_TABLE_NAME || 's'; END $$ LANGUAGE plpgsql",
+        "postgresql",
+    ),
 )
 for _kept in (Judgment, CheckAnswer, Event):
     _append_only(Base.metadata.tables[_kept.__tablename__])
+
+
+def count(session: Session, *conditions: Any) -> int:
+    """Number of rows that meet conditions; conditions on two tables must join them."""
+    return session.scalar(sa.select(sa.func.count()).where(*conditions)) or 0
 
 
 def pair_key(one: str, other: str) -> str:

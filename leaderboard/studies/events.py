@@ -11,7 +11,6 @@ history can be read.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,27 +25,6 @@ from leaderboard.studies.rules import StudyInfo
 
 BY_RATER, BY_RULE = "rater", "rule"
 """Cause of an event that no admin caused: the rater, or a setting of the study."""
-
-
-@dataclass(frozen=True)
-class AuditEvent:
-    """An event, as an admin reads it.
-
-    Attributes:
-        kind: One of `leaderboard.store.models.EVENT_KINDS`.
-        rater_id: Rater that the event is about, or None.
-        answer_id: Answer that the event is about, or None.
-        by: `rater`, `rule`, or an admin's name.
-        data: Data of the kind: the `reason` of a ban, or the settings.
-        created: Time of the event, UTC.
-    """
-
-    kind: str
-    rater_id: str | None
-    answer_id: str | None
-    by: str
-    data: dict[str, Any]
-    created: datetime
 
 
 def ban(store: Store, study: StudyInfo, admin: AdminIdentity, rater_id: str, reason: str) -> None:
@@ -88,15 +66,11 @@ def requalify(store: Store, study: StudyInfo, admin: AdminIdentity, rater_id: st
         add_event(session, study.id, "requalify", admin.name, rater_id=rater_id)
 
 
-def history(store: Store, study: StudyInfo, admin: AdminIdentity) -> list[AuditEvent]:
+def history(store: Store, study: StudyInfo, admin: AdminIdentity) -> list[Event]:
     """All events of a study, the newest first."""
     with store.read() as session:
-        return [
-            AuditEvent(one.kind, one.rater_id, one.answer_id, one.by, one.data, one.created)
-            for one in session.scalars(
-                sa.select(Event).where(Event.study_id == study.id).order_by(Event.number.desc())
-            )
-        ]
+        found = sa.select(Event).where(Event.study_id == study.id).order_by(Event.number.desc())
+        return list(session.scalars(found))
 
 
 def add_event(
@@ -144,8 +118,13 @@ def give_back(session: Session, study_id: str, rater_id: str, now: datetime) -> 
 
 def banned_raters(session: Session, study_id: str) -> set[str]:
     """Ids of the raters whose latest ban was not undone."""
-    latest = _latest(session, study_id, ("ban", "unban"))
-    return {rater for rater, kind in latest.items() if kind == "ban"}
+    rows = session.execute(
+        sa.select(Event.rater_id, Event.kind)
+        .where(Event.study_id == study_id, Event.kind.in_(("ban", "unban")))
+        .order_by(Event.number)
+    )
+    latest = dict(rows.tuples().all())
+    return {rater for rater, kind in latest.items() if rater is not None and kind == "ban"}
 
 
 def withdrawn_answers(session: Session, study_id: str, rater_id: str | None = None) -> set[str]:
@@ -164,15 +143,6 @@ def last_event(session: Session, study_id: str, kind: str, rater_id: str) -> dat
         .order_by(Event.number.desc())
         .limit(1)
     )
-
-
-def _latest(session: Session, study_id: str, kinds: tuple[str, ...]) -> dict[str, str]:
-    rows = session.execute(
-        sa.select(Event.rater_id, Event.kind)
-        .where(Event.study_id == study_id, Event.kind.in_(kinds))
-        .order_by(Event.number)
-    )
-    return {rater: kind for rater, kind in rows if rater is not None}
 
 
 def _require_rater(session: Session, rater_id: str) -> None:

@@ -10,7 +10,7 @@ from basalt.core.recording import Fault, Recording, RecordingMeta, find_videos
 from basalt.core.recording_checks import inspect
 from basalt.io.errors import RecordingError, StudyError, problem_list
 from leaderboard.studies.rules import StudyRules, checked_name
-from leaderboard.submissions.bundle import MAX_FILE_BYTES
+from leaderboard.submissions.bundle import MAX_FILE_BYTES, About
 from leaderboard.submissions.clean_video import Cleaning, cleaning_of
 
 
@@ -44,16 +44,30 @@ class CheckedRecording:
 
 @dataclass(frozen=True)
 class CheckedSubmission:
-    """Recordings that follow the rules of the study called `study`, all by the player `agent`."""
+    """Recordings of one agent that follow a study's rules.
 
+    Attributes:
+        source: Path that the user submitted; errors name it.
+        study: Name of the study.
+        agent: Name of the agent.
+        recordings: The recordings.
+        replayed: Task and seed of the episodes that a replay confirmed.
+    """
+
+    source: Path
     study: str
     agent: str
     recordings: list[CheckedRecording]
+    replayed: frozenset[tuple[str, int]] = frozenset()
 
     @property
     def versions(self) -> dict[str, str]:
         """Version of the world by task."""
         return {item.meta.task: item.meta.world_version for item in self.recordings}
+
+    def described(self, about: About | None) -> About:
+        """A description of the agent under its checked name."""
+        return (about or About(agent=self.agent)).model_copy(update={"agent": self.agent})
 
 
 def check_submission(
@@ -81,9 +95,10 @@ def check_submission(
     checked, faults = check_recordings(folder, rules)
     agent, name_faults = _agent_name(checked, name)
     faults += name_faults or name_taken(agent, taken)
+    source = source or folder
     if faults:
-        raise SubmissionError(source or folder, study, faults)
-    return CheckedSubmission(study, agent, checked)
+        raise SubmissionError(source, study, faults)
+    return CheckedSubmission(source, study, agent, checked)
 
 
 def check_recordings(folder: Path, rules: StudyRules) -> tuple[list[CheckedRecording], list[str]]:

@@ -1,8 +1,7 @@
 """The episodes of a study, for people who may see the players' names."""
 
-from dataclasses import dataclass
-
 import sqlalchemy as sa
+from sqlalchemy.orm import contains_eager
 
 from basalt.core.recording import Recording
 from basalt.core.telemetry import Telemetry
@@ -11,49 +10,22 @@ from leaderboard.store.models import Agent, Episode
 from leaderboard.studies.rules import StudyInfo
 
 
-@dataclass(frozen=True)
-class EpisodeInfo:
-    """An episode of a submission.
-
-    Attributes:
-        id: Opaque id.
-        agent: Name of the player.
-        kind: Kind of player: `agent`, `random`, `scripted` or `human`.
-        task: Name of the task.
-        seed: Seed of the world.
-        steps: Length in steps of 50 ms.
-        ended: How it ended: `esc`, `death`, `limit`, ...
-        verified: Whether a replay of its actions led to the same positions.
-    """
-
-    id: str
-    agent: str
-    kind: str
-    task: str
-    seed: int
-    steps: int
-    ended: str
-    verified: bool
-
-
-def list_episodes(store: Store, study: StudyInfo) -> list[EpisodeInfo]:
-    """All episodes of a study that have a video, by task, seed and agent."""
+def list_episodes(store: Store, study: StudyInfo) -> list[Episode]:
+    """All episodes of a study that have a video, with their agents, by task, seed and agent."""
     query = (
-        sa.select(Episode, Agent)
-        .join(Agent, Episode.agent_id == Agent.id)
+        sa.select(Episode)
+        .join(Episode.agent)
+        .options(contains_eager(Episode.agent))
         .where(Episode.study_id == study.id)
         .order_by(Episode.task, Episode.seed, Agent.name)
     )
     with store.read() as session:
-        rows = session.execute(query).all()
+        episodes = session.scalars(query).all()
     return [
-        EpisodeInfo(
-            episode.id, agent.name, agent.kind, episode.task, episode.seed, episode.steps,
-            episode.ended, episode.verified,
-        )
-        for episode, agent in rows
-        if store.remote is not None or (store.media / f"{episode.media_name}.mp4").is_file()
-    ]  # fmt: skip
+        one
+        for one in episodes
+        if store.remote is not None or (store.media / f"{one.media_name}.mp4").is_file()
+    ]
 
 
 def replayed(store: Store, study: StudyInfo) -> dict[tuple[str, str], tuple[int, int]]:

@@ -73,7 +73,7 @@ def submit_recordings(
     checked = check_submission(
         Path(folder), study.name, study.rules, name, taken=submitted_agents(store, study)
     )
-    return register(store, study, checked, about, source=Path(folder))
+    return register(store, study, checked, about)
 
 
 def register(
@@ -81,9 +81,6 @@ def register(
     study: StudyInfo,
     submission: CheckedSubmission,
     about: About | None = None,
-    replayed: Collection[tuple[str, int]] = (),
-    *,
-    source: Path,
 ) -> SubmissionInfo:
     """Register recordings that were checked against the study's rules.
 
@@ -95,19 +92,16 @@ def register(
         study: Study whose rules the recordings were checked against.
         submission: Checked recordings.
         about: Description of the agent, stored with the submission.
-        replayed: Task and seed of the episodes that a replay confirmed.
-        source: Path that the user submitted; named in errors.
 
     Raises:
         SubmissionError: The agent's name is taken; nothing is written.
         StudyError: A file changed while it was copied, or another submission set a task to another version of
             its world; nothing is written.
     """
-    agent = submission.agent
     submission_id = new_id()
     staging = staging_folder(store)
     episodes = [(new_id(), item) for item in submission.recordings]
-    about = (about or About(agent=agent)).model_copy(update={"agent": agent})
+    about = submission.described(about)
     manifest = manifest_of([item.recording for item in submission.recordings], about)
     try:
         shown = copy_recordings(staging, episodes)
@@ -115,15 +109,15 @@ def register(
             lock_study(session, study)
             decide_versions(session, study, submission.versions)
             # Under the lock: another submission may have taken the name since the check.
-            if taken := name_taken(agent, _agent_names(session, study)):
-                raise SubmissionError(source, study.name, taken)
-            _add_rows(session, study, manifest, submission_id, episodes, shown, replayed)
+            if taken := name_taken(submission.agent, _agent_names(session, study)):
+                raise SubmissionError(submission.source, study.name, taken)
+            _add_rows(session, study, manifest, submission_id, episodes, shown, submission.replayed)
             put_in_place(store, staging, submission_id)
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         _remove_unregistered(store, submission_id)
         raise
-    return SubmissionInfo(submission_id, agent, study.name, len(episodes))
+    return SubmissionInfo(submission_id, submission.agent, study.name, len(episodes))
 
 
 def staging_folder(store: Store) -> Path:

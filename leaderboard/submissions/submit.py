@@ -3,9 +3,9 @@
 import random
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -15,7 +15,7 @@ from basalt.core.recording import Recording, find_recordings
 from basalt.io.console import note
 from basalt.io.errors import RecordingError, StudyError
 from leaderboard.store.database import default_store, open_existing, open_store
-from leaderboard.studies.rules import OFFICIAL, find_study, official_study
+from leaderboard.studies.rules import OFFICIAL, StudyRules, find_study, official_study
 from leaderboard.studies.settings import official_name, open_official_study
 from leaderboard.submissions.bundle import About, BundleManifest, unpack_bundle, write_bundle
 from leaderboard.submissions.checks import CheckedSubmission, SubmissionError, check_submission
@@ -93,14 +93,6 @@ class Prepared:
         return worlds.pop(), versions
 
 
-@dataclass(frozen=True)
-class Verified:
-    """A submission that follows the rules, and the task and seed of the episodes that a replay confirmed."""
-
-    submission: CheckedSubmission
-    replayed: set[tuple[str, int]] = field(default_factory=set)
-
-
 @contextmanager
 def prepared(source: Path, origin: LegacyOrigin, study: str | None) -> Iterator[Prepared]:
     """Recordings in a folder: as they are, unpacked or converted; temporary files are removed at the end.
@@ -152,7 +144,7 @@ def described(about: About | None, **said: object) -> About | None:
 
 def check(
     given: Prepared, study: str | None, location: str | None, name: str | None, plan: ReplayPlan
-) -> Verified:
+) -> CheckedSubmission:
     """Check and replay a submission without registering it.
 
     Args:
@@ -167,24 +159,22 @@ def check(
         StudyError: A replay does not confirm its recording.
     """
     if study in (None, OFFICIAL):
-        return _against_official(given, name, plan)
+        world, versions = given.world()
+        rules = official_study(world, versions)
+        return _checked(given, official_name(world, versions), rules, name, plan)
     with closing(open_existing(location)) as store:
         found = find_study(store, study)
-    checked = check_submission(
-        given.folder, found.name, found.rules, _agent(given, name), source=given.source
-    )
-    return Verified(checked, _confirmed(checked, plan))
+    return _checked(given, found.name, found.rules, name, plan)
 
 
-def pack(path: Path, verified: Verified, about: About | None) -> BundleManifest:
+def pack(path: Path, submission: CheckedSubmission, about: About | None) -> BundleManifest:
     """Write checked recordings as a bundle, under the agent's checked name.
 
     Raises:
         WriteError: The file cannot be written.
     """
-    agent = verified.submission.agent
-    about = (about or About(agent=agent)).model_copy(update={"agent": agent})
-    return write_bundle(path, [item.recording for item in verified.submission.recordings], about)
+    recordings = [item.recording for item in submission.recordings]
+    return write_bundle(path, recordings, submission.described(about))
 
 
 def submit(
@@ -211,43 +201,31 @@ def submit(
     """
     if study == OFFICIAL:
         # Before the store is opened: a rejected submission makes neither a store nor a study.
-        verified = _against_official(given, name, plan)
+        checked = check(given, study, location, name, plan)
         with closing(open_store(location or default_store())) as store:
-            entered = open_official_study(store, *given.world())
-            return register(
-                store, entered, verified.submission, about, verified.replayed, source=given.source
-            )
+            return register(store, open_official_study(store, *given.world()), checked, about)
     with closing(open_existing(location)) as store:
         entered = find_study(store, study)
-        checked = check_submission(
-            given.folder,
-            entered.name,
-            entered.rules,
-            _agent(given, name),
-            taken=submitted_agents(store, entered),
-            source=given.source,
-        )
-        replayed = _confirmed(checked, plan)
-        return register(store, entered, checked, about, replayed, source=given.source)
+        taken = submitted_agents(store, entered)
+        checked = _checked(given, entered.name, entered.rules, name, plan, taken)
+        return register(store, entered, checked, about)
 
 
-def _against_official(given: Prepared, name: str | None, plan: ReplayPlan) -> Verified:
-    world, versions = given.world()
-    checked = check_submission(
-        given.folder,
-        official_name(world, versions),
-        official_study(world, versions),
-        _agent(given, name),
-        source=given.source,
-    )
-    return Verified(checked, _confirmed(checked, plan))
+def _checked(
+    given: Prepared,
+    study: str,
+    rules: StudyRules,
+    name: str | None,
+    plan: ReplayPlan,
+    taken: Collection[str] = (),
+) -> CheckedSubmission:
+    """The recordings, checked against rules and replayed; see `check_submission` for the arguments."""
+    agent = name or (given.about.agent if given.about else None)
+    checked = check_submission(given.folder, study, rules, agent, taken=taken, source=given.source)
+    return replace(checked, replayed=_confirmed(checked, plan))
 
 
-def _agent(given: Prepared, name: str | None) -> str | None:
-    return name or (given.about.agent if given.about else None)
-
-
-def _confirmed(submission: CheckedSubmission, plan: ReplayPlan) -> set[tuple[str, int]]:
+def _confirmed(submission: CheckedSubmission, plan: ReplayPlan) -> frozenset[tuple[str, int]]:
     """Replay some episodes; task and seed of those confirmed.
 
     Raises:
@@ -256,7 +234,7 @@ def _confirmed(submission: CheckedSubmission, plan: ReplayPlan) -> set[tuple[str
     """
     confirmed: set[tuple[str, int]] = set()
     if plan.replay is None:
-        return confirmed
+        return frozenset()
     available = submission.recordings
     chosen = random.Random(plan.seed).sample(available, min(plan.count, len(available)))
     wrong = []
@@ -273,7 +251,7 @@ def _confirmed(submission: CheckedSubmission, plan: ReplayPlan) -> set[tuple[str
             wrong.append(f"  - {task} seed {seed}: {result.summary()}")
     if wrong:
         raise StudyError("replay verification failed:\n" + "\n".join(wrong))
-    return confirmed
+    return frozenset(confirmed)
 
 
 def _agrees(result: ReplayResult) -> bool:

@@ -136,15 +136,11 @@ def test_without_a_suite_it_says_how_to_make_one(
 def test_everything_is_escaped_and_drawn(suite: Path) -> None:
     (found,) = find_suites()
     sae = open_autoencoder(found, "lastlayer", "topk-w2-l01")
-    html = latent_html(
-        0, sae.latents[0], sae.effects[0], MEASURES, sae.episodes, lambda _: "", note=HOSTILE
-    )
+    html = latent_html(sae, 0, MEASURES, lambda _: "", note=HOSTILE)
     assert "<img" not in html
     assert html.count("&lt;img") == 4  # concept, two films, note
     assert html.count('class="more"') + html.count('class="less"') == 121 + 2
-    assert "fires on no held-out frame" in latent_html(
-        1, sae.latents[1], sae.effects[1], MEASURES, sae.episodes, lambda _: ""
-    )
+    assert "fires on no held-out frame" in latent_html(sae, 1, MEASURES, lambda _: "")
 
 
 def test_clips_are_cut_from_the_recording(suite: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from basalt.core.comparisons import Comparison
 from eval_ui.charts import development, profile_plot, rating_plot, spread, win_matrix
-from eval_ui.tables import facts_html
+from eval_ui.elements import facts_html
 from leaderboard.ratings.analysis import Analysis, analyse
 from leaderboard.ratings.bootstrap import MIN_COMPARISONS, Interval
 from leaderboard.ratings.html_report import board_html

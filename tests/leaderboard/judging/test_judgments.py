@@ -40,12 +40,12 @@ def pairs_judged(store: Store, source: str = "human") -> Counter[str]:
 def test_a_rater_sees_each_pair_once_and_then_is_done(store: Store, full_study: StudyInfo) -> None:
     rater = register_rater(store, "secret")
     for done in range(ALL_PAIRS):
-        assert rater_view(store, full_study, rater).progress.done == done
+        assert rater_view(store, full_study, rater).status.answered == done
         pair = served(store, full_study, rater)
         answer_pair(store, pair.assignment_id, rater, "skip" if done == 0 else "left")
     assert next_pair(store, full_study, rater) is None
     assert rater_view(store, full_study, rater) == rater_view(store, full_study, rater)
-    assert rater_view(store, full_study, rater).progress.total == ALL_PAIRS
+    assert rater_view(store, full_study, rater).total == ALL_PAIRS
     assert set(pairs_judged(store).values()) == {1}
     assert len(pairs_judged(store)) == ALL_PAIRS
 
@@ -249,7 +249,7 @@ def test_telemetry_takes_no_pair_from_people(store: Store, full_study: StudyInfo
     judge_by_telemetry(store, full_study)
     rater = register_rater(store, "secret")
     assert rater_view(store, full_study, rater) == rater_view(store, full_study, rater)
-    assert rater_view(store, full_study, rater).progress.done == 0
+    assert rater_view(store, full_study, rater).status.answered == 0
     pair = served(store, full_study, rater)
     answer_pair(store, pair.assignment_id, rater, "draw")
     assert [table.source for table in rate(load_comparisons(store, full_study))] == [

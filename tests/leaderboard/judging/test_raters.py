@@ -189,10 +189,10 @@ def test_gold_pairs_of_the_qualification_are_not_asked_again_nor_counted(
     gold_pairs(store, full_study)
     change_settings(store, full_study, ADMIN, qualification_pairs=2)
     rater = register_rater(store, "alice")
-    before = rater_view(store, full_study, register_rater(store, "bob")).progress.total
+    before = rater_view(store, full_study, register_rater(store, "bob")).total
     for _ in range(2):
         answer(store, full_study, rater)
-    assert rater_view(store, full_study, rater).progress.total == before - 2
+    assert rater_view(store, full_study, rater).total == before - 2
     judged = 0
     while next_pair(store, full_study, rater) is not None:
         answer(store, full_study, rater)
@@ -237,9 +237,9 @@ def test_checks_look_like_pairs_and_never_enter_ratings(
     assert check is not None and check.kind == kind
     assert not pair.qualification
     assert pair_videos(store, pair)
-    before = rater_view(store, full_study, rater).progress.done
+    before = rater_view(store, full_study, rater).status.answered
     answer_pair(store, pair.assignment_id, rater, "left")
-    assert rater_view(store, full_study, rater).progress.done == before + 1
+    assert rater_view(store, full_study, rater).status.answered == before + 1
     assert rate(load_comparisons(store, full_study)) == rated
     (report,) = rater_reports(store, full_study, ADMIN)
     tally = {"gold": report.gold, "repeat": report.repeats, "self": report.self_pairs}[kind]
@@ -339,7 +339,7 @@ def test_limits_and_completion_codes(store: Store, full_study: StudyInfo) -> Non
     answer(store, full_study, rater)
     answer(store, full_study, rater)
     assert next_pair(store, full_study, rater) is None
-    assert rater_view(store, full_study, rater).progress.total == 2
+    assert rater_view(store, full_study, rater).total == 2
     done = rater_view(store, full_study, rater).completion
     assert done is not None and done[1] == f"https://x.test/done?cc={done[0]}"
     assert rater_of_code(store, full_study, ADMIN, done[0].lower()) == rater
@@ -475,7 +475,7 @@ def test_a_page_of_the_app_is_read_in_three_sessions(
         monkeypatch.setattr(store, kind, counted(kind, getattr(store, kind)))
     view, pair = next_view(store, full_study, rater)
     assert pair is not None and pair_videos(store, pair).left
-    assert (view.status.state, view.progress.done, view.completion) == ("judge", 0, None)
+    assert (view.status.state, view.status.answered, view.completion) == ("judge", 0, None)
     # Serving writes; links to videos are signed with the store's own secret, read once.
     assert opened[:3] == ["read", "write", "read"] and len(opened) <= 5
     opened.clear()

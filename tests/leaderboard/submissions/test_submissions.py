@@ -169,7 +169,7 @@ def test_a_tasks_version_is_set_by_its_first_submission_and_kept(
     # Checked before the first submission was registered, and against the study of now.
     before = stored(store)
     with pytest.raises(StudyError, match="version of make_waterfall was set to 2"):
-        submissions.register(store, study, late, source=tmp_path / "second")
+        submissions.register(store, study, late)
     assert stored(store) == before and find_study(store, "open").rules == settled.rules
     assert "the study is about test 2" in faults_of(store, settled, tmp_path / "second")[0]
 
