@@ -1,7 +1,6 @@
 """HTTP routes of the admin login: they set the session cookie, also by the one-time link of `basalt ui`."""
 
 import hmac
-import json
 import secrets
 
 from starlette.concurrency import run_in_threadpool
@@ -11,6 +10,7 @@ from starlette.routing import Route
 
 from eval_ui.session import ADMIN_COOKIE, cookie
 from eval_ui.store_access import the_store
+from leaderboard.http.models import LoginRequest
 from leaderboard.store.database import Store
 from leaderboard.studies.access import (
     SESSION_HOURS,
@@ -82,8 +82,8 @@ async def login(request: Request) -> Response:
         if len(body) > MOST_BYTES:
             return JSONResponse({"detail": "request too long"}, status_code=413)
     try:
-        name, password = _credentials(body)
-        secret = await run_in_threadpool(log_in, the_store(), name, password)
+        sent = LoginRequest.model_validate_json(body)
+        secret = await run_in_threadpool(log_in, the_store(), sent.name, sent.password)
     except ValueError:
         return JSONResponse({"detail": "name and password are required"}, status_code=422)
     except AccessDeniedError as err:
@@ -107,16 +107,6 @@ ROUTES = [
     Route(LOGOUT_PATH, logout, methods=["POST"]),
     Route(f"{ENTER_PATH}/{{key}}", enter),
 ]
-
-
-def _credentials(body: bytes) -> tuple[str, str]:
-    sent = json.loads(body)
-    if not isinstance(sent, dict):
-        raise ValueError("not an object")
-    name, password = sent.get("name"), sent.get("password")
-    if not isinstance(name, str) or not isinstance(password, str):
-        raise ValueError("name or password is missing")
-    return name, password
 
 
 def _with_session(request: Request, answer: Response, secret: str) -> Response:

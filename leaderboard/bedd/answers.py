@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -50,10 +51,12 @@ def _unpacked(value: Any) -> Any:
     return value
 
 
-def _utc(value: datetime | None) -> datetime | None:
-    if value is None:
-        return None
+def _utc(value: datetime) -> datetime:
     return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+Moment = Annotated[datetime, AfterValidator(_utc)]
+"""A time in UTC; one without a zone is taken as UTC."""
 
 
 class _Part(BaseModel):
@@ -135,15 +138,10 @@ class BeddAnswer(_Part):
     episodes: tuple[BeddEpisode, BeddEpisode]
     result: Result
     hash: str | None = None
-    created_at: datetime | None = None
-    updated_at: datetime | None = None
+    created_at: Moment | None = None
+    updated_at: Moment | None = None
     world: str | None = None
     world_version: str | None = None
-
-    @field_validator("created_at", "updated_at")
-    @classmethod
-    def _in_utc(cls, value: datetime | None) -> datetime | None:
-        return _utc(value)
 
     @field_validator("task")
     @classmethod

@@ -4,6 +4,7 @@ Some of the pairs are attention checks (`leaderboard.judging.attention_checks`),
 """
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -174,7 +175,7 @@ def _unanswered(study: StudyInfo, now: datetime) -> sa.Select[Assignment]:
     )
 
 
-def known_pairs(session: Session, study: StudyInfo, rater_id: str) -> list[tuple[str, str]]:
+def known_pairs(session: Session, study: StudyInfo, rater_id: str) -> Sequence[tuple[str, str]]:
     """Pairs that a rater has seen as gold pairs; they are not served as ordinary pairs."""
     rows = session.execute(
         sa.select(AttentionCheck.left_episode_id, AttentionCheck.right_episode_id).where(
@@ -183,4 +184,4 @@ def known_pairs(session: Session, study: StudyInfo, rater_id: str) -> list[tuple
             AttentionCheck.kind.in_(("qualification", "gold")),
         )
     )
-    return list(rows.tuples())
+    return rows.all()

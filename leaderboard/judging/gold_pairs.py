@@ -1,5 +1,6 @@
 """Gold pairs: pairs of episodes with an answer known to an admin, to qualify raters and to check them."""
 
+from collections import defaultdict
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -9,7 +10,6 @@ from sqlalchemy.orm import Session
 from basalt.io.errors import StudyError
 from leaderboard.store.database import Store
 from leaderboard.store.models import (
-    Agent,
     AttentionCheck,
     CheckAnswer,
     Episode,
@@ -128,39 +128,31 @@ def retire_gold_pair(store: Store, study: StudyInfo, admin: AdminIdentity, gold_
 def list_gold_pairs(store: Store, study: StudyInfo, admin: AdminIdentity) -> list[GoldInfo]:
     """All gold pairs of a study in the order they were added."""
     with store.read() as session:
-        names = dict(
-            session.execute(
-                sa.select(Episode.id, Agent.name)
-                .join(Agent, Episode.agent_id == Agent.id)
-                .where(Episode.study_id == study.id)
-            ).all()
-        )
         answers = session.execute(
             sa.select(AttentionCheck.gold_id, CheckAnswer.passed)
             .join(CheckAnswer, CheckAnswer.check_id == AttentionCheck.id)
             .where(AttentionCheck.study_id == study.id, AttentionCheck.gold_id.is_not(None))
         ).all()
-        out = []
-        for gold in session.scalars(
-            sa.select(GoldPair).where(GoldPair.study_id == study.id).order_by(GoldPair.created)
-        ):
-            episode = session.get_one(Episode, gold.left_episode_id)
-            passed = [right for gold_id, right in answers if gold_id == gold.id]
-            out.append(
-                GoldInfo(
-                    gold.id,
-                    episode.task,
-                    episode.seed,
-                    names[gold.left_episode_id],
-                    names[gold.right_episode_id],
-                    gold.better,
-                    gold.explanation,
-                    len(passed),
-                    sum(passed),
-                    gold.retired,
-                )
+        passed: dict[str | None, list[bool]] = defaultdict(list)
+        for gold_id, right in answers:
+            passed[gold_id].append(right)
+        return [
+            GoldInfo(
+                id=gold.id,
+                task=gold.left.task,
+                seed=gold.left.seed,
+                left=gold.left.agent.name,
+                right=gold.right.agent.name,
+                better=gold.better,
+                explanation=gold.explanation,
+                answered=len(passed[gold.id]),
+                right_answers=sum(passed[gold.id]),
+                retired=gold.retired,
             )
-        return out
+            for gold in session.scalars(
+                sa.select(GoldPair).where(GoldPair.study_id == study.id).order_by(GoldPair.created)
+            )
+        ]
 
 
 def pairs_in_use(session: Session, study_id: str) -> list[GoldPair]:

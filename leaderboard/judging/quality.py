@@ -238,7 +238,7 @@ def _share(hits: Sequence[bool]) -> Share:
 
 def _load(
     store: Store, study: StudyInfo
-) -> tuple[list[_Vote], list[tuple[AttentionCheck, CheckAnswer]], set[str], set[str]]:
+) -> tuple[list[_Vote], Sequence[tuple[AttentionCheck, CheckAnswer]], set[str], set[str]]:
     left, right = aliased(Episode), aliased(Episode)
     with store.read() as session:
         rows = session.execute(
@@ -265,7 +265,7 @@ def _load(
             .join(CheckAnswer, CheckAnswer.check_id == AttentionCheck.id)
             .where(AttentionCheck.study_id == study.id)
         )
-        checks = list(session.execute(answered).tuples())
+        checks = session.execute(answered).all()
         return votes, checks, banned_raters(session, study.id), withdrawn_answers(session, study.id)
 
 

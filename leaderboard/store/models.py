@@ -331,6 +331,9 @@ class GoldPair(Base):
     retired: Mapped[datetime | None]
     created: Mapped[datetime]
 
+    left: Mapped[Episode] = relationship(foreign_keys=[left_episode_id])
+    right: Mapped[Episode] = relationship(foreign_keys=[right_episode_id])
+
 
 class AttentionCheck(Base):
     """A pair with a known answer, served to a rater like any other; it never enters a rating."""

@@ -123,7 +123,7 @@ def banned_raters(session: Session, study_id: str) -> set[str]:
         .where(Event.study_id == study_id, Event.kind.in_(("ban", "unban")))
         .order_by(Event.number)
     )
-    latest = dict(rows.tuples().all())
+    latest = dict(rows.all())
     return {rater for rater, kind in latest.items() if rater is not None and kind == "ban"}
 
 
