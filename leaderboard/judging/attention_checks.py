@@ -7,10 +7,10 @@
 """
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -83,12 +83,12 @@ def qualification_pair(
         StudyError: The study has fewer gold pairs than it asks for.
     """
     done = {check.gold_id for check, _ in _qualification_answers(session, study.id, rater_id)}
-    free = [gold for gold in pairs_in_use(session, study.id) if gold.id not in done]
+    free = [_known(gold) for gold in pairs_in_use(session, study.id) if gold.id not in done]
     if not free:
         raise StudyError(
             "this study has too few gold pairs for its qualification; its admin can add some"
         )
-    return _serve_gold(session, study, rater_id, rng.choice(free), "qualification", now, rng)
+    return _serve(session, study, rater_id, "qualification", _drawn(free, rng), now)
 
 
 def attention_check(
@@ -103,9 +103,10 @@ def attention_check(
     shuffled = list(kinds)
     rng.shuffle(shuffled)
     for kind in shuffled:
-        make = {"gold": _gold, "repeat": _repeat, "self": _self}[kind]
-        if (check := make(session, study, rater_id, now, rng)) is not None:
-            return check
+        if free := {"gold": _gold, "repeat": _repeat, "self": _self}[kind](
+            session, study, rater_id
+        ):
+            return _serve(session, study, rater_id, kind, _drawn(free, rng), now)
     return None
 
 
@@ -114,10 +115,8 @@ def serve_again(
 ) -> AttentionCheck:
     """Reserve the same check again, after its answer was withdrawn."""
     sides = (check.left_episode_id, check.right_episode_id)
-    return _serve(
-        session, study, check.rater_id, check.kind, sides, check.expected, now,
-        gold_id=check.gold_id, judgment_id=check.judgment_id,
-    )  # fmt: skip
+    known = _Known(sides, check.expected, check.gold_id, check.judgment_id)
+    return _serve(session, study, check.rater_id, check.kind, known, now)
 
 
 def passes(check: AttentionCheck, winner: str) -> bool:
@@ -176,25 +175,29 @@ def _seen(session: Session, study: StudyInfo, rater_id: str) -> list[AttentionCh
     )
 
 
-def _gold(
-    session: Session, study: StudyInfo, rater_id: str, now: datetime, rng: random.Random
-) -> AttentionCheck | None:
+class _Known(NamedTuple):
+    """Two videos with a known answer: ids of the episodes, the answer, and where it is known from."""
+
+    sides: tuple[str, str]
+    expected: str
+    gold_id: str | None = None
+    judgment_id: str | None = None
+
+
+def _known(gold: GoldPair) -> _Known:
+    return _Known((gold.left_episode_id, gold.right_episode_id), gold.better, gold_id=gold.id)
+
+
+def _gold(session: Session, study: StudyInfo, rater_id: str) -> list[_Known]:
+    """Gold pairs that the rater has neither seen nor judged."""
     seen = {check.gold_id for check in _seen(session, study, rater_id)}
     judged = set(session.scalars(sa.select(Judgment.pair).where(Judgment.rater_id == rater_id)))
-    free = [
-        gold
-        for gold in pairs_in_use(session, study.id)
-        if gold.id not in seen
-        and pair_key(gold.left_episode_id, gold.right_episode_id) not in judged
-    ]
-    if not free:
-        return None
-    return _serve_gold(session, study, rater_id, rng.choice(free), "gold", now, rng)
+    known = map(_known, pairs_in_use(session, study.id))
+    return [one for one in known if one.gold_id not in seen and pair_key(*one.sides) not in judged]
 
 
-def _repeat(
-    session: Session, study: StudyInfo, rater_id: str, now: datetime, rng: random.Random
-) -> AttentionCheck | None:
+def _repeat(session: Session, study: StudyInfo, rater_id: str) -> list[_Known]:
+    """Pairs that the rater has decided, except the latest, with sides swapped."""
     repeated = {check.judgment_id for check in _seen(session, study, rater_id)}
     own = session.scalars(
         sa.select(Judgment)
@@ -206,59 +209,39 @@ def _repeat(
         )
         .order_by(Judgment.number)
     ).all()[:-_REPEAT_AFTER]
-    free = [one for one in own if one.id not in repeated and one.winner in ("left", "right")]
-    if not free:
-        return None
-    first = rng.choice(free)
-    sides, expected = (first.right_episode_id, first.left_episode_id), MIRRORED[first.winner]
-    return _serve(session, study, rater_id, "repeat", sides, expected, now, judgment_id=first.id)
+    return [
+        _Known(
+            (one.right_episode_id, one.left_episode_id), MIRRORED[one.winner], judgment_id=one.id
+        )
+        for one in own
+        if one.id not in repeated and one.winner in ("left", "right")
+    ]
 
 
-def _self(
-    session: Session, study: StudyInfo, rater_id: str, now: datetime, rng: random.Random
-) -> AttentionCheck | None:
+def _self(session: Session, study: StudyInfo, rater_id: str) -> list[_Known]:
+    """Each video that no check of the rater has shown, against itself."""
     seen = {check.left_episode_id for check in _seen(session, study, rater_id)}
     unseen = sa.select(Episode.id).where(Episode.study_id == study.id, Episode.id.not_in(seen))
-    free = session.scalars(unseen.order_by(Episode.id)).all()
-    if not free:
-        return None
+    return [_Known((one, one), "draw") for one in session.scalars(unseen.order_by(Episode.id))]
+
+
+def _drawn(free: Sequence[_Known], rng: random.Random) -> _Known:
+    """One of them, a gold pair with its sides in random order."""
     one = rng.choice(free)
-    return _serve(session, study, rater_id, "self", (one, one), "draw", now)
-
-
-def _serve_gold(
-    session: Session,
-    study: StudyInfo,
-    rater_id: str,
-    gold: GoldPair,
-    kind: str,
-    now: datetime,
-    rng: random.Random,
-) -> AttentionCheck:
-    sides, expected = (gold.left_episode_id, gold.right_episode_id), gold.better
-    if rng.random() < 0.5:
-        sides, expected = (sides[1], sides[0]), MIRRORED[expected]
-    return _serve(session, study, rater_id, kind, sides, expected, now, gold_id=gold.id)
+    if one.gold_id is not None and rng.random() < 0.5:
+        one = one._replace(sides=one.sides[::-1], expected=MIRRORED[one.expected])
+    return one
 
 
 def _serve(
-    session: Session,
-    study: StudyInfo,
-    rater_id: str,
-    kind: str,
-    sides: tuple[str, str],
-    expected: str,
-    now: datetime,
-    *,
-    gold_id: str | None = None,
-    judgment_id: str | None = None,
+    session: Session, study: StudyInfo, rater_id: str, kind: str, known: _Known, now: datetime
 ) -> AttentionCheck:
     check = AttentionCheck(
-        **reservation(study, rater_id, sides, now),
+        **reservation(study, rater_id, known.sides, now),
         kind=kind,
-        expected=expected,
-        gold_id=gold_id,
-        judgment_id=judgment_id,
+        expected=known.expected,
+        gold_id=known.gold_id,
+        judgment_id=known.judgment_id,
     )
     session.add(check)
     session.flush()

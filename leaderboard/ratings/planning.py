@@ -105,17 +105,16 @@ def plan(
     Raises:
         ConfigError: a number is out of range.
     """
-    if not 2 <= agents <= MAX_AGENTS:
-        raise ConfigError(f"plan: agents: expected 2 to {MAX_AGENTS}, got {agents}")
     if not (math.isfinite(width) and width > 0):
         raise ConfigError(f"plan: width: expected a positive finite number, got {width}")
-    if not 0 <= spread <= 100:
-        raise ConfigError(f"plan: spread: expected 0 to 100, got {spread}")
-    if not 0 <= draws <= 0.9:
-        raise ConfigError(f"plan: draws: expected 0 to 0.9, got {draws}")
-    for size in sizes or ():
-        if not 1 <= size <= MAX_COMPARISONS:
-            raise ConfigError(f"plan: judgments: expected 1 to {MAX_COMPARISONS}, got {size}")
+    for name, value, least, most in (
+        ("agents", agents, 2, MAX_AGENTS),
+        ("spread", spread, 0, 100),
+        ("draws", draws, 0, 0.9),
+        *(("judgments", size, 1, MAX_COMPARISONS) for size in sizes or ()),
+    ):
+        if not least <= value <= most:
+            raise ConfigError(f"plan: {name}: expected {least} to {most}, got {value}")
     rows: list[Planned] = []
     for size in sorted(set(sizes)) if sizes else _sizes(agents):
         rows.append(_simulate(agents, size, spread, draws, seed, model))
