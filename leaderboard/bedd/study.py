@@ -32,8 +32,9 @@ from leaderboard.store.models import (
 )
 from leaderboard.studies.events import BY_RULE, banned_raters, record_ban
 from leaderboard.studies.export import load_comparisons
-from leaderboard.studies.rules import StudyInfo, StudyRules, TaskRules, checked_name
+from leaderboard.studies.rules import StudyInfo, StudyRules, TaskRules, add_study, checked_name
 from leaderboard.submissions.checks import name_key
+from leaderboard.submissions.register import add_agent
 
 STUDY_NAME = "BEDD"
 """Default name of the study."""
@@ -173,12 +174,7 @@ def _study(session: Session, name: str, answers: Sequence[BeddAnswer]) -> Study:
             ask_questions=True,
             sources=("bedd",),
         )
-        study = Study(
-            id=new_id(), name=name, rules=rules.model_dump(mode="json"), created=datetime.now(UTC)
-        )
-        session.add(study)
-        session.flush()
-        return study
+        return add_study(session, name, rules)
     rules = StudyRules.model_validate(study.rules)
     if "bedd" not in rules.sources or not {"bedd", "human"} >= set(rules.sources):
         raise BeddError(
@@ -247,7 +243,7 @@ def _episodes(
     submissions: dict[str, str] = {}
     for name in sorted({name for name, _, _ in missing}):
         if name not in agents:
-            agents[name] = _agent(session, study, name, [*agents], now)
+            agents[name] = _agent(session, study, name, [*agents])
         submission = Submission(
             id=new_id(), study_id=study.id, agent_id=agents[name].id, created=now
         )
@@ -276,20 +272,10 @@ def _episodes(
     return ids
 
 
-def _agent(session: Session, study: Study, name: str, taken: Sequence[str], now: datetime) -> Agent:
+def _agent(session: Session, study: Study, name: str, taken: Sequence[str]) -> Agent:
     if checked_name(name, "agent name") != name or name_key(name) in map(name_key, taken):
         raise BeddError(f"agent name {name!r}: another agent's name differs only in case or blanks")
-    agent = Agent(
-        id=new_id(),
-        study_id=study.id,
-        name=name,
-        name_key=name_key(name),
-        kind="human" if name in ("Human1", "Human2") else "agent",
-        created=now,
-    )
-    session.add(agent)
-    session.flush()
-    return agent
+    return add_agent(session, study.id, name, "human" if name in ("Human1", "Human2") else "agent")
 
 
 def _raters(session: Session, study: Study, workers: Sequence[str]) -> dict[str, str]:

@@ -122,28 +122,20 @@ def check_invite(store: Store, study: StudyInfo, token: str) -> None:
         AccessDeniedError: The invite is unknown, used up, expired or revoked.
     """
     with store.read() as session:
-        invite = session.scalar(_invite_of(study, token))
-        _require_open(session, invite, datetime.now(UTC))
+        admit(session, study, token, datetime.now(UTC))
 
 
 def admit(session: Session, study: StudyInfo, token: str, now: datetime) -> Invite:
-    """The invite, if one more rater may join; its row is locked, so that no two take the last place."""
-    invite = session.scalar(_invite_of(study, token).with_for_update())
-    return _require_open(session, invite, now)
-
-
-def _invite_of(study: StudyInfo, token: str) -> sa.Select[Invite]:
-    return sa.select(Invite).where(
-        Invite.token_sha256 == hash_secret(token), Invite.study_id == study.id
-    )
-
-
-def _require_open(session: Session, invite: Invite | None, now: datetime) -> Invite:
-    """The invite, if one more rater may join with it.
+    """The invite, if one more rater may join; its row is locked, so that no two take the last place.
 
     Raises:
-        AccessDeniedError: No more raters may join with it.
+        AccessDeniedError: The invite is unknown, used up, expired or revoked.
     """
+    invite = session.scalar(
+        sa.select(Invite)
+        .where(Invite.token_sha256 == hash_secret(token), Invite.study_id == study.id)
+        .with_for_update()
+    )
     if invite is None:
         raise AccessDeniedError("unknown invitation; open the link you were sent again")
     if invite.revoked is not None or (invite.expires is not None and invite.expires <= now):

@@ -166,6 +166,14 @@ class StudyInfo:
     created: datetime
 
 
+def add_study(session: Session, name: str, rules: StudyRules) -> Study:
+    """Add a study under a valid and free name, within a transaction."""
+    study = Study(name=name, rules=rules.model_dump(mode="json"), created=datetime.now(UTC))
+    session.add(study)
+    session.flush()
+    return study
+
+
 def create_study(store: Store, name: str, rules: StudyRules) -> StudyInfo:
     """Add a study.
 
@@ -176,9 +184,7 @@ def create_study(store: Store, name: str, rules: StudyRules) -> StudyInfo:
     with store.write() as session:
         if session.scalar(sa.select(Study.id).where(Study.name == name)):
             raise StudyError(f"study {name!r} exists already; choose another name")
-        study = Study(name=name, rules=rules.model_dump(mode="json"), created=datetime.now(UTC))
-        session.add(study)
-        session.flush()
+        study = add_study(session, name, rules)
         return _info(study)
 
 

@@ -90,9 +90,7 @@ def _convert(video: Path, folder: Path, out: Path, origin: LegacyOrigin) -> None
     lines = list(_lines(source)) if source.is_file() else _unknown(info.frames - 1)
     if not lines:
         raise RecordingError("has no steps")
-    ended: Ended = "unknown"
-    if source.is_file():
-        ended = "esc" if lines[-1].ends_session else "unknown"
+    ended: Ended = "esc" if source.is_file() and lines[-1].ends_session else "unknown"
     if len(lines) == task.step_limit:
         ended = "limit"
     target = out / task.name / f"seed_{int(match[1])}"

@@ -182,6 +182,21 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def add_agent(session: Session, study_id: str, name: str, kind: str) -> Agent:
+    """Add an agent under a checked name, within a transaction."""
+    agent = Agent(
+        id=new_id(),
+        study_id=study_id,
+        name=name,
+        name_key=name_key(name),
+        kind=kind,
+        created=datetime.now(UTC),
+    )
+    session.add(agent)
+    session.flush()
+    return agent
+
+
 def _add_rows(
     session: Session,
     study: StudyInfo,
@@ -191,24 +206,13 @@ def _add_rows(
     shown: dict[str, str],
     replayed: Collection[tuple[str, int]],
 ) -> None:
-    name = manifest.agent
-    now = datetime.now(UTC)
-    agent = Agent(
-        id=new_id(),
-        study_id=study.id,
-        name=name,
-        name_key=name_key(name),
-        kind=episodes[0][1].meta.player_kind,
-        created=now,
-    )
-    session.add(agent)
-    session.flush()
+    agent = add_agent(session, study.id, manifest.agent, episodes[0][1].meta.player_kind)
     session.add(
         Submission(
             id=submission_id,
             study_id=study.id,
             agent_id=agent.id,
-            created=now,
+            created=agent.created,
             manifest=manifest.model_dump(mode="json"),
         )
     )
