@@ -95,6 +95,9 @@ static int (*real_define_cursor)(void *, unsigned long, unsigned long);
 static int (*real_undefine_cursor)(void *, unsigned long);
 static int (*x_sync)(void *, int);
 static void (*gl_read_pixels)(int, int, int, int, unsigned, unsigned, void *);
+static void (*real_draw_elements)(unsigned, int, unsigned, const void *);
+static void (*real_draw_arrays)(unsigned, int, int);
+static void (*real_clear)(unsigned);
 
 static uintptr_t game_low, game_high;
 
@@ -547,9 +550,9 @@ static void let_run(int gate) {
 }
 
 static int64_t frame_began_ns;
+static int want_pixels = 1; /* of the frame that is being drawn */
 
 static void stop_after_frame(void *display) {
-    static int want_pixels = 1;
     struct reply reply = {0};
     x_sync(display, 0); /* the game's own pointer moves must come before the environment's next one */
     int64_t t0 = real_ns();
@@ -598,6 +601,22 @@ EXPORT void glXSwapBuffers(void *display, unsigned long drawable) {
         return;
     }
     real_usleep(5000); /* while loading, leave the processor to the server */
+}
+
+/* ---- drawing: nothing is drawn in a frame that nobody looks at ---- */
+
+#define IS_DRAWN() (want_pixels || !atomic_load(&locked))
+
+EXPORT void glDrawElements(unsigned mode, int n, unsigned type, const void *indices) {
+    if (IS_DRAWN()) real_draw_elements(mode, n, type, indices);
+}
+
+EXPORT void glDrawArrays(unsigned mode, int first, int n) {
+    if (IS_DRAWN()) real_draw_arrays(mode, first, n);
+}
+
+EXPORT void glClear(unsigned mask) {
+    if (IS_DRAWN()) real_clear(mask);
 }
 
 EXPORT unsigned long XCreatePixmapCursor(void *display, unsigned long source, unsigned long mask, void *fore,
@@ -650,6 +669,9 @@ __attribute__((constructor)) static void set_up(void) {
     real_undefine_cursor = need("XUndefineCursor");
     x_sync = need("XSync");
     gl_read_pixels = need("glReadPixels");
+    real_draw_elements = need("glDrawElements");
+    real_draw_arrays = need("glDrawArrays");
+    real_clear = need("glClear");
 
     /* channel, memory, width, height, epoch seconds; channel -1: change nothing but time() and the first clock */
     const char *spec = getenv("BASALT_SHIM");
