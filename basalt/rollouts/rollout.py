@@ -67,7 +67,7 @@ class RolloutPlan:
         edit: Change made in every seed's world, for counterfactual worlds (`basalt.worlds.edits`).
 
     Raises:
-        ConfigError: `max_steps` is below 1, or `edit` is not valid.
+        ConfigError: `max_steps` is below 1, `edit` is not valid, or some steps would have no picture.
     """
 
     task: str
@@ -83,6 +83,11 @@ class RolloutPlan:
     def __post_init__(self) -> None:
         if self.max_steps is not None and self.max_steps < 1:
             raise ConfigError(f"max_steps: expected an integer of at least 1, got {self.max_steps}")
+        if self.world_args.get("render_every", 1) != 1:
+            raise ConfigError(
+                "world.args.render_every: expected 1, since a recording shows every step; "
+                f"got {self.world_args['render_every']}"
+            )
         if self.edit is not None:
             parse_edit(self.edit)
 

@@ -139,7 +139,7 @@ class Engine:
 
         Args:
             dt_ns: Game time of the step, in nanoseconds.
-            want_pixels: Whether to read the pixels; otherwise the renderer may still draw during the next frame.
+            want_pixels: Whether to draw the frame and to read its pixels.
 
         Raises:
             WorldError: The game exited or did not reply in time.

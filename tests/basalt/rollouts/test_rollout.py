@@ -253,6 +253,11 @@ def test_senseless_settings_are_named(tmp_path, changes):
         rollout(Walker, plan(tmp_path), jobs=0, progress=False)
 
 
+def test_a_rollout_without_all_pictures_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="render_every: expected 1, since a recording shows"):
+        plan(tmp_path, world_args={"render_every": 4})
+
+
 HANGING_ROLLOUT = """
     import sys
     from pathlib import Path

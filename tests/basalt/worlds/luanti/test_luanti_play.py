@@ -10,6 +10,7 @@ from Xlib import display as xdisplay
 
 import basalt.worlds
 from basalt.core.actions import BUTTONS
+from basalt.io.errors import ConfigError
 from basalt.worlds.luanti.cursor import draw_cursor
 from basalt.worlds.luanti.engine import Engine
 from basalt.worlds.luanti.screens import carried_slot
@@ -355,3 +356,28 @@ def test_gymnasium_makes_it():
     env = gymnasium.make("basalt/FindCave-v0", world="luanti", size=SMALL, step_limit=7)
     assert env.unwrapped.step_limit == 7
     env.close()
+
+
+def test_steps_without_a_picture_are_the_same_game(make_env):
+    """Digging, jumping and an open screen; the last step is drawn."""
+
+    def play(**settings):
+        env = make_env(size=SMALL, step_limit=62, **settings)
+        frames, states = [], []
+        env.reset(seed=SEED)
+        for action in random_actions(62, seed=3):
+            observation, *_, info = env.step(action)
+            frames.append(observation["pov"])
+            states.append(info["telemetry"])
+        return frames, states
+
+    (every, states), (some, states_too) = play(), play(render_every=20)
+    assert states_too == states
+    drawn = [19, 39, 59, 61]
+    assert all(np.array_equal(some[step], every[step]) for step in drawn)
+    assert all(some[step] is some[19] for step in range(20, 39))
+
+
+def test_a_picture_every_zero_steps_is_refused(make_env):
+    with pytest.raises(ConfigError, match="render_every: expected an integer of at least 1, got 0"):
+        make_env(render_every=0)
