@@ -232,7 +232,7 @@ def _empty(session: Session, study_id: str, stamp: tuple[object, ...]) -> Board:
     for number, (episode, task, agent, seed) in enumerate(rows):
         place[episode] = tasks[task], agents[agent], seeds[seed]
         episodes[place[episode]] = number
-    mu, variance = TRUESKILL.prior(shape[:2])
+    mu, variance = Board.model.prior(shape[:2])
     return Board(
         episodes=episodes,
         ids=[row[0] for row in rows],
