@@ -32,3 +32,14 @@ def test_demo_and_tests_pass_on_debian_13():
     if tried.returncode == CANNOT:
         pytest.skip(tried.stderr.strip())
     assert tried.returncode == 0, tried.stderr[-4000:]
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("release", ["bookworm", "trixie"])
+def test_what_the_doctor_says_fixes_what_is_missing(release):
+    command = "make setup && .venv/bin/python tools/try_doctor.py"
+    tried = subprocess.run([SCRIPT, release, command], stderr=subprocess.PIPE, text=True)
+    if tried.returncode == CANNOT:
+        pytest.skip(tried.stderr.strip())
+    assert tried.returncode == 0, tried.stderr[-4000:]
