@@ -6,9 +6,9 @@ Files that are already present are skipped. See `basalt.data.transfer` for the t
 import hashlib
 import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -70,16 +70,33 @@ class Report:
 
 
 @dataclass(frozen=True)
-class _Pair:
-    """A recording's two files, lines first: paths below the target, addresses at the source."""
+class _Item:
+    """Files that are useless without one another, in the order in which they are fetched.
 
-    paths: tuple[str, ...]
-    urls: tuple[str, ...]
+    Attributes:
+        files: Path below the target and address at the source of each.
+        name: The recording as TASK/NAME; "" for other files.
+    """
 
-    @property
-    def name(self) -> str:
-        """TASK/NAME."""
-        return self.paths[1].removesuffix(".mp4")
+    files: tuple[tuple[str, str], ...]
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """A file whose size is unknown.
+
+    Attributes:
+        url: Its address.
+        reason: Why; None if the server does not have it.
+    """
+
+    url: str
+    reason: str | None
+
+
+_Job = list[tuple[str, Remote]]
+"""The files of an item that are to be fetched: path below the target, and the remote file."""
 
 
 def choose_plays(
@@ -176,23 +193,8 @@ class Downloader:
             raise ConfigError(f"n: expected an integer of at least 1, got {recordings}")
         if max_gb is not None and not 0 < max_gb < math.inf:
             raise ConfigError(f"max_gb: expected a positive finite number, got {max_gb}")
-        self._transfer.stop.clear()
-        self._transfer.attempts = min(self._attempts, 2) if dry_run else self._attempts
-        report = Report(dry_run=dry_run)
-        with ExitStack() as stack:
-            if not dry_run:
-                stack.enter_context(sole_writer(self._transfer.staging, "download"))
-            try:
-                jobs = self._plan(plays, recordings, max_gb, report)
-                if not dry_run and jobs:
-                    self._check_disk(jobs)
-                    self._fetch_all(jobs, report)
-            except BaseException:
-                self._transfer.stop.set()
-                raise
-        report.missing.sort()
-        report.fetched.sort()
-        return report
+        items = [self._item(row) for play in plays for row in play.itertuples()][:recordings]
+        return self._run(items, None if max_gb is None else int(max_gb * GIGABYTE), dry_run)
 
     def fetch(self, files: Sequence[tuple[str, str]], *, dry_run: bool = False) -> Report:
         """Fetch single files, each as recordings are.
@@ -205,120 +207,84 @@ class Downloader:
             ConfigError: The disk is too full.
             BusyError: Another download uses the folder.
         """
+        return self._run([_Item((file,)) for file in files], None, dry_run)
+
+    def _run(self, items: Sequence[_Item], budget: int | None, dry_run: bool) -> Report:
         self._transfer.stop.clear()
+        self._transfer.attempts = min(self._attempts, 2) if dry_run else self._attempts
         report = Report(dry_run=dry_run)
-        with ExitStack() as stack:
-            if not dry_run:
-                stack.enter_context(sole_writer(self._transfer.staging, "download"))
-            here = self._transfer.present()
-            jobs = []
-            for path, url in files:
-                found = self._look_up(_Pair((path,), (url,)), here)
-                if isinstance(found, _Absent):
-                    report.missing.append(url)
-                elif isinstance(found, _Failed):
-                    report.failed[url] = found.reason
-                else:
-                    report.bytes_chosen += found[0].size or 0
-                    report.present += path in here
-                    if path not in here:
-                        report.bytes_to_fetch += found[0].size or 0
-                        jobs.append([(path, found[0])])
-            if jobs and not dry_run:
-                self._check_disk(jobs)
-                try:
+        with nullcontext() if dry_run else sole_writer(self._transfer.staging, "download"):
+            try:
+                jobs = list(self._plan(items, budget, report))
+                if jobs and not dry_run:
+                    self._check_disk(jobs)
                     self._fetch_all(jobs, report)
-                finally:
-                    self._transfer.stop.set()
+            except BaseException:
+                self._transfer.stop.set()
+                raise
+        report.missing.sort()
+        report.fetched.sort()
         return report
 
     # Planning
 
-    def _plan(
-        self,
-        plays: Sequence[pd.DataFrame],
-        recordings: int | None,
-        max_gb: float | None,
-        report: Report,
-    ) -> list[list[tuple[str, Remote]]]:
-        """Files to fetch, as one list of (path below the target, remote file) per recording."""
+    def _plan(self, items: Sequence[_Item], budget: int | None, report: Report) -> Iterator[_Job]:
+        """Choose items within the budget of bytes, note them in the report, and yield what to fetch."""
         here = self._transfer.present()
-        rows = [row for play in plays for row in play.itertuples()][:recordings]
-        budget = None if max_gb is None else int(max_gb * GIGABYTE)
-        jobs: list[list[tuple[str, Remote]]] = []
-        bar = progress_bar(total=len(rows), title="sizes", unit="recording", shown=self._progress)
+        bar = progress_bar(total=len(items), title="sizes", unit="file", shown=self._progress)
         with bar, ThreadPoolExecutor(self._jobs) as pool:
             # In batches, so that a small budget needs few requests for sizes.
-            for start in range(0, len(rows), portion := 4 * self._jobs):
-                pairs = [self._pair(row) for row in rows[start : start + portion]]
-                found = list(pool.map(partial(self._look_up, here=here), pairs))
-                if len(pairs) == portion:
+            for start in range(0, len(items), portion := 4 * self._jobs):
+                batch = items[start : start + portion]
+                found = list(pool.map(partial(self._look_up, here=here), batch))
+                if len(batch) == portion:
                     _refuse_if_out_of_reach(found)
-                for pair, files in zip(pairs, found, strict=True):
+                for item, files in zip(batch, found, strict=True):
                     bar.update()
-                    if not self._choose(pair, files, here, budget, report, jobs):
-                        return jobs
-        return jobs
+                    if isinstance(files, _Failure):
+                        if files.reason is None:
+                            report.missing.append(files.url)
+                        else:
+                            report.failed[files.url] = files.reason
+                            report.recordings += [item.name] if report.dry_run and item.name else []
+                        continue
+                    size = sum(remote.size or 0 for _, remote in files)
+                    if budget is not None and report.bytes_chosen + size > budget:
+                        return
+                    job = [(path, remote) for path, remote in files if path not in here]
+                    report.recordings += [item.name] if item.name else []
+                    report.bytes_chosen += size
+                    report.bytes_to_fetch += sum(remote.size or 0 for _, remote in job)
+                    report.present += len(files) - len(job)
+                    if job:
+                        yield job
 
-    def _choose(
-        self,
-        pair: _Pair,
-        files: "tuple[Remote, ...] | _Absent | _Failed",
-        here: Mapping[str, int],
-        budget: int | None,
-        report: Report,
-        jobs: list[list[tuple[str, Remote]]],
-    ) -> bool:
-        """Add a recording to the report and the jobs; False if it exceeds the budget."""
-        if isinstance(files, _Absent):
-            report.missing.append(files.url)
-            return True
-        if isinstance(files, _Failed):
-            report.failed[files.url] = files.reason
-            if report.dry_run:
-                report.recordings.append(pair.name)
-            return True
-        found = list(zip(pair.paths, files, strict=True))
-        size = sum(here.get(path, remote.size or 0) for path, remote in found)
-        if budget is not None and report.bytes_chosen + size > budget:
-            return False
-        job = [(path, remote) for path, remote in found if path not in here]
-        report.recordings.append(pair.name)
-        report.bytes_chosen += size
-        report.bytes_to_fetch += sum(remote.size or 0 for _, remote in job)
-        report.present += len(found) - len(job)
-        if job:
-            jobs.append(job)
-        return True
-
-    def _pair(self, row: Any) -> _Pair:
+    def _item(self, row: Any) -> _Item:
         url = row.url
         if self._source is not None:
             folder, file = url.rsplit("/", 2)[1:]
             url = f"{self._source.rstrip('/')}/{folder}/{file}"
-        lines_url = url.removesuffix(".mp4") + ".jsonl"
         # Task and name were checked against BEDD's pattern when the index was read.
-        return _Pair(
-            (f"{row.task}/{row.name}.jsonl", f"{row.task}/{row.name}.mp4"), (lines_url, url)
-        )
+        name = f"{row.task}/{row.name}"
+        # The lines first: a video is useless without them.
+        lines = (f"{name}.jsonl", url.removesuffix(".mp4") + ".jsonl")
+        return _Item((lines, (f"{name}.mp4", url)), name)
 
-    def _look_up(
-        self, pair: _Pair, here: Mapping[str, int]
-    ) -> "tuple[Remote, ...] | _Absent | _Failed":
-        remotes = []
-        for path, url in zip(pair.paths, pair.urls, strict=True):
+    def _look_up(self, item: _Item, here: Mapping[str, int]) -> _Job | _Failure:
+        found = []
+        for path, url in item.files:
             if path in here:
-                remotes.append(Remote(url, here[path], ""))
+                found.append((path, Remote(url, here[path], "")))
                 continue
             try:
-                remotes.append(self._transfer.look_up(url))
+                found.append((path, self._transfer.look_up(url)))
             except FileNotFoundError:
-                return _Absent(url)
+                return _Failure(url, None)
             except Exception as err:
-                return _Failed(url, reason(err))
-        return tuple(remotes)
+                return _Failure(url, reason(err))
+        return found
 
-    def _check_disk(self, jobs: Sequence[Sequence[tuple[str, Remote]]]) -> None:
+    def _check_disk(self, jobs: Sequence[_Job]) -> None:
         sizes = [remote.size or 0 for job in jobs for _, remote in job]
         if self._transfer.local is None:
             needed = sum(sorted(sizes)[-self._jobs :])
@@ -333,14 +299,14 @@ class Downloader:
 
     # Fetching
 
-    def _fetch_all(self, jobs: Sequence[Sequence[tuple[str, Remote]]], report: Report) -> None:
+    def _fetch_all(self, jobs: Sequence[_Job], report: Report) -> None:
         total = sum(remote.size or 0 for job in jobs for _, remote in job)
         bar = progress_bar(total=total, title="download", unit="B", shown=self._progress)
         bar.unit_scale, bar.smoothing = True, 0.05
         pool = ThreadPoolExecutor(self._jobs)
         try:
             pending: set[Future[None]] = {
-                pool.submit(self._fetch_pair, job, report, bar) for job in jobs
+                pool.submit(self._fetch_job, job, report, bar) for job in jobs
             }
             while pending:
                 # A finite wait, so that Ctrl-C is handled.
@@ -354,10 +320,7 @@ class Downloader:
         sizes = {path: remote.size or 0 for job in jobs for path, remote in job}
         report.bytes_fetched = sum(sizes[path] for path in report.fetched)
 
-    def _fetch_pair(
-        self, job: Sequence[tuple[str, Remote]], report: Report, bar: "tqdm[Any]"
-    ) -> None:
-        """Fetch the lines, then the video: a video is useless without its lines."""
+    def _fetch_job(self, job: _Job, report: Report, bar: "tqdm[Any]") -> None:
         for path, remote in job:
             try:
                 self._transfer.fetch(path, remote, bar.update)
@@ -378,20 +341,9 @@ class Downloader:
             report.fetched.append(path)
 
 
-@dataclass(frozen=True)
-class _Absent:
-    url: str
-
-
-@dataclass(frozen=True)
-class _Failed:
-    url: str
-    reason: str
-
-
 def _refuse_if_out_of_reach(found: Sequence[object]) -> None:
     """Raise if a whole batch failed, rather than try thousands of files one by one."""
-    failures = [entry for entry in found if isinstance(entry, _Failed)]
+    failures = [entry for entry in found if isinstance(entry, _Failure) and entry.reason]
     if len(failures) == len(found):
         raise ConfigError(
             f"{failures[0].url}: {failures[0].reason}; {len(found)} recordings in a row cannot be "
