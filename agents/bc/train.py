@@ -5,6 +5,8 @@
 
 import copy
 import math
+import signal
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -20,7 +22,7 @@ from agents.common.distributed import DistributedContext, launch
 from agents.common.evaluation_report import TrainingReport, held_out_report
 from agents.common.objective import Memories, Objective, choose_trained
 from agents.common.optimization import make_optimizer, restore, schedule, training_tensors
-from agents.common.runs import Metrics, StopRequest, upgrade_settings
+from agents.common.runs import Metrics, upgrade_settings
 from basalt.data.baselines import Marginals
 from basalt.data.dataset import SequenceStream
 from basalt.data.embeddings import MANIFEST
@@ -28,6 +30,7 @@ from basalt.data.episodes import Episode
 from basalt.io.claims import claim
 from basalt.io.console import progress_bar
 from basalt.io.errors import ConfigError
+from basalt.io.interrupts import first_signal
 from basalt.io.locks import sole_writer
 from basalt.policies.checkpoint import (
     choose_device,
@@ -290,7 +293,8 @@ def _learn(
         unit="step",
         shown=cfg.progress and team.is_main,
     )
-    with StopRequest() as stop, bar:
+    stop = threading.Event()
+    with first_signal(stop.set, signal.SIGINT), bar:
         stopping = False
         while learner.step < cfg.steps and not stopping:
             labels = TensorBatch.of(next(stream), device)
@@ -316,7 +320,7 @@ def _learn(
                 if metrics is not None:
                     metrics.write(learner.step, row | rates | seconds)
                 bar.set_postfix(loss=f"{total:.3f}")
-            stopping = team.any(stop.requested)
+            stopping = team.any(stop.is_set())
             due = learner.step % cfg.checkpoint_every == 0 or learner.step == cfg.steps
             if due or stopping:
                 states = {"policy": team.gather(learner.memories.policy)}

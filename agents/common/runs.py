@@ -1,13 +1,10 @@
-"""The folder of a training run: its config, its metrics, and how it is interrupted and resumed."""
+"""The folder of a training run: its config and its metrics."""
 
 import json
 import logging
-import signal
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from basalt.io.atomic import replacing, write_json
@@ -80,27 +77,3 @@ def _tensorboard(folder: Path, step: int) -> Any:
         log.warning("tensorboard is not installed; metrics go to metrics.jsonl only")
         return None
     return SummaryWriter(str(folder), purge_step=step + 1)
-
-
-class StopRequest:
-    """Turns the first Ctrl-C into a request that the loop honours between steps.
-
-    A second Ctrl-C interrupts at once. Outside the main thread, signals are left alone.
-    """
-
-    def __init__(self) -> None:
-        self.requested = False
-        self._before: Any = None
-
-    def __enter__(self) -> "StopRequest":
-        if threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGINT, self._request)
-        return self
-
-    def _request(self, _number: int, _frame: FrameType | None) -> None:
-        self.requested = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    def __exit__(self, *_error: object) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from basalt.cli.hydra_app import hydra_app
+from basalt.cli.rollout import plan_of
 from basalt.core.recording import Recording, find_recordings
 from basalt.core.settings import Count, Crf, PathText, settings
 from basalt.core.video import DEFAULT_CRF
@@ -64,21 +65,11 @@ def main(argv: list[str]) -> int:
 
 
 def _play(settings: PlaySettings) -> None:
-    from basalt.play.session import play_episode
+    from basalt.play.session import choose_seed, play_episode
 
-    played = play_episode(
-        settings.task,
-        settings.world["name"],
-        settings.world["args"],
-        Path(settings.out),
-        seed=settings.seed,
-        player=settings.player,
-        max_steps=settings.max_steps,
-        edit=settings.edit,
-        crf=settings.crf,
-        browser=settings.browser,
-        address=settings.address,
-    )
+    seed = choose_seed(settings.seed, settings.task, Path(settings.out))
+    plan = plan_of(settings, {"name": settings.player, "kind": "human"}, (seed,))
+    played = play_episode(plan, browser=settings.browser, address=settings.address)
     if played is None:
         return
     if settings.json:

@@ -3,11 +3,12 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from basalt.cli.flags import Json, Quiet, app, run
+from basalt.core.recording import files_below
 from basalt.data.download import Downloader
 from basalt.io.errors import ConfigError
 from basalt.policies.catalogue import MODELS_FOLDER, PUBLISHED, policies_dir, published
@@ -68,6 +69,8 @@ def _info(
     quiet: Quiet = False,
 ) -> int:
     """Describe a policy, and say whether its files are complete."""
+    from basalt.policies.facts import policy_facts
+
     facts = policy_facts(source)
     if as_json:
         print(json.dumps(facts))
@@ -76,46 +79,6 @@ def _info(
         shown = ", ".join(map(str, value)) or "none" if isinstance(value, list) else value
         print(f"{key:<24} {shown}")
     return 0
-
-
-def policy_facts(source: str) -> dict[str, Any]:
-    """JSON-ready facts: kind, parameters, sizes, SHA-256 of the weights, missing and unexpected names.
-
-    Raises:
-        ConfigError: The files cannot be used.
-    """
-    import torch
-
-    from basalt.policies.idm import load_official_idm
-    from basalt.policies.official import read_model_file
-    from basalt.policies.source import (
-        fingerprint,
-        official_files,
-        open_official_policy,
-        open_policy,
-    )
-
-    files = official_files(source, "SOURCE")
-    missing: tuple[str, ...] = ()
-    unexpected: tuple[str, ...] = ()
-    module: Any
-    if files is None:
-        kind, module = "checkpoint", open_policy(source, torch.device("cpu"), "SOURCE")
-    elif "conv3d_params" in read_model_file(files[0]).policy_kwargs:
-        module, report = load_official_idm(*files)
-        kind, missing, unexpected = "published idm", report.missing, report.unexpected
-    else:
-        module, report = open_official_policy(source)
-        kind, missing, unexpected = "published policy", report.missing, report.unexpected
-    return {
-        "source": source,
-        "kind": kind,
-        "parameters": sum(value.numel() for value in module.state_dict().values()),
-        "sha256": fingerprint(module),
-        "missing": list(missing),
-        "unexpected": list(unexpected),
-        **module.config.to_dict(),
-    }
 
 
 @policy.command("label")
@@ -140,7 +103,7 @@ def _label(
     from basalt.policies.label import label_video
     from basalt.policies.source import official_files
 
-    found = _videos(videos)
+    found = files_below(videos, ".mp4")
     files = official_files(model, "--model")
     if files is None:
         raise ConfigError(f"--model: expected idm or MODEL,WEIGHTS, got {model!r}")
@@ -167,17 +130,3 @@ def _label(
             f"{len(written)} videos labelled; {', '.join(sorted({str(p.parent) for p in written}))}"
         )
     return 0
-
-
-def _videos(paths: list[str]) -> list[Path]:
-    found: list[Path] = []
-    for path in map(Path, paths):
-        if path.is_dir():
-            found += sorted(p for p in path.rglob("*.mp4") if not p.name.startswith("."))
-        elif path.is_file():
-            found.append(path)
-        else:
-            raise ConfigError(f"{path}: no such video or folder")
-    if not found:
-        raise ConfigError(f"{', '.join(paths)}: expected .mp4 files, found none")
-    return found

@@ -1,15 +1,18 @@
 """`basalt rollout`: an agent plays episodes of a task and is recorded."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agents.common.registry import AGENTS, make_agent, play_settings, upgrade_claim
 from basalt.cli.hydra_app import add_option, chosen, hydra_app
 from basalt.core.settings import Count, Crf, PathText, settings
 from basalt.core.tasks import get_task, parse_seeds
 from basalt.core.video import DEFAULT_CRF
+
+if TYPE_CHECKING:
+    from basalt.rollouts.rollout import RolloutPlan
 
 
 @settings
@@ -71,23 +74,36 @@ def run(
 def play(settings: RolloutSettings) -> None:
     """Play what is not recorded yet, and print a table of all episodes."""
     # Only here: it loads the worlds.
-    from basalt.rollouts.rollout import RolloutPlan, rollout, summary
+    from basalt.rollouts.rollout import rollout, summary
 
-    task = get_task(settings.task)
-    plan = RolloutPlan(
-        task=task.name,
-        world=settings.world["name"],
-        agent=settings.agent,
-        seeds=tuple(parse_seeds(settings.seeds, task)),
-        out=Path(settings.out),
-        max_steps=settings.max_steps,
-        world_args=settings.world["args"],
-        crf=settings.crf,
-        edit=settings.edit,
-    )
+    seeds = parse_seeds(settings.seeds, get_task(settings.task))
+    plan = plan_of(settings, settings.agent, seeds)
     upgrade_claim(plan.out / "rollout.json")
     recordings = rollout(partial(make_agent, **settings.agent), plan, jobs=settings.jobs)
     result = summary(recordings)
     result.write(plan.out / "summary.json")
     print("\n".join(result.lines()))
     print(f"recordings and summary.json: {plan.out}")
+
+
+def plan_of(settings: Any, agent: dict[str, Any], seeds: Iterable[int]) -> "RolloutPlan":
+    """The plan of the settings that `rollout` and `play` share.
+
+    Args:
+        settings: `RolloutSettings` or `basalt.cli.play.PlaySettings`.
+        agent: Settings of the agent that plays.
+        seeds: Seeds to play.
+    """
+    from basalt.rollouts.rollout import RolloutPlan
+
+    return RolloutPlan(
+        task=settings.task,
+        world=settings.world["name"],
+        agent=agent,
+        seeds=tuple(seeds),
+        out=Path(settings.out),
+        max_steps=settings.max_steps,
+        world_args=settings.world["args"],
+        crf=settings.crf,
+        edit=settings.edit,
+    )

@@ -9,13 +9,13 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, NotRequired, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,7 @@ from basalt.core.recorder_lines import Line, LineWriter, lines_to_env
 from basalt.core.tasks import STEPS_PER_SECOND
 from basalt.core.telemetry import Telemetry
 from basalt.core.video import DEFAULT_CRF, FRAME_SIZE, FrameSize, VideoWriter, read_frames
-from basalt.io.atomic import new_folder
+from basalt.io.atomic import new_folder, scratch_folder
 from basalt.io.errors import RecordingError
 
 Ended = Literal["esc", "death", "limit", "cut", "crash", "unknown"]
@@ -202,14 +202,10 @@ class Recording:
         return read_frames(self.video_path, size)
 
 
-class RecordingWriter:
-    """Writes one episode as it is played; files get their final names once they are complete.
+class EpisodeFacts(TypedDict):
+    """What is known of an episode before it is played.
 
-    Use it as a context manager: an exception, also Ctrl-C, leaves no file behind.
-
-    Args:
-        directory: Folder of the recording, made if missing.
-        name: File name without suffix.
+    Attributes:
         task: Name of the task.
         world: Name of the world.
         world_version: Version of the world.
@@ -218,7 +214,28 @@ class RecordingWriter:
         player_kind: Kind of the player.
         step_limit: Limit that the episode is played under, in steps.
         edit: Change made in the seed's world, or None.
+    """
+
+    task: str
+    world: str
+    world_version: str
+    seed: int
+    player: str
+    player_kind: PlayerKind
+    step_limit: int
+    edit: NotRequired[Mapping[str, Any] | None]
+
+
+class RecordingWriter:
+    """Writes one episode as it is played; files get their final names once they are complete.
+
+    Use it as a context manager: an exception, also Ctrl-C, leaves no file behind.
+
+    Args:
+        directory: Folder of the recording, made if missing.
+        name: File name without suffix.
         crf: Quality of the video (x264's CRF); lower is better and larger.
+        facts: What is known of the episode before it is played.
     """
 
     def __init__(
@@ -226,31 +243,15 @@ class RecordingWriter:
         directory: Path,
         name: str,
         *,
-        task: str,
-        world: str,
-        world_version: str,
-        seed: int,
-        player: str,
-        player_kind: PlayerKind,
-        step_limit: int,
-        edit: Mapping[str, Any] | None = None,
         crf: int = DEFAULT_CRF,
+        **facts: Unpack[EpisodeFacts],
     ) -> None:
-        new_folder(directory)
         self._stem = directory / name
-        self._facts: dict[str, Any] = {
-            "task": task,
-            "world": world,
-            "world_version": world_version,
-            "seed": seed,
-            "player": player,
-            "player_kind": player_kind,
-            "step_limit": step_limit,
-            "edit": None if edit is None else dict(edit),
-        }
-        self._partial = {
-            suffix: directory / f".{name}.{os.getpid()}.partial{suffix}" for suffix in _SUFFIXES
-        }
+        self._facts = facts
+        self._scratch = contextlib.ExitStack()
+        folder = self._scratch.enter_context(scratch_folder(self._stem))
+        # Without a suffix: nothing that looks for recordings takes them for one.
+        self._partial = {suffix: folder / suffix[1:] for suffix in _SUFFIXES}
         self._video = VideoWriter(self._partial[".mp4"], crf=crf)
         self._file = self._partial[".jsonl"].open("w", encoding="utf-8")
         self._lines = LineWriter()
@@ -330,8 +331,7 @@ class RecordingWriter:
                 # On a full disk closing fails; the files are removed anyway.
                 with contextlib.suppress(Exception):
                     part.close()
-        for path in self._partial.values():
-            path.unlink(missing_ok=True)
+        self._scratch.close()
 
     def __enter__(self) -> "RecordingWriter":
         return self
@@ -355,6 +355,29 @@ def find_videos(folder: Path) -> list[Path]:
         for path in sorted(folder.rglob("*.mp4"))
         if not path.name.startswith(".") and CRASHED not in path.relative_to(folder).parts
     ]
+
+
+def files_below(paths: Iterable[str | Path], suffix: str) -> list[Path]:
+    """The files among the paths, and those with a suffix in the folders among them, in order.
+
+    Args:
+        paths: Files and folders; hidden files in folders are left out.
+        suffix: Suffix of the files in folders, e.g. `.mp4`.
+
+    Raises:
+        RecordingError: A path does not exist, or no file was found.
+    """
+    files: list[Path] = []
+    for path in map(Path, paths):
+        if path.is_dir():
+            files += sorted(p for p in path.rglob(f"*{suffix}") if not p.name.startswith("."))
+        elif path.is_file():
+            files.append(path)
+        else:
+            raise RecordingError(f"{path}: no such file or folder")
+    if not files:
+        raise RecordingError(f"{', '.join(map(str, paths))}: expected {suffix} files, found none")
+    return files
 
 
 def recordings_folder(folder: str | Path) -> Path:

@@ -1,6 +1,7 @@
 """Records: versioned results on disk, each with one writer and one reader."""
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -8,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 import basalt
 from basalt.io.atomic import write_json
+from basalt.io.claims import claim
 from basalt.io.errors import ConfigError
 
 
@@ -40,6 +42,34 @@ class Record(BaseModel):
             WriteError: the file cannot be written.
         """
         write_json(path, self.to_json())
+
+    def claim(
+        self,
+        file: Path,
+        kind: str,
+        *,
+        may_change: Collection[str] = (),
+        apart: Collection[str] = (),
+    ) -> Self:
+        """Write what a folder is for, or check that it was made for the same (`basalt.io.claims.claim`).
+
+        Args:
+            file: File of the record in that folder.
+            kind: What the folder holds, for messages.
+            may_change: Fields that may differ from the first time; the new values are written.
+            apart: Fields that are not compared; those of the first time stay.
+
+        Returns:
+            The record in the file.
+
+        Raises:
+            ConfigError: the folder was made for something else.
+            WriteError: the file cannot be written.
+        """
+        facts = self.to_json()
+        header = {key: facts.pop(key) for key in ("format", "version", "package_version", *apart)}
+        found = claim(file, kind, facts, may_change=may_change, header=header)
+        return self.from_json(found, str(file))
 
     @classmethod
     def read(cls, path: Path) -> Self:

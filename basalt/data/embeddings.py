@@ -11,21 +11,20 @@ A shard appears under its final name only when it is complete.
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
-import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from basalt.core.records import Record
 from basalt.core.tasks import Task, refuse_test_seeds
 from basalt.data.episodes import Episode, seed_of
-from basalt.data.labels import label_mode
+from basalt.data.labels import LabelSetting
 from basalt.data.sources import EmbeddingSource
-from basalt.io.atomic import write_json
-from basalt.io.claims import claim, make_folder
+from basalt.io.claims import make_folder
 from basalt.io.errors import ConfigError
 from basalt.io.locks import LOCK_FILE, sole_writer
 from basalt.io.tensors import write_tensors
@@ -33,14 +32,15 @@ from basalt.io.tensors import write_tensors
 MANIFEST = "embeddings.json"
 JOBS = ".jobs"
 KIND = "folder of embeddings"
-FORMAT, VERSION = "basalt-embeddings", 1
+
+LatentsType = Literal["float16", "float32"]
+"""Type of the latents on disk."""
 
 COLUMNS = ("latents", "buttons", "camera", "esc", "null")
 
 
-@dataclass(frozen=True)
-class Manifest:
-    """Facts that all shards of a folder share.
+class Manifest(Record):
+    """Facts that all shards of a folder share: `embeddings.json`.
 
     Attributes:
         policy: Source of the policy, as the user gave it.
@@ -50,11 +50,13 @@ class Manifest:
         dtype: Type of the latents, `float16` or `float32`.
     """
 
+    FORMAT: ClassVar[str] = "basalt-embeddings"
+
     policy: str
     fingerprint: str
     width: int
-    labels: str
-    dtype: str
+    labels: LabelSetting
+    dtype: LatentsType
 
 
 @dataclass(frozen=True)
@@ -141,11 +143,10 @@ def claim_embeddings(folder: Path, manifest: Manifest) -> None:
     Raises:
         ConfigError: It holds embeddings of another policy or other labels, or its manifest is damaged.
     """
-    header = {"format": FORMAT, "version": VERSION}
     file = folder / MANIFEST
     if file.is_file():  # with today's names of the labelling rules
-        write_json(file, header | asdict(read_manifest(folder)))
-    claim(file, KIND, asdict(manifest), may_change=("policy",), header=header)
+        read_manifest(folder).write(file)
+    manifest.claim(file, KIND, may_change=("policy",))
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -158,20 +159,17 @@ def read_manifest(folder: Path) -> Manifest:
     if not path.is_file():
         raise ConfigError(f"{path}: missing; make embeddings with `basalt embed ... out={folder}`")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if (content.pop("format"), content.pop("version")) != (FORMAT, VERSION):
-            raise ConfigError(
-                f"{path}: expected {FORMAT} version {VERSION}; make the embeddings again"
-            )
-        content["labels"] = label_mode(content["labels"])
-        return Manifest(**content)
-    except (ValueError, KeyError, TypeError, AttributeError) as err:
-        raise ConfigError(f"{path}: damaged ({err}); make the embeddings again") from err
+        return Manifest.read(path)
+    except ConfigError as err:
+        raise ConfigError(f"{err}; make the embeddings again") from err
 
 
 @contextmanager
 def claim_job(folder: Path, shard: int, shards: int) -> Iterator[Path]:
     """Refuse a second writer of the same share of the plays; remove what a killed job left.
+
+    Shards are written here first, not beside their final names (`basalt.io.atomic`): safetensors writes a
+    temporary file of its own, which is removed with the rest after a kill.
 
     Yields:
         Folder in which this job writes shards until they are complete.
@@ -235,18 +233,6 @@ def find_shards(folder: str | Path) -> list[Shard]:
     if not paths:
         raise ConfigError(f"{folder}: holds no shard yet; run `basalt embed ... out={folder}`")
     return [open_shard(path) for path in paths]
-
-
-def latents_dtype(name: str) -> torch.dtype:
-    """The torch type of that name.
-
-    Raises:
-        ConfigError: The name is neither `float16` nor `float32`.
-    """
-    known = {"float16": torch.float16, "float32": torch.float32}
-    if name not in known:
-        raise ConfigError(f"dtype: expected one of {', '.join(known)}, got {name!r}")
-    return known[name]
 
 
 def _damaged(path: Path, err: Exception) -> ConfigError:

@@ -31,7 +31,7 @@ from basalt.core.recorder_lines import (
     lines_to_env,
     stuck_attack_steps,
 )
-from basalt.core.recording import Recording
+from basalt.core.recording import Recording, files_below
 from basalt.data.bedd import Play
 from basalt.io.errors import ConfigError, RecordingError
 
@@ -156,17 +156,10 @@ def line_files(paths: Sequence[str | Path]) -> list[Path]:
     Raises:
         RecordingError: A path does not exist, or no file was found.
     """
-    files: list[Path] = []
-    for path in map(Path, paths):
-        if path.is_dir():
-            files += sorted(p for p in path.rglob("*.jsonl") if not p.name.startswith("."))
-        elif path.is_file():
-            files.append(path.with_suffix(".jsonl") if path.suffix == ".mp4" else path)
-        else:
-            raise RecordingError(f"{path}: no such file or folder")
-    if not files:
-        raise RecordingError(f"{', '.join(map(str, paths))}: no .jsonl file of recorder lines")
-    return list(dict.fromkeys(files))
+    files = files_below(paths, ".jsonl")
+    return list(
+        dict.fromkeys(one.with_suffix(".jsonl") if one.suffix == ".mp4" else one for one in files)
+    )
 
 
 def labels_report(files: Sequence[Path]) -> pd.DataFrame:

@@ -5,9 +5,7 @@ the tables.
 """
 
 import hashlib
-import multiprocessing
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +20,7 @@ from basalt.data.labels import LabelMode, label_play
 from basalt.io.atomic import replacing
 from basalt.io.console import progress_bar
 from basalt.io.paths import cache_dir
+from basalt.io.processes import spawned_pool
 
 _VERSION = 2
 """Part of the tables' file names: raise it when labels or columns change."""
@@ -102,14 +101,9 @@ def prepare_step_tables(
                 make(play)
                 bar.update()
             return
-        # Spawned: decoders hold threads, which a fork would break.
-        context = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(jobs, mp_context=context)
-        try:
+        with spawned_pool(jobs) as pool:
             for _ in pool.map(make, todo, chunksize=4):
                 bar.update()
-        finally:
-            pool.shutdown(cancel_futures=True)
 
 
 def _prepare(play: Play, labels: LabelMode) -> None:

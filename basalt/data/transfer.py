@@ -140,7 +140,8 @@ class Transfer:
         """
         if self.stop.is_set():
             raise StoppedError
-        # The name contains the file's version, so that parts of two versions never mix.
+        # Not `basalt.io.atomic`, which removes what a killed process left: this is what is resumed. The name
+        # contains the file's version, so that parts of two versions never mix.
         state = hashlib.sha256(f"{remote.url}|{remote.size}|{remote.version}".encode()).hexdigest()
         final = self.staging / path
         piece = final.with_name(f".{final.name}.{state[:12]}.partial")

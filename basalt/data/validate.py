@@ -5,32 +5,29 @@ so that the next run checks only new and changed recordings; `quarantine.json` l
 loaders skip.
 """
 
-import json
-import multiprocessing
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from concurrent.futures import as_completed
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
+from pydantic import BaseModel, ConfigDict
 
 from basalt.core.recording import Recording, recordings_folder
 from basalt.core.recording_checks import FAULT_KINDS, inspect
+from basalt.core.records import Record
 from basalt.data.bedd import QUARANTINE_FILE, player_of, stems_in, task_of
 from basalt.io.atomic import write_json
 from basalt.io.console import progress_bar
 from basalt.io.errors import ConfigError, RecordingError
 from basalt.io.paths import is_shipped
+from basalt.io.processes import spawned_pool
 
 VALIDATION_FILE = "validation.json"
 
-_VERSION = 1
 
-
-@dataclass(frozen=True)
-class Finding:
+class Finding(BaseModel):
     """Findings about one recording.
 
     Attributes:
@@ -44,6 +41,8 @@ class Finding:
         faults: Kind (see `FAULT_KINDS`) and details of each fault.
     """
 
+    model_config = ConfigDict(frozen=True)
+
     name: str
     state: str
     decoded: bool
@@ -52,6 +51,14 @@ class Finding:
     lines: int | None
     frames: int | None
     faults: tuple[tuple[str, str], ...]
+
+
+class Validation(Record):
+    """Findings of the last run: `validation.json`."""
+
+    FORMAT: ClassVar[str] = "basalt-validation"
+
+    findings: tuple[Finding, ...]
 
 
 def validate(
@@ -105,7 +112,7 @@ def validate(
 def findings_table(findings: Sequence[Finding]) -> pd.DataFrame:
     """One row per recording; `faults` are the kinds, comma-separated, "" if there are none."""
     rows = [
-        asdict(finding)
+        finding.model_dump()
         | {
             "faults": ", ".join(kind for kind, _ in finding.faults),
             "details": "; ".join(details for _, details in finding.faults),
@@ -165,14 +172,9 @@ def _check_all(folder: Path, names: Sequence[str], decode: bool, jobs: int) -> I
     if jobs == 1 or len(names) < 2:
         yield from map(check, names)
         return
-    # Spawned: decoders have threads, which a fork would break.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(jobs, len(names)), mp_context=context)
-    try:
+    with spawned_pool(min(jobs, len(names))) as pool:
         for future in as_completed([pool.submit(check, name) for name in names]):
             yield future.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _state(stem: Path) -> str:
@@ -186,29 +188,18 @@ def _state(stem: Path) -> str:
 
 
 def _read_findings(path: Path) -> dict[str, Finding]:
-    """Findings of the last run; empty if there are none, or another version wrote them."""
-    if not path.is_file():
-        return {}
+    """Findings of the last run by name; empty if there are none that can be read."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["version"] != _VERSION:
-            return {}
-        return {
-            row["name"]: Finding(**(row | {"faults": tuple(map(tuple, row["faults"]))}))
-            for row in content["findings"]
-        }
-    except (ValueError, KeyError, TypeError):
+        return {finding.name: finding for finding in Validation.read(path).findings}
+    except ConfigError:
         return {}
 
 
 def _write_findings(folder: Path, findings: Sequence[Finding]) -> None:
-    write_json(
-        folder / VALIDATION_FILE,
-        {"version": _VERSION, "findings": [asdict(finding) for finding in findings]},
-    )
+    Validation(findings=tuple(findings)).write(folder / VALIDATION_FILE)
     quarantined = {
         finding.name: [f"{kind}: {details}" for kind, details in finding.faults]
         for finding in findings
         if finding.faults
     }
-    write_json(folder / QUARANTINE_FILE, {"version": _VERSION, "recordings": quarantined})
+    write_json(folder / QUARANTINE_FILE, {"version": 1, "recordings": quarantined})

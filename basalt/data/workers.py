@@ -50,7 +50,10 @@ def read_in_workers(
     context = multiprocessing.get_context("spawn")
     workers = min(workers, len(rows))
     layout = BatchLayout.of(len(rows), seq_len, episodes[0].source)
-    slots = [context.RawArray("B", _bytes(layout)) for _ in range(PREFETCH)]
+    slots = [
+        [context.RawArray("B", math.prod(shape) * kind.itemsize) for shape, kind in layout.columns]
+        for _ in range(PREFETCH)
+    ]
     views = [_view(slot, layout) for slot in slots]
     processes: list[SpawnProcess] = []
     pipes: list[Connection] = []
@@ -100,7 +103,7 @@ def _answer(pipe: Connection) -> bool:
 
 def _work(
     pipe: Connection,
-    slots: Sequence[Any],
+    slots: Sequence[Sequence[Any]],
     layout: BatchLayout,
     episodes: Sequence[Episode],
     plan: Iterable[RowPlans],
@@ -132,18 +135,10 @@ def _work(
         pipe.send((_FAILED, err))
 
 
-def _bytes(layout: BatchLayout) -> int:
-    return sum(math.prod(shape) * kind.itemsize for shape, kind in layout.columns)
-
-
-def _view(slot: Any, layout: BatchLayout) -> Batch:
-    """A batch in shared memory. Wide columns come first, so that all are aligned."""
-    memory, shapes = np.frombuffer(slot, dtype=np.uint8), layout.columns
-    columns: dict[int, Any] = {}
-    at = 0
-    for place in sorted(range(len(shapes)), key=lambda k: -shapes[k][1].itemsize):
-        shape, kind = shapes[place]
-        count = math.prod(shape) * kind.itemsize
-        columns[place] = memory[at : at + count].view(kind).reshape(shape)
-        at += count
-    return Batch(layout.kind, *(columns[place] for place in range(len(shapes))))
+def _view(slot: Sequence[Any], layout: BatchLayout) -> Batch:
+    """A batch in shared memory, one array a column."""
+    columns: list[Any] = [
+        np.frombuffer(memory, kind).reshape(shape)
+        for memory, (shape, kind) in zip(slot, layout.columns, strict=True)
+    ]
+    return Batch(layout.kind, *columns)

@@ -48,15 +48,30 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         WriteError: the folder cannot be written.
         OSError: the disk is full (see `is_full`), or the body failed on another file.
     """
-    with _partial(path) as partial:
-        _remove(partial)
-        partial.mkdir()
+    with scratch_folder(path) as partial:
         yield partial
         old = partial.with_name(f".old{partial.name}")
         with suppress(FileNotFoundError):
             path.replace(old)
         partial.replace(path)
         _remove(old)
+
+
+@contextmanager
+def scratch_folder(path: Path) -> Iterator[Path]:
+    """Make a folder under a temporary name beside `path`; what is left in it is removed at the end.
+
+    Yields:
+        The temporary folder, empty.
+
+    Raises:
+        WriteError: the folder cannot be written.
+        OSError: the disk is full (see `is_full`), or the body failed on another file.
+    """
+    with _partial(path) as partial:
+        _remove(partial)
+        partial.mkdir()
+        yield partial
 
 
 @contextmanager

@@ -1,9 +1,11 @@
-"""Ctrl-C that arrives inside a finalizer."""
+"""Ctrl-C: as a request to stop soon, and inside a finalizer."""
 
 import os
 import signal
 import sys
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 _RESEND_AFTER_S = 0.02
 
@@ -27,3 +29,31 @@ def keep_interrupts() -> None:
         again.start()
 
     sys.unraisablehook = resend
+
+
+@contextmanager
+def first_signal(request: Callable[[], object], *signals: signal.Signals) -> Iterator[None]:
+    """Turn the first of these signals into a request; after that, Ctrl-C interrupts at once.
+
+    Outside the main thread, signals are left alone.
+
+    Args:
+        request: Function that is called instead of the interruption.
+        signals: Signals that make the request.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {one: signal.getsignal(one) for one in signals}
+
+    def take(*_: object) -> None:
+        request()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    for one in signals:
+        signal.signal(one, take)
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)

@@ -17,10 +17,10 @@ from basalt.core.tasks import get_task
 from basalt.data.batch import Batch
 from basalt.data.dataset import single_pass
 from basalt.data.embeddings import (
+    LatentsType,
     Manifest,
     claim_embeddings,
     claim_job,
-    latents_dtype,
     open_shard,
     write_shard,
 )
@@ -66,7 +66,7 @@ class EmbedConfig:
     out: PathText
     task: str | None = None
     labels: LabelSetting = "corrected"
-    dtype: str = "float16"
+    dtype: LatentsType = "float16"
     batch_size: Count = 16
     seq_len: Count = 32
     workers: Int = 1
@@ -89,12 +89,17 @@ def embed(cfg: EmbedConfig) -> dict[str, int]:
     Raises:
         BasaltError: The data, the policy or the folder is not usable.
     """
-    dtype, device = latents_dtype(cfg.dtype), choose_device(cfg.device)
+    device = choose_device(cfg.device)
+    dtype: torch.dtype = getattr(torch, cfg.dtype)
     policy = open_policy(cfg.policy, device)
     source = sample_dir() if cfg.data == "sample" else Path(cfg.data)
     out = Path(cfg.out)
     manifest = Manifest(
-        cfg.policy, fingerprint(policy), policy.config.hidsize, cfg.labels, cfg.dtype
+        policy=cfg.policy,
+        fingerprint=fingerprint(policy),
+        width=policy.config.hidsize,
+        labels=cfg.labels,
+        dtype=cfg.dtype,
     )
     with claim_job(out, cfg.shard, cfg.shards) as staging:
         claim_embeddings(out, manifest)

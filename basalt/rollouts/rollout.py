@@ -8,8 +8,8 @@ import multiprocessing
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from concurrent.futures import as_completed
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, cast
@@ -34,6 +34,7 @@ from basalt.io.claims import claim
 from basalt.io.console import note, progress_bar
 from basalt.io.errors import ConfigError, WorldError
 from basalt.io.locks import sole_writer
+from basalt.io.processes import spawned_pool
 from basalt.worlds.edits import parse_edit
 
 MakeAgent = Callable[[], Agent]
@@ -152,6 +153,13 @@ class EpisodeMean(BaseModel):
     mean: float
     interval: tuple[float, float] | None
 
+    def text(self, spec: str) -> str:
+        """The mean and its interval, for people; `spec` is a format of numbers."""
+        if self.interval is None:
+            return f"{self.mean:{spec}}"
+        low, high = self.interval
+        return f"{self.mean:{spec}} (95% interval {low:{spec}} to {high:{spec}})"
+
 
 class EpisodeSummary(BaseModel):
     """One episode of a rollout, as the referee sees it.
@@ -201,20 +209,14 @@ class RolloutSummary(Record):
             success = {True: "yes", False: "no", None: "?"}[one.success]
             walked = "?" if one.distance_walked is None else f"{one.distance_walked:.1f}"
             lines.append(f"{one.seed:>8} {one.steps:>6} {one.ended:>6} {success:>8} {walked:>8}")
-        if self.success_rate is None:
+        if self.success_rate is not None:
+            lines.append(f"success by telemetry {self.success_rate.text('.0%')}")
+        else:
             lines.append(
                 "success: unknown, since the world does not report enough; let people judge"
             )
-        else:
-            text = f"success by telemetry {self.success_rate.mean:.0%}"
-            if self.success_rate.interval:
-                text += " (95% interval {:.0%} to {:.0%})".format(*self.success_rate.interval)
-            lines.append(text)
         if self.distance_walked is not None:
-            text = f"distance walked {self.distance_walked.mean:.1f} nodes"
-            if self.distance_walked.interval:
-                text += " (95% interval {:.1f} to {:.1f})".format(*self.distance_walked.interval)
-            lines.append(text)
+            lines.append(f"distance walked {self.distance_walked.text('.1f')} nodes")
         return lines
 
 
@@ -249,7 +251,7 @@ def rollout(
         missing = [seed for seed in plan.seeds if not _is_recorded(plan, seed)]
         failures = _Failures(len(missing))
         if jobs == 1 or len(missing) < 2:
-            with _Player(agent, plan) as sole:
+            with closing(_Player(agent, plan)) as sole:
                 for number, seed in enumerate(missing, start=1):
                     of = f" ({number} of {len(missing)})" if len(missing) > 1 else ""
                     with failures.of(seed):
@@ -362,19 +364,13 @@ class _Player:
         self._env: gymnasium.Env | None = None
         self._version = ""
 
-    def __enter__(self) -> "_Player":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._close_world()
-
     def play(self, seed: int, *, progress: bool, title: str = "") -> Path:
         """Record one episode and return the path of its recording without suffix."""
         for attempt in range(1, WORLD_ATTEMPTS + 1):
             try:
                 return self._episode(seed, progress, title)
             except WorldError as err:
-                self._close_world()
+                self.close()
                 if attempt == WORLD_ATTEMPTS:
                     raise WorldError(
                         f"seed {seed}: the world failed {attempt} times; last: {err}"
@@ -453,7 +449,8 @@ class _Player:
             )
         return self._env
 
-    def _close_world(self) -> None:
+    def close(self) -> None:
+        """End the world, if one was started."""
         if self._env is not None:
             self._env.close()
             self._env = None
@@ -477,10 +474,9 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _play_in_worker(seed: int) -> int:
+def _play_in_worker(seed: int) -> None:
     assert _process_player is not None
     _process_player.play(seed, progress=False)
-    return seed
 
 
 def _play_side_by_side(
@@ -491,17 +487,10 @@ def _play_side_by_side(
     progress: bool,
     failures: _Failures,
 ) -> None:
-    # Spawned, not forked: an agent may hold threads and a GPU.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(
-        jobs, mp_context=context, initializer=_start_worker, initargs=(make_agent, plan)
-    )
-    try:
+    with spawned_pool(jobs, _start_worker, (make_agent, plan)) as pool:
         futures = {pool.submit(_play_in_worker, seed): seed for seed in seeds}
         with progress_bar(total=len(seeds), title=plan.task, unit="episode", shown=progress) as bar:
             for future in as_completed(futures):
                 with failures.of(futures[future]):
                     future.result()
                 bar.update()
-    finally:
-        pool.shutdown(cancel_futures=True)

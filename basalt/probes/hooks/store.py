@@ -23,7 +23,6 @@ from torch import Tensor
 from basalt.data.dataset import single_pass
 from basalt.data.episodes import Episode
 from basalt.io.atomic import replacing_folder, write_array, write_json
-from basalt.io.claims import claim
 from basalt.io.console import progress_bar
 from basalt.io.errors import ConfigError
 from basalt.io.locks import sole_writer
@@ -99,11 +98,9 @@ def write_store(
         episodes=tuple(_stored(e, s) for e, s in zip(episodes, splits, strict=True)),
         shards=_plan(episodes, splits, shard_frames),
     )
-    file, facts = folder / SETTINGS, wanted.to_json()
-    header = {key: facts.pop(key) for key in ("format", "version", "package_version", "units")}
+    file = folder / SETTINGS
     with sole_writer(folder, "activation store"):
-        found = claim(file, "activation store", facts, header=header)
-        settings = StoreSettings.from_json(found, str(file))
+        settings = wanted.claim(file, "activation store", apart=("units",))
         total = sum(map(len, episodes))
         with progress_bar(total=total, title="activations", unit="frame", shown=progress) as bar:
             for number, shard in enumerate(settings.shards):

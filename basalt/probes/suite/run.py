@@ -18,7 +18,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from basalt.io.atomic import remove_leftovers
-from basalt.io.claims import claim
 from basalt.io.console import note, progress_bar
 from basalt.io.errors import BusyError, ConfigError
 from basalt.io.locks import locked, sole_writer
@@ -72,9 +71,7 @@ def run_suite(cfg: SuiteConfig, *, progress: bool = True) -> SuiteReport:
             f"batch: expected at most {settings.training_frames}, the number of training frames, got "
             f"{cfg.batch}; record more, or set batch"
         )
-    facts = settings.to_json()
-    header = {key: facts.pop(key) for key in ("format", "version", "package_version")}
-    claim(out / "config.json", "suite", facts, may_change=("checkpoint",), header=header)
+    settings.claim(out / "config.json", "suite", may_change=("checkpoint",))
     stored = list(dict.fromkeys([*suite_hook_points(subject.policy), *names]))
     store = _store(out / "activations", subject, subject.policy, stored, cfg, progress)
     control = _store(

@@ -54,12 +54,8 @@ class Observer:
             self._last_place = x, z
         life, air = numbers["life"], numbers["air"]
         yaw = ((numbers["yaw"] or 0.0) + 180.0) % 360.0 - 180.0
-        known = [_FIELDS[name] for name, value in numbers.items() if value is not None]
-        known += [
-            _FIELDS[name]
-            for name in ("inventory", "equipped_items", "isguiopen")
-            if name in reported
-        ]
+        known = {field for name, field in _NUMBERS.items() if numbers[name] is not None}
+        known |= {field for name, field in _OTHERS.items() if name in reported}
         return Telemetry(
             step=step,
             xpos=x or 0.0,
@@ -84,16 +80,14 @@ class Observer:
         )
 
 
-_NUMBERS = ("xpos", "ypos", "zpos", "yaw", "pitch", "life", "air")
-
-_FIELDS = {name: name for name in _NUMBERS} | {
+_NUMBERS = {name: name for name in ("xpos", "ypos", "zpos", "yaw", "pitch")} | {
     "life": "health",
     "air": "breath",
-    "inventory": "inventory",
-    "equipped_items": "held",
-    "isguiopen": "gui_open",
 }
-"""Field of the telemetry by Minecraft's name in lower case."""
+"""Field of the telemetry by Minecraft's name of a number, in lower case."""
+
+_OTHERS = {"inventory": "inventory", "equipped_items": "held", "isguiopen": "gui_open"}
+"""The same for what is not a number."""
 
 
 def _flat(info: Mapping[str, Any]) -> dict[str, Any]:

@@ -157,7 +157,7 @@ def test_the_label_command(golden: Path, tmp_path: Path, capsys) -> None:
     assert cli.run(["policy", "info", f"{model},{weights}", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["kind"] == "published idm"
     assert cli.run(["policy", "label", str(tmp_path / "none")]) == 1
-    assert "no such video or folder" in capsys.readouterr().err
+    assert "no such file or folder" in capsys.readouterr().err
 
 
 def test_unfit_videos_are_refused(golden: Path, tmp_path: Path) -> None:

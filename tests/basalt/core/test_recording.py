@@ -116,6 +116,9 @@ def test_a_killed_writer_leaves_no_final_names(tmp_path):
     assert all(path.name.startswith(".") for path in tmp_path.iterdir())
     with pytest.raises(RecordingError, match="no recordings"):
         find_recordings(tmp_path)
+    with RecordingWriter(tmp_path, "f", **FACTS) as writer:
+        writer.begin(frame(0), state(0))
+        assert [path.name for path in tmp_path.iterdir() if ".e." in path.name] == []
 
 
 def test_bedds_recordings_are_read_by_the_same_code(tmp_path, published):

@@ -177,7 +177,7 @@ def test_a_report_names_what_it_cannot_read(tmp_path):
     with pytest.raises(RecordingError, match="no such file or folder"):
         line_files([tmp_path / "b"])
     (tmp_path / "empty").mkdir()
-    with pytest.raises(RecordingError, match=r"no \.jsonl file"):
+    with pytest.raises(RecordingError, match=r"expected \.jsonl files, found none"):
         line_files([tmp_path / "empty"])
 
 

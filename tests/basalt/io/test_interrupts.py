@@ -1,10 +1,14 @@
-"""Ctrl-C at a moment at which Python would ignore it."""
+"""Ctrl-C as a request, and at a moment at which Python would ignore it."""
 
+import os
+import signal
 import subprocess
 import sys
 import textwrap
 
-from basalt.io.interrupts import keep_interrupts
+import pytest
+
+from basalt.io.interrupts import first_signal, keep_interrupts
 
 FINALIZER = """
     import os, signal, time
@@ -45,3 +49,13 @@ def test_other_errors_of_finalizers_are_reported_as_before(monkeypatch):
 
     Breaks()
     assert [one.exc_type for one in seen] == [ValueError]
+
+
+def test_the_first_ctrl_c_is_a_request_and_the_second_one_interrupts():
+    before, requests = signal.getsignal(signal.SIGINT), []
+    with first_signal(lambda: requests.append(1), signal.SIGINT, signal.SIGTERM):
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert requests == [1]
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert requests == [1] and signal.getsignal(signal.SIGINT) is before

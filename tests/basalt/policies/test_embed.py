@@ -151,7 +151,7 @@ def test_the_command(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
         ("policy=nowhere", "policy: expected a checkpoint or a run"),
         ("policy=foundation-1x", "basalt policy download foundation-1x"),
         ("shard=2", "shard: expected one of 0..0, got 2"),
-        ("dtype=int8", "expected one of float16, float32"),
+        ("dtype=int8", "unknown option 'int8'; available: float16, float32"),
     ):
         assert cli.run([*command, wrong]) == 1
         assert message in capsys.readouterr().err
@@ -166,7 +166,7 @@ def test_a_sweep_runs_all_jobs(
     assert cli.run([*command, "workers=0"]) == 0
     assert len(find_shards(out)) == 4
     assert cli.run([*command, "workers=0", "dtype=int8"]) == 1
-    assert "got 'int8'" in capsys.readouterr().err
+    assert "unknown option 'int8'" in capsys.readouterr().err
 
 
 KILLED = """

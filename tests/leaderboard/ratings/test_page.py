@@ -81,7 +81,7 @@ def test_agents_that_only_drew_have_a_page() -> None:
 
 def test_a_page_that_cannot_be_written_is_one_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(WriteError, match="cannot be written"):
+    with pytest.raises(WriteError, match="file: expected a folder, got a file"):
         write_page(tmp_path / "file" / "page.html", "s", [])
     write_page(tmp_path / "page.html", "s", [])
     assert "No judgments yet" in (tmp_path / "page.html").read_text()
