@@ -29,7 +29,7 @@ from basalt.data.dataset import single_pass
 from basalt.data.episodes import DEFAULT_INPUT_SIZE, Episode, load_episodes
 from basalt.data.steps import pointer_table, step_table
 from basalt.io.errors import ConfigError
-from basalt.io.paths import sample_dir
+from basalt.io.paths import data_folder
 from benchmarks.processes import Usage, measure
 
 SIZE = DEFAULT_INPUT_SIZE
@@ -166,7 +166,7 @@ def run(argv: list[str]) -> dict[str, Any]:
     options = parser.parse_args(argv)
     if options.frames < 1 or options.rounds < 1:
         raise ConfigError("bench decode: --frames and --rounds begin at 1")
-    folder = sample_dir() if options.data == "sample" else Path(options.data)
+    folder = data_folder(options.data)
     cv2.setNumThreads(1)
     with _own_cache():
         return _run(folder, options.frames, options.rounds)

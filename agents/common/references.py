@@ -8,7 +8,7 @@ from typing import Any
 from agents.common.registry import learner, make_agent
 from basalt.core.recording import find_recordings
 from basalt.io.errors import StudyError
-from basalt.io.paths import sample_dir
+from basalt.io.paths import data_folder
 from basalt.rollouts.rollout import RolloutPlan, rollout
 
 PLAYERS = {
@@ -47,7 +47,7 @@ def play_reference(
     """
     shown, training = list(tasks), ""
     if name == "bc":
-        recordings = find_recordings(sample_dir() if data == "sample" else data)
+        recordings = find_recordings(data_folder(data))
         taught = {one.meta.task for one in recordings if one.meta}
         shown = [task for task in tasks if task in taught]
         if not shown:

@@ -12,6 +12,7 @@ from basalt.cli.flags import Jobs, Json, Quiet, app, run, settings_as_flags
 from basalt.core.tasks import get_task
 from basalt.io.atomic import replacing
 from basalt.io.errors import ConfigError
+from basalt.io.paths import data_folder
 
 _SHOWN = 20
 """Number of recordings that a dry run names; `--json` names all."""
@@ -153,11 +154,8 @@ def _download(
         if len(report.recordings) > _SHOWN:
             print(f"... and {len(report.recordings) - _SHOWN} more")
     print(f"{len(report.recordings)} recordings, {report.amounts}")
-    for url in report.missing:
-        print(f"not on the server, skipped: {url}")
-    failure = "size unknown" if report.dry_run else "failed; run the same command to try again"
-    for url, reason in report.failed.items():
-        print(f"{failure}: {url}: {reason}")
+    for line in report.problems():
+        print(line)
     return 1 if report.failed else 0
 
 
@@ -182,7 +180,7 @@ def _validate(
     from basalt.data.bedd import QUARANTINE_FILE
     from basalt.data.validate import findings_summary, findings_table, validate
 
-    findings = validate(_folder(folder), decode=not quick, jobs=jobs, progress=not quiet)
+    findings = validate(data_folder(folder), decode=not quick, jobs=jobs, progress=not quiet)
     summary = findings_summary(findings)
     if out:
         _write_table(findings_table(findings), out)
@@ -197,7 +195,7 @@ def _validate(
     print(
         f"{summary['recordings']} recordings, {summary['lines']} steps: {summary['sound']} sound, "
         f"{summary['broken']} broken"
-        + (f" and listed in {_folder(folder) / QUARANTINE_FILE}" if summary["broken"] else "")
+        + (f" and listed in {data_folder(folder) / QUARANTINE_FILE}" if summary["broken"] else "")
     )
     return 0
 
@@ -220,7 +218,7 @@ def _stats(
     from basalt.data.labels import label_mode
     from basalt.data.stats import camera_histogram, play_table, summarise, write_tables
 
-    plays = find_plays(_folder(folder))
+    plays = find_plays(data_folder(folder))
     table = play_table(plays, label_mode(labels), progress=not quiet)
     by_task, by_player = summarise(table), summarise(table, ["task", "player"])
     written = []
@@ -289,11 +287,3 @@ def _labels_report(
         f"{percent('share_null_raw')} by their rule, {percent('share_null_corrected')} by ours."
     )
     return 0
-
-
-def _folder(given: str) -> Path:
-    if given == "sample":
-        from basalt.io.paths import sample_dir
-
-        return sample_dir()
-    return Path(given)

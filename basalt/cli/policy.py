@@ -53,10 +53,8 @@ def _download(
         print(json.dumps(asdict(report)))
     else:
         print(f"{len(files)} files, {report.amounts}; {folder}")
-        for url in report.missing:
-            print(f"not on the server: {url}")
-        for url, reason in report.failed.items():
-            print(f"failed; run the same command to try again: {url}: {reason}")
+        for line in report.problems():
+            print(line)
     return 1 if report.failed or report.missing else 0
 
 

@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 import basalt
 from basalt.core.actions import EnvActions
 from basalt.core.recorder_lines import Line, LineWriter, lines_to_env
+from basalt.core.records import first_fault
 from basalt.core.tasks import STEPS_PER_SECOND
 from basalt.core.telemetry import Telemetry
 from basalt.core.video import DEFAULT_CRF, FRAME_SIZE, FrameSize, VideoWriter, read_frames
@@ -450,8 +451,5 @@ def _sync(path: Path) -> None:
 
 
 def _first_fault(err: ValidationError) -> str:
-    """The first fault of a validation in one line: field, message, found value."""
-    fault = err.errors()[0]
-    field = ".".join(str(part) for part in fault["loc"]) or "the whole"
-    found = json.dumps(fault.get("input"), default=str)[:80]
-    return f"{field}: {fault['msg']} (found {found})"
+    found = json.dumps(err.errors()[0].get("input"), default=str)[:80]
+    return f"{first_fault(err, 'the whole')} (found {found})"

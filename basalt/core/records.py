@@ -115,13 +115,21 @@ class Record(BaseModel):
         try:
             return cls.model_validate(fields)
         except ValidationError as err:
-            fault = err.errors()[0]
-            where = ".".join(map(str, fault["loc"]))
-            raise ConfigError(
-                f"{name}: not a valid {cls.FORMAT} file: {where}: {fault['msg']}"
-            ) from err
+            fault = first_fault(err, "the whole")
+            raise ConfigError(f"{name}: not a valid {cls.FORMAT} file: {fault}") from err
 
     @classmethod
     def upgrade(cls, content: dict[str, Any], version: int) -> dict[str, Any]:
         """Content of an older version as content of today's; files before records have version 0."""
         return content
+
+
+def first_fault(err: ValidationError, whole: str) -> str:
+    """The first fault that pydantic found, in one line: field and message.
+
+    Args:
+        err: The failed validation.
+        whole: What was checked, for a fault that is not about one field.
+    """
+    fault = err.errors()[0]
+    return f"{'.'.join(map(str, fault['loc'])) or whole}: {fault['msg']}"

@@ -1,7 +1,6 @@
 """A batch of training sequences, and how one row of it is read from episodes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,8 +12,7 @@ from basalt.data.plans import Piece
 from basalt.data.sources import FrameSource, InputKind, SourceReader
 
 
-@dataclass(frozen=True)
-class Batch:
+class Batch(NamedTuple):
     """T frames for each of B rows, with what the player did at each.
 
     Attributes:
@@ -45,10 +43,7 @@ class Batch:
     @property
     def columns(self) -> tuple[NDArray[Any], ...]:
         """The arrays in the order of `BatchLayout.columns`."""
-        return (
-            self.inputs, self.first, self.valid, self.buttons, self.camera,
-            self.esc, self.episode, self.position, self.frame,
-        )  # fmt: skip
+        return self[1:]
 
 
 PADDING = (0, False, False, 0, 0, False, -1, 0, 0)
@@ -94,15 +89,11 @@ class RowReader:
             if mirrored:
                 inputs[:] = mirror_frames(inputs)
                 actions = mirror_actions(actions)
-            batch.first[row, at:end] = False
-            batch.first[row, at] = begins
-            batch.valid[row, at:end] = True
-            batch.buttons[row, at:end] = actions.buttons
-            batch.camera[row, at:end] = actions.camera
-            batch.esc[row, at:end] = actions.esc
-            batch.episode[row, at:end] = index
-            batch.position[row, at:end] = np.arange(start, stop)
-            batch.frame[row, at:end] = episode.kept[start:stop]
+            first, position = np.zeros(stop - start, np.bool_), np.arange(start, stop)
+            first[0] = begins
+            values = (first, True, *actions, index, position, episode.kept[start:stop])
+            for column, value in zip(batch.columns[1:], values, strict=True):
+                column[row, at:end] = value
             at = end
         for column, padding in zip(batch.columns, PADDING, strict=True):
             column[row, at:] = padding

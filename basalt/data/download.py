@@ -68,6 +68,14 @@ class Report:
             now = f"{self.bytes_fetched / GIGABYTE:.3f} GB fetched now in {len(self.fetched)} files"
         return f"{self.bytes_chosen / GIGABYTE:.3f} GB; {now}, {self.present} files already present"
 
+    def problems(self) -> list[str]:
+        """A line for each file that could not be fetched."""
+        failure = "size unknown" if self.dry_run else "failed; run the same command to try again"
+        return [
+            *(f"not on the server, skipped: {url}" for url in self.missing),
+            *(f"{failure}: {url}: {reason}" for url, reason in self.failed.items()),
+        ]
+
 
 @dataclass(frozen=True)
 class _Item:

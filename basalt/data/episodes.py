@@ -20,7 +20,7 @@ from basalt.data.labels import LabelMode
 from basalt.data.sources import CacheSource, FrameSource, VideoSource
 from basalt.data.steps import prepare_step_tables, step_table
 from basalt.io.errors import ConfigError, RecordingError
-from basalt.io.paths import sample_dir
+from basalt.io.paths import data_folder
 
 DEFAULT_CACHE_GB = 2.0
 
@@ -133,7 +133,7 @@ def load_episodes(
         ConfigError: No recording is of this task, one was played on an official evaluation seed, or
             all frames are null.
     """
-    folder = sample_dir() if source == "sample" else Path(source)
+    folder = data_folder(source)
     plays = []
     for play in find_plays(folder):
         meta = play.parts[0].meta

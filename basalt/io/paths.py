@@ -43,6 +43,11 @@ def sample_dir() -> Path:
     )
 
 
+def data_folder(source: str | Path) -> Path:
+    """The folder of a data setting: the shipped sample recordings for `sample`, or the folder itself."""
+    return sample_dir() if source == "sample" else Path(source)
+
+
 def is_shipped(path: Path) -> bool:
     """Whether a path is part of the installed package or its sample recordings, where nothing is written."""
     return any(path.resolve().is_relative_to(folder) for folder in (_PACKAGE, *_SAMPLES))

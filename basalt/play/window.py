@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from basalt.core.tasks import STEPS_PER_SECOND
 from basalt.io.errors import ConfigError, MissingDependencyError
-from basalt.play.controls import BUTTON_OF_CODE, Controls
+from basalt.play.controls import BUTTON_OF_CODE, BUTTON_OF_MOUSE, Controls
 from basalt.play.player import Status
 
 WINDOW = (1280, 720)
@@ -118,8 +118,11 @@ class WindowScreen:
                 self._end()
             case pg.KEYDOWN | pg.KEYUP if event.scancode in self._codes:
                 controls.button(self._codes[event.scancode], down=event.type == pg.KEYDOWN)
-            case pg.MOUSEBUTTONDOWN | pg.MOUSEBUTTONUP if event.button in _MOUSE:
-                controls.button(_MOUSE[event.button], down=event.type == pg.MOUSEBUTTONDOWN)
+            case pg.MOUSEBUTTONDOWN | pg.MOUSEBUTTONUP if event.button - 1 in BUTTON_OF_MOUSE:
+                # SDL counts buttons from 1.
+                controls.button(
+                    BUTTON_OF_MOUSE[event.button - 1], down=event.type == pg.MOUSEBUTTONDOWN
+                )
             case pg.MOUSEMOTION:
                 controls.move(*event.rel)
             case pg.MOUSEWHEEL:
@@ -193,8 +196,6 @@ class WindowScreen:
 
 _UNSEEN = ("offscreen", "dummy")
 """Drivers that SDL falls back to if the named display does not answer."""
-
-_MOUSE = {1: "attack", 2: "pickItem", 3: "use"}
 
 _SCANCODES = {"Space": "SPACE", "ShiftLeft": "LSHIFT", "ControlLeft": "LCTRL"}
 """SDL's names of keys that are not the last letter of the W3C code."""

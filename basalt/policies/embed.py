@@ -29,7 +29,7 @@ from basalt.data.labels import LabelMode, LabelSetting
 from basalt.data.steps import step_table
 from basalt.io.console import progress_bar
 from basalt.io.errors import ConfigError
-from basalt.io.paths import sample_dir
+from basalt.io.paths import data_folder
 from basalt.policies.checkpoint import choose_device
 from basalt.policies.source import fingerprint, open_policy
 from basalt.policies.vpt import VPTPolicy
@@ -92,7 +92,7 @@ def embed(cfg: EmbedConfig) -> dict[str, int]:
     device = choose_device(cfg.device)
     dtype: torch.dtype = getattr(torch, cfg.dtype)
     policy = open_policy(cfg.policy, device)
-    source = sample_dir() if cfg.data == "sample" else Path(cfg.data)
+    source = data_folder(cfg.data)
     out = Path(cfg.out)
     manifest = Manifest(
         policy=cfg.policy,

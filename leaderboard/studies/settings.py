@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from sqlalchemy.orm import Session
 
+from basalt.core.records import first_fault
 from basalt.io.errors import StudyError
 from leaderboard.store.database import Store
 from leaderboard.store.models import Event
@@ -125,9 +126,7 @@ def change_settings(
         try:
             changed = JudgingSettings.model_validate(present.model_dump() | changes)
         except ValidationError as err:
-            fault = err.errors()[0]
-            field = ".".join(map(str, fault["loc"])) or "settings"
-            raise StudyError(f"{field}: {fault['msg']}") from err
+            raise StudyError(first_fault(err, "settings")) from err
         if changed != present:
             add_event(
                 session, study.id, "settings", admin.name, data=changed.model_dump(mode="json")

@@ -12,6 +12,7 @@ from typing import Protocol
 from pydantic import ValidationError
 
 from basalt.core.recording import Recording, find_recordings
+from basalt.core.records import first_fault
 from basalt.io.console import note
 from basalt.io.errors import RecordingError, StudyError
 from leaderboard.store.database import default_store, open_existing, open_store
@@ -138,8 +139,7 @@ def described(about: About | None, **said: object) -> About | None:
     try:
         return About.model_validate(kept | given)
     except ValidationError as err:
-        fault = err.errors()[0]
-        raise StudyError(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}") from err
+        raise StudyError(first_fault(err, "about")) from err
 
 
 def check(
