@@ -27,7 +27,7 @@ from basalt.core.recorder_lines import Line, LineWriter, lines_to_env
 from basalt.core.records import first_fault
 from basalt.core.tasks import STEPS_PER_SECOND
 from basalt.core.telemetry import Telemetry
-from basalt.core.video import DEFAULT_CRF, FRAME_SIZE, FrameSize, VideoWriter, read_frames
+from basalt.core.video import DEFAULT_CRF, FRAME_SIZE, VideoWriter, read_frames
 from basalt.io.atomic import new_folder, scratch_folder
 from basalt.io.errors import RecordingError
 
@@ -198,9 +198,9 @@ class Recording:
             raise RecordingError(f"{self.lines_path}: telemetry is missing from some lines")
         return known
 
-    def frames(self, size: FrameSize | None = None) -> Iterator[NDArray[np.uint8]]:
+    def frames(self) -> Iterator[NDArray[np.uint8]]:
         """Frames in order, uint8 [H, W, 3], RGB: n + 1 for n steps, n for some of BEDD's."""
-        return read_frames(self.video_path, size)
+        return read_frames(self.video_path)
 
 
 class EpisodeFacts(TypedDict):

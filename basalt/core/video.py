@@ -5,12 +5,12 @@ seeking. A video that is read is never in memory as a whole.
 """
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import av
-import cv2
 import numpy as np
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
@@ -193,28 +193,15 @@ class VideoReader:
         self._container.close()
 
 
-def read_frames(path: Path, size: FrameSize | None = None) -> Iterator[NDArray[np.uint8]]:
+def read_frames(path: Path) -> Iterator[NDArray[np.uint8]]:
     """Frames of a video in order, uint8 [H, W, 3] RGB.
-
-    Args:
-        path: The video.
-        size: Size to which the full frame is resized by OpenCV's INTER_LINEAR, the resize that VPT's
-            weights were trained on (others differ by up to 160 grey levels); None keeps full frames.
 
     Raises:
         RecordingError: The file is not a video, or a frame cannot be decoded.
     """
-    reader = VideoReader(path)
-    try:
+    with closing(VideoReader(path)) as reader:
         while (picture := reader.read()) is not None:
-            if size is None:
-                yield picture.copy()
-            else:
-                wanted = (size.width, size.height)
-                resized = cv2.resize(picture, wanted, interpolation=cv2.INTER_LINEAR)
-                yield resized.astype(np.uint8, copy=False)
-    finally:
-        reader.close()
+            yield picture.copy()
 
 
 def _open(path: Path) -> "av.container.InputContainer":

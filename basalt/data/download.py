@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from basalt.data.transfer import Remote, StoppedError, Transfer, reason
+from basalt.data.transfer import ATTEMPTS, Remote, StoppedError, Transfer, reason
 from basalt.io.atomic import is_full
 from basalt.io.console import progress_bar
 from basalt.io.errors import ConfigError
@@ -144,11 +144,7 @@ class Downloader:
         source: Base address to use instead of the index's (a mirror or a disk); files are expected at
             `source/FOLDER/NAME`.
         jobs: Number of recordings fetched at the same time.
-        attempts: Number of attempts for a request that fails for a temporary reason.
-        slowest_retry_s: Longest pause between two attempts, in seconds; pauses grow exponentially, with
-            jitter.
         progress: Show progress bars.
-        storage_options: Options of the source's fsspec file system.
     """
 
     def __init__(
@@ -157,25 +153,14 @@ class Downloader:
         *,
         source: str | None = None,
         jobs: int = 8,
-        attempts: int = 6,
-        slowest_retry_s: float = 30.0,
         progress: bool = True,
-        storage_options: Mapping[str, Any] | None = None,
     ) -> None:
-        if jobs < 1 or attempts < 1:
-            raise ConfigError(
-                f"jobs and attempts: expected integers of at least 1, got {jobs} and {attempts}"
-            )
+        if jobs < 1:
+            raise ConfigError(f"jobs: expected an integer of at least 1, got {jobs}")
         self._source = source
         self._jobs = jobs
-        self._attempts = attempts
         self._progress = progress
-        self._transfer = Transfer(
-            out,
-            attempts=attempts,
-            slowest_retry_s=slowest_retry_s,
-            storage_options=storage_options,
-        )
+        self._transfer = Transfer(out)
 
     def run(
         self,
@@ -219,7 +204,7 @@ class Downloader:
 
     def _run(self, items: Sequence[_Item], budget: int | None, dry_run: bool) -> Report:
         self._transfer.stop.clear()
-        self._transfer.attempts = min(self._attempts, 2) if dry_run else self._attempts
+        self._transfer.attempts = 2 if dry_run else ATTEMPTS
         report = Report(dry_run=dry_run)
         with nullcontext() if dry_run else sole_writer(self._transfer.staging, "download"):
             try:

@@ -76,7 +76,7 @@ def _cached(play: Play, kind: str, make: Callable[[Play], pd.DataFrame]) -> pd.D
 
 
 def prepare_step_tables(
-    plays: Sequence[Play], labels: LabelMode = "corrected", *, jobs: int = 1, progress: bool = True
+    plays: Sequence[Play], labels: LabelMode = "corrected", *, jobs: int = 1
 ) -> None:
     """Make the tables that are not in the cache yet.
 
@@ -84,16 +84,13 @@ def prepare_step_tables(
         plays: Any number of plays.
         labels: Labelling rules.
         jobs: Number of processes.
-        progress: Show a progress bar if this takes a while.
 
     Raises:
         RecordingError: Lines cannot be read; tables made before that stay.
     """
     todo = [play for play in plays if not _path(play, labels).is_file()]
     few = len(todo) < _FEW
-    bar = progress_bar(
-        total=len(todo), title="reading lines", unit="play", shown=progress and not few
-    )
+    bar = progress_bar(total=len(todo), title="reading lines", unit="play", shown=not few)
     make = partial(_prepare, labels=labels)
     with bar:
         if few or jobs < 2:

@@ -6,7 +6,7 @@ ranges, and temporary failures (cut connections, busy servers) are retried.
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,12 @@ from basalt.io.paths import cache_dir
 
 CHUNK_BYTES = 4 * 2**20
 LEAST_CHUNK_BYTES = 64 * 2**10
+
+ATTEMPTS = 6
+"""Number of attempts for a request that fails for a temporary reason."""
+
+SLOWEST_RETRY_S = 30.0
+"""Longest pause between two attempts; pauses grow exponentially, with jitter."""
 
 _HTTP_TIMEOUT_S = 60.0
 
@@ -59,30 +65,17 @@ class Transfer:
 
     Args:
         out: Target folder, a path or any address that fsspec can write to.
-        attempts: Number of attempts for a request that fails for a temporary reason.
-        slowest_retry_s: Longest pause between two attempts, in seconds; pauses grow exponentially, with
-            jitter.
-        storage_options: Options of the sources' fsspec file systems.
 
     Attributes:
-        attempts: As given; may be lowered for requests that should fail fast.
+        attempts: Number of attempts for a request that fails for a temporary reason.
         local: Target folder if it is on this machine, else None.
         staging: Folder of incomplete files.
         stop: Event that ends every request with a `StoppedError` once it is set.
     """
 
-    def __init__(
-        self,
-        out: str | Path,
-        *,
-        attempts: int,
-        slowest_retry_s: float,
-        storage_options: Mapping[str, Any] | None = None,
-    ) -> None:
-        self.attempts = attempts
+    def __init__(self, out: str | Path) -> None:
+        self.attempts = ATTEMPTS
         self.stop = threading.Event()
-        self._slowest_retry_s = slowest_retry_s
-        self._options = dict(storage_options or {})
         self._target, self._root = _file_system(str(out))
         self.local = Path(self._root) if _is_local(self._target) else None
         self.staging = self.local or cache_dir() / "download"
@@ -231,7 +224,7 @@ class Transfer:
         protocol = url.split("://", 1)[0] if "://" in url else "file"
         with self._making_source:
             if protocol not in self._sources:
-                self._sources[protocol] = _file_system(url, self._options)[0]
+                self._sources[protocol] = _file_system(url)[0]
             fs = self._sources[protocol]
         return fs, fs._strip_protocol(url)
 
@@ -245,7 +238,7 @@ class Transfer:
 
         retrying = Retrying(
             retry=retry_if_exception(_is_temporary),
-            wait=wait_random_exponential(multiplier=0.5, max=self._slowest_retry_s),
+            wait=wait_random_exponential(multiplier=0.5, max=SLOWEST_RETRY_S),
             stop=stop_after_attempt(self.attempts),
             sleep=self._pause,
             reraise=True,
@@ -278,11 +271,9 @@ def _is_temporary(error: BaseException) -> bool:
     return isinstance(error, (OSError, TimeoutError))
 
 
-def _file_system(
-    url: str, options: Mapping[str, Any] | None = None
-) -> tuple[fsspec.AbstractFileSystem, str]:
+def _file_system(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
     """A new file system for an address, and the path in it."""
-    settings = dict(options or {})
+    settings: dict[str, Any] = {}
     if url.startswith(("http://", "https://")):
         import aiohttp  # fsspec needs it for these addresses only
 
@@ -291,8 +282,8 @@ def _file_system(
         )
         # Compressed responses have other lengths than the ranges asked for.
         headers = {"Accept-Encoding": "identity"}
-        settings.setdefault("client_kwargs", {"timeout": timeout, "headers": headers})
-        settings.setdefault("use_listings_cache", False)
+        client = {"timeout": timeout, "headers": headers}
+        settings = {"client_kwargs": client, "use_listings_cache": False}
     try:
         return fsspec.core.url_to_fs(url, **settings)
     except ImportError as err:

@@ -147,7 +147,12 @@ def replay(
     try:
         options = None if meta.edit is None else {"edit": meta.edit}
         observation, info = env.reset(seed=meta.seed, options=options)
-        _same_version(recording, meta, env.get_wrapper_attr("version"), any_version)
+        version = env.get_wrapper_attr("version")
+        if version != meta.world_version and not any_version:
+            raise RecordingError(
+                f"{recording.meta_path}: recorded in {meta.world_version}, but this world is {version}; "
+                "install that version, or allow any version (any_version=true) and expect drift"
+            )
         see(observation, info)
         with progress_bar(
             total=len(actions), title=f"replay {recording.name}", unit="step", shown=progress
@@ -190,16 +195,6 @@ def _checked(recording: Recording) -> RecordingMeta:
             f"{recording.lines_path}: has no telemetry, so a replay cannot be compared with it"
         )
     return recording.meta
-
-
-def _same_version(
-    recording: Recording, meta: RecordingMeta, version: str, any_version: bool
-) -> None:
-    if version != meta.world_version and not any_version:
-        raise RecordingError(
-            f"{recording.meta_path}: recorded in {meta.world_version}, but this world is {version}; "
-            "install that version, or allow any version (any_version=true) and expect drift"
-        )
 
 
 def _compare(

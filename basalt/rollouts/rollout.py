@@ -258,7 +258,17 @@ def rollout(
                         sole.play(seed, progress=progress, title=f"seed {seed}{of}")
         else:
             del agent  # every process makes its own
-            _play_side_by_side(make_agent, plan, missing, jobs, progress, failures)
+            with (
+                spawned_pool(jobs, _start_worker, (make_agent, plan)) as pool,
+                progress_bar(
+                    total=len(missing), title=plan.task, unit="episode", shown=progress
+                ) as bar,
+            ):
+                futures = {pool.submit(_play_in_worker, seed): seed for seed in missing}
+                for future in as_completed(futures):
+                    with failures.of(futures[future]):
+                        future.result()
+                    bar.update()
         failures.raise_any()
     return [Recording.open(plan.out / _name(seed)) for seed in plan.seeds]
 
@@ -477,20 +487,3 @@ def _end_with_parent() -> None:
 def _play_in_worker(seed: int) -> None:
     assert _process_player is not None
     _process_player.play(seed, progress=False)
-
-
-def _play_side_by_side(
-    make_agent: MakeAgent,
-    plan: RolloutPlan,
-    seeds: Sequence[int],
-    jobs: int,
-    progress: bool,
-    failures: _Failures,
-) -> None:
-    with spawned_pool(jobs, _start_worker, (make_agent, plan)) as pool:
-        futures = {pool.submit(_play_in_worker, seed): seed for seed in seeds}
-        with progress_bar(total=len(seeds), title=plan.task, unit="episode", shown=progress) as bar:
-            for future in as_completed(futures):
-                with failures.of(futures[future]):
-                    future.result()
-                bar.update()

@@ -7,7 +7,6 @@ from typing import Any, Unpack
 
 from basalt.core.tasks import Task
 from basalt.core.telemetry import Telemetry
-from basalt.io.console import note
 from basalt.io.errors import ConfigError
 from basalt.worlds.base import Frame, WorldSettings
 from basalt.worlds.minerl.addresses import Claim, claim_address, parse_addresses
@@ -128,7 +127,7 @@ class MinerlEnv(MinecraftEnv):
                 self._minecraft.close()
                 self._minecraft = None
             if self._minecraft is None:
-                self._minecraft = Minecraft(self._max_memory, self._start_timeout_s, note)
+                self._minecraft = Minecraft(self._max_memory, self._start_timeout_s)
             address = self._minecraft.address
         self._connection = Connection(address, self.size)
         return self._connection

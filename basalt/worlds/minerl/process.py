@@ -11,10 +11,10 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
+from basalt.io.console import note
 from basalt.io.errors import MissingDependencyError, WorldError
 from basalt.io.paths import cache_dir
 from basalt.worlds.minerl.addresses import ENVIRONMENT
@@ -115,7 +115,6 @@ class Minecraft:
     Args:
         max_memory: Size of Java's heap, e.g. `4G`.
         start_timeout_s: Seconds until it has to listen.
-        report: Function that is called every 15 seconds with a line about the start.
 
     Attributes:
         address: Address at which it listens.
@@ -127,12 +126,7 @@ class Minecraft:
         MinecraftHung: It did not listen in time.
     """
 
-    def __init__(
-        self,
-        max_memory: str = "4G",
-        start_timeout_s: float = START_TIMEOUT_S,
-        report: Callable[[str], None] | None = None,
-    ) -> None:
+    def __init__(self, max_memory: str = "4G", start_timeout_s: float = START_TIMEOUT_S) -> None:
         built, java = find_minecraft(), find_java()
         self.address = Address("127.0.0.1", free_port())
         self.log = _new_log(self.address.port)
@@ -152,7 +146,7 @@ class Minecraft:
                  "-runDir", str(folder / "run"), "-maxMem", max_memory],
                 self.log, environment, cwd=folder, grace_s=10.0,
             )  # fmt: skip
-            self._wait_until_it_listens(self._game, start_timeout_s, report)
+            self._wait_until_it_listens(self._game, start_timeout_s)
         except BaseException:
             self.close()
             raise
@@ -175,9 +169,7 @@ class Minecraft:
             self._game.end()
         self._display.close()
 
-    def _wait_until_it_listens(
-        self, game: SupervisedProcess, timeout_s: float, report: Callable[[str], None] | None
-    ) -> None:
+    def _wait_until_it_listens(self, game: SupervisedProcess, timeout_s: float) -> None:
         began = reported = time.monotonic()
         while True:
             if not game.running:
@@ -195,10 +187,10 @@ class Minecraft:
                     f"Minecraft did not listen within {timeout_s:g} s: {game.last_error()}; "
                     f"the whole log: {self.log}"
                 )
-            if report and now - reported > REPORT_EVERY_S:
+            if now - reported > REPORT_EVERY_S:
                 reported = now
                 last = game.last_error()[-100:]
-                report(f"Minecraft is starting ({now - began:.0f} s): {last}")
+                note(f"Minecraft is starting ({now - began:.0f} s): {last}")
             time.sleep(0.25)
 
 

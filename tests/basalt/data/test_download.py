@@ -61,10 +61,11 @@ def out(tmp_path):
 @pytest.fixture(autouse=True)
 def _little_margin(monkeypatch):
     monkeypatch.setattr(download_module, "MARGIN_BYTES", 0)
+    monkeypatch.setattr(transfer, "SLOWEST_RETRY_S", 0.02)
 
 
 def make(out, **changes):
-    settings = {"jobs": 2, "attempts": 4, "slowest_retry_s": 0.02, "progress": False}
+    settings = {"jobs": 2, "progress": False}
     return Downloader(out, **(settings | changes))
 
 
@@ -160,7 +161,7 @@ def test_a_file_that_changed_at_the_source_is_begun_again(server, table, out, mo
 
 def test_cut_connections_are_overcome_by_smaller_pieces(server, table, out):
     server.faults[video(NAMES[1])] = "cuts"
-    report = fetch(out, table, attempts=8)
+    report = fetch(out, table)
     assert report.failed == {}
     assert (out / "find_cave" / f"{NAMES[1]}.mp4").read_bytes() == server.files[video(NAMES[1])]
 
