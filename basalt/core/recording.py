@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, NotRequired, TypedDict, Unpack
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,8 +50,8 @@ CRASHED = "crashed"
 _SUFFIXES = (".mp4", ".jsonl", ".json")
 
 
-class RecordingMeta(BaseModel):
-    """Metadata of a recording, `NAME.json`."""
+class EpisodeFacts(BaseModel):
+    """What is known of an episode before it is played."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -63,10 +63,18 @@ class RecordingMeta(BaseModel):
     seed: int = Field(ge=0)
     player: str
     player_kind: PlayerKind
+    step_limit: int = Field(gt=0, description="limit that the episode is played under, in steps")
+    edit: dict[str, Any] | None = Field(
+        default=None, description="change made in the seed's world, for a counterfactual"
+    )
+
+
+class RecordingMeta(EpisodeFacts):
+    """Metadata of a recording, `NAME.json`."""
+
     ended: Ended
     steps: int = Field(ge=0)
     frames: int = Field(ge=0)
-    step_limit: int = Field(gt=0, description="limit that the episode was played under")
     fps: int = STEPS_PER_SECOND
     width: int = FRAME_SIZE.width
     height: int = FRAME_SIZE.height
@@ -75,9 +83,6 @@ class RecordingMeta(BaseModel):
     video_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     lines_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     final_telemetry: Telemetry | None = Field(description="the state after the last step")
-    edit: dict[str, Any] | None = Field(
-        default=None, description="change made in the seed's world, for a counterfactual"
-    )
 
 
 @dataclass(frozen=True)
@@ -203,30 +208,6 @@ class Recording:
         return read_frames(self.video_path)
 
 
-class EpisodeFacts(TypedDict):
-    """What is known of an episode before it is played.
-
-    Attributes:
-        task: Name of the task.
-        world: Name of the world.
-        world_version: Version of the world.
-        seed: Seed of the episode.
-        player: Name of the player.
-        player_kind: Kind of the player.
-        step_limit: Limit that the episode is played under, in steps.
-        edit: Change made in the seed's world, or None.
-    """
-
-    task: str
-    world: str
-    world_version: str
-    seed: int
-    player: str
-    player_kind: PlayerKind
-    step_limit: int
-    edit: NotRequired[Mapping[str, Any] | None]
-
-
 class RecordingWriter:
     """Writes one episode as it is played; files get their final names once they are complete.
 
@@ -236,7 +217,7 @@ class RecordingWriter:
         directory: Folder of the recording, made if missing.
         name: File name without suffix.
         crf: Quality of the video (x264's CRF); lower is better and larger.
-        facts: What is known of the episode before it is played.
+        facts: Fields of `EpisodeFacts`.
     """
 
     def __init__(
@@ -245,10 +226,10 @@ class RecordingWriter:
         name: str,
         *,
         crf: int = DEFAULT_CRF,
-        **facts: Unpack[EpisodeFacts],
+        **facts: Any,
     ) -> None:
         self._stem = directory / name
-        self._facts = facts
+        self._facts = EpisodeFacts(**facts)
         self._scratch = contextlib.ExitStack()
         folder = self._scratch.enter_context(scratch_folder(self._stem))
         # Without a suffix: nothing that looks for recordings takes them for one.
@@ -306,7 +287,7 @@ class RecordingWriter:
         self._file.close()
         self._video.close()
         meta = RecordingMeta(
-            **self._facts,
+            **dict(self._facts),
             ended=ended,
             steps=self._steps,
             frames=self._video.frames,

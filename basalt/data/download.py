@@ -30,7 +30,7 @@ GIGABYTE = 10**9
 MARGIN_BYTES = GIGABYTE
 """Disk space that a download leaves free."""
 
-_LESS = "choose fewer with max_gb= or n=, or another disk with out="
+_LESS = "choose fewer recordings (--max-gb, --n), or a folder on another disk (--out)"
 
 
 @dataclass
@@ -183,9 +183,9 @@ class Downloader:
             BusyError: Another download uses the folder.
         """
         if recordings is not None and recordings < 1:
-            raise ConfigError(f"n: expected an integer of at least 1, got {recordings}")
+            raise ConfigError(f"--n: expected an integer of at least 1, got {recordings}")
         if max_gb is not None and not 0 < max_gb < math.inf:
-            raise ConfigError(f"max_gb: expected a positive finite number, got {max_gb}")
+            raise ConfigError(f"--max-gb: expected a positive finite number, got {max_gb}")
         items = [self._item(row) for play in plays for row in play.itertuples()][:recordings]
         return self._run(items, None if max_gb is None else int(max_gb * GIGABYTE), dry_run)
 
@@ -340,5 +340,5 @@ def _refuse_if_out_of_reach(found: Sequence[object]) -> None:
     if len(failures) == len(found):
         raise ConfigError(
             f"{failures[0].url}: {failures[0].reason}; {len(found)} recordings in a row cannot be "
-            "reached; check the connection, or use another source="
+            "reached; check the connection, or give another --source"
         )

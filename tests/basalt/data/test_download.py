@@ -271,7 +271,7 @@ def test_a_disk_that_fills_up_on_the_way_is_said_once_and_what_came_is_kept(
     done = on_a_small_disk(tmp_path, 500, ON_A_FILLING_DISK, str(tmp_path / "index"))
     assert done.stdout.splitlines()[-1] == "1 1 1 True", done.stderr
     (line,) = done.stderr.strip().splitlines()
-    assert "the disk is full" in line and "max_gb=" in line
+    assert "the disk is full" in line and "--max-gb" in line
 
 
 def test_two_downloads_do_not_share_a_folder(table, out):
