@@ -73,7 +73,7 @@ def test_a_recorded_seed_is_not_played_again(recorded, tmp_path, capsys):
     ("argument", "words"),
     [
         ("seed=[1,2]", "one at a time"),
-        ("seed=x", "seeds: expected official, a list"),
+        ("seed=x", "seeds: expected official"),
         ("address=:80", "expected HOST or HOST:PORT"),
         ("adress=here", "adress: unknown setting; did you mean 'address'?"),
         ("--browser", "settings are written key=value here: browser="),
