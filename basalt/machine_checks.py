@@ -126,8 +126,8 @@ def _game() -> str:
         listed = subprocess.run(
             command, env=game_environment(home), capture_output=True, text=True, timeout=30
         )
-    # The engine leaves out the ending of a game's folder.
-    if not {"minetest", "minetest_game"} & set(listed.stdout.split()):
+    # 5.6 lists games on stdout and 5.10 on stderr; both leave out the ending of the folder's name.
+    if not {"minetest", "minetest_game"} & set(f"{listed.stdout} {listed.stderr}".split()):
         raise MissingDependencyError(
             f"{command[0]} does not find minetest_game",
             f"apt-get install -y {engine_packages()[1]}",

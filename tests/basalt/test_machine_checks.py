@@ -56,7 +56,7 @@ def test_packages_have_the_names_of_the_release(release, both, data, engine, mon
     assert (check.state, check.fix) == ("missing", f"apt-get install -y {data}")
 
 
-@pytest.mark.parametrize("name", ["minetest", "minetest_game"])
+@pytest.mark.parametrize("name", ["minetest", "minetest_game", "minetest >&2"])
 def test_the_engine_is_asked_for_its_game(name, engine):
     engine("devtest", name)
     assert found("Minetest Game").state == "ok"
