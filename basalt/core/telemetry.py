@@ -34,6 +34,10 @@ class Creature(BaseModel):
     kind: str = Field(description="e.g. cow")
     id: int = Field(description="number that stays the same for the whole episode")
     position: tuple[float, float, float] = Field(description="feet, x y z in nodes")
+    in_view: bool | None = Field(
+        default=None,
+        description="in the frame and not hidden; None if the world does not report it",
+    )
 
 
 class Telemetry(BaseModel):

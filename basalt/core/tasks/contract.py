@@ -1,7 +1,7 @@
 """What a task is: data for players, judges and worlds, and its success by telemetry."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +85,7 @@ class Task:
         folder: Folder with the Lua files that build and observe it in the Luanti world; None if there are none.
         success: Success by telemetry; None if only people can judge it.
         bedd_folder: OpenAI's name of its folder of demonstrations; None if there are none.
+        facts: Facts of its telemetry in the Luanti world: meaning and unit, by name.
         concepts: Yes-or-no facts of its telemetry that probes look for in a policy.
         site_columns: Columns of a table of its sites: title, and text of a site.
     """
@@ -103,6 +104,7 @@ class Task:
     folder: Path | None = None
     success: Success | None = None
     bedd_folder: str | None = None
+    facts: Mapping[str, str] = field(default_factory=dict, hash=False)
     concepts: tuple[str, ...] = ()
     site_columns: tuple[tuple[str, Callable[[Site], str]], ...] = ()
 

@@ -8,7 +8,7 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from basalt.core.actions import BUTTONS
+from basalt.core.actions import BUTTONS, FRAME_SIZE
 from basalt.core.recorder_lines import DEGREES_PER_PIXEL
 from basalt.core.tasks import Task
 from basalt.core.telemetry import Creature, SlotItem, Telemetry
@@ -154,8 +154,8 @@ class LuantiEnv(WorldEnv):
             "task": self.task.name,
             "seed": seed,
             "inventory": starting_inventory(self.task),
-            "fov": vertical_fov(self.size),
-            "aspect": self.size[0] / self.size[1],
+            "fov": vertical_fov(FRAME_SIZE),
+            "aspect": FRAME_SIZE[0] / FRAME_SIZE[1],
         }
         if self._edit is not None:
             apply_edit(config, self._edit)
@@ -384,7 +384,9 @@ def _creatures(record: dict[str, Any], sort: str) -> tuple[Creature, ...] | None
         return None
     # The mod writes an empty list as null.
     return tuple(
-        Creature(kind=one["kind"], id=int(one["id"]), position=one["position"])
+        Creature(
+            kind=one["kind"], id=int(one["id"]), position=one["position"], in_view=one["in_view"]
+        )
         for one in record[sort] or ()
     )
 

@@ -18,6 +18,7 @@ from basalt.core.tasks.contract import HUMAN_LIKE
 from basalt.data.bedd import load_index
 from basalt.io.errors import ConfigError
 from leaderboard.studies.rules import demo_study, official_study
+from tests.support import ROOT
 
 
 def test_four_tasks_with_eleven_seeds_each():
@@ -30,6 +31,14 @@ def test_four_tasks_with_eleven_seeds_each():
     for task in TASKS.values():
         assert len(set(task.official_seeds)) == 11
         assert sum(count for _, count in task.inventory) <= 36 * 64
+
+
+def test_every_fact_has_a_meaning_and_is_in_the_reference():
+    page = (ROOT / "docs" / "worlds-reference.md").read_text()
+    for task in TASKS.values():
+        assert task.success.needed_fact in task.facts and set(task.concepts) <= set(task.facts)
+        for name, meaning in task.facts.items():
+            assert meaning and f"`{name}`" in page, name
 
 
 def test_step_limits_are_the_competitions():

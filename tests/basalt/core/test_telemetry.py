@@ -65,6 +65,18 @@ def test_a_converted_state_equals_the_same_state_of_version_2():
     )
 
 
+def test_what_an_older_world_did_not_report_is_unknown_not_false():
+    """Recordings of both versions, from before creatures had `in_view` and the newer facts."""
+    for state in (
+        old(animals="cow 3 1 2 3", in_cave=True),
+        new(animals=[{"kind": "cow", "id": 3, "position": [1, 2, 3]}], facts={"in_cave": True}),
+    ):
+        (cow,) = state.animals
+        assert cow.in_view is None
+        assert state.facts == {"in_cave": True}
+        assert state.facts.get("mouth_in_view") is None
+
+
 @pytest.mark.parametrize(
     "facts",
     [

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from basalt.core.tasks.contract import HUMAN_LIKE, Outcome, Questions, Success, Task
+from basalt.core.tasks.facts import EVERY_TASK, VILLAGE
 from basalt.core.tasks.villages import VILLAGE_COLUMNS
 from basalt.core.telemetry import Telemetry
 
@@ -82,5 +83,20 @@ TASK = Task(
     folder=Path(__file__).parent,
     success=Success("house_enclosed", outcome),
     bedd_folder="build-house",
+    facts=EVERY_TASK
+    | VILLAGE
+    | {
+        "house_blocks": "number of placed blocks of the player's house",
+        "loose_blocks": "number of other placed blocks",
+        "house_enclosed": "whether there is air in it that outside air does not reach",
+        "house_floor_area": "number of places to stand in it",
+        "house_roof_share": "share of its columns under its roof, 0 to 1",
+        "house_door": "whether it has a door",
+        "house_door_reachable": "whether a door leads from solid ground outside to the inside",
+        "house_style_share": "share of the village's own materials, 0 to 1",
+        "house_street_distance": "horizontal nodes to the street; -1 for no house",
+        "house_sides_seen": "number of its four sides that were seen since its last change",
+        "house_in_view": "whether it is near the middle of the frame and not hidden",
+    },
     site_columns=VILLAGE_COLUMNS,
 )

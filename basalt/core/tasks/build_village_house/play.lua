@@ -1,8 +1,6 @@
--- BuildVillageHouse: the life of the village, and what the referee knows about the house, about the player showing
--- it and about harm.
+-- BuildVillageHouse: the village, and what the referee knows about the house and about the player showing it.
 
-local creatures = basalt.load("village/creatures")
-local harm = basalt.load("village/harm")
+local life = basalt.load("village/life")
 local structure = basalt.load("tasks/build_village_house/structure")
 
 local SIDES = 4
@@ -13,8 +11,7 @@ local IN_PICTURE = math.cos(math.rad(35))
 local seen, in_view, countdown, placed_at
 
 local function begin()
-	creatures.begin()
-	harm.begin()
+	life.begin()
 	structure.reset()
 	seen, in_view, countdown, placed_at = {}, false, 0, nil
 end
@@ -51,6 +48,7 @@ end
 
 -- Looks before the last change do not count: the finished house has to be shown.
 local function step(player)
+	life.step()
 	local house, news = structure.house(basalt.site)
 	if news then
 		seen, in_view = {}, false
@@ -70,16 +68,14 @@ local function rounded(number)
 	return math.floor(number * 1000 + 0.5) / 1000
 end
 
-local function facts()
+local function facts(player)
 	local house = structure.house(basalt.site)
 	local sides = 0
 	for _ in pairs(seen) do
 		sides = sides + 1
 	end
-	return {
-		village_blocks_harmed = harm.facts().village_blocks_harmed,
-		villager_hits = creatures.villager_hits,
-		animals_killed = creatures.animals_killed,
+	local all = life.facts(player)
+	for name, value in pairs({
 		placed_at = placed_at,
 		house_blocks = house.blocks,
 		loose_blocks = house.loose,
@@ -92,7 +88,10 @@ local function facts()
 		house_street_distance = rounded(house.street_distance),
 		house_sides_seen = sides,
 		house_in_view = in_view,
-	}
+	}) do
+		all[name] = value
+	end
+	return all
 end
 
 return {begin = begin, step = step, facts = facts}

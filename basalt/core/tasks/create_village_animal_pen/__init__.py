@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from basalt.core.tasks.contract import HUMAN_LIKE, Outcome, Questions, Success, Task
+from basalt.core.tasks.facts import EVERY_TASK, VILLAGE
 from basalt.core.tasks.villages import VILLAGE_COLUMNS
 from basalt.core.telemetry import Telemetry
 
@@ -79,5 +80,17 @@ TASK = Task(
     folder=Path(__file__).parent,
     success=Success("pen_animals", outcome),
     bedd_folder="pen-animals",
+    facts=EVERY_TASK
+    | VILLAGE
+    | {
+        "pens": "number of pens that the player built",
+        "pen_animals": "kinds and numbers of the animals in the best pen, e.g. cow 2",
+        "pen_kinds": "number of kinds of animals in it",
+        "pen_most_of_a_kind": "largest number of animals of one kind in it",
+        "pen_gate": "whether it has a gate",
+        "pen_gate_closed": "whether its gates are closed",
+        "pen_beside_house": "whether it is beside a house",
+        "pen_size": "nodes of ground in it",
+    },
     site_columns=VILLAGE_COLUMNS,
 )

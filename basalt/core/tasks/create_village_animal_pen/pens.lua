@@ -116,17 +116,6 @@ local function flood(x, y, z, outside)
 	return {cells = cells, list = list, fences = fences, gates = gates}, list
 end
 
--- Horizontal distance in nodes from a place to the nearest wall of a house; 0 inside it.
-local function to_house(x, z)
-	local nearest = math.huge
-	for _, house in ipairs(basalt.site.houses) do
-		local dx = math.max(house.min[1] - x, x - house.max[1], 0)
-		local dz = math.max(house.min[3] - z, z - house.max[3], 0)
-		nearest = math.min(nearest, math.sqrt(dx * dx + dz * dz))
-	end
-	return nearest
-end
-
 local function find_pens()
 	local found, inside, outside = {}, {}, {}
 	local starts = {}
@@ -145,7 +134,7 @@ local function find_pens()
 				for _, cell in ipairs(list) do
 					(pen and inside or outside)[key(cell[1], cell[2], cell[3])] = true
 					if pen then
-						away = math.min(away, to_house(cell[1], cell[3]))
+						away = math.min(away, basalt.to_house(cell[1], cell[3]))
 					end
 				end
 				if pen and away > 0 then

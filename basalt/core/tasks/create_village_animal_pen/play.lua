@@ -1,23 +1,19 @@
--- CreateVillageAnimalPen: the life of the village, the harm done to it, and the pens that the player builds.
+-- CreateVillageAnimalPen: the village, and the pens that the player builds.
 
-local creatures = basalt.load("village/creatures")
-local harm = basalt.load("village/harm")
+local life = basalt.load("village/life")
 local pens = basalt.load("tasks/create_village_animal_pen/pens")
 
 local function begin()
-	creatures.begin()
-	harm.begin()
+	life.begin()
 	pens.begin()
 end
 
-local function facts()
-	local all = {}
-	for _, part in ipairs({creatures.facts(), harm.facts(), pens.facts(creatures.living_animals())}) do
-		for name, value in pairs(part) do
-			all[name] = value
-		end
+local function facts(player)
+	local all = life.facts(player)
+	for name, value in pairs(pens.facts(life.creatures.living(false))) do
+		all[name] = value
 	end
 	return all
 end
 
-return {begin = begin, facts = facts}
+return {begin = begin, step = life.step, facts = facts}

@@ -12,6 +12,7 @@ from basalt.core.tasks.contract import (
     Task,
     site_length,
 )
+from basalt.core.tasks.facts import EVERY_TASK
 from basalt.core.telemetry import Telemetry
 
 
@@ -69,6 +70,12 @@ TASK = Task(
     folder=Path(__file__).parent,
     success=Success("in_cave", outcome),
     bedd_folder="find-cave",
+    facts=EVERY_TASK
+    | {
+        "in_cave": "whether the player's feet are in a natural cave",
+        "mouth_in_view": "whether the mouth of a cave is in view",
+        "mouth_number": "number of the nearest mouth in view, from 1 in the site's `mouths`; 0 for none",
+    },
     concepts=("in_cave",),
     site_columns=(
         ("way to the cave", _path),

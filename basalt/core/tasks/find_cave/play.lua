@@ -39,8 +39,64 @@ local function in_cave(feet, changed)
 	return light ~= nil and light <= 9 and basalt.roof_above(head) == "ground"
 end
 
+-- ---- mouths in view ----
+
+local sight = basalt.sight
+
+local LOOK_EVERY = 4     -- server steps
+local NEAREST = 4        -- number of mouths, the nearest in the frame, that are looked for
+
+local mouths = {}
+for k, place in ipairs(basalt.site.mouths) do
+	local feet = vector.new(unpack(place))
+	mouths[k] = {number = k, points = {feet, vector.offset(feet, 0, 1, 0)}}
+end
+
+local steps, seen = 0, nil
+
+local function is_in_frame(mouth)
+	return sight.in_frame(mouth.points[1]) ~= nil or sight.in_frame(mouth.points[2]) ~= nil
+end
+
+-- The nearest mouth in view, or nil.
+local function nearest_in_view(player)
+	local pos, found = player:get_pos(), {}
+	for _, mouth in ipairs(mouths) do
+		if is_in_frame(mouth) then
+			mouth.away = vector.distance(pos, mouth.points[1])
+			found[#found + 1] = mouth
+		end
+	end
+	table.sort(found, function(a, b)
+		if a.away ~= b.away then
+			return a.away < b.away
+		end
+		return a.number < b.number
+	end)
+	for k = 1, math.min(NEAREST, #found) do
+		if sight.sees(found[k].points[2]) or sight.sees(found[k].points[1]) then
+			return found[k]
+		end
+	end
+end
+
 return {
+	begin = function()
+		steps, seen = 0, nil
+	end,
+	step = function(player)
+		if steps % LOOK_EVERY == 0 then
+			seen = nearest_in_view(player)
+		elseif seen and not is_in_frame(seen) then
+			seen = nil
+		end
+		steps = steps + 1
+	end,
 	facts = function(_, feet)
-		return {in_cave = in_cave(feet, basalt.changed)}
+		return {
+			in_cave = in_cave(feet, basalt.changed),
+			mouth_in_view = seen ~= nil,
+			mouth_number = seen and seen.number or 0,
+		}
 	end,
 }

@@ -5,6 +5,8 @@ local PASSABLE = basalt.PASSABLE
 local CAVE_LIGHT = 9        -- most natural light at noon in a cave,
 local DEEP_MIN, DEEP_MAX = 2, 5    -- and well inside: dim, but not completely dark
 local MIN_CAVE = 40         -- standing places of the smallest cave
+local VESTIBULE = 12        -- longest way between a cave's dim part and its mouth
+local APART = 6             -- least distance between two listed places of mouths; a wide mouth has several
 local MIN_COST, MAX_COST = 300, 1500     -- cost of the path, in tenths of a node
 local MIN_MOUTH, MAX_MOUTH = 24, 80      -- straight distance between spawn and mouth
 
@@ -163,10 +165,58 @@ local function find(v, seed)
 	}, stats
 end
 
+-- The mouths of all caves of the land: places where a way on foot into a cave goes below natural ground, the path's
+-- own one first.
+local function mouths_of(v, own)
+	local places = basalt.find_standing(v)
+	local function is_open(i)
+		local _, y = v.position(i)
+		return v.roof[v.column(i)] < y
+	end
+	-- Outwards from the caves, below natural ground.
+	local depth, queue = {}, {}
+	for _, group in ipairs(groups_of(v, places, function(i) return is_cave(v, i) end)) do
+		if #group >= MIN_CAVE then
+			for _, i in ipairs(group) do
+				depth[i] = 0
+				queue[#queue + 1] = i
+			end
+		end
+	end
+	local edge = {}
+	local k = 1
+	while k <= #queue do
+		local i = queue[k]
+		for _, side in ipairs({v.dx, -v.dx, v.dz, -v.dz}) do
+			for up = -v.dy, v.dy, v.dy do
+				local n = i + side + up
+				if v.stand[n] and not depth[n] then
+					if is_open(n) then
+						edge[i] = true
+					elseif depth[i] < VESTIBULE then
+						depth[n] = depth[i] + 1
+						queue[#queue + 1] = n
+					end
+				end
+			end
+		end
+		k = k + 1
+	end
+	local mouths = {own}
+	for _, i in ipairs(places) do
+		local place = edge[i] and vector.new(v.position(i))
+		for _, other in ipairs(mouths) do
+			if place and vector.distance(place, other) < APART then
+				place = nil
+			end
+		end
+		mouths[#mouths + 1] = place
+	end
+	return mouths
+end
+
 -- One bit per node: whether feet can be here in a cave of the map generator, before any player dug.
-local function save_caves(min, max)
-	min, max = vector.new(min.x, -48, min.z), vector.new(max.x, 63, max.z)
-	local v = basalt.read_voxels(min, max)
+local function save_caves(v)
 	local bytes = {}
 	for first = 1, v.dz * v.sz, 8 do
 		local byte, bit = 0, 1
@@ -189,6 +239,8 @@ return {
 	area = {chunks = 3, bottom = -32, top = 47},
 	find = find,
 	finish = function(site, min, max)
-		site.caves = save_caves(min, max)
+		local v = basalt.read_voxels(vector.new(min.x, -48, min.z), vector.new(max.x, 63, max.z))
+		site.caves = save_caves(v)
+		site.mouths = mouths_of(v, site.mouth)
 	end,
 }

@@ -12,6 +12,7 @@ from basalt.core.tasks.contract import (
     Task,
     site_length,
 )
+from basalt.core.tasks.facts import EVERY_TASK
 from basalt.core.telemetry import Telemetry
 
 MIN_FALL = 3
@@ -71,6 +72,16 @@ TASK = Task(
     folder=Path(__file__).parent,
     success=Success("water_falling_in_view", outcome),
     bedd_folder="waterfall",
+    facts=EVERY_TASK
+    | {
+        "water_poured": "number of times that the player poured water",
+        "water_nodes": "number of nodes of flowing water from the player's sources",
+        "fall_height": "nodes of free fall of its longest column",
+        "fall_in_view": "share of the falling nodes that is in view, 0 to 1",
+        "fall_in_picture": "share of the frame's height that they take up, 0 to 1",
+        "water_in_view": "whether any of the player's water is in view, falling or not",
+        "water_falling_in_view": "whether a waterfall of the player's fills enough of the frame",
+    },
     site_columns=(
         ("way to the lip", site_length("path_length")),
         ("lip above spawn", _climb),

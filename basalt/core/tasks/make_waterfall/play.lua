@@ -7,10 +7,14 @@ local STEPS_TO_FOLLOW = 10
 local SAMPLES = 24            -- number of falling nodes that are looked for in the frame
 local MIN_FALL = 3            -- fewer nodes do not make a waterfall
 local MIN_PICTURE = 0.1       -- smallest share of the frame's height at which it is in view
-local VIEW = 70               -- viewing range, in nodes
+local LOOK_EVERY = 4          -- server steps
+local LOOKS = 8               -- number of other nodes of water that are looked for
+
+local sight = basalt.sight
 
 local sources, poured = {}, 0
-local fall = {height = 0, nodes = {}, flowing = 0}
+local fall = {height = 0, nodes = {}, flowing = 0, water = {}}
+local water_seen = false
 
 -- The bucket places its water without a callback: look at what it changed.
 local bucket = minetest.registered_items["bucket:bucket_water"]
@@ -83,76 +87,68 @@ local function follow()
 			end
 		end
 	end
-	fall = {height = height, nodes = nodes, flowing = flowing}
-end
-
--- Whether something opaque is between two points.
-local function is_hidden(from, to)
-	for thing in minetest.raycast(from, to, false, false) do
-		local def = minetest.registered_nodes[minetest.get_node(thing.under).name] or {}
-		if def.walkable ~= false and not (def.drawtype or ""):find("glass") then
-			return true
-		end
-	end
-	return false
+	fall = {height = height, nodes = nodes, flowing = flowing, water = queue}
 end
 
 -- The share of the falling nodes that is in the frame and in sight, and the share of the frame's height that they
 -- take up.
-local function in_picture(player)
+local function in_picture()
 	if #fall.nodes == 0 then
 		return 0, 0
 	end
-	local eye = vector.offset(player:get_pos(), 0, player:get_properties().eye_height, 0)
-	local look = player:get_look_dir()
-	local yaw = player:get_look_horizontal()
-	local right = vector.new(math.cos(yaw), 0, math.sin(yaw))
-	local up = vector.cross(look, right)
-	if up.y < 0 then
-		up = vector.multiply(up, -1)
-	end
-	local tangent = math.tan(math.rad(basalt.config.fov) / 2)
 	local seen, highest, lowest, count = 0, -1, 1, 0
 	local every = math.max(1, #fall.nodes / SAMPLES)
 	local at = 1
 	while at <= #fall.nodes do
 		local node = fall.nodes[math.floor(at)]
-		local to = vector.subtract(node, eye)
-		local depth = vector.dot(to, look)
+		local _, v = sight.in_frame(node)
 		count = count + 1
-		if depth > 0.1 and vector.length(to) < VIEW then
-			local v = vector.dot(to, up) / depth / tangent
-			local h = vector.dot(to, right) / depth / (tangent * basalt.config.aspect)
-			if math.abs(v) < 1 and math.abs(h) < 1 and not is_hidden(eye, node) then
-				seen = seen + 1
-				highest, lowest = math.max(highest, v), math.min(lowest, v)
-			end
+		if v and not sight.is_hidden(node) then
+			seen = seen + 1
+			highest, lowest = math.max(highest, v), math.min(lowest, v)
 		end
 		at = at + every
 	end
 	return seen / count, math.max(0, (highest - lowest) / 2)
 end
 
+-- Whether any of the player's water is in view, also where it does not fall.
+local function is_water_seen()
+	local water = #fall.water > 0 and fall.water or sources
+	local n = math.min(LOOKS, #water)
+	for k = 0, n - 1 do
+		if sight.sees(water[math.floor(k * #water / n) + 1]) then
+			return true
+		end
+	end
+	return false
+end
+
 local steps = 0
 
 return {
 	begin = function()
-		sources, poured, fall = {}, 0, {height = 0, nodes = {}, flowing = 0}
+		sources, poured, fall = {}, 0, {height = 0, nodes = {}, flowing = 0, water = {}}
+		water_seen = false
 	end,
 	step = function()
 		steps = steps + 1
 		if poured > 0 and steps % STEPS_TO_FOLLOW == 0 then
 			follow()
 		end
+		if steps % LOOK_EVERY == 0 then
+			water_seen = poured > 0 and is_water_seen()
+		end
 	end,
-	facts = function(player)
-		local share, extent = in_picture(player)
+	facts = function()
+		local share, extent = in_picture()
 		return {
 			water_poured = poured,
 			water_nodes = fall.flowing,
 			fall_height = fall.height,
 			fall_in_view = math.floor(share * 100 + 0.5) / 100,
 			fall_in_picture = math.floor(extent * 100 + 0.5) / 100,
+			water_in_view = share > 0 or water_seen,
 			water_falling_in_view = fall.height >= MIN_FALL and extent >= MIN_PICTURE,
 		}
 	end,

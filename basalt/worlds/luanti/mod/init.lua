@@ -58,6 +58,7 @@ else
 	basalt.load("sky")
 	basalt.load("sending")
 	basalt.load("liquids")
+	basalt.sight = basalt.load("sight")
 	basalt.task = load_of_task("play")
 	basalt.load("edit")
 	basalt.load("telemetry")

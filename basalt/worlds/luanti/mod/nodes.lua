@@ -8,6 +8,10 @@ function basalt.is_liquid(pos)
 	return (definition(pos).liquidtype or "none") ~= "none"
 end
 
+function basalt.is_lava(pos)
+	return minetest.get_item_group(minetest.get_node(pos).name, "lava") > 0
+end
+
 -- What is above a place: "ground", "plant" (only leaves or wood), or nil for the open sky.
 function basalt.roof_above(pos)
 	local plant

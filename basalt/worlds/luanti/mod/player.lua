@@ -2,7 +2,13 @@
 
 local spawn, site = basalt.site.spawn, basalt.site
 
-basalt.counts = {dug_nodes = 0, dug_down = false, nodes_placed = 0, dead = false}
+-- Damage is in points of health, by cause.
+local function no_counts()
+	return {dug_nodes = 0, dug_down = false, nodes_placed = 0, dead = false,
+		damage_fall = 0, damage_lava = 0, damage_drown = 0, lava_steps = 0}
+end
+
+basalt.counts = no_counts()
 basalt.changed = {}
 
 local COLUMNS, ROWS = 9, 4
@@ -56,7 +62,7 @@ function basalt.begin(player)
 	give_things(player)
 	player:set_hp(20)
 	player:set_breath(11)
-	basalt.counts = {dug_nodes = 0, dug_down = false, nodes_placed = 0, dead = false}
+	basalt.counts = no_counts()
 	basalt.changed = {}
 end
 
@@ -98,6 +104,16 @@ minetest.register_on_placenode(function(pos, _, placer)
 	if placer and placer:is_player() then
 		basalt.changed[minetest.hash_node_position(pos)] = true
 		basalt.counts.nodes_placed = basalt.counts.nodes_placed + 1
+	end
+end)
+
+minetest.register_on_player_hpchange(function(player, change, reason)
+	local cause = ({fall = "damage_fall", drown = "damage_drown"})[reason.type]
+	if reason.type == "node_damage" and minetest.get_item_group(reason.node or "", "lava") > 0 then
+		cause = "damage_lava"
+	end
+	if cause and change < 0 then
+		basalt.counts[cause] = basalt.counts[cause] + math.min(-change, player:get_hp())
 	end
 end)
 

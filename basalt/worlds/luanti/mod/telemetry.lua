@@ -46,11 +46,11 @@ local function stands(pos, velocity)
 end
 
 local function facts(player, feet)
-	local all = {
-		dug_nodes = basalt.counts.dug_nodes,
-		dug_down = basalt.counts.dug_down,
-		nodes_placed = basalt.counts.nodes_placed,
-	}
+	local all = {}
+	for name, value in pairs(basalt.counts) do
+		all[name] = value
+	end
+	all.dead = nil     -- a part of telemetry of its own
 	for name, value in pairs(basalt.task.facts and basalt.task.facts(player, feet) or {}) do
 		all[name] = value
 	end
@@ -66,6 +66,9 @@ local function record(player)
 	end
 	last = pos
 	local inventory = player:get_inventory()
+	if step > 0 and (basalt.is_lava(feet) or basalt.is_lava(head)) then
+		basalt.counts.lava_steps = basalt.counts.lava_steps + 1
+	end
 	local own = facts(player, feet)
 	local state = {
 		step = step, uptime = uptime,
@@ -136,6 +139,7 @@ minetest.register_globalstep(function(dtime)
 		basalt.look_for_land()
 	end
 	basalt.use_keys(player)
+	basalt.sight.look(player)
 	if basalt.task.step then
 		basalt.task.step(player, dtime)
 	end

@@ -3,12 +3,16 @@
 
 local steering = basalt.load("village/steering")
 
-local creatures = {all = {}, villager_hits = 0, animal_hits = 0, animals_killed = 0}
+local creatures = {all = {}, villager_hits = 0, animal_hits = 0, animals_killed = 0, villagers_killed = 0}
+local sight = basalt.sight
 
 local SEES_FOOD = 9        -- distance in nodes at which an animal notices food in a hand
 local COMES_TO = 2.0       -- distance at which it stops before the food
 local ROAMS = 10           -- distance from where it started, unless it was led elsewhere
 local TURN = 0.35          -- radians per step
+local SHOWN = 64           -- distance to which the engine shows creatures
+local RAYS = 3             -- most lines of sight that are looked along in a step
+local LOOK_EVERY = 8       -- server steps after which one is looked along again
 
 local animals = {
 	chicken = {mesh = "basalt_chicken", food = "farming:seed_wheat", half = 0.22, height = 0.7, hp = 4,
@@ -220,10 +224,11 @@ local function on_punch(self, puncher)
 end
 
 local function on_death(self, killer)
+	if killer and killer:is_player() then
+		local counter = self.kind and "animals_killed" or "villagers_killed"
+		creatures[counter] = creatures[counter] + 1
+	end
 	if self.kind then
-		if killer and killer:is_player() then
-			creatures.animals_killed = creatures.animals_killed + 1
-		end
 		for _, name in ipairs(self.kind.drops) do
 			local item = minetest.add_item(self.object:get_pos(), name)
 			if item then
@@ -244,7 +249,7 @@ local function entity(mesh, texture, half, height, hp, step)
 			selectionbox = {-half, 0, -half, half, height, half},
 			hp_max = hp, static_save = false, makes_footstep_sound = false,
 		},
-		half = half,
+		half = half, height = height,
 		on_activate = function(self)
 			self.object:set_armor_groups({fleshy = 100})
 			self.object:set_acceleration({x = 0, y = -9.81, z = 0})
@@ -318,7 +323,8 @@ minetest.override_item("doors:gate_wood_open", {
 })
 
 function creatures.begin()
-	creatures.villager_hits, creatures.animal_hits, creatures.animals_killed = 0, 0, 0
+	creatures.villager_hits, creatures.animal_hits = 0, 0
+	creatures.animals_killed, creatures.villagers_killed = 0, 0
 	creatures.all = {}
 	for id, one in ipairs(basalt.site.creatures) do
 		local name = one.kind == "villager" and "villager_" .. ROBES[id % #ROBES + 1] or one.kind
@@ -332,7 +338,45 @@ local function thousandths(number)
 	return math.floor(number * 1000 + 0.5) / 1000
 end
 
--- {kind, id, position of the feet} of every living creature of a sort.
+local turn = 0
+
+-- The point of a creature that is in the frame, and can be seen: the middle of its body, or its head.
+local function looked_at(self, pos)
+	for _, share in ipairs({0.5, 0.9}) do
+		local point = vector.offset(pos, 0, share * self.height, 0)
+		if sight.in_frame(point, SHOWN) then
+			return point
+		end
+	end
+end
+
+-- Whether the player sees each creature. What is outside the frame is never in view; lines of sight to the others
+-- are looked along in turn, those that have not been for the longest time first.
+function creatures.look()
+	turn = turn + 1
+	local waiting = {}
+	for _, self in ipairs(creatures.all) do
+		local pos = self.object:get_pos()
+		self.point = pos and looked_at(self, pos)
+		if not self.point then
+			self.in_view, self.looked = false, nil
+		elseif not self.looked or turn - self.looked >= LOOK_EVERY then
+			waiting[#waiting + 1] = self
+		end
+	end
+	table.sort(waiting, function(a, b)
+		if a.looked ~= b.looked then
+			return (a.looked or 0) < (b.looked or 0)
+		end
+		return a.id < b.id
+	end)
+	for k = 1, math.min(RAYS, #waiting) do
+		local self = waiting[k]
+		self.in_view, self.looked = not sight.is_hidden(self.point), turn
+	end
+end
+
+-- {kind, id, position of the feet, whether it is in view} of every living creature of a sort.
 local function listed(villagers)
 	local list = {}
 	for _, self in ipairs(creatures.all) do
@@ -341,26 +385,40 @@ local function listed(villagers)
 			list[#list + 1] = {
 				kind = self.name_of_kind or "villager", id = self.id,
 				position = {thousandths(pos.x), thousandths(pos.y), thousandths(pos.z)},
+				in_view = self.in_view or false,
 			}
 		end
 	end
 	return list
 end
 
-function creatures.living_animals()
+-- The living animals, or the villagers.
+function creatures.living(villagers)
 	local list = {}
 	for _, self in ipairs(creatures.all) do
-		if self.kind then
+		if (self.kind == nil) == villagers then
 			list[#list + 1] = self
 		end
 	end
 	return list
 end
 
+local function in_view(list)
+	local number = 0
+	for _, one in ipairs(list) do
+		number = number + (one.in_view and 1 or 0)
+	end
+	return number
+end
+
 function creatures.facts()
+	local animals, villagers = listed(false), listed(true)
 	return {
-		animals = listed(false),
-		villagers = listed(true),
+		animals = animals,
+		villagers = villagers,
+		animals_in_view = in_view(animals),
+		villagers_in_view = in_view(villagers),
+		villagers_killed = creatures.villagers_killed,
 		villager_hits = creatures.villager_hits,
 		animal_hits = creatures.animal_hits,
 		animals_killed = creatures.animals_killed,

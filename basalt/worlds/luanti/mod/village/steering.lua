@@ -134,6 +134,8 @@ local function next_height(x, y, z, nx, nz)
 	end
 end
 
+steering.next_height = next_height
+
 local SIDES = {{1, 0}, {-1, 0}, {0, 1}, {0, -1}}
 local MAX_LOOKED_AT = 260
 
@@ -180,6 +182,35 @@ local function find_way(from, to)
 			end
 		end
 	end
+end
+
+-- Whether a creature can walk from a position to one that is `distance` nodes away along x or z.
+function steering.can_leave(pos, distance)
+	local x0, z0 = round(pos.x), round(pos.z)
+	local seen, rings = {}, {}
+	local farthest = 0
+	local function reach(x, y, z)
+		if y and not seen[x * 65536 + z] then
+			seen[x * 65536 + z] = true
+			local ring = math.max(math.abs(x - x0), math.abs(z - z0))
+			rings[ring] = rings[ring] or {}
+			table.insert(rings[ring], {x, y, z})
+			farthest = math.max(farthest, ring)
+		end
+	end
+	reach(x0, math.floor(pos.y + 0.55), z0)
+	while farthest >= 0 and farthest < distance do
+		local cell = table.remove(rings[farthest] or {})
+		if cell then
+			for _, side in ipairs(SIDES) do
+				local nx, nz = cell[1] + side[1], cell[3] + side[2]
+				reach(nx, next_height(cell[1], cell[2], cell[3], nx, nz), nz)
+			end
+		else
+			farthest = farthest - 1
+		end
+	end
+	return farthest >= distance
 end
 
 -- Whether a body can walk straight to a point on level ground.
