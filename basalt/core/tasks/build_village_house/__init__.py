@@ -89,7 +89,7 @@ TASK = Task(
         "house_blocks": "number of placed blocks of the player's house",
         "loose_blocks": "number of other placed blocks",
         "house_enclosed": "whether there is air in it that outside air does not reach",
-        "house_floor_area": "number of places to stand in it",
+        "house_floor_area": "number of places inside on which to stand",
         "house_roof_share": "share of its columns under its roof, 0 to 1",
         "house_door": "whether it has a door",
         "house_door_reachable": "whether a door leads from solid ground outside to the inside",

@@ -39,11 +39,15 @@ local function animate(self, frames, speed)
 	end
 end
 
+-- The same for all creatures of a step, which move after everything else.
+local player_at, hand
+
 local function player_and_hand()
-	local player = minetest.get_player_by_name("singleplayer")
+	local player = not player_at and minetest.get_player_by_name("singleplayer")
 	if player then
-		return player:get_pos(), player:get_wielded_item():get_name()
+		player_at, hand = player:get_pos(), player:get_wielded_item():get_name()
 	end
+	return player_at, hand
 end
 
 local function flat(from, to)
@@ -63,8 +67,8 @@ end
 -- Bodies do not overlap: a push away from the nearest one that does.
 local function push(self, pos)
 	for _, other in ipairs(creatures.all) do
-		if other ~= self and other.object:get_pos() then
-			local there = other.object:get_pos()
+		local there = other ~= self and other.object:get_pos()
+		if there then
 			local near = self.half + other.half
 			if math.abs(there.x - pos.x) < near and math.abs(there.z - pos.z) < near
 				and math.abs(there.y - pos.y) < 1 then
@@ -353,7 +357,7 @@ end
 -- Whether the player sees each creature. What is outside the frame is never in view; lines of sight to the others
 -- are looked along in turn, those that have not been for the longest time first.
 function creatures.look()
-	turn = turn + 1
+	player_at, turn = nil, turn + 1
 	local waiting = {}
 	for _, self in ipairs(creatures.all) do
 		local pos = self.object:get_pos()

@@ -1,5 +1,5 @@
 -- The village as it is now, against the village at the episode's beginning: blocks that are missing or another, doors
--- and street that are blocked, villagers that are confined, whoever did it. Only what is near a change of the map is
+-- and street that are blocked, villagers that are confined, no matter who did it. Only what is near a change of the map is
 -- looked at again, in the step of the change; villagers are looked at twice a second.
 
 local steering = basalt.load("village/steering")
