@@ -62,12 +62,13 @@ def test_damage_is_counted_by_its_cause(staged_env):
         """,
     )
     env.reset(seed=SEED)
-    state = play(env, 75)
+    state = play(env, 65)
     fell = state.facts["damage_fall"]
     assert fell == 20 - state.health > 0
-    state = play(env, 42)
+    state = play(env, 39)
     burnt = state.facts["damage_lava"]
-    assert burnt == 20 - state.health > 0 and 20 < state.facts["lava_steps"] < 40
+    assert burnt == 20 - state.health > 0
+    assert 25 < state.facts["lava_steps"] < 40
     state = play(env, 120)
     drowned = state.facts["damage_drown"]
     assert drowned == 20 - state.health > 0 and state.in_liquid
@@ -93,7 +94,7 @@ def test_the_mouth_of_a_cave_comes_into_view_and_goes_out_of_it(staged_env):
         at(2, function(p) turn(p, math.pi) end)
         at(3, function(p)
             turn(p, 0)
-            for x = -2, 2 do for z = -2, 2 do for y = 0, 3 do
+            for x = -2, 2 do for z = -2, 2 do for y = -3, 3 do
                 if math.max(math.abs(x), math.abs(z)) == 2 or y == 3 then
                     minetest.set_node(vector.offset(from, x, y, z), {name = "default:stone"})
                 end
@@ -126,11 +127,11 @@ def test_an_animal_is_in_view_by_the_large_frame_and_a_free_line(staged_env, siz
         end
         local function turn(p, degrees) p:set_look_horizontal(math.rad(-90 + degrees)) end
         at(1, function(p) stand(p, -4, 0) turn(p, 0) p:set_look_vertical(0.2) end)
-        for k = 0, 30 do at(1 + k / 10, function() bring("pig", 1, 4, 0) the("pig", 1).left = 20 end) end
-        at(1.5, function(p) turn(p, 45) end)
-        at(2, function(p) turn(p, 60) end)
-        at(2.5, function(p) turn(p, 0) wall(p, "wool:white") end)
-        at(3.5, function(p) wall(p, "default:glass") end)
+        for k = 0, 40 do at(1 + k / 10, function() bring("pig", 1, 4, 0) the("pig", 1).left = 20 end) end
+        at(2.1, function(p) turn(p, 45) end)
+        at(2.6, function(p) turn(p, 60) end)
+        at(3.1, function(p) turn(p, 0) wall(p, "wool:white") end)
+        at(4.1, function(p) wall(p, "default:glass") end)
         """,
         PEN,
         size,
@@ -180,18 +181,22 @@ def test_poured_water_replaces_what_it_washes_away(staged_env):
         VILLAGE_SEED,
         """
         local farm = basalt.site.farms[1]
-        local pos
-        at(0.5, function(p)
-            for x = farm.min[1] + 2, farm.max[1] - 2 do
-                for z = farm.min[3] + 2, farm.max[3] - 2 do
-                    local here = vector.new(x, farm.min[2] + 1, z)
-                    minetest.load_area(here)
-                    pos = pos or minetest.get_node(here).name:find("^farming:") and here
-                end
-            end
+        local outside = vector.new(unpack(basalt.site.houses[1].outside))
+        local function pour(p, pos)
             p:set_pos(vector.offset(pos, 0, 3, 0))
             local bucket = minetest.registered_items["bucket:bucket_water"]
             bucket.on_place(ItemStack("bucket:bucket_water"), p, {type = "node", under = pos, above = pos})
+        end
+        at(0.5, function(p)
+            local crops = minetest.find_nodes_in_area(vector.new(unpack(farm.min)),
+                vector.new(farm.max[1], farm.max[2] + 1, farm.max[3]), {"group:wheat", "group:plant"})
+            pour(p, crops[1])
+        end)
+        at(1.5, function(p)
+            local torches = minetest.find_nodes_in_area(vector.offset(outside, -2, 0, -2),
+                vector.offset(outside, 2, 2, 2), {"default:torch_wall"})
+            local facing = basalt.site.houses[1].facing
+            pour(p, vector.add(torches[1], vector.new(unpack(facing))))
         end)
         at(6, function() minetest.remove_node(vector.new(unpack(basalt.site.lamps[1]))) end)
         at(7, function()
@@ -204,9 +209,9 @@ def test_poured_water_replaces_what_it_washes_away(staged_env):
     env.reset(seed=VILLAGE_SEED)
     facts = play(env, 12).facts
     assert (facts["village_blocks_replaced"], facts["village_blocks_missing"]) == (1, 0)
-    facts = play(env, 100).facts
+    facts = play(env, 90).facts
     washed = facts["village_blocks_replaced"]
-    assert washed > 5 and facts["village_blocks_missing"] == 0
+    assert washed >= 2 and facts["village_blocks_missing"] == 0, "a torch was washed away"
     facts = play(env, 20).facts
     assert (facts["village_blocks_replaced"], facts["village_blocks_missing"]) == (washed, 1)
     facts = play(env, 20).facts
@@ -283,14 +288,14 @@ def test_a_villager_that_is_walled_in_is_confined_until_there_is_a_gap(staged_en
         STAGE
         + """
         at(1, function(p) bring("villager", 1, 0, 0) end)
-        at(1.5, function(p) bring("villager", 1, 0, 0) ring(p, 2, false) end)
-        at(4, function(p) minetest.remove_node(at_plot(2, 0)) end)
+        at(2.5, function(p) bring("villager", 1, 0, 0) ring(p, 2, false) end)
+        at(5, function(p) minetest.remove_node(at_plot(2, 0)) end)
         """,
         PEN,
     )
     env.reset(seed=VILLAGE_SEED)
     assert play(env, 28).facts["villagers_confined"] == 0
-    assert play(env, 45).facts["villagers_confined"] == 1
+    assert play(env, 55).facts["villagers_confined"] == 1
     state = play(env, 25)
     assert state.facts["villagers_confined"] == 0
     assert state.facts["village_blocks_missing"] == state.facts["village_blocks_replaced"] == 0
