@@ -204,13 +204,15 @@ local function mouths_of(v, own)
 	end
 	local mouths = {own}
 	for _, i in ipairs(places) do
-		local place = edge[i] and vector.new(v.position(i))
-		for _, other in ipairs(mouths) do
-			if place and vector.distance(place, other) < APART then
-				place = nil
+		if edge[i] then
+			local place, apart = vector.new(v.position(i)), true
+			for _, other in ipairs(mouths) do
+				apart = apart and vector.distance(place, other) >= APART
+			end
+			if apart then
+				mouths[#mouths + 1] = place
 			end
 		end
-		mouths[#mouths + 1] = place
 	end
 	return mouths
 end

@@ -208,8 +208,9 @@ local function is_disturbed(pos)
 	return false
 end
 
-local function look_at(villager, pos)
-	villager.confined = is_disturbed(pos) and not steering.can_leave(pos, AWAY)
+local function look_at(villager)
+	local pos = villager.object:get_pos()
+	villager.confined = pos ~= nil and is_disturbed(pos) and not steering.can_leave(pos, AWAY)
 end
 
 -- ---- the episode ----
@@ -247,7 +248,7 @@ function state.step(villagers)
 	look_again()
 	for _, villager in ipairs(villagers) do
 		if (steps + 2 * villager.id) % LOOK_EVERY == 0 then
-			look_at(villager, villager.object:get_pos())
+			look_at(villager)
 		end
 	end
 end
