@@ -43,60 +43,43 @@ end
 
 local sight = basalt.sight
 
-local LOOK_EVERY = 4     -- server steps
-local NEAREST = 4        -- number of mouths, the nearest in the frame, that are looked for
+local RAYS = 1     -- most lines of sight that are looked along in a step
 
-local mouths = {}
-for k, place in ipairs(basalt.site.mouths) do
-	local feet = vector.new(unpack(place))
-	mouths[k] = {number = k, points = {feet, vector.offset(feet, 0, 1, 0)}}
+local mouths
+
+-- The head of somebody who stands at a mouth.
+local function point_of(mouth)
+	return sight.in_frame(mouth.head) and mouth.head
 end
 
-local steps, seen = 0, nil
-
-local function is_in_frame(mouth)
-	return sight.in_frame(mouth.points[1]) ~= nil or sight.in_frame(mouth.points[2]) ~= nil
-end
-
--- The nearest mouth in view, or nil.
+-- The number of the nearest mouth in view; 0 for none.
 local function nearest_in_view(player)
-	local pos, found = player:get_pos(), {}
-	for _, mouth in ipairs(mouths) do
-		if is_in_frame(mouth) then
-			mouth.away = vector.distance(pos, mouth.points[1])
-			found[#found + 1] = mouth
+	local pos, nearest, number = player:get_pos(), math.huge, 0
+	for id, mouth in ipairs(mouths) do
+		local away = mouth.in_view and vector.distance(pos, mouth.head)
+		if away and away < nearest then
+			nearest, number = away, id
 		end
 	end
-	table.sort(found, function(a, b)
-		if a.away ~= b.away then
-			return a.away < b.away
-		end
-		return a.number < b.number
-	end)
-	for k = 1, math.min(NEAREST, #found) do
-		if sight.sees(found[k].points[2]) or sight.sees(found[k].points[1]) then
-			return found[k]
-		end
-	end
+	return number
 end
 
 return {
 	begin = function()
-		steps, seen = 0, nil
-	end,
-	step = function(player)
-		if steps % LOOK_EVERY == 0 then
-			seen = nearest_in_view(player)
-		elseif seen and not is_in_frame(seen) then
-			seen = nil
+		mouths = {}
+		for id, place in ipairs(basalt.site.mouths) do
+			mouths[id] = {id = id, head = vector.new(place[1], place[2] + 1, place[3])}
 		end
-		steps = steps + 1
 	end,
-	facts = function(_, feet)
+	step = function()
+		sight.look_for(mouths, point_of, RAYS)
+	end,
+	facts = function(player, feet)
+		local number = nearest_in_view(player)
 		return {
 			in_cave = in_cave(feet, basalt.changed),
-			mouth_in_view = seen ~= nil,
-			mouth_number = seen and seen.number or 0,
+			mouth_in_view = number > 0,
+			mouth_number = number,
 		}
 	end,
 }

@@ -3,13 +3,17 @@
 
 local sight = {VIEW = 70}     -- viewing range, in nodes
 
+local LOOK_EVERY = 8          -- server steps after which a line of sight is looked along again
+
 local tangent = math.tan(math.rad(basalt.config.fov) / 2)
 local tangent_across = tangent * basalt.config.aspect
 
 local eye, look, right, up, eye_height
+local turn = 0
 
 -- Called in every step, before anything is looked for.
 function sight.look(player)
+	turn = turn + 1
 	eye_height = eye_height or player:get_properties().eye_height
 	eye = vector.offset(player:get_pos(), 0, eye_height, 0)
 	look = player:get_look_dir()
@@ -59,6 +63,32 @@ end
 
 function sight.sees(pos, range)
 	return sight.in_frame(pos, range) ~= nil and not sight.is_hidden(pos)
+end
+
+-- Sets in_view of every thing in a list; things have an `id`. point_of(thing) is the point of it that is in the frame,
+-- or nil. What is outside the frame is never in view; lines to the others are looked along in turn, at most `rays` in
+-- a step, and first those that have not been for the longest time.
+function sight.look_for(things, point_of, rays)
+	local waiting = {}
+	for _, thing in ipairs(things) do
+		thing.point = point_of(thing)
+		if not thing.point then
+			thing.in_view, thing.looked = false, nil
+		elseif not thing.looked or turn - thing.looked >= LOOK_EVERY then
+			waiting[#waiting + 1] = thing
+		end
+	end
+	table.sort(waiting, function(a, b)
+		local since_a, since_b = a.looked or 0, b.looked or 0
+		if since_a ~= since_b then
+			return since_a < since_b
+		end
+		return a.id < b.id
+	end)
+	for k = 1, math.min(rays, #waiting) do
+		local thing = waiting[k]
+		thing.in_view, thing.looked = not sight.is_hidden(thing.point), turn
+	end
 end
 
 return sight

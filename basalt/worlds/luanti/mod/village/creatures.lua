@@ -11,8 +11,7 @@ local COMES_TO = 2.0       -- distance at which it stops before the food
 local ROAMS = 10           -- distance from where it started, unless it was led elsewhere
 local TURN = 0.35          -- radians per step
 local SHOWN = 64           -- distance to which the engine shows creatures
-local RAYS = 3             -- most lines of sight that are looked along in a step
-local LOOK_EVERY = 8       -- server steps after which one is looked along again
+local RAYS = 2             -- most lines of sight that are looked along in a step
 
 local animals = {
 	chicken = {mesh = "basalt_chicken", food = "farming:seed_wheat", half = 0.22, height = 0.7, hp = 4,
@@ -64,10 +63,15 @@ local function flat_away(from, to)
 	return away
 end
 
+-- Whether a creature may touch a body here; since it was last looked for it has moved less than half a node.
+local function is_around(self, pos)
+	return self.at and math.abs(self.at.x - pos.x) < 2 and math.abs(self.at.z - pos.z) < 2
+end
+
 -- Bodies do not overlap: a push away from the nearest one that does.
 local function push(self, pos)
 	for _, other in ipairs(creatures.all) do
-		local there = other ~= self and other.object:get_pos()
+		local there = other ~= self and is_around(other, pos) and other.object:get_pos()
 		if there then
 			local near = self.half + other.half
 			if math.abs(there.x - pos.x) < near and math.abs(there.z - pos.z) < near
@@ -342,11 +346,11 @@ local function thousandths(number)
 	return math.floor(number * 1000 + 0.5) / 1000
 end
 
-local turn = 0
-
--- The point of a creature that is in the frame, and can be seen: the middle of its body, or its head.
-local function looked_at(self, pos)
-	for _, share in ipairs({0.5, 0.9}) do
+-- The point of a creature that is in the frame and is looked for: the middle of its body, or its head.
+local function point_of(self)
+	local pos = self.object:get_pos()
+	self.at = pos
+	for _, share in ipairs(pos and {0.5, 0.9} or {}) do
 		local point = vector.offset(pos, 0, share * self.height, 0)
 		if sight.in_frame(point, SHOWN) then
 			return point
@@ -354,37 +358,17 @@ local function looked_at(self, pos)
 	end
 end
 
--- Whether the player sees each creature. What is outside the frame is never in view; lines of sight to the others
--- are looked along in turn, those that have not been for the longest time first.
+-- Called in every step.
 function creatures.look()
-	player_at, turn = nil, turn + 1
-	local waiting = {}
-	for _, self in ipairs(creatures.all) do
-		local pos = self.object:get_pos()
-		self.point = pos and looked_at(self, pos)
-		if not self.point then
-			self.in_view, self.looked = false, nil
-		elseif not self.looked or turn - self.looked >= LOOK_EVERY then
-			waiting[#waiting + 1] = self
-		end
-	end
-	table.sort(waiting, function(a, b)
-		if a.looked ~= b.looked then
-			return (a.looked or 0) < (b.looked or 0)
-		end
-		return a.id < b.id
-	end)
-	for k = 1, math.min(RAYS, #waiting) do
-		local self = waiting[k]
-		self.in_view, self.looked = not sight.is_hidden(self.point), turn
-	end
+	player_at = nil
+	sight.look_for(creatures.all, point_of, RAYS)
 end
 
 -- {kind, id, position of the feet, whether it is in view} of every living creature of a sort.
 local function listed(villagers)
 	local list = {}
 	for _, self in ipairs(creatures.all) do
-		local pos = self.object:get_pos()
+		local pos = self.at
 		if pos and (self.kind == nil) == villagers then
 			list[#list + 1] = {
 				kind = self.name_of_kind or "villager", id = self.id,
