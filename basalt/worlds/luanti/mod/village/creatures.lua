@@ -65,7 +65,7 @@ end
 
 -- Whether a creature may touch a body here; since it was last looked for it has moved less than half a node.
 local function is_around(self, pos)
-	return self.at and math.abs(self.at.x - pos.x) < 2 and math.abs(self.at.z - pos.z) < 2
+	return self.place and math.abs(self.place.x - pos.x) < 2 and math.abs(self.place.z - pos.z) < 2
 end
 
 -- Bodies do not overlap: a push away from the nearest one that does.
@@ -349,7 +349,7 @@ end
 -- The point of a creature that is in the frame and is looked for: the middle of its body, or its head.
 local function point_of(self)
 	local pos = self.object:get_pos()
-	self.at = pos
+	self.place = pos
 	for _, share in ipairs(pos and {0.5, 0.9} or {}) do
 		local point = vector.offset(pos, 0, share * self.height, 0)
 		if sight.in_frame(point, SHOWN) then
@@ -368,7 +368,7 @@ end
 local function listed(villagers)
 	local list = {}
 	for _, self in ipairs(creatures.all) do
-		local pos = self.at
+		local pos = self.place
 		if pos and (self.kind == nil) == villagers then
 			list[#list + 1] = {
 				kind = self.name_of_kind or "villager", id = self.id,
