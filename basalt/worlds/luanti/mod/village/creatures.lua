@@ -11,7 +11,7 @@ local COMES_TO = 2.0       -- distance at which it stops before the food
 local ROAMS = 10           -- distance from where it started, unless it was led elsewhere
 local TURN = 0.35          -- radians per step
 local SHOWN = 64           -- distance to which the engine shows creatures
-local RAYS = 2             -- most lines of sight that are looked along in a step
+local RAYS = 1             -- most lines of sight that are looked along in a step
 
 local animals = {
 	chicken = {mesh = "basalt_chicken", food = "farming:seed_wheat", half = 0.22, height = 0.7, hp = 4,
