@@ -37,7 +37,7 @@ def engine_packages() -> tuple[str, str]:
 
 
 def find_game() -> str:
-    """Return the path of the game's program, which is no script: a shell would take the shim for itself.
+    """Return the path of the game's program; scripts are left out, since their shell would take the shim for itself.
 
     Raises:
         MissingDependencyError: It is not installed.
