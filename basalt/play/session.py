@@ -73,7 +73,10 @@ def choose_seed(asked: Any, task: str, out: Path) -> int:
     Raises:
         ConfigError: Not one seed was given, or it is recorded already.
     """
-    recorded = lambda seed: (out / f"seed_{seed}.json").is_file()  # noqa: E731
+
+    def recorded(seed: int) -> bool:
+        return (out / f"seed_{seed}.json").is_file()
+
     if asked is None:
         return next(seed for seed in count(TRAIN_SEEDS.start) if not recorded(seed))
     seeds = parse_seeds(asked, get_task(task))
