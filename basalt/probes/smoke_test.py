@@ -77,14 +77,13 @@ def _probe(
     if cfg.pool:
         batches = stream(policy, training, cfg.site, config.batch, pool=cfg.pool, seed=config.seed)
         seen = torch.cat(list(islice(batches, max(cfg.pool // 2 // config.batch, 1))))
-        scale = float(seen.square().sum(1).mean().sqrt())
-        (sae,) = train_saes(batches, seen, scale, [config])
+        (sae,) = train_saes(batches, seen, None, [config])
     else:
-        seen = collect(policy, training, cfg.site).values
+        seen = collect(policy, training, [cfg.site]).values[cfg.site]
         sae = train_sae(seen, config)
     held_out = encode_episodes(policy, held_out)
-    activations = collect(policy, held_out, cfg.site)
-    rebuilt = reconstruction(sae, activations.values, activations.episode).metrics()
+    activations = collect(policy, held_out, [cfg.site])
+    rebuilt = reconstruction(sae, activations.values[cfg.site], activations.episode).metrics()
     losses = patched_losses(policy, held_out, cfg.site, sae.to(policy.device), seen.mean(0))
     return sae.cpu(), SmokeMetrics(**dict(rebuilt), **dict(losses))
 

@@ -15,12 +15,12 @@ from torch import Tensor
 from basalt.core.actions import N_CAMERA_BINS
 from basalt.core.recording import Recording, find_recordings
 from basalt.core.telemetry import Telemetry
-from basalt.data.dataset import single_pass
 from basalt.data.episodes import Episode
 from basalt.io.errors import ConfigError
-from basalt.policies.imitation import encode_episodes
-from basalt.policies.vpt import VPTPolicy
-from basalt.probes.hooks.points import hook_point, hook_point_widths, patch
+from basalt.policies.imitation import TensorBatch, encode_episodes
+from basalt.policies.vpt import PolicyOutput, VPTPolicy
+from basalt.probes.hooks.patching import Comparison, Variant, run_patched
+from basalt.probes.hooks.points import hook_point, hook_point_widths
 from basalt.probes.records import (
     Estimate,
     MeasureChange,
@@ -136,14 +136,8 @@ def read_steering(
     return steering if along == "latent" else steering.at_random()
 
 
-@torch.no_grad()
 def change_of_choices(
-    policy: VPTPolicy,
-    episodes: Sequence[Episode],
-    steering: Steering,
-    *,
-    batch_size: int = 8,
-    seq_len: int = 64,
+    policy: VPTPolicy, episodes: Sequence[Episode], steering: Steering
 ) -> SteeringReport:
     """Mean change of every measure of `basalt.probes.suite.effects` over held-out recordings.
 
@@ -151,26 +145,17 @@ def change_of_choices(
         policy: Policy in evaluation mode.
         episodes: Held-out episodes.
         steering: Change to measure; its control is measured beside it.
-        batch_size: Number of episodes per call.
-        seq_len: Number of frames per call.
     """
-    controls = {"steered": steering, "random": steering.at_random()}
-    batch_size = min(batch_size, len(episodes))
-    states = {name: policy.initial_state(batch_size) for name in ("clean", *controls)}
-    sums = {name: np.zeros((len(episodes), len(MEASURES))) for name in controls}
-    frames = np.zeros(len(episodes))
-    for batch in single_pass(episodes, batch_size, seq_len):
-        inputs, first = (torch.from_numpy(x).to(policy.device) for x in (batch.inputs, batch.first))
-        where = batch.episode[batch.valid]
-        np.add.at(frames, where, 1)
-        clean = policy(inputs, first, states["clean"], batch.kind)
-        states["clean"], before = clean.state, measures(clean)
-        for name, change in controls.items():
-            with patch(policy, change.hook_point, change):
-                output = policy(inputs, first, states[name], batch.kind)
-            states[name] = output.state
-            moved = (measures(output) - before).double().cpu().numpy()[batch.valid]
-            np.add.at(sums[name], where, moved)
+
+    def moved(clean: PolicyOutput, _labels: TensorBatch) -> Comparison:
+        before = measures(clean)
+        return lambda output: measures(output) - before
+
+    variants = {
+        "steered": Variant(steering.hook_point, steering),
+        "random": Variant(steering.hook_point, steering.at_random()),
+    }
+    frames, _, sums = run_patched(policy, episodes, variants, moved)
     total = frames.sum()
     change = sums["steered"].sum(0) / total
     listed = [

@@ -42,7 +42,7 @@ def place(tmp_path: Path) -> Path:
         architectures=("jumprelu", "topk"), widths=(16,), l0=(4,), steps=40, batch=32, device="cpu",
         eval_frames=40, effect_frames=32,
     )  # fmt: skip
-    run_suite(suite, progress=False)
+    run_suite(suite)
     store = open_store(tmp_path / "leaderboard.sqlite")
     create_study(store, "demo", demo_study({"find_cave": (100_000,)}, "test", "1"))
     store.close()

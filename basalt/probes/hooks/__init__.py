@@ -1,7 +1,6 @@
 """Reading and changing a policy's activations while it runs.
 
-`points` has the whole interface: `hook_points(policy)` lists what can be read, `record` reads it and
-`patch` puts something else in its place. On top of it, `activations` collects or streams activations
+`policy.hook_points()` lists what can be read, `points.record` reads it and `points.patch` puts something else in its place. On top of it, `activations` collects or streams activations
 over recordings, `store` keeps them on disk, and `patching` measures what a patch costs.
 
 One index space holds throughout: an activation belongs to `(episode, frame)`. `episode` is an index in the

@@ -18,15 +18,15 @@ from basalt.probes.hooks.points import record
 
 
 class Activations(NamedTuple):
-    """Activations at one hook point, one row per frame.
+    """Activations of the same frames at several hook points, one row per frame.
 
     Attributes:
-        values: float32 [n, width].
+        values: By hook point, float32 [n, width].
         episode: Index in the list of episodes, int64 [n].
         frame: Frame of the recording, int64 [n].
     """
 
-    values: Tensor
+    values: dict[str, Tensor]
     episode: NDArray[np.int64]
     frame: NDArray[np.int64]
 
@@ -38,40 +38,57 @@ def advance(policy: VPTPolicy, batch: Batch, state: PolicyState) -> PolicyState:
     return policy.latents(inputs, first, state, batch.kind)[1]
 
 
-@torch.no_grad()
+def chunks(
+    policy: VPTPolicy,
+    episodes: Sequence[Episode],
+    hook_points: Sequence[str],
+    batch_size: int,
+    seq_len: int,
+) -> Iterator[Activations]:
+    """Run the policy over whole episodes with carried memory.
+
+    Yields:
+        The activations of each batch, on the CPU, in the order of its rows.
+    """
+    batch_size = min(batch_size, len(episodes))
+    state = policy.initial_state(batch_size)
+    for batch in single_pass(episodes, batch_size, seq_len):
+        # The hooks end with this call: other code may use the policy between batches.
+        with record(policy, hook_points) as seen:
+            state = advance(policy, batch, state)
+        valid = torch.from_numpy(batch.valid)
+        values = {name: seen[name].float().cpu()[valid] for name in hook_points}
+        yield Activations(values, batch.episode[batch.valid], batch.frame[batch.valid])
+
+
 def collect(
     policy: VPTPolicy,
     episodes: Sequence[Episode],
-    hook_point: str,
+    hook_points: Sequence[str],
     *,
     batch_size: int = 8,
     seq_len: int = 64,
 ) -> Activations:
-    """Run the policy over whole episodes with carried memory and keep the activations at a hook point.
+    """Run the policy over whole episodes with carried memory and keep its activations.
 
     Args:
         policy: Policy in evaluation mode.
         episodes: Episodes to run over.
-        hook_point: Name of the hook point.
+        hook_points: Names of the hook points.
         batch_size: Number of episodes per call.
         seq_len: Number of frames per call.
 
     Returns:
         Activations sorted by episode and frame.
     """
-    parts: list[tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]] = []
-    batch_size = min(batch_size, len(episodes))
-    state = policy.initial_state(batch_size)
-    with record(policy, [hook_point]) as seen:
-        for batch in single_pass(episodes, batch_size, seq_len):
-            state = advance(policy, batch, state)
-            values = seen[hook_point].float().cpu().numpy()
-            parts.append(
-                (values[batch.valid], batch.episode[batch.valid], batch.frame[batch.valid])
-            )
-    values, episode, frame = (np.concatenate(column) for column in zip(*parts, strict=True))
+    parts = list(chunks(policy, episodes, hook_points, batch_size, seq_len))
+    episode, frame = (np.concatenate([part[i] for part in parts]) for i in (1, 2))
     order = np.lexsort((frame, episode))
-    return Activations(torch.from_numpy(values[order]), episode[order], frame[order])
+    values = {
+        name: torch.cat([part.values[name] for part in parts])[torch.from_numpy(order)]
+        for name in hook_points
+    }
+    return Activations(values, episode[order], frame[order])
 
 
 def stream(
@@ -116,11 +133,8 @@ def stream(
     parts: list[Tensor] = []
     while True:
         order = [episodes[i] for i in rng.permutation(len(episodes))]
-        side = min(batch_size, len(order))
-        state = policy.initial_state(side)
-        for chunk in single_pass(order, side, seq_len):
-            values, state = _values(policy, hook_point, chunk, state)
-            parts.append(values)
+        for chunk in chunks(policy, order, [hook_point], batch_size, seq_len):
+            parts.append(chunk.values[hook_point])
             if sum(map(len, parts)) < size:
                 continue
             full = torch.cat(parts)
@@ -128,14 +142,3 @@ def stream(
             given = max(len(full) // 2 // batch, 1) * batch
             yield from full[:given].split(batch)
             parts = [full[given:]]
-
-
-@torch.no_grad()
-def _values(
-    policy: VPTPolicy, hook_point: str, chunk: Batch, state: PolicyState
-) -> tuple[Tensor, PolicyState]:
-    """Activations at a chunk's frames [n, width], on the CPU, and the next state."""
-    # The hook ends with this call: other code may use the policy between batches.
-    with record(policy, [hook_point]) as seen:
-        state = advance(policy, chunk, state)
-    return seen[hook_point].float().cpu()[torch.from_numpy(chunk.valid)], state

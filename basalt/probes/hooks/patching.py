@@ -1,6 +1,6 @@
 """Activation patching: the loss and the choices of a policy with something else in an activation's place."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from basalt.data.batch import Batch
 from basalt.data.dataset import single_pass
 from basalt.data.episodes import Episode
 from basalt.io.console import progress_bar
-from basalt.policies.attention import PolicyState
 from basalt.policies.imitation import TensorBatch, frame_losses
 from basalt.policies.vpt import PolicyOutput, VPTPolicy
 from basalt.probes.hooks.points import Patch, patch
@@ -39,8 +39,8 @@ class PatchedRuns(NamedTuple):
     Attributes:
         frames: Frames of each episode, int64 [episodes].
         clean: Loss of the policy as it is, nats, float64 [episodes].
-        sums: By variant: float64 [episodes, 5], columns `MEASURES`: loss; KL(clean || variant) of buttons,
-            camera and ESC, nats; frames on which the likeliest buttons are the same.
+        sums: By variant: float64 [episodes, k], by default columns `MEASURES`: loss; KL(clean || variant)
+            of buttons, camera and ESC, nats; frames on which the likeliest buttons are the same.
     """
 
     frames: NDArray[np.int64]
@@ -82,15 +82,19 @@ class PatchedRuns(NamedTuple):
         return Estimate.ratio(ablated - self.sums[name][:, 0], worth)
 
 
+Comparison = Callable[[PolicyOutput], Tensor]
+"""From the output of a patched policy, columns [B, T, k] to sum over frames."""
+
+
 @torch.no_grad()
 def run_patched(
     policy: VPTPolicy,
     episodes: Sequence[Episode],
     variants: Mapping[str, Variant],
+    compare: Callable[[PolicyOutput, TensorBatch], Comparison] | None = None,
     *,
     batch_size: int = 8,
     seq_len: int = 64,
-    progress: bool = False,
 ) -> PatchedRuns:
     """Run the policy as it is and with each patch; each run carries its own memory.
 
@@ -98,62 +102,62 @@ def run_patched(
         policy: Policy in evaluation mode.
         episodes: Held-out episodes; encoded ones (`basalt.policies.imitation.encode_episodes`) save time.
         variants: Patches by name.
+        compare: Comparison with the output of the policy as it is and its labels; None sums `MEASURES`.
         batch_size: Number of episodes per call.
         seq_len: Number of frames per call.
-        progress: Whether to show a progress bar.
     """
     batch_size = min(batch_size, len(episodes))
     states = {name: policy.initial_state(batch_size) for name in ("", *variants)}
     frames = np.zeros(len(episodes), dtype=np.int64)
-    clean_sums = np.zeros(len(episodes))
-    sums = {name: np.zeros((len(episodes), len(MEASURES))) for name in variants}
-    total = sum(map(len, episodes))
-    bar = progress_bar(total=total, title="patched", unit="frame", shown=progress)
-    for batch in single_pass(episodes, batch_size, seq_len):
-        labels = TensorBatch.of(batch, policy.device)
-        where = batch.episode[batch.valid]
-        np.add.at(frames, where, 1)
-        clean, states[""] = _forward(policy, labels, states[""])
-        losses = sum(frame_losses(clean, labels))
-        assert isinstance(losses, Tensor)
-        np.add.at(clean_sums, where, losses.double().cpu().numpy()[batch.valid])
-        reference = _Choices(clean)
-        for name, variant in variants.items():
-            with patch(policy, variant.hook_point, variant.replacement):
-                output, states[name] = _forward(policy, labels, states[name])
-            losses = sum(frame_losses(output, labels))
-            assert isinstance(losses, Tensor)
-            columns = torch.stack([losses, *reference.distances(output)], -1)
-            np.add.at(sums[name], where, columns.double().cpu().numpy()[batch.valid])
-        bar.update(len(where))
-    bar.close()
-    return PatchedRuns(frames, clean_sums, sums)
+    clean_loss = np.zeros(len(episodes))
+    sums: dict[str, NDArray[np.float64]] = {}
+    with progress_bar(total=sum(map(len, episodes)), title="patched", unit="frame") as bar:
+        for batch in single_pass(episodes, batch_size, seq_len):
+            labels = TensorBatch.of(batch, policy.device)
+            np.add.at(frames, batch.episode[batch.valid], 1)
+            clean = policy(labels.inputs, labels.first, states[""], labels.kind)
+            states[""] = clean.state
+            _add(clean_loss, batch, _loss(clean, labels))
+            comparison = (compare or _measures)(clean, labels)
+            for name, variant in variants.items():
+                with patch(policy, variant.hook_point, variant.replacement):
+                    output = policy(labels.inputs, labels.first, states[name], labels.kind)
+                states[name] = output.state
+                columns = comparison(output)
+                total = sums.setdefault(name, np.zeros((len(episodes), columns.shape[-1])))
+                _add(total, batch, columns)
+            bar.update(int(batch.valid.sum()))
+    return PatchedRuns(frames, clean_loss, sums)
 
 
-def _forward(
-    policy: VPTPolicy, labels: TensorBatch, state: PolicyState
-) -> tuple[PolicyOutput, PolicyState]:
-    output = policy(labels.inputs, labels.first, state, labels.kind)
-    return output, output.state
+def _add(total: NDArray[np.float64], batch: Batch, columns: Tensor) -> None:
+    """Add the columns [B, T, ...] of each frame to the row of its episode."""
+    np.add.at(total, batch.episode[batch.valid], columns.double().cpu().numpy()[batch.valid])
 
 
-class _Choices:
-    """The distributions of one output, with which others are compared."""
+def _loss(output: PolicyOutput, labels: TensorBatch) -> Tensor:
+    buttons, camera, esc = frame_losses(output, labels)
+    return buttons + camera + esc
 
-    def __init__(self, output: PolicyOutput) -> None:
-        self._buttons = output.buttons_logits.log_softmax(-1)
-        self._camera = output.camera_logits.log_softmax(-1)
-        self._esc = output.esc_logit
-        self._likeliest = output.buttons_logits.argmax(-1)
 
-    def distances(self, output: PolicyOutput) -> list[Tensor]:
-        """KL of buttons, camera and ESC, and whether the likeliest buttons agree: float [B, T] each."""
-        return [
-            _kl(self._buttons, output.buttons_logits),
-            _kl(self._camera, output.camera_logits),
-            bernoulli_kl(self._esc, output.esc_logit),
-            (output.buttons_logits.argmax(-1) == self._likeliest).float(),
-        ]
+def _measures(clean: PolicyOutput, labels: TensorBatch) -> Comparison:
+    """The columns `MEASURES`."""
+    log_buttons, log_camera = (
+        x.log_softmax(-1) for x in (clean.buttons_logits, clean.camera_logits)
+    )
+    likeliest = clean.buttons_logits.argmax(-1)
+
+    def compare(output: PolicyOutput) -> Tensor:
+        columns = (
+            _loss(output, labels),
+            _kl(log_buttons, output.buttons_logits),
+            _kl(log_camera, output.camera_logits),
+            bernoulli_kl(clean.esc_logit, output.esc_logit),
+            output.buttons_logits.argmax(-1) == likeliest,
+        )
+        return torch.stack([column.float() for column in columns], -1)
+
+    return compare
 
 
 def _kl(log_p: Tensor, logits: Tensor) -> Tensor:

@@ -17,18 +17,13 @@ Patch = Callable[[Tensor], Tensor]
 """Takes an activation [B, T, width] and returns what replaces it, in the same shape."""
 
 
-def hook_points(policy: VPTPolicy) -> dict[str, nn.Module]:
-    """The hook points by name, in the order of the computation; every output is [B, T, width]."""
-    return policy.hook_points()
-
-
 def hook_point(policy: VPTPolicy, name: str) -> nn.Module:
     """The module whose output is the activation.
 
     Raises:
         ConfigError: unknown hook point; the message lists them.
     """
-    points = hook_points(policy)
+    points = policy.hook_points()
     if name not in points:
         raise ConfigError(
             f"site: unknown hook point {name!r}; {did_you_mean(name, points)}"
@@ -79,7 +74,7 @@ def record(policy: VPTPolicy, names: Iterable[str]) -> Iterator[dict[str, Tensor
 @torch.no_grad()
 def hook_point_widths(policy: VPTPolicy) -> dict[str, int]:
     """Width of each activation, found by running one black frame."""
-    names = hook_points(policy)
+    names = policy.hook_points()
     with record(policy, names) as seen:
         img = torch.zeros(1, 1, *policy.config.img_shape, dtype=torch.uint8, device=policy.device)
         first = torch.ones(1, 1, dtype=torch.bool, device=policy.device)

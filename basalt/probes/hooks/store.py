@@ -20,15 +20,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from basalt.data.dataset import single_pass
 from basalt.data.episodes import Episode
 from basalt.io.atomic import replacing_folder, write_array, write_json
 from basalt.io.console import progress_bar
 from basalt.io.errors import ConfigError
 from basalt.io.locks import sole_writer
 from basalt.policies.vpt import VPTPolicy
-from basalt.probes.hooks.activations import advance
-from basalt.probes.hooks.points import hook_point, record
+from basalt.probes.hooks.activations import Activations, collect
+from basalt.probes.hooks.points import hook_point
 from basalt.probes.records import Shard, StoredEpisode, StoreSettings
 
 SETTINGS = "store.json"
@@ -61,7 +60,6 @@ def write_store(
     shard_frames: int = 16_384,
     batch_size: int = 8,
     seq_len: int = 64,
-    progress: bool = True,
 ) -> "ActivationStore":
     """Run the policy once over episodes and keep its activations; resumes an interrupted pass.
 
@@ -76,7 +74,6 @@ def write_store(
         shard_frames: Approximate number of frames per shard.
         batch_size: Number of episodes per call.
         seq_len: Number of frames per call.
-        progress: Whether to show a progress bar.
 
     Raises:
         ConfigError: unknown hook point or dtype, no episodes, activations that are not finite, or the
@@ -102,11 +99,13 @@ def write_store(
     with sole_writer(folder, "activation store"):
         settings = wanted.claim(file, "activation store", apart=("units",))
         total = sum(map(len, episodes))
-        with progress_bar(total=total, title="activations", unit="frame", shown=progress) as bar:
+        with progress_bar(total=total, title="activations", unit="frame") as bar:
             for number, shard in enumerate(settings.shards):
-                part, mine = folder / _name(number), range(shard.first, shard.last)
+                part, mine = folder / _name(number), episodes[shard.first : shard.last]
                 if not (part / "shard.json").is_file():
-                    columns, index = _run(policy, episodes, mine, names, batch_size, seq_len)
+                    found = collect(policy, mine, names, batch_size=batch_size, seq_len=seq_len)
+                    columns = {name: x.numpy() for name, x in found.values.items()}
+                    _check_finite(columns, mine, found)
                     if not settings.units:
                         units = {
                             name: float(np.sqrt(np.square(x, dtype=np.float64).mean())) or 1.0
@@ -114,8 +113,9 @@ def write_store(
                         }
                         settings = settings.model_copy(update={"units": units})
                         settings.write(file)
-                    _write_shard(part, columns, index, settings.units, dtype)
-                bar.update(sum(len(episodes[i]) for i in mine))
+                    index = np.stack([found.episode + shard.first, found.frame], 1)
+                    _write_shard(part, columns, index.astype(np.int32), settings.units, dtype)
+                bar.update(sum(map(len, mine)))
     return ActivationStore(folder)
 
 
@@ -143,41 +143,16 @@ def _plan(
     return tuple(Shard(first=a, last=b) for a, b in pairwise([*starts, len(episodes)]))
 
 
-def _run(
-    policy: VPTPolicy,
-    episodes: Sequence[Episode],
-    mine: Sequence[int],
-    names: Sequence[str],
-    batch_size: int,
-    seq_len: int,
-) -> tuple[dict[str, NDArray[np.float32]], NDArray[np.int32]]:
-    """Activations [n, width] by hook point over some episodes, and episode and frame [n, 2] of each row."""
-    chosen = [episodes[i] for i in mine]
-    batch_size = min(batch_size, len(chosen))
-    state = policy.initial_state(batch_size)
-    parts: dict[str, list[NDArray[np.float32]]] = {name: [] for name in names}
-    index: list[NDArray[np.int64]] = []
-    with torch.no_grad(), record(policy, names) as seen:
-        for batch in single_pass(chosen, batch_size, seq_len):
-            state = advance(policy, batch, state)
-            index.append(np.stack([batch.episode[batch.valid], batch.frame[batch.valid]], 1))
-            for name in names:
-                values = seen[name].float().cpu().numpy()[batch.valid]
-                bad = ~np.isfinite(values).all(1)
-                if bad.any():
-                    episode, frame = index[-1][np.flatnonzero(bad)[0]]
-                    raise ConfigError(
-                        f"hook point {name}: the activation is NaN or infinite at frame {frame} of "
-                        f"{chosen[episode].name}; the weights are damaged, train the policy again"
-                    )
-                parts[name].append(values)
-    where = np.concatenate(index)
-    where[:, 0] = np.asarray(mine)[where[:, 0]]
-    order = np.lexsort((where[:, 1], where[:, 0]))
-    return (
-        {name: np.concatenate(values)[order] for name, values in parts.items()},
-        where[order].astype(np.int32),
-    )
+def _check_finite(
+    columns: dict[str, NDArray[np.float32]], episodes: Sequence[Episode], rows: Activations
+) -> None:
+    for name, values in columns.items():
+        bad = np.flatnonzero(~np.isfinite(values).all(1))
+        if len(bad):
+            raise ConfigError(
+                f"hook point {name}: the activation is NaN or infinite at frame {rows.frame[bad[0]]} of "
+                f"{episodes[rows.episode[bad[0]]].name}; the weights are damaged, train the policy again"
+            )
 
 
 def _write_shard(

@@ -6,7 +6,7 @@ active they become gathers (`torch.nn.functional.embedding_bag`). Architectures 
 `ActiveEntries`; `choose` decides which form they take.
 """
 
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,36 +17,16 @@ SPARSE_BELOW = 0.06
 dimensions."""
 
 
-class ActiveEntries(Protocol):
-    """Entries (row, latent) of a matrix [B, M]; a value at each is a tensor [B, M] or [N]."""
-
-    pre_acts: Tensor
-    """x W_enc^T at each entry, with its gradient."""
-    batch_size: int
-
-    def at(self, parameter: Tensor) -> Tensor:
-        """A per-latent parameter [M] at each entry."""
-        ...
-
-    def decode(self, values: Tensor, directions: Tensor) -> Tensor:
-        """Sum over each row's entries of value * direction: [B, d]."""
-        ...
-
-    def prefixes(self, values: Tensor, directions: Tensor, ends: list[int]) -> list[Tensor]:
-        """`decode` over the latents below each end; ends ascend. A list of [B, d]."""
-        ...
-
-    def fired(self, values: Tensor) -> Tensor:
-        """Latents with a value above 0 in any row: bool [M]."""
-        ...
-
-
 class DenseEntries:
     """All entries; matrix products.
 
     Args:
         x: Inputs [B, d].
         weight: Encoder [M, d].
+
+    Attributes:
+        pre_acts: x W_enc^T at each entry, with its gradient.
+        batch_size: B.
     """
 
     def __init__(self, x: Tensor, weight: Tensor) -> None:
@@ -54,21 +34,15 @@ class DenseEntries:
         self.batch_size = len(x)
 
     def at(self, parameter: Tensor) -> Tensor:
-        """The parameter [M], which broadcasts over rows."""
+        """A per-latent parameter [M], which broadcasts over rows."""
         return parameter
 
     def decode(self, values: Tensor, directions: Tensor) -> Tensor:
-        """Product [B, M] @ [M, d]."""
+        """Sum over each row's entries of value * direction: [B, d]."""
         return values @ directions
 
-    def prefixes(self, values: Tensor, directions: Tensor, ends: list[int]) -> list[Tensor]:
-        """Cumulative products over blocks of latents."""
-        starts = [0, *ends[:-1]]
-        parts = [values[:, a:b] @ directions[a:b] for a, b in zip(starts, ends, strict=True)]
-        return list(torch.stack(parts).cumsum(0))
-
     def fired(self, values: Tensor) -> Tensor:
-        """Latents with a value above 0 in any row."""
+        """Latents with a value above 0 in any row: bool [M]."""
         return (values > 0).any(0)
 
 
@@ -80,6 +54,10 @@ class SparseEntries:
         weight: Encoder [M, d].
         product: x @ weight.T [B, M] without gradient.
         active: Mask of the entries, bool [B, M].
+
+    Attributes:
+        pre_acts: x W_enc^T at each entry, with its gradient.
+        batch_size: B.
     """
 
     def __init__(self, x: Tensor, weight: Tensor, product: Tensor, active: Tensor) -> None:
@@ -90,15 +68,15 @@ class SparseEntries:
         self.pre_acts = _Products.apply(x, weight, values, self._latent, self._offsets)
 
     def at(self, parameter: Tensor) -> Tensor:
-        """The parameter of each entry's latent: [N]."""
+        """A per-latent parameter [M] at each entry's latent: [N]."""
         return parameter.index_select(0, self._latent)
 
     def decode(self, values: Tensor, directions: Tensor) -> Tensor:
-        """One bag of directions per row."""
+        """Sum over each row's entries of value * direction, one bag per row: [B, d]."""
         return _bag(self._latent, directions, self._offsets, values)
 
     def prefixes(self, values: Tensor, directions: Tensor, ends: list[int]) -> list[Tensor]:
-        """Cumulative bags over blocks of latents."""
+        """`decode` over the latents below each end, cumulative over blocks; ends ascend. A list of [B, d]."""
         parts = []
         for start, end in zip([0, *ends[:-1]], ends, strict=True):
             block = ((self._latent >= start) & (self._latent < end)).nonzero()[:, 0]
@@ -107,10 +85,14 @@ class SparseEntries:
         return list(torch.stack(parts).cumsum(0))
 
     def fired(self, values: Tensor) -> Tensor:
-        """Latents with a value above 0 in any row."""
+        """Latents with a value above 0 in any row: bool [M]."""
         fired = torch.zeros(self._width, dtype=torch.bool, device=values.device)
         fired[self._latent[values > 0]] = True
         return fired
+
+
+ActiveEntries = DenseEntries | SparseEntries
+"""Entries (row, latent) of a matrix [B, M]; a value at each is a tensor [B, M] or [N]."""
 
 
 def choose(x: Tensor, weight: Tensor, product: Tensor, active: Tensor) -> ActiveEntries:

@@ -16,13 +16,11 @@ class Objective(NamedTuple):
 
     Attributes:
         loss: Scalar to minimise.
-        error: Scalar, mean squared error summed over d, in scaled units.
         l0: Scalar, mean number of active latents.
         fired: Latents that were active, bool [M].
     """
 
     loss: Tensor
-    error: Tensor
     l0: Tensor
     fired: Tensor
 

@@ -39,7 +39,7 @@ class GatedTraining(AdaptivePenalty):
         l1 = gate.sum() / entries.batch_size
         l0 = (f > 0).sum() / entries.batch_size
         loss = error + progress * self.sparsity_weight * l1 + squared_error(x, frozen)
-        return Objective(loss, error, l0, entries.fired(f))
+        return Objective(loss, l0, entries.fired(f))
 
     @torch.no_grad()
     def folded(self, scale: float) -> SAE:

@@ -88,7 +88,7 @@ class JumpReLUTraining(TrainingSAE):
         l0 = active.sum() / entries.batch_size
         penalty = l0 if config.target_l0 is None else (l0 / config.target_l0 - 1).square()
         loss = error + progress * self.sparsity_weight * penalty
-        return Objective(loss, error, l0, entries.fired(f.detach()))
+        return Objective(loss, l0, entries.fired(f.detach()))
 
     @torch.no_grad()
     def after_step(self, l0: float, progress: float) -> None:

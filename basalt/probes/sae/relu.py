@@ -25,4 +25,4 @@ class ReLUTraining(AdaptivePenalty):
         l1 = f.sum() / entries.batch_size
         l0 = (f > 0).sum() / entries.batch_size
         loss = error + progress * self.sparsity_weight * l1
-        return Objective(loss, error, l0, entries.fired(f))
+        return Objective(loss, l0, entries.fired(f))

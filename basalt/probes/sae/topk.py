@@ -35,14 +35,13 @@ class TopKTraining(TrainingSAE):
         entries = SparseEntries(centred, self.W_enc, product, active)
         f = (entries.pre_acts + entries.at(self.b_enc)).relu()
         reconstructions = [part + self.b_dec for part in self.reconstructions(entries, f)]
-        errors = [squared_error(x, part) for part in reconstructions]
-        loss = torch.stack(errors).mean()
+        loss = torch.stack([squared_error(x, part) for part in reconstructions]).mean()
         if dead.any() and self.config.aux:
             loss = loss + self.config.aux * self._auxiliary(
                 x - reconstructions[-1].detach(), centred, product, pre_acts, dead
             )
         l0 = (f > 0).sum() / entries.batch_size
-        return Objective(loss, errors[-1], l0, entries.fired(f))
+        return Objective(loss, l0, entries.fired(f))
 
     def reconstructions(self, entries: SparseEntries, f: Tensor) -> list[Tensor]:
         """The terms that the loss compares with the activation, without `b_dec`; the last uses all latents."""

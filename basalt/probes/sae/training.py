@@ -50,8 +50,8 @@ class Trainer:
         count = config.resample if resamples else 0
         self._resample_at = {round((i + 1) * half / count) for i in range(count)}
 
-    def step(self, x: Tensor) -> dict[str, float]:
-        """Take one optimizer step on raw activations [B, d]; returns `error` and `l0`."""
+    def step(self, x: Tensor) -> None:
+        """Take one optimizer step on raw activations [B, d]."""
         config, sae = self.config, self.sae
         x = x.float() / self.scale
         done = (self.steps_done + 1) / config.steps
@@ -64,13 +64,11 @@ class Trainer:
         sae.project_decoder_gradient()
         nn.utils.clip_grad_norm_(sae.parameters(), config.grad_clip)
         self.optimizer.step()
-        l0 = float(objective.l0.detach())
-        sae.after_step(l0, progress)
+        sae.after_step(float(objective.l0.detach()), progress)
         self.since_fired = (self.since_fired + len(x)).masked_fill(objective.fired, 0)
         self.steps_done += 1
         if self.steps_done in self._resample_at:
             self._resample(x)
-        return {"error": float(objective.error.detach()), "l0": l0}
 
     @torch.no_grad()
     def _resample(self, x: Tensor) -> None:
@@ -121,48 +119,42 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-@one_thread()
 def train_sae(activations: Tensor, config: SAEConfig) -> SAE:
     """Train on raw activations [n, d] in memory, in random order over all episodes.
 
     Raises:
         ConfigError: see `check_activations`.
     """
-    check_activations(activations)
-    scale = float(activations.square().sum(1).mean().sqrt())
-    trainer = Trainer(config, activations, scale)
-    for rows in _shuffled(len(activations), config):
-        trainer.step(activations[rows])
-    return trainer.finish()
+    batches = (activations[rows] for rows in _shuffled(len(activations), config))
+    (sae,) = train_saes(batches, activations, None, [config])
+    return sae
 
 
 def train_saes(
     batches: Iterable[Tensor],
     first: Tensor,
-    scale: float,
+    scale: float | None,
     configs: Sequence[SAEConfig],
-    *,
-    progress: bool = False,
 ) -> list[SAE]:
     """Several autoencoders in one pass over batches; each stops after its own `steps`.
 
     Args:
         batches: Raw activations [B, d] in random order, such as an activation store's.
         first: Raw activations [n, d] from which biases are initialised.
-        scale: Root mean square length of the activations.
+        scale: Root mean square length of the activations; None measures it on `first`.
         configs: Settings of each autoencoder.
-        progress: Whether to show a progress bar.
 
     Raises:
         ConfigError: too few batches, or values that are NaN or infinite.
     """
     check_activations(first)
+    scale = float(first.square().sum(1).mean().sqrt()) if scale is None else scale
     trainers = [Trainer(config, first, scale) for config in configs]
     longest = max(config.steps for config in configs)
     done = 0
     with (
         one_thread(),
-        progress_bar(total=longest, title="training", unit="step", shown=progress) as bar,
+        progress_bar(total=longest, title="training", unit="step") as bar,
     ):
         for batch in batches:
             if done == longest:

@@ -33,17 +33,22 @@ Flags = NDArray[np.bool_]
 States = Sequence[Telemetry]
 
 
-def _each(test: Callable[[Telemetry], bool]) -> Callable[[States, str], Flags]:
-    return lambda states, _: np.array([test(s) for s in states[:-1]], dtype=bool)
+def _each(
+    test: Callable[[Telemetry], bool], part: str | None = None
+) -> Callable[[States, str], Flags | None]:
+    """A test of each frame's state; None where the world does not report `part` of it."""
+
+    def flags(states: States, _: str) -> Flags | None:
+        if part and any(getattr(s, part) is None for s in states):
+            return None
+        return np.array([test(s) for s in states[:-1]], dtype=bool)
+
+    return flags
 
 
 def _fact(name: str) -> Callable[[States, str], Flags | None]:
-    def flags(states: States, _: str) -> Flags | None:
-        if name not in states[0].facts:
-            return None
-        return np.array([bool(s.facts.get(name)) for s in states[:-1]], dtype=bool)
-
-    return flags
+    holds = _each(lambda s: bool(s.facts.get(name)))
+    return lambda states, ended: holds(states, ended) if name in states[0].facts else None
 
 
 def _moving(states: States, _: str) -> Flags:
@@ -56,11 +61,9 @@ def _turning(states: States, _: str) -> Flags:
     return np.abs((np.diff(yaw) + 180) % 360 - 180) > 2
 
 
-def _about_to_end(states: States, ended: str) -> Flags | None:
-    flags = np.zeros(len(states) - 1, dtype=bool)
-    if ended == "esc":
-        flags[-2 * STEPS_PER_SECOND :] = True
-    return flags
+def _about_to_end(states: States, ended: str) -> Flags:
+    left = np.arange(len(states) - 1, 0, -1)
+    return (left <= 2 * STEPS_PER_SECOND) & (ended == "esc")
 
 
 def _away(state: Telemetry, creatures: Sequence[Creature] | None) -> NDArray[np.float64]:
@@ -81,17 +84,6 @@ def _by_village(state: Telemetry) -> bool:
     return bool((np.hypot(away[:, 0], away[:, 2]) < NEAR).any())
 
 
-def _where_reported(
-    part: str, test: Callable[[Telemetry], bool]
-) -> Callable[[States, str], Flags | None]:
-    def flags(states: States, ended: str) -> Flags | None:
-        if any(getattr(s, part) is None for s in states):
-            return None
-        return _each(test)(states, ended)
-
-    return flags
-
-
 CONCEPTS: dict[str, Callable[[States, str], Flags | None]] = {
     **{name: _fact(name) for task in TASKS.values() for name in task.concepts},
     "under_roof": _each(lambda s: s.under_roof),
@@ -99,8 +91,8 @@ CONCEPTS: dict[str, Callable[[States, str], Flags | None]] = {
     "under_water": _each(lambda s: s.in_liquid),
     "gui_open": _each(lambda s: s.gui_open),
     "item_held": _each(lambda s: bool(s.held)),
-    "animal_in_view": _where_reported("animals", _sees_animal),
-    "near_village": _where_reported("villagers", _by_village),
+    "animal_in_view": _each(_sees_animal, "animals"),
+    "near_village": _each(_by_village, "villagers"),
     "looking_down": _each(lambda s: s.pitch > 30),
     "looking_up": _each(lambda s: s.pitch < -15),
     "moving": _moving,
@@ -270,18 +262,17 @@ class ConceptRows:
 
     Args:
         episodes: Episodes of the store.
-        training: Sampled rows of the training split.
-        held_out: Sampled rows of the held-out split.
+        rows: Sampled rows of each split, `training` and `held_out`.
         seed: Seed of the shuffled labels.
     """
 
     def __init__(
-        self, episodes: Sequence[StoredEpisode], training: Rows, held_out: Rows, seed: int = 0
+        self, episodes: Sequence[StoredEpisode], rows: Mapping[str, Rows], seed: int = 0
     ) -> None:
-        self.rows = {"training": training, "held_out": held_out}
-        labels = {split: concept_labels(episodes, rows) for split, rows in self.rows.items()}
-        in_training = not_measurable(labels["training"], training)
-        self.left_out = not_measurable(labels["held_out"], held_out) | in_training
+        self.rows = rows
+        labels = {split: concept_labels(episodes, each) for split, each in rows.items()}
+        self.left_out = not_measurable(labels["held_out"], rows["held_out"])
+        self.left_out |= not_measurable(labels["training"], rows["training"])
         self.names = [name for name in CONCEPTS if name not in self.left_out]
         self.flags = {
             split: torch.from_numpy(

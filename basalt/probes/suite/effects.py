@@ -57,7 +57,6 @@ def latent_effects(
     saes: Mapping[str, tuple[str, SAE]],
     *,
     frames: int = 512,
-    progress: bool = True,
 ) -> dict[str, Tensor]:
     """Mean first-order effect of each latent on each measure, over frames on which it is active.
 
@@ -68,7 +67,6 @@ def latent_effects(
         episodes: Held-out episodes; encoded ones (`basalt.policies.imitation.encode_episodes`) save time.
         saes: By name: hook point and autoencoder, on the policy's device.
         frames: Approximate number of frames to sample, spread evenly over the episodes.
-        progress: Whether to show a progress bar.
 
     Returns:
         By name: float32 [M, 142]; 0 for latents that were not active.
@@ -85,7 +83,7 @@ def latent_effects(
     counts = {name: torch.zeros(sae.W_dec.shape[0]) for name, (_, sae) in saes.items()}
     state = policy.initial_state(rows)
     total = len(picked) * len(MEASURES)
-    bar = progress_bar(total=total, title="effects", unit="gradient", shown=progress)
+    bar = progress_bar(total=total, title="effects", unit="gradient")
     for number, batch in enumerate(single_pass(episodes, rows, CALL)):
         if number not in picked:
             state = advance(policy, batch, state)

@@ -1,6 +1,7 @@
 """Everything a suite measures of the autoencoders at a hook point, on held-out episodes."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -25,6 +26,7 @@ from basalt.probes.records import (
 )
 from basalt.probes.sae.files import load_sae
 from basalt.probes.sae.model import SAE
+from basalt.probes.settings import SuiteConfig
 from basalt.probes.subject import Subject
 from basalt.probes.suite.concepts import ConceptRows
 from basalt.probes.suite.effects import latent_effects
@@ -47,51 +49,39 @@ class Evaluation:
     """Measures autoencoders on held-out episodes; what all hook points share is computed once.
 
     Args:
+        cfg: Settings of the suite, which say on how many frames to measure.
         subject: Policy and its recordings.
         store: Activations of the policy.
         control: Activations of the network before training.
-        eval_frames: Number of held-out frames for patching, rounded up to whole episodes.
-        concept_frames: Number of frames of each split on which concepts are measured.
-        effect_frames: Number of held-out frames for effects on the logits.
-        progress: Whether to show progress bars.
     """
 
     def __init__(
-        self,
-        subject: Subject,
-        store: ActivationStore,
-        control: ActivationStore,
-        *,
-        eval_frames: int,
-        concept_frames: int,
-        effect_frames: int,
-        progress: bool = True,
+        self, cfg: SuiteConfig, subject: Subject, store: ActivationStore, control: ActivationStore
     ) -> None:
-        self._subject = subject
-        self._eval_frames, self._effect_frames = eval_frames, effect_frames
-        self._progress = progress
+        self._cfg, self._subject = cfg, subject
         self._store, self._control = store, control
         self._picked = {
-            split: evenly_spaced(store.count(split), concept_frames)
+            split: evenly_spaced(store.count(split), cfg.concept_frames)
             for split in ("training", "held_out")
         }
-        self._shared: tuple[list[Episode], ConceptRows] | None = None
 
-    def _prepared(self) -> tuple[list[Episode], ConceptRows]:
-        """The episodes to patch on, encoded, and the concepts."""
-        if self._shared is None:
-            episodes: list[Episode] = []
-            for episode in self._subject.held_out:
-                if episodes and sum(map(len, episodes)) >= self._eval_frames:
-                    break
-                episodes.append(episode)
-            rows = {}
-            for split, picked in self._picked.items():
-                everything = self._store.rows(split)
-                rows[split] = Rows(everything.episode[picked], everything.frame[picked])
-            concepts = ConceptRows(self._store.episodes, rows["training"], rows["held_out"])
-            self._shared = encode_episodes(self._subject.policy, episodes), concepts
-        return self._shared
+    @cached_property
+    def _episodes(self) -> list[Episode]:
+        """The episodes to patch on, encoded."""
+        episodes: list[Episode] = []
+        for episode in self._subject.held_out:
+            if episodes and sum(map(len, episodes)) >= self._cfg.eval_frames:
+                break
+            episodes.append(episode)
+        return encode_episodes(self._subject.policy, episodes)
+
+    @cached_property
+    def _concepts(self) -> ConceptRows:
+        rows = {}
+        for split, picked in self._picked.items():
+            everything = self._store.rows(split)
+            rows[split] = Rows(everything.episode[picked], everything.frame[picked])
+        return ConceptRows(self._store.episodes, rows)
 
     def measure(self, folder: Path) -> None:
         """Measure the autoencoders of a hook point that have no result, or one of an older version.
@@ -107,22 +97,23 @@ class Evaluation:
         hook_point_missing = not _is_measured(HookPointResult, folder / "site.json")
         if not missing and not hook_point_missing:
             return
-        episodes, concepts = self._prepared()
-        policy = self._subject.policy
+        policy, episodes, concepts = self._subject.policy, self._episodes, self._concepts
         saes = {path.name: load_sae(path) for path in missing}
         variants = {key: Variant(name, sae.to(policy.device)) for key, (sae, _) in saes.items()}
         variants |= {
             "zero": Variant(name, torch.zeros_like),
             "mean": Variant(name, constant(self._store.mean(name))),
         }
-        patched = run_patched(policy, episodes, variants, progress=self._progress)
+        patched = run_patched(policy, episodes, variants)
         effects = latent_effects(
-            policy, episodes, {key: (name, sae) for key, (sae, _) in saes.items()},
-            frames=self._effect_frames, progress=self._progress,
-        )  # fmt: skip
+            policy,
+            episodes,
+            {key: (name, sae) for key, (sae, _) in saes.items()},
+            frames=self._cfg.effect_frames,
+        )
         x = {split: self._store.read(name, split, rows) for split, rows in self._picked.items()}
         if hook_point_missing:
-            self._hook_point(folder, x, patched, concepts).write(folder / "site.json")
+            self._hook_point(folder, x, patched).write(folder / "site.json")
         for path in missing:
             sae, info = saes[path.name]
             if info.training is None:
@@ -157,15 +148,14 @@ class Evaluation:
             ).write(path / "metrics.json")
 
     def _hook_point(
-        self, folder: Path, x: Mapping[str, Tensor], patched: PatchedRuns, concepts: ConceptRows
+        self, folder: Path, x: Mapping[str, Tensor], patched: PatchedRuns
     ) -> HookPointResult:
         """Ablations, probes on the raw activation, and the controls."""
-        name = folder.name
+        name, concepts = folder.name, self._concepts
         control, _ = load_sae(folder / CONTROL)
         raw = x["training"], x["held_out"]
         random = [self._control.read(name, split, rows) for split, rows in self._picked.items()]
         components = [principal_components(raw[0], values) for values in raw]
-
         episode = concepts.rows["held_out"].episode
         return HookPointResult(
             hook_point=name,

@@ -22,7 +22,7 @@ from basalt.io.console import note, progress_bar
 from basalt.io.errors import BusyError, ConfigError
 from basalt.io.locks import locked, sole_writer
 from basalt.policies.vpt import VPTPolicy
-from basalt.probes.hooks.points import hook_point, hook_points
+from basalt.probes.hooks.points import hook_point
 from basalt.probes.hooks.store import ActivationStore, evenly_spaced, write_store
 from basalt.probes.records import SuiteReport, SuiteSettings
 from basalt.probes.sae.config import SAEConfig
@@ -42,7 +42,7 @@ def suite_hook_points(policy: VPTPolicy, asked: Sequence[str] = ()) -> list[str]
     """
     for name in asked:
         hook_point(policy, name)
-    return list(asked) or [n for n in hook_points(policy) if not n.endswith("resid_mid")]
+    return list(asked) or [n for n in policy.hook_points() if not n.endswith("resid_mid")]
 
 
 def sae_name(config: SAEConfig) -> str:
@@ -50,12 +50,8 @@ def sae_name(config: SAEConfig) -> str:
     return f"{config.architecture}-w{config.width}-l0{config.target_l0:g}"
 
 
-def run_suite(cfg: SuiteConfig, *, progress: bool = True) -> SuiteReport:
+def run_suite(cfg: SuiteConfig) -> SuiteReport:
     """Train and measure what is missing of the suite; returns the report on everything in its folder.
-
-    Args:
-        cfg: Settings of the suite.
-        progress: Whether to show progress bars.
 
     Raises:
         BasaltError: the checkpoint, data or a hook point is missing, there are too few recordings, or the
@@ -73,24 +69,19 @@ def run_suite(cfg: SuiteConfig, *, progress: bool = True) -> SuiteReport:
         )
     settings.claim(out / "config.json", "suite", may_change=("checkpoint",))
     stored = list(dict.fromkeys([*suite_hook_points(subject.policy), *names]))
-    store = _store(out / "activations", subject, subject.policy, stored, cfg, progress)
-    control = _store(
-        out / "activations-random", subject, subject.untrained(cfg.seed), stored, cfg, progress
-    )
-    evaluation = Evaluation(
-        subject, store, control, eval_frames=cfg.eval_frames,
-        concept_frames=cfg.concept_frames, effect_frames=cfg.effect_frames,
-        progress=progress,
-    )  # fmt: skip
+    store = _store(out / "activations", subject, subject.policy, stored, cfg)
+    untrained = subject.untrained(cfg.seed)
+    control = _store(out / "activations-random", subject, untrained, stored, cfg)
+    evaluation = Evaluation(cfg, subject, store, control)
     wanted = {sae_name(config): config for config in cfg.trainings()}
     first = replace(cfg.trainings()[0], architecture="jumprelu")
-    for name in progress_bar(names, title="hook points", unit="hook point", shown=progress):
+    for name in progress_bar(names, title="hook points", unit="hook point"):
         folder = out / "saes" / name
         with sole_writer(folder, "suite"):
             # A half-written autoencoder may look like a whole one.
             remove_leftovers(folder)
-            _train_missing(folder, wanted, store, cfg, progress)
-            _train_missing(folder, {CONTROL: first}, control, cfg, progress)
+            _train_missing(folder, wanted, store, cfg)
+            _train_missing(folder, {CONTROL: first}, control, cfg)
             evaluation.measure(folder)
     report = write_report(out, time.monotonic() - began)
     note(f"report, model card and autoencoders: {out}")
@@ -121,7 +112,6 @@ def _store(
     policy: VPTPolicy,
     names: Sequence[str],
     cfg: SuiteConfig,
-    progress: bool,
 ) -> ActivationStore:
     """The activations of a network; waits if another job is writing them."""
     fingerprint = subject.fingerprint if policy is subject.policy else f"random:{cfg.seed}"
@@ -131,7 +121,7 @@ def _store(
     def write() -> ActivationStore:
         return write_store(
             folder, policy, subject.episodes, subject.splits, names,
-            checkpoint=fingerprint, dtype=cfg.dtype, progress=progress,
+            checkpoint=fingerprint, dtype=cfg.dtype,
         )  # fmt: skip
 
     try:
@@ -148,7 +138,6 @@ def _train_missing(
     configs: Mapping[str, SAEConfig],
     store: ActivationStore,
     cfg: SuiteConfig,
-    progress: bool,
 ) -> None:
     """Train the autoencoders of a hook point that do not exist yet, all in one pass.
 
@@ -157,7 +146,6 @@ def _train_missing(
         configs: Settings by name of the autoencoder.
         store: Activations to train on.
         cfg: Settings of the suite.
-        progress: Whether to show a progress bar.
     """
     name = folder.name
     missing = {n: c for n, c in configs.items() if not (folder / n / "cfg.json").is_file()}
@@ -165,7 +153,7 @@ def _train_missing(
         return
     first = store.read(name, "training", evenly_spaced(store.count("training"), 4096))
     batches = store.batches(name, "training", cfg.batch, seed=cfg.seed)
-    saes = train_saes(batches, first, store.scale(name), list(missing.values()), progress=progress)
+    saes = train_saes(batches, first, store.scale(name), list(missing.values()))
     for (key, config), sae in zip(missing.items(), saes, strict=True):
         info = SAEInfo(hook_point=name, checkpoint=store.checkpoint, training=config)
         save_sae(folder / key, sae, info)

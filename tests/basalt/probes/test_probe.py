@@ -39,8 +39,8 @@ def test_activations_are_those_of_their_frame(
     policy: VPTPolicy, episodes: list[Episode], site: str
 ) -> None:
     encoded = encode_episodes(policy, episodes)
-    got = collect(policy, encoded, site, batch_size=3, seq_len=7)
-    assert len(got.values) == sum(map(len, episodes))
+    got = collect(policy, encoded, [site], batch_size=3, seq_len=7)
+    assert len(got.values[site]) == sum(map(len, episodes))
     index = 2
     mine = got.episode == index
     assert got.frame[mine].tolist() == list(range(len(episodes[index])))
@@ -52,7 +52,7 @@ def test_activations_are_those_of_their_frame(
         state = policy(img, torch.zeros(1, 1, dtype=torch.bool), state).state
     handle.remove()
     alone = torch.cat(seen, 1)[0]
-    torch.testing.assert_close(got.values[torch.from_numpy(mine)], alone, rtol=0, atol=2e-4)
+    torch.testing.assert_close(got.values[site][torch.from_numpy(mine)], alone, rtol=0, atol=2e-4)
 
 
 def test_loss_from_encoded_frames_equals_loss_from_pictures(
@@ -167,7 +167,7 @@ def test_data_without_held_out_episodes_is_refused(run: Path, folder: Path, tmp_
 def test_a_stream_gives_the_activations_that_are_there(
     policy: VPTPolicy, episodes: list[Episode]
 ) -> None:
-    truth = collect(policy, encode_episodes(policy, episodes), "lastlayer").values
+    truth = collect(policy, encode_episodes(policy, episodes), ["lastlayer"]).values["lastlayer"]
     n = sum(map(len, episodes))
     with patch(policy, "embed", lambda x: x):  # beside other hooks
         batches = list(

@@ -27,7 +27,7 @@ def write(
     folder: Path, policy: VPTPolicy, episodes: list[Episode], **options: object
 ) -> ActivationStore:
     splits = ["training" if i % 4 else "held_out" for i in range(len(episodes))]
-    settings = {"checkpoint": "abc", "shard_frames": 60, "progress": False} | options
+    settings = {"checkpoint": "abc", "shard_frames": 60} | options
     return write_store(folder, policy, episodes, splits, HOOK_POINTS, **settings)  # type: ignore[arg-type]
 
 
@@ -39,7 +39,7 @@ def test_rows_are_the_activations_of_their_frames(
     assert len(list((tmp_path / "store").glob("shard-*"))) > 3
     encoded = encode_episodes(policy, episodes)
     for name in HOOK_POINTS:
-        truth = collect(policy, encoded, name)
+        truth = collect(policy, encoded, [name])
         names = [e.name for e in episodes]
         for split in ("training", "held_out"):
             rows, values = store.rows(split), store.read(name, split)
@@ -47,7 +47,7 @@ def test_rows_are_the_activations_of_their_frames(
             for row in (0, len(values) // 2, len(values) - 1):
                 episode = names.index(store.episodes[rows.episode[row]].name)
                 same = (truth.episode == episode) & (truth.frame == rows.frame[row])
-                (expected,) = truth.values[torch.from_numpy(same)]
+                (expected,) = truth.values[name][torch.from_numpy(same)]
                 torch.testing.assert_close(values[row], expected, rtol=tolerance, atol=tolerance)
     training = store.read("lastlayer", "training")
     assert store.scale("lastlayer") == pytest.approx(

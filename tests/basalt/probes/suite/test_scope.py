@@ -70,7 +70,7 @@ def settings(run: Path, folder: Path, out: Path, **changes: object) -> SuiteConf
 @pytest.fixture(scope="module")
 def suite(run: Path, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("scope")
-    run_suite(settings(run, folder, out), progress=False)
+    run_suite(settings(run, folder, out))
     return out
 
 
@@ -106,11 +106,11 @@ def test_the_same_command_does_nothing_twice_and_more_adds(
     suite: Path, run: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = {p: p.stat().st_mtime_ns for p in suite.glob("saes/*/*/sae_weights.safetensors")}
-    run_suite(settings(run, folder, suite), progress=False)
+    run_suite(settings(run, folder, suite))
     assert files == {
         p: p.stat().st_mtime_ns for p in suite.glob("saes/*/*/sae_weights.safetensors")
     }
-    report = run_suite(settings(run, folder, suite, sites=["embed"], l0=[4, 6]), progress=False)
+    report = run_suite(settings(run, folder, suite, sites=["embed"], l0=[4, 6]))
     names = {r.name for r in report.saes if r.hook_point == "embed"}
     assert names == {f"{a}-w16-l0{k}" for a in ("jumprelu", "topk") for k in (4, 6)}
     assert all(p.stat().st_mtime_ns == at for p, at in files.items())
@@ -126,7 +126,7 @@ def test_an_interrupted_suite_is_resumed(
     with monkeypatch.context() as patch:
         patch.setattr(evaluation, "latent_effects", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            run_suite(cfg, progress=False)
+            run_suite(cfg)
     assert not list(tmp_path.glob("out/saes/*/*/metrics.json"))
     trained = {p: p.stat().st_mtime_ns for p in tmp_path.glob("out/saes/*/*/*.safetensors")}
     assert len(trained) == 3
@@ -134,7 +134,7 @@ def test_an_interrupted_suite_is_resumed(
     # As a killed process leaves it just before it is renamed; Linux has at most 2**22 processes.
     killed = site / f".topk-w16-l04.{platform.node()}-{2**22 + 1}.partial"
     shutil.copytree(site / "topk-w16-l04", killed)
-    report = run_suite(cfg, progress=False)
+    report = run_suite(cfg)
     assert len(report.saes) == 2
     assert not killed.exists()
     assert all(p.stat().st_mtime_ns == at for p, at in trained.items())
@@ -142,30 +142,30 @@ def test_an_interrupted_suite_is_resumed(
 
 def test_a_lost_result_is_measured_again(run: Path, folder: Path, tmp_path: Path) -> None:
     cfg = settings(run, folder, tmp_path, sites=["lastlayer"], architectures=["topk"])
-    before = run_suite(cfg, progress=False)
+    before = run_suite(cfg)
     (tmp_path / "saes" / "lastlayer" / "site.json").unlink()
-    assert run_suite(cfg, progress=False).hook_points == before.hook_points
+    assert run_suite(cfg).hook_points == before.hook_points
 
 
 def test_a_suite_of_something_else_is_refused(
     suite: Path, run: Path, folder: Path, policy: VPTPolicy, tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigError, match="this suite was made with steps=12, not steps=13"):
-        run_suite(settings(run, folder, suite, steps=13), progress=False)
+        run_suite(settings(run, folder, suite, steps=13))
     other = VPTPolicy(policy.config)
     info = json.loads(next(run.glob("checkpoints/*/checkpoint.json")).read_text())
     facts = {key: info[key] for key in ("task", "drop_null", "train_places")}
     save_checkpoint(tmp_path / "other", 1, other, {}, facts)
     with pytest.raises(ConfigError, match="made with fingerprint="):
-        run_suite(settings(tmp_path / "other", folder, suite), progress=False)
+        run_suite(settings(tmp_path / "other", folder, suite))
     with pytest.raises(ConfigError, match="did you mean 'lastlayer'"):
-        run_suite(settings(run, folder, suite, sites=["lastlayr"]), progress=False)
+        run_suite(settings(run, folder, suite, sites=["lastlayr"]))
     with pytest.raises(ConfigError, match="record more, or set batch"):
-        run_suite(settings(run, folder, tmp_path / "big", batch=4096), progress=False)
+        run_suite(settings(run, folder, tmp_path / "big", batch=4096))
     assert not (tmp_path / "big").exists()
     write_episodes(tmp_path / "few", range(100_000, 100_002), 10)
     with pytest.raises(ConfigError, match="others, got 2 and 0 in"):
-        run_suite(settings(run, tmp_path / "few", tmp_path / "out"), progress=False)
+        run_suite(settings(run, tmp_path / "few", tmp_path / "out"))
 
 
 def test_settings_that_cannot_be_are_refused() -> None:
@@ -206,7 +206,7 @@ def test_an_identity_recovers_all_and_zeros_are_zero_ablation(
     perfect, zero = SAE(32, 64), SAE(32, 64)
     perfect.W_dec.copy_(torch.cat([torch.eye(32), -torch.eye(32)]))
     perfect.W_enc.copy_(perfect.W_dec.T)
-    mean = collect(policy, encoded, "lastlayer").values.mean(0)
+    mean = collect(policy, encoded, ["lastlayer"]).values["lastlayer"].mean(0)
     run = run_patched(
         policy,
         encoded,
@@ -285,10 +285,8 @@ def test_effects_before_a_linear_head_are_the_cost_of_ablating_a_latent(
     generator = torch.Generator().manual_seed(1)
     sae.W_dec.copy_(0.001 * torch.randn(40, 32, generator=generator))
     sae.W_enc.copy_(torch.randn(32, 40, generator=generator))
-    found = latent_effects(policy, encoded, {"a": ("latent", sae)}, frames=10**6, progress=False)[
-        "a"
-    ]
-    x = collect(policy, encoded, "latent").values
+    found = latent_effects(policy, encoded, {"a": ("latent", sae)}, frames=10**6)["a"]
+    x = collect(policy, encoded, ["latent"]).values["latent"]
     latents = sae.encode(x)
 
     def output(values: torch.Tensor) -> torch.Tensor:
@@ -330,9 +328,7 @@ def test_a_curve_counts_the_frames_that_the_policy_was_not_shown(
         for e in episodes
     ]
     splits = ["training"] + ["held_out"] * (len(episodes) - 1)
-    store = write_store(
-        tmp_path, policy, every_second, splits, ["embed"], checkpoint="", progress=False
-    )
+    store = write_store(tmp_path, policy, every_second, splits, ["embed"], checkpoint="")
     sae = SAE(32, 8)
     sae.W_enc.copy_(torch.randn(32, 8, generator=torch.Generator().manual_seed(2)))
     rows, codes = store.rows("held_out"), sae.encode(store.read("embed", "held_out")).numpy()
@@ -429,7 +425,7 @@ def test_an_incomplete_result_is_measured_again_or_left_out(
     run: Path, folder: Path, tmp_path: Path
 ) -> None:
     cfg = settings(run, folder, tmp_path, architectures=["topk"])
-    before = run_suite(cfg, progress=False)
+    before = run_suite(cfg)
     assert before.left_out == ()
     site = tmp_path / "saes" / "embed" / "site.json"
     sae = site.parent / "topk-w16-l04" / "metrics.json"
@@ -438,7 +434,7 @@ def test_an_incomplete_result_is_measured_again_or_left_out(
         del row[field]
         file.write_text(json.dumps(row))
     # A job for another hook point reports what it can, and names the rest.
-    other = run_suite(replace(cfg, sites=("lastlayer",)), progress=False)
+    other = run_suite(replace(cfg, sites=("lastlayer",)))
     assert set(other.hook_points) == {r.hook_point for r in other.saes} == {"lastlayer"}
     assert other.left_out == tuple(
         f"{file}: not a valid {model.FORMAT} file: {field}: Field required; to measure it again, run "
@@ -450,11 +446,11 @@ def test_an_incomplete_result_is_measured_again_or_left_out(
     )
     line = f"Left out: {other.left_out[0]} (and 1 more, listed in report.json)"
     assert line in (tmp_path / "README.md").read_text()
-    again = run_suite(cfg, progress=False)
+    again = run_suite(cfg)
     assert again.left_out == ()
     assert (again.hook_points, again.saes) == (before.hook_points, before.saes)
     sae.write_text("{half")
-    assert run_suite(cfg, progress=False).saes == before.saes
+    assert run_suite(cfg).saes == before.saes
 
 
 def test_intervals_are_a_bootstrap_over_episodes(suite: Path) -> None:
@@ -531,12 +527,12 @@ def test_measures_on_encoded_episodes_decode_nothing_and_hold_one_batch(
     monkeypatch.setattr(sources.CacheSource, "open", refuse)
     sae = SAE(32, 40)
     long = [*encoded] * 4
-    found = latent_effects(policy, long, {"a": ("embed", sae)}, frames=16, progress=False)
+    found = latent_effects(policy, long, {"a": ("embed", sae)}, frames=16)
     assert found["a"].shape == (40, len(MEASURES)) and len(alive) > 4
     assert most <= 2  # the batch in use, and the next one while it takes its place
     run_patched(policy, encoded, {"zero": Variant("embed", torch.zeros_like)})
     evaluate(policy, encoded)
-    collect(policy, encoded, "embed")
+    collect(policy, encoded, ["embed"])
     change_of_choices(policy, encoded, Steering("embed", sae, 0, 1.0))
 
 
