@@ -5,17 +5,17 @@ those of OpenAI's published weight files. Activations that probes read pass thro
 `VPTPolicy.hook_points` names, so a plain forward hook reads or replaces them.
 """
 
-import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, NamedTuple, cast
+from dataclasses import asdict, fields
+from typing import Annotated, Any, Literal, NamedTuple, cast
 
 import torch
+from pydantic import Field, Strict
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from basalt.core.actions import N_BUTTONS, N_CAMERA, FrameSize
-from basalt.core.settings import unknown_option
+from basalt.core.settings import Count, Positive, settings, unknown_option
 from basalt.data.sources import InputKind
 from basalt.io.errors import ConfigError
 from basalt.policies.attention import PolicyState, Transformer, TransformerBlock
@@ -34,7 +34,11 @@ _FIXED: dict[str, Any] = {
 }
 
 
-@dataclass(frozen=True)
+Size = Annotated[Positive, Field(allow_inf_nan=False)]
+"""A finite number above 0."""
+
+
+@settings
 class VPTConfig:
     """Sizes of a policy, named as in the published `.model` files.
 
@@ -57,60 +61,33 @@ class VPTConfig:
         temperature: Divisor of the heads' logits.
     """
 
-    hidsize: int = 1024
-    attention_heads: int = 8
-    attention_memory_size: int = 256
-    timesteps: int = 128
-    n_recurrence_layers: int = 4
-    impala_chans: tuple[int, ...] = (16, 32, 32)
-    impala_width: float = 4
-    img_shape: tuple[int, int, int] = (128, 128, 3)
-    pointwise_ratio: int = 4
-    pointwise_use_activation: bool = False
-    use_pre_lstm_ln: bool = False
-    attention_mask_style: str = "clipped_causal"
-    first_conv_norm: bool = False
-    post_pool_groups: int = 1
-    group_norm_groups: int = 1
-    temperature: float = 1.0
+    hidsize: Count = 1024
+    attention_heads: Count = 8
+    attention_memory_size: Count = 256
+    timesteps: Count = 128
+    n_recurrence_layers: Count = 4
+    impala_chans: Annotated[tuple[Count, ...], Field(min_length=1)] = (16, 32, 32)
+    impala_width: Size = 4
+    img_shape: tuple[Count, Count, Count] = (128, 128, 3)
+    pointwise_ratio: Count = 4
+    pointwise_use_activation: Annotated[bool, Strict()] = False
+    use_pre_lstm_ln: Annotated[bool, Strict()] = False
+    attention_mask_style: Literal["clipped_causal", "none"] = "clipped_causal"
+    first_conv_norm: Annotated[bool, Strict()] = False
+    post_pool_groups: Count = 1
+    group_norm_groups: Count = 1
+    temperature: Size = 1.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "impala_chans", tuple(self.impala_chans))
-        object.__setattr__(self, "img_shape", tuple(self.img_shape))
-        self._check_kinds()
         if self.hidsize % self.attention_heads:
             raise ConfigError(
                 f"hidsize {self.hidsize} must be a multiple of attention_heads "
                 f"{self.attention_heads}"
             )
-        if self.attention_mask_style not in ("clipped_causal", "none"):
-            raise ConfigError(
-                f"attention_mask_style {self.attention_mask_style!r}: use 'clipped_causal' or 'none'"
-            )
         if self.attention_mask_style == "clipped_causal" and self.memory < 1:
             raise ConfigError(
                 f"attention_memory_size {self.attention_memory_size} must be above timesteps "
                 f"{self.timesteps}: their difference is the memory in frames"
-            )
-
-    def _check_kinds(self) -> None:
-        """Check types and ranges, since sizes come from files and torch's own errors would be obscure."""
-        for field in fields(self):
-            value, default = getattr(self, field.name), field.default
-            parts = value if isinstance(default, tuple) else (value,)
-            kind = type(default[0] if isinstance(default, tuple) else default)
-            accepted = (int, float) if kind is float else kind
-            if kind is float or kind is int:
-                valid = all(isinstance(x, accepted) and type(x) is not bool for x in parts)
-                valid = valid and len(parts) > 0 and all(0 < x < math.inf for x in parts)
-                wanted = "a positive number"
-            else:
-                valid, wanted = isinstance(value, accepted), f"a {kind.__name__}"
-            if not valid:
-                raise ConfigError(f"{field.name}: expected {wanted}, got {value!r}")
-        if len(self.img_shape) != 3:
-            raise ConfigError(
-                f"img_shape: expected (height, width, channels), got {self.img_shape}"
             )
 
     @property

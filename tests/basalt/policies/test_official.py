@@ -131,14 +131,14 @@ def test_files_of_different_models_are_refused(golden: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"hidsize": "wide"}, "hidsize: expected a positive number, got 'wide'"),
-        ({"hidsize": True}, "hidsize: expected a positive number, got True"),
-        ({"impala_chans": 4}, "not iterable"),
-        ({"impala_chans": [4, -4, 4]}, "impala_chans: expected a positive number"),
-        ({"img_shape": [128, 128]}, "img_shape: expected .height, width, channels"),
+        ({"hidsize": "wide"}, "hidsize: expected an integer, got 'wide'"),
+        ({"hidsize": True}, "hidsize: expected an integer, got True"),
+        ({"impala_chans": 4}, "impala_chans: expected a list, got 4"),
+        ({"impala_chans": [4, -4, 4]}, r"impala_chans\.1: expected at least 1, got -4"),
+        ({"img_shape": [128, 128]}, r"img_shape\.2: expected a value"),
         ({"init_norm_kwargs": []}, "no attribute"),
         ({"init_norm_kwargs": {"group_norm_groups": 3}}, "must be divisible by"),
-        ({"use_pre_lstm_ln": "yes"}, "use_pre_lstm_ln: expected a bool, got 'yes'"),
+        ({"use_pre_lstm_ln": "yes"}, "use_pre_lstm_ln: expected true or false, got 'yes'"),
     ],
 )
 def test_settings_that_are_no_networks_are_one_line(
