@@ -1,6 +1,6 @@
 """Behavioural cloning: imitate the recorded player from pixels, or from embeddings of them.
 
-`_learn` is one plain loop over sequences with carried memory; `agents.bc.agent` plays a checkpoint.
+`_Learner.learn` is one plain loop over sequences with carried memory; `agents.bc.agent` plays a checkpoint.
 """
 
 import copy
@@ -8,10 +8,8 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -49,7 +47,7 @@ from basalt.policies.imitation import (
 from basalt.policies.source import fingerprint, open_policy
 from basalt.policies.vpt import VPTConfig, VPTPolicy
 
-_LOGGED = ("buttons", "camera", "esc", "kl")
+_LOGGED = ("loss", "buttons", "camera", "esc", "kl")
 
 MEASURED_FRAMES = 5_000
 """Approximate number of frames on which the training loss is measured, before and after."""
@@ -98,9 +96,13 @@ def train(cfg: TrainConfig) -> TrainResult:
     device = choose_device(cfg.device)
     embedded = (Path(cfg.data) / MANIFEST).is_file()
     cfg = settled(cfg, embedded)
-    start = _starting_policy(cfg)
-    data = TrainingData.load(cfg, start.config.frame_size)
-    if embedded and fingerprint(start) != data.embedded_by:
+    torch.manual_seed(cfg.seed)
+    if cfg.init:
+        policy = open_policy(cfg.init, torch.device("cpu"), setting="init")
+    else:
+        policy = VPTPolicy(VPTConfig.preset(cfg.size))
+    data = TrainingData.load(cfg, policy.config.frame_size)
+    if embedded and fingerprint(policy) != data.embedded_by:
         raise ConfigError(
             f"init: expected the policy that made the embeddings in {cfg.data}, got {cfg.init}; give "
             "that one, or embed again"
@@ -109,59 +111,39 @@ def train(cfg: TrainConfig) -> TrainResult:
     with sole_writer(run, "training run"):
         upgrade_settings(run / "config.json", TrainConfig)
         claim(run / "config.json", "training run", asdict(cfg), may_change=MAY_CHANGE)
-        outcome = launch(_process, cfg.devices, device, cfg, device, start, data)
-    return TrainResult(
-        run=run,
-        checkpoint=find_checkpoint(run),
-        interrupted=outcome["step"] < cfg.steps,
-        seconds=time.monotonic() - began,
-        **outcome,
-    )
+        result: TrainResult = launch(_train, cfg.devices, device, cfg, policy, data)
+    return replace(result, seconds=time.monotonic() - began)
 
 
-def _starting_policy(cfg: TrainConfig) -> VPTPolicy:
-    """The policy to start from, on the CPU: a given one, or a fresh one."""
-    torch.manual_seed(cfg.seed)
-    if cfg.init:
-        return open_policy(cfg.init, torch.device("cpu"), setting="init")
-    return VPTPolicy(VPTConfig.preset(cfg.size))
-
-
-def _process(
-    team: DistributedContext,
-    cfg: TrainConfig,
-    device: torch.device,
-    start: VPTPolicy,
-    data: TrainingData,
-) -> dict[str, Any]:
-    """One process of a training run; fields of a `TrainResult`, empty but in the main process."""
-    run, device = Path(cfg.out), team.device(device)
-    if team.size > 1:
-        start = copy.deepcopy(
-            start
-        )  # torch shares the memory of tensors that it sends to a process
-    learner = _Learner.begin(cfg, start, data, device, team)
-    if has_checkpoint(run):
-        first_loss = learner.resume(cfg, run, data, team)
-    else:
-        first_loss = _training_loss(learner.policy, data.training) if team.is_main else 0.0
-    facts = data.facts(cfg) | {"first_loss": first_loss}
-    metrics = Metrics(run, learner.step) if team.is_main else None
-    _learn(cfg, run, learner, data, metrics, facts, team)
+def _train(
+    team: DistributedContext, cfg: TrainConfig, policy: VPTPolicy, data: TrainingData
+) -> TrainResult | None:
+    """One process of a training run; only the main one writes files and has a result."""
+    began = time.monotonic()
+    if team.size > 1:  # torch shares the memory of tensors that it sends to a process
+        policy = copy.deepcopy(policy)
+    learner = _Learner(cfg, policy, data, team)
+    if has_checkpoint(learner.run):
+        learner.resume()
+    elif team.is_main:
+        learner.first_loss = _training_loss(policy, data.training)
+    learner.learn()
     if not team.is_main:
-        return {}
-    if metrics is not None:
-        metrics.close()
+        return None
     report: TrainingReport | None = None
     if learner.step >= cfg.steps and data.held_out:
-        report = held_out_report(learner.policy, data.training, data.held_out)
-        report.write(run / "report.json")
-    return {
-        "step": learner.step,
-        "first_loss": first_loss,
-        "last_loss": _training_loss(learner.policy, data.training),
-        "report": report,
-    }
+        report = held_out_report(policy, data.training, data.held_out)
+        report.write(learner.run / "report.json")
+    return TrainResult(
+        run=learner.run,
+        checkpoint=find_checkpoint(learner.run),
+        step=learner.step,
+        interrupted=learner.step < cfg.steps,
+        first_loss=learner.first_loss,
+        last_loss=_training_loss(policy, data.training),
+        seconds=time.monotonic() - began,
+        report=report,
+    )
 
 
 def _training_loss(policy: VPTPolicy, training: list[Episode]) -> float:
@@ -174,79 +156,63 @@ def _training_loss(policy: VPTPolicy, training: list[Episode]) -> float:
     return float(evaluate(policy, few)["loss"])
 
 
-@dataclass
 class _Learner:
-    """State of a training run.
+    """One process of a training run.
+
+    Untrained heads start at the action frequencies of the training data.
+
+    Args:
+        cfg: Settings.
+        policy: Policy to train.
+        data: Episodes.
+        team: This process among those of the run.
 
     Attributes:
-        objective: The policy being trained, its base and its loss.
-        optimizer: Adam over the policy's trainable parameters.
-        memories: Memory of each sequence of this process, carried from batch to batch.
+        run: Folder of the run.
         step: Number of optimizer steps done.
+        memories: Memory of each sequence of this process, carried from batch to batch.
+        first_loss: Loss of the untrained policy, measured in the main process only.
     """
 
-    objective: Objective
-    optimizer: torch.optim.AdamW
-    memories: Memories
-    step: int
-
-    @property
-    def policy(self) -> VPTPolicy:
-        """The policy being trained."""
-        return self.objective.policy
-
-    @classmethod
-    def begin(
-        cls,
-        cfg: TrainConfig,
-        policy: VPTPolicy,
-        data: TrainingData,
-        device: torch.device,
-        team: DistributedContext,
-    ) -> "_Learner":
-        """Before the first step; untrained heads start at the action frequencies of the training data."""
-        base = copy.deepcopy(policy).to(device).requires_grad_(False) if cfg.kl else None
+    def __init__(
+        self, cfg: TrainConfig, policy: VPTPolicy, data: TrainingData, team: DistributedContext
+    ) -> None:
+        self.cfg, self.policy, self.data, self.team = cfg, policy, data, team
+        self.run, self.step, self.first_loss = Path(cfg.out), 0, 0.0
+        base = copy.deepcopy(policy).to(team.device).requires_grad_(False) if cfg.kl else None
         marginals = Marginals(data.training)
         if not cfg.init:
             start_at_marginals(policy, marginals)
         elif not policy.esc_head.linear.weight.any():
             start_esc_at_marginals(policy, marginals)
-        policy.to(device).train()
+        policy.to(team.device).train()
         choose_trained(policy, cfg.trainable)
         frames = sum(len(e) for e in data.training)
         presses = sum(int(e.esc.sum()) for e in data.training)
         esc_weight = min(max((frames - presses) / max(presses, 1), 1.0), cfg.esc_weight)
-        objective = Objective(policy, base, cfg.trainable, cfg.kl, esc_weight)
-        return cls(
-            objective,
-            make_optimizer(policy, cfg.lr, cfg.weight_decay),
-            objective.initial_memories(cfg.batch_size // team.size),
-            0,
-        )
+        self.objective = Objective(policy, base, cfg.trainable, cfg.kl, esc_weight)
+        self.optimizer = make_optimizer(policy, cfg.lr, cfg.weight_decay)
+        self.memories = self.objective.initial_memories(cfg.batch_size // team.size)
 
-    def resume(
-        self, cfg: TrainConfig, run: Path, data: TrainingData, team: DistributedContext
-    ) -> float:
+    def resume(self) -> None:
         """Restore the newest checkpoint.
-
-        Returns:
-            Loss of the untrained policy, as measured when the run began.
 
         Raises:
             ConfigError: The recordings changed since the run began.
         """
-        checkpoint = find_checkpoint(run)
-        policy, info = load_policy(checkpoint, self.policy.device)
-        facts = data.facts(cfg)
+        checkpoint = find_checkpoint(self.run)
+        policy, info = load_policy(checkpoint, self.team.device)
+        facts = self.data.facts(self.cfg)
         for key in ("train_places", "held_out_places"):
             if info.get(key) != facts[key]:
                 raise ConfigError(
-                    f"data: {cfg.data} no longer holds the recordings that {run} was started with; "
-                    "restore them, or give another out=FOLDER"
+                    f"data: {self.cfg.data} no longer holds the recordings that {self.run} was started "
+                    "with; restore them, or give another out=FOLDER"
                 )
-        first_loss = info.get("first_loss")
-        if first_loss is None and team.is_main:  # a checkpoint of before this was stored
-            first_loss = _training_loss(self.policy, data.training)
+        if "first_loss" in info:
+            self.first_loss = info["first_loss"]
+        elif self.team.is_main:  # a checkpoint of before this was stored
+            self.first_loss = _training_loss(self.policy, self.data.training)
         self.policy.load_state_dict(policy.state_dict())
         try:
             states = restore(self.optimizer, self.policy, load_training(checkpoint))
@@ -255,77 +221,65 @@ class _Learner:
                 f"{checkpoint}: damaged ({err}); remove this folder, and the same command resumes from "
                 "the checkpoint before it"
             ) from err
-        base = states.get("base")
-        self.memories = Memories(
-            team.share(states["policy"]), None if base is None else team.share(base)
-        )
+        self.memories = Memories(**{name: self.team.share(each) for name, each in states.items()})
         self.step = int(info["step"])
-        return first_loss or 0.0
 
+    def save(self) -> None:
+        """Write a checkpoint, in the main process."""
+        named = self.memories._asdict().items()
+        states = {name: self.team.gather(each) for name, each in named if each is not None}
+        if self.team.is_main:
+            tensors = training_tensors(self.optimizer, self.policy, states)
+            facts = self.data.facts(self.cfg) | {"first_loss": self.first_loss}
+            save_checkpoint(self.run, self.step, self.policy, tensors, facts)
 
-def _learn(
-    cfg: TrainConfig,
-    run: Path,
-    learner: _Learner,
-    data: TrainingData,
-    metrics: Metrics | None,
-    facts: Mapping[str, Any],
-    team: DistributedContext,
-) -> None:
-    """The training loop: until `cfg.steps`, or Ctrl-C."""
-    began = time.monotonic()
-    policy, optimizer, device = learner.policy, learner.optimizer, learner.policy.device
-    objective = team.wrap_ddp(learner.objective)
-    stream = SequenceStream(
-        data.training,
-        cfg.batch_size,
-        cfg.seq_len,
-        cfg.seed,
-        mirror=cfg.mirror,
-        workers=cfg.workers,
-        share=(team.rank, team.size),
-    )
-    stream.skip(learner.step)
-    bar = progress_bar(
-        total=cfg.steps,
-        initial=learner.step,
-        title="training",
-        unit="step",
-        shown=cfg.progress and team.is_main,
-    )
-    stop = threading.Event()
-    with first_signal(stop.set, signal.SIGINT), bar:
-        stopping = False
-        while learner.step < cfg.steps and not stopping:
-            labels = TensorBatch.of(next(stream), device)
-            for group in optimizer.param_groups:
-                group["lr"] = cfg.lr * schedule(learner.step, cfg.warmup, cfg.steps)
-            loss, divergence, learner.memories = objective(labels, learner.memories)
-            optimizer.zero_grad(set_to_none=True)
-            (loss.total + cfg.kl * divergence).backward()
-            norm = nn.utils.clip_grad_norm_(policy.parameters(), cfg.grad_clip)
-            optimizer.step()
-            learner.step += 1
-            bar.update()
-            if learner.step % cfg.log_every == 0 or learner.step in (1, cfg.steps):
-                values = team.mean(torch.stack([*(x.detach() for x in loss), divergence.detach()]))
-                total, *parts = values.tolist()
-                if not math.isfinite(total):
-                    raise ConfigError(
-                        f"training: the loss is {total} at step {learner.step}; use a smaller lr"
+    def learn(self) -> None:
+        """The training loop: until `cfg.steps`, or Ctrl-C."""
+        cfg, team, began = self.cfg, self.team, time.monotonic()
+        objective = team.wrap_ddp(self.objective)
+        stream = SequenceStream(
+            self.data.training,
+            cfg.batch_size,
+            cfg.seq_len,
+            cfg.seed,
+            mirror=cfg.mirror,
+            workers=cfg.workers,
+            share=(team.rank, team.size),
+        )
+        stream.skip(self.step)
+        bar = progress_bar(
+            total=cfg.steps,
+            initial=self.step,
+            title="training",
+            unit="step",
+            shown=cfg.progress and team.is_main,
+        )
+        stop, metrics = threading.Event(), Metrics(self.run, self.step, team.is_main)
+        with metrics, first_signal(stop.set, signal.SIGINT), bar:
+            stopping = False
+            while self.step < cfg.steps and not stopping:
+                labels = TensorBatch.of(next(stream), team.device)
+                for group in self.optimizer.param_groups:
+                    group["lr"] = lr = cfg.lr * schedule(self.step, cfg.warmup, cfg.steps)
+                loss, divergence, self.memories = objective(labels, self.memories)
+                self.optimizer.zero_grad(set_to_none=True)
+                (loss.total + cfg.kl * divergence).backward()
+                norm = nn.utils.clip_grad_norm_(self.policy.parameters(), cfg.grad_clip)
+                self.optimizer.step()
+                self.step += 1
+                bar.update()
+                if self.step % cfg.log_every == 0 or self.step in (1, cfg.steps):
+                    parts = team.mean(torch.stack([x.detach() for x in (*loss, divergence)]))
+                    values = dict(zip(_LOGGED, parts.tolist(), strict=True))
+                    if not math.isfinite(values["loss"]):
+                        raise ConfigError(
+                            f"training: the loss is {values['loss']} at step {self.step}; use a smaller lr"
+                        )
+                    seconds = time.monotonic() - began
+                    metrics.write(
+                        self.step, **values, gradient_norm=norm.item(), lr=lr, seconds=seconds
                     )
-                row = {"loss": total, **dict(zip(_LOGGED, parts, strict=True))}
-                rates = {"gradient_norm": norm.item(), "lr": optimizer.param_groups[0]["lr"]}
-                seconds = {"seconds": time.monotonic() - began}
-                if metrics is not None:
-                    metrics.write(learner.step, row | rates | seconds)
-                bar.set_postfix(loss=f"{total:.3f}")
-            stopping = team.any(stop.is_set())
-            due = learner.step % cfg.checkpoint_every == 0 or learner.step == cfg.steps
-            if due or stopping:
-                states = {"policy": team.gather(learner.memories.policy)}
-                if learner.memories.base is not None:
-                    states["base"] = team.gather(learner.memories.base)
-                if team.is_main:
-                    tensors = training_tensors(optimizer, policy, states)
-                    save_checkpoint(run, learner.step, policy, tensors, facts)
+                    bar.set_postfix(loss=f"{values['loss']:.3f}")
+                stopping = team.any(stop.is_set())
+                if self.step % cfg.checkpoint_every == 0 or self.step == cfg.steps or stopping:
+                    self.save()

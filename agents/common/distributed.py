@@ -19,15 +19,18 @@ class DistributedContext:
     """One process among those of a training run; a single process needs no library.
 
     Args:
+        device: Device of a single process.
         fabric: A launched `lightning_fabric.Fabric`, or None for a single process.
 
     Attributes:
+        device: Device of this process.
         rank: Number of this process, from 0.
         size: Number of processes.
     """
 
-    def __init__(self, fabric: Any = None) -> None:
+    def __init__(self, device: torch.device, fabric: Any = None) -> None:
         self._fabric = fabric
+        self.device: torch.device = device if fabric is None else fabric.device
         self.rank = 0 if fabric is None else fabric.global_rank
         self.size = 1 if fabric is None else fabric.world_size
 
@@ -35,10 +38,6 @@ class DistributedContext:
     def is_main(self) -> bool:
         """Whether this process writes the files of the run."""
         return self.rank == 0
-
-    def device(self, chosen: torch.device) -> torch.device:
-        """The device of this process, given the chosen one."""
-        return chosen if self._fabric is None else self._fabric.device
 
     def wrap_ddp(self, module: nn.Module) -> nn.Module:
         """Wrap a module so that its gradients are averaged over the processes."""
@@ -52,7 +51,7 @@ class DistributedContext:
         """Whether the flag is set in any process."""
         if self.size == 1:
             return flag
-        raised = torch.tensor(float(flag), device=self._fabric.device)
+        raised = torch.tensor(float(flag), device=self.device)
         return bool(self._fabric.all_reduce(raised, reduce_op="sum") > 0)
 
     def share(self, state: PolicyState) -> PolicyState:
@@ -81,14 +80,14 @@ def launch(
     Args:
         function: Function at the top level of a module, so that processes can import it.
         devices: Number of GPUs, or of processes on a CPU.
-        device: Device whose type is used.
+        device: Device of a single process; several use devices of its type.
         arguments: Further arguments, which can be pickled where `devices` is above 1.
 
     Raises:
         ConfigError: Fabric is not installed, or this machine has fewer GPUs.
     """
     if devices == 1:
-        return function(DistributedContext(), *arguments)
+        return function(DistributedContext(device), *arguments)
     if device.type == "cuda" and devices > torch.cuda.device_count():
         raise ConfigError(
             f"devices: expected at most {torch.cuda.device_count()}, the GPUs of this machine, got {devices}"
@@ -103,8 +102,10 @@ def launch(
     accelerator = "cuda" if device.type == "cuda" else "cpu"
     fabric = Fabric(accelerator=accelerator, devices=devices, strategy="ddp_spawn")
     # Bound beforehand: Fabric would look into the arguments, and refuses frozen dataclasses.
-    return fabric.launch(partial(_start, function, arguments))
+    return fabric.launch(partial(_start, function, device, arguments))
 
 
-def _start(function: Callable[..., Any], arguments: tuple[Any, ...], fabric: Any) -> Any:
-    return function(DistributedContext(fabric), *arguments)
+def _start(
+    function: Callable[..., Any], device: torch.device, arguments: tuple[Any, ...], fabric: Any
+) -> Any:
+    return function(DistributedContext(device, fabric), *arguments)

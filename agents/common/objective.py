@@ -28,7 +28,7 @@ class Memories(NamedTuple):
     """Memory of the policy for each sequence and, where all of it is trained, memory of its base."""
 
     policy: PolicyState
-    base: PolicyState | None
+    base: PolicyState | None = None
 
     def detach(self) -> "Memories":
         """The same memory, detached from the graph."""

@@ -1,14 +1,16 @@
 """The folder of a training run: its config and its metrics."""
 
-import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
-from basalt.io.atomic import replacing, write_json
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from basalt.io.atomic import write_json, write_text
 from basalt.io.claims import read_claim
+from basalt.io.errors import ConfigError
 
 log = logging.getLogger(__name__)
 
@@ -27,47 +29,75 @@ def upgrade_settings(file: Path, config: Callable[..., Any]) -> None:
             write_json(file, present)
 
 
+class MetricsRow(BaseModel):
+    """Metrics of one logged step, by name; a line of metrics.jsonl.
+
+    Attributes:
+        step: Number of optimizer steps done.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow", ser_json_inf_nan="constants")
+    __pydantic_extra__: dict[str, float]
+
+    step: int
+
+
+def read_metrics(run: Path) -> list[MetricsRow]:
+    """The complete rows of a run's metrics.jsonl; none if there is no such file.
+
+    Raises:
+        ConfigError: A row before the last one is damaged.
+    """
+    file = run / "metrics.jsonl"
+    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+    rows = []
+    for number, line in enumerate(lines, 1):
+        try:
+            rows.append(MetricsRow.model_validate_json(line))
+        except ValidationError as err:
+            if number < len(lines):  # else the last line of a killed run
+                raise ConfigError(
+                    f"{file}, line {number}: expected metrics of a step ({err.errors()[0]['msg']}); "
+                    "restore or remove this file"
+                ) from err
+    return rows
+
+
 class Metrics:
-    """metrics.jsonl (one object per logged step) and TensorBoard files of a run.
+    """Writes metrics.jsonl (a `MetricsRow` per logged step) and TensorBoard files of a run.
 
     Args:
         run: Folder of the run.
         step: Number of steps done; rows logged beyond it (by a run killed after its last checkpoint) are
             dropped.
+        is_main: Whether this process writes.
     """
 
-    def __init__(self, run: Path, step: int) -> None:
-        self.path = run / "metrics.jsonl"
-        kept = [row for row in self.read() if row["step"] <= step]
-        with replacing(self.path) as partial:
-            partial.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
-        self._file = self.path.open("a", encoding="utf-8", buffering=1)
-        self._board = _tensorboard(run / "tensorboard", step)
+    def __init__(self, run: Path, step: int, is_main: bool = True) -> None:
+        self._file: TextIO | None = None
+        self._board: Any = None
+        if is_main:
+            kept = [f"{row.model_dump_json()}\n" for row in read_metrics(run) if row.step <= step]
+            write_text(run / "metrics.jsonl", "".join(kept))
+            self._file = (run / "metrics.jsonl").open("a", encoding="utf-8", buffering=1)
+            self._board = _tensorboard(run / "tensorboard", step)
 
-    def read(self) -> list[dict[str, Any]]:
-        """All complete rows so far."""
-        if not self.path.is_file():
-            return []
-        rows = []
-        for line in self.path.read_text(encoding="utf-8").splitlines():
-            try:
-                rows.append(json.loads(line))
-            except json.JSONDecodeError:
-                break  # the last line of a killed run
-        return rows
+    def __enter__(self) -> "Metrics":
+        return self
 
-    def write(self, step: int, values: Mapping[str, float]) -> None:
+    def write(self, step: int, **values: float) -> None:
         """Log the metrics of a step."""
-        self._file.write(json.dumps({"step": step, **values}) + "\n")
+        if self._file is not None:
+            row = MetricsRow.model_validate({"step": step, **values})
+            self._file.write(row.model_dump_json() + "\n")
         if self._board is not None:
             for name, value in values.items():
                 self._board.add_scalar(name, value, step)
 
-    def close(self) -> None:
-        """Flush and close the files."""
-        self._file.close()
-        if self._board is not None:
-            self._board.close()
+    def __exit__(self, *_error: object) -> None:
+        for file in (self._file, self._board):
+            if file is not None:
+                file.close()
 
 
 def _tensorboard(folder: Path, step: int) -> Any:

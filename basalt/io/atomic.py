@@ -138,6 +138,16 @@ def remove_leftovers(folder: Path, host: str | None = None) -> None:
             _remove(path)
 
 
+def write_text(path: Path, content: str) -> None:
+    """Replace a text file as a whole.
+
+    Raises:
+        WriteError: the file cannot be written.
+    """
+    with replacing(path) as partial:
+        partial.write_text(content, encoding="utf-8")
+
+
 def write_json(path: Path, content: Any) -> None:
     """Replace a JSON file as a whole; it is on the disk when this returns.
 

@@ -4,7 +4,6 @@ The model sees a window of past and future frames, so windows overlap and only t
 Lines are written as they are labelled, and an interrupted video is resumed at the last complete step.
 """
 
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from basalt.core.recorder_lines import KEY_OF_BUTTON, Line, encode_input
 from basalt.core.recording_checks import picture_faults
 from basalt.core.tasks import STEPS_PER_SECOND
 from basalt.core.video import FRAME_SIZE, FrameSize, VideoReader, probe
+from basalt.io.atomic import write_text
 from basalt.io.errors import ConfigError, RecordingError
 from basalt.io.locks import sole_writer
 from basalt.policies.idm import IDMOutput
@@ -102,17 +102,20 @@ def label_video(
 
 
 def _read_whole_steps(partial: Path) -> list[Line]:
-    """Lines of an earlier run up to its last complete step; the file is truncated there."""
+    """Lines of an earlier run up to its last complete step; the file is truncated there.
+
+    The file grows over several runs, so it stays when one is killed, unlike those of `basalt.io.atomic`.
+    """
     if not partial.is_file():
         return []
     lines = []
     for text in partial.read_text(encoding="utf-8").splitlines():
         try:
-            lines.append(Line.model_validate(json.loads(text)))
+            lines.append(Line.model_validate_json(text))
         except ValueError:
             break
     lines = lines[: len(lines) // STEP * STEP]
-    partial.write_text("".join(line.to_json() + "\n" for line in lines), encoding="utf-8")
+    write_text(partial, "".join(line.to_json() + "\n" for line in lines))
     return lines
 
 

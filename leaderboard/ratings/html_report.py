@@ -10,7 +10,7 @@ from pathlib import Path
 from string import Template
 from typing import TypeVar
 
-from basalt.io.atomic import replacing
+from basalt.io.atomic import write_text
 from leaderboard.ratings.analysis import Analysis
 from leaderboard.ratings.columns import (
     NONE_REPLAYED,
@@ -114,8 +114,7 @@ def write_page(
     Raises:
         WriteError: the file cannot be written.
     """
-    with replacing(path) as partial:
-        partial.write_text(html_page(study, analyses, replayed), encoding="utf-8")
+    write_text(path, html_page(study, analyses, replayed))
 
 
 def _cell(column: Column[R], row: R) -> str:

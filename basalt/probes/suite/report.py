@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from basalt.io.atomic import replacing
+from basalt.io.atomic import write_text
 from basalt.probes.records import (
     HookPointResult,
     SAEResult,
@@ -42,8 +42,7 @@ def write_report(out: Path, seconds: float) -> SuiteReport:
         seconds=seconds,
     )
     report.write(out / "report.json")
-    with replacing(out / "README.md") as partial:
-        partial.write_text(model_card(report), encoding="utf-8")
+    write_text(out / "README.md", model_card(report))
     draw_pareto(out, report)
     return report
 

@@ -21,6 +21,7 @@ from agents.bc.agent import BCAgent
 from agents.bc.config import TrainConfig
 from agents.bc.train import train
 from agents.common.evaluation_report import TrainingReport
+from agents.common.runs import Metrics, read_metrics
 from basalt.core.agent import Agent
 from basalt.data.dataset import SequenceStream
 from basalt.io.errors import ConfigError
@@ -155,11 +156,9 @@ def test_interrupted_and_resumed_equals_uninterrupted(
     assert (resumed.interrupted, resumed.step, seen) == (False, 9, 9)
     for name, value in weights(whole.run).items():
         torch.testing.assert_close(weights(resumed.run)[name], value, rtol=0, atol=1e-6)
-    for a, b in zip(
-        bc.Metrics(whole.run, 9).read(), bc.Metrics(resumed.run, 9).read(), strict=True
-    ):
-        assert a["step"] == b["step"]
-        assert a["loss"] == pytest.approx(b["loss"], abs=1e-5)
+    for a, b in zip(read_metrics(whole.run), read_metrics(resumed.run), strict=True):
+        assert a.step == b.step
+        assert a.loss == pytest.approx(b.loss, abs=1e-5)
 
 
 def test_a_run_killed_between_checkpoints_drops_what_it_logged_since(
@@ -175,6 +174,21 @@ def test_a_run_killed_between_checkpoints_drops_what_it_logged_since(
     steps = [json.loads(line)["step"] for line in metrics.read_text().splitlines()]
     assert steps == [1, 2, 3, 4, 5, 6]
     assert not list((tmp_path / "run").rglob("*.partial"))
+
+
+def test_metrics_are_read_as_they_were_written(tmp_path: Path) -> None:
+    with Metrics(tmp_path, 0) as metrics:
+        metrics.write(1, loss=0.1, gradient_norm=float("inf"))
+        metrics.write(2, loss=1 / 3, gradient_norm=2.0)
+    one, two = read_metrics(tmp_path)
+    assert (one.step, one.loss, one.gradient_norm) == (1, 0.1, float("inf"))
+    assert (two.step, two.loss) == (2, 1 / 3)
+    file = tmp_path / "metrics.jsonl"
+    file.write_text(file.read_text() + '{"step": 3, "lo')  # killed while it wrote
+    assert len(read_metrics(tmp_path)) == 2
+    file.write_text('{"step": "many"}\n' + file.read_text())
+    with pytest.raises(ConfigError, match=r"metrics\.jsonl, line 1: expected metrics of a step"):
+        read_metrics(tmp_path)
 
 
 @pytest.mark.long

@@ -138,6 +138,15 @@ def test_plain_video_becomes_a_recording(golden: Path, tmp_path: Path, monkeypat
     assert labelled.lines_path.read_text() == whole
     assert [path.name for path in out.glob(".*")] == [LOCK_FILE]
     labelled.lines_path.unlink()
+    # Killed once more, just when it cuts the lines of the first run: they are still there.
+    partial = out / ".plain.jsonl.partial"
+    partial.write_text(half := "\n".join(whole.splitlines()[:10]))
+    with monkeypatch.context() as killed:
+        killed.setattr(Path, "replace", lambda *_: pytest.fail("killed"))
+        with pytest.raises(pytest.fail.Exception):
+            label_video(model, video, out, size=size, device=device)
+    assert partial.read_text() == half
+    partial.unlink()
     with (
         sole_writer(out, "labelling"),
         pytest.raises(ConfigError, match="another labelling is writing to this folder"),
