@@ -204,13 +204,13 @@ class _Learner:
         policy, info = load_policy(checkpoint, self.team.device)
         facts = self.data.facts(self.cfg)
         for key in ("train_places", "held_out_places"):
-            if info.get(key) != facts[key]:
+            if list(getattr(info, key)) != facts[key]:
                 raise ConfigError(
                     f"data: {self.cfg.data} no longer holds the recordings that {self.run} was started "
                     "with; restore them, or give another out=FOLDER"
                 )
-        if "first_loss" in info:
-            self.first_loss = info["first_loss"]
+        if info.first_loss is not None:
+            self.first_loss = info.first_loss
         elif self.team.is_main:  # a checkpoint of before this was stored
             self.first_loss = _training_loss(self.policy, self.data.training)
         self.policy.load_state_dict(policy.state_dict())
@@ -222,7 +222,7 @@ class _Learner:
                 "the checkpoint before it"
             ) from err
         self.memories = Memories(**{name: self.team.share(each) for name, each in states.items()})
-        self.step = int(info["step"])
+        self.step = info.step
 
     def save(self) -> None:
         """Write a checkpoint, in the main process."""

@@ -8,27 +8,52 @@
 A folder appears under its final name only when it is complete, so the newest one can always be read.
 """
 
-import json
 import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
+from pydantic import ConfigDict
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from basalt.io.atomic import replacing_folder, write_json
+from basalt.core.records import Record
+from basalt.io.atomic import replacing_folder
 from basalt.io.errors import ConfigError
 from basalt.io.tensors import write_tensors
 from basalt.policies.vpt import VPTConfig, VPTPolicy
 
-FORMAT = "basalt-checkpoint"
-VERSION = 1
 KEPT = 2
 _NAME = re.compile(r"step-(\d{8})")
+
+
+class Checkpoint(Record):
+    """What a checkpoint is of (`checkpoint.json`); a trainer may add facts of its own.
+
+    Attributes:
+        step: Number of optimizer steps done.
+        policy: Sizes of the policy.
+        task: Name of the task that it was trained on.
+        drop_null: Whether frames without any action were left out.
+        labels: Labelling rules of its training data.
+        train_places, held_out_places: Groups (`Episode.split_group`) that it was trained on, and held out.
+        first_loss: Loss of the untrained policy; None in checkpoints of before this was stored.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    FORMAT: ClassVar[str] = "basalt-checkpoint"
+
+    step: int
+    policy: VPTConfig
+    task: str = ""
+    drop_null: bool = False
+    labels: str = "corrected"
+    train_places: tuple[str, ...] = ()
+    held_out_places: tuple[str, ...] = ()
+    first_loss: float | None = None
 
 
 def choose_device(name: str) -> torch.device:
@@ -64,21 +89,14 @@ def save_checkpoint(
         step: Number of optimizer steps done.
         policy: Policy whose weights and sizes are saved.
         training: Tensors that resuming needs.
-        info: JSON-ready facts, such as the task.
+        info: Further fields of `Checkpoint`.
 
     Returns:
         The checkpoint's folder.
     """
-    facts = {
-        "format": FORMAT,
-        "version": VERSION,
-        "step": step,
-        "policy": policy.config.to_dict(),
-        **info,
-    }
     final = run / "checkpoints" / f"step-{step:08d}"
     with replacing_folder(final) as partial:
-        write_json(partial / "checkpoint.json", facts)
+        Checkpoint(step=step, policy=policy.config, **info).write(partial / "checkpoint.json")
         for name, tensors in (("model", policy.state_dict()), ("training", training)):
             # Rows of a memory may share storage, which safetensors refuses.
             whole = {key: x.detach().cpu().contiguous().clone() for key, x in tensors.items()}
@@ -115,7 +133,7 @@ def find_checkpoint(path: str | Path, setting: str = "checkpoint") -> Path:
     return found[-1]
 
 
-def load_policy(path: str | Path, device: torch.device) -> tuple[VPTPolicy, dict[str, Any]]:
+def load_policy(path: str | Path, device: torch.device) -> tuple[VPTPolicy, Checkpoint]:
     """The policy of a checkpoint or run, in evaluation mode, and the checkpoint's facts.
 
     Raises:
@@ -123,30 +141,15 @@ def load_policy(path: str | Path, device: torch.device) -> tuple[VPTPolicy, dict
     """
     folder = find_checkpoint(path)
     file = folder / "checkpoint.json"
+    info = Checkpoint.read(file)
     try:
-        info = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as err:
-        raise ConfigError(f"{file}: not valid JSON ({err}); use another checkpoint") from err
-    if not isinstance(info, dict):
-        raise ConfigError(f"{file}: is not checkpoint metadata; use another checkpoint")
-    if (info.get("format"), info.get("version")) != (FORMAT, VERSION):
-        raise ConfigError(
-            f"{file}: expected {FORMAT} version {VERSION}, got {info.get('format')!r} version "
-            f"{info.get('version')!r}; use another checkpoint"
-        )
-    try:
-        policy = VPTPolicy(VPTConfig(**info["policy"]))
-    except (ConfigError, KeyError, TypeError, ValueError, RuntimeError) as err:
-        raise ConfigError(
-            f"{file}: 'policy' is not a valid VPTConfig ({err}); use another checkpoint"
-        ) from err
-    try:
+        policy = VPTPolicy(info.policy)
         policy.load_state_dict(_load(folder / "model.safetensors"))
-    except RuntimeError as err:
+    except (RuntimeError, ValueError) as err:
         # torch lists every difference on a line of its own; the first is enough.
-        first = [line.strip() for line in str(err).splitlines()][1:2]
+        lines = [line.strip() for line in str(err).splitlines()]
         raise ConfigError(
-            f"{folder / 'model.safetensors'}: weights do not fit {file.name} ({''.join(first)}); "
+            f"{folder / 'model.safetensors'}: weights do not fit {file.name} ({(lines[1:] or lines)[0]}); "
             "use another checkpoint"
         ) from err
     return policy.to(device).eval(), info

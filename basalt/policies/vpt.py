@@ -80,12 +80,12 @@ class VPTConfig:
 
     def __post_init__(self) -> None:
         if self.hidsize % self.attention_heads:
-            raise ConfigError(
+            raise ValueError(
                 f"hidsize {self.hidsize} must be a multiple of attention_heads "
                 f"{self.attention_heads}"
             )
         if self.attention_mask_style == "clipped_causal" and self.memory < 1:
-            raise ConfigError(
+            raise ValueError(
                 f"attention_memory_size {self.attention_memory_size} must be above timesteps "
                 f"{self.timesteps}: their difference is the memory in frames"
             )

@@ -1,4 +1,4 @@
-"""Result files of the probes: one model per file.
+"""Result files of a suite, one model per file, and what the results of all probes share.
 
 Files written before the models existed have other keys (`site`, `spliced`, pairs `NAME` and
 `NAME_interval`); `_renamed` turns them into the present ones. This module imports no torch, so that the
@@ -50,6 +50,12 @@ def _renamed(content: Any) -> Any:
         elif key == "interval" and not content.keys().isdisjoint(("change", "difference")):
             continue
         found[_RENAMED.get(key, key)] = _renamed(value)
+    if {
+        "frames",
+        "clean",
+    } <= found.keys():  # sums of patching, whose variants were beside these two
+        variants = {key: found.pop(key) for key in found.keys() - {"frames", "clean"}}
+        found["variants"] = variants
     return found
 
 
@@ -274,23 +280,6 @@ class ProbeRecord(Record):
         return renamed
 
 
-class HookPointTable(ProbeRecord):
-    """The hook points of a policy.
-
-    Attributes:
-        widths: Width of the activation by hook point.
-    """
-
-    FORMAT: ClassVar[str] = "basalt-hook-points"
-
-    widths: dict[str, int]
-
-    def lines(self) -> list[str]:
-        """A line per hook point."""
-        rows = [f"{name:<22}{width:>6}" for name, width in self.widths.items()]
-        return [f"{'site':<22}{'width':>6}   one row per frame, [B, T, width]", *rows]
-
-
 class SuiteSettings(ProbeRecord):
     """What a suite is about (`config.json`): the policy, its recordings and the training settings.
 
@@ -349,21 +338,13 @@ class HookPointResult(ProbeRecord):
     zero: PatchingMetrics
     mean: PatchingMetrics
     principal_unexplained: dict[str, Estimate]
-    per_episode: PatchingSums | None
+    per_episode: PatchingSums | None = None
     concepts_left_out: dict[str, str]
     concept_frames: dict[str, int]
     dense_probe: tuple[ConceptScore, ...]
     best_neuron: tuple[FeatureScore, ...]
     best_component: tuple[FeatureScore, ...]
     random_network_sae: tuple[FeatureScore, ...]
-
-    @classmethod
-    def upgrade(cls, content: dict[str, Any], version: int) -> dict[str, Any]:
-        """Rename the keys of older versions to the present ones."""
-        content = super().upgrade(content, version)
-        if sums := content.get("per_episode"):
-            content["per_episode"] = _patching_sums(sums)
-        return content
 
 
 class SAEResult(ReconstructionMetrics, PatchingMetrics, ProbeRecord):
@@ -393,23 +374,7 @@ class SAEResult(ReconstructionMetrics, PatchingMetrics, ProbeRecord):
     loss_recovered_zero: Estimate
     loss_recovered_mean: Estimate
     concepts: tuple[ConceptResult, ...]
-    per_episode: SAESums | None
-
-    @classmethod
-    def upgrade(cls, content: dict[str, Any], version: int) -> dict[str, Any]:
-        """Rename the keys of older versions to the present ones."""
-        content = super().upgrade(content, version)
-        if sums := content.get("per_episode"):
-            sums["patched"] = _patching_sums(sums["patched"])
-        return content
-
-
-def _patching_sums(content: dict[str, Any]) -> dict[str, Any]:
-    """Sums in the layout without models: the variants beside `frames` and `clean`."""
-    own = ("frames", "clean")
-    return {key: content[key] for key in own} | {
-        "variants": {key: value for key, value in content.items() if key not in own}
-    }
+    per_episode: SAESums | None = None
 
 
 class LatentTable(ProbeRecord):
@@ -448,16 +413,8 @@ class SuiteReport(ProbeRecord):
     measures: tuple[str, ...]
     hook_points: dict[str, HookPointResult]
     saes: tuple[SAEResult, ...]
-    left_out: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
     seconds: float
-
-    @classmethod
-    def upgrade(cls, content: dict[str, Any], version: int) -> dict[str, Any]:
-        """Rename the keys of older versions; their rows have no sums."""
-        content = super().upgrade(content, version)
-        for row in (*content["hook_points"].values(), *content["saes"]):
-            row.setdefault("per_episode", None)
-        return {"left_out": []} | content
 
     def lines(self) -> list[str]:
         """The table of autoencoders, and what limits it."""
@@ -497,158 +454,6 @@ class SuiteReport(ProbeRecord):
 def table_row(*cells: str) -> str:
     """A row of a Markdown table."""
     return f"| {' | '.join(cells)} |"
-
-
-class PatchedLosses(Part):
-    """What a reconstruction in the activation's place costs, beside two ablations, nats per frame.
-
-    Attributes:
-        loss_clean, loss_patched, loss_zero, loss_mean: Loss of the network as it is, with the
-            reconstruction, with zeros and with the mean in the activation's place.
-        loss_change: `loss_patched` - `loss_clean`.
-        loss_recovered: (zero - patched) / (zero - clean); None where the ablation costs nothing.
-    """
-
-    loss_clean: float
-    loss_patched: float
-    loss_zero: float
-    loss_mean: float
-    loss_change: Estimate
-    loss_recovered: float | None
-
-
-class SmokeMetrics(ReconstructionMetrics, PatchedLosses):
-    """The metrics of the smoke test's autoencoder on one network."""
-
-
-class SmokeReport(ProbeRecord):
-    """The result of the smoke test.
-
-    Attributes:
-        label: Warning that this is a smoke test.
-        hook_point: Name of the hook point.
-        checkpoint: Checkpoint as it was given.
-        config: Settings of both trainings.
-        training_frames, held_out_frames: Sizes of the split.
-        held_out_episodes: Names of the held-out episodes.
-        trained, random_network: Metrics on the policy, and on the network before training.
-        seconds: Duration.
-    """
-
-    FORMAT: ClassVar[str] = "basalt-probe-smoke-test"
-
-    label: str
-    hook_point: str
-    checkpoint: str
-    config: SAEConfig
-    training_frames: int
-    held_out_frames: int
-    held_out_episodes: tuple[str, ...]
-    trained: SmokeMetrics
-    random_network: SmokeMetrics
-    seconds: float
-
-    def lines(self) -> list[str]:
-        """The metrics of both networks."""
-        columns = f"{'variance explained':>19}{'L0':>7}{'dead':>7}{'clean loss':>12}{'BC loss change':>16}"
-        found = [
-            f"sparse autoencoder on {self.hook_point}, metrics on held-out episodes",
-            f"{'':<16}{columns}  95% over episodes",
-        ]
-        for name, row in (("trained", self.trained), ("random network", self.random_network)):
-            found.append(
-                f"{name:<16}{number(row.variance_explained.value, '.3f'):>19}"
-                f"{number(row.l0.value, '.1f'):>7}{row.dead_share:>7.0%}{row.loss_clean:>12.3f}"
-                f"{number(row.loss_change.value, '+.4f'):>16}"
-                f"  {row.loss_change.range_text('+.4f') or 'too few episodes'}"
-            )
-        return [*found, f"({self.label})"]
-
-
-class MeasureChange(Part):
-    """Mean change of one measure of the policy's choices while a latent is steered.
-
-    Attributes:
-        name: One of `suite.effects.MEASURES`.
-        change: Change over all frames.
-        random_direction: Change under the control, a random direction of equal size.
-    """
-
-    name: str
-    change: Estimate
-    random_direction: float
-
-
-class SteeringReport(ProbeRecord):
-    """What steering a latent changes on recordings.
-
-    Attributes:
-        measures: Changes of the log-odds of buttons and ESC, largest first.
-        camera: [11][11] (pitch, yaw) changes of the log-probabilities of the camera bins.
-        frames, episodes: What was measured on.
-        steer: Steering as it was asked for.
-        sae: Folder of the autoencoder.
-    """
-
-    FORMAT: ClassVar[str] = "basalt-steering"
-
-    measures: tuple[MeasureChange, ...]
-    camera: tuple[tuple[float, ...], ...]
-    frames: int
-    episodes: int
-    steer: tuple[str | int | float, ...] = ()
-    sae: str = ""
-
-    def lines(self) -> list[str]:
-        """The twelve largest changes."""
-        found = [
-            f"change of log-odds over {self.frames} held-out frames, {self.episodes} episodes",
-            f"{'':<12}{'change':>9}{'95%':>22}{'random direction':>18}",
-        ]
-        for row in self.measures[:12]:
-            change, ends = number(row.change.value, "+.4f"), row.change.range_text("+.4f")
-            found.append(f"{row.name:<12}{change:>9}{ends:>22}{row.random_direction:>+18.4f}")
-        return found
-
-
-class ReadingChange(Part):
-    """One reading of telemetry, averaged over seeds.
-
-    Attributes:
-        plain, steered: Means of the two policies.
-        difference: Mean of steered - plain, seed by seed, with its interval over seeds.
-    """
-
-    plain: float
-    steered: float
-    difference: Estimate
-
-
-class RolloutComparison(ProbeRecord):
-    """A steered policy against the unsteered one in the world.
-
-    Attributes:
-        seeds: Seeds that both rollouts played.
-        readings: Changes by name, `steering.READINGS`.
-    """
-
-    FORMAT: ClassVar[str] = "basalt-steered-rollouts"
-
-    seeds: tuple[int, ...]
-    readings: dict[str, ReadingChange]
-
-    def lines(self) -> list[str]:
-        """All readings."""
-        found = [
-            f"{'':<20}{'plain':>10}{'steered':>10}{'difference':>12}   95% over {len(self.seeds)} seeds"
-        ]
-        for name, row in self.readings.items():
-            difference = number(row.difference.value, "+.2f")
-            found.append(
-                f"{name:<20}{row.plain:>10.2f}{row.steered:>10.2f}{difference:>12}   "
-                f"{row.difference.range_text('+.2f') or 'too few seeds'}"
-            )
-        return found
 
 
 class StoredEpisode(Part):

@@ -6,7 +6,7 @@ On recordings, the change of the policy's choices is measured; in the world, the
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
@@ -21,13 +21,7 @@ from basalt.policies.imitation import TensorBatch, encode_episodes
 from basalt.policies.vpt import PolicyOutput, VPTPolicy
 from basalt.probes.hooks.patching import Comparison, Variant, run_patched
 from basalt.probes.hooks.points import hook_point, hook_point_widths
-from basalt.probes.records import (
-    Estimate,
-    MeasureChange,
-    ReadingChange,
-    RolloutComparison,
-    SteeringReport,
-)
+from basalt.probes.records import Estimate, Part, ProbeRecord, number
 from basalt.probes.sae.files import load_sae
 from basalt.probes.sae.model import SAE
 from basalt.probes.settings import LatentConfig, SteeredConfig
@@ -136,6 +130,52 @@ def read_steering(
     return steering if along == "latent" else steering.at_random()
 
 
+class MeasureChange(Part):
+    """Mean change of one measure of the policy's choices while a latent is steered.
+
+    Attributes:
+        name: One of `suite.effects.MEASURES`.
+        change: Change over all frames.
+        random_direction: Change under the control, a random direction of equal size.
+    """
+
+    name: str
+    change: Estimate
+    random_direction: float
+
+
+class SteeringReport(ProbeRecord):
+    """What steering a latent changes on recordings.
+
+    Attributes:
+        measures: Changes of the log-odds of buttons and ESC, largest first.
+        camera: [11][11] (pitch, yaw) changes of the log-probabilities of the camera bins.
+        frames, episodes: What was measured on.
+        steer: Steering as it was asked for.
+        sae: Folder of the autoencoder.
+    """
+
+    FORMAT: ClassVar[str] = "basalt-steering"
+
+    measures: tuple[MeasureChange, ...]
+    camera: tuple[tuple[float, ...], ...]
+    frames: int
+    episodes: int
+    steer: tuple[str | int | float, ...] = ()
+    sae: str = ""
+
+    def lines(self) -> list[str]:
+        """The twelve largest changes."""
+        found = [
+            f"change of log-odds over {self.frames} held-out frames, {self.episodes} episodes",
+            f"{'':<12}{'change':>9}{'95%':>22}{'random direction':>18}",
+        ]
+        for row in self.measures[:12]:
+            change, ends = number(row.change.value, "+.4f"), row.change.range_text("+.4f")
+            found.append(f"{row.name:<12}{change:>9}{ends:>22}{row.random_direction:>+18.4f}")
+        return found
+
+
 def change_of_choices(
     policy: VPTPolicy, episodes: Sequence[Episode], steering: Steering
 ) -> SteeringReport:
@@ -186,6 +226,46 @@ def steer_on_recordings(cfg: LatentConfig) -> SteeringReport:
     report = change_of_choices(subject.policy, episodes, steering)
     report = report.model_copy(update={"steer": tuple(cfg.steer), "sae": cfg.sae})
     return _written(report, cfg.out)
+
+
+class ReadingChange(Part):
+    """One reading of telemetry, averaged over seeds.
+
+    Attributes:
+        plain, steered: Means of the two policies.
+        difference: Mean of steered - plain, seed by seed, with its interval over seeds.
+    """
+
+    plain: float
+    steered: float
+    difference: Estimate
+
+
+class RolloutComparison(ProbeRecord):
+    """A steered policy against the unsteered one in the world.
+
+    Attributes:
+        seeds: Seeds that both rollouts played.
+        readings: Changes by name, `steering.READINGS`.
+    """
+
+    FORMAT: ClassVar[str] = "basalt-steered-rollouts"
+
+    seeds: tuple[int, ...]
+    readings: dict[str, ReadingChange]
+
+    def lines(self) -> list[str]:
+        """All readings."""
+        found = [
+            f"{'':<20}{'plain':>10}{'steered':>10}{'difference':>12}   95% over {len(self.seeds)} seeds"
+        ]
+        for name, row in self.readings.items():
+            difference = number(row.difference.value, "+.2f")
+            found.append(
+                f"{name:<20}{row.plain:>10.2f}{row.steered:>10.2f}{difference:>12}   "
+                f"{row.difference.range_text('+.2f') or 'too few seeds'}"
+            )
+        return found
 
 
 Reading = Callable[[Sequence[Telemetry], str], float]

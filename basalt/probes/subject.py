@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -12,7 +11,7 @@ from basalt.data.baselines import Marginals
 from basalt.data.episodes import Episode, load_episodes
 from basalt.data.labels import label_mode
 from basalt.io.errors import ConfigError
-from basalt.policies.checkpoint import choose_device, find_checkpoint, load_policy
+from basalt.policies.checkpoint import Checkpoint, choose_device, find_checkpoint, load_policy
 from basalt.policies.imitation import start_at_marginals
 from basalt.policies.vpt import VPTPolicy
 
@@ -33,7 +32,7 @@ class Subject:
     checkpoint: Path
     fingerprint: str
     policy: VPTPolicy
-    info: dict[str, Any]
+    info: Checkpoint
     training: list[Episode]
     held_out: list[Episode]
 
@@ -71,12 +70,12 @@ def load_subject(checkpoint: str | Path, data: str | Path, device: str = "auto")
     policy, info = load_policy(folder, choose_device(device))
     episodes = load_episodes(
         data,
-        task=get_task(info["task"]),
+        task=get_task(info.task),
         size=policy.config.frame_size,
-        drop_null=info["drop_null"],
-        labels=label_mode(info.get("labels", "corrected")),
+        drop_null=info.drop_null,
+        labels=label_mode(info.labels),
     )
-    groups = set(info["train_places"])
+    groups = set(info.train_places)
     training = [e for e in episodes if e.split_group in groups]
     held_out = [e for e in episodes if e.split_group not in groups]
     if not training or not held_out:

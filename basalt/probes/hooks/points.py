@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,7 @@ from basalt.core.registry import did_you_mean
 from basalt.io.errors import ConfigError
 from basalt.policies.checkpoint import choose_device, load_policy
 from basalt.policies.vpt import VPTPolicy
-from basalt.probes.records import HookPointTable
+from basalt.probes.records import ProbeRecord
 from basalt.probes.settings import HookPointsConfig
 
 Patch = Callable[[Tensor], Tensor]
@@ -80,6 +81,23 @@ def hook_point_widths(policy: VPTPolicy) -> dict[str, int]:
         first = torch.ones(1, 1, dtype=torch.bool, device=policy.device)
         policy(img, first, policy.initial_state(1))
     return {name: seen[name].shape[-1] for name in names}
+
+
+class HookPointTable(ProbeRecord):
+    """The hook points of a policy.
+
+    Attributes:
+        widths: Width of the activation by hook point.
+    """
+
+    FORMAT: ClassVar[str] = "basalt-hook-points"
+
+    widths: dict[str, int]
+
+    def lines(self) -> list[str]:
+        """A line per hook point."""
+        rows = [f"{name:<22}{width:>6}" for name, width in self.widths.items()]
+        return [f"{'site':<22}{'width':>6}   one row per frame, [B, T, width]", *rows]
 
 
 def list_hook_points(cfg: HookPointsConfig) -> HookPointTable:

@@ -93,7 +93,7 @@ def _settings(cfg: SuiteConfig, subject: Subject) -> SuiteSettings:
         checkpoint=str(subject.checkpoint),
         fingerprint=subject.fingerprint,
         data=cfg.data,
-        task=subject.info["task"],
+        task=subject.info.task,
         steps=cfg.steps,
         batch=cfg.batch,
         lr=cfg.lr,

@@ -14,10 +14,16 @@ from basalt.data.episodes import Episode
 from basalt.io.errors import ConfigError
 from basalt.policies.imitation import encode_episodes
 from basalt.policies.vpt import VPTPolicy
-from basalt.probes.records import MeasureChange, RolloutComparison
 from basalt.probes.sae.files import SAEInfo, save_sae
 from basalt.probes.sae.model import SAE
-from basalt.probes.steering import Steering, change_of_choices, compare_rollouts, read_steering
+from basalt.probes.steering import (
+    MeasureChange,
+    RolloutComparison,
+    Steering,
+    change_of_choices,
+    compare_rollouts,
+    read_steering,
+)
 from tests.support import synthetic
 from tests.support.synthetic import write_episodes
 

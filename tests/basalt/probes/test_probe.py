@@ -15,12 +15,11 @@ from basalt.policies.imitation import encode_episodes, evaluate
 from basalt.policies.vpt import VPTPolicy
 from basalt.probes.hooks.activations import collect, stream
 from basalt.probes.hooks.points import patch
-from basalt.probes.records import SmokeReport
 from basalt.probes.sae.config import SAEConfig
 from basalt.probes.sae.files import load_sae
 from basalt.probes.sae.model import SAE
 from basalt.probes.settings import SmokeTestConfig
-from basalt.probes.smoke_test import patched_losses, smoke_test
+from basalt.probes.smoke_test import SmokeReport, patched_losses, smoke_test
 from tests.support.synthetic import write_episodes
 
 QUICK = SAEConfig(width=16, target_l0=4.0, sparsity=0.3, steps=20, batch=32)

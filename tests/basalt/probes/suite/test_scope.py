@@ -32,10 +32,7 @@ from basalt.probes.records import (
     Estimate,
     HookPointResult,
     LatentTable,
-    RolloutComparison,
     SAEResult,
-    SmokeReport,
-    SteeringReport,
     StoreSettings,
     SuiteReport,
     SuiteSettings,
@@ -44,7 +41,8 @@ from basalt.probes.sae.config import ARCHITECTURES
 from basalt.probes.sae.files import load_sae
 from basalt.probes.sae.model import SAE
 from basalt.probes.settings import SuiteConfig
-from basalt.probes.steering import Steering, change_of_choices
+from basalt.probes.smoke_test import SmokeReport
+from basalt.probes.steering import RolloutComparison, Steering, SteeringReport, change_of_choices
 from basalt.probes.subject import load_subject
 from basalt.probes.suite import effects, evaluation
 from basalt.probes.suite.concepts import CONCEPTS, auc, column_auc, linear_probe, ranks
