@@ -19,9 +19,10 @@ import torch
 from basalt.data.episodes import Episode, load_episodes
 from basalt.io.errors import ConfigError
 from basalt.policies.checkpoint import choose_device
+from basalt.policies.config import VPTConfig
 from basalt.policies.embed import latent_batches
 from basalt.policies.preprocess import resize_frame
-from basalt.policies.vpt import VPTConfig, VPTPolicy
+from basalt.policies.vpt import VPTPolicy
 from benchmarks.processes import Usage, measure
 
 ROWS, LENGTH = 4, 32

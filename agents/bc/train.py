@@ -8,8 +8,9 @@ import math
 import signal
 import threading
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -38,6 +39,7 @@ from basalt.policies.checkpoint import (
     load_training,
     save_checkpoint,
 )
+from basalt.policies.config import VPTConfig
 from basalt.policies.imitation import (
     TensorBatch,
     evaluate,
@@ -45,7 +47,7 @@ from basalt.policies.imitation import (
     start_esc_at_marginals,
 )
 from basalt.policies.source import fingerprint, open_policy
-from basalt.policies.vpt import VPTConfig, VPTPolicy
+from basalt.policies.vpt import VPTPolicy
 
 _LOGGED = ("loss", "buttons", "camera", "esc", "kl")
 
@@ -53,8 +55,7 @@ MEASURED_FRAMES = 5_000
 """Approximate number of frames on which the training loss is measured, before and after."""
 
 
-@dataclass(frozen=True)
-class TrainResult:
+class TrainResult(NamedTuple):
     """Result of a training run.
 
     Attributes:
@@ -112,7 +113,7 @@ def train(cfg: TrainConfig) -> TrainResult:
         upgrade_settings(run / "config.json", TrainConfig)
         claim(run / "config.json", "training run", asdict(cfg), may_change=MAY_CHANGE)
         result: TrainResult = launch(_train, cfg.devices, device, cfg, policy, data)
-    return replace(result, seconds=time.monotonic() - began)
+    return result._replace(seconds=time.monotonic() - began)
 
 
 def _train(

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from basalt.policies.config import VPTConfig
 from basalt.policies.layers import NORM_EPS, normed_linear, scale_rows_
 
 N_BASIS = 10
@@ -81,16 +82,16 @@ class Attention(nn.Module):
     The logits are q.k / e (not the square root of the head size e) plus r(query) . b_nd[distance].
     """
 
-    def __init__(self, hidsize: int, heads: int, memory: int, init_norm: float) -> None:
+    def __init__(self, config: VPTConfig, init_norm: float) -> None:
         super().__init__()
-        self.heads = heads
-        self.head_size = hidsize // heads
+        self.heads, hidsize = config.attention_heads, config.hidsize
+        self.head_size = hidsize // self.heads
         self.q_layer = nn.Linear(hidsize, hidsize)
         self.k_layer = nn.Linear(hidsize, hidsize, bias=False)
         self.v_layer = nn.Linear(hidsize, hidsize, bias=False)
         self.proj_layer = nn.Linear(hidsize, hidsize)
-        self.b_nd = nn.Parameter(torch.randn(N_BASIS, memory) * 0.2)
-        self.r_layer = nn.Linear(hidsize, N_BASIS * heads)
+        self.b_nd = nn.Parameter(torch.randn(N_BASIS, config.memory) * 0.2)
+        self.r_layer = nn.Linear(hidsize, N_BASIS * self.heads)
         self.attn_probs = nn.Identity()
         self.attn_z = nn.Identity()
         for layer, norm in (
@@ -157,28 +158,16 @@ class ResidualAttention(nn.Module):
 class TransformerBlock(nn.Module):
     """y = u + attention(u) with u = LayerNorm(x); output y + mlp(y). x itself is dropped."""
 
-    def __init__(
-        self,
-        hidsize: int,
-        heads: int,
-        memory: int,
-        *,
-        pointwise_ratio: int,
-        pointwise_use_activation: bool,
-        n_blocks: int,
-    ) -> None:
+    def __init__(self, config: VPTConfig) -> None:
         super().__init__()
-        mlp_norm = n_blocks**-0.5 * 2**-0.5
-        self.mlp0 = normed_linear(hidsize, hidsize * pointwise_ratio)
+        hidsize, width = config.hidsize, config.hidsize * config.pointwise_ratio
+        mlp_norm = config.n_recurrence_layers**-0.5 * 2**-0.5
+        self.mlp0 = normed_linear(hidsize, width)
         self.mlp1 = normed_linear(
-            hidsize * pointwise_ratio,
-            hidsize,
-            norm=False,
-            relu=pointwise_use_activation,
-            init_norm=mlp_norm,
+            width, hidsize, norm=False, relu=config.pointwise_use_activation, init_norm=mlp_norm
         )
         self.pre_r_ln = nn.LayerNorm(hidsize, eps=NORM_EPS)
-        self.r = ResidualAttention(Attention(hidsize, heads, memory, mlp_norm**0.5))
+        self.r = ResidualAttention(Attention(config, mlp_norm**0.5))
         self.resid_mid = nn.Identity()
         self.mlp_out = nn.Identity()
         self.resid_post = nn.Identity()
@@ -194,40 +183,13 @@ class TransformerBlock(nn.Module):
 
 
 class Transformer(nn.Module):
-    """The stack of blocks with its memory.
+    """The stack of blocks with its memory; without one (`config.memory` 0) all frames of a call attend to each other."""
 
-    Args:
-        hidsize: Width of the residual stream.
-        heads: Number of attention heads; must divide `hidsize`.
-        memory: M, number of frames attended to, including the current one; 0 = all frames of the call
-            attend to each other.
-        n_blocks: Number of blocks.
-        pointwise_ratio: Width of the MLP divided by `hidsize`.
-        pointwise_use_activation: Whether a ReLU follows the MLP's second layer.
-    """
-
-    def __init__(
-        self,
-        hidsize: int,
-        heads: int,
-        memory: int,
-        n_blocks: int,
-        pointwise_ratio: int,
-        pointwise_use_activation: bool,
-    ) -> None:
+    def __init__(self, config: VPTConfig) -> None:
         super().__init__()
-        self.hidsize = hidsize
-        self.memory = memory
+        self.hidsize, self.memory = config.hidsize, config.memory
         self.blocks = nn.ModuleList(
-            TransformerBlock(
-                hidsize,
-                heads,
-                memory,
-                pointwise_ratio=pointwise_ratio,
-                pointwise_use_activation=pointwise_use_activation,
-                n_blocks=n_blocks,
-            )
-            for _ in range(n_blocks)
+            TransformerBlock(config) for _ in range(config.n_recurrence_layers)
         )
 
     def initial_state(self, batch: int, device: torch.device) -> PolicyState:

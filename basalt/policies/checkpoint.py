@@ -24,7 +24,8 @@ from basalt.core.records import Record
 from basalt.io.atomic import replacing_folder
 from basalt.io.errors import ConfigError
 from basalt.io.tensors import write_tensors
-from basalt.policies.vpt import VPTConfig, VPTPolicy
+from basalt.policies.config import VPTConfig
+from basalt.policies.vpt import VPTPolicy
 
 KEPT = 2
 _NAME = re.compile(r"step-(\d{8})")

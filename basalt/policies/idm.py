@@ -15,11 +15,12 @@ from torch.nn import functional as F
 from basalt.core.actions import N_CAMERA_BINS, VPT_BUTTONS
 from basalt.io.errors import ConfigError
 from basalt.policies.attention import PolicyState
+from basalt.policies.config import VPTConfig
 from basalt.policies.heads import CategoricalHead
 from basalt.policies.impala import INFERENCE_SLICE
 from basalt.policies.layers import NormedLayer
 from basalt.policies.official import LoadReport, build, fill, read_model_file, read_weights_file
-from basalt.policies.vpt import VPTConfig, VPTNet
+from basalt.policies.vpt import VPTNet
 
 # Each frame is blended with two before and two after it.
 KERNEL, HALO = (5, 1, 1), 2

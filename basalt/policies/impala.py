@@ -1,10 +1,9 @@
 """VPT's image encoder: three IMPALA stacks, a dense layer, a linear layer."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 
+from basalt.policies.config import VPTConfig
 from basalt.policies.layers import NORM_EPS, normed_conv, normed_linear
 
 DENSE_WIDTH = 256
@@ -32,22 +31,14 @@ class ResidualBlock(nn.Module):
 class ImpalaStack(nn.Module):
     """Convolution, halving max pool, GroupNorm, two residual blocks: [n, c, h, w] -> [n, c', h/2, w/2]."""
 
-    def __init__(
-        self,
-        n_in: int,
-        n_out: int,
-        *,
-        n_stacks: int,
-        groups: int,
-        post_pool_groups: int,
-        first_norm: bool,
-    ) -> None:
+    def __init__(self, config: VPTConfig, n_in: int, n_out: int, first_norm: bool) -> None:
         super().__init__()
+        groups, n_stacks = config.group_norm_groups, len(config.impala_chans)
         self.firstconv = normed_conv(
             n_in, n_out, groups=groups if first_norm else None, init_norm=1.0
         )
         self.pool = nn.MaxPool2d(3, stride=2, padding=1)
-        self.n = nn.GroupNorm(post_pool_groups, n_out, eps=NORM_EPS)
+        self.n = nn.GroupNorm(config.post_pool_groups, n_out, eps=NORM_EPS)
         # As in VPT's published code, so that the scale of the residual sum over all stacks stays near one.
         init_norm = (n_stacks**0.5 / 2**0.5) ** 0.5
         self.blocks = nn.ModuleList(ResidualBlock(n_out, groups, init_norm) for _ in range(2))
@@ -63,33 +54,17 @@ class ImpalaStack(nn.Module):
 class ImpalaCNN(nn.Module):
     """Stacks, then the feature map in channel, row, column order through a dense layer to 256."""
 
-    def __init__(
-        self,
-        channels: Sequence[int],
-        image: tuple[int, int, int],
-        *,
-        groups: int,
-        post_pool_groups: int,
-        first_conv_norm: bool,
-    ) -> None:
+    def __init__(self, config: VPTConfig) -> None:
         super().__init__()
-        height, width, n_in = image
+        height, width, n_in = config.img_shape
         # The first stack before its pool takes the most memory: float32 at full size.
-        self.cpu_slice = max(1, CPU_SLICE_BYTES // (4 * height * width * channels[0]))
-        stacks = []
-        for i, n_out in enumerate(channels):
-            stacks.append(
-                ImpalaStack(
-                    n_in,
-                    n_out,
-                    n_stacks=len(channels),
-                    groups=groups,
-                    post_pool_groups=post_pool_groups,
-                    first_norm=first_conv_norm or i > 0,
-                )
-            )
+        first = 4 * height * width * config.channels[0]
+        self.cpu_slice = max(1, CPU_SLICE_BYTES // first)
+        self.stacks = nn.ModuleList()
+        for n_out in config.channels:
+            first_norm = config.first_conv_norm or len(self.stacks) > 0
+            self.stacks.append(ImpalaStack(config, n_in, n_out, first_norm))
             n_in, height, width = n_out, (height + 1) // 2, (width + 1) // 2
-        self.stacks = nn.ModuleList(stacks)
         self.dense = normed_linear(n_in * height * width, DENSE_WIDTH, init_norm=1.4)
 
     def features(self, x: Tensor) -> Tensor:
@@ -112,10 +87,10 @@ class ImpalaCNN(nn.Module):
 class ImageEncoder(nn.Module):
     """IMPALA CNN and a linear layer: [B, T, C, H, W] float in 0..1 -> [B, T, hidsize]."""
 
-    def __init__(self, cnn: ImpalaCNN, hidsize: int) -> None:
+    def __init__(self, config: VPTConfig) -> None:
         super().__init__()
-        self.cnn = cnn
-        self.linear = normed_linear(DENSE_WIDTH, hidsize)
+        self.cnn = ImpalaCNN(config)
+        self.linear = normed_linear(DENSE_WIDTH, config.hidsize)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, T, C, H, W] -> [B, T, hidsize]."""

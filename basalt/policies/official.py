@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from basalt.io.errors import ConfigError
-from basalt.policies.vpt import VPTConfig, VPTPolicy
+from basalt.policies.config import VPTConfig
+from basalt.policies.vpt import VPTPolicy
 
 MAX_MODEL_BYTES = 2**20
 _Module = TypeVar("_Module", bound=nn.Module)

@@ -5,7 +5,8 @@ from pathlib import Path
 import torch
 
 from basalt.policies.checkpoint import save_checkpoint
-from basalt.policies.vpt import VPTConfig, VPTPolicy
+from basalt.policies.config import VPTConfig
+from basalt.policies.vpt import VPTPolicy
 
 TINY = VPTConfig(
     hidsize=32, attention_heads=2, attention_memory_size=24, timesteps=8, n_recurrence_layers=2,

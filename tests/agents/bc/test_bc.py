@@ -27,7 +27,7 @@ from basalt.data.dataset import SequenceStream
 from basalt.io.errors import ConfigError
 from basalt.io.locks import sole_writer
 from basalt.policies.checkpoint import find_checkpoint, load_policy
-from basalt.policies.vpt import VPTConfig
+from basalt.policies.config import VPTConfig
 from tests.support.synthetic import BLUE, GREEN, RED, picture, write_episodes
 
 TINY = VPTConfig(
@@ -195,7 +195,7 @@ def test_metrics_are_read_as_they_were_written(tmp_path: Path) -> None:
 def test_survives_kill(folder: Path, tmp_path: Path) -> None:
     code = (
         "import sys, json; from agents.bc.train import train; from agents.bc.config import TrainConfig; "
-        "from basalt.policies.vpt import VPTConfig; "
+        "from basalt.policies.config import VPTConfig; "
         "VPTConfig.small = classmethod(lambda cls: VPTConfig(**json.loads(sys.argv[1]))); "
         "train(TrainConfig(**json.loads(sys.argv[2])))"
     )

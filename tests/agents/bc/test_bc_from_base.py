@@ -19,9 +19,10 @@ from basalt.data.embeddings import load_embedded
 from basalt.data.episodes import load_episodes
 from basalt.io.errors import ConfigError
 from basalt.policies.checkpoint import load_policy, save_checkpoint
+from basalt.policies.config import VPTConfig
 from basalt.policies.embed import EmbedConfig, embed
 from basalt.policies.imitation import evaluate
-from basalt.policies.vpt import PolicyOutput, VPTConfig, VPTPolicy
+from basalt.policies.vpt import PolicyOutput, VPTPolicy
 from tests.support.synthetic import BLUE, RED, picture, write_episode, write_episodes
 
 TINY = VPTConfig(

@@ -11,7 +11,8 @@ import torch
 from agents.bc.agent import BCAgent
 from agents.bc.config import TrainConfig
 from agents.bc.train import train
-from basalt.policies.vpt import VPTConfig, VPTPolicy
+from basalt.policies.config import VPTConfig
+from basalt.policies.vpt import VPTPolicy
 from tests.support.synthetic import BLUE, RED, picture, write_episodes
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")

@@ -14,7 +14,8 @@ CHECKPOINT = """
     from pathlib import Path
     import torch
     from basalt.policies.checkpoint import find_checkpoint, save_checkpoint
-    from basalt.policies.vpt import VPTConfig, VPTPolicy
+    from basalt.policies.config import VPTConfig
+    from basalt.policies.vpt import VPTPolicy
     small = Path(sys.argv[1])
     policy = VPTPolicy(VPTConfig(**{sizes}))
     (small / "filler").write_bytes(bytes(1_000_000))

@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from basalt.io.errors import ConfigError
+from basalt.policies.config import VPTConfig
 from basalt.policies.official import (
     load_official_policy,
     read_model_file,
     read_weights_file,
 )
-from basalt.policies.vpt import VPTConfig
 
 
 @pytest.fixture(scope="module")

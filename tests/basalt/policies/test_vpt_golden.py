@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from basalt.policies.attention import PolicyState
+from basalt.policies.config import VPTConfig
 from basalt.policies.preprocess import resize_frame, resize_frames
-from basalt.policies.vpt import PolicyOutput, VPTConfig, VPTPolicy
+from basalt.policies.vpt import PolicyOutput, VPTPolicy
 from tests.support.vpt_recipes import recipe_images, recipe_weights
 
 LATENT, LOGPROB, VALUE, MEMORY = 2e-3, 1e-3, 1e-3, 5e-3
