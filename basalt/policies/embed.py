@@ -6,7 +6,6 @@ plays share its calls; only the transformer runs in order, with its memory carri
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -121,7 +120,7 @@ def embed(cfg: EmbedConfig) -> dict[str, int]:
                 cfg.batch_size,
                 cfg.seq_len,
                 cfg.workers,
-                on_batch=lambda n: bar.update(n),
+                bar.update,
             )
             for episode, latents in found:
                 _write(places[id(episode)], episode, latents.to(dtype), cfg.labels, staging)
@@ -132,10 +131,9 @@ def embed(cfg: EmbedConfig) -> dict[str, int]:
 def embed_episodes(
     policy: VPTPolicy,
     episodes: Sequence[Episode],
-    batch_size: int = 16,
-    seq_len: int = 32,
-    workers: int = 0,
-    *,
+    batch_size: int,
+    seq_len: int,
+    workers: int,
     on_batch: Callable[[int], object] = lambda frames: None,
 ) -> Iterator[tuple[Episode, Tensor]]:
     """Run a policy over whole plays.
@@ -175,25 +173,18 @@ def latent_batches(
     """Batches of whole plays in order, each with its latents, float32 [B, T, hidsize] on the CPU."""
     if not episodes:
         return
-    state = policy.initial_state(min(batch_size, len(episodes)))
+    device, state = policy.device, policy.initial_state(min(batch_size, len(episodes)))
     for batch in single_pass(episodes, batch_size, seq_len, workers):
-        latents, state = _latents(policy, batch, state)
-        yield batch, latents
-
-
-def _latents(policy: VPTPolicy, batch: Batch, state: Any) -> tuple[Tensor, Any]:
-    """Latents of a batch, float32 [B, T, hidsize] on the CPU, and the next state."""
-    device = policy.device
-    valid = torch.from_numpy(batch.valid)
-    # Padding is not encoded.
-    frames = torch.from_numpy(batch.inputs)[valid].to(device, non_blocking=True)
-    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-        encoded = policy.net.encode_frames(frames[None])[0]
-        x = encoded.new_zeros((*batch.valid.shape, encoded.shape[-1]))
-        x[valid.to(device)] = encoded
-        first = torch.from_numpy(batch.first).to(device)
-        latents, state = policy.net.recur(policy.net.embed(x), first, state)
-    return latents.float().cpu(), state
+        valid = torch.from_numpy(batch.valid)
+        # Padding is not encoded.
+        frames = torch.from_numpy(batch.inputs)[valid].to(device, non_blocking=True)
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            encoded = policy.net.encode_frames(frames[None])[0]
+            x = encoded.new_zeros((*batch.valid.shape, encoded.shape[-1]))
+            x[valid.to(device)] = encoded
+            first = torch.from_numpy(batch.first).to(device)
+            latents, state = policy.net.recur(policy.net.embed(x), first, state)
+        yield batch, latents.float().cpu()
 
 
 def _parts(batch: Batch) -> Iterator[tuple[int, int]]:

@@ -19,7 +19,7 @@ from basalt.policies.config import VPTConfig
 from basalt.policies.heads import CategoricalHead
 from basalt.policies.impala import INFERENCE_SLICE
 from basalt.policies.layers import NormedLayer
-from basalt.policies.official import LoadReport, build, fill, read_model_file, read_weights_file
+from basalt.policies.official import LoadReport, load_official
 from basalt.policies.vpt import VPTNet
 
 # Each frame is blended with two before and two after it.
@@ -138,11 +138,10 @@ def load_official_idm(
     Raises:
         ConfigError: A file is unusable, or the two belong to different models.
     """
-    settings = read_model_file(model)
-    idm = build(
+    return load_official(
         model,
-        lambda: InverseDynamicsModel(
-            idm_config(settings.policy_kwargs, settings.pi_head_kwargs), use_lastlayer
+        weights,
+        lambda found: InverseDynamicsModel(
+            idm_config(found.policy_kwargs, found.pi_head_kwargs), use_lastlayer
         ),
     )
-    return idm, fill(idm, read_weights_file(weights), str(weights), str(model))

@@ -116,58 +116,58 @@ def read_weights_file(path: str | Path) -> dict[str, Tensor]:
 
 
 def load_official_policy(model: str | Path, weights: str | Path) -> tuple[VPTPolicy, LoadReport]:
-    """A published policy on the CPU, in evaluation mode, with a new ESC head.
+    """A published policy on the CPU, in evaluation mode, with a new ESC head; see `load_official`."""
+    return load_official(
+        model,
+        weights,
+        lambda found: VPTPolicy(VPTConfig.from_kwargs(found.policy_kwargs, found.pi_head_kwargs)),
+    )
+
+
+def load_official(
+    model: str | Path, weights: str | Path, make: Callable[[ModelFile], _Module]
+) -> tuple[_Module, LoadReport]:
+    """A published network on the CPU, in evaluation mode.
+
+    Args:
+        model: The `.model` file.
+        weights: The `.weights` file.
+        make: Makes the network from the content of the `.model` file; runs on the meta device.
 
     Raises:
         ConfigError: A file is unusable, the two belong to different models, or weights of the network
-            or the action heads are missing.
+            or the action heads are missing. ESC and value head may be missing.
     """
     settings = read_model_file(model)
-    policy = build(
-        model,
-        lambda: VPTPolicy(VPTConfig.from_kwargs(settings.policy_kwargs, settings.pi_head_kwargs)),
-    )
-    return policy, fill(policy, read_weights_file(weights), str(weights), str(model))
-
-
-def build(model: str | Path, make: Callable[[], _Module]) -> _Module:
-    """The network that a `.model` file describes, on the meta device (without memory for weights).
-
-    Raises:
-        ConfigError: The settings do not describe a valid network.
-    """
     try:
         with torch.device("meta"):
-            return make()
+            module = make(settings)
     # The file is untrusted: lists for numbers, groups that do not divide channels...
     except (ConfigError, KeyError, TypeError, ValueError, AttributeError, RuntimeError) as err:
         reason = str(err).splitlines()[0]
         raise ConfigError(
             f"{model}: expected the settings of a published model ({reason}); download the file again"
         ) from err
+    return module, _fill(module, read_weights_file(weights), weights, model)
 
 
-def fill(
-    module: nn.Module, weights: Mapping[str, Tensor], weights_name: str, model_name: str
+def _fill(
+    module: nn.Module, weights: Mapping[str, Tensor], weights_file: str | Path, model: str | Path
 ) -> LoadReport:
-    """Load weights into a module made on the meta device; ESC and value head may be missing.
-
-    Raises:
-        ConfigError: A shape differs, or a weight of the network or the action heads is missing.
-    """
+    """Load weights into a module made on the meta device."""
     wanted = module.state_dict()
     for name, value in weights.items():
         if name in wanted and value.shape != wanted[name].shape:
             raise ConfigError(
-                f"{weights_name}: {name} is {list(value.shape)}, but {model_name} expects "
+                f"{weights_file}: {name} is {list(value.shape)}, but {model} expects "
                 f"{list(wanted[name].shape)}; use two files of the same model"
             )
     missing = tuple(name for name in wanted if name not in weights)
     needed = [name for name in missing if not name.startswith(_MAY_MISS)]
     if needed:
         raise ConfigError(
-            f"{weights_name}: {len(needed)} weights are missing, the first is {needed[0]}; "
-            f"use the weights that belong to {model_name}, or download them again"
+            f"{weights_file}: {len(needed)} weights are missing, the first is {needed[0]}; "
+            f"use the weights that belong to {model}, or download them again"
         )
     module.to_empty(device="cpu")
     with torch.no_grad():

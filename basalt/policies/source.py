@@ -9,7 +9,7 @@ from torch import nn
 from basalt.io.errors import ConfigError
 from basalt.policies.catalogue import PUBLISHED, policies_dir, published
 from basalt.policies.checkpoint import find_checkpoint, load_policy
-from basalt.policies.official import LoadReport, load_official_policy
+from basalt.policies.official import load_official_policy
 from basalt.policies.vpt import VPTPolicy
 
 
@@ -34,18 +34,6 @@ def open_policy(source: str | Path, device: torch.device, setting: str = "policy
         return load_policy(find_checkpoint(source, setting), device)[0]
     policy, _ = load_official_policy(*files)
     return policy.to(device)
-
-
-def open_official_policy(source: str | Path) -> tuple[VPTPolicy, LoadReport]:
-    """A policy from official files, on the CPU, and the weights in which file and policy differ.
-
-    Raises:
-        ConfigError: The source does not name official files, or they are unusable.
-    """
-    files = official_files(source)
-    if files is None:
-        raise ConfigError(f"{source}: expected a .weights file or one of {', '.join(PUBLISHED)}")
-    return load_official_policy(*files)
 
 
 def official_files(source: str | Path, setting: str = "policy") -> tuple[Path, Path] | None:
