@@ -97,10 +97,11 @@ class Registry(Generic[T]):
                 "fix or remove that package"
             ) from err
         if not isinstance(found, self.expected):
-            wanted = getattr(self.expected, "__name__", self.expected)
+            kinds = getattr(self.expected, "__args__", (self.expected,))
+            wanted = " or ".join("class" if one is type else one.__name__ for one in kinds)
             raise ConfigError(
-                f"{self.kind}: {name!r} of {_distribution(plugin)} is {found!r}; expected {wanted} at "
-                f"{plugin.value}"
+                f"{self.kind}: {name!r} of {_distribution(plugin)}: expected {wanted}, got "
+                f"{type(found).__name__} at {plugin.value!r}; its entry point must be module:NAME"
             )
         return cast(T, found)
 
