@@ -59,7 +59,9 @@ def test_what_another_distribution_adds_has_the_kind_that_is_expected(tmp_path, 
     install(tmp_path, monkeypatch, "theirs", {"good": "fractions:Fraction", "module": "fractions"})
     things: Registry = Registry("thing", "basalt.things", type)
     assert things.get("good").__name__ == "Fraction"
-    with pytest.raises(ConfigError, match=r"expected class, got module at 'fractions'; .* module:NAME"):
+    with pytest.raises(
+        ConfigError, match=r"expected class, got module at 'fractions'; .* module:NAME"
+    ):
         things.get("module")
 
 
