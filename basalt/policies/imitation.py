@@ -43,15 +43,8 @@ class TensorBatch(NamedTuple):
     @classmethod
     def of(cls, batch: Batch, device: torch.device) -> "TensorBatch":
         """The batch as tensors."""
-        arrays = (
-            batch.inputs,
-            batch.first,
-            batch.valid,
-            batch.buttons,
-            batch.camera,
-            batch.esc,
-            camera_counts(batch.buttons) & batch.valid,
-        )
+        shared = [getattr(batch, name) for name in cls._fields[1:-1]]
+        arrays = (*shared, camera_counts(batch.buttons) & batch.valid)
         tensors = (torch.from_numpy(a).to(device, non_blocking=True) for a in arrays)
         return cls(batch.kind, *tensors)
 
