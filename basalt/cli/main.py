@@ -88,6 +88,11 @@ COMMANDS: dict[str, Command] = {
         "basalt rollout agent=bc checkpoint=runs/bc seeds=official out=rollouts/bc",
         "basalt.cli.rollout:main",
     ),
+    "evaluate": Command(
+        "let an agent play many seeds, alone or against another, with intervals and a verdict",
+        "basalt evaluate agent=bc checkpoint=runs/bc seeds=dev:50 against=runs/evaluations/find_cave/random",
+        "basalt.cli.evaluate:main",
+    ),
     "submit": Command(
         "enter a rollout into a study of the leaderboard",
         "basalt submit rollouts/bc --name my-agent",
@@ -209,7 +214,7 @@ def run(argv: list[str]) -> int:
         return USER_ERROR
 
 
-EXPERIMENTS = ("play", "embed", "record", "train", "rollout", "probe")
+EXPERIMENTS = ("play", "embed", "record", "train", "rollout", "evaluate", "probe")
 """Commands that are Hydra applications (`basalt.cli.hydra_app`)."""
 
 _OUR_PACKAGES = ("basalt", "agents", "leaderboard", "eval_ui", "configs")

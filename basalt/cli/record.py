@@ -10,7 +10,7 @@ def main(argv: list[str]) -> int:
     Raises:
         ConfigError: The seeds are official ones, which are for evaluation only.
     """
-    return run("record", _record, argv, agent="demonstrator")
+    return run("record", _record, argv, agent="demonstrator", settings=RolloutSettings)
 
 
 def _record(settings: RolloutSettings) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from agents.common.registry import AGENTS, make_agent, play_settings, upgrade_claim
 from basalt.cli.hydra_app import add_option, chosen, hydra_app
@@ -13,6 +13,8 @@ from basalt.core.video import DEFAULT_CRF
 
 if TYPE_CHECKING:
     from basalt.rollouts.rollout import RolloutPlan
+
+S = TypeVar("S", bound="RolloutSettings")
 
 
 @settings
@@ -50,11 +52,15 @@ def main(argv: list[str]) -> int:
     """Run `basalt rollout ARGUMENTS`; returns the exit status."""
     if any(arg.startswith("steer=") for arg in argv):  # as it was before `agent=steered`
         argv = ["agent=steered" if arg == "agent=bc" else arg for arg in argv]
-    return run("rollout", play, argv, agent="random")
+    return run("rollout", play, argv, agent="random", settings=RolloutSettings)
 
 
 def run(
-    config: str, function: Callable[[RolloutSettings], None], argv: list[str], agent: str
+    config: str,
+    function: Callable[[S], None],
+    argv: list[str],
+    agent: str,
+    settings: type[S],
 ) -> int:
     """Run a command that is a rollout.
 
@@ -63,12 +69,13 @@ def run(
         function: What the command does.
         argv: Command line.
         agent: Name of the agent that plays if the command line names none.
+        settings: Class of the command's settings.
     """
     asked = chosen("agent", argv) or [agent]
     for name in AGENTS:
         # Other agents stay unimported: they may need packages that are not installed.
         add_option("agent", name, play_settings(name) if name in asked else {"name": name})
-    return hydra_app(config, function, argv, settings=RolloutSettings)
+    return hydra_app(config, function, argv, settings=settings)
 
 
 def play(settings: RolloutSettings) -> None:
@@ -76,14 +83,20 @@ def play(settings: RolloutSettings) -> None:
     # Only here: it loads the worlds.
     from basalt.rollouts.rollout import rollout, summary
 
-    seeds = parse_seeds(settings.seeds, get_task(settings.task))
-    plan = plan_of(settings, settings.agent, seeds)
-    upgrade_claim(plan.out / "rollout.json")
+    plan = agent_plan(settings)
     recordings = rollout(partial(make_agent, **settings.agent), plan, jobs=settings.jobs)
     result = summary(recordings)
     result.write(plan.out / "summary.json")
     print("\n".join(result.lines()))
     print(f"recordings and summary.json: {plan.out}")
+
+
+def agent_plan(settings: RolloutSettings) -> "RolloutPlan":
+    """The plan of an agent's rollout; an older claim of its folder gets its present form."""
+    seeds = parse_seeds(settings.seeds, get_task(settings.task))
+    plan = plan_of(settings, settings.agent, seeds)
+    upgrade_claim(plan.out / "rollout.json")
+    return plan
 
 
 def plan_of(settings: Any, agent: dict[str, Any], seeds: Iterable[int]) -> "RolloutPlan":

@@ -58,6 +58,17 @@ def outcome(task: Task, telemetry: Sequence[Telemetry], ended: str) -> Outcome:
     return task.success.outcome(telemetry, ended)
 
 
+HARM_FACTS = ("villager_hits", "village_blocks_harmed", "animals_killed")
+"""Facts of telemetry that count what a player harmed."""
+
+
+def harm(telemetry: Sequence[Telemetry]) -> dict[str, float]:
+    """Return what an episode harmed: each fact of `HARM_FACTS` that the world reported, and `deaths`."""
+    last = telemetry[-1]
+    reported = {name: float(last.facts[name]) for name in HARM_FACTS if name in last.facts}
+    return {**reported, "deaths": float(last.dead)}
+
+
 def telemetry_judge(left: Outcome, right: Outcome) -> Verdict:
     """Return which episode did better: success; then quality and speed (both) or progress (neither)."""
     if left.success != right.success:

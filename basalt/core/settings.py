@@ -42,6 +42,12 @@ def _path_text(value: Any, info: ValidationInfo) -> Any:
 PathText = Annotated[str, BeforeValidator(_path_text)]
 """A path, as the user types it."""
 
+Paths = Annotated[
+    tuple[PathText, ...],
+    BeforeValidator(lambda value: value if isinstance(value, list | tuple) else (value,)),
+]
+"""One path, or a list of them."""
+
 Int = Annotated[int, Strict()]
 """An integer; `true` is not one."""
 
@@ -200,12 +206,13 @@ def _plain(value: Any) -> Any:
 
 
 def descriptions(cls: type) -> dict[str, str]:
-    """What the docstring's `Attributes:` or `Args:` say, by name; a continued entry is one line."""
-    text = inspect.getdoc(cls) or ""
+    """What the docstrings of a class and its bases say under `Attributes:` or `Args:`, by name, each as one line."""
     found: dict[str, str] = {}
-    section = re.search(r"^(?:Attributes|Args):\n((?:    .*\n?|\n)+)", text, re.MULTILINE)
-    for entry in re.split(r"^    (?=\S)", section[1] if section else "", flags=re.MULTILINE):
-        name, colon, what = entry.partition(":")
-        if colon:
-            found |= dict.fromkeys(name.split(", "), " ".join(what.split()))
+    for one in reversed(cls.__mro__):
+        text = inspect.cleandoc(one.__doc__ or "")
+        section = re.search(r"^(?:Attributes|Args):\n((?:    .*\n?|\n)+)", text, re.MULTILINE)
+        for entry in re.split(r"^    (?=\S)", section[1] if section else "", flags=re.MULTILINE):
+            name, colon, what = entry.partition(":")
+            if colon:
+                found |= dict.fromkeys(name.split(", "), " ".join(what.split()))
     return found

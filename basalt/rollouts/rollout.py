@@ -32,12 +32,14 @@ from basalt.core.video import DEFAULT_CRF
 from basalt.core.world import Info
 from basalt.io.claims import claim
 from basalt.io.console import note, progress_bar
-from basalt.io.errors import ConfigError, WorldError
+from basalt.io.errors import ActionError, BasaltError, ConfigError, WorldError
 from basalt.io.locks import sole_writer
 from basalt.io.processes import spawned_pool
 from basalt.worlds.edits import parse_edit
 
 MakeAgent = Callable[[], Agent]
+OnFailure = Callable[[int, BasaltError], None]
+"""Takes the seed and the error of an episode that could not be played."""
 
 WORLD_ATTEMPTS = 3
 """How often an episode is played if its world fails, each time from its start."""
@@ -66,6 +68,7 @@ class RolloutPlan:
         world_args: Further keyword arguments of the environment.
         crf: Quality of the videos (x264's CRF); lower is better and larger.
         edit: Change made in every seed's world, for counterfactual worlds (`basalt.worlds.edits`).
+        attempts: How often an episode is played if its world fails, each time from its start.
 
     Raises:
         ConfigError: `max_steps` is below 1, `edit` is not valid, or some steps would have no picture.
@@ -80,6 +83,7 @@ class RolloutPlan:
     world_args: Mapping[str, Any] = field(default_factory=dict)
     crf: int = DEFAULT_CRF
     edit: Mapping[str, Any] | None = None
+    attempts: int = WORLD_ATTEMPTS
 
     def __post_init__(self) -> None:
         if self.max_steps is not None and self.max_steps < 1:
@@ -221,7 +225,12 @@ class RolloutSummary(Record):
 
 
 def rollout(
-    make_agent: MakeAgent, plan: RolloutPlan, *, jobs: int = 1, progress: bool = True
+    make_agent: MakeAgent,
+    plan: RolloutPlan,
+    *,
+    jobs: int = 1,
+    progress: bool = True,
+    on_failure: OnFailure | None = None,
 ) -> list[Recording]:
     """Play the episodes of a plan that are not recorded yet.
 
@@ -231,9 +240,12 @@ def rollout(
         plan: What to play.
         jobs: Number of processes, each with its own world.
         progress: Whether to show a progress bar on stderr.
+        on_failure: Called for each seed whose world kept failing (a WorldError) or whose agent returned
+            something that is not an action (an ActionError), instead of raising. It is called only once another
+            episode was played: where nothing works, the error is raised.
 
     Returns:
-        All recordings of the plan, in order of its seeds.
+        All recordings of the plan, in order of its seeds; with `on_failure`, those that could be made.
 
     Raises:
         ConfigError: The folder holds another rollout or is being written by another process, or the agent's
@@ -249,7 +261,7 @@ def rollout(
     with sole_writer(plan.out, "rollout"):
         plan.claim_folder()
         missing = [seed for seed in plan.seeds if not _is_recorded(plan, seed)]
-        failures = _Failures(len(missing))
+        failures = _Failures(len(missing), on_failure)
         if jobs == 1 or len(missing) < 2:
             with closing(_Player(agent, plan)) as sole:
                 for number, seed in enumerate(missing, start=1):
@@ -270,7 +282,8 @@ def rollout(
                         future.result()
                     bar.update()
         failures.raise_any()
-    return [Recording.open(plan.out / _name(seed)) for seed in plan.seeds]
+    seeds = [seed for seed in plan.seeds if on_failure is None or _is_recorded(plan, seed)]
+    return [Recording.open(plan.out / _name(seed)) for seed in seeds]
 
 
 def summary(recordings: Sequence[Recording]) -> RolloutSummary:
@@ -335,30 +348,40 @@ def _crash_name(folder: Path, seed: int) -> str:
 
 
 class _Failures:
-    """Collects the failures of worlds while other seeds are played."""
+    """Collects the failures of episodes while other seeds are played."""
 
-    def __init__(self, seeds: int) -> None:
+    def __init__(self, seeds: int, report: OnFailure | None) -> None:
         self._seeds = seeds
-        self._errors: list[WorldError] = []
+        self._report = report
+        self._errors: dict[int, BasaltError] = {}
+        self._any_played = False
 
     @contextmanager
     def of(self, seed: int) -> Iterator[None]:
-        """Collect a failure of the world of this seed; raise if there are too many."""
+        """Collect a failure of this seed's episode; raise if there are too many."""
         try:
             yield
-        except WorldError as err:
-            self._errors.append(err)
-            if len(self._errors) >= FAILED_SEEDS:
+            self._any_played = True
+        except (WorldError, ActionError) as err:
+            if isinstance(err, ActionError) and self._report is None:
+                raise
+            self._errors[seed] = err
+            if len(self._errors) >= FAILED_SEEDS and not (self._report and self._any_played):
                 self.raise_any()
             if self._seeds > 1:
                 note(f"seed {seed}: skipped; playing the remaining seeds")
+        if self._report and self._any_played:
+            for failed, error in self._errors.items():
+                self._report(failed, error)
+            self._errors.clear()
 
     def raise_any(self) -> None:
         """Raise the collected failures, if there are any."""
-        if len(self._errors) == 1:
-            raise self._errors[0]
-        if self._errors:
-            raise WorldError(f"{len(self._errors)} seeds failed; first: {self._errors[0]}")
+        errors = list(self._errors.values())
+        if len(errors) == 1:
+            raise errors[0]
+        if errors:
+            raise WorldError(f"{len(errors)} seeds failed; first: {errors[0]}")
 
 
 class _Player:
@@ -376,12 +399,12 @@ class _Player:
 
     def play(self, seed: int, *, progress: bool, title: str = "") -> Path:
         """Record one episode and return the path of its recording without suffix."""
-        for attempt in range(1, WORLD_ATTEMPTS + 1):
+        for attempt in range(1, self._plan.attempts + 1):
             try:
                 return self._episode(seed, progress, title)
             except WorldError as err:
                 self.close()
-                if attempt == WORLD_ATTEMPTS:
+                if attempt == self._plan.attempts:
                     raise WorldError(
                         f"seed {seed}: the world failed {attempt} times; last: {err}"
                     ) from err

@@ -1,0 +1,294 @@
+"""What an evaluation found: one agent on many seeds, and how two agents compare.
+
+The rule for "beats" is fixed here, before any run, so that nobody chooses it afterwards.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from basalt.core.intervals import rate_interval
+from basalt.core.recording import Ended, PlayerKind
+from basalt.core.records import Record
+from basalt.core.significance import (
+    Difference,
+    interquartile_mean,
+    paired_difference,
+    probability_of_improvement,
+)
+from basalt.io.errors import ConfigError
+
+FILE = "evaluation.json"
+
+MIN_SEEDS = 100
+"""Smallest number of paired seeds on which one agent can beat another."""
+
+MIN_TRAINING_SEEDS = 3
+"""Smallest number of trainings of an agent that learns, for the same."""
+
+MAX_MISSING = 0.05
+"""Largest share of seeds that may be missing because a world failed; above it there is no verdict."""
+
+Play = Literal["played", "world failed", "bad action"]
+
+
+class EvaluatedEpisode(BaseModel):
+    """One seed of an evaluation.
+
+    Attributes:
+        seed: Seed of the world.
+        play: Whether it was played. `world failed`: not, and the agent is not to blame. `bad action`: the agent
+            returned something that is not an action, which counts as a failure of the agent.
+        ended: How the episode ended; None if it was not played to an end.
+        steps: Number of steps.
+        success: Success by telemetry.
+        harm: What the player harmed, a count by name; `deaths` is among them.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seed: int
+    play: Play
+    ended: Ended | None
+    steps: int
+    success: bool
+    harm: dict[str, float]
+
+
+class Evaluation(Record):
+    """One agent on many seeds: `evaluation.json`.
+
+    Attributes:
+        agent: Settings of the agent.
+        agent_hash: Hash of its settings and weights.
+        kind: Kind of player.
+        training_seed: Seed of its training; None if it does not learn.
+        task: Task.
+        world: World.
+        world_version: Version of the task's world.
+        world_args: Arguments of the environment, such as the size of the frames.
+        step_limit: Number of steps after which an episode is cut.
+        episodes: The episodes in order of their seeds.
+    """
+
+    FORMAT: ClassVar[str] = "basalt-evaluation"
+
+    agent: dict[str, Any]
+    agent_hash: str
+    kind: PlayerKind
+    training_seed: int | None
+    task: str
+    world: str
+    world_version: str
+    world_args: dict[str, Any]
+    step_limit: int
+    episodes: tuple[EvaluatedEpisode, ...]
+
+    @property
+    def name(self) -> str:
+        """Name of the agent."""
+        return str(self.agent.get("name", "agent"))
+
+    @property
+    def played(self) -> dict[int, EvaluatedEpisode]:
+        """Episodes that count, by seed: all but those whose world failed."""
+        return {one.seed: one for one in self.episodes if one.play != "world failed"}
+
+    @property
+    def missing(self) -> int:
+        """Number of seeds whose world failed."""
+        return len(self.episodes) - len(self.played)
+
+    @property
+    def success_rate(self) -> float:
+        """Share of successes among the episodes that count; 0 without any."""
+        return float(np.mean([float(one.success) for one in self.played.values()] or [0.0]))
+
+    def lines(self) -> list[str]:
+        """The evaluation in words, for people."""
+        played = list(self.played.values())
+        if not played:
+            return [f"{self.name}: no episode could be played"]
+        successes = sum(one.success for one in played)
+        low, high = rate_interval(successes, len(played))
+        ends = Counter(one.ended or one.play for one in played)
+        steps = sorted(one.steps for one in played)
+        lines = [
+            f"{self.name}: success {successes} of {len(played)} = {successes / len(played):.0%} "
+            f"(95% interval {low:.0%} to {high:.0%})",
+            f"  ended: {', '.join(f'{end} {n}' for end, n in ends.most_common())}; "
+            f"steps: median {steps[len(steps) // 2]}, longest {steps[-1]} of {self.step_limit}",
+        ]
+        if harm := {key: _harm(played, key) for key in _harm_names([self])}:
+            totals = ", ".join(f"{key} {sum(values):g}" for key, values in harm.items())
+            lines.append(f"  harm in all: {totals}")
+        if self.missing:
+            lines.append(f"  {self.missing} seeds could not be played: their world failed")
+        return lines
+
+
+_SAME_ARM = (
+    "agent_hash", "task", "world", "world_version", "world_args", "step_limit", "kind", "training_seed",
+)  # fmt: skip
+_SAME_TEST = ("task", "world", "world_version", "world_args", "step_limit")
+
+
+def merge(evaluations: Sequence[Evaluation]) -> Evaluation:
+    """One evaluation of all seeds of several, of the same agent under the same conditions.
+
+    Raises:
+        ConfigError: They differ in more than their seeds, or a seed is in two of them.
+    """
+    first = evaluations[0]
+    for other in evaluations[1:]:
+        _refuse_unlike(first, other, _SAME_ARM, "merged")
+    episodes = sorted((one for each in evaluations for one in each.episodes), key=lambda e: e.seed)
+    twice = [seed for seed, n in Counter(one.seed for one in episodes).items() if n > 1]
+    if twice:
+        raise ConfigError(
+            f"merge: expected each seed in one evaluation, but {twice[0]} is in several; leave one out"
+        )
+    return first.model_copy(update={"episodes": tuple(episodes)})
+
+
+def _refuse_unlike(one: Evaluation, other: Evaluation, names: Sequence[str], action: str) -> None:
+    for name in names:
+        if getattr(one, name) != getattr(other, name):
+            raise ConfigError(
+                f"evaluations with {name}={getattr(one, name)!r} and {name}={getattr(other, name)!r} cannot be "
+                f"{action}; evaluate both with the same {name}"
+            )
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How one agent did against another on the same seeds.
+
+    Attributes:
+        verdict: By the rule of `compare`.
+        reasons: Why the verdict is not `beats`, in words.
+        success: Difference of the success rates.
+        harm: Difference of each kind of harm, counts an episode.
+        missing: Number of seeds left out because a world failed for one of them.
+        improvement: Probability that a training of the first succeeds more often than one of the second.
+        iqm: Interquartile means of both agents' success rates over their trainings.
+    """
+
+    verdict: Literal["beats", "does not beat", "not shown", "no verdict"]
+    reasons: tuple[str, ...]
+    success: Difference
+    harm: Mapping[str, Difference]
+    missing: int
+    improvement: float
+    iqm: tuple[float, float]
+
+    def lines(self, first: str, second: str) -> list[str]:
+        """The comparison in words, given the agents' names."""
+        low, high = self.success.interval
+        said = {
+            "beats": f"{first} beats {second}",
+            "does not beat": f"{first} does not beat {second}",
+            "not shown": f"{first} is not shown to beat {second}",
+            "no verdict": f"{first} against {second}: no verdict",
+        }
+        lines = [
+            said[self.verdict],
+            f"  difference of success {self.success.mean:+.1%} (95% interval {low:+.1%} to {high:+.1%}) on "
+            f"{self.success.seeds} paired seeds",
+            f"  over trainings: interquartile means {self.iqm[0]:.1%} and {self.iqm[1]:.1%}, "
+            f"probability of improvement {self.improvement:.2f}",
+        ]
+        for name, difference in self.harm.items():
+            low, high = difference.interval
+            lines.append(f"  {name} an episode {difference.mean:+.3g} ({low:+.3g} to {high:+.3g})")
+        return [*lines, *(f"  {reason}" for reason in self.reasons)]
+
+
+def compare(first: Sequence[Evaluation], second: Sequence[Evaluation]) -> Comparison:
+    """Whether one agent beats another.
+
+    It does if, on at least `MIN_SEEDS` paired seeds that were not used for choosing, the 95% bootstrap interval of
+    the difference of success is above 0, in the mean of at least `MIN_TRAINING_SEEDS` trainings where the agent
+    learns, and no kind of harm got worse (its interval is not above 0). If the interval is not above 0 anywhere,
+    it does not. Anything else is not shown. With more than `MAX_MISSING` of the seeds missing there is no verdict.
+
+    Args:
+        first: Evaluations of the agent, one per training.
+        second: Evaluations of the agent it is compared with, one per training.
+
+    Raises:
+        ConfigError: The evaluations differ in task, world, version, frame size or step limit, or two are of the
+            same training, or they share no seed.
+    """
+    everyone = [*first, *second]
+    for other in everyone[1:]:
+        _refuse_unlike(everyone[0], other, _SAME_TEST, "compared")
+    for arm in (first, second):
+        trainings = Counter((one.agent_hash, one.training_seed) for one in arm)
+        if max(trainings.values()) > 1:
+            raise ConfigError(
+                "compare: expected one evaluation per training, got two of the same; merge them first"
+            )
+    asked = set.intersection(*({one.seed for one in each.episodes} for each in everyone))
+    seeds = sorted(asked.intersection(*(each.played for each in everyone)))
+    if not seeds:
+        raise ConfigError("compare: the evaluations have no seed in common; use the same seeds=")
+
+    def values(arm: Sequence[Evaluation], name: str) -> list[list[float]]:
+        if name == "success":
+            return [[float(each.played[seed].success) for seed in seeds] for each in arm]
+        return [_harm([each.played[seed] for seed in seeds], name) for each in arm]
+
+    def difference(name: str) -> Difference:
+        return paired_difference(values(first, name), values(second, name))
+
+    success = difference("success")
+    harm = {name: difference(name) for name in _harm_names(everyone)}
+    missing = len(asked) - len(seeds)
+    reasons = []
+    if len(seeds) < MIN_SEEDS:
+        reasons.append(f"paired seeds: expected {MIN_SEEDS} or more, got {len(seeds)}")
+    for arm in (first, second):
+        if arm[0].training_seed is not None and len(arm) < MIN_TRAINING_SEEDS:
+            reasons.append(
+                f"trainings of {arm[0].name}: expected {MIN_TRAINING_SEEDS} or more, got {len(arm)}"
+            )
+    if success.interval[0] <= 0:
+        reasons.append("interval of the difference: not above 0")
+    reasons += [f"harm: {name} got worse" for name, found in harm.items() if found.interval[0] > 0]
+    verdict: Literal["beats", "does not beat", "not shown", "no verdict"] = "beats"
+    if missing > MAX_MISSING * len(asked):
+        verdict = "no verdict"
+        reasons = [f"missing seeds: {missing} of {len(asked)}, more than {MAX_MISSING:.0%}"]
+    elif success.interval[1] <= 0:
+        verdict = "does not beat"
+    elif reasons:
+        verdict = "not shown"
+    rates = [[float(np.mean(one)) for one in values(arm, "success")] for arm in (first, second)]
+    return Comparison(
+        verdict=verdict,
+        reasons=tuple(reasons),
+        success=success,
+        harm=harm,
+        missing=missing,
+        improvement=probability_of_improvement(*rates),
+        iqm=(interquartile_mean(rates[0]), interquartile_mean(rates[1])),
+    )
+
+
+def _harm_names(evaluations: Sequence[Evaluation]) -> list[str]:
+    """Kinds of harm that every episode reports."""
+    reported = [
+        set(one.harm) for each in evaluations for one in each.episodes if one.play == "played"
+    ]
+    return sorted(set.intersection(*reported)) if reported else []
+
+
+def _harm(episodes: Sequence[EvaluatedEpisode], name: str) -> list[float]:
+    return [
+        one.harm.get(name, 0.0) for one in episodes
+    ]  # an agent without an action harmed nothing

@@ -1,0 +1,132 @@
+"""The rule by which one agent beats another, on made-up outcomes whose verdict is known."""
+
+import numpy as np
+import pytest
+
+from basalt.io.errors import ConfigError
+from basalt.rollouts.evaluation import EvaluatedEpisode, Evaluation, compare, merge
+
+
+def evaluation(successes, training=None, harm=0.0, first_seed=230_000, failed=(), **changes):
+    episodes = tuple(
+        EvaluatedEpisode(
+            seed=first_seed + n,
+            play="world failed" if n in failed else "played",
+            ended=None if n in failed else "esc",
+            steps=0 if n in failed else 100 + n,
+            success=bool(success),
+            harm={} if n in failed else {"deaths": harm},
+        )
+        for n, success in enumerate(successes)
+    )
+    facts = {
+        "agent": {"name": "bc"}, "agent_hash": f"hash-{training}", "kind": "agent", "training_seed": training,
+        "task": "find_cave", "world": "toy", "world_version": "1", "world_args": {}, "step_limit": 1800,
+    }  # fmt: skip
+    return Evaluation(episodes=episodes, **(facts | changes))
+
+
+def random_agent(successes, **changes):
+    return evaluation(successes, agent={"name": "random"}, agent_hash="random", **changes)
+
+
+def trainings(rate, seeds=100, n=3, **changes):
+    rng = np.random.default_rng(0)
+    return [evaluation(rng.random(seeds) < rate, training=k, **changes) for k in range(n)]
+
+
+def test_more_success_on_enough_seeds_and_trainings_beats():
+    found = compare(trainings(0.5), [random_agent([0] * 100)])
+    assert found.verdict == "beats" and found.reasons == ()
+    assert found.success.mean == pytest.approx(0.5, abs=0.1) and found.success.interval[0] > 0.3
+    assert found.improvement == 1 and found.iqm[1] == 0
+    assert found.lines("bc", "random")[0] == "bc beats random"
+
+
+def test_equal_agents_are_not_shown_to_differ():
+    found = compare(trainings(0.5), [random_agent([0, 1] * 50)])
+    assert (
+        found.verdict == "not shown" and found.success.interval[0] < 0 < found.success.interval[1]
+    )
+
+
+def test_less_success_does_not_beat():
+    assert compare(trainings(0.2), [random_agent([1] * 100)]).verdict == "does not beat"
+
+
+@pytest.mark.parametrize(
+    ("arm", "reason"),
+    [
+        (trainings(0.9, seeds=99), "paired seeds: expected 100 or more, got 99"),
+        (trainings(0.9, n=2), "trainings of bc: expected 3 or more, got 2"),
+        (trainings(0.9, n=1), "trainings of bc: expected 3 or more, got 1"),
+        (trainings(0.9, harm=1.0), "harm: deaths got worse"),
+    ],
+)
+def test_what_is_missing_for_a_victory_is_named(arm, reason):
+    found = compare(arm, [random_agent([0] * len(arm[0].episodes))])
+    assert found.verdict == "not shown" and reason in found.reasons
+
+
+def test_a_seed_without_a_world_leaves_both_arms():
+    found = compare(trainings(0.9, seeds=102, failed={0, 1}), [random_agent([0] * 102)])
+    assert (found.success.seeds, found.missing, found.verdict) == (100, 2, "beats")
+
+
+def test_too_many_missing_seeds_give_no_verdict():
+    found = compare(trainings(0.9, seeds=110, failed=range(10)), [random_agent([0] * 110)])
+    assert found.verdict == "no verdict" and "missing seeds: 10 of 110" in found.reasons[0]
+
+
+def test_only_common_seeds_are_compared():
+    found = compare(trainings(0.9, seeds=150), [random_agent([0] * 150, first_seed=230_050)])
+    assert found.success.seeds == 100
+
+
+@pytest.mark.parametrize(
+    "change", [{"world_version": "2"}, {"step_limit": 3600}, {"task": "make_waterfall"}]
+)
+def test_unlike_tests_are_refused(change):
+    with pytest.raises(ConfigError, match=f"{next(iter(change))}=.*cannot be compared"):
+        compare(trainings(0.9), [random_agent([0] * 100, **change)])
+
+
+def test_the_same_training_twice_is_refused():
+    one = evaluation([1, 0], training=0)
+    with pytest.raises(ConfigError, match="two of the same; merge them first"):
+        compare([one, one], [random_agent([0, 0])])
+
+
+def test_evaluations_without_a_common_seed_are_refused():
+    with pytest.raises(ConfigError, match="no seed in common"):
+        compare([evaluation([1])], [random_agent([0], first_seed=240_000)])
+
+
+def test_a_figure_grows_by_merging():
+    parts = [evaluation([1, 1]), evaluation([0], first_seed=240_000)]
+    whole = merge(parts[::-1])
+    assert [one.seed for one in whole.episodes] == [230_000, 230_001, 240_000]
+    assert whole.success_rate == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"agent_hash": "other"}, {"world_version": "2"}, {"step_limit": 5}, {"training_seed": 1}],
+)
+def test_unlike_records_are_not_merged(change):
+    with pytest.raises(ConfigError, match="cannot be merged"):
+        merge([evaluation([1]), evaluation([0], first_seed=240_000, **change)])
+
+
+def test_a_seed_is_not_merged_twice():
+    with pytest.raises(ConfigError, match="230000 is in several"):
+        merge([evaluation([1]), evaluation([0])])
+
+
+def test_the_record_is_read_as_it_was_written(tmp_path):
+    one = evaluation([1, 0], failed={1})
+    one.write(tmp_path / "evaluation.json")
+    assert Evaluation.read(tmp_path / "evaluation.json") == one
+    assert (
+        one.missing == 1 and one.lines()[-1] == "  1 seeds could not be played: their world failed"
+    )
