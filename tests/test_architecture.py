@@ -24,6 +24,7 @@ ROOMS = (
     "leaderboard.studies",
     "leaderboard.store",
     "agents.bc",
+    "agents.search",
     "agents.steered",
     "agents.demonstrator",
     "agents.random",

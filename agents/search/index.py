@@ -1,0 +1,241 @@
+"""An index of latents: exact nearest neighbours in a projection, ranked again on the full vectors.
+
+A search compares a query with all frames in the space of the first principal components, one matrix-vector product,
+and then the best candidates with the full latents, which stay on disk. It needs no graph and no building time, and
+there is nothing to tune but the number of candidates.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from basalt.io.atomic import replacing_folder
+from basalt.io.errors import ConfigError
+
+FORMAT, VERSION = "basalt-latent-index", 1
+
+_SAMPLE = 100_000
+"""Frames from which the principal components are computed, spread evenly."""
+
+_CHUNK = 65_536
+
+
+@dataclass(frozen=True)
+class LatentIndex:
+    """Latents of demonstrations with the actions taken at them; episodes one after the other.
+
+    Attributes:
+        latents: Latents, float16 [n, width], mapped from disk.
+        projected: Latents in principal components, float32 [n, components].
+        mean: Mean of the latents, float32 [width].
+        components: Principal components, float32 [width, components].
+        starts: First frame of each episode, int64 [episodes + 1]; the last entry is n.
+        buttons: VPT's index of the buttons at each frame, int16 [n].
+        camera: VPT's index of the camera, int16 [n].
+        facts: What the index was made of, JSON-ready.
+    """
+
+    latents: NDArray[np.float16]
+    projected: NDArray[np.float32]
+    mean: NDArray[np.float32]
+    components: NDArray[np.float32]
+    starts: NDArray[np.int64]
+    buttons: NDArray[np.int16]
+    camera: NDArray[np.int16]
+    facts: dict[str, Any]
+
+    def __len__(self) -> int:
+        return len(self.projected)
+
+    def episode_end(self, frame: int) -> int:
+        """The frame after the last one of a frame's episode."""
+        return int(self.starts[np.searchsorted(self.starts, frame, side="right")])
+
+    def distance(self, query: NDArray[np.floating[Any]], frames: Any) -> NDArray[np.float32]:
+        """Euclidean distance of a query [width] from the full latents of some frames, float32."""
+        difference = self.latents[frames].astype(np.float32) - query.astype(np.float32)
+        return np.asarray(np.sqrt((difference**2).sum(-1)), dtype=np.float32)
+
+    def nearest(
+        self,
+        query: NDArray[np.floating[Any]],
+        k: int = 1,
+        *,
+        candidates: int = 50,
+        forbidden: Sequence[tuple[int, int]] = (),
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """The nearest frames to a query and their distances, nearest first.
+
+        Args:
+            query: A latent, float [width].
+            k: Number of neighbours.
+            candidates: Number of frames that are ranked again on the full latents.
+            forbidden: Ranges [start, stop) of frames that may not be found.
+        """
+        point = (query.astype(np.float32) - self.mean) @ self.components
+        # Without the query's own square, which is the same for all frames.
+        scores = self._squares - 2 * (self.projected @ point)
+        for start, stop in forbidden:
+            scores[max(0, start) : stop] = np.inf
+        wanted = min(max(candidates, k), len(scores))
+        best = np.argpartition(scores, wanted - 1)[:wanted]
+        best = np.sort(
+            best[np.isfinite(scores[best])]
+        )  # in order of frames, so that ties are decided alike
+        distances = self.distance(query, best)
+        order = np.argsort(distances, kind="stable")[:k]
+        return best[order].astype(np.int64), distances[order]
+
+    @property
+    def _squares(self) -> NDArray[np.float32]:
+        found = self.__dict__.get("_cached_squares")
+        if found is None:
+            found = np.einsum("nc,nc->n", self.projected, self.projected)
+            object.__setattr__(self, "_cached_squares", found)
+        return np.asarray(found)
+
+    def typical_distance(self, frames_apart: int, percentile: float, seed: int = 0) -> float:
+        """Percentile of the distance between frames of one episode that are some frames apart."""
+        first = np.arange(len(self) - frames_apart)
+        episode = np.searchsorted(self.starts, first, side="right")
+        first = first[episode == np.searchsorted(self.starts, first + frames_apart, side="right")]
+        if not len(first):
+            raise ConfigError(
+                f"index: expected an episode longer than {frames_apart} frames; embed longer demonstrations"
+            )
+        sample = np.sort(np.random.default_rng(seed).permutation(first)[:2000])
+        ahead = self.latents[sample + frames_apart].astype(np.float32)
+        apart = np.linalg.norm(self.latents[sample].astype(np.float32) - ahead, axis=1)
+        return float(np.percentile(apart, percentile))
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """One episode to index.
+
+    Attributes:
+        read: Reads its latents, float [n, width]; called once, so that only one episode is in memory.
+        buttons: VPT's index of the buttons, int [n].
+        camera: VPT's index of the camera, int [n].
+    """
+
+    read: Callable[[], NDArray[Any]]
+    buttons: NDArray[np.integer[Any]]
+    camera: NDArray[np.integer[Any]]
+
+
+_ARRAYS = ("latents", "projected", "mean", "components", "starts", "buttons", "camera")
+
+
+def build_index(
+    folder: Path,
+    episodes: Sequence[Demonstration],
+    *,
+    components: int = 32,
+    facts: dict[str, Any] | None = None,
+) -> LatentIndex:
+    """Write an index and open it.
+
+    Args:
+        folder: Folder to write; one that exists is replaced as a whole.
+        episodes: What to index.
+        components: Number of principal components.
+        facts: What the index is made of, JSON-ready.
+
+    Raises:
+        ConfigError: There are no frames, or fewer dimensions than components.
+    """
+    lengths = [len(one.buttons) for one in episodes]
+    n = sum(lengths)
+    if n < 2:
+        raise ConfigError("index: expected at least 2 frames; embed demonstrations first")
+    width = episodes[0].read().shape[1]
+    if not 1 <= components <= width:
+        raise ConfigError(
+            f"components: expected 1 to {width}, the width of the latents, got {components}"
+        )
+    with replacing_folder(folder) as partial:
+        latents = np.lib.format.open_memmap(partial / "latents.npy", "w+", np.float16, (n, width))
+        starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        for one, start, stop in zip(episodes, starts, starts[1:], strict=False):
+            latents[start:stop] = one.read()
+        latents.flush()
+        mean, basis = _principal_components(latents, components)
+        projected = np.lib.format.open_memmap(
+            partial / "projected.npy", "w+", np.float32, (n, components)
+        )
+        for start in range(0, n, _CHUNK):
+            chunk = latents[start : start + _CHUNK].astype(np.float32)
+            projected[start : start + _CHUNK] = (chunk - mean) @ basis
+        projected.flush()
+        arrays: dict[str, NDArray[Any]] = {
+            "mean": mean,
+            "components": basis,
+            "starts": starts,
+            "buttons": np.concatenate([one.buttons for one in episodes]).astype(np.int16),
+            "camera": np.concatenate([one.camera for one in episodes]).astype(np.int16),
+        }
+        for name, values in arrays.items():
+            np.save(partial / f"{name}.npy", values)
+        header = {"format": FORMAT, "version": VERSION, "facts": facts or {}}
+        (partial / "index.json").write_text(json.dumps(header, indent=1), encoding="utf-8")
+    return open_index(folder)
+
+
+def open_index(folder: Path) -> LatentIndex:
+    """Open an index; the full latents stay on disk.
+
+    Raises:
+        ConfigError: The folder holds no index, or a damaged one.
+    """
+    try:
+        header = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+        if header.get("format") != FORMAT or header.get("version") != VERSION:
+            raise ValueError(f"format {header.get('format')!r}, version {header.get('version')!r}")
+        arrays = {
+            name: np.load(
+                folder / f"{name}.npy",
+                mmap_mode="r" if name == "latents" else None,
+                allow_pickle=False,
+            )
+            for name in _ARRAYS
+        }
+        index = LatentIndex(**arrays, facts=header["facts"])
+        n, width = index.latents.shape
+        shapes = {
+            "projected": (n, index.components.shape[1]), "mean": (width,), "components": (width, index.components.shape[1]),
+            "buttons": (n,), "camera": (n,),
+        }  # fmt: skip
+        wrong = [name for name, shape in shapes.items() if arrays[name].shape != shape]
+        if (
+            wrong
+            or index.starts[0] != 0
+            or index.starts[-1] != n
+            or (np.diff(index.starts) < 1).any()
+        ):
+            raise ValueError(f"arrays that do not fit each other ({', '.join(wrong) or 'starts'})")
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as err:
+        raise ConfigError(
+            f"{folder}: expected an index of `basalt train agent=search` ({err}); build it again"
+        ) from err
+    return index
+
+
+def _principal_components(
+    latents: NDArray[np.float16], components: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean float32 [width] and the first principal components, float32 [width, components]."""
+    step = max(1, len(latents) // _SAMPLE)
+    sample = latents[::step].astype(np.float32)
+    mean = sample.mean(axis=0)
+    centred = sample - mean
+    _, vectors = np.linalg.eigh((centred.T @ centred).astype(np.float64))
+    basis = vectors[:, ::-1][:, :components]
+    # A component's sign is arbitrary; this choice does not depend on the linear algebra library.
+    basis = basis * np.sign(basis[np.abs(basis).argmax(axis=0), np.arange(components)])
+    return mean.astype(np.float32), np.ascontiguousarray(basis, dtype=np.float32)

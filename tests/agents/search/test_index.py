@@ -1,0 +1,115 @@
+"""The index finds what an exact search finds, and stays within what it was told not to find."""
+
+import numpy as np
+import pytest
+
+from agents.search.index import Demonstration, build_index, open_index
+from basalt.io.errors import ConfigError
+
+
+def walks(episodes, frames, width=128, hidden=12, seed=0):
+    """Latents of smooth random walks, seen through a nonlinear map with noise; unit length, float16."""
+    rng = np.random.default_rng(seed)
+    mix, phase = rng.standard_normal((hidden, width)), rng.uniform(0, 6, width)
+    found = []
+    for _ in range(episodes):
+        steps = rng.standard_normal((frames, hidden)) * np.sqrt(2 / 100)
+        walk = np.zeros((frames, hidden))
+        walk[0] = rng.standard_normal(hidden)
+        for t in range(1, frames):
+            walk[t] = walk[t - 1] * (1 - 1 / 100) + steps[t]
+        seen = (
+            np.tanh(walk @ mix)
+            + np.sin(walk @ mix + phase)
+            + 0.1 * rng.standard_normal((frames, width))
+        )
+        found.append((seen / np.linalg.norm(seen, axis=1, keepdims=True)).astype(np.float16))
+    return found
+
+
+def with_actions(latents):
+    return [
+        Demonstration(
+            lambda each=each: each, np.arange(len(each)) % 8641, np.full(len(each), n % 121)
+        )
+        for n, each in enumerate(latents)
+    ]
+
+
+@pytest.fixture(scope="module")
+def data():
+    return walks(40, 250)
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory, data):
+    return build_index(tmp_path_factory.mktemp("index") / "index", with_actions(data[:36]))
+
+
+def test_the_nearest_frame_is_that_of_an_exact_search(index, data):
+    everything = np.concatenate(data[:36]).astype(np.float32)
+    queries = np.concatenate(data[36:])[::10]
+    exact = [
+        np.linalg.norm(everything - query.astype(np.float32), axis=1).argmin() for query in queries
+    ]
+    found = [index.nearest(query)[0][0] for query in queries]
+    assert np.mean(np.equal(found, exact)) >= 0.98
+
+
+def test_neighbours_are_in_order_of_their_true_distance(index, data):
+    frames, distances = index.nearest(data[36][100], k=5)
+    assert len(frames) == 5 and (np.diff(distances) >= 0).all()
+    assert distances == pytest.approx(index.distance(data[36][100], frames))
+
+
+def test_forbidden_frames_are_not_found(index, data):
+    query = data[0][100]
+    assert index.nearest(query)[0][0] == 100
+    frame = index.nearest(query, forbidden=[(36, 164)])[0][0]
+    assert not 36 <= frame < 164
+
+
+def test_an_episode_ends_where_the_next_begins(index):
+    assert [index.episode_end(frame) for frame in (0, 249, 250, len(index) - 1)] == [
+        250,
+        250,
+        500,
+        9000,
+    ]
+
+
+def test_it_opens_again_as_it_was(index, tmp_path, data):
+    built = build_index(
+        tmp_path / "index", with_actions(data[:3]), components=8, facts={"task": "find_cave"}
+    )
+    again = open_index(tmp_path / "index")
+    assert again.facts == {"task": "find_cave"} and again.projected.shape == (750, 8)
+    assert np.array_equal(again.buttons, built.buttons) and again.camera[-1] == 2
+    assert again.nearest(data[1][7])[0][0] == 257
+
+
+def test_typical_distance_grows_with_time(index):
+    assert 0 < index.typical_distance(1, 95) < index.typical_distance(100, 95)
+    with pytest.raises(ConfigError, match="longer than 250 frames"):
+        index.typical_distance(250, 95)
+
+
+@pytest.mark.parametrize("damage", ["header", "array", "shape"])
+def test_a_damaged_index_is_one_error(tmp_path, data, damage):
+    folder = tmp_path / "index"
+    build_index(folder, with_actions(data[:2]))
+    if damage == "header":
+        (folder / "index.json").write_text('{"format": "other"}')
+    elif damage == "array":
+        (folder / "camera.npy").write_bytes(b"not an array")
+    else:
+        np.save(folder / "buttons.npy", np.zeros(3, np.int16))
+    with pytest.raises(ConfigError, match="build it again"):
+        open_index(folder)
+
+
+@pytest.mark.parametrize("components", [0, 129])
+def test_components_beyond_the_width_are_refused(tmp_path, data, components):
+    with pytest.raises(ConfigError, match="components: expected 1 to 128"):
+        build_index(tmp_path / "index", with_actions(data[:2]), components=components)
+    assert not (tmp_path / "index").exists()

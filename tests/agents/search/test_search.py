@@ -1,0 +1,62 @@
+"""An index of embedded recordings plays what the recordings show."""
+
+import shutil
+from functools import partial
+
+import numpy as np
+import pytest
+
+from agents.search.agent import SearchAgent
+from agents.search.config import SearchConfig
+from agents.search.train import train
+from basalt.core.video import FrameSize
+from basalt.data.episodes import load_episodes
+from basalt.io.errors import ConfigError
+from basalt.policies.embed import EmbedConfig, embed
+from basalt.testing import check_agent
+from tests.support.synthetic import write_episodes
+from tests.support.tiny_policy import tiny_run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("search")
+    data = write_episodes(folder / "data", range(100_000, 100_003), 40)
+    embed(
+        EmbedConfig(
+            data=str(data), policy=str(tiny_run(folder / "policy")), out=str(folder / "embeddings"),
+            workers=0, device="cpu", progress=False,
+        )
+    )  # fmt: skip
+    cfg = SearchConfig(out=str(folder / "run"), data=str(folder / "embeddings"), components=16)
+    assert train(cfg).lines()[0].startswith("index of ")
+    return folder / "run"
+
+
+def test_it_takes_the_actions_of_the_demonstration_that_it_sees(run):
+    (episode, *_) = load_episodes(run.parent / "data", size=FrameSize(640, 360))
+    frames = np.empty((len(episode), 360, 640, 3), np.uint8)
+    episode.source.open().read_into(frames, episode.kept)
+    agent = SearchAgent(run, device="cpu", longest=1000)
+    taken = []
+    for t, frame in enumerate(frames):
+        agent.act(frame[None], np.array([t == 0]))
+        taken.append(agent._followers[0].frame)
+    # The first episode in the index; a video's frames are read alike for both.
+    assert taken == list(range(len(frames)))
+
+
+def test_it_keeps_the_contract_of_an_agent(run):
+    check_agent(partial(SearchAgent, run, device="cpu"))
+
+
+def test_without_a_run_or_with_another_policy_it_is_one_error(run, tmp_path):
+    with pytest.raises(ConfigError, match="give checkpoint=FOLDER"):
+        SearchAgent(None)
+    other = tiny_run(tmp_path / "other", seed=1)
+    with pytest.raises(ConfigError, match="is not the policy that embedded the demonstrations"):
+        SearchAgent(run, policy=str(other), device="cpu")
+    copy = shutil.copytree(run, tmp_path / "copy")
+    (copy / "index" / "index.json").unlink()
+    with pytest.raises(ConfigError, match="build it again"):
+        SearchAgent(copy, device="cpu")
