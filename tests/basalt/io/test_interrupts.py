@@ -18,6 +18,7 @@ FINALIZER = """
         def __del__(self):
             os.kill(os.getpid(), signal.SIGINT)
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also where it was ignored
     keep_interrupts()
     for _ in range(2):
         try:
@@ -41,6 +42,7 @@ def test_an_interrupt_inside_a_finalizer_still_interrupts():
 def test_other_errors_of_finalizers_are_reported_as_before(monkeypatch):
     seen = []
     monkeypatch.setattr(sys, "unraisablehook", seen.append)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also where it was ignored
     keep_interrupts()
 
     class Breaks:
