@@ -1,62 +1,42 @@
 """A scripted player that makes demonstrations, with a script for each task.
 
 It does not compete: it sees the referee's telemetry and the site, which no player may see. It acts only through
-`step`, like every player, and moves like a person (`motion.py`). Its recordings are labelled `scripted`.
+`step`, like every player, and moves like a person (`body.py`). Its recordings are labelled `scripted`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from basalt.core.actions import FRAME_SIZE
+from agents.demonstrator.body import Body, Routine
 from basalt.core.recording import PlayerKind
 from basalt.core.tasks import TASKS
 from basalt.core.telemetry import Telemetry
 from basalt.core.world import Info
 from basalt.io.errors import ConfigError
 
-
-class Script(Protocol):
-    """Plays one episode of a task.
-
-    Attributes:
-        clicks_in_screens: Whether it clicks in the game's screens, whose slots it knows in frames of one size.
-    """
-
-    clicks_in_screens: bool
-
-    def act(self, state: Telemetry) -> dict[str, Any]:
-        """Return the next action, as the environment's dictionary; ESC when it is done."""
-        ...
+Script = Callable[[Body, Mapping[str, Any]], Routine[None]]
+"""Function that plays an episode with a body, given what the world knows about the site."""
 
 
-def script_names() -> list[str]:
-    """Return the names of the tasks that have a script: a module `agents/demonstrator/TASK.py`."""
-    files = {module.name for module in iter_modules([str(Path(__file__).parent)])}
-    return [name for name in TASKS if name in files]
-
-
-def make_script(site: Mapping[str, Any], rng: np.random.Generator) -> Script:
-    """Make the script of an episode.
-
-    Args:
-        site: What the world knows about the place.
-        rng: Source of small irregularities.
+def script_of(task: str) -> Script:
+    """Return the script of a task: `play` in the module `agents/demonstrator/TASK.py`.
 
     Raises:
         ConfigError: The task has no script.
     """
-    if site["task"] not in script_names():
+    modules = {module.name for module in iter_modules([str(Path(__file__).parent)])}
+    if task not in TASKS or task not in modules:
         raise ConfigError(
-            f"agent: the demonstrator has no script for {site['task']}; "
-            f"available: {', '.join(script_names())}"
+            f"agent: the demonstrator has no script for {task}; "
+            f"available: {', '.join(name for name in TASKS if name in modules)}"
         )
-    script: Script = import_module(f"agents.demonstrator.{site['task']}").SCRIPT(site, rng)
+    script: Script = import_module(f"agents.demonstrator.{task}").play
     return script
 
 
@@ -72,7 +52,7 @@ class Demonstrator:
 
     def __init__(self, seed: int = 0) -> None:
         self._seed = seed
-        self._scripts: list[Script] = []
+        self._episodes: list[tuple[Body, Routine[None]]] = []
         self._telemetry: list[Telemetry] = []
 
     def observe(self, infos: Sequence[Info]) -> None:
@@ -82,40 +62,40 @@ class Demonstrator:
             ConfigError: The world reports too little about the site, or there is no script for the task.
         """
         self._telemetry = [info["telemetry"] for info in infos]
-        self._scripts = self._scripts[: len(infos)]
+        self._episodes = self._episodes[: len(infos)]
         for row, info in enumerate(infos):
             if "site" in info:
-                self._scripts[row : row + 1] = [self._begin(info["site"])]
+                self._episodes[row : row + 1] = [self._begin(info["site"])]
 
-    def _begin(self, site: Mapping[str, Any]) -> Script:
+    def _begin(self, site: Mapping[str, Any]) -> tuple[Body, Routine[None]]:
         if "task" not in site:
             raise ConfigError(
                 "agent: the demonstrator needs a world that reports the way to go; use world=luanti"
             )
         spawn = [abs(round(float(part))) for part in site["spawn"]]
-        return make_script(site, np.random.default_rng([self._seed, *spawn]))
+        body = Body(np.random.default_rng([self._seed, *spawn]))
+        return body, _whole_episode(script_of(site["task"]), body, site)
 
     def act(self, pov: NDArray[np.uint8], first: NDArray[np.bool_]) -> list[dict[str, Any]]:
-        """Return one action per episode; the frames are not used.
+        """Return one action per episode; of the frames only the size matters.
 
         Raises:
             ConfigError: `observe` did not see every episode from its start, or the script clicks in screens and
                 the frames do not have the size whose slots it knows.
         """
-        if len(self._scripts) != len(pov):
+        if len(self._episodes) != len(pov):
             raise ConfigError(
                 "agent: the demonstrator needs the telemetry of every episode from its reset; call observe first"
             )
-        width, height = FRAME_SIZE
-        if pov.shape[1:3] != (height, width) and any(
-            script.clicks_in_screens for script in self._scripts
-        ):
-            raise ConfigError(
-                "agent: the demonstrator of this task clicks in the game's screens, whose slots it knows in "
-                f"frames of {width}x{height} only, not {pov.shape[2]}x{pov.shape[1]}; "
-                "leave the world's size as it is"
-            )
-        return [
-            script.act(telemetry)
-            for script, telemetry in zip(self._scripts, self._telemetry, strict=True)
-        ]
+        actions = []
+        for (body, script), state in zip(self._episodes, self._telemetry, strict=True):
+            body.state, body.frame_size = state, (pov.shape[2], pov.shape[1])
+            actions.append(next(script))
+        return actions
+
+
+def _whole_episode(script: Script, body: Body, site: Mapping[str, Any]) -> Routine[None]:
+    """Play a script and end the episode."""
+    yield from script(body, site)
+    while True:
+        yield from body.do(ESC=1)

@@ -3,16 +3,15 @@
 Nodes are whole numbers (x, y, z), y up; a node's cube extends half a node to each side. Feet on a node are at y + 0.5.
 """
 
-import heapq
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from agents.demonstrator.motion import EYE_HEIGHT
+from agents.demonstrator.motion import EYE_HEIGHT, Point
+from agents.demonstrator.paths import nearest_first
 
 Node = tuple[int, int, int]
-Point = tuple[float, float, float]
 Box = tuple[float, float, float, float, float, float]
 
 REACH, SURE_REACH = 3.9, 3.5
@@ -21,7 +20,15 @@ REACH, SURE_REACH = 3.9, 3.5
 SIDES: tuple[Node, ...] = ((1, 0, 0), (-1, 0, 0), (0, 0, 1), (0, 0, -1))
 _FACES: tuple[Node, ...] = (*SIDES, (0, 1, 0), (0, -1, 0))
 _CUBE: Box = (-0.5, -0.5, -0.5, 0.5, 0.5, 0.5)
-_FARTHEST = 30.0
+_LOWER_HALF: Box = (-0.5, -0.5, -0.5, 0.5, 0.0, 0.5)
+_BOXES: dict[str, Box] = {
+    "slab": _LOWER_HALF,
+    "torch": (-0.2, -0.5, -0.2, 0.2, 0.3, 0.2),
+    "plant": (-0.3, -0.5, -0.3, 0.3, -0.2, 0.3),
+}
+"""Boxes that are smaller than the node, by shape."""
+
+FARTHEST = 30.0
 """Longest path for one block, in nodes."""
 
 
@@ -35,7 +42,7 @@ class Block:
     """A block at a node.
 
     Attributes:
-        shape: `full`, `stair`, `slab`, `pane`, `door` or `torch`.
+        shape: `full`, `stair`, `slab`, `pane`, `door`, `fence`, `torch` or `plant`.
         rises: Direction to the high side of a stair.
     """
 
@@ -50,23 +57,16 @@ class Block:
     @property
     def free(self) -> bool:
         """Whether the player can walk through it."""
-        return self.shape == "torch"
+        return self.shape in ("torch", "plant")
 
     def boxes(self) -> tuple[Box, ...]:
         """Return the boxes that a click hits, relative to the node."""
         if self.shape == "stair" and self.rises is not None:
             x, _, z = self.rises
-            high = (min(x, 0) * 0.5, 0.0, min(z, 0) * 0.5, max(x, 0) * 0.5, 0.5, max(z, 0) * 0.5)
-            if x:
-                high = (high[0], 0.0, -0.5, high[3], 0.5, 0.5)
-            else:
-                high = (-0.5, 0.0, high[2], 0.5, 0.5, high[5])
-            return (-0.5, -0.5, -0.5, 0.5, 0.0, 0.5), high
-        if self.shape == "slab":
-            return ((-0.5, -0.5, -0.5, 0.5, 0.0, 0.5),)
-        if self.shape == "torch":
-            return ((-0.2, -0.5, -0.2, 0.2, 0.3, 0.2),)
-        return (_CUBE,)
+            west, south = (0.0 if part > 0 else -0.5 for part in (x, z))
+            east, north = (0.0 if part < 0 else 0.5 for part in (x, z))
+            return _LOWER_HALF, (west, 0.0, south, east, 0.5, north)
+        return (_BOXES.get(self.shape, _CUBE),)
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,23 @@ class Spot:
 
     stand: Node
     hit: Hit
+
+    @property
+    def eye(self) -> Point:
+        """Position of the eyes of a player who stands there."""
+        return self.stand[0], self.stand[1] - 0.5 + EYE_HEIGHT, self.stand[2]
+
+
+def level_ground(
+    low: tuple[int, int], high: tuple[int, int], height: int
+) -> Callable[[int, int], int | None]:
+    """Return the ground of a level rectangle from corner to corner, x and z, and one node around it."""
+
+    def ground(x: int, z: int) -> int | None:
+        inside = low[0] - 1 <= x <= high[0] + 1 and low[1] - 1 <= z <= high[1] + 1
+        return height if inside else None
+
+    return ground
 
 
 @dataclass
@@ -111,13 +128,17 @@ class Place:
             return _GROUND
         return self.blocks.get(node)
 
+    def _is_open(self, node: Node) -> bool:
+        block = self.block(node)
+        return block is None or block.free
+
     def can_stand(self, feet: Node) -> bool:
         """Return whether there is room for a player and something to stand on."""
         if self.ground(feet[0], feet[2]) is None or feet in self.shut:
             return False
-        below, here, head = (self.block(add(feet, (0, up, 0))) for up in (-1, 0, 1))
-        room = all(block is None or block.free for block in (here, head))
-        return room and below is not None and below.holds
+        below = self.block(add(feet, (0, -1, 0)))
+        holds = below is not None and below.holds
+        return holds and self._is_open(feet) and self._is_open(add(feet, (0, 1, 0)))
 
     def steps(self, feet: Node) -> Iterator[tuple[Node, float]]:
         """Yield the places that can be reached from a place in one move, and their distance (climbing counts more)."""
@@ -126,35 +147,18 @@ class Place:
                 there = add(feet, (side[0], up, side[2]))
                 if not self.can_stand(there):
                     continue
-                top = there if up < 0 else feet
-                clear = [add(top, (0, 2, 0))] if up == 1 else []
-                if up < 0:
-                    clear = [add(there, (0, 1 + k, 0)) for k in range(1, 1 - up)]
-                if all((block := self.block(node)) is None or block.free for node in clear):
+                # Room for the head on the way up or down.
+                ups = range(2, 2 - up)
+                clear = [add(feet, (0, 2, 0))] if up == 1 else [add(there, (0, k, 0)) for k in ups]
+                if all(self._is_open(node) for node in clear):
                     yield there, 1.0 + 3.0 * abs(up)
                 break
 
     def ways(
-        self, start: Node, farthest: float = _FARTHEST
+        self, start: Node, farthest: float = FARTHEST
     ) -> Iterator[tuple[Node, float, list[Node]]]:
         """Yield places in order of their distance: (place, distance, path without the start)."""
-        came: dict[Node, Node | None] = {}
-        queue: list[tuple[float, int, Node, Node | None]] = [(0.0, 0, start, None)]
-        order = itertools.count(1)
-        while queue:
-            cost, _, here, before = heapq.heappop(queue)
-            if here in came:
-                continue
-            came[here] = before
-            way: list[Node] = []
-            at: Node | None = here
-            while at is not None and at != start:
-                way.append(at)
-                at = came[at]
-            yield here, cost, way[::-1]
-            for there, length in self.steps(here):
-                if there not in came and cost + length <= farthest:
-                    heapq.heappush(queue, (cost + length, next(order), there, here))
+        return nearest_first(start, self.steps, farthest)
 
     def is_clear(self, x: float, z: float, to: Node) -> bool:
         """Return whether a player can walk straight from a position to the middle of a node on the same level."""
@@ -238,14 +242,25 @@ class Place:
         """
         sides = [(want, hit) for want in wants for hit in self.sides_for(want.target)]
         for stand, _, way in self.ways(start):
-            eye = stand[0], stand[1] - 0.5 + EYE_HEIGHT, stand[2]
             for want, hit in sides:
-                if want.target in (stand, add(stand, (0, 1, 0))):
+                spot = Spot(stand, hit)
+                if want.target in (stand, add(stand, (0, 1, 0))) or not want.fits(stand, hit):
                     continue
-                if math.dist(eye, hit.node) > SURE_REACH + 0.9 or not want.fits(stand, hit):
+                if math.dist(spot.eye, hit.node) > SURE_REACH + 0.9:
                     continue
-                if self.aim_at(eye, hit, low=want.low, reach=SURE_REACH) is not None:
-                    yield want, Spot(stand, hit), way
+                if self.aim_at(spot.eye, hit, low=want.low, reach=SURE_REACH) is not None:
+                    yield want, spot, way
+
+    def digging_spots(self, target: Node, start: Node) -> Iterator[tuple[Spot, list[Node]]]:
+        """Yield places to stand from which a block can be dug away, nearest places first."""
+        for stand, _, way in self.ways(start):
+            if stand == add(target, (0, 1, 0)):
+                continue
+            for side in _FACES:
+                spot = Spot(stand, Hit(target, side))
+                if math.dist(spot.eye, target) <= 3.8 and self.aim_at(spot.eye, spot.hit):
+                    yield spot, way
+                    break
 
     def sides_for(self, target: Node) -> list[Hit]:
         """Return what to click at to put a block into a place."""
@@ -256,6 +271,11 @@ class Place:
             for side in _FACES
             if (block := self.block(node := add(target, _back(side)))) is not None and block.holds
         ]
+
+
+def anyhow(stand: Node, hit: Hit) -> bool:
+    """Return True: it does not matter where to stand and what to click at."""
+    return True
 
 
 @dataclass(frozen=True)
@@ -272,7 +292,7 @@ class Want:
     target: Node
     block: Block
     thing: str
-    fits: Callable[[Node, Hit], bool] = lambda stand, hit: True
+    fits: Callable[[Node, Hit], bool] = anyhow
 
     @property
     def low(self) -> bool:

@@ -1,277 +1,235 @@
-"""The actions of a building script's body, each as a generator.
+"""The scripted player's body: its senses, and its actions as generators.
 
 A generator yields the action of a step; when it resumes, `Body.state` is the state after that step. So a script reads
-like a recipe: `yield from body.go(...)`, `yield from body.put(...)`.
+like a recipe: `yield from body.walk(path)`, `yield from body.look_at(point)`. A body knows what has been observed and
+nothing of the site: where to go and what to do is up to its script.
 """
 
 import math
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
-from agents.demonstrator.blocks import Hit, Node, Place, Point, Spot, Want
-from agents.demonstrator.motion import EYE_HEIGHT, Gaze, direction, wrap
+from agents.demonstrator.motion import EYE_HEIGHT, START_TURN, Gaze, Point, direction, wrap
+from agents.demonstrator.paths import Route
 from basalt.core.actions import null_action
-from basalt.core.telemetry import Telemetry
+from basalt.core.telemetry import Creature, Telemetry
+from basalt.worlds.luanti.screens import HOTBAR_SLOTS
 
 T = TypeVar("T")
 Routine = Generator[dict[str, Any], None, T]
 
-AIM = 0.4
-"""Largest error of a direction that counts as aimed, in degrees."""
-
-NEAR = 0.22
-"""Distance from the middle of a node at which it stops, in nodes."""
-
-TOOLS = (
-    ("dirt", ""),
-    ("snow", ""),
-    ("log", "stone_axe"),
-    ("oak", "stone_axe"),
-    ("planks", "stone_axe"),
-)
-"""Tool to dig a block with, by a part of the block's name; the pickaxe for all others."""
-
+CARRIED_SLOTS = 36
 PATIENCE = 60
-"""Steps after which a movement or an aim is given up."""
+"""Steps after which an aim is given up."""
+
+LONGEST_WALK = 1200
+"""Steps after which a walk is given up."""
+
+STUCK_STEPS = 16
+"""Steps without progress on a path after which the player backs off and tries again."""
+
+WAITS = 80
+"""Longest wait for a creature to move out of the way, in steps."""
 
 
 class Body:
     """One player.
 
     Args:
-        place: Place where it builds; updated with what it does.
         rng: Source of small irregularities.
+
+    Attributes:
+        state: State before the next action.
+        frame_size: Width and height of the frames, in pixels.
     """
 
-    def __init__(self, place: Place, rng: np.random.Generator) -> None:
-        self.place = place
-        self.rng = rng
-        self.gaze = Gaze()
-        self.state: Telemetry
+    state: Telemetry
+    frame_size: tuple[int, int]
 
-    # ---- position ----
+    def __init__(self, rng: np.random.Generator) -> None:
+        self.rng = rng
+        self._gaze = Gaze()
+
+    # ---- senses ----
 
     @property
-    def feet(self) -> Node:
-        """The node of the feet."""
-        return self.node_of(self.state.xpos, self.state.ypos, self.state.zpos)
-
-    @staticmethod
-    def node_of(x: float, y: float, z: float) -> Node:
-        """Return the node of feet at a position."""
-        return math.floor(x + 0.5), math.floor(y + 0.5 + 0.3), math.floor(z + 0.5)
+    def position(self) -> NDArray[np.float64]:
+        """Position of the feet, [x, y, z]."""
+        return np.array([self.state.xpos, self.state.ypos, self.state.zpos])
 
     @property
     def eye(self) -> Point:
         """Position of the eyes."""
         return self.state.xpos, self.state.ypos + EYE_HEIGHT, self.state.zpos
 
-    def is_aimed_at(self, hit: Hit) -> bool:
-        """Return whether a click would hit the target now."""
-        yaw, pitch = math.radians(self.state.yaw), math.radians(self.state.pitch)
-        flat = math.cos(pitch)
-        ahead = math.sin(yaw) * flat, -math.sin(pitch), math.cos(yaw) * flat
-        return self.place.surely_meets(self.eye, ahead, hit)
+    def away(self, point: ArrayLike) -> float:
+        """Return the horizontal distance to a point [x, y, z]."""
+        x, _, z = np.asarray(point, np.float64) - self.position
+        return math.hypot(x, z)
 
-    # ---- moving ----
+    def off(self, point: ArrayLike) -> float:
+        """Return by how many degrees the view misses a point, the larger of yaw and pitch."""
+        yaw, pitch = direction(self.eye, point)
+        return max(abs(wrap(yaw - self.state.yaw)), abs(pitch - self.state.pitch))
+
+    def animals(self, kind: str) -> list[Creature]:
+        """Return the animals of a kind, the nearest first."""
+        herd = [animal for animal in self.state.animals or () if animal.kind == kind]
+        return sorted(herd, key=lambda animal: self.away(animal.position))
+
+    def slots(self) -> dict[int, tuple[str, int]]:
+        """Return item and count of the carried slots that are not empty; 0-8 is the hotbar."""
+        return {
+            item.slot: (item.type, item.quantity)
+            for item in self.state.inventory
+            if item.slot is not None and item.slot < CARRIED_SLOTS
+        }
+
+    def slot_of(self, thing: str) -> int | None:
+        """Return the first slot with the largest number of an item, None if it is not carried."""
+        counts = {slot: count for slot, (name, count) in self.slots().items() if name == thing}
+        return max(counts, key=lambda slot: (counts[slot], -slot), default=None)
+
+    # ---- looking ----
+
+    def camera(self, point: ArrayLike, start: float = START_TURN) -> dict[str, Any]:
+        """Return the part of the next action that turns the view towards a point.
+
+        Args:
+            point: [x, y, z] in nodes.
+            start: Error above which a turn begins, in degrees.
+        """
+        return {"camera": self._gaze.towards(self.state, *direction(self.eye, point), start=start)}
+
+    def turn(self, yaw: float, pitch: float, start: float = START_TURN) -> dict[str, Any]:
+        """Return the same for a direction in degrees."""
+        return {"camera": self._gaze.towards(self.state, yaw, pitch, start)}
+
+    def look_at(self, point: ArrayLike, near: float, start: float | None = None) -> Routine[None]:
+        """Turn until the view is at a point.
+
+        Args:
+            point: [x, y, z] in nodes.
+            near: Largest error that counts as looking at the point, in degrees.
+            start: Error above which a turn begins, in degrees; `near` by default.
+        """
+        for _ in range(PATIENCE):
+            if self.off(point) <= near:
+                return
+            yield null_action() | self.camera(point, near if start is None else start)
+
+    def watch(self, point: ArrayLike, steps: int = 1, start: float = START_TURN) -> Routine[None]:
+        """Keep the view on a point for some steps."""
+        for _ in range(steps):
+            yield null_action() | self.camera(point, start)
+
+    def look_around(self, steps: int, width: float) -> Routine[None]:
+        """Stand still and turn the head to one side and then to the other.
+
+        Args:
+            steps: Number of steps.
+            width: Largest angle to a side, in degrees.
+        """
+        side = float(self.rng.choice([-1.0, 1.0])) * width
+        first, second = side * self.rng.uniform(0.5, 1.0), -side * self.rng.uniform(0.5, 1.0)
+        heading = self.state.yaw
+        for step in range(steps):
+            yaw, pitch = (first, 4.0) if step < steps // 2 else (second, 8.0)
+            yield null_action() | self.turn(heading + yaw, pitch)
+
+    # ---- walking ----
+
+    def walk(self, path: Sequence[Sequence[float]], close: float = 0.9) -> Routine[None]:
+        """Walk along a path, looking where it leads, jumping where it rises; back off and try again where stuck.
+
+        Nothing happens if the path is empty. A script may change the actions on their way, or pause the walk
+        between two of them.
+
+        Args:
+            path: [x, y, z] of neighbouring nodes of the feet, from the player's place to the goal.
+            close: Horizontal distance from the last node at which the walk ends, in nodes.
+        """
+        if not path:
+            return
+        route = Route(path)
+        sprint_after = int(self.rng.integers(5, 25))
+        stuck, escape, side = 0, 0, "left"
+        for _ in range(LONGEST_WALK):
+            position = self.position
+            stuck = 0 if route.advance(position) else stuck + 1
+            if stuck >= STUCK_STEPS and not escape:
+                stuck, escape = 0, int(self.rng.integers(8, 14))
+                side = str(self.rng.choice(["left", "right"]))
+                route.rejoin(position)  # it may have passed the next node
+            if route.ends_at(position, close):
+                return
+            heading, _ = direction(position, route.straight_ahead(position))
+            error = abs(wrap(heading - self.state.yaw))
+            action = null_action() | self.turn(heading, route.gaze_pitch(position))
+            if escape:
+                # Back and aside at first, then forward with a jump.
+                escape -= 1
+                action |= {"back": 1, side: 1} if escape > 5 else {"forward": 1, "jump": 1}
+            elif error < 50:
+                rises = route.rises(position)
+                straight = error < 12 and not rises and not self.state.under_roof
+                action["forward"] = 1
+                action["jump"] = int(rises or (self.state.in_liquid and self.state.step % 2))
+                action["sprint"] = int(straight and route.index > sprint_after)
+            yield action
+
+    def stroll(self, goal: ArrayLike) -> Routine[None]:
+        """Walk straight to a point over unknown ground, jumping where there is no progress."""
+        best, since = math.inf, 0
+        for _ in range(400):
+            away = self.away(goal)
+            if away < 1.0:
+                return
+            best, since = (away, 0) if away < best - 0.05 else (best, since + 1)
+            heading, _ = direction(self.position, goal)
+            error = abs(wrap(heading - self.state.yaw))
+            action = null_action() | self.turn(heading, 8.0)
+            if error < 60:
+                action["forward"] = 1
+                action["sprint"] = int(error < 15 and away > 4)
+                action["jump"] = int(since > 3 and since % 6 < 3)
+                if since > 40:
+                    action["left" if since // 20 % 2 else "right"] = 1
+            yield action
+
+    # ---- acting ----
 
     def do(self, steps: int = 1, **keys: int) -> Routine[None]:
-        """Hold keys for some steps."""
+        """Hold keys for some steps; none at all to wait."""
         for _ in range(steps):
             yield null_action() | keys
 
-    def look_at(self, point: Point, near: float = AIM) -> Routine[None]:
-        """Turn until the view is at a point."""
-        for _ in range(PATIENCE):
-            yaw, pitch = direction(self.state, point)
-            if max(abs(wrap(yaw - self.state.yaw)), abs(pitch - self.state.pitch)) <= near:
-                return
-            yield null_action() | {"camera": self.gaze.at(self.state, point, start=near)}
+    def click(self) -> Routine[None]:
+        """Right-click, and wait for the effect."""
+        yield from self.do(2, use=1)
+        yield from self.do(4)
 
-    def go(
-        self, way: Sequence[Node], look: Point | None = None, near: float = NEAR
-    ) -> Routine[bool]:
-        """Walk along neighbouring nodes, looking at a point on the last ones; return whether it arrived."""
-        k = 0
-        while k < len(way):
-            # The furthest node to which the way is straight and free.
-            while k + 1 < len(way) and way[k + 1][1] == self.feet[1] and self._is_clear(way[k + 1]):
-                k += 1
-            last = k == len(way) - 1
-            watch = look if len(way) - k <= 3 else None
-            if not (yield from self._go_to(way[k], watch, near if last else 0.4)):
-                return False
-            k += 1
-        return True
-
-    def _is_clear(self, node: Node) -> bool:
-        return self.place.is_clear(self.state.xpos, self.state.zpos, node)
-
-    def _go_to(self, node: Node, look: Point | None, near: float) -> Routine[bool]:
-        """Go to a node that is straight ahead, or to a neighbouring one."""
-        straight = node[1] == self.feet[1] and self._is_clear(node)
-        for k in range(PATIENCE if not straight else 3 * PATIENCE):
-            east, north = node[0] - self.state.xpos, node[2] - self.state.zpos
-            away = math.hypot(east, north)
-            high = self.state.ypos + 0.5 - node[1]
-            if away < near and (self.state.on_ground or near > NEAR) and high > -0.6:
+    def hold(self, thing: str) -> Routine[bool]:
+        """Take an item from the hotbar into the hand; return whether it is there."""
+        slot = self.slot_of(thing)
+        for _ in range(20):
+            if self.state.held == thing:
                 return True
-            if not straight and min(abs(east), abs(north)) > 0.15 and away > 0.6:
-                # First to the middle, since the gap may be narrow.
-                east, north = (0.0, north) if abs(east) > abs(north) else (east, 0.0)
-            yaw = math.radians(self.state.yaw)
-            ahead = east * math.sin(yaw) + north * math.cos(yaw)
-            right = east * math.cos(yaw) - north * math.sin(yaw)
-            action = null_action()
-            least = max(0.08, 0.3 * math.hypot(east, north))
-            if abs(ahead) > least:
-                action["forward" if ahead > 0 else "back"] = 1
-            if abs(right) > least:
-                action["right" if right > 0 else "left"] = 1
-            climbs = high < -0.3 and away < 1.3
-            action["jump"] = int((climbs and self.state.on_ground) or k % 20 == 19)
-            if look is not None:
-                action["camera"] = self.gaze.at(self.state, look)
-            elif away > 0.7:
-                bearing = math.degrees(math.atan2(east, north))
-                action["camera"] = self.gaze.towards(self.state, bearing, 22.0)
-                if abs(wrap(bearing - self.state.yaw)) > 80 and away < 1.6:
-                    action["camera"] = np.zeros(2, np.float32)
-            yield action
-        return False
-
-    def centre(self, node: Node, look: Point | None = None) -> Routine[bool]:
-        """Step to the middle of the node of the feet."""
-        return (yield from self._go_to(node, look, 0.12))
-
-    # ---- blocks ----
-
-    def build(
-        self, wants: Sequence[Want], hold: Callable[[str], Routine[bool]]
-    ) -> Routine[list[Want]]:
-        """Put blocks into their places, in the order that takes the fewest steps and turns.
-
-        Args:
-            wants: Blocks to put.
-            hold: Function that takes an item into the hand and returns whether it is there.
-
-        Returns:
-            Blocks that could not be put.
-        """
-        left, lost = list(wants), list[Want]()
-        refused: dict[tuple[Node, Spot], int] = {}
-        while left:
-            choice = self._nearest(left, refused)
-            if choice is None:
-                break
-            want, spot, way = choice
-            if not (yield from hold(want.thing)) and not (yield from hold(want.thing)):
-                left.remove(want)
-                lost.append(want)
-                continue
-            eye = spot.stand[0], spot.stand[1] - 0.5 + EYE_HEIGHT, spot.stand[2]
-            point = self.place.aim_at(eye, spot.hit, low=want.low)
-            went = yield from self.go(way, point)
-            if went and (yield from self._click_at(spot, low=want.low)):
-                at = self.placed_at()
-                self.place.blocks[at] = want.block
-                if at == want.target:
-                    left.remove(want)
-                    continue
-                yield from self.take_back(at, want.thing, hold)
-            key = want.target, spot
-            refused[key] = refused.get(key, 0) + 1
-        return left + lost
-
-    def take_back(
-        self, node: Node, thing: str, hold: Callable[[str], Routine[bool]]
-    ) -> Routine[None]:
-        """Dig away a block that was put in the wrong place."""
-        tool = next((tool for kind, tool in TOOLS if kind in thing), "stone_pickaxe")
-        if tool:
-            yield from hold(tool)
-        yield from self.dig(node)
-
-    def placed_at(self) -> Node:
-        """The node where the last block was put."""
-        assert self.state.placed_at is not None
-        return self.state.placed_at
-
-    def _nearest(
-        self, wants: Sequence[Want], refused: Mapping[tuple[Node, Spot], int]
-    ) -> tuple[Want, Spot, list[Node]] | None:
-        """Return the block that is easiest to put: shortest path first, then smallest turn."""
-        best, best_turn = None, math.inf
-        stand: Node | None = None
-        for want, spot, way in self.place.spots(wants, self.feet):
-            if refused.get((want.target, spot), 0) >= 2:
-                continue
-            if best is not None and spot.stand != stand:
-                break
-            stand = spot.stand
-            yaw, pitch = direction(self.state, want.target)
-            turn = abs(wrap(yaw - self.state.yaw)) + abs(pitch - self.state.pitch)
-            if turn < best_turn:
-                best, best_turn = (want, spot, way), turn
-        return best
-
-    def _click_at(self, spot: Spot, *, low: bool = False) -> Routine[bool]:
-        """Look at a side of a node and click; return whether something was placed."""
-        point = self.place.aim_at(self.eye, spot.hit, low=low)
-        if point is None:
-            yield from self.centre(spot.stand)
-            point = self.place.aim_at(self.eye, spot.hit, low=low)
-            if point is None:
+            if slot is None or slot >= HOTBAR_SLOTS:
                 return False
-        # A click that hits the side need not hit its middle.
-        for _ in range(PATIENCE):
-            yaw, pitch = direction(self.state, point)
-            off = max(abs(wrap(yaw - self.state.yaw)), abs(pitch - self.state.pitch))
-            if off < AIM or (off < 2.5 and self.is_aimed_at(spot.hit)):
-                break
-            yield null_action() | {"camera": self.gaze.at(self.state, point, start=AIM)}
-        if not self.is_aimed_at(spot.hit):
-            return False
-        before = self.state.facts["nodes_placed"]
-        yield from self.do(use=1)
-        for _ in range(8):
+            yield from self.do(**{f"hotbar.{slot + 1}": 1})
             yield from self.do()
-            if self.state.facts["nodes_placed"] != before:
-                return True
         return False
 
-    def dig(self, target: Node) -> Routine[bool]:
-        """Go to a place from which a block can be hit, and dig it away; return whether it is gone."""
-        for _, spot, way in self._digging_spots(target):
-            eye = spot.stand[0], spot.stand[1] - 0.5 + EYE_HEIGHT, spot.stand[2]
-            yield from self.go(way, self.place.aim_at(eye, spot.hit))
-            point = self.place.aim_at(self.eye, spot.hit)
-            if point is None:
-                continue
-            yield from self.look_at(point, near=1.5)
-            before = self.state.facts["dug_nodes"]
-            for _ in range(4 * PATIENCE):
-                if self.state.facts["dug_nodes"] != before:
-                    self.place.blocks.pop(target, None)
-                    yield from self.do(2)
-                    return True
-                yield from self.do(attack=1)
-            return False
-        return False
-
-    def _digging_spots(self, target: Node) -> list[tuple[float, Spot, list[Node]]]:
-        found = []
-        for stand, cost, way in self.place.ways(self.feet):
-            eye = stand[0], stand[1] - 0.5 + EYE_HEIGHT, stand[2]
-            if math.dist(eye, target) > 3.8 or stand == (target[0], target[1] + 1, target[2]):
-                continue
-            for side in ((1, 0, 0), (-1, 0, 0), (0, 0, 1), (0, 0, -1), (0, 1, 0), (0, -1, 0)):
-                hit = Hit(target, side)
-                if self.place.aim_at(eye, hit) is not None:
-                    found.append((cost, Spot(stand, hit), way))
-                    break
-            if len(found) >= 2:
-                break
-        return found
+    def wait_for_creatures(self, point: ArrayLike) -> Routine[None]:
+        """Wait while a creature is in the way of a click at a point, so that none is hit."""
+        for _ in range(WAITS):
+            line = np.linspace(self.position, np.asarray(point, np.float64), 6)[:, [0, 2]]
+            creatures = (self.state.animals or ()) + (self.state.villagers or ())
+            places = [np.array(creature.position)[[0, 2]] for creature in creatures]
+            if all(np.linalg.norm(line - place, axis=1).min() >= 0.9 for place in places):
+                return
+            yield from self.do()

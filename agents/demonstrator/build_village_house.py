@@ -1,18 +1,14 @@
 """BuildVillageHouse: walks to a free plot, crafts what it needs, builds a hut, shows it, ends the episode."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from agents.demonstrator.blocks import Block, Node, Place, Point, Want
+from agents.demonstrator.blocks import Block, Node, Place, Want, add, level_ground
 from agents.demonstrator.body import Body, Routine
+from agents.demonstrator.building import Builder
 from agents.demonstrator.hands import Hands
-from agents.demonstrator.huts import DEPTH, STYLES, WIDTH, Frame, Hut
-from agents.demonstrator.motion import LookAround
-from basalt.core.actions import null_action
-from basalt.core.telemetry import Telemetry
+from agents.demonstrator.huts import DEPTH, STYLES, WIDTH, Frame, Hut, Materials
 from basalt.worlds.luanti.screens import carried_slot, result_slot
 
 STAIR_PATTERN = ((0, 2), (1, 2), (2, 2), (0, 1), (1, 1), (0, 0))
@@ -28,78 +24,49 @@ STORE = 30
 WALL_SLOT, TABLE_SLOT = 7, 8
 
 
-class HouseBuilding:
-    """One episode of BuildVillageHouse.
+def play(body: Body, site: Mapping[str, Any]) -> Routine[None]:
+    """Play one episode.
 
     Args:
-        site: Site of the village: `style`, `street`, `plots`, `spawn`.
-        rng: Source of small irregularities.
+        body: The player.
+        site: Site of the village: `style`, `plots`, `spawn`, `street`.
+    """
+    plot = nearest_plot(site)
+    building = HouseBuilding(body, plot, STYLES[site["style"]])
+    yield from body.look_around(int(body.rng.integers(16, 28)), 40.0)
+    for point in way_along_street(site["street"], site["spawn"], building.front):
+        yield from body.stroll(point)
+    yield from building.make_things()
+    yield from building.build()
+    yield from building.show()
+
+
+class HouseBuilding:
+    """A house on a plot.
+
+    Args:
+        body: The player.
+        plot: Plot of the house.
+        materials: Materials of the house.
     """
 
-    clicks_in_screens = True
-
-    def __init__(self, site: Mapping[str, Any], rng: np.random.Generator) -> None:
-        self._site = site
-        self._rng = rng
-        plot = nearest_plot(site)
+    def __init__(self, body: Body, plot: Mapping[str, Any], materials: Materials) -> None:
+        self._body = body
         self._frame = frame_of(plot)
-        self._materials = STYLES[site["style"]]
-        self._hut = Hut(self._frame, self._materials)
+        self._materials = materials
+        self._hut = Hut(self._frame, materials)
+        self._hands = Hands(body)
+        (ax, y, az), (bx, _, bz) = ((round(part) for part in plot[end]) for end in ("min", "max"))
         shut = frozenset(want.target for want in self._hut.windows())
-        self._body = Body(Place(levelled(plot), shut=shut), rng)
-        self._hands = Hands(self._body)
+        place = Place(level_ground((ax, az), (bx, bz), y - 1), shut=shut)
+        self._builder = Builder(body, place, self._hands.hold)
         self._missing: list[Want] = []
-        self._script = self._play()
-
-    def act(self, state: Telemetry) -> dict[str, Any]:
-        """Return the next action."""
-        self._body.state = state
-        return next(self._script)
-
-    def _play(self) -> Iterator[dict[str, Any]]:
-        body = self._body
-        look = LookAround(body.gaze, self._rng, int(self._rng.integers(16, 28)), 40.0)
-        while not look.done:
-            yield look.act(body.state)
-        yield from self._walk_to_the_plot()
-        yield from self._make_things()
-        yield from self._build_house()
-        yield from self._show()
-        while True:
-            yield null_action() | {"ESC": 1}
-
-    # ---- walking ----
-
-    def _walk_to_the_plot(self) -> Routine[None]:
-        goal = self._frame.at(2, 1, -4)
-        for point in way_along_street(self._site["street"], self._site["spawn"], goal):
-            yield from self._stroll_to(point)
-
-    def _stroll_to(self, goal: Sequence[float]) -> Routine[None]:
-        """Walk straight to a place over unknown ground, jumping where it rises."""
-        body, best, since = self._body, math.inf, 0
-        for _ in range(400):
-            state = body.state
-            east, north = goal[0] - state.xpos, goal[2] - state.zpos
-            away = math.hypot(east, north)
-            if away < 1.0:
-                return
-            best, since = (away, 0) if away < best - 0.05 else (best, since + 1)
-            bearing = math.degrees(math.atan2(east, north))
-            action = null_action()
-            action["camera"] = body.gaze.towards(state, bearing, 8.0)
-            off = abs((bearing - state.yaw + 180) % 360 - 180)
-            if off < 60:
-                action["forward"] = 1
-                action["sprint"] = int(off < 15 and away > 4)
-                action["jump"] = int(since > 3 and since % 6 < 3)
-                if since > 40:
-                    action["left" if since // 20 % 2 else "right"] = 1
-            yield action
+        self.front = self._frame.at(2, 1, -4)
 
     # ---- crafting ----
 
-    def _make_things(self) -> Routine[None]:
+    def make_things(self) -> Routine[None]:
+        """Craft what the house needs, and arrange it in the hotbar."""
         hands, m = self._hands, self._materials
         yield from hands.open()
         for full, to in ((0, 33), (1, 32), (7, 34), (8, 35)):
@@ -107,21 +74,17 @@ class HouseBuilding:
         if m.roof == m.planks:
             # 64 for the roof's stairs, and 4 for the table, which are taken from the fullest slot.
             yield from hands.make_of_half(m.logs, 17, STORE)
-        if m.wall == m.planks:
-            yield from hands.make_of_half(m.logs, 11, WALL_SLOT)
-        else:
-            yield from hands.make_of_half(m.logs, 3, WALL_SLOT)
+        yield from hands.make_of_half(m.logs, 11 if m.wall == m.planks else 3, WALL_SLOT)
         if m.post == "cut_sandstone":
             yield from hands.make([(cell, "sandstone") for cell in SQUARE_PATTERN], 3)
         yield from hands.make([(cell, m.planks) for cell in SQUARE_PATTERN], 1, TABLE_SLOT)
         yield from hands.close()
 
         at = self._frame.at(5, 1, -3)
-        left = yield from self._body.build([Want(at, Block(), "crafting_table")], hands.hold)
-        if left:
+        if (yield from self._builder.build([Want(at, Block(), "crafting_table")])):
             return
         yield from self._use(at)
-        slot = hands.slot_of(m.roof)
+        slot = self._body.slot_of(m.roof)
         assert slot is not None
         yield from hands.share_out(slot, STAIR_PATTERN, table=True)
         yield from hands.click(result_slot(table=True), times=STAIR_BATCHES)
@@ -131,7 +94,7 @@ class HouseBuilding:
         yield from hands.make([(cell, m.planks) for cell in DOOR_PATTERN], 1, table=True)
         yield from hands.make([(cell, m.roof) for cell in SLAB_PATTERN], 1, table=True)
         yield from hands.close()
-        yield from self._body.dig(at)
+        yield from self._builder.dig(at)
         yield from self._arrange()
 
     def _use(self, at: Node) -> Routine[None]:
@@ -146,91 +109,69 @@ class HouseBuilding:
         """Put the needed items into the hotbar."""
         hands, m = self._hands, self._materials
         wanted = [m.stair, m.door, m.base, m.post, "glass_pane", "torch", "dirt", m.wall, m.slab]
-        wrong = [
-            (k, name) for k, name in enumerate(wanted) if hands.slots().get(k, ("",))[0] != name
-        ]
+        slots = self._body.slots()
+        wrong = {k: name for k, name in enumerate(wanted) if slots.get(k, ("",))[0] != name}
         if not wrong:
             return
         yield from hands.open()
-        for k, name in wrong:
-            there = hands.slot_of(name)
-            if there is not None and there != k:
-                yield from hands.move(there, k)
+        for k, name in wrong.items():
+            slot = self._body.slot_of(name)
+            if slot is not None and slot != k:
+                yield from hands.move(slot, k)
         yield from hands.close()
 
     # ---- building ----
 
-    def _build_house(self) -> Routine[None]:
+    def build(self) -> Routine[None]:
+        """Build the house, from the ground up; the roof from steps at its sides, which are taken away again."""
         hut, at = self._hut, self._frame.at
-        yield from self._put(hut.row(1))
-        yield from self._put(hut.row(2))
+        yield from self._put(hut.row(1), hut.row(2))
         left_steps = [at(-3, 1, 2), at(-2, 1, 2), at(-2, 2, 2)]
         right_steps = [at(WIDTH + 2, 1, 2), at(WIDTH + 1, 1, 2), at(WIDTH + 1, 2, 2)]
-        yield from self._put_steps(left_steps)
-        yield from self._put_steps(right_steps)
-        yield from self._put(hut.row(3))
-        yield from self._put(hut.slopes(-1))
-        yield from self._put(hut.slopes(0) + hut.gables())
-        yield from self._put(hut.slopes(1))
-        yield from self._put(hut.ridge())
-        yield from self._put(hut.cap())
+        yield from self._put(
+            *([Want(step, Block(), "dirt")] for step in left_steps + right_steps),
+            hut.row(3),
+            hut.slopes(-1),
+            hut.slopes(0) + hut.gables(),
+            hut.slopes(1),
+            hut.ridge(),
+            hut.cap(),
+        )
         yield from self._come_down()
         yield from self._take_away(left_steps, right_steps)
-        yield from self._put(hut.windows())
-        yield from self._put([hut.door()])
-        yield from self._put(hut.torches())
+        yield from self._put(hut.windows(), [hut.door()], hut.torches())
 
-    def _put(self, wants: list[Want]) -> Routine[None]:
-        """Put blocks, and those that could not be put before."""
-        self._missing = yield from self._body.build(self._missing + wants, self._hands.hold)
+    def _put(self, *parts: list[Want]) -> Routine[None]:
+        """Put the blocks of each part, with those that could not be put before."""
+        for part in parts:
+            self._missing = yield from self._builder.build(self._missing + part)
 
-    def _put_steps(self, steps: list[Node]) -> Routine[None]:
-        for step in steps:
-            yield from self._put([Want(step, Block(), "dirt")])
+    def _come_down(self) -> Routine[None]:
+        """Go to the ground outside the house."""
+        at = self._frame.at
+        ground = at(0, 1, 0)[1]
+        inside = {at(a, 1, b)[::2] for a in range(WIDTH) for b in range(DEPTH)}
+        yield from self._builder.go_where(
+            lambda stand: stand[1] == ground and stand[::2] not in inside
+        )
 
     def _take_away(self, *stairways: list[Node]) -> Routine[None]:
         """Dig the steps away, the nearest stairway first, each from its top."""
-        x, _, z = self._body.feet
-        for steps in sorted(
-            stairways, key=lambda steps: math.hypot(steps[0][0] - x, steps[0][2] - z)
-        ):
+        x, _, z = self._builder.feet
+        for steps in sorted(stairways, key=lambda way: math.hypot(way[0][0] - x, way[0][2] - z)):
             for step in reversed(steps):
-                yield from self._body.dig(step)
-
-    def _come_down(self) -> Routine[None]:
-        ground = self._frame.at(0, 1, 0)[1]
-        for stand, _, way in self._body.place.ways(self._body.feet):
-            if stand[1] == ground and not self._inside(stand):
-                yield from self._body.go(way)
-                return
-
-    def _inside(self, node: Node) -> bool:
-        inner = {self._frame.at(a, 1, b)[::2] for a in range(WIDTH) for b in range(DEPTH)}
-        return node[::2] in inner
+                yield from self._builder.dig(step)
 
     # ---- showing ----
 
-    def _show(self) -> Routine[None]:
+    def show(self) -> Routine[None]:
         """Walk around the house and look at it slowly from the front and from each corner."""
-        body, at = self._body, self._frame.at
-        middle = at(WIDTH // 2, 3, DEPTH // 2)
-        corners = [(2, -4), (-4, -4), (-4, DEPTH + 3), (WIDTH + 3, DEPTH + 3), (WIDTH + 3, -4)]
-        for a, b in corners:
-            goal = at(a, 1, b)
-            for stand, _, way in body.place.ways(body.feet, farthest=60.0):
-                if stand == goal:
-                    yield from body.go(way)
-                    break
-            yield from body.look_at(middle, near=2.0)
-            yield from self._sweep(middle)
-
-    def _sweep(self, middle: Node) -> Routine[None]:
-        """Move the view over walls and roof."""
-        body = self._body
-        for up, steps in ((-1, 8), (2, 12), (0, 8)):
-            point: Point = (middle[0], middle[1] + up, middle[2])
-            for _ in range(steps):
-                yield null_action() | {"camera": body.gaze.at(body.state, point, start=2.0)}
+        middle = self._frame.at(WIDTH // 2, 3, DEPTH // 2)
+        for a, b in (2, -4), (-4, -4), (-4, DEPTH + 3), (WIDTH + 3, DEPTH + 3), (WIDTH + 3, -4):
+            yield from self._builder.go_where(self._frame.at(a, 1, b).__eq__, farthest=60.0)
+            yield from self._body.look_at(middle, near=2.0)
+            for up, steps in ((-1, 8), (2, 12), (0, 8)):
+                yield from self._body.watch(add(middle, (0, up, 0)), steps, start=2.0)
 
 
 def nearest_plot(site: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -253,17 +194,6 @@ def frame_of(plot: Mapping[str, Any]) -> Frame:
     return Frame(middle.at(-(WIDTH // 2), 0, -(DEPTH // 2)), into)
 
 
-def levelled(plot: Mapping[str, Any]) -> Any:
-    """Return the plot's ground, which is level to one node beyond its edges."""
-    (ax, y, az), (bx, _, bz) = plot["min"], plot["max"]
-
-    def ground(x: int, z: int) -> int | None:
-        inside = ax - 1 <= x <= bx + 1 and az - 1 <= z <= bz + 1
-        return round(y) - 1 if inside else None
-
-    return ground
-
-
 def way_along_street(
     street: Sequence[Sequence[float]], start: Sequence[float], goal: Sequence[float]
 ) -> list[Sequence[float]]:
@@ -276,6 +206,3 @@ def way_along_street(
     first, last = nearest(start), nearest(goal)
     step = 1 if last >= first else -1
     return [*(street[k] for k in range(first, last + step, step)), goal]
-
-
-SCRIPT = HouseBuilding

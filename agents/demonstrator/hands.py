@@ -3,16 +3,16 @@
 import math
 from collections.abc import Sequence
 
-from agents.demonstrator.body import Body, Routine
-from basalt.core.actions import null_action
+from agents.demonstrator.body import CARRIED_SLOTS, Body, Routine
+from basalt.core.actions import FRAME_SIZE, null_action
 from basalt.core.recorder_lines import DEGREES_PER_PIXEL
+from basalt.io.errors import ConfigError
 from basalt.worlds.luanti.screens import HOTBAR_SLOTS, Pixel, carried_slot, grid_slot, result_slot
 
 FASTEST, SLOWEST = 34.0, 3.0
 """Highest and lowest speed of the cursor, in pixels per step."""
 
 PATIENCE = 20
-SLOTS = 36
 
 Cell = tuple[int, int]
 
@@ -21,59 +21,38 @@ class Hands:
     """What a body does with its items.
 
     Args:
-        body: The body.
+        body: The player.
+
+    Raises:
+        ConfigError: The frames do not have the size in which the slots' places are known.
     """
 
     def __init__(self, body: Body) -> None:
+        if body.frame_size != FRAME_SIZE:
+            (width, height), (got_width, got_height) = FRAME_SIZE, body.frame_size
+            raise ConfigError(
+                "agent: the demonstrator of this task clicks in the game's screens, whose slots it knows in "
+                f"frames of {width}x{height} only, not {got_width}x{got_height}; "
+                "leave the world's size as it is"
+            )
         self._body = body
         self._cursor = (320.0, 180.0)
-
-    # ---- inventory ----
-
-    def slots(self) -> dict[int, tuple[str, int]]:
-        """Return item and count of the slots that are not empty; 0-8 is the hotbar."""
-        items = self._body.state.inventory
-        return {
-            item.slot: (item.type, item.quantity)
-            for item in items
-            if item.slot is not None and item.slot < SLOTS
-        }
-
-    def slot_of(self, thing: str) -> int | None:
-        """Return the first slot with the largest number of an item, None if it is not carried."""
-        counts = {slot: count for slot, (name, count) in self.slots().items() if name == thing}
-        return max(counts, key=lambda slot: (counts[slot], -slot), default=None)
-
-    def empty_slot(self) -> int:
-        """Return the first empty slot above the hotbar."""
-        full = self.slots()
-        return next(slot for slot in range(HOTBAR_SLOTS, SLOTS) if slot not in full)
-
-    def count(self, thing: str) -> int:
-        """Return the number of an item that is carried."""
-        return sum(item.quantity for item in self._body.state.inventory if item.type == thing)
 
     def hold(self, thing: str) -> Routine[bool]:
         """Take an item into the hand, and fetch it from the inventory if it is not in the hotbar."""
         body = self._body
-        if body.state.held == thing:
-            return True
-        slot = self.slot_of(thing)
-        if slot is None:
-            return False
-        if slot >= HOTBAR_SLOTS:
-            free = [k for k in range(HOTBAR_SLOTS) if k not in self.slots()]
-            to = free[0] if free else 0
+        slot = body.slot_of(thing)
+        if body.state.held != thing and slot is not None and slot >= HOTBAR_SLOTS:
+            to = self._empty_slot(range(HOTBAR_SLOTS))
             yield from self.open()
             yield from self.move(slot, to)
             yield from self.close()
-            slot = to
-        for _ in range(PATIENCE):
-            if body.state.held == thing:
-                return True
-            yield from body.do(**{f"hotbar.{slot + 1}": 1})
-            yield from body.do()
-        return False
+        return (yield from body.hold(thing))
+
+    def _empty_slot(self, slots: range) -> int:
+        """Return the first empty slot of a range, or its first slot if none is empty."""
+        full = self._body.slots()
+        return next((slot for slot in slots if slot not in full), slots[0])
 
     # ---- screens ----
 
@@ -120,7 +99,7 @@ class Hands:
 
     def move(self, slot: int, to: int) -> Routine[None]:
         """Swap the items of two slots."""
-        swaps = to in self.slots()
+        swaps = to in self._body.slots()
         yield from self.click(carried_slot(slot))
         yield from self.click(carried_slot(to))
         if swaps:
@@ -143,21 +122,23 @@ class Hands:
             table: Whether the open screen is that of a crafting table.
         """
         for thing in dict.fromkeys(name for _, name in pattern):
-            slot = self.slot_of(thing)
+            slot = self._body.slot_of(thing)
             if slot is None:
                 return
             cells = [grid_slot(*cell, table=table) for cell, name in pattern if name == thing]
             yield from self.click(carried_slot(slot))
             for cell in cells:
                 yield from self.click(cell, "use", times)
-            if slot in self.slots():  # the rest on the cursor
+            if slot in self._body.slots():  # the rest on the cursor
                 yield from self.click(carried_slot(slot))
+        if to is None:
+            to = self._empty_slot(range(HOTBAR_SLOTS, CARRIED_SLOTS))
         yield from self.click(result_slot(table=table), times=times)
-        yield from self.click(carried_slot(self.empty_slot() if to is None else to))
+        yield from self.click(carried_slot(to))
 
     def make_of_half(self, thing: str, times: int, to: int) -> Routine[None]:
         """Craft from one item in the inventory: put half a stack into the grid, take the rest back."""
-        slot = self.slot_of(thing)
+        slot = self._body.slot_of(thing)
         if slot is None:
             return
         cell = grid_slot(0, 0, table=False)

@@ -7,13 +7,13 @@ from the front wall to the back.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from agents.demonstrator.blocks import Block, Hit, Node, Want
+from agents.demonstrator.blocks import Block, Hit, Node, Want, anyhow
 
 WIDTH = DEPTH = 5
 HEIGHT = 3
-DOOR = 2
-FRONT_WINDOWS, BACK_WINDOWS, SIDE_WINDOWS = (1, 3), (2,), (2,)
-TORCHES = (0, 4)
+DOOR = (2, 0)
+WINDOWS = {(1, 0), (3, 0), (2, DEPTH - 1), (0, 2), (WIDTH - 1, 2)}
+"""Places (a, b) of door and windows in the walls."""
 
 
 @dataclass(frozen=True)
@@ -112,8 +112,9 @@ class Hut:
         self._frame = frame
         self._materials = materials
 
-    def _want(self, a: int, up: int, b: int, thing: str) -> Want:
-        return Want(self._frame.at(a, up, b), Block(), thing)
+    def _want(self, a: int, up: int, b: int, thing: str, shape: str = "full") -> Want:
+        fits = _upright if thing.endswith("_log") else anyhow
+        return Want(self._frame.at(a, up, b), Block(shape), thing, fits)
 
     def _ring(self) -> Iterator[tuple[int, int]]:
         for a in range(WIDTH):
@@ -128,39 +129,24 @@ class Hut:
     def row(self, up: int) -> list[Want]:
         """Return one row of the walls, without windows and door."""
         m = self._materials
-        wants = []
-        for a, b in self._ring():
-            corner = a in (0, WIDTH - 1) and b in (0, DEPTH - 1)
-            if (a, b) == (DOOR, 0) and up <= 2:
-                continue
-            if up == 2 and self._is_window(a, b):
-                continue
-            if corner and m.post.endswith("_log"):
-                wants.append(Want(self._frame.at(a, up, b), Block(), m.post, _upright))
-            else:
-                thing = m.post if corner else m.base if up == 1 else m.wall
-                wants.append(self._want(a, up, b, thing))
-        return wants
-
-    @staticmethod
-    def _is_window(a: int, b: int) -> bool:
-        return (
-            (b == 0 and a in FRONT_WINDOWS)
-            or (b == DEPTH - 1 and a in BACK_WINDOWS)
-            or (a in (0, WIDTH - 1) and b in SIDE_WINDOWS)
-        )
+        side = m.base if up == 1 else m.wall
+        corners = {(a, b) for a in (0, WIDTH - 1) for b in (0, DEPTH - 1)}
+        left_out = {1: {DOOR}, 2: {DOOR, *WINDOWS}}.get(up, set())
+        return [
+            self._want(a, up, b, m.post if (a, b) in corners else side)
+            for a, b in self._ring()
+            if (a, b) not in left_out
+        ]
 
     def windows(self) -> list[Want]:
         """Return the panes in the second row."""
         return [
-            Want(self._frame.at(a, 2, b), Block("pane"), "glass_pane")
-            for a, b in self._ring()
-            if self._is_window(a, b)
+            self._want(a, 2, b, "glass_pane", "pane") for a, b in self._ring() if (a, b) in WINDOWS
         ]
 
     def door(self) -> Want:
         """Return the door, which is put from the street."""
-        target = self._frame.at(DOOR, 1, 0)
+        target = self._frame.at(DOOR[0], 1, DOOR[1])
         into = self._frame.into
 
         def fits(stand: Node, hit: Hit) -> bool:
@@ -171,57 +157,41 @@ class Hut:
 
     def slopes(self, k: int) -> list[Want]:
         """Return a row of stairs on both sides of the roof: -1 outside the wall, 0 over it, 1 above that."""
-        return self._stairs(k, left=True) + self._stairs(k, left=False)
-
-    def _stairs(self, k: int, *, left: bool) -> list[Want]:
-        frame = self._frame
-        a = k if left else WIDTH - 1 - k
-        x, _, z = frame.along
-        rises: Node = (x, 0, z) if left else (-x, 0, -z)
-        return [
-            Want(
-                target := frame.at(a, HEIGHT + k + 1, b),
-                Block("stair", rises),
-                self._materials.stair,
-                _facing(target, rises),
-            )
-            for b in range(DEPTH)
-        ]
+        x, _, z = self._frame.along
+        wants = []
+        for a, rises in ((k, (x, 0, z)), (WIDTH - 1 - k, (-x, 0, -z))):
+            for b in range(DEPTH):
+                target = self._frame.at(a, HEIGHT + k + 1, b)
+                stair = Block("stair", rises)
+                wants.append(Want(target, stair, self._materials.stair, _facing(target, rises)))
+        return wants
 
     def gables(self) -> list[Want]:
         """Return the walls under the roof."""
+        wall = self._materials.wall
         return [
-            self._want(a, HEIGHT + 1, b, self._materials.wall)
-            for b in (0, DEPTH - 1)
-            for a in range(1, WIDTH - 1)
+            self._want(a, HEIGHT + 1, b, wall) for b in (0, DEPTH - 1) for a in range(1, WIDTH - 1)
         ]
 
     def ridge(self) -> list[Want]:
         """Return the beam between the two slopes."""
-        half = WIDTH // 2
-        return [self._want(half, HEIGHT + half, b, self._materials.wall) for b in range(DEPTH)]
+        half, wall = WIDTH // 2, self._materials.wall
+        return [self._want(half, HEIGHT + half, b, wall) for b in range(DEPTH)]
 
     def cap(self) -> list[Want]:
         """Return the slabs on the ridge."""
-        half = WIDTH // 2
-        return [
-            Want(self._frame.at(half, HEIGHT + half + 1, b), Block("slab"), self._materials.slab)
-            for b in range(DEPTH)
-        ]
+        half, slab = WIDTH // 2, self._materials.slab
+        return [self._want(half, HEIGHT + half + 1, b, slab, "slab") for b in range(DEPTH)]
 
     def torches(self) -> list[Want]:
         """Return the torches on the front's corner posts."""
         into = self._frame.into
-        out: Node = (-into[0], 0, -into[2])
-        return [
-            Want(
-                self._frame.at(a, 2, -1),
-                Block("torch"),
-                "torch",
-                lambda stand, hit: hit.side == out,
-            )
-            for a in TORCHES
-        ]
+
+        def fits(stand: Node, hit: Hit) -> bool:
+            return hit.side == (-into[0], 0, -into[2])
+
+        places = [self._frame.at(a, 2, -1) for a in (0, WIDTH - 1)]
+        return [Want(place, Block("torch"), "torch", fits) for place in places]
 
 
 def _along(stand: Node, target: Node, way: Node) -> int:

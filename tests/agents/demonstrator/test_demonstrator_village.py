@@ -1,38 +1,64 @@
 """The scripts' map of a village: paths over it, and obstacles between the player and a click."""
 
+from agents.demonstrator.blocks import Block, Hit, Spot
 from agents.demonstrator.village import Ground
+from agents.demonstrator.yards import cells, find_yards
+
+UP = (0, 1, 0)
 
 
-def ground(width=9, depth=9, height=5, plants=None):
+def ground(width=9, depth=9, height=5, plants=None, heights=None):
     site = {
         "ground": {
             "min": [0, 0],
             "width": width,
-            "heights": [height] * (width * depth),
+            "heights": heights or [height] * (width * depth),
             "plants": plants,
-        },
-        "blocks": [],
+        }
     }
     return Ground(site)
 
 
 def test_a_click_is_clear_until_something_was_put_between():
-    place = ground()
-    assert place.is_clear(4.0, 4.0, (0, 4))
-    place.bar((2, 4))
-    assert not place.is_clear(4.0, 4.0, (0, 4))
-    assert place.is_clear(4.0, 4.0, (2, 4)), "the cell itself is what one clicks at"
-    assert place.is_clear(4.0, 5.0, (0, 5)), "past it"
-    assert not place.is_clear(3.0, 4.4, (1, 3)), "slantwise through its edge"
-    place.free((2, 4))
-    assert place.is_clear(4.0, 4.0, (0, 4))
+    place = ground().level_place((0, 0), (8, 8))
+    stand = Spot((4, 5, 4), Hit((0, 0, 0), UP))
+    cell, beside, slantwise = (2, 4, 4), (2, 4, 5), (1, 4, 3)
+    assert place.aim_at(stand.eye, Hit(cell, UP)), "the ground of a cell"
+    place.blocks[3, 5, 4] = Block("fence")
+    assert place.aim_at(stand.eye, Hit(cell, UP)) is None
+    assert place.aim_at((4.0, stand.eye[1], 5.0), Hit(beside, UP)), "past it"
+    assert place.aim_at((4.0, stand.eye[1], 4.4), Hit(slantwise, UP)) is None, "through its edge"
+    assert not place.can_stand((3, 5, 4))
+    del place.blocks[3, 5, 4]
+    assert place.aim_at(stand.eye, Hit(cell, UP))
+
+
+def test_a_plant_is_in_the_way_of_clicks_and_not_of_feet():
+    place = ground(plants=[2, 4]).level_place((0, 0), (8, 8))
+    assert place.blocks == {(2, 5, 4): Block("plant")} and place.can_stand((2, 5, 4))
+    spot, way = next(place.digging_spots((2, 5, 4), (4, 5, 4)))
+    assert place.look(spot.eye, place.aim_at(spot.eye, spot.hit)) == spot.hit
+    assert way == [], "it can be dug from where the player stands"
+
+
+def test_a_yard_is_level_and_beside_a_house():
+    house = {"min": [4, 5, 4], "max": [6, 5, 6]}
+    site = {"blocks": [[x, 5, z] for x in (4, 5, 6) for z in (4, 5, 6)], "houses": [house]}
+    yards = find_yards(site, ground(width=16, depth=16))
+    assert yards
+    for yard in yards:
+        assert {*yard.fence(), yard.gate}.isdisjoint((x, z) for x, _, z in site["blocks"])
+        assert {*yard.inside()} >= {yard.from_gate(-1), yard.far_end()}
+        assert len(yard.fence()) + 1 + len(yard.inside()) == len(cells(yard.low, yard.high))
+        assert not {*yard.fence(), *yard.inside()} & {yard.from_gate(1), yard.gate}
+    slope = ground(width=16, depth=16, heights=[5 + z // 2 for z in range(16) for _ in range(16)])
+    assert find_yards(site, slope) == []
 
 
 def test_a_way_goes_round_what_was_put_there():
     place = ground(width=5, depth=5)
     for z in range(4):
         place.bar((2, z))
-    way = place.way((0, 0), (4, 0))
-    assert way is not None and [2.0, 5.0, 4.0] in way
+    assert (2, 5, 4) in place.way((0, 0), (4, 0))
     place.bar((2, 4))
-    assert place.way((0, 0), (4, 0)) is None
+    assert place.way((0, 0), (4, 0)) == []
