@@ -7,6 +7,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 
 from agents.demonstrator.motion import EYE_HEIGHT, Point
 from agents.demonstrator.paths import nearest_first
@@ -183,9 +184,12 @@ class Place:
         )
         node = math.floor(eye[0] + 0.5), math.floor(eye[1] + 0.5), math.floor(eye[2] + 0.5)
         for _ in range(16):
-            hit = self._hit(node, eye, unit, reach)
-            if hit is not None:
-                return hit
+            block = self.block(node)
+            boxes = () if block is None else block.boxes()
+            entered = [found for box in boxes if (found := _enter(box, node, eye, unit))]
+            distance, side = min(entered, key=itemgetter(0), default=(math.inf, None))
+            if side is not None and distance < reach:
+                return Hit(node, side)
             node, at = _next(node, eye, unit)
             if at > reach:
                 return None
@@ -193,25 +197,8 @@ class Place:
 
     def surely_meets(self, eye: Point, way: Point, hit: Hit, reach: float = REACH) -> bool:
         """Return whether a click in a direction hits the target, also with the eyes slightly to the side."""
-        for x, y, z in _SWAY:
-            start = eye[0] + x, eye[1] + y, eye[2] + z
-            if (
-                self.look(start, (start[0] + way[0], start[1] + way[1], start[2] + way[2]), reach)
-                != hit
-            ):
-                return False
-        return True
-
-    def _hit(self, node: Node, eye: Point, unit: Point, reach: float) -> Hit | None:
-        block = self.block(node)
-        if block is None:
-            return None
-        best, side = reach, None
-        for box in block.boxes():
-            found = _enter(box, node, eye, unit)
-            if found is not None and 0 <= found[0] < best:
-                best, side = found
-        return None if side is None else Hit(node, side)
+        starts = [_sum(eye, sway) for sway in _SWAY]
+        return all(self.look(start, _sum(start, way), reach) == hit for start in starts)
 
     def aim_at(
         self, eye: Point, hit: Hit, *, low: bool = False, reach: float = REACH
@@ -266,11 +253,8 @@ class Place:
         """Return what to click at to put a block into a place."""
         if self.block(target) is not None:
             return []
-        return [
-            Hit(node, side)
-            for side in _FACES
-            if (block := self.block(node := add(target, _back(side)))) is not None and block.holds
-        ]
+        hits = [Hit(add(target, (-x, -y, -z)), (x, y, z)) for x, y, z in _FACES]
+        return [hit for hit in hits if (block := self.block(hit.node)) and block.holds]
 
 
 def anyhow(stand: Node, hit: Hit) -> bool:
@@ -317,8 +301,8 @@ _OFFSETS += [(x, y) for y in (-0.38, 0.38, -0.2, 0.2) for x in (-0.38, 0.38, 0.0
 _OFFSETS_LOW = [(x, y) for y in (-0.25, -0.15, -0.4) for x in (0.0, 0.25, -0.25, 0.4, -0.4)]
 
 
-def _back(side: Node) -> Node:
-    return -side[0], -side[1], -side[2]
+def _sum(a: Point, b: Point) -> Point:
+    return a[0] + b[0], a[1] + b[1], a[2] + b[2]
 
 
 def _on_side(hit: Hit, across: float, up: float) -> Point:

@@ -75,6 +75,13 @@ class Body:
         yaw, pitch = direction(self.eye, point)
         return max(abs(wrap(yaw - self.state.yaw)), abs(pitch - self.state.pitch))
 
+    def reaches(self, point: ArrayLike) -> bool:
+        """Return whether no creature is so near the way to a point that a click would hit it."""
+        line = np.linspace(self.position, np.asarray(point, np.float64), 6)[:, [0, 2]]
+        creatures = (self.state.animals or ()) + (self.state.villagers or ())
+        places = [np.array(creature.position)[[0, 2]] for creature in creatures]
+        return all(np.linalg.norm(line - place, axis=1).min() >= 0.9 for place in places)
+
     def animals(self, kind: str) -> list[Creature]:
         """Return the animals of a kind, the nearest first."""
         herd = [animal for animal in self.state.animals or () if animal.kind == kind]
@@ -225,11 +232,8 @@ class Body:
         return False
 
     def wait_for_creatures(self, point: ArrayLike) -> Routine[None]:
-        """Wait while a creature is in the way of a click at a point, so that none is hit."""
+        """Wait a while for creatures to move out of the way to a point."""
         for _ in range(WAITS):
-            line = np.linspace(self.position, np.asarray(point, np.float64), 6)[:, [0, 2]]
-            creatures = (self.state.animals or ()) + (self.state.villagers or ())
-            places = [np.array(creature.position)[[0, 2]] for creature in creatures]
-            if all(np.linalg.norm(line - place, axis=1).min() >= 0.9 for place in places):
+            if self.reaches(point):
                 return
             yield from self.do()

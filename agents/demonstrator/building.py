@@ -216,7 +216,6 @@ class Builder:
                     self.place.blocks.pop(target, None)
                     yield from body.do(2)
                     return True
-                yield from body.wait_for_creatures(point)
-                yield from body.do(attack=1)
+                yield from body.do(attack=int(body.reaches(point)))
             return False
         return False

@@ -15,15 +15,15 @@ SEED = 100_001
 def play(env, steps):
     """Telemetry of the script's first steps, and how they ended."""
     observation, info = env.reset(seed=SEED)
-    script, told = Demonstrator(), [info["telemetry"]]
+    script, states = Demonstrator(), [info["telemetry"]]
     for k in range(steps):
         script.observe([info])
         action = script.act(observation["pov"][None], np.array([k == 0]))[0]
         observation, _, terminated, truncated, info = env.step(action)
-        told.append(info["telemetry"])
+        states.append(info["telemetry"])
         if terminated or truncated:
             break
-    return told, info.get("ended", "cut")
+    return states, info.get("ended", "cut")
 
 
 @pytest.fixture
@@ -60,5 +60,5 @@ def test_three_runs_are_the_same_in_every_step(env):
 
 @pytest.mark.long
 def test_it_builds_a_house(env):
-    told, ended = play(env, 9_000)
-    assert outcome(env.unwrapped.task, told, ended).success
+    states, ended = play(env, 9_000)
+    assert outcome(env.unwrapped.task, states, ended).success
