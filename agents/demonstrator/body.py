@@ -220,7 +220,7 @@ class Body:
         yield from self.do(4)
 
     def hold(self, thing: str) -> Routine[bool]:
-        """Take an item from the hotbar into the hand; return whether it is there."""
+        """Take an item from the hotbar into the hand; return whether the hand holds it."""
         slot = self.slot_of(thing)
         for _ in range(20):
             if self.state.held == thing:

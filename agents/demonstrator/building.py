@@ -33,7 +33,7 @@ class Builder:
     Args:
         body: The player.
         place: Place where it builds; updated with what it does.
-        hold: Function that takes an item into the hand and returns whether it is there.
+        hold: Function that takes an item into the hand and returns whether the hand holds it.
     """
 
     def __init__(
