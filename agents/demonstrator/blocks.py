@@ -22,12 +22,13 @@ SIDES: tuple[Node, ...] = ((1, 0, 0), (-1, 0, 0), (0, 0, 1), (0, 0, -1))
 _FACES: tuple[Node, ...] = (*SIDES, (0, 1, 0), (0, -1, 0))
 _CUBE: Box = (-0.5, -0.5, -0.5, 0.5, 0.5, 0.5)
 _LOWER_HALF: Box = (-0.5, -0.5, -0.5, 0.5, 0.0, 0.5)
-_BOXES: dict[str, Box] = {
-    "slab": _LOWER_HALF,
-    "torch": (-0.2, -0.5, -0.2, 0.2, 0.3, 0.2),
-    "plant": (-0.3, -0.5, -0.3, 0.3, -0.2, 0.3),
+_BOXES: dict[str, tuple[Box, ...]] = {
+    "slab": (_LOWER_HALF,),
+    "fence": ((-0.5, -0.5, -0.13, 0.5, 0.5, 0.13), (-0.13, -0.5, -0.5, 0.13, 0.5, 0.5)),
+    "torch": ((-0.2, -0.5, -0.2, 0.2, 0.3, 0.2),),
+    "plant": ((-0.3, -0.5, -0.3, 0.3, -0.2, 0.3),),
 }
-"""Boxes that are smaller than the node, by shape."""
+"""Boxes of blocks that are smaller than their node, by shape; a fence may connect to all four sides."""
 
 FARTHEST = 30.0
 """Longest path for one block, in nodes."""
@@ -67,7 +68,7 @@ class Block:
             west, south = (0.0 if part > 0 else -0.5 for part in (x, z))
             east, north = (0.0 if part < 0 else 0.5 for part in (x, z))
             return _LOWER_HALF, (west, 0.0, south, east, 0.5, north)
-        return (_BOXES.get(self.shape, _CUBE),)
+        return _BOXES.get(self.shape, (_CUBE,))
 
 
 @dataclass(frozen=True)
@@ -90,10 +91,10 @@ class Spot:
     stand: Node
     hit: Hit
 
-    @property
-    def eye(self) -> Point:
-        """Position of the eyes of a player who stands there."""
-        return self.stand[0], self.stand[1] - 0.5 + EYE_HEIGHT, self.stand[2]
+
+def eye_at(stand: Node) -> Point:
+    """Return the position of the eyes of a player who stands in the middle of a node."""
+    return stand[0], stand[1] - 0.5 + EYE_HEIGHT, stand[2]
 
 
 def level_ground(
@@ -229,25 +230,28 @@ class Place:
         """
         sides = [(want, hit) for want in wants for hit in self.sides_for(want.target)]
         for stand, _, way in self.ways(start):
+            eye = eye_at(stand)
             for want, hit in sides:
-                spot = Spot(stand, hit)
                 if want.target in (stand, add(stand, (0, 1, 0))) or not want.fits(stand, hit):
                     continue
-                if math.dist(spot.eye, hit.node) > SURE_REACH + 0.9:
+                if math.dist(eye, hit.node) > SURE_REACH + 0.9:
                     continue
-                if self.aim_at(spot.eye, hit, low=want.low, reach=SURE_REACH) is not None:
-                    yield want, spot, way
+                if self.aim_at(eye, hit, low=want.low, reach=SURE_REACH) is not None:
+                    yield want, Spot(stand, hit), way
 
-    def digging_spots(self, target: Node, start: Node) -> Iterator[tuple[Spot, list[Node]]]:
-        """Yield places to stand from which a block can be dug away, nearest places first."""
+    def digging_point(self, eye: Point, target: Node) -> Point | None:
+        """Return a point to look at so that a hit digs a block, on any of its sides."""
+        points = (self.aim_at(eye, Hit(target, side)) for side in _FACES)
+        return next((point for point in points if point is not None), None)
+
+    def digging_places(self, target: Node, start: Node) -> Iterator[tuple[Point, list[Node]]]:
+        """Yield the points to look at and the paths to places from which a block can be dug, nearest first."""
         for stand, _, way in self.ways(start):
-            if stand == add(target, (0, 1, 0)):
+            if stand in (target, add(target, (0, 1, 0))) or math.dist(eye_at(stand), target) > 3.8:
                 continue
-            for side in _FACES:
-                spot = Spot(stand, Hit(target, side))
-                if math.dist(spot.eye, target) <= 3.8 and self.aim_at(spot.eye, spot.hit):
-                    yield spot, way
-                    break
+            point = self.digging_point(eye_at(stand), target)
+            if point is not None:
+                yield point, way
 
     def sides_for(self, target: Node) -> list[Hit]:
         """Return what to click at to put a block into a place."""

@@ -6,7 +6,7 @@ from itertools import islice
 
 import numpy as np
 
-from agents.demonstrator.blocks import FARTHEST, Hit, Node, Place, Spot, Want
+from agents.demonstrator.blocks import FARTHEST, Hit, Node, Place, Spot, Want, eye_at
 from agents.demonstrator.body import PATIENCE, Body, Routine
 from agents.demonstrator.motion import Point, direction, wrap
 from basalt.core.actions import null_action
@@ -130,7 +130,9 @@ class Builder:
                 left.remove(want)
                 lost.append(want)
                 continue
-            went = yield from self.go(way, self.place.aim_at(spot.eye, spot.hit, low=want.low))
+            went = yield from self.go(
+                way, self.place.aim_at(eye_at(spot.stand), spot.hit, low=want.low)
+            )
             if went and (yield from self._click_at(spot, low=want.low)):
                 # Not every task observes where a block was put.
                 at = self._body.state.placed_at or want.target
@@ -204,9 +206,9 @@ class Builder:
             tool = next((TOOLS[part] for part in TOOLS if part in thing), "stone_pickaxe")
             if tool:
                 yield from self._hold(tool)
-        for spot, way in islice(self.place.digging_spots(target, self.feet), 2):
-            yield from self.go(way, self.place.aim_at(spot.eye, spot.hit))
-            point = self.place.aim_at(body.eye, spot.hit)
+        for planned, way in islice(self.place.digging_places(target, self.feet), 4):
+            yield from self.go(way, planned)
+            point = self.place.digging_point(body.eye, target)
             if point is None:
                 continue
             yield from body.look_at(point, near=1.5)

@@ -1,6 +1,6 @@
 """The scripts' map of a village: paths over it, and obstacles between the player and a click."""
 
-from agents.demonstrator.blocks import Block, Hit, Spot
+from agents.demonstrator.blocks import Block, Hit, eye_at
 from agents.demonstrator.village import Ground
 from agents.demonstrator.yards import cells, find_yards
 
@@ -21,24 +21,24 @@ def ground(width=9, depth=9, height=5, plants=None, heights=None):
 
 def test_a_click_is_clear_until_something_was_put_between():
     place = ground().level_place((0, 0), (8, 8))
-    stand = Spot((4, 5, 4), Hit((0, 0, 0), UP))
+    eye = eye_at((4, 5, 4))
     cell, beside, slantwise = (2, 4, 4), (2, 4, 5), (1, 4, 3)
-    assert place.aim_at(stand.eye, Hit(cell, UP)), "the ground of a cell"
+    assert place.aim_at(eye, Hit(cell, UP)), "the ground of a cell"
     place.blocks[3, 5, 4] = Block("fence")
-    assert place.aim_at(stand.eye, Hit(cell, UP)) is None
-    assert place.aim_at((4.0, stand.eye[1], 5.0), Hit(beside, UP)), "past it"
-    assert place.aim_at((4.0, stand.eye[1], 4.4), Hit(slantwise, UP)) is None, "through its edge"
+    assert place.aim_at(eye, Hit(cell, UP)) is None
+    assert place.aim_at((4.0, eye[1], 5.0), Hit(beside, UP)), "past it"
+    assert place.aim_at((4.0, eye[1], 4.4), Hit(slantwise, UP)) is None, "through its edge"
     assert not place.can_stand((3, 5, 4))
     del place.blocks[3, 5, 4]
-    assert place.aim_at(stand.eye, Hit(cell, UP))
+    assert place.aim_at(eye, Hit(cell, UP))
 
 
 def test_a_plant_is_in_the_way_of_clicks_and_not_of_feet():
     place = ground(plants=[2, 4]).level_place((0, 0), (8, 8))
     assert place.blocks == {(2, 5, 4): Block("plant")} and place.can_stand((2, 5, 4))
-    spot, way = next(place.digging_spots((2, 5, 4), (4, 5, 4)))
-    assert place.look(spot.eye, place.aim_at(spot.eye, spot.hit)) == spot.hit
+    point, way = next(place.digging_places((2, 5, 4), (4, 5, 4)))
     assert way == [], "it can be dug from where the player stands"
+    assert place.look(eye_at((4, 5, 4)), point).node == (2, 5, 4)
 
 
 def test_a_yard_is_level_and_beside_a_house():
