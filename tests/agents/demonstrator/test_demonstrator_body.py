@@ -6,8 +6,18 @@ import numpy as np
 import pytest
 
 from agents.demonstrator.body import Body
-from basalt.core.telemetry import Creature
+from agents.demonstrator.create_village_animal_pen import Pen
+from agents.demonstrator.village import Ground
+from agents.demonstrator.yards import find_yards
+from basalt.core.telemetry import Creature, SlotItem
 from tests.support.synthetic import telemetry
+
+HOUSE = {"min": [14, 1, 14], "max": [16, 1, 16]}
+VILLAGE = {
+    "houses": [HOUSE],
+    "blocks": [[x, 1, z] for x in (14, 15, 16) for z in (14, 15, 16)],
+    "ground": {"min": [0, 0], "width": 32, "heights": [1] * 32 * 32, "plants": None},
+}
 
 
 def body_at(x=0.0, y=0.5, z=0.0, **state):
@@ -18,11 +28,15 @@ def body_at(x=0.0, y=0.5, z=0.0, **state):
 
 
 def play(body, routine, most=2000):
-    """Play a routine on level ground where nothing is in the way; return its actions."""
+    """Play a routine on level ground where nothing is in the way and each click counts; return its actions."""
     actions = []
     for action in routine:
         actions.append(action)
         assert len(actions) < most
+        hotbar = [item for item in body.state.inventory if action[f"hotbar.{item.slot + 1}"]]
+        facts = dict(body.state.facts)
+        facts["nodes_placed"] = facts.get("nodes_placed", 0) + action["use"]
+        facts["dug_nodes"] = facts.get("dug_nodes", 0) + action["attack"]
         pitch, yaw = (float(part) for part in action["camera"])
         turned = math.radians(body.state.yaw + yaw)
         ahead, aside = action["forward"] - action["back"], action["right"] - action["left"]
@@ -34,6 +48,8 @@ def play(body, routine, most=2000):
                 "pitch": body.state.pitch + pitch,
                 "xpos": body.state.xpos + 0.2 * east,
                 "zpos": body.state.zpos + 0.2 * north,
+                "held": hotbar[0].type if hotbar else body.state.held,
+                "facts": facts,
             }
         )
     return actions
@@ -86,3 +102,22 @@ def test_a_creature_in_the_way_is_not_hit():
     assert not any(next(waiting)["use"] for _ in range(20)), "it waits"
     body.state = body.state.model_copy(update={"animals": ()})
     assert list(waiting) == []
+
+
+@pytest.mark.parametrize("yard", find_yards(VILLAGE, Ground(VILLAGE))[::31])
+def test_a_yard_is_cleared_of_plants_and_fenced_in(yard):
+    """Every plan of a fence works out: each cell can be reached, also the corners, and the gate comes last."""
+    corners = [x for corner in (yard.low, yard.high) for x in corner]
+    site = VILLAGE | {"ground": VILLAGE["ground"] | {"plants": [*corners, *yard.from_gate(-2)]}}
+    x, z = yard.from_gate(2)
+    carried = (
+        SlotItem(type="oak_fence", quantity=64, slot=0),
+        SlotItem(type="oak_fence_gate", quantity=64, slot=1),
+    )
+    start = {"nodes_placed": 0, "dug_nodes": 0}
+    body = body_at(x=float(x), z=float(z), held="", inventory=carried, facts=start)
+    pen = Pen(body, Ground(site), yard, "cow")
+    play(body, pen.build())
+    facts = body.state.facts
+    assert facts["nodes_placed"] == len(yard.fence()) + 1 and facts["dug_nodes"] == 3
+    assert body.state.held == "oak_fence_gate"
