@@ -117,11 +117,13 @@ class Place:
         ground: Height of the highest ground node of a column (x, z); None where the player must not walk.
         blocks: Blocks above the ground.
         shut: Nodes where feet must not be although there is room.
+        snow: Thickness of the snow on the ground, in nodes; it is as if everything were higher.
     """
 
     ground: Callable[[int, int], int | None]
     blocks: dict[Node, Block] = field(default_factory=dict)
     shut: frozenset[Node] = frozenset()
+    snow: float = 0.0
 
     def block(self, node: Node) -> Block | None:
         """Return the block at a node, None for air."""
@@ -177,6 +179,7 @@ class Place:
 
     def look(self, eye: Point, point: Point, reach: float = REACH) -> Hit | None:
         """Return what a click from one point at another hits."""
+        eye, point = (_sum(end, (0.0, -self.snow, 0.0)) for end in (eye, point))
         length = math.dist(eye, point)
         unit = (
             (point[0] - eye[0]) / length,
@@ -213,7 +216,7 @@ class Place:
             reach: Longest reach of the click, in nodes.
         """
         for across, up in _OFFSETS_LOW if low and hit.side[1] == 0 else _OFFSETS:
-            point = _on_side(hit, across, up)
+            point = _sum(_on_side(hit, across, up), (0.0, self.snow, 0.0))
             way = point[0] - eye[0], point[1] - eye[1], point[2] - eye[2]
             if self.surely_meets(eye, way, hit, reach):
                 return point

@@ -7,14 +7,15 @@ from agents.demonstrator.yards import cells, find_yards
 UP = (0, 1, 0)
 
 
-def ground(width=9, depth=9, height=5, plants=None, heights=None):
+def ground(width=9, depth=9, height=5, plants=None, heights=None, style=None):
     site = {
+        "style": style,
         "ground": {
             "min": [0, 0],
             "width": width,
             "heights": heights or [height] * (width * depth),
             "plants": plants,
-        }
+        },
     }
     return Ground(site)
 
@@ -39,6 +40,16 @@ def test_a_plant_is_in_the_way_of_clicks_and_not_of_feet():
     point, way = next(place.digging_places((2, 5, 4), (4, 5, 4)))
     assert way == [], "it can be dug from where the player stands"
     assert place.look(eye_at((4, 5, 4)), point).node == (2, 5, 4)
+
+
+def test_clicks_at_snowy_ground_are_aimed_at_the_snow():
+    bare, snowy = (
+        ground(style=style)
+        .level_place((0, 0), (8, 8))
+        .aim_at(eye_at((4, 5, 4)), Hit((2, 4, 4), UP))
+        for style in ("plains", "snowy")
+    )
+    assert bare == (2.0, 4.5, 4.0) and snowy == (2.0, 4.7, 4.0)
 
 
 def test_a_yard_is_level_and_beside_a_house():
