@@ -34,8 +34,8 @@ class Ground:
         # The mod writes an empty list as null.
         plants = np.reshape(ground["plants"] or [], (-1, 2))
         self.plants = {(int(x), int(z)) for x, z in plants}
-        # A layer of 0.25 nodes covers most of the ground; a click aimed a little lower hits the cell without it too.
-        self._snow = 0.2 if site.get("style") == "snowy" else 0.0
+        # A layer of snow covers nearly all of the ground in a snowy village.
+        self._snow = 0.125 if site.get("style") == "snowy" else 0.0
         self._barred: set[Cell] = set()
 
     def bar(self, cell: Cell) -> None:
