@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from agents.demonstrator.blocks import Block, Hit, Node, Want
+from agents.demonstrator.blocks import Block, Want
 from agents.demonstrator.body import Body, Routine
 from agents.demonstrator.building import Builder
 from agents.demonstrator.village import Cell, Ground
-from agents.demonstrator.yards import Yard, find_yards
+from agents.demonstrator.yards import Yard, cells, find_yards
 from basalt.core.telemetry import Creature
 from basalt.io.errors import ConfigError
 
@@ -106,23 +106,16 @@ class Pen:
     def build(self) -> Routine[None]:
         """Clear the yard of plants, fence it in, put the gate from the inside."""
         ground, yard = self._ground, self._yard
-        place = ground.level_place(yard.low, yard.high)
-        builder = Builder(self._body, place)
+        builder = Builder(self._body, ground.level_place(yard.low, yard.high))
         yield from self.walk_to(yard.from_gate(-2))
         yield from self._body.hold(FENCE)
-        plants = [node for node, block in place.blocks.items() if block.shape == "plant"]
-        for plant in plants:
-            if {plant[::2]} & {*yard.inside(), *yard.fence(), yard.gate}:
-                yield from builder.dig(plant)
-        yield from builder.build(
-            [Want(ground.feet(cell), Block("fence"), FENCE) for cell in yard.fence()]
-        )
+        for cell in sorted(ground.plants.intersection(cells(yard.low, yard.high))):
+            yield from builder.dig(ground.feet(cell))
+        fence = [Want(ground.feet(cell), Block("fence"), FENCE) for cell in yard.fence()]
+        yield from builder.build(fence)
         inside = [ground.feet(yard.from_gate(-nodes)) for nodes in (2, 3)]
-
-        def fits(stand: Node, hit: Hit) -> bool:
-            return stand in inside
-
-        yield from builder.build([Want(ground.feet(yard.gate), Block("fence"), GATE, fits)])
+        gate = Want(ground.feet(yard.gate), Block("fence"), GATE, lambda at, hit: at in inside)
+        yield from builder.build([gate])
         for cell in yard.fence():
             ground.bar(cell)
 
