@@ -5,7 +5,7 @@ from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from types import UnionType
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast, get_args
 
 from basalt.io.errors import ConfigError
 
@@ -97,8 +97,8 @@ class Registry(Generic[T]):
                 "fix or remove that package"
             ) from err
         if not isinstance(found, self.expected):
-            kinds = getattr(self.expected, "__args__", (self.expected,))
-            wanted = " or ".join("class" if one is type else one.__name__ for one in kinds)
+            kinds = get_args(self.expected) or (self.expected,)
+            wanted = " or ".join("class" if one is type else str(one.__name__) for one in kinds)
             raise ConfigError(
                 f"{self.kind}: {name!r} of {_distribution(plugin)}: expected {wanted}, got "
                 f"{type(found).__name__} at {plugin.value!r}; its entry point must be module:NAME"

@@ -237,7 +237,7 @@ class LuantiEnv(WorldEnv):
         record: dict[str, Any] | None = None
         for _ in range(100):
             # Only the frame after step -1 is used.
-            tick = self.engine.tick(want_pixels=bool(record) and record.get("step") == -1)
+            tick = self.engine.tick(want_pixels=record is not None and record.get("step") == -1)
             record = self._read_record()
             if record and record.get("step") == 0:
                 break
