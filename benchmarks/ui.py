@@ -264,7 +264,7 @@ async def _page_rater(address: str, options: argparse.Namespace, times: Times) -
                 await session.rerun(act)
                 times.setdefault("answer", []).append(time.perf_counter() - start)
                 if session.pair == before:
-                    raise BenchError(f"an answer brought no other pair: {session.reply}")
+                    raise BenchError(f"expected the next pair after an answer, got {session.reply}")
 
 
 def _act(pair: str, number: int) -> dict[str, Any]:

@@ -90,7 +90,7 @@ class BCAgent:
         return torch.multinomial(logits.softmax(-1), 1, generator=self._generator)[:, 0]
 
     def _press_esc(self, probability: Tensor, first: Tensor) -> Tensor:
-        """bool [B]."""
+        """Which episodes to end now, bool [B], given the probability of ESC [B] and where an episode begins [B]."""
         if not self._deterministic:
             return torch.rand(len(probability), generator=self._generator) < probability
         self._not_stopped = torch.where(first, 1.0, self._not_stopped) * (1 - probability)

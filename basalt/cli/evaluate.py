@@ -27,8 +27,8 @@ class EvaluateSettings(RolloutSettings):
         seeds: Seeds to play: heldout:100 for figures, dev:50 for choosing, official once at the end, a list or a
             range.
         out: Folder of evaluation.json and the recordings. The same command resumes an interrupted evaluation.
-        runs: Folders of evaluations to use instead of playing, one for each training of the same agent.
-        against: Folders of evaluations of another agent on the same seeds, one for each of its trainings.
+        runs: Folders of evaluations to use instead of playing, one for each training run of the same agent.
+        against: Folders of evaluations of another agent on the same seeds, one for each of its training runs.
         merge: Folders of evaluations of the same agent on other seeds; their union is written to out.
         power: Chance with which a difference is to be seen; prints how many seeds that takes.
         difference: Difference of success rates that `power` is about.

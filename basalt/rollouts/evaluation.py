@@ -20,6 +20,7 @@ from basalt.core.significance import (
     paired_difference,
     probability_of_improvement,
 )
+from basalt.core.tasks import get_task, split_of
 from basalt.io.errors import ConfigError
 
 FILE = "evaluation.json"
@@ -28,7 +29,7 @@ MIN_SEEDS = 100
 """Smallest number of paired seeds on which one agent can beat another."""
 
 MIN_TRAINING_SEEDS = 3
-"""Smallest number of trainings of an agent that learns, for the same."""
+"""Smallest number of training runs with different seeds that an agent that learns needs to beat another."""
 
 MAX_MISSING = 0.05
 """Largest share of seeds that may be missing because a world failed; above it there is no verdict."""
@@ -174,8 +175,8 @@ class Comparison:
         success: Difference of the success rates.
         harm: Difference of each kind of harm, counts an episode.
         missing: Number of seeds left out because a world failed for one of them.
-        improvement: Probability that a training of the first succeeds more often than one of the second.
-        iqm: Interquartile means of both agents' success rates over their trainings.
+        improvement: Probability that a training run of the first succeeds more often than one of the second.
+        iqm: Interquartile means of both agents' success rates over their training runs.
     """
 
     verdict: Literal["beats", "does not beat", "not shown", "no verdict"]
@@ -199,7 +200,7 @@ class Comparison:
             said[self.verdict],
             f"  difference of success {self.success.mean:+.1%} (95% interval {low:+.1%} to {high:+.1%}) on "
             f"{self.success.seeds} paired seeds",
-            f"  over trainings: interquartile means {self.iqm[0]:.1%} and {self.iqm[1]:.1%}, "
+            f"  over training runs: interquartile means {self.iqm[0]:.1%} and {self.iqm[1]:.1%}, "
             f"probability of improvement {self.improvement:.2f}",
         ]
         for name, difference in self.harm.items():
@@ -211,28 +212,23 @@ class Comparison:
 def compare(first: Sequence[Evaluation], second: Sequence[Evaluation]) -> Comparison:
     """Whether one agent beats another.
 
-    It does if, on at least `MIN_SEEDS` paired seeds that were not used for choosing, the 95% bootstrap interval of
-    the difference of success is above 0, in the mean of at least `MIN_TRAINING_SEEDS` trainings where the agent
-    learns, and no kind of harm got worse (its interval is not above 0). If the interval is not above 0 anywhere,
+    It does if, on at least `MIN_SEEDS` paired held-out or official seeds, the 95% bootstrap interval of the difference
+    of success is above 0, in the mean of at least `MIN_TRAINING_SEEDS` training runs where an agent learns, and no kind of harm got worse (its interval is not above 0). If the interval is not above 0 anywhere,
     it does not. Anything else is not shown. With more than `MAX_MISSING` of the seeds missing there is no verdict.
 
     Args:
-        first: Evaluations of the agent, one per training.
-        second: Evaluations of the agent it is compared with, one per training.
+        first: Evaluations of the agent, one per training run.
+        second: Evaluations of the agent it is compared with, one per training run.
 
     Raises:
-        ConfigError: The evaluations differ in task, world, version, frame size or step limit, or two are of the
-            same training, or they share no seed.
+        ConfigError: The evaluations differ in task, world, version, frame size or step limit, or share no seed; or
+            those of one agent differ in more than their weights, or have the same training seed.
     """
     everyone = [*first, *second]
     for other in everyone[1:]:
         _refuse_unlike(everyone[0], other, _SAME_TEST, "compared")
     for arm in (first, second):
-        trainings = Counter((one.agent_hash, one.training_seed) for one in arm)
-        if max(trainings.values()) > 1:
-            raise ConfigError(
-                "compare: expected one evaluation per training, got two of the same; merge them first"
-            )
+        _check_arm(arm)
     asked = set.intersection(*({one.seed for one in each.episodes} for each in everyone))
     seeds = sorted(asked.intersection(*(each.played for each in everyone)))
     if not seeds:
@@ -252,10 +248,13 @@ def compare(first: Sequence[Evaluation], second: Sequence[Evaluation]) -> Compar
     reasons = []
     if len(seeds) < MIN_SEEDS:
         reasons.append(f"paired seeds: expected {MIN_SEEDS} or more, got {len(seeds)}")
+    task = get_task(everyone[0].task)
+    if used := [seed for seed in seeds if split_of(task, seed) not in ("heldout", "official")]:
+        reasons.append(f"seeds: expected held-out ones, got {len(used)} others such as {used[0]}")
     for arm in (first, second):
         if arm[0].training_seed is not None and len(arm) < MIN_TRAINING_SEEDS:
             reasons.append(
-                f"trainings of {arm[0].name}: expected {MIN_TRAINING_SEEDS} or more, got {len(arm)}"
+                f"training runs of {arm[0].name}: expected {MIN_TRAINING_SEEDS} or more, got {len(arm)}"
             )
     if success.interval[0] <= 0:
         reasons.append("interval of the difference: not above 0")
@@ -278,6 +277,22 @@ def compare(first: Sequence[Evaluation], second: Sequence[Evaluation]) -> Compar
         improvement=probability_of_improvement(*rates),
         iqm=(interquartile_mean(rates[0]), interquartile_mean(rates[1])),
     )
+
+
+def _check_arm(arm: Sequence[Evaluation]) -> None:
+    """Refuse evaluations that are not training runs of one agent with different seeds."""
+    settings = [{k: v for k, v in one.agent.items() if k != "checkpoint"} for one in arm]
+    if any(one != settings[0] for one in settings):
+        raise ConfigError(
+            f"compare: expected training runs of one agent with the same settings, got {settings[0]} and "
+            f"{next(one for one in settings if one != settings[0])}"
+        )
+    seeds = Counter(one.training_seed for one in arm)
+    if max(seeds.values()) > 1:
+        raise ConfigError(
+            f"compare: expected training runs of {arm[0].name} with different seeds, got two with seed "
+            f"{seeds.most_common(1)[0][0]}; merge evaluations of the same run first"
+        )
 
 
 def _harm_names(evaluations: Sequence[Evaluation]) -> list[str]:

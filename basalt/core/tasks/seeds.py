@@ -20,7 +20,7 @@ HELDOUT_SEEDS = range(230_000, 300_000)
 """Seeds for figures; nothing that trains, tunes or selects may use them."""
 
 SPLIT_SEEDS = 100
-"""Number of seeds that `dev` and `heldout` name without a number."""
+"""Number of seeds meant by `dev` or `heldout` alone."""
 
 
 def split_of(task: Task, seed: int) -> Split:

@@ -58,8 +58,8 @@ def test_less_success_does_not_beat():
     ("arm", "reason"),
     [
         (trainings(0.9, seeds=99), "paired seeds: expected 100 or more, got 99"),
-        (trainings(0.9, n=2), "trainings of bc: expected 3 or more, got 2"),
-        (trainings(0.9, n=1), "trainings of bc: expected 3 or more, got 1"),
+        (trainings(0.9, n=2), "training runs of bc: expected 3 or more, got 2"),
+        (trainings(0.9, n=1), "training runs of bc: expected 3 or more, got 1"),
         (trainings(0.9, harm=1.0), "harm: deaths got worse"),
     ],
 )
@@ -91,10 +91,29 @@ def test_unlike_tests_are_refused(change):
         compare(trainings(0.9), [random_agent([0] * 100, **change)])
 
 
-def test_the_same_training_twice_is_refused():
+def test_dev_seeds_show_nothing():
+    found = compare(
+        trainings(0.9, first_seed=200_000), [random_agent([0] * 100, first_seed=200_000)]
+    )
+    assert found.verdict == "not shown"
+    assert found.reasons == ("seeds: expected held-out ones, got 100 others such as 200000",)
+
+
+def test_the_same_training_run_twice_is_refused():
     one = evaluation([1, 0], training=0)
-    with pytest.raises(ConfigError, match="two of the same; merge them first"):
+    with pytest.raises(ConfigError, match="got two with seed 0; merge evaluations of the same run"):
         compare([one, one], [random_agent([0, 0])])
+
+
+def test_training_runs_of_different_settings_are_refused():
+    one, other = (
+        evaluation([1], training=0),
+        evaluation([1], training=1, agent={"name": "bc", "temperature": 2}),
+    )
+    with pytest.raises(
+        ConfigError, match="expected training runs of one agent with the same settings"
+    ):
+        compare([one, other], [random_agent([0])])
 
 
 def test_evaluations_without_a_common_seed_are_refused():
