@@ -5,9 +5,13 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-_CONTENT = (".safetensors", ".npz", ".npy", ".json")
+from agents.common.registry import AGENTS, algorithm, parameters
+from basalt.core.registry import load
+
+_NOT_WEIGHTS = ("config.json", "metrics.jsonl", "report.json")
+"""Files of a run that do not change how it plays: they name its place, or grow with it."""
 
 
 @dataclass(frozen=True)
@@ -16,47 +20,79 @@ class Identity:
 
     Attributes:
         hash: SHA-256 of its settings and of the weights that they name, in hexadecimal.
-        training_seed: Seed of its training, from the run's config.json; None if it was not trained.
+        learns: Whether it, or an agent inside it, learns.
+        training_seed: Seed of its training, from the run's config.json; None if it does not learn or is unknown.
     """
 
     hash: str
+    learns: bool
     training_seed: int | None
 
 
 def identify(settings: Mapping[str, Any]) -> Identity:
     """The identity of an agent with these settings.
 
-    Where a setting is the path of an existing file or folder, its content counts and not its place, so that the
-    same weights are the same agent on every machine.
+    Of a setting whose type admits a `Path`, the content counts and not the place: a copied checkpoint is the same
+    agent. Of a run, only the newest checkpoint counts, which is the one that plays.
 
     Args:
-        settings: Settings of the agent, JSON-ready.
+        settings: Settings of the agent with its `name`, JSON-ready.
+
+    Raises:
+        ConfigError: There is no such agent.
     """
     digest = hashlib.sha256()
-    training_seed: int | None = None
-    for name, value in sorted(settings.items()):
-        path = Path(value) if isinstance(value, str) else None
-        if path is None or not path.exists():
-            digest.update(json.dumps([name, value], sort_keys=True).encode())
-            continue
-        training_seed = _training_seed(path) if training_seed is None else training_seed
-        for file in _files(path):
-            digest.update(json.dumps([name, file.relative_to(path).as_posix()]).encode())
-            with file.open("rb") as content:
-                digest.update(hashlib.file_digest(content, "sha256").digest())
-    return Identity(digest.hexdigest(), training_seed)
+    learns, training_seed = _identify(settings, digest)
+    return Identity(digest.hexdigest(), learns, training_seed)
 
 
-def _files(path: Path) -> Iterator[Path]:
-    if path.is_file():
-        yield path
-    else:
-        yield from sorted(file for file in path.rglob("*") if file.suffix in _CONTENT)
+def _identify(settings: Mapping[str, Any], digest: "hashlib._Hash") -> tuple[bool, int | None]:
+    name = str(settings.get("name"))
+    paths: set[str] = set()
+    learns, training_seed = False, None
+    if name in AGENTS:
+        found = algorithm(name)
+        learns = found.train is not None
+        paths = {
+            one.name
+            for one in parameters(load(found.agent))
+            if Path in (one.annotation, *get_args(one.annotation))
+        }
+    for key, value in sorted(settings.items()):
+        digest.update(json.dumps(key).encode())
+        if isinstance(value, Mapping):
+            inner_learns, inner_seed = _identify(value, digest)
+            learns = learns or inner_learns
+            training_seed = inner_seed if training_seed is None else training_seed
+        elif key in paths and value is not None and Path(value).exists():
+            place = Path(value)
+            training_seed = _training_seed(place) if training_seed is None else training_seed
+            for file, named in _files(place):
+                digest.update(json.dumps(named).encode())
+                with file.open("rb") as content:
+                    digest.update(hashlib.file_digest(content, "sha256").digest())
+        else:
+            digest.update(json.dumps(value, sort_keys=True).encode())
+    return learns, training_seed
 
 
-def _training_seed(path: Path) -> int | None:
+def _files(place: Path) -> Iterator[tuple[Path, str]]:
+    """The files that hold the weights, and their names within them."""
+    if place.is_file():
+        yield place, ""
+        return
+    steps = [path for path in place.glob("checkpoints/step-*") if path.name[5:].isdecimal()]
+    folder = max(steps, key=lambda path: int(path.name[5:]), default=place)
+    for file in sorted(folder.rglob("*")):
+        name = file.relative_to(folder)
+        hidden = any(part.startswith(".") or part == "tensorboard" for part in name.parts)
+        if file.is_file() and not hidden and name.as_posix() not in _NOT_WEIGHTS:
+            yield file, name.as_posix()
+
+
+def _training_seed(place: Path) -> int | None:
     """The `seed` of the nearest config.json at a checkpoint or above it, within its run."""
-    for folder in (path, *path.parents[:2]):
+    for folder in (place, *place.parents[:2]):
         try:
             seed = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("seed")
         except (OSError, ValueError, AttributeError):

@@ -88,7 +88,7 @@ def learner(name: str) -> tuple[type, Callable[[Any], Training]]:
 def play_settings(name: str) -> dict[str, Any]:
     """An agent's settings for playing, with their defaults; `???` (Hydra's mark) where one is needed."""
     values: dict[str, Any] = {"name": name}
-    for parameter in _parameters(load(algorithm(name).agent)):
+    for parameter in parameters(load(algorithm(name).agent)):
         value = "???" if parameter.default is parameter.empty else parameter.default
         values[parameter.name] = "${checkpoint}" if parameter.name == "checkpoint" else value
     return values
@@ -126,7 +126,8 @@ def make_agent(name: str, **settings: Any) -> Agent:
     return agent
 
 
-def _parameters(factory: Callable[..., Any]) -> list[inspect.Parameter]:
+def parameters(factory: Callable[..., Any]) -> list[inspect.Parameter]:
+    """Parameters of an agent's constructor, with their annotations evaluated."""
     return list(inspect.signature(factory, eval_str=True).parameters.values())
 
 
@@ -137,7 +138,7 @@ def _check(factory: Callable[..., Any], settings: Mapping[str, Any]) -> None:
             Any if one.annotation is one.empty else one.annotation,
             ... if one.default is one.empty else one.default,
         )
-        for one in _parameters(factory)
+        for one in parameters(factory)
     }
     config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
     try:

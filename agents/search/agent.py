@@ -43,7 +43,7 @@ class SearchAgent:
     def __init__(
         self,
         checkpoint: str | Path | None,
-        policy: str | None = None,
+        policy: str | Path | None = None,
         device: str = "auto",
         longest: int = 128,
         shortest: int = 8,
@@ -54,9 +54,14 @@ class SearchAgent:
         if checkpoint is None:
             raise ConfigError("checkpoint: expected the run to play; give checkpoint=FOLDER")
         self.index = open_index(Path(checkpoint) / INDEX)
-        source = policy or str(self.index.facts["policy"])
+        made = self.index.facts
+        if not {"policy", "fingerprint"} <= made.keys():
+            raise ConfigError(
+                f"{checkpoint}: expected an index that names its policy; make it by basalt train agent=search"
+            )
+        source = policy or str(made["policy"])
         self.policy = open_policy(source, choose_device(device), "agent.policy")
-        if fingerprint(self.policy) != self.index.facts["fingerprint"]:
+        if fingerprint(self.policy) != made["fingerprint"]:
             raise ConfigError(
                 f"agent.policy: {source} is not the policy that embedded the demonstrations of {checkpoint}; give "
                 "that one, or embed and index them again"

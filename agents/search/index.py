@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from basalt.core.actions import N_BUTTONS, N_CAMERA
 from basalt.io.atomic import replacing_folder
 from basalt.io.errors import ConfigError
 
@@ -119,17 +120,22 @@ class Demonstration:
     """One episode to index.
 
     Attributes:
-        read: Reads its latents, float [n, width]; called once, so that only one episode is in memory.
+        read: Reads its latents, float [n, width]. Only one episode is in memory at a time.
+        width: Width of the latents.
         buttons: VPT's index of the buttons, int [n].
         camera: VPT's index of the camera, int [n].
     """
 
     read: Callable[[], NDArray[Any]]
+    width: int
     buttons: NDArray[np.integer[Any]]
     camera: NDArray[np.integer[Any]]
 
 
-_ARRAYS = ("latents", "projected", "mean", "components", "starts", "buttons", "camera")
+_KINDS = {
+    "latents": "f", "projected": "f", "mean": "f", "components": "f", "starts": "i", "buttons": "i", "camera": "i",
+}  # fmt: skip
+"""Kind of each array's numbers, as in numpy's `dtype.kind`."""
 
 
 def build_index(
@@ -148,13 +154,15 @@ def build_index(
         facts: What the index is made of, JSON-ready.
 
     Raises:
-        ConfigError: There are no frames, or fewer dimensions than components.
+        ConfigError: There are no frames, fewer dimensions than components, or latents that are not numbers that
+            float16 holds.
     """
+    episodes = [one for one in episodes if len(one.buttons)]
     lengths = [len(one.buttons) for one in episodes]
     n = sum(lengths)
     if n < 2:
         raise ConfigError("index: expected at least 2 frames; embed demonstrations first")
-    width = episodes[0].read().shape[1]
+    width = episodes[0].width
     if not 1 <= components <= width:
         raise ConfigError(
             f"components: expected 1 to {width}, the width of the latents, got {components}"
@@ -163,7 +171,12 @@ def build_index(
         latents = np.lib.format.open_memmap(partial / "latents.npy", "w+", np.float16, (n, width))
         starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         for one, start, stop in zip(episodes, starts, starts[1:], strict=False):
-            latents[start:stop] = one.read()
+            with np.errstate(over="ignore"):  # seen below
+                latents[start:stop] = values = one.read().astype(np.float16)
+            if not np.isfinite(values).all():
+                raise ConfigError(
+                    "index: expected finite latents within float16's range; embed the demonstrations again"
+                )
         latents.flush()
         mean, basis = _principal_components(latents, components)
         projected = np.lib.format.open_memmap(
@@ -203,15 +216,27 @@ def open_index(folder: Path) -> LatentIndex:
                 mmap_mode="r" if name == "latents" else None,
                 allow_pickle=False,
             )
-            for name in _ARRAYS
+            for name in _KINDS
         }
-        index = LatentIndex(**arrays, facts=header["facts"])
+        index = LatentIndex(**arrays, facts=dict(header["facts"]))
         n, width = index.latents.shape
         shapes = {
             "projected": (n, index.components.shape[1]), "mean": (width,), "components": (width, index.components.shape[1]),
             "buttons": (n,), "camera": (n,),
         }  # fmt: skip
         wrong = [name for name, shape in shapes.items() if arrays[name].shape != shape]
+        wrong += [name for name, kind in _KINDS.items() if arrays[name].dtype.kind != kind]
+        limits = {"buttons": N_BUTTONS, "camera": N_CAMERA}
+        wrong += [
+            name
+            for name, n in limits.items()
+            if not ((arrays[name] >= 0) & (arrays[name] < n)).all()
+        ]
+        wrong += [
+            name
+            for name in ("projected", "mean", "components")
+            if not np.isfinite(arrays[name]).all()
+        ]
         if (
             wrong
             or index.starts[0] != 0
@@ -219,7 +244,7 @@ def open_index(folder: Path) -> LatentIndex:
             or (np.diff(index.starts) < 1).any()
         ):
             raise ValueError(f"arrays that do not fit each other ({', '.join(wrong) or 'starts'})")
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as err:
+    except (OSError, EOFError, ValueError, LookupError, AttributeError, TypeError) as err:
         raise ConfigError(
             f"{folder}: expected an index of `basalt train agent=search` ({err}); build it again"
         ) from err
@@ -230,7 +255,7 @@ def _principal_components(
     latents: NDArray[np.float16], components: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Mean float32 [width] and the first principal components, float32 [width, components]."""
-    step = max(1, len(latents) // _SAMPLE)
+    step = -(-len(latents) // _SAMPLE)
     sample = latents[::step].astype(np.float32)
     mean = sample.mean(axis=0)
     centred = sample - mean

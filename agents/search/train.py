@@ -67,7 +67,10 @@ def train(cfg: SearchConfig) -> SearchResult:
             may_change=("out",),
         )
         facts = {name: getattr(manifest, name) for name in KEPT_FACTS} | {"task": task.name}
-        episodes = [Demonstration(partial(_latents, one), one.buttons, one.camera) for one in found]
+        episodes = [
+            Demonstration(partial(_latents, one), manifest.width, one.buttons, one.camera)
+            for one in found
+        ]
         index = build_index(run / INDEX, episodes, components=cfg.components, facts=facts)
     return SearchResult(run, len(found), len(index), time.monotonic() - began)
 

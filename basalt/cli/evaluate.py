@@ -9,7 +9,7 @@ from pydantic import Field
 from agents.common.identity import identify
 from agents.common.registry import make_agent
 from basalt.cli.rollout import RolloutSettings, agent_plan, run
-from basalt.core.settings import Paths, settings
+from basalt.core.settings import Paths, PathText, settings
 from basalt.core.significance import seeds_needed
 from basalt.io.errors import ConfigError
 
@@ -35,7 +35,7 @@ class EvaluateSettings(RolloutSettings):
     """
 
     seeds: str | int | list[int] = "dev:50"
-    out: str = "runs/evaluations/${task.name}/${agent.name}"
+    out: PathText = "runs/evaluations/${task.name}/${agent.name}"
     runs: Paths = ()
     against: Paths = ()
     merge: Paths = ()
@@ -53,18 +53,18 @@ def main(argv: list[str]) -> int:
 
 
 def _evaluate(settings: EvaluateSettings) -> None:
-    from basalt.rollouts.evaluation import FILE, compare, merge
+    from basalt.rollouts.evaluation import compare, merge
 
     if settings.runs and settings.merge:
         raise ConfigError("runs= and merge= were both given; give one of them")
     if settings.merge:
         ours = [merge(_read(settings.merge))]
-        ours[0].write(Path(settings.out) / FILE)
+        ours[0].keep(Path(settings.out))
     elif settings.runs:
         ours = _read(settings.runs)
     else:
         ours = [_play(settings)]
-        ours[0].write(Path(settings.out) / FILE)
+        ours[0].keep(Path(settings.out))
     theirs = _read(settings.against)
     for one in [*ours, *theirs]:
         print("\n".join(one.lines()))
@@ -72,7 +72,7 @@ def _evaluate(settings: EvaluateSettings) -> None:
         found = compare(ours, theirs)
         print("\n".join(found.lines(ours[0].name, theirs[0].name)))
     if settings.power is not None:
-        print(_needed((theirs or ours)[0], settings.power, settings.difference))
+        print(_needed(theirs or ours, settings.power, settings.difference))
 
 
 def _play(settings: EvaluateSettings) -> "Evaluation":
@@ -83,6 +83,7 @@ def _play(settings: EvaluateSettings) -> "Evaluation":
         partial(make_agent, **settings.agent),
         agent_plan(settings),
         agent_hash=who.hash,
+        learns=who.learns,
         training_seed=who.training_seed,
         jobs=settings.jobs,
     )
@@ -95,14 +96,15 @@ def _read(folders: Paths) -> "list[Evaluation]":
     return [Evaluation.read(path / FILE if path.is_dir() else path) for path in paths]
 
 
-def _needed(baseline: "Evaluation", power: float, difference: float) -> str:
-    rate = baseline.success_rate
+def _needed(baseline: "list[Evaluation]", power: float, difference: float) -> str:
+    rate = sum(one.success_rate for one in baseline) / len(baseline)
     better = rate + difference
+    name = baseline[0].name
     if better > 1:
-        return f"power: {baseline.name} succeeds in {rate:.0%}; {difference:.0%} more is impossible"
+        return f"power: {name} succeeds in {rate:.1%}, so {difference:.1%} more is impossible"
     seeds = seeds_needed(rate, better, power)
     return (
-        f"power: to see {better:.0%} against {rate:.0%} in {power:.0%} of all evaluations takes "
-        f"{seeds} paired seeds, if success on one says nothing about the other; fewer if the same seeds are easy "
-        "for both"
+        f"power: to see {better:.1%} against {name}'s {rate:.1%} in {power:.0%} of all evaluations takes "
+        f"{'more than 20,000' if seeds is None else f'{seeds:,}'} paired seeds by McNemar's mid-p test, if success on a "
+        "seed by one says nothing about the other; fewer if the same seeds are easy for both"
     )

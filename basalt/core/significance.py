@@ -57,8 +57,10 @@ def paired_difference(
             f"expected both arms to have played the same seeds, got {arms[0].size} and {arms[1].size}"
         )
     differences = arms[0] - arms[1]
-    picks = np.random.default_rng(seed).integers(len(differences), size=(draws, len(differences)))
-    low, high = np.quantile(differences[picks].mean(axis=1), [0.025, 0.975])
+    rng, n = np.random.default_rng(seed), len(differences)
+    # One sample at a time: with many seeds all samples at once would not fit into memory.
+    means = [differences[rng.integers(n, size=n)].mean() for _ in range(draws)]
+    low, high = np.quantile(means, [0.025, 0.975])
     return Difference(float(differences.mean()), (float(low), float(high)), len(differences))
 
 

@@ -102,9 +102,14 @@ def new_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as err:
-        file = next(path for path in (folder, *folder.parents) if path.exists())
+        places = (folder, *folder.parents)
+        file = next(
+            (path for path in places if not path.is_dir() and (path.exists() or path.is_symlink())),
+            folder,
+        )
+        found = "a broken link" if file.is_symlink() and not file.exists() else "a file"
         raise WriteError(
-            f"{file}: expected a folder, got a file; remove it, or use another out=FOLDER"
+            f"{file}: expected a folder, got {found}; remove it, or use another out=FOLDER"
         ) from err
 
 

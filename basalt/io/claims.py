@@ -25,6 +25,9 @@ _KINDS = {
 _ONLY_IN_A_SUITE = "training_frames"
 """Key of a suite's `config.json`, which has the name of a training run's."""
 
+_IN_A_RUN = {"out", "data"}
+"""Keys of a training run's `config.json`; other programs' files have the same name."""
+
 
 def make_folder(folder: Path, kind: str) -> None:
     """Make a folder for results, or check that an existing one may take them.
@@ -51,8 +54,16 @@ def make_folder(folder: Path, kind: str) -> None:
 def _kind_of(folder: Path) -> str | None:
     for name, kind in _KINDS.items():
         if (folder / name).is_file():
-            suite = name == "config.json" and _ONLY_IN_A_SUITE in read_claim(folder / name, kind)
-            return "suite" if suite else kind
+            if name != "config.json":
+                return kind
+            try:
+                keys = read_claim(folder / name, kind).keys()
+            except ConfigError:
+                continue  # not ours; whoever resumes a run reads it and says so
+            if _ONLY_IN_A_SUITE in keys:
+                return "suite"
+            if keys >= _IN_A_RUN:
+                return kind
     return None
 
 

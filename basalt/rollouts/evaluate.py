@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from basalt.core.recording import Recording
 from basalt.core.scoring import harm
+from basalt.core.tasks import get_task
 from basalt.io.atomic import write_json
 from basalt.io.errors import ActionError, BasaltError, ConfigError
 from basalt.rollouts.evaluation import EvaluatedEpisode, Evaluation, Play
@@ -35,6 +36,7 @@ def evaluate(
     plan: RolloutPlan,
     *,
     agent_hash: str,
+    learns: bool = False,
     training_seed: int | None = None,
     jobs: int = 1,
     progress: bool = True,
@@ -45,14 +47,17 @@ def evaluate(
         make_agent: Factory of the agent; see `basalt.rollouts.rollout.rollout`.
         plan: What to play.
         agent_hash: Hash of the agent's settings and weights.
-        training_seed: Seed of its training; None if it does not learn.
+        learns: Whether it learns.
+        training_seed: Seed of its training; None if it does not learn, or if it is unknown.
         jobs: Number of processes, each with its own world.
         progress: Whether to show a progress bar on stderr.
 
     Raises:
-        ConfigError: The folder holds another rollout, or the world does not report success.
-        WorldError: No world works.
+        ConfigError: The folder holds another rollout or one of other weights, or success is not reported.
+        WorldError: The worlds of several seeds in a row failed.
     """
+    if get_task(plan.task).success is None:
+        raise ConfigError(f"task: {plan.task} has no success by telemetry; let people judge it")
     unplayed = plan.out / "unplayed"
 
     def keep(seed: int, err: BasaltError) -> None:
@@ -64,27 +69,38 @@ def evaluate(
     open_seeds = tuple(seed for seed in plan.seeds if not _file(unplayed, seed).is_file())
     recordings = rollout(
         make_agent,
-        replace(plan, seeds=open_seeds, attempts=ATTEMPTS),
+        replace(
+            plan,
+            seeds=open_seeds,
+            attempts=ATTEMPTS,
+            facts={"agent_hash": agent_hash, "training_seed": training_seed},
+        ),
         jobs=jobs,
         progress=progress,
         on_failure=keep,
     )
     if not recordings:
         raise ConfigError(f"{plan.out}: none of the seeds could be played; see {unplayed}")
-    meta = recordings[0].meta
-    assert meta is not None
+    metas = [one.meta for one in recordings if one.meta is not None]
+    for name in ("world_version", "player_kind"):
+        if len(found := {str(getattr(meta, name)) for meta in metas}) > 1:
+            raise ConfigError(
+                f"{plan.out}: expected episodes of one {name}, got {', '.join(sorted(found))}; use another out=FOLDER"
+            )
     episodes = [_played(one) for one in recordings]
     recorded = {one.seed for one in episodes}
     episodes += [_not_played(unplayed, seed) for seed in plan.seeds if seed not in recorded]
     return Evaluation(
         agent=dict(plan.agent),
         agent_hash=agent_hash,
-        kind=meta.player_kind,
+        kind=metas[0].player_kind,
+        learns=learns,
         training_seed=training_seed,
         task=plan.task,
         world=plan.world,
-        world_version=meta.world_version,
-        world_args=dict(plan.world_args),
+        world_version=metas[0].world_version,
+        world_args=plan.episode_args,
+        edit=None if plan.edit is None else dict(plan.edit),
         step_limit=plan.step_limit,
         episodes=tuple(sorted(episodes, key=lambda one: one.seed)),
     )

@@ -6,10 +6,11 @@ The rule for "beats" is fixed here, before any run, so that nobody chooses it af
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from basalt.core.intervals import rate_interval
 from basalt.core.recording import Ended, PlayerKind
@@ -19,6 +20,7 @@ from basalt.core.significance import (
     interquartile_mean,
     paired_difference,
     probability_of_improvement,
+    sign_test,
 )
 from basalt.core.tasks import get_task, split_of
 from basalt.io.errors import ConfigError
@@ -50,14 +52,24 @@ class EvaluatedEpisode(BaseModel):
         harm: What the player harmed, a count by name; `deaths` is among them.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    seed: int
+    seed: Annotated[int, Field(ge=0)]
     play: Play
     ended: Ended | None
-    steps: int
+    steps: Annotated[int, Field(ge=0)]
     success: bool
-    harm: dict[str, float]
+    harm: dict[str, Annotated[float, Field(ge=0)]]
+
+    @model_validator(mode="after")
+    def _only_a_played_episode_has_a_result(self) -> Self:
+        if self.play != "played" and (self.success or self.steps or self.harm or self.ended):
+            raise ValueError(
+                f"seed {self.seed}: expected no result of an episode that was not played"
+            )
+        if self.play == "played" and self.ended is None:
+            raise ValueError(f"seed {self.seed}: expected how the episode ended")
+        return self
 
 
 class Evaluation(Record):
@@ -67,11 +79,13 @@ class Evaluation(Record):
         agent: Settings of the agent.
         agent_hash: Hash of its settings and weights.
         kind: Kind of player.
-        training_seed: Seed of its training; None if it does not learn.
+        learns: Whether the agent learns.
+        training_seed: Seed of its training; None if it does not learn, or if it is unknown.
         task: Task.
         world: World.
         world_version: Version of the task's world.
-        world_args: Arguments of the environment, such as the size of the frames.
+        world_args: Arguments of the environment that affect the episode, such as the size of the frames.
+        edit: Change made in every seed's world; None for none.
         step_limit: Number of steps after which an episode is cut.
         episodes: The episodes in order of their seeds.
     """
@@ -81,13 +95,33 @@ class Evaluation(Record):
     agent: dict[str, Any]
     agent_hash: str
     kind: PlayerKind
+    learns: bool
     training_seed: int | None
     task: str
     world: str
     world_version: str
     world_args: dict[str, Any]
+    edit: dict[str, Any] | None
     step_limit: int
     episodes: tuple[EvaluatedEpisode, ...]
+
+    @model_validator(mode="after")
+    def _each_seed_once(self) -> Self:
+        seeds = Counter(one.seed for one in self.episodes)
+        if twice := [seed for seed, n in seeds.items() if n > 1]:
+            raise ValueError(f"seed {twice[0]}: expected one episode, got {seeds[twice[0]]}")
+        return self
+
+    def keep(self, folder: Path) -> None:
+        """Write the evaluation into a folder, where it may replace one of the same agent and conditions.
+
+        Raises:
+            ConfigError: The folder holds another evaluation.
+            WriteError: The file cannot be written.
+        """
+        if (folder / FILE).is_file():
+            _refuse_unlike(Evaluation.read(folder / FILE), self, _SAME_ARM, f"kept in {folder}")
+        self.write(folder / FILE)
 
     @property
     def name(self) -> str:
@@ -124,18 +158,20 @@ class Evaluation(Record):
             f"  ended: {', '.join(f'{end} {n}' for end, n in ends.most_common())}; "
             f"steps: median {steps[len(steps) // 2]}, longest {steps[-1]} of {self.step_limit}",
         ]
-        if harm := {key: _harm(played, key) for key in _harm_names([self])}:
+        if harm := {key: _harm(played, key) for key in sorted(_harm_names([self]))}:
             totals = ", ".join(f"{key} {sum(values):g}" for key, values in harm.items())
             lines.append(f"  harm in all: {totals}")
         if self.missing:
-            lines.append(f"  {self.missing} seeds could not be played: their world failed")
+            lines.append(
+                f"  missing: {self.missing} seeds whose world failed (see the folder unplayed)"
+            )
         return lines
 
 
 _SAME_ARM = (
-    "agent_hash", "task", "world", "world_version", "world_args", "step_limit", "kind", "training_seed",
+    "agent_hash", "task", "world", "world_version", "world_args", "edit", "step_limit", "kind", "training_seed",
 )  # fmt: skip
-_SAME_TEST = ("task", "world", "world_version", "world_args", "step_limit")
+_SAME_TEST = ("task", "world", "world_version", "world_args", "edit", "step_limit")
 
 
 def merge(evaluations: Sequence[Evaluation]) -> Evaluation:
@@ -161,7 +197,7 @@ def _refuse_unlike(one: Evaluation, other: Evaluation, names: Sequence[str], act
         if getattr(one, name) != getattr(other, name):
             raise ConfigError(
                 f"evaluations with {name}={getattr(one, name)!r} and {name}={getattr(other, name)!r} cannot be "
-                f"{action}; evaluate both with the same {name}"
+                f"{action}; both need the same {name}"
             )
 
 
@@ -177,6 +213,8 @@ class Comparison:
         missing: Number of seeds left out because a world failed for one of them.
         improvement: Probability that a training run of the first succeeds more often than one of the second.
         iqm: Interquartile means of both agents' success rates over their training runs.
+        decisive: Numbers of seeds on which only the first and only the second succeeded; None where an agent has
+            several training runs.
     """
 
     verdict: Literal["beats", "does not beat", "not shown", "no verdict"]
@@ -186,6 +224,7 @@ class Comparison:
     missing: int
     improvement: float
     iqm: tuple[float, float]
+    decisive: tuple[int, int] | None
 
     def lines(self, first: str, second: str) -> list[str]:
         """The comparison in words, given the agents' names."""
@@ -200,9 +239,17 @@ class Comparison:
             said[self.verdict],
             f"  difference of success {self.success.mean:+.1%} (95% interval {low:+.1%} to {high:+.1%}) on "
             f"{self.success.seeds} paired seeds",
-            f"  over training runs: interquartile means {self.iqm[0]:.1%} and {self.iqm[1]:.1%}, "
-            f"probability of improvement {self.improvement:.2f}",
         ]
+        if self.decisive is None:
+            lines.append(
+                f"  over training runs: interquartile means {self.iqm[0]:.1%} and {self.iqm[1]:.1%}, "
+                f"probability of improvement {self.improvement:.2f}"
+            )
+        else:
+            lines.append(
+                f"  only {first} succeeded on {self.decisive[0]} seeds, only {second} on {self.decisive[1]} "
+                f"(exact sign test p = {sign_test(*self.decisive):.3g})"
+            )
         for name, difference in self.harm.items():
             low, high = difference.interval
             lines.append(f"  {name} an episode {difference.mean:+.3g} ({low:+.3g} to {high:+.3g})")
@@ -243,7 +290,8 @@ def compare(first: Sequence[Evaluation], second: Sequence[Evaluation]) -> Compar
         return paired_difference(values(first, name), values(second, name))
 
     success = difference("success")
-    harm = {name: difference(name) for name in _harm_names(everyone)}
+    harm = {name: difference(name) for name in sorted(_harm_names(everyone))}
+    unreported = _harm_names(everyone, by_all=False) - harm.keys()
     missing = len(asked) - len(seeds)
     reasons = []
     if len(seeds) < MIN_SEEDS:
@@ -252,12 +300,14 @@ def compare(first: Sequence[Evaluation], second: Sequence[Evaluation]) -> Compar
     if used := [seed for seed in seeds if split_of(task, seed) not in ("heldout", "official")]:
         reasons.append(f"seeds: expected held-out ones, got {len(used)} others such as {used[0]}")
     for arm in (first, second):
-        if arm[0].training_seed is not None and len(arm) < MIN_TRAINING_SEEDS:
+        known = sum(one.training_seed is not None for one in arm)
+        if arm[0].learns and known < MIN_TRAINING_SEEDS:
             reasons.append(
-                f"training runs of {arm[0].name}: expected {MIN_TRAINING_SEEDS} or more, got {len(arm)}"
+                f"training runs of {arm[0].name}: expected {MIN_TRAINING_SEEDS} or more with known seeds, got {known}"
             )
     if success.interval[0] <= 0:
         reasons.append("interval of the difference: not above 0")
+    reasons += [f"harm: {name} is not reported by every episode" for name in sorted(unreported)]
     reasons += [f"harm: {name} got worse" for name, found in harm.items() if found.interval[0] > 0]
     verdict: Literal["beats", "does not beat", "not shown", "no verdict"] = "beats"
     if missing > MAX_MISSING * len(asked):
@@ -276,31 +326,52 @@ def compare(first: Sequence[Evaluation], second: Sequence[Evaluation]) -> Compar
         missing=missing,
         improvement=probability_of_improvement(*rates),
         iqm=(interquartile_mean(rates[0]), interquartile_mean(rates[1])),
+        decisive=_decisive(values(first, "success"), values(second, "success")),
     )
+
+
+def _decisive(first: list[list[float]], second: list[list[float]]) -> tuple[int, int] | None:
+    if len(first) > 1 or len(second) > 1:
+        return None
+    pairs = list(zip(first[0], second[0], strict=True))
+    return sum(a > b for a, b in pairs), sum(b > a for a, b in pairs)
 
 
 def _check_arm(arm: Sequence[Evaluation]) -> None:
     """Refuse evaluations that are not training runs of one agent with different seeds."""
-    settings = [{k: v for k, v in one.agent.items() if k != "checkpoint"} for one in arm]
+    settings = [_without_weights(one.agent) for one in arm]
     if any(one != settings[0] for one in settings):
         raise ConfigError(
             f"compare: expected training runs of one agent with the same settings, got {settings[0]} and "
             f"{next(one for one in settings if one != settings[0])}"
         )
-    seeds = Counter(one.training_seed for one in arm)
-    if max(seeds.values()) > 1:
+    seeds = Counter(one.training_seed for one in arm if one.learns)
+    if len(arm) > 1 and not arm[0].learns:
+        raise ConfigError(
+            f"compare: expected one evaluation of {arm[0].name}, which does not learn; merge those of other seeds"
+        )
+    if seeds and max(seeds.values()) > 1:
         raise ConfigError(
             f"compare: expected training runs of {arm[0].name} with different seeds, got two with seed "
             f"{seeds.most_common(1)[0][0]}; merge evaluations of the same run first"
         )
 
 
-def _harm_names(evaluations: Sequence[Evaluation]) -> list[str]:
-    """Kinds of harm that every episode reports."""
+def _without_weights(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: _without_weights(value) if isinstance(value, Mapping) else value
+        for name, value in settings.items()
+        if name != "checkpoint"
+    }
+
+
+def _harm_names(evaluations: Sequence[Evaluation], *, by_all: bool = True) -> set[str]:
+    """Kinds of harm that every played episode reports, or that any does."""
     reported = [
         set(one.harm) for each in evaluations for one in each.episodes if one.play == "played"
     ]
-    return sorted(set.intersection(*reported)) if reported else []
+    combine = set.intersection if by_all else set.union
+    return combine(*reported) if reported else set()
 
 
 def _harm(episodes: Sequence[EvaluatedEpisode], name: str) -> list[float]:

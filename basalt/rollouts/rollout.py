@@ -69,6 +69,7 @@ class RolloutPlan:
         crf: Quality of the videos (x264's CRF); lower is better and larger.
         edit: Change made in every seed's world, for counterfactual worlds (`basalt.worlds.edits`).
         attempts: How often an episode is played if its world fails, each time from its start.
+        facts: Further facts that all episodes in the folder share, JSON-ready; they are claimed with the others.
 
     Raises:
         ConfigError: `max_steps` is below 1, `edit` is not valid, or some steps would have no picture.
@@ -84,6 +85,7 @@ class RolloutPlan:
     crf: int = DEFAULT_CRF
     edit: Mapping[str, Any] | None = None
     attempts: int = WORLD_ATTEMPTS
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.max_steps is not None and self.max_steps < 1:
@@ -102,6 +104,15 @@ class RolloutPlan:
         limit = get_task(self.task).step_limit
         return limit if self.max_steps is None else min(limit, self.max_steps)
 
+    @property
+    def episode_args(self) -> dict[str, Any]:
+        """The arguments of the environment that affect the episode."""
+        return {
+            key: value
+            for key, value in self.world_args.items()
+            if key not in RUN_SETTINGS and not key.endswith("_timeout_s")
+        }
+
     def claim_folder(self) -> None:
         """Write what is played to `rollout.json`, or check that the folder was made for the same.
 
@@ -112,16 +123,12 @@ class RolloutPlan:
         if not any(self.out.glob("seed_*.json")):
             # Nothing was recorded, so the folder is free for any rollout.
             file.unlink(missing_ok=True)
-        world_args = {
-            key: value
-            for key, value in self.world_args.items()
-            if key not in RUN_SETTINGS and not key.endswith("_timeout_s")
-        }
         facts = {
+            **self.facts,
             "agent": dict(self.agent),
             "task": self.task,
             "world": self.world,
-            "world_args": world_args,
+            "world_args": self.episode_args,
             "step_limit": self.step_limit,
             "edit": None if self.edit is None else dict(self.edit),
         }
@@ -241,8 +248,8 @@ def rollout(
         jobs: Number of processes, each with its own world.
         progress: Whether to show a progress bar on stderr.
         on_failure: Called for each seed whose world kept failing (a WorldError) or whose agent returned
-            something that is not an action (an ActionError), instead of raising. It is called only once another
-            episode was played: where nothing works, the error is raised.
+            something that is not an action (an ActionError), instead of raising. Failures of worlds are reported
+            only when another episode could be played; `FAILED_SEEDS` in a row are raised.
 
     Returns:
         All recordings of the plan, in order of its seeds; with `on_failure`, those that could be made.
@@ -281,7 +288,7 @@ def rollout(
                     with failures.of(futures[future]):
                         future.result()
                     bar.update()
-        failures.raise_any()
+        failures.finish(any(_is_recorded(plan, seed) for seed in plan.seeds))
     seeds = [seed for seed in plan.seeds if on_failure is None or _is_recorded(plan, seed)]
     return [Recording.open(plan.out / _name(seed)) for seed in seeds]
 
@@ -353,30 +360,40 @@ class _Failures:
     def __init__(self, seeds: int, report: OnFailure | None) -> None:
         self._seeds = seeds
         self._report = report
-        self._errors: dict[int, BasaltError] = {}
-        self._any_played = False
+        self._errors: dict[int, WorldError] = {}
 
     @contextmanager
     def of(self, seed: int) -> Iterator[None]:
         """Collect a failure of this seed's episode; raise if there are too many."""
         try:
             yield
-            self._any_played = True
-        except (WorldError, ActionError) as err:
-            if isinstance(err, ActionError) and self._report is None:
+        except ActionError as err:
+            if self._report is None:
                 raise
+            self._report(seed, err)
+        except WorldError as err:
             self._errors[seed] = err
-            if len(self._errors) >= FAILED_SEEDS and not (self._report and self._any_played):
-                self.raise_any()
+            if len(self._errors) >= FAILED_SEEDS:
+                self._raise_any()
             if self._seeds > 1:
                 note(f"seed {seed}: skipped; playing the remaining seeds")
-        if self._report and self._any_played:
-            for failed, error in self._errors.items():
-                self._report(failed, error)
+        else:
+            self._flush()
+
+    def finish(self, any_recorded: bool) -> None:
+        """Report the collected failures if some episode could be played, otherwise raise them."""
+        if any_recorded:
+            self._flush()
+        self._raise_any()
+
+    def _flush(self) -> None:
+        """The world works, so what failed before was the fault of those seeds."""
+        if self._report is not None:
+            for seed, err in self._errors.items():
+                self._report(seed, err)
             self._errors.clear()
 
-    def raise_any(self) -> None:
-        """Raise the collected failures, if there are any."""
+    def _raise_any(self) -> None:
         errors = list(self._errors.values())
         if len(errors) == 1:
             raise errors[0]

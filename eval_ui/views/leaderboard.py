@@ -83,6 +83,13 @@ def _results(store: Store, study: StudyInfo) -> None:
             _show(store, study, table, confirmed)
 
 
+@st.cache_resource
+def _usable_models() -> list[str]:
+    """Rating models, without those of other packages that cannot be imported (`basalt doctor` names them)."""
+    broken = RATING_MODELS.broken()
+    return [name for name in RATING_MODELS if name not in broken]
+
+
 def _tables(comparisons: list[Comparison], present: list[str]) -> list[Table]:
     """The tables of the chosen source by the chosen model; of several sources in one table only when asked."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -99,7 +106,7 @@ def _tables(comparisons: list[Comparison], present: list[str]) -> list[Table]:
         if len(present) > 1:
             st.toggle("Mix sources in one table", key="mix")
         model = st.selectbox(
-            "Rated by", list(RATING_MODELS), format_func=lambda name: RATING_MODELS.get(name).title,
+            "Rated by", _usable_models(), format_func=lambda name: RATING_MODELS.get(name).title,
             width=180, help="Model that turns judgments into ratings; intervals and plots follow it.",
         )  # fmt: skip
     sources = set(chosen if isinstance(chosen, list) else [chosen or present[0]])

@@ -16,7 +16,9 @@ def index(tmp_path_factory):
     zeros = np.zeros(300, int)
     folder = tmp_path_factory.mktemp("index") / "index"
     return build_index(
-        folder, [Demonstration(lambda e=e: e, zeros, zeros) for e in episodes], components=WIDTH
+        folder,
+        [Demonstration(lambda e=e: e, WIDTH, zeros, zeros) for e in episodes],
+        components=WIDTH,
     )
 
 

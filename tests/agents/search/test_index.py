@@ -30,7 +30,10 @@ def walks(episodes, frames, width=128, hidden=12, seed=0):
 def with_actions(latents):
     return [
         Demonstration(
-            lambda each=each: each, np.arange(len(each)) % 8641, np.full(len(each), n % 121)
+            lambda each=each: each,
+            each.shape[1],
+            np.arange(len(each)) % 8641,
+            np.full(len(each), n % 121),
         )
         for n, each in enumerate(latents)
     ]
@@ -94,18 +97,45 @@ def test_typical_distance_grows_with_time(index):
         index.typical_distance(250, 95)
 
 
-@pytest.mark.parametrize("damage", ["header", "array", "shape"])
+DAMAGES = {
+    "header": lambda folder: (folder / "index.json").write_text('{"format": "other"}'),
+    "facts": lambda folder: (folder / "index.json").write_text(
+        '{"format": "basalt-latent-index", "version": 1, "facts": 3}'
+    ),
+    "not an array": lambda folder: (folder / "camera.npy").write_bytes(b"not an array"),
+    "empty": lambda folder: (folder / "mean.npy").write_bytes(b""),
+    "missing": lambda folder: (folder / "projected.npy").unlink(),
+    "shape": lambda folder: np.save(folder / "buttons.npy", np.zeros(3, np.int16)),
+    "one dimension": lambda folder: np.save(folder / "components.npy", np.zeros(3, np.float32)),
+    "action": lambda folder: np.save(folder / "camera.npy", np.full(500, 121, np.int16)),
+    "kind": lambda folder: np.save(folder / "camera.npy", np.zeros(500, np.float32)),
+    "starts": lambda folder: np.save(folder / "starts.npy", np.array([0, 300, 250])),
+    "not a number": lambda folder: np.save(folder / "mean.npy", np.full(128, np.nan, np.float32)),
+    "pickle": lambda folder: np.save(folder / "mean.npy", np.array([{}]), allow_pickle=True),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_a_damaged_index_is_one_error(tmp_path, data, damage):
     folder = tmp_path / "index"
     build_index(folder, with_actions(data[:2]))
-    if damage == "header":
-        (folder / "index.json").write_text('{"format": "other"}')
-    elif damage == "array":
-        (folder / "camera.npy").write_bytes(b"not an array")
-    else:
-        np.save(folder / "buttons.npy", np.zeros(3, np.int16))
+    damage(folder)
     with pytest.raises(ConfigError, match="build it again"):
         open_index(folder)
+
+
+@pytest.mark.parametrize("value", [np.nan, 1e6])
+def test_latents_that_cannot_be_kept_are_refused(tmp_path, value):
+    bad = np.full((5, 4), value, np.float32)
+    zeros = np.zeros(5, int)
+    with pytest.raises(ConfigError, match="expected finite latents"):
+        build_index(tmp_path / "index", [Demonstration(lambda: bad, 4, zeros, zeros)], components=2)
+    assert not (tmp_path / "index").exists()
+
+
+def test_episodes_without_frames_are_left_out(tmp_path, data):
+    nothing = Demonstration(lambda: data[0][:0], 128, np.zeros(0, int), np.zeros(0, int))
+    assert len(build_index(tmp_path / "index", [nothing, *with_actions(data[:1]), nothing])) == 250
 
 
 @pytest.mark.parametrize("components", [0, 129])

@@ -48,6 +48,19 @@ def test_a_damaged_claim_is_one_line(tmp_path, content):
     assert "\n" not in str(err.value)
 
 
+@pytest.mark.parametrize("content", ['{"model_type": "vit"}', "{", "[1]"])
+def test_the_config_of_another_program_claims_nothing(tmp_path, content):
+    (tmp_path / "config.json").write_text(content)
+    make_folder(tmp_path, "rollout")
+
+
+def test_a_link_to_nothing_is_named_and_not_the_folder_above(tmp_path):
+    link = tmp_path / "out"
+    link.symlink_to(tmp_path / "missing" / "folder")
+    with pytest.raises(WriteError, match=r"out: expected a folder, got a broken link; remove it"):
+        make_folder(link, "rollout")
+
+
 CLAIMS = {
     "rollout": "rollout.json",
     "training run": "config.json",
@@ -60,8 +73,8 @@ CLAIMS = {
 @pytest.mark.parametrize("other", [*CLAIMS, "download"])
 @pytest.mark.parametrize("kind", CLAIMS)
 def test_a_folder_of_one_kind_takes_no_other(tmp_path, kind, other):
-    fact = "training_frames" if kind == "suite" else "lr"
-    claim(tmp_path / CLAIMS[kind], kind, {fact: 1})
+    facts = {"training_frames": 1} if kind == "suite" else {"out": "runs/bc", "data": "sample"}
+    claim(tmp_path / CLAIMS[kind], kind, facts)
     before = sorted(tmp_path.iterdir())
     if kind == other:
         with sole_writer(tmp_path, kind):

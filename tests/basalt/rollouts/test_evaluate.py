@@ -25,11 +25,11 @@ class Broken(Walker):
         return [{"fly": 1}] if self.firsts.count(True) == 2 else actions
 
 
-def run(out, agent=Walker, seeds=(230_000, 230_001, 230_002)):
+def run(out, agent=Walker, seeds=(230_000, 230_001, 230_002), agent_hash="abc"):
     plan = RolloutPlan(
         task="find_cave", world="toy", agent={"name": "walker"}, seeds=seeds, out=out, max_steps=50
     )
-    return evaluate(agent, plan, agent_hash="abc", progress=False)
+    return evaluate(agent, plan, agent_hash=agent_hash, progress=False)
 
 
 def test_every_seed_has_its_outcome(tmp_path):
@@ -81,3 +81,37 @@ def test_a_world_without_success_by_telemetry_cannot_be_evaluated(tmp_path, monk
     )
     with pytest.raises(ConfigError, match="does not report success at find_cave; let people judge"):
         run(tmp_path)
+
+
+class AlwaysBroken(Walker):
+    def act(self, pov, first):
+        return [{"fly": 1}]
+
+
+def test_bad_actions_alone_are_never_blamed_on_the_world(tmp_path):
+    with pytest.raises(ConfigError, match="none of the seeds could be played"):
+        run(tmp_path, AlwaysBroken)
+    assert len(list((tmp_path / "unplayed").iterdir())) == 3
+
+
+def test_a_world_that_breaks_in_the_middle_stops_the_evaluation_and_marks_nothing(tmp_path):
+    seeds = tuple(range(230_000, 230_010))
+    CountingWorld.failures[:] = [None] + [0] * 6
+    with pytest.raises(WorldError, match="3 seeds failed"):
+        run(tmp_path, seeds=seeds)
+    assert not (tmp_path / "unplayed").exists()
+    found = run(tmp_path, seeds=seeds)
+    assert len(found.played) == 10
+
+
+def test_the_last_seeds_failing_on_a_second_call_are_marked(tmp_path):
+    run(tmp_path, seeds=(230_000,))
+    CountingWorld.failures[:] = [0, 0]
+    found = run(tmp_path, seeds=(230_000, 230_001))
+    assert found.missing == 1
+
+
+def test_other_weights_do_not_continue_an_evaluation(tmp_path):
+    run(tmp_path)
+    with pytest.raises(ConfigError, match="was made with agent_hash='abc', not agent_hash='def'"):
+        run(tmp_path, agent_hash="def")

@@ -1,5 +1,7 @@
 """The rule by which one agent beats another, on made-up outcomes whose verdict is known."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -14,20 +16,21 @@ def evaluation(successes, training=None, harm=0.0, first_seed=230_000, failed=()
             play="world failed" if n in failed else "played",
             ended=None if n in failed else "esc",
             steps=0 if n in failed else 100 + n,
-            success=bool(success),
+            success=bool(success) and n not in failed,
             harm={} if n in failed else {"deaths": harm},
         )
         for n, success in enumerate(successes)
     )
     facts = {
         "agent": {"name": "bc"}, "agent_hash": f"hash-{training}", "kind": "agent", "training_seed": training,
-        "task": "find_cave", "world": "toy", "world_version": "1", "world_args": {}, "step_limit": 1800,
+        "task": "find_cave", "world": "toy", "world_version": "1", "world_args": {}, "edit": None,
+        "step_limit": 1800, "learns": training is not None,
     }  # fmt: skip
     return Evaluation(episodes=episodes, **(facts | changes))
 
 
 def random_agent(successes, **changes):
-    return evaluation(successes, agent={"name": "random"}, agent_hash="random", **changes)
+    return evaluation(successes, **{"agent": {"name": "random"}, "agent_hash": "random", **changes})
 
 
 def trainings(rate, seeds=100, n=3, **changes):
@@ -58,8 +61,8 @@ def test_less_success_does_not_beat():
     ("arm", "reason"),
     [
         (trainings(0.9, seeds=99), "paired seeds: expected 100 or more, got 99"),
-        (trainings(0.9, n=2), "training runs of bc: expected 3 or more, got 2"),
-        (trainings(0.9, n=1), "training runs of bc: expected 3 or more, got 1"),
+        (trainings(0.9, n=2), "training runs of bc: expected 3 or more with known seeds, got 2"),
+        (trainings(0.9, n=1), "training runs of bc: expected 3 or more with known seeds, got 1"),
         (trainings(0.9, harm=1.0), "harm: deaths got worse"),
     ],
 )
@@ -84,7 +87,14 @@ def test_only_common_seeds_are_compared():
 
 
 @pytest.mark.parametrize(
-    "change", [{"world_version": "2"}, {"step_limit": 3600}, {"task": "make_waterfall"}]
+    "change",
+    [
+        {"world_version": "2"},
+        {"step_limit": 3600},
+        {"task": "make_waterfall"},
+        {"edit": {"item": "torch"}},
+        {"world_args": {"size": [128, 72]}},
+    ],
 )
 def test_unlike_tests_are_refused(change):
     with pytest.raises(ConfigError, match=f"{next(iter(change))}=.*cannot be compared"):
@@ -146,6 +156,58 @@ def test_the_record_is_read_as_it_was_written(tmp_path):
     one = evaluation([1, 0], failed={1})
     one.write(tmp_path / "evaluation.json")
     assert Evaluation.read(tmp_path / "evaluation.json") == one
-    assert (
-        one.missing == 1 and one.lines()[-1] == "  1 seeds could not be played: their world failed"
-    )
+    assert one.missing == 1 and "missing: 1 seeds whose world failed" in one.lines()[-1]
+
+
+def test_an_agent_that_learns_with_unknown_seeds_does_not_escape_the_rule():
+    arm = [evaluation([1] * 100, learns=True)]
+    found = compare(arm, [random_agent([0] * 100)])
+    assert found.verdict == "not shown" and "with known seeds, got 0" in found.reasons[0]
+
+
+def test_harm_that_one_episode_does_not_report_is_no_absence_of_harm():
+    arm = trainings(0.9)
+    episodes = (arm[0].episodes[0].model_copy(update={"harm": {}}), *arm[0].episodes[1:])
+    arm[0] = arm[0].model_copy(update={"episodes": episodes})
+    found = compare(arm, [random_agent([0] * 100)])
+    assert found.verdict == "not shown"
+    assert found.reasons == ("harm: deaths is not reported by every episode",)
+
+
+def test_single_runs_have_an_exact_sign_test():
+    found = compare([random_agent([1] * 6 + [0] * 5)], [random_agent([0] * 11, agent_hash="other")])
+    assert found.decisive == (6, 0)
+    assert "(exact sign test p = 0.0312)" in found.lines("a", "b")[2]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"steps": -1},
+        {"harm": {"deaths": float("nan")}},
+        {"harm": {"deaths": -1.0}},
+        {"play": "bad action"},
+        {"ended": None},
+    ],
+)
+def test_a_record_that_cannot_be_is_refused(tmp_path, change):
+    one = evaluation([1]).to_json()
+    one["episodes"][0] |= change
+    (tmp_path / "evaluation.json").write_text(json.dumps(one))
+    with pytest.raises(ConfigError, match=r"evaluation\.json: not a valid basalt-evaluation"):
+        Evaluation.read(tmp_path / "evaluation.json")
+
+
+def test_a_seed_twice_in_a_record_is_refused():
+    content = evaluation([1, 0]).to_json()
+    content["episodes"][1]["seed"] = content["episodes"][0]["seed"]
+    with pytest.raises(ConfigError, match="expected one episode, got 2"):
+        Evaluation.from_json(content, "a record")
+
+
+def test_another_agents_evaluation_is_not_replaced(tmp_path):
+    evaluation([1], training=0).keep(tmp_path)
+    evaluation([1, 0], training=0).keep(tmp_path)
+    with pytest.raises(ConfigError, match=r"agent_hash=.* cannot be kept in"):
+        random_agent([0]).keep(tmp_path)
+    assert len(Evaluation.read(tmp_path / "evaluation.json").episodes) == 2
