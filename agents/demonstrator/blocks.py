@@ -93,7 +93,7 @@ class Spot:
 
 
 def eye_at(stand: Node) -> Point:
-    """Return the position of the eyes of a player who stands in the middle of a node."""
+    """Return the position of the eyes of a player in the middle of a node."""
     return stand[0], stand[1] - 0.5 + EYE_HEIGHT, stand[2]
 
 

@@ -59,7 +59,7 @@ def _kind_of(folder: Path) -> str | None:
             try:
                 keys = read_claim(folder / name, kind).keys()
             except ConfigError:
-                continue  # not ours; whoever resumes a run reads it and says so
+                continue  # not ours; a run that is resumed reads it and reports the fault
             if _ONLY_IN_A_SUITE in keys:
                 return "suite"
             if keys >= _IN_A_RUN:

@@ -75,7 +75,7 @@ class RaterReport:
 
 @dataclass(frozen=True)
 class Share:
-    """A share with its 95% Wilson interval; the share is None if `count` is 0."""
+    """A share with its 95% Wilson interval; `share` has no value if `count` is 0."""
 
     share: float | None
     low: float

@@ -97,7 +97,7 @@ class HookPointTable(ProbeRecord):
     def lines(self) -> list[str]:
         """A line per hook point."""
         rows = [f"{name:<22}{width:>6}" for name, width in self.widths.items()]
-        return [f"{'site':<22}{'width':>6}   one row per frame, [B, T, width]", *rows]
+        return [f"{'hook point':<22}{'width':>6}   one row per frame, [B, T, width]", *rows]
 
 
 def list_hook_points(cfg: HookPointsConfig) -> HookPointTable:

@@ -1,4 +1,4 @@
-"""The index finds what an exact search finds, and stays within what it was told not to find."""
+"""The index finds what an exact search finds, and nothing in forbidden ranges."""
 
 import numpy as np
 import pytest
