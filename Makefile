@@ -15,6 +15,10 @@ READY  := $(VENV)/.ready
 # choice (PyPI) where none was ever given.
 CHOSEN_INDEX := $(shell cat $(VENV)/.torch-index 2>/dev/null)
 TORCH_INDEX  ?= $(CHOSEN_INDEX)
+export TORCH_INDEX
+
+# An environment whose Python is gone or was replaced by another release's is made again.
+CLEAR := $(shell [ ! -e $(READY) ] || $(BIN)/python -I -c 'import basalt' >/dev/null 2>&1 || echo --clear)
 
 # Processes that share the tests: one of them runs those with an engine, another those with a browser.
 TEST_JOBS ?= 2
@@ -80,13 +84,13 @@ packages-test: packages-run
 
 # Torch first and alone, so that nothing else chooses another build of it.
 $(READY): pyproject.toml constraints.txt | packages-run
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python tools/install_torch.py $(TORCH_INDEX)
-	@echo '$(TORCH_INDEX)' > $(VENV)/.torch-index
+	$(PYTHON) -m venv $(VENV) $(CLEAR)
+	$(BIN)/python tools/install_torch.py "$$TORCH_INDEX"
+	@printf '%s\n' "$$TORCH_INDEX" > $(VENV)/.torch-index
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-ifneq ($(TORCH_INDEX),$(CHOSEN_INDEX))
+ifneq ($(CLEAR)$(TORCH_INDEX),$(CHOSEN_INDEX))
 .PHONY: $(READY)
 endif
 

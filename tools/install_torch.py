@@ -16,6 +16,9 @@ CONSTRAINTS = Path(__file__).resolve().parent.parent / "constraints.txt"
 CUDA_GB = 5.9
 """Size of `.venv` with PyPI's torch 2.13.0, in GB; nearly all of it is torch and its 15 NVIDIA packages."""
 
+REMEMBERED = Path(sys.prefix) / ".torch-index"
+"""File in which the Makefile writes the index of the installed torch."""
+
 FIRST_PIP = (23, 3)
 """Oldest pip whose dry run downloads no packages."""
 
@@ -24,19 +27,19 @@ def install(index: str) -> None:
     """Install torch into the environment of this Python.
 
     Args:
-        index: URL of a wheel index, a folder of wheels, or "" for pip's own choice. A given one is used for torch
-            alone: what torch needs is installed with everything else.
+        index: URL of a wheel index, a folder of wheels, or "" for pip's own choice, which replaces a torch from an
+            index. A given one is used for torch alone: what torch needs is installed with everything else.
 
     Raises:
         SystemExit: The index is neither, or pip failed and has said why.
     """
-    wanted = ["--constraint", str(CONSTRAINTS), "torch"]
+    wanted = ["--constraint", str(CONSTRAINTS), *_again(), "torch"]
     if index:
         (version,) = re.findall(r"^torch==(.+)$", CONSTRAINTS.read_text(), re.MULTILINE)
         wanted = ["--no-deps", "--force-reinstall", f"torch=={version}"]
     elif not has_nvidia_gpu() and wants_cuda():
         print(
-            f"torch from PyPI includes CUDA: about {CUDA_GB} GB on disk, and this machine has no NVIDIA GPU. "
+            f"torch from PyPI includes CUDA: .venv takes about {CUDA_GB} GB, and this machine has no NVIDIA GPU. "
             "For the CPU build, press Ctrl-C and add TORCH_INDEX=URL to the command (see README).",
             file=sys.stderr,
             flush=True,
@@ -45,6 +48,12 @@ def install(index: str) -> None:
     done = subprocess.run(_pip("install", *wanted), env=environment, check=False)
     if done.returncode:
         raise SystemExit(done.returncode)
+
+
+def _again() -> list[str]:
+    """Options of pip that replace an installed torch which came from an index; nothing where none did."""
+    chosen = REMEMBERED.read_text().strip() if REMEMBERED.is_file() else ""
+    return ["--no-deps", "--force-reinstall"] if chosen else []
 
 
 def _source(index: str) -> dict[str, str]:
@@ -75,8 +84,9 @@ def wants_cuda() -> bool:
 
 def cuda_packages() -> list[str]:
     """Names of NVIDIA's packages that pip would install with torch."""
+    wanted = ["--constraint", str(CONSTRAINTS), *(["--force-reinstall"] if _again() else [])]
     done = subprocess.run(
-        _pip("install", "--constraint", str(CONSTRAINTS), "--dry-run", "--report", "-", "torch"),
+        _pip("install", *wanted, "--dry-run", "--report", "-", "torch"),
         stdout=subprocess.PIPE,
         text=True,
         check=False,

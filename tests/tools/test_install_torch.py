@@ -84,10 +84,11 @@ def test_a_folder_of_wheels_is_used_for_torch_alone(offline, python, tmp_path):
 
 def test_make_uses_the_index_it_is_given_and_remembers_it(tmp_path):
     """The Makefile's own recipe, with a Python that only writes down how it is called."""
-    calls = tmp_path / "calls"
+    calls, broken = tmp_path / "calls", tmp_path / "broken"
     python = tmp_path / "python"
     python.write_text(
         '#!/bin/sh\nif [ "$2" = venv ]; then mkdir -p "$3/bin"; cp "$0" "$3/bin/python"; fi\n'
+        f'if [ "$1" = -I ]; then test ! -e {broken}; exit; fi\n'
         f'echo "$@" >> {calls}\n'
     )
     python.chmod(0o755)
@@ -103,19 +104,29 @@ def test_make_uses_the_index_it_is_given_and_remembers_it(tmp_path):
     url = "TORCH_INDEX=https://wheels.example/cpu"
     assert torch_calls(url) == ["tools/install_torch.py https://wheels.example/cpu"]
     assert torch_calls() == torch_calls(url) == []
+    # A URL may have characters that mean something to a shell.
+    signed = "https://wheels.example/cpu?a=1&b='2'"
+    assert torch_calls(f"TORCH_INDEX={signed}") == [f"tools/install_torch.py {signed}"]
+    assert torch_calls() == []
+    assert torch_calls("TORCH_INDEX=") == ["tools/install_torch.py "]
     assert torch_calls("TORCH_INDEX=wheels") == ["tools/install_torch.py wheels"]
     os.utime(tmp_path / ".venv" / ".ready", (0, 0))  # older than the constraints
     assert torch_calls() == ["tools/install_torch.py wheels"]
+    broken.touch()
+    assert torch_calls() == ["tools/install_torch.py wheels"]
+    assert "-m venv .venv --clear" in calls.read_text().splitlines()
 
 
 @pytest.mark.parametrize("gpu", [False, True])
-def test_a_large_download_is_announced_where_no_gpu_is(gpu, monkeypatch, capsys):
+def test_a_large_download_is_announced_where_no_gpu_is(gpu, monkeypatch, tmp_path, capsys):
     calls = []
 
     def pip(command, **_):
         calls.append(command[3:])
         return subprocess.CompletedProcess(command, 0)
 
+    remembered = tmp_path / ".torch-index"
+    monkeypatch.setattr(install_torch, "REMEMBERED", remembered)
     monkeypatch.setattr(install_torch, "has_nvidia_gpu", lambda: gpu)
     monkeypatch.setattr(install_torch, "wants_cuda", lambda: True)
     monkeypatch.setattr(subprocess, "run", pip)
@@ -127,6 +138,13 @@ def test_a_large_download_is_announced_where_no_gpu_is(gpu, monkeypatch, capsys)
     assert ("5.9 GB" in warning and "TORCH_INDEX=URL" in warning) != gpu
     install_torch.install("https://wheels.example/cpu")
     assert not capsys.readouterr().err
+    # Back to pip's own choice: pip would keep the build that is installed.
+    remembered.write_text("https://wheels.example/cpu\n")
+    install_torch.install("")
+    assert "--force-reinstall" in calls[-1]
+    remembered.write_text("\n")
+    install_torch.install("")
+    assert "--force-reinstall" not in calls[-1]
 
 
 def test_an_index_that_is_neither_is_one_line():
