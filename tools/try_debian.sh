@@ -13,18 +13,21 @@ set -euo pipefail
 release=${1:-trixie}
 command=${2:-make demo && make test}
 root=${TRY_DEBIAN_ROOT:-/var/tmp/basalt-$release}
-checkout=$(git -C "$(dirname "$0")" rev-parse --show-toplevel)
+checkout=$(cd "$(dirname "$0")/.." && pwd)
 home=/home/try
 
 cannot() { echo "$0: $1" >&2; exit 77; }
 
+# The Debian mirror in this machine's apt sources; nothing where it has none, as on Ubuntu.
+own_mirror() {
+    apt-get indextargets --format '$(REPO_URI)' 'Identifier: Packages' 'Origin: Debian' 2>/dev/null | sed -n 1p || true
+}
+
 make_root() {
-    [ "$(id -u)" = 0 ] || cannot "expected root, got user $(id -un)"
-    command -v debootstrap >/dev/null || cannot "debootstrap is missing; apt-get install debootstrap"
-    mirror=${TRY_DEBIAN_MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' 'Identifier: Packages' | head -1)}
+    local mirror=${TRY_DEBIAN_MIRROR:-$(own_mirror)}
     mirror=${mirror:-http://deb.debian.org/debian}
     if [ ! -e "$root/.complete" ]; then
-        rm -rf "$root.part"
+        rm -rf --one-file-system "$root.part"
         debootstrap --variant=minbase --include=ca-certificates,git,make,python3 "$release" "$root.part" \
             "$mirror" >"$root.log" 2>&1 || cannot "debootstrap failed: $(tail -1 "$root.log") ($root.log)"
         touch "$root.part/.complete"
@@ -32,22 +35,23 @@ make_root() {
     fi
 }
 
-# What pip reads here, and the files and folders that its settings name (of an index X/simple all of X).
+# What pip reads here, and the files and folders that its settings install from (of an index X/simple all of X).
+# A value is one name, which may have blanks, or several between blanks; what does not exist is left out later.
 pip_places() {
     printf '%s\n' /etc/pip.conf /etc/xdg/pip "$HOME/.config/pip" "$HOME/.pip"
-    { python3 -m pip config list 2>/dev/null || true; env | grep '^PIP_' || true; } |
-        tr "'\"= " '\n\n\n\n' | sed -n 's|^file://\(.*\)/simple/*$|\1|; s|^file://||; \|^/.|p'
+    { python3 -m pip config list 2>/dev/null || true; env; } |
+        sed -nE 's/^(PIP_|[^=]*\.)(CONFIG_FILE|(EXTRA[-_])?INDEX[-_]URL|FIND[-_]LINKS|CERT|CONSTRAINT)=//Ip' |
+        sed "s/['\"]//g; s/\\\\n/ /g; p; s/ /\n/g" |
+        sed -n 's|^file://\(.*\)/simple/*$|\1|; s|^file://||; s|%20| |g; \|^/.|p'
 }
 
-# In a mount namespace of its own, so that nothing is left mounted whatever happens.
 enter() {
-    mount --make-rprivate /
     mount --rbind /dev "$root/dev"
     mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"
     mount -t proc proc "$root/proc"
     mount --rbind /sys "$root/sys"
     cp -L /etc/resolv.conf /etc/hosts "$root/etc/"
-    pip_places | sort -u | while read -r place; do
+    pip_places | sort -u | while IFS= read -r place; do
         if [ ! -e "$place" ] || [ "$place" -ef "$root$place" ]; then continue; fi # the latter: in a folder mounted before
         if [ -d "$place" ]; then
             mkdir -p "$root$place"
@@ -57,8 +61,10 @@ enter() {
         fi
         mount --bind -o ro "$place" "$root$place"
     done
-    rm -rf "${root:?}$home/checkout"
-    git -c safe.directory='*' clone --quiet --no-hardlinks "$checkout" "$root$home/checkout"
+    rm -rf --one-file-system "${root:?}$home/checkout"
+    # The checkout may be another user's. git ignores this setting in the checkout and does not pass `-c` on.
+    printf '[safe]\n\tdirectory = *\n' >"$root.gitconfig"
+    GIT_CONFIG_GLOBAL=$root.gitconfig git clone --quiet --no-hardlinks "$checkout" "$root$home/checkout"
     if [ -d "$checkout/../shared" ]; then
         mkdir -p "$root$home/shared"
         mount --bind -o ro "$checkout/../shared" "$root$home/shared"
@@ -73,8 +79,14 @@ enter() {
 
 case ${TRY_DEBIAN_INSIDE:-} in
 "")
-    make_root
+    [ "$(id -u)" = 0 ] || cannot "expected root, got user $(id -un)"
+    command -v debootstrap >/dev/null || cannot "debootstrap is missing; apt-get install debootstrap"
+    # In a mount namespace of its own, so that nothing is left mounted whatever happens.
     TRY_DEBIAN_INSIDE=1 exec unshare --mount --pid --fork --kill-child "$0" "$release" "$command"
     ;;
-*) enter ;;
+*)
+    mount --make-rprivate /
+    make_root
+    enter
+    ;;
 esac
