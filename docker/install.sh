@@ -7,6 +7,7 @@
 #   TORCH_INDEX   URL of the index of torch's CPU builds, or a folder of wheels (PyTorch's own index);
 #                 none leaves torch out, as a server that only shows and rates needs none
 set -euo pipefail
+folder=$(realpath --canonicalize-missing -- "${2:-.}") # of the caller, before the folder changes
 cd "$(dirname "$0")/.."
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 
@@ -23,6 +24,11 @@ locked() {
 
 python() {
     venv=$1
+    version=$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])' || true)
+    if [ "$version" != 3.11 ]; then
+        echo "$0: expected Python 3.11 as python3, which the hashes are of, got ${version:-none}; use Debian 12" >&2
+        exit 1
+    fi
     torch=${TORCH_INDEX:-https://download.pytorch.org/whl/cpu}
     python3 -m venv "$venv"
     locked -r docker/build.lock
@@ -37,6 +43,6 @@ python() {
 
 case "$*" in
 packages) packages ;;
-"python "*) python "$2" ;;
+"python "*) python "$folder" ;;
 *) sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac

@@ -105,9 +105,32 @@ def test_install_explains_itself():
     assert "docker/install.sh python FOLDER" in done.stderr and "TORCH_INDEX" in done.stderr
 
 
+def test_install_refuses_another_python_in_one_line(tmp_path):
+    python = tmp_path / "python3"
+    python.write_text("#!/bin/sh\necho 3.13\n")
+    python.chmod(0o755)
+    variables = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    command = [DOCKER / "install.sh", "python", "venv"]
+    done = subprocess.run(command, env=variables, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1 and "expected Python 3.11" in done.stderr
+    assert "got 3.13" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_install_takes_a_folder_from_where_it_is_called(tmp_path):
+    python = tmp_path / "python3"
+    python.write_text(
+        '#!/bin/sh\nif [ "$1" = -c ]; then echo 3.11; else echo "$@" >&2; exit 1; fi\n'
+    )
+    python.chmod(0o755)
+    variables = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    command = [DOCKER / "install.sh", "python", "venv"]
+    done = subprocess.run(command, env=variables, cwd=tmp_path, capture_output=True, text=True)
+    assert done.stderr == f"-m venv {tmp_path}/venv\n"
+
+
 @pytest.mark.long
 def test_the_steps_install_a_server_by_hashes_alone(tmp_path):
-    """Downloads all packages but torch; the rest of the build is tried by tools/try_debian.sh."""
+    """Download all packages but torch; the Debian packages and torch are not installed here."""
     install = [DOCKER / "install.sh", "python", tmp_path / "venv"]
     subprocess.run(install, env={**os.environ, "TORCH_INDEX": "none"}, check=True)
     command = [tmp_path / "venv" / "bin" / "basalt", "doctor", "--json"]
