@@ -46,13 +46,23 @@ def check_machine(out: Path) -> None:
         out: Folder of the demo.
 
     Raises:
-        BasaltError: Something is missing, each in a line of its own on stderr; or the folder holds a demo that was
-            interrupted in another version of the world.
+        BasaltError: Something is missing, each in a line of its own on stderr.
     """
     if missing := missing_for_the_world(out):
         for check in missing:
             note(f"{check.name}: {check.found}" + (f"; fix: {check.fix}" if check.fix else ""))
         raise BasaltError("the embedded world cannot run on this machine yet; see the lines above")
+
+
+def check_world_version(out: Path) -> None:
+    """Check that an interrupted demo can be resumed: it was recorded in the installed version of the world.
+
+    Args:
+        out: Folder of the demo.
+
+    Raises:
+        ConfigError: It was interrupted in another version of the world.
+    """
     version = world_version(TASK)
     for file in (out / ROLLOUTS).glob("*/seed_*.json"):
         meta = Recording.open(file).meta

@@ -83,7 +83,10 @@ def missing_for_the_world(*folders: Path) -> list[Check]:
     Args:
         folders: Folders that will be written to, besides the cache; they need not exist yet.
     """
-    disks = [Need("disk", partial(_free_space, folder), fix="--out FOLDER") for folder in folders]
+    disks = [
+        Need("disk", partial(_free_space, folder), fix="basalt demo --out FOLDER")
+        for folder in folders
+    ]
     failed = [check for need in (*WORLD, *disks) if (check := need.check()).state != "ok"]
     # What several checks run into is reported once.
     return list({(check.found, check.fix): check for check in reversed(failed)}.values())[::-1]

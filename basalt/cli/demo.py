@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from basalt.cli.flags import Folder, run
-from basalt.demo import Demo, check_machine, set_aside_finished
+from basalt.demo import Demo, check_machine, check_world_version, set_aside_finished
 from basalt.io.atomic import write_json
 from basalt.io.errors import BasaltError
 
@@ -32,8 +32,9 @@ def _demo(
     """
     if json and not json.resolve().parent.is_dir():
         raise BasaltError(f"--json {json}: its folder does not exist; make it first")
-    set_aside_finished(out)
     check_machine(out)
+    set_aside_finished(out)
+    check_world_version(out)
     demo = Demo(out)
     demo.run()
     if json:

@@ -9,6 +9,7 @@ import pytest
 
 from basalt import demo, machine_checks
 from basalt.cli import main as cli
+from basalt.io.errors import BasaltError
 from basalt.io.paths import sample_dir
 from basalt.worlds.luanti import game
 from tests.support import ROOT
@@ -126,7 +127,27 @@ def test_the_demo_wants_free_space_where_it_writes(monkeypatch, tmp_path, capsys
     monkeypatch.setattr(shutil, "disk_usage", usage)
     assert cli.run(["demo", "--out", str(tmp_path / "new" / "demo")]) == cli.USER_ERROR
     error = capsys.readouterr().err
-    assert f"disk: 1.0 GB free at {tmp_path}" in error and "fix: --out FOLDER" in error
+    assert f"disk: 1.0 GB free at {tmp_path}" in error and "fix: basalt demo --out FOLDER" in error
+
+
+@pytest.mark.parametrize("ready", [False, True])
+def test_a_finished_demo_is_set_aside_once_the_machine_can_run_another(
+    monkeypatch, tmp_path, capsys, ready
+):
+    out = tmp_path / "demo"
+    shutil.copytree(sample_dir(), out / "rollouts" / "bc")
+    (out / "summary.json").write_text("{}")
+
+    def stopped(config):
+        raise BasaltError("stopped at the training")
+
+    missing = [] if ready else [machine_checks.Check("disk", "missing", "full")]
+    monkeypatch.setattr(demo, "missing_for_the_world", lambda *folders: missing)
+    monkeypatch.setattr(demo, "world_version", lambda task: "luanti-9.9-00000000")
+    monkeypatch.setattr(demo, "train", stopped)
+    assert cli.run(["demo", "--out", str(out)]) == cli.USER_ERROR
+    assert ("stopped at the training" in capsys.readouterr().err) == ready
+    assert out.exists() != ready and len(list(tmp_path.iterdir())) == 1
 
 
 def test_a_demo_is_not_resumed_in_another_world_version(monkeypatch, tmp_path, capsys):
