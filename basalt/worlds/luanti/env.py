@@ -50,7 +50,7 @@ class LuantiEnv(WorldEnv):
     Args:
         task: The task.
         render_every: Draw only every n-th step, and the last one where that is known before it is played; the steps
-            between return the frame drawn last. The game is the same, telemetry included, and faster.
+            between return copies of the frame drawn last. The game is the same, telemetry included, and faster.
         settings: See `WorldEnv`.
     """
 
@@ -60,7 +60,7 @@ class LuantiEnv(WorldEnv):
         self, task: Task, render_every: int = 1, **settings: Unpack[WorldSettings]
     ) -> None:
         super().__init__(task, **settings)
-        if render_every < 1:
+        if not isinstance(render_every, int) or render_every < 1:
             raise ConfigError(
                 f"render_every: expected an integer of at least 1, got {render_every}"
             )
@@ -286,7 +286,9 @@ class LuantiEnv(WorldEnv):
             self._input.move_pointer(*self._cursor)
         elif not was_open:
             self._pitch += dy * DEGREES_PER_PIXEL
-        frame = self._frame() if drawn or self._last_frame is None else self._last_frame
+        # A copy, so that a caller may change what it was given.
+        last = self._last_frame
+        frame = self._frame() if drawn or last is None else last.copy()
         applied = {
             "camera": np.array([dy, dx], np.float32) * np.float32(DEGREES_PER_PIXEL),
             "asked": action["camera"],

@@ -122,17 +122,18 @@ def _make(task: Task, seed: int, folder: Path) -> None:
             ) from None
         finally:
             game.end()
+        failed, site = world / "failed.json", world / "site.json"
+        if not failed.is_file() and not site.is_file():
+            raise WorldError(f"{task.name} seed {seed}: the game failed: {game.last_error()}")
         # A world that was made by the real clock would be another one on every machine.
         if f"basalt: shim in {Path(program).resolve()}\n" not in log.read_text(errors="replace"):
             raise WorldError(
                 f"{program}: the shim did not report from it, so its world was not saved: "
                 "expected the game's own program, not a script"
             )
-        if (world / "failed.json").is_file():
-            reason = json.loads((world / "failed.json").read_text())["message"]
+        if failed.is_file():
+            reason = json.loads(failed.read_text())["message"]
             raise WorldError(f"{task.name} seed {seed}: {reason}; choose another seed")
-        if not (world / "site.json").is_file():
-            raise WorldError(f"{task.name} seed {seed}: the game failed: {game.last_error()}")
         shutil.rmtree(world / "worldmods")
         world.rename(folder)
     finally:

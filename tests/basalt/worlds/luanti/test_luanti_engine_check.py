@@ -47,6 +47,17 @@ def test_calls_that_the_shim_does_not_know_are_found(tmp_path, body, unknown):
     assert engine_check.unknown_waits(str(compiled(tmp_path, body))) == unknown
 
 
+def test_checked_and_64_bit_variants_are_the_same_calls(monkeypatch, tmp_path):
+    imported = {"__poll_chk", "__ppoll_chk", "__clock_nanosleep64", "timerfd_settime", "lockf64"}
+    known = {"poll", "__printf_chk", "__longjmp_chk", "curl_multi_poll", "pthread_mutex_lock"}
+    program = tmp_path / "game"
+    symbols = {program: (imported | known, set())}
+    shim = (set(), {"poll"})
+    monkeypatch.setattr(engine_check, "build_shim", lambda: tmp_path / "shim.so")
+    monkeypatch.setattr(engine_check, "dynamic_symbols", lambda path: symbols.get(path, shim))
+    assert engine_check.unknown_waits(str(program)) == tuple(sorted(imported))
+
+
 @pytest.mark.engine
 @pytest.mark.parametrize("mode", ["search", "play"])
 def test_an_engine_with_an_unknown_call_is_refused(monkeypatch, tmp_path, mode):
@@ -94,6 +105,17 @@ def test_a_search_without_the_shim_is_refused_and_not_cached(monkeypatch, tmp_pa
         worldcache.saved_world(make_env("find_cave").task, SEED)
     assert "\n" not in str(failure.value)
     assert not list(cache_dir().rglob("site.json"))
+
+
+@pytest.mark.engine
+def test_a_game_that_fails_in_a_search_says_why(monkeypatch, tmp_path):
+    script = tmp_path / "luanti"
+    script.write_text("#!/bin/sh\necho 'ERROR: out of luck'\nexit 1\n")
+    script.chmod(0o755)
+    monkeypatch.setattr(worldcache, "known_game", lambda: str(script))
+    monkeypatch.setenv("BASALT_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(WorldError, match="the game failed: ERROR: out of luck"):
+        worldcache.saved_world(make_env("find_cave").task, SEED)
 
 
 @pytest.mark.parametrize(

@@ -375,9 +375,12 @@ def test_steps_without_a_picture_are_the_same_game(make_env):
     assert states_too == states
     drawn = [19, 39, 59, 61]
     assert all(np.array_equal(some[step], every[step]) for step in drawn)
-    assert all(some[step] is some[19] for step in range(20, 39))
+    assert all(np.array_equal(some[step], some[19]) for step in range(20, 39))
+    assert not np.shares_memory(some[20], some[19])
 
 
-def test_a_picture_every_zero_steps_is_refused(make_env):
-    with pytest.raises(ConfigError, match="render_every: expected an integer of at least 1, got 0"):
-        make_env(render_every=0)
+@pytest.mark.parametrize("every", [0, 2.5])
+def test_a_picture_every_zero_or_half_step_is_refused(make_env, every):
+    message = f"render_every: expected an integer of at least 1, got {every}"
+    with pytest.raises(ConfigError, match=message):
+        make_env(render_every=every)
