@@ -295,7 +295,7 @@ def test_a_person_plays_in_a_window(start) -> None:
 
         window = wait(find_window)
         # The title counts down once the world is there; only then a click begins to play.
-        partial = lambda: list(game.folder.glob(".seed_*.jsonl"))  # noqa: E731
+        partial = lambda: list(game.folder.glob(".seed_*.partial/jsonl"))  # noqa: E731
         wait(partial)
         window.set_input_focus(X.RevertToParent, X.CurrentTime)
         place = window.get_geometry()

@@ -155,9 +155,10 @@ class Engine:
             self._channel.send(request)
             answer = self._channel.recv(_REPLY.size)
         except TimeoutError:
+            reason = self.process.last_error()
             self.close()
             raise WorldError(
-                f"the game did not answer within {STEP_TIMEOUT_S:g} s; call reset() to restart it"
+                f"the game did not answer within {STEP_TIMEOUT_S:g} s ({reason}); call reset() to restart it"
             ) from None
         except OSError:
             answer = b""

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from basalt.cli import references
 from basalt.core.tasks import TASKS
 from basalt.io.errors import ConfigError, StudyError
 from leaderboard.store.database import Store, open_store
@@ -20,6 +19,7 @@ from leaderboard.studies.rules import (
     official_study,
 )
 from leaderboard.studies.settings import open_official_study
+from leaderboard.submissions.references import open_playable_study
 
 RULES = demo_study({"FindCave": [100_001]}, "luanti", "5.6.1")
 
@@ -137,15 +137,14 @@ def test_the_official_study_is_recognised_by_its_rules_whatever_its_name(store: 
 
 
 def test_reference_players_enter_a_study_whose_tasks_have_no_version_yet(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(references, "world_version", lambda task: f"{task.name}-1")
     rules = demo_study(
         {"find_cave": [1], "make_waterfall": [1]}, "luanti", {"find_cave": "find_cave-1"}
     )
     place = str(tmp_path / "board.sqlite")
     with closing(open_store(place)) as store:
         made = create_study(store, "two", rules)
-    opened, study = references._opened("two", place)
+    opened, study = open_playable_study("two", place, "luanti", lambda task: f"{task.name}-1")
     opened.close()
     assert study == made

@@ -45,7 +45,7 @@ local sight = basalt.sight
 
 local RAYS = 1     -- most lines of sight that are looked along in a step
 
-local mouths
+local mouths = {}
 
 -- The head of somebody who stands at a mouth.
 local function point_of(mouth)

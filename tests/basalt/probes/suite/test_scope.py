@@ -512,7 +512,7 @@ def test_measures_on_encoded_episodes_decode_nothing_and_hold_one_batch(
     def counted(*arguments: Any, **settings: Any) -> Iterator[Batch]:
         nonlocal most
         for batch in single_pass(*arguments, **settings):
-            alive.append(weakref.ref(batch))
+            alive.append(weakref.ref(batch.inputs))
             most = max(most, sum(each() is not None for each in alive))
             yield batch
 

@@ -130,6 +130,13 @@ def test_a_game_that_fails_in_a_search_says_why(monkeypatch, tmp_path):
 def test_packages_by_release(monkeypatch, release, packages):
     monkeypatch.setattr(platform, "freedesktop_os_release", lambda: {"VERSION_CODENAME": release})
     assert game.engine_packages() == packages
-    show = ["make", "--eval", "show:;@echo $(ENGINE_PACKAGES)", "show", f"RELEASE={release}"]
+    show = [
+        "make",
+        "--no-print-directory",
+        "--eval",
+        "show:;@echo $(ENGINE_PACKAGES)",
+        "show",
+        f"RELEASE={release}",
+    ]
     made = subprocess.run(show, cwd=ROOT, capture_output=True, text=True, check=True)
     assert tuple(made.stdout.split()) == packages, "the Makefile installs others"

@@ -86,7 +86,7 @@ def test_the_way_is_free_dry_and_firm_in_the_world_that_is_played(staged_env):
             end end end
             all[k] = {ground = class(p[1], p[2] - 1, p[3]), feet = class(p[1], p[2], p[3]),
                 head = class(p[1], p[2] + 1, p[3]), around = around,
-                cave = basalt.task.facts(nil, vector.new(p[1], p[2], p[3])).in_cave}
+                cave = basalt.task.facts(player, vector.new(p[1], p[2], p[3])).in_cave}
         end
         basalt.write_json("way.json", all)
         """,

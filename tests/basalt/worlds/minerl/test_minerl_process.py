@@ -178,7 +178,10 @@ def test_a_start_that_takes_too_long_is_hung_and_progress_is_told(built, monkeyp
     assert capsys.readouterr().err.startswith("Minecraft is starting (")
 
 
-def test_only_the_latest_logs_are_kept(built):
+def test_only_the_latest_logs_are_kept(built, tmp_path, monkeypatch):
+    monkeypatch.setenv(
+        "BASALT_CACHE", str(tmp_path / "cache")
+    )  # other tests write logs at the same time
     folder = cache_dir() / "minerl" / "logs"
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(KEPT_LOGS + 5):
