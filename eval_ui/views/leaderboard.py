@@ -83,7 +83,6 @@ def _results(store: Store, study: StudyInfo) -> None:
             _show(store, study, table, confirmed)
 
 
-@st.cache_resource
 def _usable_models() -> list[str]:
     """Rating models, without those of other packages that cannot be imported (`basalt doctor` names them)."""
     broken = RATING_MODELS.broken()

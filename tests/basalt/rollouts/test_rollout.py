@@ -222,7 +222,7 @@ def test_a_rollout_is_not_resumed_in_another_version_of_its_world(tmp_path, monk
 
 
 def test_a_rollout_leaves_the_folder_of_a_training_run_alone(tmp_path):
-    claim(tmp_path / "config.json", "training run", {"lr": 1})
+    claim(tmp_path / "config.json", "training run", {"out": "runs/bc", "data": "sample"})
     with pytest.raises(ConfigError, match="a rollout, got a training run; use another out=FOLDER"):
         rollout(Walker, plan(tmp_path), progress=False)
     assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
