@@ -260,8 +260,9 @@ def compare(first: Sequence[Evaluation], second: Sequence[Evaluation]) -> Compar
     """Whether one agent beats another.
 
     It does if, on at least `MIN_SEEDS` paired held-out or official seeds, the 95% bootstrap interval of the difference
-    of success is above 0, in the mean of at least `MIN_TRAINING_SEEDS` training runs where an agent learns, and no kind of harm got worse (its interval is not above 0). If the interval is not above 0 anywhere,
-    it does not. Anything else is not shown. With more than `MAX_MISSING` of the seeds missing there is no verdict.
+    of success is above 0, in the mean of at least `MIN_TRAINING_SEEDS` training runs where an agent learns, and no
+    kind of harm got worse (its interval is not above 0). If on that many seeds the interval is not above 0 anywhere, it
+    does not. Anything else is not shown. With more than `MAX_MISSING` of the seeds missing there is no verdict.
 
     Args:
         first: Evaluations of the agent, one per training run.
@@ -313,7 +314,7 @@ def compare(first: Sequence[Evaluation], second: Sequence[Evaluation]) -> Compar
     if missing > MAX_MISSING * len(asked):
         verdict = "no verdict"
         reasons = [f"missing seeds: {missing} of {len(asked)}, more than {MAX_MISSING:.0%}"]
-    elif success.interval[1] <= 0:
+    elif success.interval[1] <= 0 and len(seeds) >= MIN_SEEDS:
         verdict = "does not beat"
     elif reasons:
         verdict = "not shown"

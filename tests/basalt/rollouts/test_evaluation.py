@@ -53,6 +53,10 @@ def test_equal_agents_are_not_shown_to_differ():
     )
 
 
+def test_a_few_failures_of_both_show_nothing():
+    assert compare([random_agent([0] * 3)], [random_agent([0] * 3)]).verdict == "not shown"
+
+
 def test_less_success_does_not_beat():
     assert compare(trainings(0.2), [random_agent([1] * 100)]).verdict == "does not beat"
 
