@@ -4,11 +4,11 @@ People decide what is better. This module only replaces them where nobody has ju
 was made with it says so (source `telemetry`). Each task defines its own success.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from basalt.core.tasks import Outcome, Task
+from basalt.core.tasks import Milestone, Outcome, Task
 from basalt.core.telemetry import Telemetry
 from basalt.io.errors import ConfigError
 
@@ -56,6 +56,52 @@ def outcome(task: Task, telemetry: Sequence[Telemetry], ended: str) -> Outcome:
             f"{task.name}; this world does not report it: let people judge"
         )
     return task.success.outcome(telemetry, ended)
+
+
+ENDED_THERE = "ended_there"
+"""Name of every task's last milestone: success, for which the player itself ends the episode."""
+
+
+def milestones(task: Task, telemetry: Sequence[Telemetry], ended: str) -> dict[str, bool | None]:
+    """Return whether an episode reached each milestone of its task, in order; the last one is success.
+
+    Each is decided by itself, so a later one may be reached without an earlier one. None: not known, since the
+    world or an old recording does not report it in every state, and the other states do not show it.
+
+    Args:
+        task: Task of the episode.
+        telemetry: Telemetry of all n + 1 states.
+        ended: How the episode ended.
+    """
+    found = {one.name: _is_reached(one, telemetry) for one in task.milestones}
+    if task.success is not None:
+        found[ENDED_THERE] = (
+            outcome(task, telemetry, ended).success if can_score(task, telemetry) else None
+        )
+    return found
+
+
+def _is_reached(milestone: Milestone, telemetry: Sequence[Telemetry]) -> bool | None:
+    known = [state for state in telemetry if _reports(state, milestone.needs)]
+    if any(milestone.is_shown(telemetry[0], state) for state in known):
+        return True
+    return False if known and len(known) == len(telemetry) else None
+
+
+def _reports(state: Telemetry, names: Sequence[str]) -> bool:
+    return all(
+        state.is_observed(name) if name in Telemetry.model_fields else name in state.facts
+        for name in names
+    )
+
+
+def furthest(reached: Mapping[str, bool | None]) -> str | None:
+    """Return the last milestone that was reached; None if none was.
+
+    Args:
+        reached: What `milestones` returned.
+    """
+    return next((name for name in reversed(list(reached)) if reached[name]), None)
 
 
 HARM_FACTS = ("villager_hits", "village_blocks_harmed", "animals_killed")

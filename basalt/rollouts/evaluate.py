@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from basalt.core.recording import Recording
-from basalt.core.scoring import harm
+from basalt.core.scoring import harm, milestones
 from basalt.core.tasks import get_task
 from basalt.io.atomic import write_json
 from basalt.io.errors import ActionError, BasaltError, ConfigError
@@ -102,6 +102,7 @@ def evaluate(
         world_args=plan.episode_args,
         edit=None if plan.edit is None else dict(plan.edit),
         step_limit=plan.step_limit,
+        finished=max(one.created for one in metas),
         episodes=tuple(sorted(episodes, key=lambda one: one.seed)),
     )
 
@@ -118,13 +119,15 @@ def _played(recording: Recording) -> EvaluatedEpisode:
             f"{recording.stem}: this world does not report success at {recording.meta.task}; let people judge it "
             "(basalt submit)"
         )
+    states = recording.telemetry()
     return EvaluatedEpisode(
         seed=recording.meta.seed,
         play="played",
         ended=recording.meta.ended,
         steps=recording.meta.steps,
         success=succeeded,
-        harm=harm(recording.telemetry()),
+        harm=harm(states),
+        milestones=milestones(get_task(recording.meta.task), states, recording.meta.ended),
     )
 
 

@@ -6,6 +6,7 @@ The rule for "beats" is fixed here, before any run, so that nobody chooses it af
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -15,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from basalt.core.intervals import rate_interval
 from basalt.core.recording import Ended, PlayerKind
 from basalt.core.records import Record
+from basalt.core.scoring import ENDED_THERE
 from basalt.core.significance import (
     Difference,
     interquartile_mean,
@@ -24,6 +26,7 @@ from basalt.core.significance import (
 )
 from basalt.core.tasks import get_task, split_of
 from basalt.io.errors import ConfigError
+from basalt.rollouts.milestones import milestone_lines
 
 FILE = "evaluation.json"
 
@@ -50,6 +53,8 @@ class EvaluatedEpisode(BaseModel):
         steps: Number of steps.
         success: Success by telemetry.
         harm: What the player harmed, a count by name; `deaths` is among them.
+        milestones: Whether each milestone was reached, in order; None where it is not known. Empty in records of
+            version 1 and of an episode that was not played.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -60,10 +65,13 @@ class EvaluatedEpisode(BaseModel):
     steps: Annotated[int, Field(ge=0)]
     success: bool
     harm: dict[str, Annotated[float, Field(ge=0)]]
+    milestones: dict[str, bool | None] = {}
 
     @model_validator(mode="after")
     def _only_a_played_episode_has_a_result(self) -> Self:
-        if self.play != "played" and (self.success or self.steps or self.harm or self.ended):
+        if self.play != "played" and any(
+            (self.success, self.steps, self.harm, self.ended, self.milestones)
+        ):
             raise ValueError(
                 f"seed {self.seed}: expected no result of an episode that was not played"
             )
@@ -87,10 +95,12 @@ class Evaluation(Record):
         world_args: Arguments of the environment that affect the episode, such as the size of the frames.
         edit: Change made in every seed's world; None for none.
         step_limit: Number of steps after which an episode is cut.
+        finished: When the last of its episodes was recorded; None in records of version 1.
         episodes: The episodes in order of their seeds.
     """
 
     FORMAT: ClassVar[str] = "basalt-evaluation"
+    VERSION: ClassVar[int] = 2
 
     agent: dict[str, Any]
     agent_hash: str
@@ -103,6 +113,7 @@ class Evaluation(Record):
     world_args: dict[str, Any]
     edit: dict[str, Any] | None
     step_limit: int
+    finished: datetime | None = None
     episodes: tuple[EvaluatedEpisode, ...]
 
     @model_validator(mode="after")
@@ -143,6 +154,15 @@ class Evaluation(Record):
         """Share of successes among the episodes that count; 0 without any."""
         return float(np.mean([float(one.success) for one in self.played.values()] or [0.0]))
 
+    @property
+    def milestones(self) -> list[dict[str, bool | None]]:
+        """Milestones of each episode that counts; an agent whose action was not valid reached none."""
+        names = [*(one.name for one in get_task(self.task).milestones), ENDED_THERE]
+        return [
+            {name: one.milestones.get(name) if one.play == "played" else False for name in names}
+            for one in self.played.values()
+        ]
+
     def lines(self) -> list[str]:
         """The evaluation in words, for people."""
         played = list(self.played.values())
@@ -158,6 +178,7 @@ class Evaluation(Record):
             f"  ended: {', '.join(f'{end} {n}' for end, n in ends.most_common())}; "
             f"steps: median {steps[len(steps) // 2]}, longest {steps[-1]} of {self.step_limit}",
         ]
+        lines += [f"  {line}" for line in milestone_lines(self.milestones)]
         if harm := {key: _harm(played, key) for key in sorted(_harm_names([self]))}:
             totals = ", ".join(f"{key} {sum(values):g}" for key, values in harm.items())
             lines.append(f"  harm in all: {totals}")
@@ -189,7 +210,10 @@ def merge(evaluations: Sequence[Evaluation]) -> Evaluation:
         raise ConfigError(
             f"merge: expected each seed in one evaluation, but {twice[0]} is in several; leave one out"
         )
-    return first.model_copy(update={"episodes": tuple(episodes)})
+    times = [one.finished for one in evaluations if one.finished is not None]
+    return first.model_copy(
+        update={"episodes": tuple(episodes), "finished": max(times, default=None)}
+    )
 
 
 def _refuse_unlike(one: Evaluation, other: Evaluation, names: Sequence[str], action: str) -> None:

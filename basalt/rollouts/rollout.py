@@ -25,7 +25,7 @@ from basalt.core.agent import Agent, PlayerLeft, check_kind, privileged
 from basalt.core.intervals import episode_interval, rate_interval
 from basalt.core.recording import CRASHED, Ended, Recording, RecordingWriter
 from basalt.core.records import Record
-from basalt.core.scoring import can_score, outcome
+from basalt.core.scoring import can_score, furthest, milestones, outcome
 from basalt.core.tasks import Task, get_task
 from basalt.core.telemetry import Fact
 from basalt.core.video import DEFAULT_CRF
@@ -35,6 +35,7 @@ from basalt.io.console import note, progress_bar
 from basalt.io.errors import ActionError, BasaltError, ConfigError, WorldError
 from basalt.io.locks import sole_writer
 from basalt.io.processes import spawned_pool
+from basalt.rollouts.milestones import milestone_lines
 from basalt.worlds.edits import parse_edit
 
 MakeAgent = Callable[[], Agent]
@@ -184,6 +185,7 @@ class EpisodeSummary(BaseModel):
         distance_walked: Horizontal distance in nodes; None if the world does not report positions.
         facts: The task's own facts after the last step.
         recording: Path of the video.
+        milestones: Whether each milestone was reached, in order; None where it is not known. Empty in old records.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -196,6 +198,7 @@ class EpisodeSummary(BaseModel):
     distance_walked: float | None
     facts: dict[str, Fact]
     recording: str
+    milestones: dict[str, bool | None] = {}
 
 
 class RolloutSummary(Record):
@@ -208,6 +211,7 @@ class RolloutSummary(Record):
     """
 
     FORMAT: ClassVar[str] = "basalt-rollout-summary"
+    VERSION: ClassVar[int] = 2
 
     episodes: tuple[EpisodeSummary, ...]
     success_rate: EpisodeMean | None
@@ -215,11 +219,12 @@ class RolloutSummary(Record):
 
     def lines(self) -> list[str]:
         """The summary as a table with totals, for people."""
-        lines = [f"{'seed':>8} {'steps':>6} {'ended':>6} {'success':>8} {'walked':>8}"]
+        lines = [f"{'seed':>8} {'steps':>6} {'ended':>6} {'success':>8} {'walked':>8} furthest"]
         for one in self.episodes:
             success = {True: "yes", False: "no", None: "?"}[one.success]
+            far = furthest(one.milestones) or "-"
             walked = "?" if one.distance_walked is None else f"{one.distance_walked:.1f}"
-            lines.append(f"{one.seed:>8} {one.steps:>6} {one.ended:>6} {success:>8} {walked:>8}")
+            lines.append(f"{one.seed:>8} {one.steps:>6} {one.ended:>6} {success:>8} {walked:>8} {far}")
         if self.success_rate is not None:
             lines.append(f"success by telemetry {self.success_rate.text('.0%')}")
         else:
@@ -228,6 +233,7 @@ class RolloutSummary(Record):
             )
         if self.distance_walked is not None:
             lines.append(f"distance walked {self.distance_walked.text('.1f')} nodes")
+        lines += milestone_lines([one.milestones for one in self.episodes])
         return lines
 
 
@@ -320,7 +326,8 @@ def _episode_summary(recording: Recording) -> EpisodeSummary:
         raise ConfigError(
             f"{recording.stem}: cannot be summarized without {recording.meta_path.name}"
         )
-    last = recording.telemetry()[-1]
+    states = recording.telemetry()
+    last = states[-1]
     return EpisodeSummary(
         player=recording.meta.player,
         seed=recording.meta.seed,
@@ -330,6 +337,7 @@ def _episode_summary(recording: Recording) -> EpisodeSummary:
         distance_walked=round(last.distance_walked, 2) if last.is_observed("xpos") else None,
         facts=last.facts,
         recording=str(recording.video_path),
+        milestones=milestones(get_task(recording.meta.task), states, recording.meta.ended),
     )
 
 

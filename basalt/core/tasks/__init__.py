@@ -9,12 +9,20 @@ from importlib import import_module
 from pathlib import Path
 
 from basalt.core.registry import did_you_mean
-from basalt.core.tasks.contract import STEPS_PER_SECOND, Outcome, Questions, Site, Success, Task
+from basalt.core.tasks.contract import (
+    STEPS_PER_SECOND,
+    Milestone,
+    Outcome,
+    Questions,
+    Site,
+    Success,
+    Task,
+)
 from basalt.core.tasks.seeds import TRAIN_SEEDS, parse_seeds, refuse_test_seeds, split_of
 from basalt.io.errors import ConfigError
 
 __all__ = [
-    "STEPS_PER_SECOND", "TASKS", "TRAIN_SEEDS", "Outcome", "Questions", "Site", "Success", "Task", "get_task",
+    "STEPS_PER_SECOND", "TASKS", "TRAIN_SEEDS", "Milestone", "Outcome", "Questions", "Site", "Success", "Task", "get_task",
     "parse_seeds", "refuse_test_seeds", "split_of",
 ]  # fmt: skip
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from basalt.core.telemetry import Telemetry
+from basalt.core.telemetry import Fact, Telemetry
 
 STEPS_PER_SECOND = 20
 """Every world advances 50 ms of game time per step."""
@@ -67,6 +67,39 @@ class Success:
 
 
 @dataclass(frozen=True)
+class Milestone:
+    """Something on the way to success, which a single state shows.
+
+    A milestone is reached if any state of the episode shows it, so neither waiting nor a longer episode reaches one.
+
+    Attributes:
+        name: Name in records, e.g. `mouth_seen`.
+        meaning: What the player did, in words.
+        needs: Fields and facts of telemetry that a state has to report, otherwise it is not known.
+        is_shown: Whether a state that reports them shows the milestone, given the episode's first state as well.
+    """
+
+    name: str
+    meaning: str
+    needs: tuple[str, ...]
+    is_shown: Callable[[Telemetry, Telemetry], bool]
+
+
+def milestone(
+    name: str, meaning: str, *facts: str, shown: Callable[[Mapping[str, Fact]], bool]
+) -> Milestone:
+    """Return a milestone that facts alone show.
+
+    Args:
+        name: Name in records.
+        meaning: What the player did, in words.
+        facts: Names of the facts.
+        shown: Whether these facts show it.
+    """
+    return Milestone(name, meaning, facts, lambda _, state: shown(state.facts))
+
+
+@dataclass(frozen=True)
 class Task:
     """One task without a reward function.
 
@@ -84,6 +117,7 @@ class Task:
         order: Position among the tasks in lists; tasks in the same position are sorted by name.
         folder: Folder with the Lua files that build and observe it in the Luanti world; None if there are none.
         success: Success by telemetry; None if only people can judge it.
+        milestones: What is reached on the way to success, in order; success itself follows them.
         bedd_folder: OpenAI's name of its folder of demonstrations; None if there are none.
         facts: Facts of its telemetry in the Luanti world: meaning and unit, by name.
         concepts: Yes-or-no facts of its telemetry that probes look for in a policy.
@@ -103,6 +137,7 @@ class Task:
     order: int = 100
     folder: Path | None = None
     success: Success | None = None
+    milestones: tuple[Milestone, ...] = ()
     bedd_folder: str | None = None
     facts: Mapping[str, str] = field(default_factory=dict, hash=False)
     concepts: tuple[str, ...] = ()

@@ -3,7 +3,17 @@
 from collections import Counter
 from collections.abc import Callable
 
-from basalt.core.tasks.contract import Site, site_length
+from basalt.core.tasks.contract import Site, milestone, site_length
+
+BESIDE_HOUSE = 4
+"""Nodes from a house at which something is beside it; `create_village_animal_pen/pens.lua` uses the same number."""
+
+VILLAGE_REACHED = milestone(
+    "village_reached",
+    f"the player was within {BESIDE_HOUSE} nodes of a house of the village",
+    "distance_to_house",
+    shown=lambda facts: float(facts["distance_to_house"]) <= BESIDE_HOUSE,
+)
 
 
 def _count(name: str) -> Callable[[Site], str]:

@@ -1,6 +1,7 @@
 """The rule by which one agent beats another, on made-up outcomes whose verdict is known."""
 
 import json
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -215,3 +216,51 @@ def test_another_agents_evaluation_is_not_replaced(tmp_path):
     with pytest.raises(ConfigError, match=r"agent_hash=.* cannot be kept in"):
         random_agent([0]).keep(tmp_path)
     assert len(Evaluation.read(tmp_path / "evaluation.json").episodes) == 2
+
+
+def with_milestones(*episodes, first_seed=230_000):
+    """Episodes with the milestones' values in order; a text is why one was not played."""
+    names = ("mouth_seen", "under_roof_in_dark", "in_cave", "ended_there")
+    found = evaluation([0] * len(episodes), first_seed=first_seed)
+    return found.model_copy(
+        update={
+            "episodes": tuple(
+                one.model_copy(update={"milestones": dict(zip(names, values, strict=True))})
+                if isinstance(values, tuple)
+                else EvaluatedEpisode(
+                    seed=one.seed, play=values, ended=None, steps=0, success=False, harm={}
+                )
+                for one, values in zip(found.episodes, episodes, strict=True)
+            )
+        }
+    )
+
+
+def test_milestones_are_shares_of_the_episodes_of_which_they_are_known():
+    far, near, unknown = (True,) * 4, (True, False, False, False), (None, True, False, False)
+    lines = with_milestones(far, near, unknown, "bad action", "world failed").lines()
+    assert "  milestones, share of episodes (95% interval):" in lines
+    # An action that is not valid reaches nothing; a world that fails says nothing.
+    assert "    mouth_seen 67% (21% to 94%), known in 3 of 4" in lines
+    assert "    under_roof_in_dark 50% (15% to 85%)" in lines
+    assert "    furthest: none 1, mouth_seen 1, under_roof_in_dark 1, ended_there 1" in lines
+
+
+def test_a_record_of_before_milestones_does_not_know_them():
+    old = evaluation([1, 0]).to_json() | {"version": 1}
+    del old["finished"]
+    for one in old["episodes"]:
+        del one["milestones"]
+    found = Evaluation.from_json(old, "an old record")
+    assert {value for one in found.milestones for value in one.values()} == {None}
+    assert not any("milestones" in line for line in found.lines())
+
+
+def test_a_merged_record_was_finished_with_its_last_part():
+    first, last = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)
+    parts = [
+        evaluation([1], finished=last),
+        evaluation([1], first_seed=240_000, finished=first),
+        evaluation([1], first_seed=250_000),
+    ]
+    assert merge(parts).finished == last

@@ -1,12 +1,19 @@
 """Build a house in the style of a village, and show it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from basalt.core.tasks.contract import HUMAN_LIKE, Outcome, Questions, Success, Task
+from basalt.core.tasks.contract import (
+    HUMAN_LIKE,
+    Outcome,
+    Questions,
+    Success,
+    Task,
+    milestone,
+)
 from basalt.core.tasks.facts import EVERY_TASK, VILLAGE
-from basalt.core.tasks.villages import VILLAGE_COLUMNS
-from basalt.core.telemetry import Telemetry
+from basalt.core.tasks.villages import VILLAGE_COLUMNS, VILLAGE_REACHED
+from basalt.core.telemetry import Fact, Telemetry
 
 MIN_FLOOR, MIN_ROOF, MIN_STYLE = 4, 0.9, 0.5
 """A finished house: places to stand, share of them under its roof, share of the village's materials."""
@@ -19,6 +26,68 @@ HOUSE_BLOCKS = (
     "sandstone smooth_sandstone terracotta packed_ice snow_block cobweb white_wool black_dye blue_dye "
     "brown_dye green_dye red_dye white_dye yellow_dye flower_pot cactus lantern"
 ).split()
+
+
+MIN_BLOCKS = 8
+"""Blocks with which a house is begun: a ring around one place to stand."""
+
+
+def _is_enclosed(facts: Mapping[str, Fact]) -> bool:
+    return bool(facts.get("house_enclosed")) and int(facts.get("house_floor_area", 0)) >= MIN_FLOOR
+
+
+def _has_roof(facts: Mapping[str, Fact]) -> bool:
+    return float(facts.get("house_roof_share", 0)) >= MIN_ROOF
+
+
+def _is_finished(facts: Mapping[str, Fact]) -> bool:
+    return (
+        _is_enclosed(facts)
+        and _has_roof(facts)
+        and bool(facts.get("house_door_reachable"))
+        and float(facts.get("house_style_share", 0)) >= MIN_STYLE
+    )
+
+
+_FINISHED = (
+    "house_enclosed", "house_floor_area", "house_roof_share", "house_door_reachable", "house_style_share",
+)  # fmt: skip
+
+MILESTONES = (
+    VILLAGE_REACHED,
+    milestone(
+        "building_begun",
+        f"the player's house had {MIN_BLOCKS} blocks or more",
+        "house_blocks",
+        shown=lambda facts: int(facts["house_blocks"]) >= MIN_BLOCKS,
+    ),
+    milestone(
+        "roofed",
+        f"it had walls on four sides and a roof over {MIN_ROOF:.0%} of what is between them",
+        "house_roof_share",
+        shown=_has_roof,
+    ),
+    milestone(
+        "enclosed",
+        f"walls, roof and door enclosed {MIN_FLOOR} places to stand or more",
+        "house_enclosed",
+        "house_floor_area",
+        shown=_is_enclosed,
+    ),
+    milestone(
+        "finished",
+        "it was enclosed and roofed, with a door that can be reached, in the style of the village",
+        *_FINISHED,
+        shown=_is_finished,
+    ),
+    milestone(
+        "shown",
+        "and the player looked at it from outside",
+        *_FINISHED,
+        "house_sides_seen",
+        shown=lambda facts: _is_finished(facts) and int(facts["house_sides_seen"]) >= 1,
+    ),
+)
 
 
 def outcome(telemetry: Sequence[Telemetry], ended: str) -> Outcome:
@@ -35,8 +104,8 @@ def outcome(telemetry: Sequence[Telemetry], ended: str) -> Outcome:
     style = float(last.get("house_style_share", 0))
     loose = min(int(last.get("loose_blocks", 0)), MOST_LOOSE)
     parts = (
-        bool(last.get("house_enclosed")) and int(last.get("house_floor_area", 0)) >= MIN_FLOOR,
-        float(last.get("house_roof_share", 0)) >= MIN_ROOF,
+        _is_enclosed(last),
+        _has_roof(last),
         bool(last.get("house_door_reachable")),
         style >= MIN_STYLE,
         int(last.get("house_sides_seen", 0)) >= 1,
@@ -82,6 +151,7 @@ TASK = Task(
     inventory=(("stone_pickaxe", 1), ("stone_axe", 1), *((block, 64) for block in HOUSE_BLOCKS)),
     folder=Path(__file__).parent,
     success=Success("house_enclosed", outcome),
+    milestones=MILESTONES,
     bedd_folder="build-house",
     facts=EVERY_TASK
     | VILLAGE

@@ -3,9 +3,16 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from basalt.core.tasks.contract import HUMAN_LIKE, Outcome, Questions, Success, Task
+from basalt.core.tasks.contract import (
+    HUMAN_LIKE,
+    Outcome,
+    Questions,
+    Success,
+    Task,
+    milestone,
+)
 from basalt.core.tasks.facts import EVERY_TASK, VILLAGE
-from basalt.core.tasks.villages import VILLAGE_COLUMNS
+from basalt.core.tasks.villages import VILLAGE_COLUMNS, VILLAGE_REACHED
 from basalt.core.telemetry import Telemetry
 
 MIN_ANIMALS = 2
@@ -46,6 +53,37 @@ def outcome(telemetry: Sequence[Telemetry], ended: str) -> Outcome:
     )
 
 
+MILESTONES = (
+    VILLAGE_REACHED,
+    milestone(
+        "animal_found",
+        "an animal was in view",
+        "animals_in_view",
+        shown=lambda facts: int(facts["animals_in_view"]) >= 1,
+    ),
+    milestone(
+        "fenced",
+        "the player built a pen",
+        "pens",
+        shown=lambda facts: int(facts["pens"]) >= 1,
+    ),
+    milestone(
+        "two_of_a_kind",
+        f"{MIN_ANIMALS} animals of one kind were in a pen of the player's",
+        "pen_most_of_a_kind",
+        shown=lambda facts: int(facts["pen_most_of_a_kind"]) >= MIN_ANIMALS,
+    ),
+    milestone(
+        "gate_closed",
+        "and its gates were closed",
+        "pen_most_of_a_kind",
+        "pen_gate_closed",
+        shown=lambda facts: (
+            int(facts["pen_most_of_a_kind"]) >= MIN_ANIMALS and bool(facts["pen_gate_closed"])
+        ),
+    ),
+)
+
 TASK = Task(
     name="create_village_animal_pen",
     order=3,
@@ -79,6 +117,7 @@ TASK = Task(
     inventory=INVENTORY,
     folder=Path(__file__).parent,
     success=Success("pen_animals", outcome),
+    milestones=MILESTONES,
     bedd_folder="pen-animals",
     facts=EVERY_TASK
     | VILLAGE

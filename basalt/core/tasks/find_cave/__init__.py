@@ -5,11 +5,13 @@ from pathlib import Path
 
 from basalt.core.tasks.contract import (
     HUMAN_LIKE,
+    Milestone,
     Outcome,
     Questions,
     Site,
     Success,
     Task,
+    milestone,
     site_length,
 )
 from basalt.core.tasks.facts import EVERY_TASK
@@ -27,6 +29,34 @@ def outcome(telemetry: Sequence[Telemetry], ended: str) -> Outcome:
         progress=float(sum(bool(state.facts.get("in_cave")) for state in telemetry)),
         progress_name="steps spent in a cave",
     )
+
+
+DARK = 8
+"""Light at the head below which a place is dark, of 15."""
+
+MILESTONES = (
+    milestone(
+        "mouth_seen",
+        "the mouth of a cave was in view",
+        "mouth_in_view",
+        shown=lambda facts: bool(facts["mouth_in_view"]),
+    ),
+    Milestone(
+        "under_roof_in_dark",
+        "the player was under a roof in the dark, without digging down",
+        ("under_roof", "light", "dug_down"),
+        lambda _, state: (
+            state.under_roof and state.light < DARK and not state.facts.get("dug_down")
+        ),
+    ),
+    milestone(
+        "in_cave",
+        "the player was in a cave, without digging down",
+        "in_cave",
+        "dug_down",
+        shown=lambda facts: bool(facts["in_cave"]) and not facts["dug_down"],
+    ),
+)
 
 
 def _path(site: Site) -> str:
@@ -69,6 +99,7 @@ TASK = Task(
     biome="plains",
     folder=Path(__file__).parent,
     success=Success("in_cave", outcome),
+    milestones=MILESTONES,
     bedd_folder="find-cave",
     facts=EVERY_TASK
     | {

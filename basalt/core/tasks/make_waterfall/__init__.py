@@ -5,11 +5,13 @@ from pathlib import Path
 
 from basalt.core.tasks.contract import (
     HUMAN_LIKE,
+    Milestone,
     Outcome,
     Questions,
     Site,
     Success,
     Task,
+    milestone,
     site_length,
 )
 from basalt.core.tasks.facts import EVERY_TASK
@@ -37,6 +39,37 @@ def outcome(telemetry: Sequence[Telemetry], ended: str) -> Outcome:
         quality=height,
         quality_name="nodes of free fall",
     )
+
+
+MIN_CLIMB = 5
+"""Nodes above its start at which the player is at a high place; the lips that sites are made for are higher."""
+
+MILESTONES = (
+    Milestone(
+        "high_place",
+        f"the player was on the ground at least {MIN_CLIMB} nodes above its start",
+        ("ypos", "on_ground"),
+        lambda start, state: state.on_ground and state.ypos - start.ypos >= MIN_CLIMB,
+    ),
+    milestone(
+        "water_poured",
+        "the player poured water",
+        "water_poured",
+        shown=lambda facts: bool(facts["water_poured"]),
+    ),
+    milestone(
+        "fall",
+        f"water that the player poured fell {MIN_FALL} nodes or more",
+        "fall_height",
+        shown=lambda facts: float(facts["fall_height"]) >= MIN_FALL,
+    ),
+    milestone(
+        "fall_in_view",
+        "the fall filled enough of the frame",
+        "water_falling_in_view",
+        shown=lambda facts: bool(facts["water_falling_in_view"]),
+    ),
+)
 
 
 def _climb(site: Site) -> str:
@@ -71,6 +104,7 @@ TASK = Task(
     inventory=(("water_bucket", 1), ("cobblestone", 20), ("stone_shovel", 1), ("stone_pickaxe", 1)),
     folder=Path(__file__).parent,
     success=Success("water_falling_in_view", outcome),
+    milestones=MILESTONES,
     bedd_folder="waterfall",
     facts=EVERY_TASK
     | {
