@@ -224,7 +224,9 @@ class RolloutSummary(Record):
             success = {True: "yes", False: "no", None: "?"}[one.success]
             far = furthest(one.milestones) or "-"
             walked = "?" if one.distance_walked is None else f"{one.distance_walked:.1f}"
-            lines.append(f"{one.seed:>8} {one.steps:>6} {one.ended:>6} {success:>8} {walked:>8} {far}")
+            lines.append(
+                f"{one.seed:>8} {one.steps:>6} {one.ended:>6} {success:>8} {walked:>8} {far}"
+            )
         if self.success_rate is not None:
             lines.append(f"success by telemetry {self.success_rate.text('.0%')}")
         else:

@@ -99,7 +99,11 @@ def test_make_uses_the_index_it_is_given_and_remembers_it(tmp_path):
         calls.write_text("")
         command = ["make", "setup", "RUN_PACKAGES=", f"PYTHON={python}", *arguments]
         # Without what `make test` itself exports to its tests.
-        own = {key: value for key, value in os.environ.items() if "MAKE" not in key and key != "TORCH_INDEX"}
+        own = {
+            key: value
+            for key, value in os.environ.items()
+            if "MAKE" not in key and key != "TORCH_INDEX"
+        }
         subprocess.run(command, cwd=tmp_path, env=own, check=True, capture_output=True)
         return [line for line in calls.read_text().splitlines() if "install_torch" in line]
 
