@@ -11,6 +11,7 @@ from typing import Any, Protocol, get_args, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from basalt.core.recorder_lines import Label
 from basalt.core.recording import PlayerKind
 from basalt.core.world import Info
 from basalt.io.errors import ConfigError
@@ -63,6 +64,32 @@ class PrivilegedAgent(Agent, Protocol):
 
     def observe(self, infos: Sequence[Info]) -> None:
         """Take the `info` of each episode's last reset or step; called before each `act`."""
+        ...
+
+
+@runtime_checkable
+class Labeller(Protocol):
+    """An expert that labels every state of an episode; `basalt.rollouts.rollout.rollout` records its answers.
+
+    It sees the referee's telemetry, and its answers are never executed. So the player that is labelled may be an
+    agent that sees frames only.
+
+    Attributes:
+        name: Name in the recordings.
+    """
+
+    name: str
+
+    def observe(self, infos: Sequence[Info]) -> None:
+        """Take the `info` of each episode's last reset or step; called before each `labels`."""
+        ...
+
+    def labels(self, pov: NDArray[np.uint8]) -> Sequence[Label]:
+        """Return the label of each episode's present state.
+
+        Args:
+            pov: Current frames, uint8 [B, 360, 640, 3], RGB.
+        """
         ...
 
 

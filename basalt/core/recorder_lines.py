@@ -5,12 +5,13 @@ recordings (arXiv 2312.02405), made in a 1280x720 window at 360/2400 degrees per
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic.alias_generators import to_camel
 
 from basalt.core.actions import BUTTONS, COLUMN, HOTBAR, EnvActions
@@ -73,11 +74,41 @@ class Keyboard(_BEDDModel):
     chars: str
 
 
+@dataclass(frozen=True)
+class Label:
+    """What an expert would do in a state that somebody else may have reached.
+
+    Attributes:
+        expert: Its action, a complete environment action; None where it has no answer.
+        cue_visible: Whether what it acts on has been in view; False while it explores by its rule.
+    """
+
+    expert: Mapping[str, Any] | None
+    cue_visible: bool
+
+
+class ExpertAction(BaseModel):
+    """Action that an expert would have taken in the state before a step."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    buttons: tuple[str, ...] = Field(description="names of the buttons held")
+    camera: tuple[float, float] = Field(description="[pitch, yaw] in degrees")
+
+    @field_validator("buttons")
+    @classmethod
+    def _known(cls, buttons: tuple[str, ...]) -> tuple[str, ...]:
+        if unknown := [name for name in buttons if name not in COLUMN]:
+            raise ValueError(f"expected names of buttons, got {unknown[0]!r}")
+        return buttons
+
+
 class Line(_BEDDModel):
     """One step. BEDD's stripped recordings have the first five fields only.
 
-    `telemetry` and `asked_camera` are this project's: the latter is [pitch, yaw] in degrees, present
-    where the world applied another movement than the one asked for.
+    The last four fields are this project's. `asked_camera` is [pitch, yaw] in degrees, present where the world
+    applied another movement than the one asked for. `expert` and `cue_visible` are a `Label` of
+    the state before the step; `expert` is missing where there is no answer.
     """
 
     mouse: Mouse | None
@@ -94,6 +125,8 @@ class Line(_BEDDModel):
     inventory: list[Item] | None = None
     asked_camera: tuple[float, float] | None = None
     telemetry: Telemetry | None = None
+    expert: ExpertAction | None = None
+    cue_visible: bool | None = None
 
     @property
     def ends_session(self) -> bool:
@@ -121,6 +154,29 @@ def decode_lines(lines: Sequence[Line]) -> EnvActions:
             if key in BUTTON_OF_KEY:
                 buttons[t, COLUMN[BUTTON_OF_KEY[key]]] = 1
     return EnvActions(buttons, pixels * DEGREES_PER_PIXEL)
+
+
+def expert_of(action: Mapping[str, Any]) -> ExpertAction:
+    """Return a complete environment action as it is written to a line."""
+    pitch, yaw = (round(float(degrees), 4) for degrees in action["camera"])
+    return ExpertAction(
+        buttons=tuple(button for button in BUTTONS if action[button]), camera=(pitch, yaw)
+    )
+
+
+def expert_actions(lines: Sequence[Line]) -> tuple[EnvActions, NDArray[np.bool_]]:
+    """Return the actions of the lines' expert, and where there is one, bool [T]; others are null actions."""
+    actions = EnvActions(
+        np.zeros((len(lines), len(BUTTONS)), dtype=np.uint8),
+        np.zeros((len(lines), 2), dtype=np.float64),
+    )
+    labelled = np.zeros(len(lines), dtype=bool)
+    for t, line in enumerate(lines):
+        if line.expert is not None:
+            labelled[t] = True
+            actions.buttons[t, [COLUMN[button] for button in line.expert.buttons]] = 1
+            actions.camera[t] = line.expert.camera
+    return actions, labelled
 
 
 def stuck_attack_steps(
@@ -227,13 +283,20 @@ class LineWriter:
         self._last: Line | None = None
         self._cursor = WINDOW_CENTRE
 
-    def line(self, action: Mapping[str, Any], camera: Sequence[float], before: Telemetry) -> Line:
+    def line(
+        self,
+        action: Mapping[str, Any],
+        camera: Sequence[float],
+        before: Telemetry,
+        label: Label | None = None,
+    ) -> Line:
         """The line of the next step.
 
         Args:
             action: Validated environment action.
             camera: [pitch, yaw] in degrees as the world applied it.
             before: State before the step.
+            label: Label of that state; None if nobody labels the episode.
         """
         last = self._last
         if before.gui_open and not (last and last.is_gui_open):
@@ -260,6 +323,8 @@ class LineWriter:
             inventory=[Item(type=one.type, quantity=one.quantity) for one in before.inventory],
             asked_camera=(round(asked[0], 4), round(asked[1], 4)) if differs else None,
             telemetry=before,
+            expert=None if label is None or label.expert is None else expert_of(label.expert),
+            cue_visible=None if label is None else label.cue_visible,
         )
         x, y = mouse.x + scale * mouse.dx, mouse.y + scale * mouse.dy
         if before.gui_open:

@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 import basalt
 from basalt.core.actions import EnvActions
-from basalt.core.recorder_lines import Line, LineWriter, lines_to_env
+from basalt.core.recorder_lines import Label, Line, LineWriter, expert_actions, lines_to_env
 from basalt.core.records import first_fault
 from basalt.core.tasks import STEPS_PER_SECOND
 from basalt.core.telemetry import Telemetry
@@ -67,6 +67,10 @@ class EpisodeFacts(BaseModel):
     edit: dict[str, Any] | None = Field(
         default=None, description="change made in the seed's world, for a counterfactual"
     )
+    labels: str | None = Field(
+        default=None,
+        description="name of the expert that labels every step; None if nobody does",
+    )
 
 
 class RecordingMeta(EpisodeFacts):
@@ -83,6 +87,21 @@ class RecordingMeta(EpisodeFacts):
     video_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     lines_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     final_telemetry: Telemetry | None = Field(description="the state after the last step")
+
+
+@dataclass(frozen=True)
+class ExpertStream:
+    """What an expert would have done at each step of a recording, whatever was done.
+
+    Attributes:
+        actions: Its T actions; null actions where it has no answer.
+        labelled: bool [T], it has an answer.
+        cue_visible: bool [T], what it acts on has been in view.
+    """
+
+    actions: EnvActions
+    labelled: NDArray[np.bool_]
+    cue_visible: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -186,8 +205,25 @@ class Recording:
         return len(self.lines)
 
     def actions(self) -> EnvActions:
-        """Environment actions of all steps, with BEDD's stuck attack button corrected."""
+        """Environment actions of all steps as they were executed, with BEDD's stuck attack button corrected."""
         return lines_to_env(self.lines, stuck_attack=self.meta is None)
+
+    def expert(self) -> ExpertStream | None:
+        """What the expert would have done at each step; None if nobody labelled the recording.
+
+        Raises:
+            RecordingError: `labels` names an expert, but a line has no `cueVisible`.
+        """
+        if self.meta is None or self.meta.labels is None:
+            return None
+        cues = [line.cue_visible for line in self.lines]
+        if None in cues:
+            raise RecordingError(
+                f"{self.lines_path}, line {cues.index(None) + 1}: expected cueVisible, since "
+                f"{self.meta_path.name} names the expert {self.meta.labels!r}"
+            )
+        actions, labelled = expert_actions(self.lines)
+        return ExpertStream(actions, labelled, np.array(cues, dtype=bool))
 
     def telemetry(self) -> tuple[Telemetry, ...]:
         """The n + 1 states of an episode of n steps; empty if it was recorded without telemetry.
@@ -251,6 +287,7 @@ class RecordingWriter:
         camera: Sequence[float] | NDArray[np.floating],
         frame: NDArray[np.uint8],
         telemetry: Telemetry,
+        label: Label | None = None,
     ) -> None:
         """Write one step.
 
@@ -259,10 +296,13 @@ class RecordingWriter:
             camera: [pitch, yaw] in degrees, as the world applied it.
             frame: Frame after the step, uint8 [360, 640, 3], RGB.
             telemetry: State after the step.
+            label: Label of the state before the step; given for every step if the facts name `labels`.
         """
         if self._telemetry is None:
             raise ValueError("expected begin() before step()")
-        line = self._lines.line(action, list(camera), self._telemetry)
+        if (label is None) != (self._facts.labels is None):
+            raise ValueError("expected a label at every step of a labelled recording, and no other")
+        line = self._lines.line(action, list(camera), self._telemetry, label)
         self._file.write(line.to_json() + "\n")
         self._video.write(frame)
         self._telemetry = telemetry

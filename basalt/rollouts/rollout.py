@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import as_completed
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -21,8 +21,9 @@ from pydantic import BaseModel, ConfigDict
 import basalt
 import basalt.worlds  # registers the environments
 from basalt.core.actions import validate_action
-from basalt.core.agent import Agent, PlayerLeft, check_kind, privileged
+from basalt.core.agent import PRIVILEGED_KINDS, Agent, Labeller, PlayerLeft, check_kind, privileged
 from basalt.core.intervals import episode_interval, rate_interval
+from basalt.core.recorder_lines import Label
 from basalt.core.recording import CRASHED, Ended, Recording, RecordingWriter
 from basalt.core.records import Record
 from basalt.core.scoring import can_score, furthest, milestones, outcome
@@ -39,6 +40,7 @@ from basalt.rollouts.milestones import milestone_lines
 from basalt.worlds.edits import parse_edit
 
 MakeAgent = Callable[[], Agent]
+MakeLabeller = Callable[[], Labeller]
 OnFailure = Callable[[int, BasaltError], None]
 """Takes the seed and the error of an episode that could not be played."""
 
@@ -246,6 +248,7 @@ def rollout(
     jobs: int = 1,
     progress: bool = True,
     on_failure: OnFailure | None = None,
+    make_labeller: MakeLabeller | None = None,
 ) -> list[Recording]:
     """Play the episodes of a plan that are not recorded yet.
 
@@ -258,6 +261,8 @@ def rollout(
         on_failure: Called for each seed whose world kept failing (a WorldError) or whose agent returned
             something that is not an action (an ActionError), instead of raising. Failures of worlds are reported
             only when another episode could be played; `FAILED_SEEDS` in a row are raised.
+        make_labeller: Factory of the expert that labels every step of the agent's play, called like `make_agent`.
+            By default an agent that is a `Labeller` labels its own play, and no other play is labelled.
 
     Returns:
         All recordings of the plan, in order of its seeds; with `on_failure`, those that could be made.
@@ -278,7 +283,7 @@ def rollout(
         missing = [seed for seed in plan.seeds if not _is_recorded(plan, seed)]
         failures = _Failures(len(missing), on_failure)
         if jobs == 1 or len(missing) < 2:
-            with closing(_Player(agent, plan)) as sole:
+            with closing(_Player(agent, plan, make_labeller)) as sole:
                 for number, seed in enumerate(missing, start=1):
                     of = f" ({number} of {len(missing)})" if len(missing) > 1 else ""
                     with failures.of(seed):
@@ -286,7 +291,9 @@ def rollout(
         else:
             del agent  # every process makes its own
             with (
-                spawned_pool(jobs, initializer=_start_worker, initargs=(make_agent, plan)) as pool,
+                spawned_pool(
+                    jobs, initializer=_start_worker, initargs=(make_agent, plan, make_labeller)
+                ) as pool,
                 progress_bar(
                     total=len(missing), title=plan.task, unit="episode", shown=progress
                 ) as bar,
@@ -414,8 +421,20 @@ class _Failures:
 class _Player:
     """An agent and its world, which play one episode after another."""
 
-    def __init__(self, agent: Agent, plan: RolloutPlan) -> None:
+    def __init__(
+        self, agent: Agent, plan: RolloutPlan, make_labeller: MakeLabeller | None = None
+    ) -> None:
         self._agent = agent
+        self._labels_itself = (
+            make_labeller is None
+            and agent.kind in PRIVILEGED_KINDS
+            and isinstance(agent, Labeller)
+        )
+        self._labeller: Labeller | None = None
+        if make_labeller is not None:
+            self._labeller = make_labeller()
+        elif isinstance(agent, Labeller) and self._labels_itself:
+            self._labeller = agent
         # Read once, so that the label of the recordings is the one that decided what the agent sees.
         self._kind = agent.kind
         self._privileged = privileged(agent)
@@ -459,6 +478,7 @@ class _Player:
                 player_kind=self._kind,
                 step_limit=limit,
                 edit=plan.edit,
+                labels=None if self._labeller is None else self._labeller.name,
                 crf=plan.crf,
             ) as writer,
             progress_bar(
@@ -470,7 +490,7 @@ class _Player:
             first = True
             while ended is None:
                 try:
-                    action = self._choose(observation["pov"], cast(Info, info), first)
+                    action, label = self._choose(observation["pov"], cast(Info, info), first)
                 except PlayerLeft:
                     if not first:
                         writer.finish("cut")
@@ -483,7 +503,7 @@ class _Player:
                     writer.finish("crash", crashed, _crash_name(crashed, seed))
                     raise
                 writer.step(
-                    action, info["applied"]["camera"], observation["pov"], info["telemetry"]
+                    action, info["applied"]["camera"], observation["pov"], info["telemetry"], label
                 )
                 first = False
                 bar.update()
@@ -493,11 +513,20 @@ class _Player:
                     ended = "cut"
             return writer.finish(ended).stem
 
-    def _choose(self, pov: np.ndarray, info: Info, first: bool) -> dict[str, Any]:
+    def _choose(
+        self, pov: np.ndarray, info: Info, first: bool
+    ) -> tuple[dict[str, Any], Label | None]:
         if self._privileged is not None:
             self._privileged.observe([info])
+        label = None
+        if self._labeller is not None:
+            if not self._labels_itself:
+                self._labeller.observe([info])
+            (label,) = self._labeller.labels(pov[None])
+            if label.expert is not None:
+                label = replace(label, expert=validate_action(label.expert))
         (action,) = self._agent.act(pov[None], np.array([first]))
-        return validate_action(action)
+        return validate_action(action), label
 
     def _world(self) -> gymnasium.Env:
         if self._env is None:
@@ -520,10 +549,12 @@ _process_player: _Player | None = None
 """Player of a worker process, reused for all its episodes."""
 
 
-def _start_worker(make_agent: MakeAgent, plan: RolloutPlan) -> None:
+def _start_worker(
+    make_agent: MakeAgent, plan: RolloutPlan, make_labeller: MakeLabeller | None
+) -> None:
     global _process_player
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _process_player = _Player(make_agent(), plan)
+    _process_player = _Player(make_agent(), plan, make_labeller)
 
 
 def _end_with_parent() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from basalt.core.actions import EnvActions, validate_action
+from basalt.core.recorder_lines import Label
 from basalt.core.recording import Recording, RecordingWriter, find_recordings
 from basalt.core.recording_checks import check_recording
 from basalt.core.telemetry import Telemetry
@@ -70,6 +71,54 @@ def test_what_was_played_is_what_is_read(tmp_path):
         assert np.abs(picture[180, 20 * t + 10].astype(int) - (250, 200, 20)).max() < 30
         assert np.abs(picture[180, 500].astype(int) - 40).max() < 12
     check_recording(recording)
+
+
+def test_a_second_stream_says_what_an_expert_would_have_done(tmp_path):
+    wanted = [validate_action({"back": 1, "camera": [1.5, -0.3 * t]}) for t in range(6)]
+    with RecordingWriter(tmp_path, "labelled", labels="tutor", **FACTS) as writer:
+        writer.begin(frame(0), state(0))
+        for t, action in enumerate(ACTIONS):
+            label = Label(None if t == 2 else wanted[t], cue_visible=t > 3)
+            writer.step(action, action["camera"], frame(t + 1), state(t + 1), label)
+        writer.finish("esc")
+    recording = Recording.open(tmp_path / "labelled")
+    check_recording(recording)
+    stream = recording.expert()
+    assert recording.meta.labels == "tutor"
+    assert stream.labelled.tolist() == [True, True, False, True, True, True]
+    assert stream.cue_visible.tolist() == [False, False, False, False, True, True]
+    for t in (0, 1, 3, 4, 5):
+        np.testing.assert_allclose(stream.actions.step(t)["camera"], wanted[t]["camera"])
+        assert stream.actions.step(t)["back"] == 1 and stream.actions.step(t)["forward"] == 0
+    assert not stream.actions.buttons[2].any() and not stream.actions.camera[2].any()
+    np.testing.assert_array_equal(recording.actions().buttons, EnvActions.stack(ACTIONS).buttons)
+
+
+def test_a_recording_that_nobody_labelled_has_no_second_stream(tmp_path):
+    recording = write(tmp_path)
+    assert recording.meta.labels is None and recording.expert() is None
+    assert b"expert" not in recording.lines_path.read_bytes()
+    meta = json.loads(recording.meta_path.read_text())
+    del meta["labels"]  # as recordings were before
+    recording.meta_path.write_text(json.dumps(meta))
+    assert Recording.open(recording.stem).expert() is None
+
+
+def test_labels_are_for_every_step_or_for_none(tmp_path):
+    label = Label(None, cue_visible=False)
+    for facts, given in ((FACTS, label), (FACTS | {"labels": "tutor"}, None)):
+        with RecordingWriter(tmp_path, "e", **facts) as writer:
+            writer.begin(frame(0), state(0))
+            with pytest.raises(ValueError, match="expected a label at every step"):
+                writer.step(ACTIONS[0], ACTIONS[0]["camera"], frame(1), state(1), given)
+
+
+def test_a_label_that_is_missing_from_a_line_is_named(tmp_path):
+    recording = write(tmp_path)
+    meta = json.loads(recording.meta_path.read_text()) | {"labels": "tutor"}
+    recording.meta_path.write_text(json.dumps(meta))
+    with pytest.raises(RecordingError, match="line 1: expected cueVisible"):
+        Recording.open(recording.stem).expert()
 
 
 def test_the_video_plays_in_browsers(tmp_path):

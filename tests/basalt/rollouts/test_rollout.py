@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from basalt.core.recorder_lines import Label
 from basalt.core.recording import Recording, find_recordings
 from basalt.core.recording_checks import check_recording
 from basalt.io.claims import claim
@@ -93,6 +94,54 @@ def test_a_declared_privileged_kind_receives_telemetry_and_is_labelled(tmp_path,
     Guided.kind = kind
     (recording,) = rollout(Guided, plan(tmp_path, seeds=(1,)), progress=False)
     assert seen == [0, 1, 2, 3, 4, 5] and recording.meta.player_kind == kind
+
+
+class Tutor:
+    """Would always walk back; has no answer in step 3."""
+
+    name = "tutor"
+
+    def __init__(self):
+        self.seen = []
+
+    def observe(self, infos):
+        (info,) = infos
+        self.seen.append(info["telemetry"].step)
+
+    def labels(self, pov):
+        assert pov.shape == (1, 360, 640, 3)
+        step = self.seen[-1]
+        return [Label(None if step == 3 else {"back": 1}, cue_visible=step > 1)]
+
+
+def test_an_expert_labels_every_state_that_an_agent_reaches_and_never_acts(tmp_path):
+    tutor = Tutor()
+    (recording,) = rollout(
+        Walker, plan(tmp_path, seeds=(1,)), progress=False, make_labeller=lambda: tutor
+    )
+    assert tutor.seen == [0, 1, 2, 3, 4, 5]
+    assert recording.meta.labels == "tutor" and recording.meta.player_kind == "agent"
+    stream = recording.expert()
+    assert stream.labelled.tolist() == [True, True, True, False, True, True]
+    assert stream.actions.column("back").tolist() == [1, 1, 1, 0, 1, 1]
+    assert stream.cue_visible.tolist() == [False, False, True, True, True, True]
+    assert recording.actions().column("back").tolist() == [0] * 6
+    check_recording(recording)
+
+
+@pytest.mark.parametrize(("kind", "labels"), [("scripted", "guide"), ("agent", None)])
+def test_a_script_that_can_label_labels_its_own_play(tmp_path, kind, labels):
+    class Guide(Tutor, Walker):
+        name = "guide"
+
+        def __init__(self):
+            Tutor.__init__(self)
+            Walker.__init__(self)
+
+    Guide.kind = kind
+    (recording,) = rollout(Guide, plan(tmp_path, seeds=(1,)), progress=False)
+    assert recording.meta.labels == labels
+    assert (recording.expert() is None) == (labels is None)
 
 
 def test_an_agent_cannot_change_its_kind_to_see_telemetry_and_be_labelled_otherwise(tmp_path):
