@@ -426,9 +426,7 @@ class _Player:
     ) -> None:
         self._agent = agent
         self._labels_itself = (
-            make_labeller is None
-            and agent.kind in PRIVILEGED_KINDS
-            and isinstance(agent, Labeller)
+            make_labeller is None and agent.kind in PRIVILEGED_KINDS and isinstance(agent, Labeller)
         )
         self._labeller: Labeller | None = None
         if make_labeller is not None:
