@@ -17,6 +17,7 @@ from basalt.worlds.base import Frame, WorldEnv, WorldSettings
 from basalt.worlds.luanti.cursor import draw_cursor
 from basalt.worlds.luanti.edit import apply_edit
 from basalt.worlds.luanti.engine import START_TIMEOUT_S, Engine, Tick, open_display
+from basalt.worlds.luanti.game import game_version
 from basalt.worlds.luanti.input import Input
 from basalt.worlds.luanti.items import minecraft_name, starting_inventory
 from basalt.worlds.luanti.settings import (
@@ -161,7 +162,7 @@ class LuantiEnv(WorldEnv):
             apply_edit(config, self._edit)
         (self._world / "basalt.json").write_text(json.dumps(config))
         settings = display.folder / "play.conf"
-        settings.write_text(play_settings(self.size))
+        settings.write_text(play_settings(self.size, game_version()))
         self._engine = Engine(display, settings, self._world, self.size)
         deadline = time.monotonic() + START_TIMEOUT_S
         while (record := self._read_record()) is None:

@@ -1,6 +1,7 @@
 """How the game is set up and driven during play: its keys, its settings file, its limits."""
 
 import math
+import re
 
 from basalt.core.recorder_lines import DEGREES_PER_PIXEL
 
@@ -81,8 +82,34 @@ def vertical_fov(size: tuple[int, int]) -> float:
     return FOV * min(1.4, max(1.0, math.sqrt(1.6 / aspect)))
 
 
-def play_settings(size: tuple[int, int]) -> str:
-    """Return the text of the settings file for a window of a size in pixels."""
+def _scales(size: tuple[int, int], engine: str) -> dict[str, int | float]:
+    """Return the settings of the sizes of forms, bars and letters: the same share of the frame in every engine.
+
+    Engines since 5.7 know limits: scales and density of at least 0.5, and no unit of a form below 0.5555 inches. At
+    the lowest density only the last one is in the way, so `mod/crafting.lua` reads the unit. Source:
+    `guiFormSpecMenu.cpp` of the engine.
+    """
+    height = size[1]
+    limited = tuple(int(part) for part in re.findall(r"\d+", engine)[:2]) > (5, 6)
+    density, scale, least = (0.5, 0.5, 0.5555 * 96 * 0.5 * 0.5) if limited else (1.0, 0.6, 1.0)
+    unit = int(max(int(0.9 * min(size)) // 15 * scale, least))
+    return {
+        **({"display_density_factor": density} if limited else {}),
+        "gui_scaling": scale,
+        "hud_scaling": round(max(0.3, height / 600) / density, 3),
+        "font_size": round(max(5, round(13 * height / 360)) * 0.6 / scale / density),
+        # a form's unit, in pixels of a frame 360 pixels high
+        "basalt_form_unit": round(unit * 360 / height, 5),
+    }
+
+
+def play_settings(size: tuple[int, int], engine: str) -> str:
+    """Return the text of the game's settings file.
+
+    Args:
+        size: Width and height of the window in pixels.
+        engine: The engine's version, e.g. `5.6.1`.
+    """
     width, height = size
     sensitivity = DEGREES_PER_PIXEL / (math.tan(math.radians(vertical_fov(size) / 2)) * _LOOK_SCALE)
     settings: dict[str, str | int | float] = {
@@ -114,10 +141,7 @@ def play_settings(size: tuple[int, int]) -> str:
         "arm_inertia": "false",
         "smooth_lighting": "true",
         "leaves_style": "fancy",
-        # a screen's unit is 12 pixels in a frame 360 pixels high (mod/crafting.lua)
-        "gui_scaling": 0.6,
-        "hud_scaling": round(max(0.3, height / 600), 3),
-        "font_size": max(5, round(13 * height / 360)),
+        **_scales(size, engine),
         "tooltip_show_delay": 0,
         # pace
         "fps_max": 1000,

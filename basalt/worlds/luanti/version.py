@@ -60,7 +60,7 @@ def world_version(task: Task) -> str:
         "shim": [code(SHIM), FLAGS],
         "clock": [EPOCH_S, STEP_NS, settings.AGE_S, settings.FLAMES_REPEAT_S],
         "search": [settings.WORLD_MT, settings.SEARCH_SETTINGS],
-        "play": settings.play_settings(FRAME_SIZE),
+        "play": settings.play_settings(FRAME_SIZE, game_version()),
         "input": [settings.KEYS, settings.MOUSE, settings.MOD_KEYS, settings.PITCH_LIMIT],
         "screen": [SCREEN, SHAPE],
     }

@@ -2,7 +2,8 @@
 -- Minecraft's recipes where those of the game differ. The screens have Minecraft's sizes at GUI scale 1 (pixels
 -- of BEDD's videos): slots of 16 pixels, 18 apart, with the hotbar as the lowest row.
 
-local UNIT = 12     -- pixels of a formspec's unit in a frame 360 pixels high (gui_scaling, settings.py)
+-- Pixels of a formspec's unit in a frame 360 pixels high; the engine's version decides (settings.py).
+local UNIT = tonumber(minetest.settings:get("basalt_form_unit"))
 local WIDTH, HEIGHT, SLOT, GAP = 176, 166, 16, 2
 local SMALL_GRID, LARGE_GRID = 2, 3
 local TABLE_FORM = "basalt_world:crafting_table"

@@ -259,6 +259,19 @@ def test_the_cursor_of_an_open_form_moves_and_is_drawn(env):
     assert (after.yaw, after.pitch) == (before.yaw, before.pitch), "the view did not turn"
 
 
+@pytest.mark.parametrize("size", [(640, 360), SMALL, (160, 90)])
+def test_the_form_takes_the_same_share_of_a_frame_of_any_size(make_env, size):
+    env = make_env(size=size)
+    env.reset(seed=SEED)
+    env.step({"inventory": 1})
+    env.step({})
+    observation, *_ = env.step({"camera": [180.0, 180.0]})
+    rows, columns = np.nonzero((observation["pov"] == 0xC6).all(axis=2))
+    shares = [(axis.min(), axis.max() + 1) for axis in (columns, rows)]
+    panel = ((232, 232 + 176), (97, 97 + 166))  # of 640x360, see screens.py
+    np.testing.assert_allclose(shares, np.array(panel) * size[1] / 360, atol=1.0)
+
+
 def test_the_cursor_is_cut_off_at_the_pictures_edge():
     picture = np.full((20, 20, 3), 7, np.uint8)
     draw_cursor(picture, 19, 18)

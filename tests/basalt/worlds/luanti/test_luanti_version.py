@@ -139,3 +139,13 @@ def test_a_key_that_presses_another_button_moves_all(monkeypatch):
     before = versions()
     monkeypatch.setitem(settings.KEYS, "forward", "x")
     assert moved(before) == set(TASKS)
+
+
+@pytest.mark.parametrize(
+    ("engine", "height", "unit"),
+    [("5.6.1", 360, 12.0), ("5.6.1", 90, 12.0), ("5.10.0", 360, 13.0), ("5.10.0", 90, 52.0)],
+)
+def test_a_form_is_drawn_in_the_unit_of_the_engine(engine, height, unit):
+    lines = settings.play_settings((height * 16 // 9, height), engine).splitlines()
+    assert dict(line.split(" = ") for line in lines)["basalt_form_unit"] == str(unit)
+    assert any("density" in line for line in lines) == (engine != "5.6.1")
