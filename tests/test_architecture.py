@@ -28,6 +28,7 @@ ROOMS = (
     "agents.steered",
     "agents.demonstrator",
     "agents.random",
+    "agents.noop",
     "agents.common",
     "basalt.testing",
     "basalt.probes",

@@ -41,11 +41,11 @@ def episode_interval(
     return [float(low), float(high)]
 
 
-def rate_interval(successes: int, episodes: int) -> list[float]:
+def rate_interval(successes: float, episodes: int) -> list[float]:
     """95% interval of a success rate by Wilson's score (1927), valid for few episodes and rates of 0 or 1.
 
     Args:
-        successes: Number of successes.
+        successes: Number of successes; the mean of several training runs need not be whole.
         episodes: Number of episodes.
 
     Returns:
