@@ -27,7 +27,7 @@ from basalt.core.recorder_lines import Label, Line, LineWriter, expert_actions, 
 from basalt.core.records import first_fault
 from basalt.core.tasks import STEPS_PER_SECOND
 from basalt.core.telemetry import Telemetry
-from basalt.core.video import DEFAULT_CRF, FRAME_SIZE, VideoWriter, read_frames
+from basalt.core.video import DEFAULT_CRF, FRAME_SIZE, FrameSize, VideoWriter, read_frames
 from basalt.io.atomic import new_folder, scratch_folder
 from basalt.io.errors import RecordingError
 
@@ -252,6 +252,7 @@ class RecordingWriter:
     Args:
         directory: Folder of the recording, made if missing.
         name: File name without suffix.
+        size: Size of the frames; only recordings of the default size can be submitted to a leaderboard.
         crf: Quality of the video (x264's CRF); lower is better and larger.
         facts: Fields of `EpisodeFacts`.
     """
@@ -261,23 +262,25 @@ class RecordingWriter:
         directory: Path,
         name: str,
         *,
+        size: FrameSize = FRAME_SIZE,
         crf: int = DEFAULT_CRF,
         **facts: Any,
     ) -> None:
+        self._size = size
         self._stem = directory / name
         self._facts = EpisodeFacts(**facts)
         self._scratch = contextlib.ExitStack()
         folder = self._scratch.enter_context(scratch_folder(self._stem))
         # Without a suffix: nothing that looks for recordings takes them for one.
         self._partial = {suffix: folder / suffix[1:] for suffix in _SUFFIXES}
-        self._video = VideoWriter(self._partial[".mp4"], crf=crf)
+        self._video = VideoWriter(self._partial[".mp4"], size, crf=crf)
         self._file = self._partial[".jsonl"].open("w", encoding="utf-8")
         self._lines = LineWriter()
         self._telemetry: Telemetry | None = None
         self._steps = 0
 
     def begin(self, frame: NDArray[np.uint8], telemetry: Telemetry) -> None:
-        """Write the frame (uint8 [360, 640, 3], RGB) and state after reset."""
+        """Write the frame (uint8 [height, width, 3], RGB) and state after reset."""
         self._video.write(frame)
         self._telemetry = telemetry
 
@@ -294,7 +297,7 @@ class RecordingWriter:
         Args:
             action: Complete environment action, as the player asked for it.
             camera: [pitch, yaw] in degrees, as the world applied it.
-            frame: Frame after the step, uint8 [360, 640, 3], RGB.
+            frame: Frame after the step, uint8 [height, width, 3], RGB.
             telemetry: State after the step.
             label: Label of the state before the step; given for every step if the facts name `labels`.
         """
@@ -331,6 +334,8 @@ class RecordingWriter:
             ended=ended,
             steps=self._steps,
             frames=self._video.frames,
+            width=self._size.width,
+            height=self._size.height,
             package_version=basalt.__version__,
             created=datetime.now(UTC).replace(microsecond=0),
             video_sha256=sha256_of(self._partial[".mp4"]),

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict
 
 import basalt
 import basalt.worlds  # registers the environments
-from basalt.core.actions import validate_action
+from basalt.core.actions import FRAME_SIZE, FrameSize, validate_action
 from basalt.core.agent import PRIVILEGED_KINDS, Agent, Labeller, PlayerLeft, check_kind, privileged
 from basalt.core.intervals import episode_interval, rate_interval
 from basalt.core.recorder_lines import Label
@@ -98,6 +98,11 @@ class RolloutPlan:
                 "world.args.render_every: expected 1, since a recording shows every step; "
                 f"got {self.world_args['render_every']}"
             )
+        if any(int(edge) % 2 for edge in self.world_args.get("size", FRAME_SIZE)):
+            raise ConfigError(
+                "world.args.size: expected even numbers, since a recording is a video; "
+                f"got {self.world_args['size']}"
+            )
         if self.edit is not None:
             parse_edit(self.edit)
 
@@ -127,13 +132,13 @@ class RolloutPlan:
             # Nothing was recorded, so the folder is free for any rollout.
             file.unlink(missing_ok=True)
         facts = {
-            **self.facts,
             "agent": dict(self.agent),
             "task": self.task,
             "world": self.world,
             "world_args": self.episode_args,
             "step_limit": self.step_limit,
             "edit": None if self.edit is None else dict(self.edit),
+            **self.facts,  # last: a setting that differs says more than a hash
         }
         header = {"package_version": basalt.__version__}
         claim(file, "rollout", facts, settings=SETTING_NAMES, header=header)
@@ -460,6 +465,7 @@ class _Player:
         env = self._world()
         options = None if plan.edit is None else {"edit": plan.edit}
         observation, info = env.reset(seed=seed, options=options)
+        height, width, _ = observation["pov"].shape
         version = env.get_wrapper_attr("version")
         if version != self._version:
             plan.check_version(version)
@@ -476,6 +482,7 @@ class _Player:
                 player_kind=self._kind,
                 step_limit=limit,
                 edit=plan.edit,
+                size=FrameSize(width, height),
                 labels=None if self._labeller is None else self._labeller.name,
                 crf=plan.crf,
             ) as writer,

@@ -38,7 +38,7 @@ class CountingWorld(WorldEnv):
         return self._frame(), self._state(), {"camera": action["camera"]}
 
     def _frame(self):
-        return np.full((360, 640, 3), min(255, 5 * self._step), dtype=np.uint8)
+        return np.full((self.size[1], self.size[0], 3), min(255, 5 * self._step), dtype=np.uint8)
 
     def _state(self):
         return Telemetry(

@@ -59,6 +59,27 @@ def test_success_that_a_world_does_not_tell_is_unknown(tmp_path, monkeypatch):
     assert "success: unknown" in result.lines()[-2]
 
 
+class Still:
+    name, kind = "still", "agent"
+
+    def act(self, pov, first):
+        return [{} for _ in pov]
+
+
+def test_a_recording_has_the_size_of_the_world_s_frames(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        rollout_module.gymnasium, "make", lambda *args, size, **kwargs: CountingWorld(size=size)
+    )
+    small = plan(tmp_path, (100_000,), world_args={"size": [128, 72]}, max_steps=3)
+    (recording,) = rollout(Still, small, progress=False)
+    assert (recording.meta.width, recording.meta.height) == (128, 72)
+    assert [frame.shape for frame in recording.frames()] == [(72, 128, 3)] * 4
+    with pytest.raises(
+        ConfigError, match=r"world.args.size: expected even numbers.* got \[127, 72\]"
+    ):
+        plan(tmp_path, world_args={"size": [127, 72]})
+
+
 def test_another_address_of_the_world_goes_on_with_the_rollout(tmp_path):
     player = Walker()
     for how in ({"address": "here:1"}, {"address": "there:2", "step_timeout_s": 9}):
