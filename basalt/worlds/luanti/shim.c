@@ -190,9 +190,9 @@ static struct slot *slot_of_me(void) {
         my_slot = &slots[i];
         char name[16] = "";
         prctl(PR_GET_NAME, name);
-        my_slot->gate = strcmp(name, "Server") == 0       ? SERVER_GATE
-                        : strncmp(name, "MeshUpdate", 10) == 0 ? MESH_GATE
-                                                             : NO_GATE;
+        my_slot->gate = strcmp(name, "Server") == 0      ? SERVER_GATE
+                        : strncmp(name, "Mesh", 4) == 0 ? MESH_GATE /* MeshUpdateThread, since 5.8 Mesh */
+                                                        : NO_GATE;
         atomic_store(&my_slot->state, BUSY);
         int n = atomic_load(&n_slots);
         while (n <= i && !atomic_compare_exchange_weak(&n_slots, &n, i + 1)) {}

@@ -1,6 +1,7 @@
 """Only an engine that the shim can keep in step is started, and its packages have the release's names."""
 
 import platform
+import re
 import subprocess
 from pathlib import Path
 
@@ -33,6 +34,21 @@ EPOLL = "struct epoll_event event; return epoll_wait(0, &event, 1, 0);"
 def test_the_installed_engine_is_known():
     assert engine_check.unknown_waits(game.find_game()) == ()
     assert engine_check.known_game() == game.find_game()
+
+
+@pytest.mark.engine
+def test_the_threads_that_the_shim_holds_run_in_the_installed_engine():
+    """Releases of the engine may rename its threads."""
+    held = re.findall(r'strn?cmp\(name, "(\w+)"', native.SHIM.read_text())
+    env = make_env("find_cave", size=(160, 90))
+    try:
+        env.reset(seed=SEED)
+        threads = Path(f"/proc/{env.engine.process.program.pid}/task").glob("*/comm")
+        names = {thread.read_text().strip() for thread in threads}
+    finally:
+        env.close()
+    assert len(held) == 2
+    assert all(any(name.startswith(start) for name in names) for start in held)
 
 
 @pytest.mark.parametrize(
