@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from agents.search.follow import Follower, FollowRule
 from agents.search.index import open_index
+from agents.search.pitch import Pitch
 from agents.search.train import INDEX
 from basalt.core.actions import indices_to_env
 from basalt.core.recording import PlayerKind
@@ -35,6 +36,7 @@ class SearchAgent:
         ratio: A demonstration diverges at this many times its distance at the match.
         patience: Number of diverging steps after which it is given up.
         candidates: Number of frames that a search ranks on the full latents.
+        follow_pitch: Whether to look up and down as the demonstration did, instead of turning by as much.
     """
 
     name = "search"
@@ -50,6 +52,7 @@ class SearchAgent:
         ratio: float = 2.0,
         patience: int = 8,
         candidates: int = 50,
+        follow_pitch: bool = True,
     ) -> None:
         if checkpoint is None:
             raise ConfigError("checkpoint: expected the run to play; give checkpoint=FOLDER")
@@ -75,7 +78,9 @@ class SearchAgent:
             patience=patience,
             candidates=candidates,
         )
+        self._follow_pitch = follow_pitch
         self._followers: list[Follower] = []
+        self._pitches: list[Pitch] = []
         self._state: PolicyState | None = None
 
     @torch.no_grad()
@@ -93,6 +98,7 @@ class SearchAgent:
                 )
             self._state = self.policy.initial_state(len(pov))
             self._followers = [Follower(self.index, self._rule) for _ in pov]
+            self._pitches = [Pitch() for _ in pov]
         device = self.policy.device
         img = torch.from_numpy(resize_frames(pov, self.policy.config.frame_size))
         begins = torch.from_numpy(np.asarray(first, dtype=bool))
@@ -100,11 +106,18 @@ class SearchAgent:
             img[:, None].to(device), begins[:, None].to(device), self._state
         )
         frames = []
-        for follower, begin, latent in zip(
-            self._followers, first, latents[:, 0].cpu(), strict=True
+        for row, (follower, latent) in enumerate(
+            zip(self._followers, latents[:, 0].cpu(), strict=True)
         ):
-            if begin:
+            if first[row]:
                 follower.begin()
+                self._pitches[row] = Pitch()
             frames.append(follower.step(latent.float().numpy()))
         actions = indices_to_env(self.index.buttons[frames], self.index.camera[frames])
-        return [actions.step(row) for row in range(len(pov))]
+        steps = [actions.step(row) for row in range(len(pov))]
+        if not self._follow_pitch:
+            return steps
+        return [
+            pitch.follow(action, float(self.index.pitch[frame]))
+            for pitch, action, frame in zip(self._pitches, steps, frames, strict=True)
+        ]

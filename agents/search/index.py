@@ -1,24 +1,28 @@
 """An index of latents: exact nearest neighbours in a projection, ranked again on the full vectors.
 
 A search compares a query with all frames in the space of the first principal components, one matrix-vector product,
-and then the best candidates with the full latents, which stay on disk. It needs no graph and no building time, and
-there is nothing to tune but the number of candidates.
+and then the best candidates with the full latents. Both stay on disk and are mapped; an index keeps 16 bytes a frame
+in memory of its own, 0.4 GB for 26 million frames. It needs no graph and no building time, and there is nothing to
+tune but the number of candidates.
 """
 
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from basalt.core.actions import N_BUTTONS, N_CAMERA
+from agents.search.pitch import demonstrated_pitch
+from basalt.core.actions import N_BUTTONS, N_CAMERA, indices_to_env
 from basalt.io.atomic import replacing_folder
-from basalt.io.errors import ConfigError
+from basalt.io.errors import ActionError, ConfigError
 
-FORMAT, VERSION = "basalt-latent-index", 1
+FORMAT, VERSION = "basalt-latent-index", 2
+"""Version 1 has no `pitch`; it is computed while such an index is opened."""
 
 _SAMPLE = 100_000
 """Frames from which the principal components are computed, spread evenly."""
@@ -32,12 +36,13 @@ class LatentIndex:
 
     Attributes:
         latents: Latents, float16 [n, width], mapped from disk.
-        projected: Latents in principal components, float32 [n, components].
+        projected: Latents in principal components, float32 [n, components], mapped from disk.
         mean: Mean of the latents, float32 [width].
         components: Principal components, float32 [width, components].
         starts: First frame of each episode, int64 [episodes + 1]; the last entry is n.
         buttons: VPT's index of the buttons at each frame, int16 [n].
         camera: VPT's index of the camera, int16 [n].
+        pitch: Pitch before each frame's action, float32 [n]; see `agents.search.pitch.demonstrated_pitch`.
         facts: What the index was made of, JSON-ready.
     """
 
@@ -48,6 +53,7 @@ class LatentIndex:
     starts: NDArray[np.int64]
     buttons: NDArray[np.int16]
     camera: NDArray[np.int16]
+    pitch: NDArray[np.float32]
     facts: dict[str, Any]
 
     def __len__(self) -> int:
@@ -134,8 +140,12 @@ class Demonstration:
 
 _KINDS = {
     "latents": "f", "projected": "f", "mean": "f", "components": "f", "starts": "i", "buttons": "i", "camera": "i",
+    "pitch": "f",
 }  # fmt: skip
 """Kind of each array's numbers, as in numpy's `dtype.kind`."""
+
+_MAPPED = ("latents", "projected")
+"""Arrays that stay on disk."""
 
 
 def build_index(
@@ -193,6 +203,7 @@ def build_index(
             "buttons": np.concatenate([one.buttons for one in episodes]).astype(np.int16),
             "camera": np.concatenate([one.camera for one in episodes]).astype(np.int16),
         }
+        arrays["pitch"] = _pitch(arrays["buttons"], arrays["camera"], starts)
         for name, values in arrays.items():
             np.save(partial / f"{name}.npy", values)
         header = {"format": FORMAT, "version": VERSION, "facts": facts or {}}
@@ -208,21 +219,24 @@ def open_index(folder: Path) -> LatentIndex:
     """
     try:
         header = json.loads((folder / "index.json").read_text(encoding="utf-8"))
-        if header.get("format") != FORMAT or header.get("version") != VERSION:
+        if header.get("format") != FORMAT or header.get("version") not in (1, VERSION):
             raise ValueError(f"format {header.get('format')!r}, version {header.get('version')!r}")
         arrays = {
             name: np.load(
                 folder / f"{name}.npy",
-                mmap_mode="r" if name == "latents" else None,
+                mmap_mode="r" if name in _MAPPED else None,
                 allow_pickle=False,
             )
             for name in _KINDS
+            if name != "pitch" or header["version"] > 1
         }
+        if header["version"] == 1:
+            arrays["pitch"] = _pitch(arrays["buttons"], arrays["camera"], arrays["starts"])
         index = LatentIndex(**arrays, facts=dict(header["facts"]))
         n, width = index.latents.shape
         shapes = {
             "projected": (n, index.components.shape[1]), "mean": (width,), "components": (width, index.components.shape[1]),
-            "buttons": (n,), "camera": (n,),
+            "buttons": (n,), "camera": (n,), "pitch": (n,),
         }  # fmt: skip
         wrong = [name for name, shape in shapes.items() if arrays[name].shape != shape]
         wrong += [name for name, kind in _KINDS.items() if arrays[name].dtype.kind != kind]
@@ -244,11 +258,24 @@ def open_index(folder: Path) -> LatentIndex:
             or (np.diff(index.starts) < 1).any()
         ):
             raise ValueError(f"arrays that do not fit each other ({', '.join(wrong) or 'starts'})")
-    except (OSError, EOFError, ValueError, LookupError, AttributeError, TypeError) as err:
+    except (
+        OSError, EOFError, ValueError, LookupError, AttributeError, TypeError, ActionError,
+    ) as err:  # fmt: skip
         raise ConfigError(
             f"{folder}: expected an index of `basalt train agent=search` ({err}); build it again"
         ) from err
     return index
+
+
+def _pitch(
+    buttons: NDArray[np.integer[Any]], camera: NDArray[np.integer[Any]], starts: NDArray[Any]
+) -> NDArray[np.float32]:
+    """Pitch before each frame's action, float32 [n]; each episode begins at 0."""
+    episodes = [
+        demonstrated_pitch(indices_to_env(buttons[start:stop], camera[start:stop]))
+        for start, stop in pairwise(starts)
+    ]
+    return np.concatenate(episodes).astype(np.float32)
 
 
 def _principal_components(

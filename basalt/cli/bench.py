@@ -21,6 +21,7 @@ BENCHMARKS = {
     "minerl": ("benchmarks.minerl", "speed of the client of MineRL's Minecraft"),
     "rating": ("benchmarks.rating", "speed of the ratings' intervals by bootstrap"),
     "ui": ("benchmarks.ui", "raters' waiting times in the judging app and over the API"),
+    "search": ("benchmarks.search", "time and recall of a search among a million latents"),
     "sae": ("benchmarks.sae", "speed and quality of sparse autoencoders beside their peers"),
     "world": ("benchmarks.world", "speed and determinism of the embedded world"),
 }

@@ -1,5 +1,7 @@
 """The index finds what an exact search finds, and nothing in forbidden ranges."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -105,6 +107,7 @@ DAMAGES = {
     "not an array": lambda folder: (folder / "camera.npy").write_bytes(b"not an array"),
     "empty": lambda folder: (folder / "mean.npy").write_bytes(b""),
     "missing": lambda folder: (folder / "projected.npy").unlink(),
+    "pitch": lambda folder: np.save(folder / "pitch.npy", np.zeros(3, np.float32)),
     "shape": lambda folder: np.save(folder / "buttons.npy", np.zeros(3, np.int16)),
     "one dimension": lambda folder: np.save(folder / "components.npy", np.zeros(3, np.float32)),
     "action": lambda folder: np.save(folder / "camera.npy", np.full(500, 121, np.int16)),
@@ -122,6 +125,36 @@ def test_a_damaged_index_is_one_error(tmp_path, data, damage):
     damage(folder)
     with pytest.raises(ConfigError, match="build it again"):
         open_index(folder)
+
+
+def as_version_1(folder):
+    header = json.loads((folder / "index.json").read_text())
+    (folder / "index.json").write_text(json.dumps(header | {"version": 1}))
+    (folder / "pitch.npy").unlink()
+
+
+def test_an_index_without_pitch_still_opens(tmp_path, data):
+    built = build_index(tmp_path / "index", with_actions(data[:2]))
+    as_version_1(tmp_path / "index")
+    np.testing.assert_array_equal(open_index(tmp_path / "index").pitch, built.pitch)
+    np.save(tmp_path / "index" / "camera.npy", np.full(500, 121, np.int16))
+    with pytest.raises(ConfigError, match="build it again"):
+        open_index(tmp_path / "index")
+
+
+def test_what_a_search_reads_stays_on_disk(index):
+    assert isinstance(index.latents, np.memmap) and isinstance(index.projected, np.memmap)
+
+
+def test_every_episode_begins_with_level_pitch(tmp_path, data):
+    # A camera that looks down by some degrees in every step, in classes of buttons that move it.
+    camera = np.full(250, 7 * 11 + 5)
+    episodes = [
+        Demonstration(lambda each=each: each, each.shape[1], np.ones(250, int), camera)
+        for each in data[:2]
+    ]
+    pitch = build_index(tmp_path / "index", episodes).pitch
+    assert pitch[0] == pitch[250] == 0 and 0 < pitch[1] == pitch[251] and pitch[249] == 90
 
 
 @pytest.mark.parametrize("value", [np.nan, 1e6])

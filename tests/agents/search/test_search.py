@@ -9,6 +9,7 @@ import pytest
 from agents.search.agent import SearchAgent
 from agents.search.config import SearchConfig
 from agents.search.train import train
+from basalt.core.actions import indices_to_env
 from basalt.core.video import FrameSize
 from basalt.data.episodes import load_episodes
 from basalt.io.errors import ConfigError
@@ -44,6 +45,28 @@ def test_it_takes_the_actions_of_the_demonstration_that_it_sees(run):
         taken.append(agent._followers[0].frame)
     # The first episode in the index; a video's frames are read alike for both.
     assert taken == list(range(len(frames)))
+
+
+def test_it_looks_up_and_down_as_the_demonstration_did(run):
+    agent = SearchAgent(run, device="cpu", longest=1000)
+    pov, turns = np.zeros((1, 360, 640, 3), np.uint8), []
+    compared = 0
+    for t in range(30):
+        (action,) = agent.act(pov, np.array([t == 0]))
+        turns.append(float(action["camera"][0]))
+        frame = agent._followers[0].frame
+        # It looks where the demonstration looked after its action, also where it joined in the middle.
+        demonstrated = indices_to_env(agent.index.buttons[[frame]], agent.index.camera[[frame]])
+        expected = agent.index.pitch[frame] + demonstrated.camera[0, 0]
+        if agent._followers[0].searches == 1 and t > 5:
+            compared += 1
+            assert sum(turns) == pytest.approx(np.clip(expected, -90, 90), abs=1e-3)
+    assert compared > 5
+    copied = SearchAgent(run, device="cpu", longest=1000, follow_pitch=False)
+    (action,) = copied.act(pov, np.array([True]))
+    frame = copied._followers[0].frame
+    demonstrated = indices_to_env(agent.index.buttons[[frame]], agent.index.camera[[frame]])
+    assert action["camera"] == pytest.approx(demonstrated.camera[0])
 
 
 def test_it_keeps_the_contract_of_an_agent(run):
