@@ -125,6 +125,8 @@ def play_settings(size: tuple[int, int], engine: str) -> str:
         "lighting_alpha": 1.0,
         "lighting_boost_spread": 0.3,
         "enable_shaders": "false",
+        "enable_vbo": "false",
+        "enable_minimap": "false",
         "enable_clouds": "false",
         "enable_particles": "false",
         "enable_3d_clouds": "false",

@@ -7,9 +7,10 @@
  *
  *     environment: input through the X server, then a message {dt}
  *     main thread: clock += dt; threads whose waits have expired do their work; quiet
- *                  one client frame -> glXSwapBuffers -> pixels into shared memory
- *                  its packets are delivered, meshes are built; quiet
- *                  the server thread handles them and makes one step; its packets arrive; quiet
+ *                  one client frame: what arrived, input, physics; its packets are sent
+ *                  glClear -> these packets are delivered; quiet
+ *                  the frame is drawn; meanwhile the server makes one step and meshes are built
+ *                  glXSwapBuffers -> pixels into shared memory; quiet
  *                  a reply, then wait for the next message
  *
  * "Quiet" is known, not guessed: every call in which a thread of the game can sleep goes through this
@@ -63,10 +64,10 @@ struct reply {
     int64_t clock_ns;      /* virtual time since the epoch of this process */
     int32_t cursor_shown;  /* 1: the pointer is visible, so a screen is open */
     int32_t quiescence_timeouts; /* how often quiet was not reached in time */
-    int64_t frame_ns;      /* real time of the client's frame, */
+    int64_t client_ns;     /* real time of the client's frame until its packets were delivered, */
+    int64_t drawing_ns;    /* of drawing, */
     int64_t pixels_ns;     /* of reading the pixels, */
-    int64_t client_ns;     /* of waiting until the client's packets and meshes were done, */
-    int64_t server_ns;     /* of the server's step until all was quiet again */
+    int64_t server_ns;     /* of waiting until the server's step and the meshes were done, too */
 };
 
 /* ---- real functions ---- */
@@ -162,15 +163,15 @@ struct slot {
     void *_Atomic object;
     _Atomic int64_t deadline;
     int fd;
-    int gate;
+    int is_server, has_gate;
 };
 
 /*
- * Two threads are held while the client draws its frame, because they would race with it: the server, and
- * the builder of meshes (which would read changes to the map halfway).
+ * Two threads are held while the client handles packets, input and physics, because they would race with
+ * it: the server, and the builder of meshes (which would read changes to the map halfway). What the client
+ * draws afterwards depends on neither.
  */
-enum { NO_GATE, SERVER_GATE, MESH_GATE };
-static atomic_int gate_open[] = {1, 1, 1};
+static atomic_int gate_open = 1;
 
 static struct slot slots[MAX_SLOTS];
 static atomic_int n_slots;
@@ -190,9 +191,8 @@ static struct slot *slot_of_me(void) {
         my_slot = &slots[i];
         char name[16] = "";
         prctl(PR_GET_NAME, name);
-        my_slot->gate = strcmp(name, "Server") == 0      ? SERVER_GATE
-                        : strncmp(name, "Mesh", 4) == 0 ? MESH_GATE /* MeshUpdateThread, since 5.8 Mesh */
-                                                        : NO_GATE;
+        my_slot->is_server = strcmp(name, "Server") == 0;
+        my_slot->has_gate = my_slot->is_server || strncmp(name, "Mesh", 4) == 0; /* MeshUpdateThread, since 5.8 Mesh */
         atomic_store(&my_slot->state, BUSY);
         int n = atomic_load(&n_slots);
         while (n <= i && !atomic_compare_exchange_weak(&n_slots, &n, i + 1)) {}
@@ -241,7 +241,7 @@ static int64_t patience(int64_t deadline) {
     return left < 0 ? 0 : left < NS / 4 ? left : NS / 4;
 }
 
-static int is_held(const struct slot *me) { return atomic_load(&locked) && !atomic_load(&gate_open[me->gate]); }
+static int is_held(const struct slot *me) { return me->has_gate && atomic_load(&locked) && !atomic_load(&gate_open); }
 
 static int wait_semaphore(struct own_semaphore *semaphore, int64_t deadline) {
     struct slot *me = slot_of_me();
@@ -453,7 +453,7 @@ EXPORT time_t time(time_t *t) {
 static void sleep_until(int64_t deadline) {
     struct slot *me = slot_of_me();
     /* No one would advance the clock meanwhile; and a server that sleeps would miss its step. */
-    if (i_am_main || me->gate == SERVER_GATE) return;
+    if (i_am_main || me->is_server) return;
     atomic_store(&me->deadline, deadline);
     atomic_store(&me->object, me);
     while (now_ns() < deadline) {
@@ -541,35 +541,33 @@ static void move_clock(int64_t dt) {
     wait_until_quiet();
 }
 
-/* Let the thread behind a gate do its work. */
-static void let_run(int gate) {
-    atomic_store(&gate_open[gate], 1);
-    rouse_all();
-    wait_until_quiet();
-    atomic_store(&gate_open[gate], 0);
-}
-
-static int64_t frame_began_ns;
+static int64_t frame_began_ns, drawing_began_ns;
 static int want_pixels = 1; /* of the frame that is being drawn */
+
+/* The client has sent its packets and will only draw: let the server and the builder of meshes work meanwhile. */
+static void begin_drawing(void) {
+    wait_until_quiet();
+    drawing_began_ns = real_ns();
+    atomic_store(&gate_open, 1);
+    rouse_all();
+}
 
 static void stop_after_frame(void *display) {
     struct reply reply = {0};
+    if (!atomic_load(&gate_open)) begin_drawing();
     x_sync(display, 0); /* the game's own pointer moves must come before the environment's next one */
-    int64_t t0 = real_ns();
+    int64_t drawn_ns = real_ns();
     if (want_pixels) gl_read_pixels(0, 0, width, height, 0x80E1 /* BGRA */, 0x1401 /* bytes */, pixels);
-    int64_t t1 = real_ns();
+    int64_t read_ns = real_ns();
     wait_until_quiet();
-    let_run(MESH_GATE);
-    int64_t t2 = real_ns();
-    let_run(SERVER_GATE);
-    int64_t t3 = real_ns();
+    atomic_store(&gate_open, 0);
     reply.clock_ns = now_ns() - epoch_ns;
     reply.cursor_shown = atomic_load(&cursor_shown);
     reply.quiescence_timeouts = quiescence_timeouts;
-    reply.frame_ns = t0 - frame_began_ns;
-    reply.pixels_ns = t1 - t0;
-    reply.client_ns = t2 - t1;
-    reply.server_ns = t3 - t2;
+    reply.client_ns = drawing_began_ns - frame_began_ns;
+    reply.drawing_ns = drawn_ns - drawing_began_ns;
+    reply.pixels_ns = read_ns - drawn_ns;
+    reply.server_ns = real_ns() - read_ns;
     struct request request;
     if (send(channel, &reply, sizeof reply, MSG_NOSIGNAL) != sizeof reply ||
         recv(channel, &request, sizeof request, 0) != sizeof request)
@@ -591,8 +589,7 @@ EXPORT void glXSwapBuffers(void *display, unsigned long drawable) {
     ssize_t n = recv(channel, &request, sizeof request, MSG_DONTWAIT);
     if (n == 0) _exit(0);
     if (n == (ssize_t)sizeof request && request.op == OP_LOCK) {
-        atomic_store(&gate_open[SERVER_GATE], 0);
-        atomic_store(&gate_open[MESH_GATE], 0);
+        atomic_store(&gate_open, 0);
         atomic_store(&frozen_ns, now_ns() + request.dt_ns);
         atomic_store(&locked, 1);
         rouse_all();
@@ -616,6 +613,8 @@ EXPORT void glDrawArrays(unsigned mode, int first, int n) {
 }
 
 EXPORT void glClear(unsigned mask) {
+    /* The first of a frame: the game begins to draw. Later ones are of the depth only. */
+    if (FROM_GAME() && atomic_load(&locked) && !atomic_load(&gate_open) && mask & 0x4000 /* colours */) begin_drawing();
     if (IS_DRAWN()) real_clear(mask);
 }
 
