@@ -32,10 +32,10 @@ LIMITS = {"reset_s": 3.0, "memory_mb": 450.0}
 """Limits of an instance: a new episode from a cached world, and the memory of game and X server together."""
 
 _PARTS = {
-    "frame_ms": "the software renderer drawing the frame",
+    "client_wait_ms": "the client's packets, input and physics",
+    "frame_ms": "the software renderer drawing the frame, while server and meshes work",
     "pixels_ms": "reading the frame from the renderer",
-    "client_wait_ms": "the client receiving packets and land",
-    "server_wait_ms": "the server's step (the task's mod)",
+    "server_wait_ms": "the server's step and the meshes, where they take longer than drawing",
     "environment_ms": "the environment: input, telemetry, returning the frame",
 }
 """Parts of a step's time by their metric, in words."""
@@ -83,8 +83,8 @@ def measure_speed(
     Returns:
         `steps_per_s`; `memory_mb` of game and X server (proportional set size, which divides shared pages among
         those who share them); per step in ms: `wall`, `cpu` (game and environment), `frame` (the client's
-        drawing), `pixels` (reading the frame), `client_wait` (until its packets and meshes are done),
-        `server_wait` (the server's step), `environment` (input, telemetry, returning the frame); `reset_s`, the
+        drawing), `pixels` (reading the frame), `client_wait` (the client's frame before it draws),
+        `server_wait` (until the server's step and the meshes are done, after that), `environment` (input, telemetry, returning the frame); `reset_s`, the
         slowest of some resets from the cached world; `began` and `ended` in monotonic seconds.
     """
     env = gymnasium.make(get_task(task).gym_id, world="luanti", size=size)

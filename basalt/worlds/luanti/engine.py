@@ -56,19 +56,19 @@ class Tick:
         clock_s: Virtual seconds since its process started.
         cursor_shown: Whether the pointer is visible, so a screen is open.
         quiescence_timeouts: Number of frames after which the game's threads did not come to rest in time.
-        frame_ms: Real time in ms of the client's frame.
+        client_ms: Real time in ms of the client's frame until its packets were delivered; only then it draws.
+        frame_ms: Real time of drawing. Meanwhile the server makes its step and meshes are built.
         pixels_ms: Real time of reading the pixels.
-        client_ms: Real time of waiting for the client's packets.
-        server_ms: Real time of the server's step.
+        server_ms: Real time of waiting until the server and the meshes were done, too.
         wall_ms: Real time from the request to the reply.
     """
 
     clock_s: float
     cursor_shown: bool
     quiescence_timeouts: int
+    client_ms: float
     frame_ms: float
     pixels_ms: float
-    client_ms: float
     server_ms: float
     wall_ms: float
 
@@ -169,10 +169,10 @@ class Engine:
                 f"the game ended in the middle of an episode ({reason}); call reset() to restart it"
             )
         clock, cursor, quiescence_timeouts, *times = _REPLY.unpack(answer)
-        frame, pixels, client, server = (t / 1e6 for t in times)
+        client, frame, pixels, server = (t / 1e6 for t in times)
         wall = (time.perf_counter() - began) * 1e3
         return Tick(
-            clock / 1e9, bool(cursor), quiescence_timeouts, frame, pixels, client, server, wall
+            clock / 1e9, bool(cursor), quiescence_timeouts, client, frame, pixels, server, wall
         )
 
     def frame(self) -> NDArray[np.uint8]:

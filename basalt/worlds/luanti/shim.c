@@ -97,6 +97,11 @@ static int (*real_undefine_cursor)(void *, unsigned long);
 static int (*x_sync)(void *, int);
 static void (*gl_read_pixels)(int, int, int, int, unsigned, unsigned, void *);
 static void (*real_draw_elements)(unsigned, int, unsigned, const void *);
+static void (*real_draw_range_elements)(unsigned, unsigned, unsigned, int, unsigned, const void *);
+static void (*gl_get_floats)(unsigned, float *);
+static void (*gl_get_integers)(unsigned, int *);
+static void (*gl_get_pointer)(unsigned, void **);
+static unsigned char (*gl_is_enabled)(unsigned);
 static void (*real_draw_arrays)(unsigned, int, int);
 static void (*real_clear)(unsigned);
 
@@ -604,8 +609,164 @@ EXPORT void glXSwapBuffers(void *display, unsigned long drawable) {
 
 #define IS_DRAWN() (want_pixels || !atomic_load(&locked))
 
+/*
+ * The game draws whole blocks of land. Most of their triangles face away from the eye, are outside the
+ * frame, or are so small that they cover the middle of no pixel. The renderer would find that out after it
+ * has transformed and set up each of them, which costs more than drawing the rest, so they are left out
+ * here. The picture stays the same: all margins are wider than any rounding, and the order stays.
+ */
+
+#define GL_TRIANGLES 4
+#define GL_UNSIGNED_SHORT 0x1403
+
+typedef float vector __attribute__((vector_size(16)));
+typedef int32_t mask __attribute__((vector_size(16)));
+typedef int64_t halves __attribute__((vector_size(16)));
+
+struct view {
+    vector x, y, z, rest; /* w + x, w - x, w + y, w - y of a point on the screen; negative: outside the frame */
+    float eye[3];         /* in the mesh's space */
+    float front;          /* sign of a triangle that faces the eye; 0: both of its sides are drawn */
+    float width, height;  /* of the frame in pixels */
+};
+
+#define EDGE_MARGIN 0.05f    /* of the game's units; a node has 10 */
+#define TILT_MARGIN 0.0004f  /* squared sine of the angle between a triangle and the ray from the eye */
+#define PIXEL_MARGIN 0.0625f /* in pixels; the renderer rounds to 1/256 */
+
+/* How the game's meshes are seen at present; 0: not in perspective. */
+static int look(struct view *view) {
+    float model[16], projection[16], c[16]; /* by columns */
+    gl_get_floats(0x0BA7, projection);
+    if (projection[15] != 0 || projection[11] == 0) return 0;
+    gl_get_floats(0x0BA6, model);
+    for (int j = 0; j < 4; j++)
+        for (int i = 0; i < 4; i++) {
+            c[j * 4 + i] = 0;
+            for (int k = 0; k < 4; k++) c[j * 4 + i] += projection[k * 4 + i] * model[j * 4 + k];
+        }
+    vector *columns[] = {&view->x, &view->y, &view->z, &view->rest};
+    for (int j = 0; j < 4; j++) {
+        const float x = c[j * 4], y = c[j * 4 + 1], w = c[j * 4 + 3];
+        *columns[j] = (vector){w + x, w - x, w + y, w - y};
+    }
+    /* The eye is where x, y and w are 0. */
+    static const int rows[] = {0, 1, 3};
+    double a[3][3], inverse[3][3], determinant = 0; /* the inverse times the determinant */
+    for (int i = 0; i < 3; i++)
+        for (int j = 0; j < 3; j++) a[i][j] = c[j * 4 + rows[i]];
+    for (int i = 0; i < 3; i++)
+        for (int j = 0; j < 3; j++) {
+            const int i1 = (i + 1) % 3, i2 = (i + 2) % 3, j1 = (j + 1) % 3, j2 = (j + 2) % 3;
+            inverse[j][i] = a[i1][j1] * a[i2][j2] - a[i1][j2] * a[i2][j1];
+        }
+    for (int j = 0; j < 3; j++) determinant += a[0][j] * inverse[j][0];
+    if (determinant == 0) return 0;
+    for (int i = 0; i < 3; i++) {
+        double sum = 0;
+        for (int j = 0; j < 3; j++) sum -= inverse[i][j] * c[12 + rows[j]];
+        view->eye[i] = (float)(sum / determinant);
+    }
+    view->front = 0;
+    if (gl_is_enabled(0x0B44 /* one side is left out */)) {
+        int side, front;
+        gl_get_integers(0x0B45, &side);
+        gl_get_integers(0x0B46, &front);
+        view->front = (side == 0x0405 /* back */ ? 1 : side == 0x0404 /* front */ ? -1 : 0) *
+                      (front == 0x0901 /* counter-clockwise */ ? -1.f : 1.f) * (determinant > 0 ? 1.f : -1.f);
+    }
+    int viewport[4];
+    gl_get_integers(0x0BA2, viewport);
+    view->width = (float)viewport[2];
+    view->height = (float)viewport[3];
+    return 1;
+}
+
+static inline int faces_away(const struct view *view, const float *a, const float *b, const float *c) {
+    const float ux = b[0] - a[0], uy = b[1] - a[1], uz = b[2] - a[2];
+    const float vx = c[0] - a[0], vy = c[1] - a[1], vz = c[2] - a[2];
+    const float nx = uy * vz - uz * vy, ny = uz * vx - ux * vz, nz = ux * vy - uy * vx;
+    const float ex = view->eye[0] - a[0], ey = view->eye[1] - a[1], ez = view->eye[2] - a[2];
+    const float side = nx * ex + ny * ey + nz * ez;
+    return side * view->front < 0 &&
+           side * side > TILT_MARGIN * (nx * nx + ny * ny + nz * nz) * (ex * ex + ey * ey + ez * ez);
+}
+
+/* Whether no pixel's middle, which is at .5, is between two coordinates. */
+static inline int misses(float low, float high) {
+    if (high - low >= 1 || low < -1e6f || high > 1e6f) return 0;
+    const float before = low - PIXEL_MARGIN + 0.5f, after = high + PIXEL_MARGIN + 0.5f;
+    const int a = (int)before, b = (int)after;
+    return a - (before < (float)a) == b - (after < (float)b);
+}
+
+/* Whether a triangle or quadrilateral covers the middle of no pixel of the frame. */
+static inline int is_invisible(const struct view *view, const float *const *corners, int n) {
+    vector at[4];
+    mask outside = {-1, -1, -1, -1};
+    for (int k = 0; k < n; k++) {
+        const float *v = corners[k];
+        at[k] = view->x * v[0] + view->y * v[1] + view->z * v[2] + view->rest;
+        outside &= at[k] < -EDGE_MARGIN;
+    }
+    const halves any = (halves)outside;
+    if (any[0] | any[1]) return 1;
+    float left = 1e9f, right = -1e9f, low = 1e9f, high = -1e9f;
+    for (int k = 0; k < n; k++) {
+        const float w = at[k][0] + at[k][1]; /* twice the distance */
+        if (w < 4) return 0; /* at or behind the eye */
+        const float x = at[k][0] / w * view->width, y = at[k][2] / w * view->height;
+        left = x < left ? x : left, right = x > right ? x : right;
+        low = y < low ? y : low, high = y > high ? y : high;
+    }
+    return misses(left, right) || misses(low, high);
+}
+
+/* Draw the triangles that may have pixels. */
+static void draw_visible(int n, const uint16_t *indices) {
+    static uint16_t visible[3 * 65536];
+    struct view view;
+    int buffer, type, size, stride, kept = 0, low = UINT16_MAX, high = 0;
+    void *vertices;
+    gl_get_integers(0x8894 /* the renderer's own, if not 0 */, &buffer);
+    gl_get_integers(0x807B, &type);
+    gl_get_integers(0x807A, &size);
+    gl_get_integers(0x807C, &stride);
+    gl_get_pointer(0x808E, &vertices);
+    if (buffer || type != 0x1406 /* float */ || size != 3 || stride < 12 || n > 3 * 65536 || !look(&view)) {
+        real_draw_elements(GL_TRIANGLES, n, GL_UNSIGNED_SHORT, indices);
+        return;
+    }
+    for (int i = 0; i + 3 <= n;) {
+        const uint16_t *at = indices + i;
+        /* Most triangles are pairs: a side of a block. */
+        const int corners = i + 6 <= n && at[3] == at[2] && at[5] == at[0] ? 4 : 3;
+        const float *v[4];
+        for (int k = 0; k < corners; k++)
+            v[k] = (const float *)((const uint8_t *)vertices + (size_t)at[k < 3 ? k : 4] * (size_t)stride);
+        int first = 0, last = corners == 4 ? 6 : 3;
+        i += last;
+        if (view.front != 0) {
+            if (faces_away(&view, v[0], v[1], v[2])) first = 3;
+            const int level = corners == 4 && v[0][0] + v[2][0] == v[1][0] + v[3][0] &&
+                              v[0][1] + v[2][1] == v[1][1] + v[3][1] && v[0][2] + v[2][2] == v[1][2] + v[3][2];
+            if (level ? first == 3 : corners == 4 && faces_away(&view, v[2], v[3], v[0])) last = 3;
+        }
+        if (first >= last || is_invisible(&view, v, corners)) continue;
+        for (int k = first; k < last; k++) {
+            visible[kept++] = at[k];
+            low = at[k] < low ? at[k] : low, high = at[k] > high ? at[k] : high;
+        }
+    }
+    if (kept) real_draw_range_elements(GL_TRIANGLES, (unsigned)low, (unsigned)high, kept, GL_UNSIGNED_SHORT, visible);
+}
+
 EXPORT void glDrawElements(unsigned mode, int n, unsigned type, const void *indices) {
-    if (IS_DRAWN()) real_draw_elements(mode, n, type, indices);
+    if (!IS_DRAWN()) return;
+    if (mode == GL_TRIANGLES && type == GL_UNSIGNED_SHORT && FROM_GAME())
+        draw_visible(n, indices);
+    else
+        real_draw_elements(mode, n, type, indices);
 }
 
 EXPORT void glDrawArrays(unsigned mode, int first, int n) {
@@ -669,6 +830,11 @@ __attribute__((constructor)) static void set_up(void) {
     x_sync = need("XSync");
     gl_read_pixels = need("glReadPixels");
     real_draw_elements = need("glDrawElements");
+    real_draw_range_elements = need("glDrawRangeElements");
+    gl_get_floats = need("glGetFloatv");
+    gl_get_integers = need("glGetIntegerv");
+    gl_get_pointer = need("glGetPointerv");
+    gl_is_enabled = need("glIsEnabled");
     real_draw_arrays = need("glDrawArrays");
     real_clear = need("glClear");
 
