@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from eval_ui.elements import percent
-from leaderboard.ratings.analysis import Analysis
+from leaderboard.ratings.analysis import INTERVAL, Analysis
 from leaderboard.ratings.ranking import Table
 
 GREEN = "#2f6f4f"
@@ -33,22 +33,23 @@ MAX_POINTS = 400
 """Largest number of points of a line; more cannot be distinguished on a screen."""
 
 
-def rating_plot(analysis: Analysis) -> alt.LayerChart:
-    """Ratings with 95% intervals by bootstrap; the model's own bounds where an agent has too few comparisons."""
+def rating_plot(analysis: Analysis, group: int = 1) -> alt.LayerChart:
+    """Ratings of a group of agents with their bounds, each bar by its kind."""
     table = analysis.table
-    bounds = [analysis.bounds(row) for row in table.rows]
-    own = table.model.bounds_name
+    rows = table.groups[group - 1]
+    bounds = [analysis.bounds(row) for row in rows]
     frame = pd.DataFrame(
         {
-            "agent": [row.agent for row in table.rows],
-            "rating": [row.value for row in table.rows],
+            "agent": [row.agent for row in rows],
+            "rating": [row.value for row in rows],
             "low": [one.low for one in bounds],
             "high": [one.high for one in bounds],
-            "bar": ["95% by bootstrap" if one.bootstrapped else own for one in bounds],
+            "bar": [f"{one.kind} interval" if one.kind == INTERVAL else one.kind for one in bounds],
         }
     )
     title = f"{_value_title(table)}, " + " or ".join(sorted(set(frame["bar"])))
-    base = alt.Chart(frame).encode(y=_rows("agent:N"))
+    order = [row.agent for row in rows]
+    base = alt.Chart(frame).encode(y=_rows("agent:N", sort=order))
     tooltip = [
         "agent",
         alt.Tooltip("rating:Q", format=".2f"),
@@ -67,10 +68,11 @@ def rating_plot(analysis: Analysis) -> alt.LayerChart:
     return (rules + points).properties(height=alt.Step(36)).configure_axis(**LABELS)
 
 
-def development_plot(table: Table) -> alt.LayerChart:
-    """Ratings after each comparison; each line ends in the agent's name."""
+def development_plot(table: Table, group: int = 1) -> alt.LayerChart:
+    """Ratings of a group of agents after each comparison; each line ends in the agent's name."""
+    order = [row.agent for row in table.groups[group - 1]]
     frame = development(table)
-    order = [row.agent for row in table.rows]
+    frame = frame[frame["agent"].isin(order)]
     colour = alt.Color(
         "agent:N", legend=None, sort=order, scale=alt.Scale(domain=order, range=_colours(order))
     )
@@ -160,11 +162,12 @@ def win_matrix(table: Table) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["agent", "other", "share", "wins", "draws", "losses"])
 
 
-def win_matrix_plot(table: Table) -> alt.LayerChart:
-    """Share of comparisons that the agent of a row won against that of a column."""
-    order = [row.agent for row in table.rows]
+def win_matrix_plot(table: Table, group: int = 1) -> alt.LayerChart:
+    """Share of comparisons that the agent of a row won against that of a column, in a group of agents."""
+    order = [row.agent for row in table.groups[group - 1]]
+    frame = win_matrix(table)
     return _heat_map(
-        win_matrix(table),
+        frame[frame["agent"].isin(order)],
         x=alt.X("other:N", sort=order, title="against", scale=alt.Scale(domain=order), axis=_top(order)),
         y=_rows("agent:N", sort=order, scale=alt.Scale(domain=order)),
         tooltip=["agent", "other", "wins", "draws", "losses"],

@@ -22,6 +22,8 @@ STYLE = """
 .wide { overflow-x: auto; container-type: inline-size; }
 .board { width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; }
 .board caption { position: sticky; left: 0; max-width: 100cqw; text-align: left; opacity: 0.75; font-size: 0.85rem; padding-bottom: 0.4rem; }
+.board .note { display: block; max-width: 60rem; }
+.board th.group { text-align: left; padding-top: 0.9rem; }
 .board th { text-align: right; font-weight: 600; font-size: 0.8rem; opacity: 0.75; }
 .board th[title]:not([title=""]) { cursor: help; }
 .board td { text-align: right; white-space: nowrap; }

@@ -18,7 +18,7 @@ from leaderboard.judging.telemetry_judge import judge_by_telemetry
 from leaderboard.ratings.analysis import analyse
 from leaderboard.ratings.bootstrap import REPLICATES
 from leaderboard.ratings.html_report import write_page
-from leaderboard.ratings.models import RATING_MODELS
+from leaderboard.ratings.models import DEFAULT_MODEL, RATING_MODELS
 from leaderboard.ratings.planning import SPREAD, plan, text_plan
 from leaderboard.ratings.ranking import digest, rate
 from leaderboard.ratings.tables import table_records, text_tables
@@ -67,13 +67,13 @@ def _show(
     mix: Annotated[
         bool, typer.Option("--mix", help="Make one table of all sources (never done unless asked).")
     ] = False,
-    model: Model = "trueskill",
+    model: Model = DEFAULT_MODEL,
     replicates: Annotated[
         int,
         typer.Option(
             min=0,
             max=MAX_REPLICATES,
-            help="Number of bootstrap replicates for the intervals; 0 leaves them out.",
+            help="Number of bootstrap replicates for resampling ranges (bt needs none); 0 leaves them out.",
         ),
     ] = REPLICATES,
     as_json: Json = False,
@@ -104,7 +104,7 @@ def _export(
     ],
     study: Study = None,
     source: Source = None,
-    model: Model = "trueskill",
+    model: Model = DEFAULT_MODEL,
     bedd: Annotated[
         bool,
         typer.Option(

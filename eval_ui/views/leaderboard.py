@@ -13,7 +13,7 @@ from eval_ui.store_access import the_store
 from eval_ui.study_picker import current_study, pick_study
 from eval_ui.style import heading
 from leaderboard.ratings.analysis import Analysis, analyse
-from leaderboard.ratings.columns import Replayed, source_note, task_title, world_title
+from leaderboard.ratings.columns import Replayed, group_title, source_note, task_title, world_title
 from leaderboard.ratings.html_report import board_html, overall_html
 from leaderboard.ratings.models import RATING_MODELS
 from leaderboard.ratings.overall import OverallRow, overall
@@ -137,18 +137,22 @@ def _show(store: Store, study: StudyInfo, table: Table, confirmed: Replayed) -> 
     with st.container(border=True):
         st.markdown(f"#### {task_title(table.task)} {_badges(table.source)}")
         st.html(board_html(analysis, confirmed))
-        if any(not analysis.bounds(row).bootstrapped for row in table.rows):
-            st.caption(f"\\* {table.model.bounds_name}: too few comparisons for the bootstrap")
     ratings, course, matrix, questions = st.tabs(
         ["Ratings", "Ratings over time", "Who beat whom", "Questions"]
     )
-    ratings.altair_chart(rating_plot(analysis), width="stretch")
-    course.altair_chart(development_plot(table), width="stretch")
-    with matrix:
-        st.caption(
-            "Share of comparisons that the row's agent won against the column's; a draw counts half."
-        )
-        st.altair_chart(win_matrix_plot(table), width="stretch")
+    matrix.caption(
+        "Share of comparisons that the row's agent won against the column's; a draw counts half."
+    )
+    # Agents that were never compared share no axis.
+    for number, rows in enumerate(table.groups, start=1):
+        if len(table.groups) > 1:
+            if not rows[0].comparisons:
+                continue
+            for tab in (ratings, course, matrix):
+                tab.caption(group_title(rows, number))
+        ratings.altair_chart(rating_plot(analysis, number), width="stretch")
+        course.altair_chart(development_plot(table, number), width="stretch")
+        matrix.altair_chart(win_matrix_plot(table, number), width="stretch")
     with questions:
         _questions(store, study, table)
 
@@ -185,12 +189,12 @@ def _judged(*tables: Table) -> str:
     return hashlib.sha256(" ".join([tables[0].model.name, *ids]).encode()).hexdigest()
 
 
-@st.cache_data(max_entries=64, show_spinner="Resampling the judgments for the intervals …")
+@st.cache_data(max_entries=64, show_spinner="Computing intervals …")
 def _analysed(judged: str, _table: Table) -> Analysis:
     return analyse(_table)
 
 
-@st.cache_data(max_entries=64, show_spinner="Resampling the judgments for the intervals …")
+@st.cache_data(max_entries=64, show_spinner="Computing intervals …")
 def _overall(judged: str, _tables: list[Table]) -> list[OverallRow]:
     return overall(_tables)
 

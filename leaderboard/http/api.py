@@ -28,6 +28,8 @@ from leaderboard.judging.judgments import AnswerRefusedError, answer_pair, undo_
 from leaderboard.judging.quality import RaterReport, StudyQuality, rater_reports, study_quality
 from leaderboard.judging.rater_view import rater_view
 from leaderboard.judging.raters import erase, find_rater, join, rater_status
+from leaderboard.ratings.analysis import analyse
+from leaderboard.ratings.models import DEFAULT_MODEL, RATING_MODELS
 from leaderboard.ratings.ranking import rate
 from leaderboard.ratings.tables import table_records
 from leaderboard.store.database import Store
@@ -279,12 +281,18 @@ def scores(
     source: Annotated[
         Source | None, Query(description="use only judgments from this source")
     ] = None,
+    model: Annotated[
+        str, Query(description="rating model of the tables", max_length=100)
+    ] = DEFAULT_MODEL,
 ) -> list[dict[str, Any]]:
-    """The score tables, one record per row; for admins only while the study hides its results."""
+    """The score tables as `show --json --replicates 0` gives them; for admins only while the study hides its
+    results."""
     if not get_settings(store, study).show_results:
         _the_admin(store, credentials)
-    tables = rate(load_comparisons(store, study, [source] if source else None))
-    return table_records(tables, replayed(store, study))
+    comparisons = load_comparisons(store, study, [source] if source else None)
+    tables = rate(comparisons, model=RATING_MODELS.get(model))
+    analyses = [analyse(table, replicates=0) for table in tables]
+    return table_records(analyses, replayed(store, study))
 
 
 @_router.get("/video/{ticket}", tags=["rater"], response_class=Response)

@@ -1,15 +1,23 @@
 """What a table says beyond its ratings: how certain they are, and what the other models find."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from itertools import pairwise
+from statistics import NormalDist
 
-from leaderboard.ratings.bootstrap import REPLICATES, Interval, bootstrap
+import numpy as np
+
+from basalt.core.intervals import Z_95
+from leaderboard.ratings.bootstrap import MIN_RATERS, REPLICATES, ResamplingRange, bootstrap
 from leaderboard.ratings.bradley_terry import BRADLEY_TERRY
 from leaderboard.ratings.ranking import Row, Table
 from leaderboard.ratings.trueskill import TRUESKILL
 
 ALWAYS_SHOWN = (TRUESKILL, BRADLEY_TERRY)
 """Models whose ratings are shown beside those of the table's model."""
+
+INTERVAL = "95%"
+RANGE = "resampling range"
 
 
 @dataclass(frozen=True)
@@ -19,70 +27,110 @@ class Bounds:
     Attributes:
         low: Lower bound.
         high: Upper bound.
-        bootstrapped: True for the 95% interval of the bootstrap; False for the model's own bounds, where
-            the agent has too few comparisons for a bootstrap.
+        kind: `95%` for a confidence interval; `resampling range`; or the name of the model's own bounds, where
+            the agent has too few comparisons for a resampling range.
     """
 
     low: float
     high: float
-    bootstrapped: bool
+    kind: str
 
 
 def own_bounds(table: Table, row: Row) -> Bounds:
     """Bounds of a row's rating by the model's own error."""
     half = table.model.bound_errors * row.error
-    return Bounds(row.value - half, row.value + half, False)
+    kind = INTERVAL if table.model.claims_order else table.model.bounds_name
+    return Bounds(row.value - half, row.value + half, kind)
+
+
+@dataclass(frozen=True)
+class Lead:
+    """How far an agent is ahead of the next one of its group.
+
+    Attributes:
+        difference: Difference of the two ratings.
+        low: Lower bound of its 95% interval.
+        high: Upper bound.
+        reversed: Probability that the next agent is the better one, from 0 to 1, by a normal distribution of
+            the difference.
+        flips: Number of further answers, all for the next agent against this one, that would put it first.
+    """
+
+    difference: float
+    low: float
+    high: float
+    reversed: float
+    flips: int
 
 
 @dataclass(frozen=True)
 class Analysis:
-    """A table with its intervals, and with the ratings of other models.
+    """A table with what the data say about it, and with the ratings of other models.
 
     Attributes:
         table: The table.
-        intervals: Bootstrap interval by agent; empty where none were asked for.
+        ranges: Resampling range by agent, for models that claim no order; empty where none were asked for.
         others: The same comparisons rated by each other model of `ALWAYS_SHOWN`.
+        ranks: Best and worst rank by agent, within its group, that the 95% intervals of the differences leave
+            open; empty for models that claim no order.
+        leads: Lead by agent, without the last of each group; empty for models that claim no order.
     """
 
     table: Table
-    intervals: dict[str, Interval]
+    ranges: Mapping[str, ResamplingRange]
     others: tuple[Table, ...]
-
-    def interval(self, agent: str) -> Interval | None:
-        """An agent's bootstrap interval; None with too few comparisons or without a bootstrap."""
-        found = self.intervals.get(agent)
-        return found if found is not None and found.enough else None
+    ranks: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    leads: Mapping[str, Lead] = field(default_factory=dict)
 
     def bounds(self, row: Row) -> Bounds:
-        """The bounds to show for a row: the bootstrap's where there are enough comparisons."""
-        interval = self.interval(row.agent)
-        if interval is None:
+        """The bounds to show for a row: a resampling range only where there are enough comparisons."""
+        found = self.ranges.get(row.agent)
+        if found is None or not found.enough:
             return own_bounds(self.table, row)
-        return Bounds(interval.low, interval.high, True)
+        return Bounds(found.low, found.high, RANGE)
 
-    def reversals(self) -> dict[str, float]:
-        """By agent, the share of replicates in which the next row's agent ranks before it, from 0 to 1.
-
-        Near 0 the order of the two rows is certain, near 0.5 it is open. The last row, and rows of which
-        one has too few comparisons, are left out.
-        """
-        shares = {}
-        for row, following in pairwise(self.table.rows):
-            one = self.interval(row.agent)
-            if one is not None and self.interval(following.agent) is not None:
-                shares[row.agent] = one.behind[following.agent]
-        return shares
+    @property
+    def few_raters(self) -> int | None:
+        """Number of raters, where there are several but too few to show how raters differ; otherwise None."""
+        raters = {one.rater for one in self.table.used if one.rater is not None}
+        return len(raters) if 1 < len(raters) < MIN_RATERS else None
 
 
 def analyse(table: Table, *, replicates: int = REPLICATES, seed: int = 0) -> Analysis:
-    """Intervals of a table, and the ratings of the other models.
+    """Intervals of a table, the certainty of its order, and the ratings of the other models.
 
     Args:
         table: Table from `rate`.
-        replicates: Number of bootstrap replicates; 0 gives no intervals.
+        replicates: Number of bootstrap replicates for models that claim no order; 0 gives no ranges.
         seed: Seed of the random numbers.
     """
     others = tuple(
         table.rated_by(model) for model in ALWAYS_SHOWN if model.name != table.model.name
     )
-    return Analysis(table, bootstrap(table, replicates, seed), others)
+    if not table.model.claims_order:
+        return Analysis(table, bootstrap(table, replicates, seed), others)
+    return Analysis(table, {}, others, *_order(table))
+
+
+def _order(table: Table) -> tuple[dict[str, tuple[int, int]], dict[str, Lead]]:
+    """Ranks and leads of a table whose model claims an order; see `Analysis`."""
+    neighbours = [pair for rows in table.groups for pair in pairwise(rows)]
+    found = table.model.certainty(
+        table.used, table.agents, [(row.agent, following.agent) for row, following in neighbours]
+    )
+    place = {agent: number for number, agent in enumerate(table.agents)}
+    leads = {}
+    for (row, following), flips in zip(neighbours, found.flips, strict=True):
+        error = float(found.errors[place[row.agent], place[following.agent]])
+        gap = row.value - following.value
+        leads[row.agent] = Lead(
+            gap, gap - Z_95 * error, gap + Z_95 * error, NormalDist().cdf(-gap / error), flips
+        )
+    ranks = {}
+    for rows in table.groups:
+        at = [place[row.agent] for row in rows]
+        values = np.array([row.value for row in rows])
+        clearly = values[:, None] - values[None, :] > Z_95 * found.errors[np.ix_(at, at)]
+        for row, behind, ahead in zip(rows, clearly.sum(axis=0), clearly.sum(axis=1), strict=True):
+            ranks[row.agent] = (1 + int(behind), len(rows) - int(ahead))
+    return ranks, leads

@@ -1,96 +1,89 @@
-"""Intervals of ratings and ranks by bootstrap.
+"""Resampling ranges: how far ratings move when the judgments are drawn again.
 
 A replicate draws raters with replacement, with all comparisons of each, and fits the model to what was
 drawn. Comparisons of one rater are correlated, so they are drawn together (cluster bootstrap; Davison and
 Hinkley 1997, section 3.8). Fewer than `MIN_RATERS` raters do not show how raters differ: then the
 comparisons of each drawn rater are resampled too, so that one rater gives the plain bootstrap over
 comparisons. Judgments without a rater (rules, models) are drawn one by one.
+
+Replicates of one-sided data are all alike, so a range is at least as wide as one more answer could move
+the rating. A range says how firm a rating is; it does not say which of two agents is better.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from basalt.core.comparisons import Comparison
-from leaderboard.ratings.models import Integers
+from leaderboard.ratings.models import Integers, Ratings
 from leaderboard.ratings.ranking import Table
 
 REPLICATES = 1_000
 """Number of replicates."""
 
 LEVEL = 0.95
-"""Share of replicates inside an interval."""
+"""Share of replicates inside a range."""
 
 TAILS = ((1 - LEVEL) / 2, 1 - (1 - LEVEL) / 2)
-"""Quantiles that bound an interval."""
+"""Quantiles that bound a range."""
 
 MIN_RATERS = 10
-"""With fewer raters, the comparisons of each are resampled too."""
+"""Fewer raters do not show how raters differ."""
 
 MIN_COMPARISONS = 30
 """With fewer comparisons of an agent, resamples are too similar to bound its rating."""
 
 
 @dataclass(frozen=True)
-class Interval:
-    """95% intervals of an agent's rating and rank.
+class ResamplingRange:
+    """Range of an agent's rating in 95% of the replicates.
 
     Attributes:
         low: Lower bound of the rating.
         high: Upper bound of the rating.
-        rank_low: Best rank.
-        rank_high: Worst rank.
         comparisons: Number of the agent's wins, losses and draws.
-        behind: Share of replicates in which each other agent ranks before this one, by name; a replicate
-            in which both have the same score counts half.
     """
 
     low: float
     high: float
-    rank_low: int
-    rank_high: int
     comparisons: int
-    behind: Mapping[str, float] = field(default_factory=dict, repr=False)
 
     @property
     def enough(self) -> bool:
-        """Whether there are enough comparisons to show this interval."""
+        """Whether there are enough comparisons to show this range."""
         return self.comparisons >= MIN_COMPARISONS
 
 
-def bootstrap(table: Table, replicates: int = REPLICATES, seed: int = 0) -> dict[str, Interval]:
-    """Intervals of a table's agents, by the table's model.
+def bootstrap(
+    table: Table, replicates: int = REPLICATES, seed: int = 0
+) -> dict[str, ResamplingRange]:
+    """Resampling ranges of a table's agents, by the table's model.
 
-    The same comparisons give the same intervals, in whatever order they are given.
+    The same comparisons give the same ranges, in whatever order they are given.
 
     Args:
         table: Table from `rate`, which keeps the comparisons that it was made of.
-        replicates: Number of replicates; 0 gives no intervals.
+        replicates: Number of replicates; 0 gives no ranges.
         seed: Seed of the random numbers.
 
     Returns:
-        An interval per agent; empty without replicates or without comparisons that the model uses.
+        A range per agent; empty without replicates or without comparisons that the model uses.
     """
     used, agents = table.used, table.agents
     if not used or replicates < 1:
         return {}
     ratings = table.model.resample(used, agents, resample_counts(used, replicates, seed))
-    better = ratings.score[:, None, :] > ratings.score[:, :, None]
-    # [one, other]: share of replicates in which the other is better.
-    ahead = better.mean(axis=0)
-    behind = (ahead + 1 - ahead.T) / 2
-    bounds = np.quantile(ratings.value, TAILS, axis=0)
-    ranks = np.quantile(1 + better.sum(axis=2), TAILS, axis=0, method="inverted_cdf")
-    counts = {row.agent: row.comparisons for row in table.rows}
+    low, high = np.quantile(ratings.value, TAILS, axis=0)
+    rows = {row.agent: row for row in table.rows}
+    value, error, score = (
+        np.array([getattr(rows[agent], name) for agent in agents])
+        for name in ("value", "error", "score")
+    )
+    lowest, highest = table.model.one_more_answer(used, agents, Ratings(value, error, score))
     return {
-        agent: Interval(
-            float(bounds[0, i]),
-            float(bounds[1, i]),
-            int(ranks[0, i]),
-            int(ranks[1, i]),
-            counts[agent],
-            {other: float(behind[i, j]) for j, other in enumerate(agents) if j != i},
+        agent: ResamplingRange(
+            float(min(low[i], lowest[i])), float(max(high[i], highest[i])), rows[agent].comparisons
         )
         for i, agent in enumerate(agents)
     }
@@ -105,11 +98,14 @@ def resample_counts(comparisons: Sequence[Comparison], replicates: int, seed: in
         seed: Seed of the random numbers.
     """
     rng = np.random.default_rng(seed)
-    return _draw(_clusters(comparisons), len(comparisons), replicates, rng)
+    return _draw(rater_clusters(comparisons), len(comparisons), replicates, rng)
 
 
-def _clusters(comparisons: Sequence[Comparison]) -> Integers:
-    """Numbers of the groups that are drawn together, by first appearance, int64 (comparisons,)."""
+def rater_clusters(comparisons: Sequence[Comparison]) -> Integers:
+    """Number of the rater of each comparison, by first appearance, int64 (comparisons,).
+
+    A comparison without a rater has a number of its own.
+    """
     numbers: dict[str, int] = {}
     keys = (
         f"one {place}" if one.rater is None else f"rater {one.rater}"

@@ -1,13 +1,14 @@
 """Columns of the tables. Text, JSON records and HTML are loops over them, so a column is added here alone."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import partial
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 from basalt.core.tasks import TASKS
-from leaderboard.ratings.analysis import Analysis, own_bounds
+from leaderboard.ratings.analysis import INTERVAL, RANGE, Analysis, own_bounds
+from leaderboard.ratings.bradley_terry import BRADLEY_TERRY
 from leaderboard.ratings.models import RatingModel
 from leaderboard.ratings.overall import OverallRow
 from leaderboard.ratings.ranking import Row, Table
@@ -76,7 +77,7 @@ def columns(
     return (
         *_facts(table),
         *_rating(table.model),
-        *_interval(analysed),
+        *(_order(analysed) if table.model.claims_order else _range(analysed)),
         *map(_other, analysed.others),
         *_counts(table, replayed),
     )
@@ -128,15 +129,73 @@ def world_title(world: str, version: str) -> str:
 
 def order_note(table: Table) -> str:
     """Model of a table, and what its rows are ordered by."""
-    return f"{table.model.title}; rows in order of {table.model.score_name}."
+    within = " within each group" if len(table.groups) > 1 else ""
+    return f"{table.model.title}; rows in order of {table.model.score_name}{within}."
+
+
+def group_title(rows: Sequence[Row], number: int) -> str:
+    """Title of one group of a table with several."""
+    if len(rows) == 1 and not rows[0].comparisons:
+        return f"Group {number}: compared with no other agent"
+    return f"Group {number}: compared with one another, with no agent of another group"
+
+
+def notes(analysed: Table | Analysis, style: Callable[[str], str] = str) -> list[str]:
+    """What a reader must know before reading a table; the same in text, on pages and in exports.
+
+    Args:
+        analysed: Table, or table with its intervals.
+        style: Function for all texts but agents' names, such as `plain`.
+    """
+    table = table_of(analysed)
+    found: list[str] = []
+    if len(table.groups) > 1:
+        groups = "; ".join(
+            f"({number}) {', '.join(row.agent for row in rows)}"
+            for number, rows in enumerate(table.groups, start=1)
+        )
+        found.append(
+            f"{len(table.groups)} groups were never compared with each other, and nothing is ranked "
+            f"across them: {groups}. Ratings, ranks and differences hold within a group."
+        )
+    if isinstance(analysed, Table):
+        return found
+    more = []
+    if not table.model.claims_order:
+        more.append(
+            f"{table.model.title}'s resampling ranges show how far a rating moves when the judgments are drawn "
+            f"again; they do not show which order is certain. {BRADLEY_TERRY.title} has intervals of differences."
+        )
+        if any(analysed.bounds(row).kind != RANGE for row in table.rows):
+            more.append(
+                f"* {table.model.bounds_name}: too few comparisons for a resampling range, or none was asked for."
+            )
+    elif analysed.few_raters:
+        more.append(
+            f"Only {analysed.few_raters} raters: too few to show how raters differ, so intervals are those of "
+            f"independent answers and may be too narrow."
+        )
+    return [*found, *map(style, more)]
+
+
+def table_of(analysed: Table | Analysis) -> Table:
+    """The table itself, with or without its intervals."""
+    return analysed.table if isinstance(analysed, Analysis) else analysed
 
 
 def _facts(table: Table) -> tuple[Column[Row], ...]:
+    places = {row.agent: place for rows in table.groups for place, row in enumerate(rows, start=1)}
+
     def fact(key: str) -> Column[Row]:
         return Column((key,), "", "", lambda row: (getattr(table, key),))
 
+    def others(row: Row) -> tuple[list[str]]:
+        return (sorted(one.agent for one in table.rows if one.group != row.group),)
+
     return (
         *map(fact, ("study", "task", "world", "world_version", "source")),
+        Column(("group", "place"), "", "", lambda row: (row.group, places[row.agent])),
+        Column(("never_compared_with",), "", "", others),
         Column(("agent",), "Agent", "", lambda row: (row.agent,), style="text agent"),
     )
 
@@ -161,42 +220,76 @@ def _rating(model: RatingModel) -> tuple[Column[Row], ...]:
     return (*found, Column((score,), model.score_name, ordered, lambda row: (row.score,), number))
 
 
-def _interval(analysis: Analysis) -> tuple[Column[Row], ...]:
-    """Columns of a table's bootstrap."""
-    model = analysis.table.model
-    reversals = analysis.reversals()
-    own = f"{model.bound_errors:.3g} {plain(model.error_name).strip()}"
+def _bounds(analysis: Analysis, title: str, note: str) -> Column[Row]:
+    """Column of the bounds of the ratings by the table's model."""
 
     def bounds(row: Row) -> tuple[float, float, str]:
         found = analysis.bounds(row)
-        return found.low, found.high, "bootstrap" if found.bootstrapped else own
+        return found.low, found.high, found.kind if firm(found.kind) else errors
 
-    def bounds_text(low: float, high: float, kind: str) -> str:
-        return f"{number(low)} to {number(high)}{'' if kind == 'bootstrap' else '*'}"
+    def firm(kind: str) -> bool:
+        return kind in (INTERVAL, RANGE)
 
-    def ranks(row: Row) -> tuple[int | None, int | None]:
-        interval = analysis.interval(row.agent)
-        return (interval.rank_low, interval.rank_high) if interval else (None, None)
+    model = analysis.table.model
+    key, own = model.keys[0], model.bounds_name
+    errors = f"{model.bound_errors:.3g} {plain(model.error_name).strip()}"
+    return Column(
+        (f"{key}_low", f"{key}_high", "interval"), title, note, bounds,
+        lambda low, high, kind: f"{number(low)} to {number(high)}{'' if firm(kind) else '*'}",
+        weak=lambda low, high, kind: "" if firm(kind) else f"too few comparisons, or no bootstrap: {own}",
+    )  # fmt: skip
 
-    key = model.keys[0]
-    few = "too few comparisons, or no bootstrap"
+
+def _range(analysis: Analysis) -> tuple[Column[Row], ...]:
+    """Columns of a table whose model claims no order."""
+    model = analysis.table.model
     return (
-        Column(
-            (f"{key}_low", f"{key}_high", "interval"), "95%",
-            f"interval of {model.value_name} by bootstrap over raters and comparisons; "
-            f"with *, too few comparisons for it: {model.bounds_name}",
-            bounds, bounds_text,
-            weak=lambda low, high, kind: "" if kind == "bootstrap" else f"{few}: {model.bounds_name}",
+        _bounds(
+            analysis, "Resampling range",
+            f"range of {model.value_name} in 95% of the bootstrap's replicates over raters and comparisons; "
+            f"no claim of order rests on it; with *, too few comparisons for it: {model.bounds_name}",
+        ),
+        Column(("model",), "", "", lambda row: (model.name,)),
+    )  # fmt: skip
+
+
+def _order(analysis: Analysis) -> tuple[Column[Row], ...]:
+    """Columns of a table whose model says how certain its order is."""
+    model = analysis.table.model
+    empty: tuple[None, ...] = (None,) * 5
+
+    def lead(row: Row) -> tuple[float | int | None, ...]:
+        found = analysis.leads.get(row.agent)
+        return astuple(found) if found else empty
+
+    last = "the last row of its group"
+    return (
+        _bounds(
+            analysis, "95%",
+            f"95% interval of {model.value_name} about the mean of the group; overlap says nothing about order",
         ),
         Column(
-            ("rank_low", "rank_high"), "Ranks", "best and worst rank in 95% of the bootstrap's replicates",
-            ranks, lambda best, worst: f"{best} – {worst}" if best != worst else str(best), few,
+            ("rank_low", "rank_high"), "Ranks",
+            "best and worst rank in the group that the 95% intervals of the differences leave open",
+            lambda row: analysis.ranks[row.agent],
+            lambda best, worst: f"{best} – {worst}" if best != worst else str(best),
+        ),
+        Column(
+            ("next_difference", "next_difference_low", "next_difference_high"), "Ahead of next by",
+            "difference to the next row, with its 95% interval; with 0 inside, their order is open",
+            lambda row: lead(row)[:3],
+            lambda gap, low, high: f"{number(gap)} ({number(low)} to {number(high)})", last,
         ),
         Column(
             ("next_before",), "Next before",
-            "share of the bootstrap's replicates in which the next row ranks before this one: "
+            "probability that the next row's agent is the better one: "
             "near 0% their order is certain, near 50% it is open",
-            lambda row: (reversals.get(row.agent),), "{:.1%}".format, f"the last row, or {few}",
+            lambda row: lead(row)[3:4], "{:.1%}".format, last,
+        ),
+        Column(
+            ("answers_to_flip",), "Flipped by",
+            "number of further answers, all for the next row's agent against this one, that would put it first",
+            lambda row: lead(row)[4:], str, last,
         ),
         Column(("model",), "", "", lambda row: (model.name,)),
     )  # fmt: skip
@@ -253,6 +346,7 @@ def overall_columns(tasks: Sequence[str]) -> tuple[Column[OverallRow], ...]:
         return (row.tasks[name],)
 
     return (
+        Column(("group",), "", "", lambda row: (row.group,)),
         Column(("agent",), "Agent", "", lambda row: (row.agent,), style="text agent"),
         Column(
             ("score",), "Overall",
@@ -260,7 +354,8 @@ def overall_columns(tasks: Sequence[str]) -> tuple[Column[OverallRow], ...]:
             lambda row: (row.score,), signed, style="main",
         ),
         Column(
-            ("low", "high"), "95%", "interval by bootstrap",
+            ("low", "high"), "Resampling range",
+            "range in 95% of the bootstrap's replicates; no claim of order rests on it",
             lambda row: (row.low, row.high),
             lambda low, high: f"{signed(low)} to {signed(high)}",
             "too few comparisons in a task, or no bootstrap",

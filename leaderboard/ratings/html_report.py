@@ -6,17 +6,20 @@ Names were written by strangers: every text is escaped, and the page forbids scr
 from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
+from itertools import groupby
 from pathlib import Path
 from string import Template
 from typing import TypeVar
 
 from basalt.io.atomic import write_text
-from leaderboard.ratings.analysis import Analysis
+from leaderboard.ratings.analysis import INTERVAL, RANGE, Analysis, Bounds
 from leaderboard.ratings.columns import (
     NONE_REPLAYED,
     Column,
     Replayed,
     columns,
+    group_title,
+    notes,
     order_note,
     overall_columns,
     source_note,
@@ -32,13 +35,21 @@ _WIDTH, _MARGIN = 200.0, 6.0
 """Size of the drawing of an interval, in the units of its picture."""
 
 
-def html_table(columns: Sequence[Column[R]], rows: Sequence[R], caption: str, **data: str) -> str:
+def html_table(
+    columns: Sequence[Column[R]],
+    groups: Sequence[tuple[str, Sequence[R]]],
+    caption: str,
+    notes: Sequence[str] = (),
+    **data: str,
+) -> str:
     """A table as an HTML fragment; every text is escaped.
 
     Args:
         columns: Columns; those without a title are left out.
-        rows: Rows, best first.
+        groups: Title and rows of each group, best first; places are counted within it. An empty title is not
+            shown.
         caption: Caption.
+        notes: Texts between the caption and the table.
         data: Values of `data-` attributes.
     """
     shown = [column for column in columns if column.title]
@@ -47,14 +58,26 @@ def html_table(columns: Sequence[Column[R]], rows: Sequence[R], caption: str, **
         for column in shown
     )
     body = "".join(
-        f'<tr><td class="text">{place}</td>{"".join(_cell(column, row) for column in shown)}</tr>'
-        for place, row in enumerate(rows, start=1)
+        f"<tbody>{_group_head(title, len(shown) + 1)}"
+        + "".join(
+            f'<tr><td class="text">{place}</td>{"".join(_cell(column, row) for column in shown)}</tr>'
+            for place, row in enumerate(rows, start=1)
+        )
+        + "</tbody>"
+        for title, rows in groups
     )
     attributes = "".join(f' data-{name}="{escape(value)}"' for name, value in data.items())
+    remarks = "".join(f'<span class="note">{escape(note)}</span>' for note in notes)
     return (
-        f'<div class="wide"><table class="board"{attributes}><caption>{escape(caption)}</caption>'
-        f'<thead><tr><th scope="col" class="text">#</th>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+        f'<div class="wide"><table class="board"{attributes}><caption>{escape(caption)}{remarks}</caption>'
+        f'<thead><tr><th scope="col" class="text">#</th>{head}</tr></thead>{body}</table></div>'
     )
+
+
+def _group_head(title: str, width: int) -> str:
+    if not title:
+        return ""
+    return f'<tr><th scope="rowgroup" colspan="{width}" class="text group">{escape(title)}</th></tr>'
 
 
 def board_html(analysis: Analysis, replayed: Replayed, more: Sequence[Column[Row]] = ()) -> str:
@@ -69,12 +92,24 @@ def board_html(analysis: Analysis, replayed: Replayed, more: Sequence[Column[Row
     world = world_title(table.world, table.world_version)
     caption = f"{world}, {source_note(table.source)}. {order_note(table)}"
     shown = (*columns(analysis, replayed), *more)
-    return html_table(shown, table.rows, caption, source=table.source, task=table.task)
+    several = len(table.groups) > 1
+    groups = [
+        (group_title(rows, number) if several else "", rows)
+        for number, rows in enumerate(table.groups, start=1)
+    ]
+    return html_table(
+        shown, groups, caption, notes(analysis), source=table.source, task=table.task
+    )
 
 
 def overall_html(rows: Sequence[OverallRow], caption: str) -> str:
     """The table over all tasks as an HTML fragment."""
-    return html_table(overall_columns(list(rows[0].tasks)), rows, caption, task="overall")
+    groups = [list(group) for _, group in groupby(rows, key=lambda row: row.group)]
+    titled = [
+        (f"Group {number}: compared with one another in every task" if len(groups) > 1 else "", group)
+        for number, group in enumerate(groups, start=1)
+    ]
+    return html_table(overall_columns(list(rows[0].tasks)), titled, caption, task="overall")
 
 
 def html_page(study: str, analyses: Sequence[Analysis], replayed: Replayed = NONE_REPLAYED) -> str:
@@ -130,26 +165,31 @@ class _Markup(str):
 
 
 def _picture(analysis: Analysis) -> Column[Row]:
-    """A column that draws the intervals of a table on one axis."""
+    """A column that draws the intervals of each group on one axis."""
     table = analysis.table
-    bounds = [analysis.bounds(row) for row in table.rows]
-    low, high = min(one.low for one in bounds), max(one.high for one in bounds)
-    # Draws alone leave all ratings equal.
-    scale = (_WIDTH - 2 * _MARGIN) / ((high - low) or 1.0)
+    axes = []
+    for rows in table.groups:
+        bounds = [analysis.bounds(row) for row in rows]
+        axes.append((min(one.low for one in bounds), max(one.high for one in bounds)))
 
-    def draw(value: float, start: float, stop: float, bootstrapped: bool) -> _Markup:
-        x, left, right = (_MARGIN + (one - low) * scale for one in (value, start, stop))
+    def draw(row: Row, bounds: Bounds) -> _Markup:
+        low, high = axes[row.group - 1]
+        # Draws alone leave all ratings equal.
+        scale = (_WIDTH - 2 * _MARGIN) / ((high - low) or 1.0)
+        x, left, right = (
+            _MARGIN + (one - low) * scale for one in (row.value, bounds.low, bounds.high)
+        )
         return _Markup(
-            f'<svg viewBox="0 0 200 20" role="img" aria-label="{start:.1f} to {stop:.1f}">'
+            f'<svg viewBox="0 0 200 20" role="img" aria-label="{bounds.low:.1f} to {bounds.high:.1f}">'
             f'<line x1="{left:.1f}" x2="{right:.1f}" y1="10" y2="10"/>'
             f'<circle cx="{x:.1f}" cy="10" r="4"/></svg>'
         )
 
-    def value(row: Row) -> tuple[float, float, float, bool]:
-        found = analysis.bounds(row)
-        return row.value, found.low, found.high, found.bootstrapped
-
+    low, high = axes[0]
+    title = "drawn, each group on its own axis"
+    if len(axes) == 1:
+        title = f"{table.model.value_name} from {low:.1f} to {high:.1f}"
     return Column(
-        (), f"{table.model.value_name} from {low:.1f} to {high:.1f}", "", value, draw,
-        weak=lambda *values: "" if values[-1] else table.model.bounds_name, style="text",
+        (), title, "", lambda row: (row, analysis.bounds(row)), draw,
+        weak=lambda row, bounds: "" if bounds.kind in (INTERVAL, RANGE) else bounds.kind, style="text",
     )  # fmt: skip

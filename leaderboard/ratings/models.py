@@ -5,7 +5,7 @@ scores and plots take any model; matchmaking takes one that is updated compariso
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -36,6 +36,20 @@ class Ratings:
     score: Floats
 
 
+@dataclass(frozen=True)
+class Certainty:
+    """What the data say about the order of agents, by a model that can say it.
+
+    Attributes:
+        errors: Standard errors of the differences of ratings, float64 (agents, agents).
+        flips: Number of further answers that would flip the order of each pair of neighbours, all of them
+            for the agent behind against the one ahead.
+    """
+
+    errors: Floats
+    flips: tuple[int, ...]
+
+
 class RatingModel(Protocol):
     """A way to rate agents by comparisons. Inherit from it and write `name` and `fit`.
 
@@ -48,7 +62,11 @@ class RatingModel(Protocol):
     """Name on the command line and in the registry."""
 
     bound_errors: float = Z_95
-    """Half width of an agent's bounds, in errors, where there are too few comparisons for a bootstrap."""
+    """Half width, in errors, of the bounds of a rating that come from its error."""
+
+    claims_order: bool = False
+    """Whether `certainty` says how certain the order is. The ranges of other models show how far their ratings
+    move when the judgments are resampled, and no claim of order rests on them."""
 
     def fit(self, comparisons: Sequence[Comparison], agents: Sequence[str]) -> Ratings:
         """Rate agents.
@@ -89,6 +107,49 @@ class RatingModel(Protocol):
             )
         )
 
+    def certainty(
+        self,
+        comparisons: Sequence[Comparison],
+        agents: Sequence[str],
+        neighbours: Sequence[tuple[str, str]],
+    ) -> Certainty:
+        """How certain the order of agents is; models with `claims_order` override it.
+
+        Args:
+            comparisons: As in `fit`.
+            agents: As in `fit`.
+            neighbours: Names of the agent ahead and of the agent behind, of each pair whose flip is counted.
+        """
+        nothing = np.full((len(agents), len(agents)), np.inf)
+        return Certainty(nothing, (1,) * len(neighbours))
+
+    def one_more_answer(
+        self, comparisons: Sequence[Comparison], agents: Sequence[str], ratings: Ratings
+    ) -> tuple[Floats, Floats]:
+        """Lowest and highest rating that each agent can have after one more answer.
+
+        This fits a loss to the lowest-rated other agent and a win over the highest-rated one; a model with an
+        exact way overrides it.
+
+        Args:
+            comparisons: As in `fit`; at least one.
+            agents: As in `fit`; at least two.
+            ratings: Their ratings.
+
+        Returns:
+            float64 (agents,) each.
+        """
+        order = [agents[place] for place in np.argsort(ratings.value)]
+        last = comparisons[-1]
+        low, high = np.empty((2, len(agents)))
+        for place, agent in enumerate(agents):
+            worst, best = ([name for name in side if name != agent][0] for side in (order, order[::-1]))
+            lost = replace(last, left_agent=agent, right_agent=worst, winner="right")
+            won = replace(last, left_agent=agent, right_agent=best, winner="left")
+            low[place] = self.fit([*comparisons, lost], agents).value[place]
+            high[place] = self.fit([*comparisons, won], agents).value[place]
+        return low, high
+
     def uses(self, comparison: Comparison) -> bool:
         """Whether the outcome of a comparison affects the ratings."""
         return comparison.decisive
@@ -115,7 +176,7 @@ class RatingModel(Protocol):
 
     @property
     def bounds_name(self) -> str:
-        """Name of the bounds that are not from a bootstrap."""
+        """Name of the bounds that come from the rating's error."""
         return f"{self.value_name} ± {self.bound_errors:.3g} {self.error_name}"
 
     @property
@@ -149,6 +210,21 @@ class OnlineRatingModel(RatingModel, Protocol):
         """
         ...
 
+    def one_more_answer(
+        self, comparisons: Sequence[Comparison], agents: Sequence[str], ratings: Ratings
+    ) -> tuple[Floats, Floats]:
+        """See `RatingModel.one_more_answer`; here every answer about every pair is tried."""
+        value, variance = ratings.value, ratings.error**2
+        one, other = np.nonzero(~np.eye(len(agents), dtype=bool))
+        low, high = value.copy(), value.copy()
+        for drawn in (False, True):
+            words = np.full(len(one), drawn)
+            found = self.update(value[one], variance[one], value[other], variance[other], words)
+            for places, after in ((one, found[0]), (other, found[2])):
+                np.minimum.at(low, places, after)
+                np.maximum.at(high, places, after)
+        return low, high
+
     def expected_drops(
         self, mu: Floats, variance: Floats, one: Integers, other: Integers
     ) -> tuple[Floats, Floats]:
@@ -169,5 +245,8 @@ class OnlineRatingModel(RatingModel, Protocol):
 RATING_MODELS: Registry[RatingModel] = Registry("rating model", "basalt.rating_models")
 """The models by name; other packages add theirs under the entry point group `basalt.rating_models`."""
 
-RATING_MODELS.register("trueskill", "leaderboard.ratings.trueskill:TRUESKILL")
 RATING_MODELS.register("bt", "leaderboard.ratings.bradley_terry:BRADLEY_TERRY")
+RATING_MODELS.register("trueskill", "leaderboard.ratings.trueskill:TRUESKILL")
+
+DEFAULT_MODEL = "bt"
+"""Name of the model of tables where none is asked for: the one whose order has intervals."""

@@ -147,7 +147,8 @@ def text_plan(made: Plan, model: RatingModel = TRUESKILL) -> str:
     """
     lines = [
         f"One task, {made.agents} agents, {plain(model.title)}: "
-        f"95% interval of {plain(model.value_name)} {made.wanted:g} wide",
+        f"{'95% interval' if model.claims_order else 'resampling range (95%)'} of "
+        f"{plain(model.value_name)} {made.wanted:g} wide",
         f"{'comparisons':>12} {'expected width':>20}",
         *(f"{one.comparisons:>12} {one.width:>11.2f} +- {one.error:.2f}" for one in made.rows),
     ]

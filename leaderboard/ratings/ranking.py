@@ -3,8 +3,10 @@
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 
 from basalt.core.comparisons import Comparison
+from leaderboard.ratings.groups import connected_groups
 from leaderboard.ratings.models import RatingModel
 from leaderboard.ratings.trueskill import TRUESKILL
 
@@ -24,6 +26,7 @@ class Row:
         draws: Number of comparisons drawn.
         both_bad: Number of pairs in which neither episode was acceptable.
         source: Source of the judgments, as in the table.
+        group: Number of the group of compared agents that it is in, from 1.
     """
 
     agent: str
@@ -36,6 +39,7 @@ class Row:
     draws: int
     both_bad: int
     source: str
+    group: int = 1
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class Table:
         world: Name of the world in which the episodes were played.
         world_version: Version of that world.
         source: Source of the judgments; several are joined by `+` where mixing was asked for.
-        rows: Agents, best first.
+        rows: Agents by group, the best of each group first.
         comparisons: Comparisons that the table was made of, oldest first.
         model: Model by which the agents are rated.
     """
@@ -71,6 +75,12 @@ class Table:
     def agents(self) -> list[str]:
         """Names of the agents in alphabetical order, in which models get them."""
         return sorted(row.agent for row in self.rows)
+
+    @property
+    def groups(self) -> tuple[tuple[Row, ...], ...]:
+        """Rows by group, the best first. Agents of different groups were never compared, even indirectly:
+        nothing may be ranked across groups."""
+        return tuple(tuple(rows) for _, rows in groupby(self.rows, key=lambda row: row.group))
 
     def rated_by(self, model: RatingModel) -> "Table":
         """The same agents and comparisons, rated and ranked by another model."""
@@ -126,7 +136,7 @@ def digest(tables: Sequence[Table]) -> str:
 def _rows(
     comparisons: Sequence[Comparison], agents: Sequence[str], source: str, model: RatingModel
 ) -> tuple[Row, ...]:
-    """Agents rated by a model, best first, with the numbers of their wins, losses and draws."""
+    """Agents rated by a model, by group and best first, with the numbers of their wins, losses and draws."""
     counts = {agent: {"win": 0, "loss": 0, "draw": 0, "both_bad": 0} for agent in agents}
     for one in comparisons:
         winner, loser = one.winner_loser
@@ -136,7 +146,10 @@ def _rows(
         elif one.decisive:
             counts[winner]["win"] += 1
             counts[loser]["loss"] += 1
-    ratings = model.fit([one for one in comparisons if model.uses(one)], agents)
+    used = [one for one in comparisons if model.uses(one)]
+    ratings = model.fit(used, agents)
+    groups = connected_groups(agents, (one.winner_loser for one in used))
+    number = {agent: place for place, group in enumerate(groups, start=1) for agent in group}
     rows = []
     for place, (agent, count) in enumerate(counts.items()):
         value, error, score = (
@@ -145,6 +158,9 @@ def _rows(
         wins, losses, draws, both_bad = count.values()
         total = wins + losses + draws
         rows.append(
-            Row(agent, value, error, score, total, wins, losses, draws, both_bad, source)
+            Row(
+                agent, value, error, score, total, wins, losses, draws, both_bad, source,
+                number[agent],
+            )
         )  # fmt: skip
-    return tuple(sorted(rows, key=lambda row: (-row.score, -row.value, row.agent)))
+    return tuple(sorted(rows, key=lambda row: (row.group, -row.score, -row.value, row.agent)))

@@ -9,10 +9,13 @@ from leaderboard.ratings.columns import (
     Column,
     Replayed,
     columns,
+    group_title,
+    notes,
     order_note,
     plain,
     record,
     source_note,
+    table_of,
     task_title,
     world_title,
 )
@@ -36,10 +39,11 @@ def table_records(
 ) -> list[dict[str, Any]]:
     """Rows as flat JSON records.
 
-    `replayed` of `episodes` were confirmed by a replay. Of an analysed table, `interval` says what the bounds
-    of the table's own `model` are: `bootstrap` (95%), or a number of the model's errors; ranks are null with
-    too few comparisons. `next_before` is the share of the bootstrap's replicates in which the next row's
-    agent ranks before this one, or null.
+    `replayed` of `episodes` were confirmed by a replay. `place` is the place within `group`, and
+    `never_compared_with` names the agents of other groups, with which no chain of comparisons connects this
+    one. Of an analysed table, `interval` says what the bounds of the table's own `model` are: `95%`,
+    `resampling range`, or a number of the model's errors. Ranks, the difference to the next row,
+    `next_before` and `answers_to_flip` are in records of models that claim an order.
 
     Args:
         tables: Tables, or tables with their intervals.
@@ -49,15 +53,16 @@ def table_records(
         record(shown, row)
         for one in tables
         for shown in (columns(one, replayed),)
-        for row in _table(one).rows
+        for row in table_of(one).rows
     ]
 
 
 def _text(one: Table | Analysis, replayed: Replayed) -> str:
-    table = _table(one)
+    table = table_of(one)
     shown = [column for column in columns(one, replayed) if column.title]
+    places = [place for rows in table.groups for place, _ in enumerate(rows, start=1)]
     head, *body = zip(
-        ("", *map(str, range(1, len(table.rows) + 1))),
+        ("", *map(str, places)),
         *(
             (plain(column.title).strip(), *(_cell(column, row) for row in table.rows))
             for column in shown
@@ -69,21 +74,22 @@ def _text(one: Table | Analysis, replayed: Replayed) -> str:
     world = world_title(table.world, table.world_version)
     order = plain(order_note(table))
     text = [f"{task_title(table.task)}, {world} ({source_note(table.source)}). {order}"]
-    for cells in (head, *body):
-        padded = (
+    before, all_notes = notes(table), notes(one, plain)
+    text += before
+    lines = [
+        "  ".join(
             f"{cell:{side}{width}}"
             for cell, side, width in zip(cells, aligned, widths, strict=True)
-        )  # fmt: skip
-        text.append("  ".join(padded).rstrip())
-    if isinstance(one, Analysis) and any(not one.bounds(row).bootstrapped for row in table.rows):
-        text.append(
-            f"* {plain(table.model.bounds_name)}: too few comparisons for the bootstrap, or --replicates 0"
-        )
+        ).rstrip()
+        for cells in (head, *body)
+    ]
+    text.append(lines.pop(0))
+    for number, rows in enumerate(table.groups, start=1):
+        if len(table.groups) > 1:
+            text.append(group_title(rows, number))
+        text += [lines.pop(0) for _ in rows]
+    text += all_notes[len(before) :]
     return "\n".join(text)
-
-
-def _table(one: Table | Analysis) -> Table:
-    return one.table if isinstance(one, Analysis) else one
 
 
 def _cell(column: Column[Row], row: Row) -> str:

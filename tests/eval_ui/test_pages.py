@@ -467,8 +467,8 @@ def test_the_leaderboard_is_rated_by_any_registered_model(
     monkeypatch.setitem(RATING_MODELS._entries, "upside", Upside())
     judge_by_telemetry(empty_store, study)
     app = show(opened(), "leaderboard")
-    assert "TrueSkill; rows in order of" in boards(app)[0]
-    for model, order in {"bt": PLAYERS, "upside": PLAYERS[::-1]}.items():
+    assert "Bradley–Terry; rows in order of" in boards(app)[0]
+    for model, order in {"trueskill": PLAYERS, "bt": PLAYERS, "upside": PLAYERS[::-1]}.items():
         next(box for box in app.selectbox if box.label == "Rated by").select(model)
         (table,) = boards(run(app))
         assert f"{RATING_MODELS.get(model).title}; rows in order of" in table

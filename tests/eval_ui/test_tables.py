@@ -8,8 +8,9 @@ import pytest
 from basalt.core.comparisons import Comparison
 from eval_ui.charts import development, profile_plot, rating_plot, spread, win_matrix
 from eval_ui.elements import facts_html
-from leaderboard.ratings.analysis import Analysis, analyse
-from leaderboard.ratings.bootstrap import MIN_COMPARISONS, Interval
+from leaderboard.ratings.analysis import Analysis, Lead, analyse
+from leaderboard.ratings.bootstrap import MIN_COMPARISONS, ResamplingRange
+from leaderboard.ratings.bradley_terry import BRADLEY_TERRY
 from leaderboard.ratings.html_report import board_html
 from leaderboard.ratings.ranking import Row, Table, rate
 
@@ -71,34 +72,33 @@ def test_the_plot_shows_two_deviations_to_each_side() -> None:
     assert row["bar"] == "μ ± 2σ"
 
 
-def test_intervals_and_places_are_shown_where_there_are_comparisons_enough() -> None:
-    few = table("first", "second")
+def test_ranges_are_shown_where_there_are_comparisons_enough() -> None:
     enough = replace(
-        few,
-        intervals={
-            "first": Interval(23.5, 26.5, 1, 2, MIN_COMPARISONS),
-            "second": Interval(22.5, 25.5, 2, 2, MIN_COMPARISONS - 1),
+        table("first", "second"),
+        ranges={
+            "first": ResamplingRange(23.5, 26.5, MIN_COMPARISONS),
+            "second": ResamplingRange(22.5, 25.5, MIN_COMPARISONS - 1),
         },
     )
     html = board_html(enough, {})
-    assert ">1 – 2</td>" in html
     assert ">23.50 to 26.50</td>" in html
     assert "20.00 to 28.00*" in html
     (rows,) = rating_plot(enough).to_dict()["datasets"].values()
     assert [(row["low"], row["high"], row["bar"]) for row in rows] == [
-        (23.5, 26.5, "95% by bootstrap"),
+        (23.5, 26.5, "resampling range"),
         (20.0, 28.0, "μ ± 2σ"),
     ]
 
 
-def test_how_open_the_order_of_neighbours_is_stands_in_the_table() -> None:
-    sure = Interval(23.5, 26.5, 1, 1, MIN_COMPARISONS, behind={"second": 0.034})
-    open_ = Interval(22.5, 25.5, 2, 2, MIN_COMPARISONS)
-    html = board_html(
-        replace(table("first", "second"), intervals={"first": sure, "second": open_}), {}
-    )
+def test_places_and_how_open_the_order_of_neighbours_is_stand_in_the_table(comparison) -> None:
+    made = judged(comparison, "lllrd").rated_by(BRADLEY_TERRY)
+    lead = Lead(1.2, -0.4, 2.8, 0.034, 7)
+    order = replace(analyse(made), ranks={"first": (1, 2), "second": (1, 2)}, leads={"first": lead})
+    html = board_html(order, {})
     first, second = html.split("<tbody>")[1].split("</tr>")[:2]
-    assert ">3.4%<" in first and "the last row" in second
+    for cell in (">3.4%<", ">1 – 2</td>", ">1.20 (−0.40 to 2.80)</td>", ">7</td>"):
+        assert cell in first
+    assert "the last row of its group" in second
 
 
 def test_the_development_ends_at_the_tables_ratings(comparison) -> None:

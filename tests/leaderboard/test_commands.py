@@ -57,7 +57,10 @@ def test_submit_judge_and_show(
         ("my agent", 2, "telemetry"),
         ("bad", 2, "telemetry"),
     ]
-    assert {one["interval"] for one in records} == {"2 sigma"}
+    assert {one["interval"] for one in records} == {"95%"}
+    assert leaderboard_main(["show", "--json", "--model", "trueskill", *store]) == 0
+    by_trueskill = json.loads(capsys.readouterr().out)
+    assert {one["interval"] for one in by_trueskill} == {"2 sigma"}
     assert leaderboard_main(["show", "--model", "bt", "--replicates", "0", *store]) == 0
     shown = capsys.readouterr().out
     assert "Bradley-Terry; rows in order of strength" in shown
@@ -169,9 +172,10 @@ def test_exports_hold_every_judgment(
     page = tmp_path / "board.html"
     assert leaderboard_main(["export", str(page), "--store", str(place)]) == 0
     assert page.read_text().count("<table") == len(rate(stored)) == 2
+    assert page.read_text().count("Bradley–Terry; rows in order of strength.") == 2
+    argv = ["export", str(page), "--model", "trueskill", "--store", str(place)]
+    assert leaderboard_main(argv) == 0
     assert page.read_text().count("TrueSkill; rows in order of") == 2
-    assert leaderboard_main(["export", str(page), "--model", "bt", "--store", str(place)]) == 0
-    assert page.read_text().count("Terry; rows in order of strength.") == 2
     only = tmp_path / "human.parquet"
     assert leaderboard_main(["export", str(only), "--source", "human", "--store", str(place)]) == 0
     assert len(read_comparisons(only)) == 5

@@ -4,6 +4,7 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations, pairwise, permutations
 
 import numpy as np
 import pytest
@@ -13,9 +14,11 @@ from basalt.core.intervals import Z_95
 from leaderboard.ratings.bradley_terry import (
     BRADLEY_TERRY,
     PRIOR_GAMES,
-    _posterior,
+    counted_pairs,
     fit_davidson,
+    posterior,
 )
+from leaderboard.ratings.groups import connected_groups
 from leaderboard.ratings.ranking import rate
 from tests.support.synthetic_comparisons import one_comparison, planted
 
@@ -120,8 +123,8 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
 def test_undefeated_and_never_compared_agents_stay_finite() -> None:
     history = [one_comparison("a", "b", "left", minute) for minute in range(50)]
     model = fit(history, ["c"])
-    assert list(model) == ["a", "c", "b"]
-    assert all(math.isfinite(one.value) and one.error < 10 for one in model.values())
+    assert list(model) == ["a", "b", "c"], "never compared: a group of its own"
+    assert all(math.isfinite(one.value) and 0 < one.error < 10 for one in model.values())
     assert model["c"].value == pytest.approx(0, abs=1e-9)
     assert 0 < ties(history) < 0.2
 
@@ -169,12 +172,14 @@ def test_derivatives_are_those_of_the_value() -> None:
     np.fill_diagonal(wins, 0)
     draws = np.triu(rng.integers(0, 3, (4, 4)), 1).astype(float)
     draws += draws.T
-    point = rng.normal(size=5)
-    _, gradient, curvature = _posterior(point, wins, draws)
-    for i in range(5):
-        step = np.zeros(5)
+    outcomes = counted_pairs(wins, draws)
+    outcomes = replace(outcomes, looks=rng.normal(size=(len(outcomes.first), 2)))
+    point = rng.normal(size=7)
+    _, gradient, curvature = posterior(point, outcomes, 4)
+    for i in range(7):
+        step = np.zeros(7)
         step[i] = 1e-5
-        up, down = _posterior(point + step, wins, draws), _posterior(point - step, wins, draws)
+        up, down = posterior(point + step, outcomes, 4), posterior(point - step, outcomes, 4)
         assert (up[0] - down[0]) / 2e-5 == pytest.approx(gradient[i], abs=1e-5)
         assert (down[1] - up[1]) / 2e-5 == pytest.approx(curvature[i], abs=1e-5)
 
@@ -209,3 +214,123 @@ def test_resampling_equals_fitting_the_resampled_comparisons() -> None:
         )
         assert value == pytest.approx(again.value, abs=1e-9)
         assert error == pytest.approx(again.error, abs=1e-9)
+
+
+def test_a_flip_of_two_agents_is_the_difference_of_their_wins_and_one_more() -> None:
+    """30 to 10: 20 more answers make them equal, the 21st flips them; draws and ties change nothing."""
+    history = [one_comparison("a", "b", "left" if n < 30 else "right", n) for n in range(40)]
+    drawn = [one_comparison("a", "b", "draw", 50 + n) for n in range(12)]
+    for judged in (history, [*history, *drawn]):
+        assert BRADLEY_TERRY.certainty(judged, ["a", "b"], [("a", "b")]).flips == (21,)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_flip_takes_as_many_answers_as_it_says_and_no_fewer(seed: int) -> None:
+    rng = random.Random(seed)
+    strengths = [rng.gauss(0, rng.choice((0.5, 2, 5))) for _ in range(rng.randint(2, 6))]
+    history = planted(strengths, rng.randint(2, 80), ties=rng.choice((0.0, 0.3, 2, 50)), seed=seed)
+    (table,) = rate(history, model=BRADLEY_TERRY)
+    agents = table.agents
+    for rows in table.groups:
+        for row, following in pairwise(rows):
+            pair = (row.agent, following.agent)
+            (needed,) = BRADLEY_TERRY.certainty(history, agents, [pair]).flips
+            for count, flipped in ((needed - 1, False), (needed, True)):
+                more = [one_comparison(*pair, "right", 1000 + n) for n in range(count)]
+                after = values(fit([*history, *more]))
+                assert (after[following.agent] > after[row.agent] + 1e-6) == flipped
+
+
+@pytest.mark.parametrize(
+    "winners", [["left"] * 40, ["draw"] * 40, ["left"], ["draw"], [*["left"] * 39, "right"]],
+    ids=["all wins", "all draws", "one win", "one draw", "one loss"],
+)  # fmt: skip
+def test_no_interval_is_narrower_than_one_more_answer_would_move(winners: list[str]) -> None:
+    history = [one_comparison("a", "b", winner, n) for n, winner in enumerate(winners)]
+    before = fit(history)
+    error = BRADLEY_TERRY.certainty(history, ["a", "b"], []).errors[0, 1]
+    assert np.isfinite(error)
+    for winner in ("left", "right", "draw"):
+        after = fit([*history, one_comparison("a", "b", winner, 99)])
+        for name, strength in before.items():
+            assert strength.low <= after[name].value <= strength.high
+        moved = after["a"].value - after["b"].value - before["a"].value + before["b"].value
+        assert abs(moved) < Z_95 * error
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_no_interval_of_a_random_table_is_narrower_either(seed: int) -> None:
+    rng = random.Random(seed)
+    count = rng.randint(2, 5)
+    history = planted([rng.gauss(0, 3) for _ in range(count)], rng.randint(1, 25), seed=seed)
+    agents = sorted({name for one in history for name in one.winner_loser})
+    before = fit(history)
+    errors = BRADLEY_TERRY.certainty(history, agents, []).errors
+    for (i, one), (j, other) in permutations(enumerate(agents), 2):
+        if connected(history, one, other):
+            for winner in ("left", "draw"):
+                after = fit([*history, one_comparison(one, other, winner, 99)])
+                assert before[one].low <= after[one].value <= before[one].high
+                moved = after[one].value - after[other].value
+                moved -= before[one].value - before[other].value
+                assert abs(moved) < Z_95 * errors[i, j]
+
+
+def connected(history: Sequence[Comparison], *pair: str) -> bool:
+    everyone = sorted({name for one in history for name in one.winner_loser})
+    groups = connected_groups(everyone, (one.winner_loser for one in history))
+    return any(set(pair) <= set(group) for group in groups)
+
+
+def coverage(agents: int, answers: int, studies: int, raters: int = 1) -> float:
+    """Share of differences whose 95% interval holds the truth, in studies of a Bradley-Terry world with ties.
+
+    Agents' log-strengths are standard normal; pairs are random; differences between agents that no chain of
+    comparisons connects are not counted.
+    """
+    names = [f"a{number}" for number in range(agents)]
+    hits = []
+    for seed in range(studies):
+        truth = np.random.default_rng([seed, agents, answers]).normal(size=agents)
+        history = planted(truth.tolist(), answers, ties=0.5, seed=seed, raters=raters)
+        found = BRADLEY_TERRY.fit(history, names).value
+        errors = BRADLEY_TERRY.certainty(history, names, []).errors
+        off = found[:, None] - found - truth[:, None] + truth
+        for group in connected_groups(names, (one.winner_loser for one in history)):
+            for i, j in combinations([names.index(name) for name in group], 2):
+                hits.append(abs(off[i, j]) < Z_95 * errors[i, j])
+    return float(np.mean(hits))
+
+
+@pytest.mark.parametrize(
+    ("answers", "studies", "low", "high"),
+    [(20, 60, 0.92, 1.0), (50, 50, 0.92, 0.98), (200, 30, 0.92, 0.98)],
+)
+def test_intervals_of_differences_hold_the_truth(
+    answers: int, studies: int, low: float, high: float
+) -> None:
+    assert low <= coverage(5, answers, studies) <= high
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("answers", "low", "high"), [(20, 0.92, 1), (50, 0.92, 0.98), (200, 0.92, 0.98), (3000, 0.92, 0.98)]
+)
+@pytest.mark.parametrize("raters", [1, 10])
+def test_intervals_of_differences_hold_the_truth_at_every_size(
+    answers: int, low: float, high: float, raters: int
+) -> None:
+    assert low <= coverage(6, answers, 200, raters=raters) <= high
+
+
+def test_raters_of_different_tastes_widen_the_intervals() -> None:
+    rows = planted((0, 1), 400, raters=40, seed=5)
+    by_rater = [
+        one_comparison("a0", "a1", "left" if int(rater[1:]) % 2 else "right", n, rater)
+        for n, rater in enumerate(one.rater or "" for one in rows)
+    ]
+    alone = [replace(one, rater=f"r{n}") for n, one in enumerate(by_rater)]
+    wide, narrow = (
+        BRADLEY_TERRY.certainty(one, ["a0", "a1"], []).errors[0, 1] for one in (by_rater, alone)
+    )
+    assert wide > 1.5 * narrow

@@ -59,7 +59,7 @@ def test_a_model_of_two_attributes_makes_tables_intervals_plots_scores_and_plans
     analysis = analyse(table, replicates=60)
     assert [other.model for other in analysis.others] == [TRUESKILL, BRADLEY_TERRY]
     best, *_ = table_records([analysis])
-    assert best["model"] == "win-share" and best["interval"] == "bootstrap"
+    assert best["model"] == "win-share" and best["interval"] == "resampling range"
     assert best["win-share_low"] < best["win-share"] < best["win-share_high"] < 1
     assert {"mu", "sigma", "conservative", "mu_low", "bt", "bt_low"} <= set(best)
     for shown in (text_tables([analysis]), board_html(analysis, {})):
@@ -72,7 +72,7 @@ def test_a_model_of_two_attributes_makes_tables_intervals_plots_scores_and_plans
     assert [row.agent for row in overall(tasks, replicates=20)] == ["a2", "a1", "a0"]
     made = plan(3, 0.5, sizes=[20, 40], model=MODEL)
     assert made.rows[1].width < 1 and made.model == "win-share"
-    assert "win-share: 95% interval of rating" in text_plan(made, MODEL)
+    assert "win-share: resampling range (95%) of rating" in text_plan(made, MODEL)
 
 
 def test_outcomes_that_a_model_uses_enter_its_bootstrap_too() -> None:
@@ -108,7 +108,7 @@ def test_another_packages_model_is_a_choice_of_the_command(
     monkeypatch.setattr(RATING_MODELS, "_plugins", {"win-share": entry})
     argv = ["plan", "--agents", "3", "--width", "0.5", "--judgments", "20", "40"]
     assert leaderboard_main([*argv, "--model", "win-share"]) == 0
-    assert "win-share: 95% interval of rating 0.5 wide" in capsys.readouterr().out
+    assert "win-share: resampling range (95%) of rating 0.5 wide" in capsys.readouterr().out
 
 
 def test_the_example_of_the_documentation_rates_agents() -> None:
