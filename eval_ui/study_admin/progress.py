@@ -51,12 +51,13 @@ def draw(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
 
 def _quality(quality: StudyQuality) -> None:
     """Agreement and biases, each share with its interval."""
-    alpha = "–" if quality.alpha is None else f"{quality.alpha:.2f}"
+    alpha, ac1 = ("–" if one is None else f"{one:.2f}" for one in (quality.alpha, quality.ac1))
     st.markdown("##### Agreement and biases")
     st.html(
         facts_html(
             {
                 "Krippendorff's α": f"{alpha}  ({quality.shared_pairs} pairs judged by two or more)",
+                "Gwet's AC1": f"{ac1}  (of the same answers; firm where nearly all answers are alike)",
                 "Left chosen": _share(quality.left),
                 "Longer video chosen": _share(quality.longer),
                 "Same answer to a repeated pair": _share(quality.repeated),

@@ -93,6 +93,8 @@ class StudyQuality:
         shared_pairs: Number of pairs that at least two raters have answered.
         alpha: Krippendorff's alpha (nominal: first, second, draw, both bad) over the shared pairs; None
             if it is not defined.
+        ac1: Gwet's AC1 of the same answers; None if no pair is shared. Where nearly all answers are alike,
+            alpha is near 0 although raters agree, and AC1 is not.
         left: Share of left among left and right; 0.5 means no bias.
         longer: Share of the longer video among decided pairs of unequal length; this is no evidence of a
             cause.
@@ -103,6 +105,7 @@ class StudyQuality:
     raters: int
     shared_pairs: int
     alpha: float | None
+    ac1: float | None
     left: Share
     longer: Share
     repeated: Share
@@ -130,12 +133,14 @@ def study_quality(store: Store, study: StudyInfo) -> StudyQuality:
         for check, answer in checks
         if check.kind == "repeat" and answer.rater_id not in banned and answer.id not in gone
     ]
-    alpha, shared = agreement([(one.rater, one.pair, one.verdict) for one in votes])
+    answers = [(one.rater, one.pair, one.verdict) for one in votes]
+    alpha, shared = agreement(answers)
     return StudyQuality(
         judgments=len(votes),
         raters=len({one.rater for one in votes}),
         shared_pairs=shared,
         alpha=alpha,
+        ac1=gwet_ac1(answers, VERDICTS),
         left=_share([one.winner == "left" for one in decided]),
         longer=_share([one.winner == one.longer for one in unequal]),
         repeated=_share(repeats),
@@ -227,6 +232,42 @@ def agreement(answers: Sequence[tuple[str, str, str]]) -> tuple[float | None, in
         counts[place[unit], values.index(value)] += 1
     alpha = krippendorff.alpha(value_counts=counts, level_of_measurement="nominal")
     return float(alpha), len(units)
+
+
+VERDICTS = ("first", "second", "draw", "both_bad")
+"""Answers to a pair regardless of sides, without `skip`."""
+
+
+def gwet_ac1(answers: Sequence[tuple[str, str, str]], values: Sequence[str]) -> float | None:
+    """Gwet's AC1 of nominal answers by any number of raters, with answers missing.
+
+    Gwet (2008), "Computing inter-rater reliability and its variance in the presence of high agreement":
+    AC1 = (a - e) / (1 - e), where a is the mean over the units with two answers or more of the share of
+    equal pairs of answers, e = sum of p (1 - p) / (number of values - 1), and p is the mean over all units
+    of a value's share of the answers.
+
+    Args:
+        answers: Triples of rater, unit and value; `skip` counts as no answer.
+        values: All values that could be given, whether or not they were; at least two.
+
+    Returns:
+        AC1, or None if no unit has two answers.
+    """
+    units: dict[str, Counter[str]] = defaultdict(Counter)
+    for _, unit, value in answers:
+        if value != "skip":
+            units[unit][value] += 1
+    counts = np.array([[unit[value] for value in values] for unit in units.values()], np.float64)
+    counts = counts.reshape(-1, len(values))
+    times = counts.sum(axis=1)
+    shared = times > 1
+    if not shared.any():
+        return None
+    pairs = (counts * (counts - 1)).sum(axis=1)[shared]
+    agreed = float((pairs / (times * (times - 1))[shared]).mean())
+    share = (counts / times[:, None]).mean(axis=0)
+    by_chance = float((share * (1 - share)).sum()) / (len(values) - 1)
+    return (agreed - by_chance) / (1 - by_chance)
 
 
 def _share(hits: Sequence[bool]) -> Share:

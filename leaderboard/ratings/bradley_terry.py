@@ -120,9 +120,7 @@ def _fit_with_raters(
     """Counts by pair, their fit, and the covariances of the strengths, of which the largest counts."""
     pairs = pair_counts(comparisons, agents).counted(np.ones(len(comparisons), np.int64))
     fitted = fit_outcomes(pairs, len(agents))
-    covariances = fitted.covariances(
-        outcomes_of(comparisons, agents), rater_clusters(comparisons)
-    )
+    covariances = fitted.covariances(outcomes_of(comparisons, agents), rater_clusters(comparisons))
     return pairs, fitted, [one[: len(agents), : len(agents)] for one in covariances]
 
 
@@ -369,7 +367,9 @@ def answers_to_flip(pairs: Outcomes, fitted: Davidson, ahead: int, behind: int) 
         if not close:
             covariance = inverse(curvature)
     else:
-        raise StudyError(f"the flip of two agents did not converge in {_STEPS} steps; please report this")
+        raise StudyError(
+            f"the flip of two agents did not converge in {_STEPS} steps; please report this"
+        )
     # A number of answers that makes the two equal to the last digit does not yet flip them.
     return int(np.floor(max(0.0, answers) + 1e-5)) + 1
 

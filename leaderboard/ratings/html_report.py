@@ -77,7 +77,9 @@ def html_table(
 def _group_head(title: str, width: int) -> str:
     if not title:
         return ""
-    return f'<tr><th scope="rowgroup" colspan="{width}" class="text group">{escape(title)}</th></tr>'
+    return (
+        f'<tr><th scope="rowgroup" colspan="{width}" class="text group">{escape(title)}</th></tr>'
+    )
 
 
 def board_html(analysis: Analysis, replayed: Replayed, more: Sequence[Column[Row]] = ()) -> str:
@@ -97,16 +99,17 @@ def board_html(analysis: Analysis, replayed: Replayed, more: Sequence[Column[Row
         (group_title(rows, number) if several else "", rows)
         for number, rows in enumerate(table.groups, start=1)
     ]
-    return html_table(
-        shown, groups, caption, notes(analysis), source=table.source, task=table.task
-    )
+    return html_table(shown, groups, caption, notes(analysis), source=table.source, task=table.task)
 
 
 def overall_html(rows: Sequence[OverallRow], caption: str) -> str:
     """The table over all tasks as an HTML fragment."""
     groups = [list(group) for _, group in groupby(rows, key=lambda row: row.group)]
     titled = [
-        (f"Group {number}: compared with one another in every task" if len(groups) > 1 else "", group)
+        (
+            f"Group {number}: compared with one another in every task" if len(groups) > 1 else "",
+            group,
+        )
         for number, group in enumerate(groups, start=1)
     ]
     return html_table(overall_columns(list(rows[0].tasks)), titled, caption, task="overall")

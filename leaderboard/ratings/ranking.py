@@ -79,7 +79,8 @@ class Table:
     @property
     def groups(self) -> tuple[tuple[Row, ...], ...]:
         """Rows by group, the best first. Agents of different groups were never compared, even indirectly:
-        nothing may be ranked across groups."""
+        nothing may be ranked across groups.
+        """
         return tuple(tuple(rows) for _, rows in groupby(self.rows, key=lambda row: row.group))
 
     def rated_by(self, model: RatingModel) -> "Table":

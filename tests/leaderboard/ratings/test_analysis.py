@@ -27,7 +27,9 @@ def test_a_table_of_many_comparisons_shows_resampling_ranges() -> None:
         found = analysis.ranges[row.agent]
         assert (record["mu_low"], record["mu_high"]) == (found.low, found.high)
         assert record["interval"] == "resampling range"
-        assert not {"rank_low", "next_before", "next_difference"} & set(record), "it claims no order"
+        assert not {"rank_low", "next_before", "next_difference"} & set(record), (
+            "it claims no order"
+        )
         assert record["bt_low"] < record["bt"] < record["bt_high"]
     shown = text_tables([analysis])
     assert f" {analysis.ranges['a2'].low:.2f} to " in shown
@@ -109,7 +111,9 @@ def test_neighbours_say_how_open_their_order_is() -> None:
     assert best["next_difference_low"] > 0 and (best["rank_low"], best["rank_high"]) == (1, 1)
     assert 0.02 < second["next_before"] <= 0.5, "equals"
     assert second["next_difference_low"] < 0 < second["next_difference_high"]
-    assert (second["rank_low"], second["rank_high"]) == (last["rank_low"], last["rank_high"]) == (2, 3)
+    assert (
+        (second["rank_low"], second["rank_high"]) == (last["rank_low"], last["rank_high"]) == (2, 3)
+    )
     assert best["answers_to_flip"] > second["answers_to_flip"] > 0
     assert last["next_before"] is last["next_difference"] is last["answers_to_flip"] is None
     assert f"{second['next_before']:.1%}" in text_tables([analysis])
@@ -120,14 +124,21 @@ def test_agents_that_drew_all_their_pairs_are_in_an_open_order() -> None:
     first, second = table_records([analyse(table)])
     assert first["next_difference"] == pytest.approx(0, abs=1e-9)
     assert first["next_before"] == pytest.approx(0.5) and first["answers_to_flip"] == 1
-    assert (first["rank_low"], first["rank_high"]) == (second["rank_low"], second["rank_high"]) == (1, 2)
+    assert (
+        (first["rank_low"], first["rank_high"])
+        == (second["rank_low"], second["rank_high"])
+        == (1, 2)
+    )
 
 
 def two_groups() -> list[Comparison]:
     """A beats B 40 times; C and D win 20 each; nobody of one pair met the other."""
     return [
         *(one_comparison("A", "B", "left", n, f"r{n % 20}") for n in range(40)),
-        *(one_comparison("C", "D", ("left", "right")[n % 2], 40 + n, f"r{n % 20}") for n in range(40)),
+        *(
+            one_comparison("C", "D", ("left", "right")[n % 2], 40 + n, f"r{n % 20}")
+            for n in range(40)
+        ),
     ]
 
 
@@ -139,7 +150,12 @@ def test_groups_that_never_met_are_named_and_nothing_is_ranked_across_them(
     assert [{row.agent for row in rows} for rows in table.groups] == [{"A", "B"}, {"C", "D"}]
     analysis = analyse(table, replicates=50)
     records = {one["agent"]: one for one in table_records([analysis])}
-    assert [(one["group"], one["place"]) for one in records.values()] == [(1, 1), (1, 2), (2, 1), (2, 2)]
+    assert [(one["group"], one["place"]) for one in records.values()] == [
+        (1, 1),
+        (1, 2),
+        (2, 1),
+        (2, 2),
+    ]
     assert records["A"]["never_compared_with"] == ["C", "D"]
     _, second, _, last = records.values()
     assert second.get("next_before") is last.get("next_before") is None, "the last of its group"
@@ -152,7 +168,12 @@ def test_groups_that_never_met_are_named_and_nothing_is_ranked_across_them(
         assert f"{named}(1) {first}, {other}; (2) {third}, {fourth}." in shown
         assert "within each group" in shown
     shown = text_tables([analysis])
-    assert shown.index("Group 1") < shown.index("1  A") < shown.index("Group 2") < shown.index(f"1  {third}")
+    assert (
+        shown.index("Group 1")
+        < shown.index("1  A")
+        < shown.index("Group 2")
+        < shown.index(f"1  {third}")
+    )
     assert html_page("s", [analysis]).count('<tr><td class="text">1</td>') == 2
 
 
@@ -166,4 +187,6 @@ def test_one_comparison_between_the_groups_joins_them() -> None:
 def test_few_raters_are_said_to_be_too_few_to_differ() -> None:
     for raters, note in ((1, False), (5, True), (20, False)):
         (table,) = rate(planted((0, 1), 60, raters=raters), model=BRADLEY_TERRY)
-        assert ("raters: too few to show how raters differ" in text_tables([analyse(table)])) == note
+        assert (
+            "raters: too few to show how raters differ" in text_tables([analyse(table)])
+        ) == note

@@ -135,7 +135,9 @@ ONE_SIDED = {
 
 
 @pytest.mark.parametrize("winners", ONE_SIDED.values(), ids=ONE_SIDED)
-@pytest.mark.parametrize("model", [TRUESKILL, FITTED], ids=["trueskill", "a model with `fit` alone"])
+@pytest.mark.parametrize(
+    "model", [TRUESKILL, FITTED], ids=["trueskill", "a model with `fit` alone"]
+)
 def test_no_range_is_narrower_than_one_more_answer_would_move(
     winners: list[str], model: RatingModel
 ) -> None:

@@ -314,7 +314,8 @@ def test_intervals_of_differences_hold_the_truth(
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    ("answers", "low", "high"), [(20, 0.92, 1), (50, 0.92, 0.98), (200, 0.92, 0.98), (3000, 0.92, 0.98)]
+    ("answers", "low", "high"),
+    [(20, 0.92, 1), (50, 0.92, 0.98), (200, 0.92, 0.98), (3000, 0.92, 0.98)],
 )
 @pytest.mark.parametrize("raters", [1, 10])
 def test_intervals_of_differences_hold_the_truth_at_every_size(
