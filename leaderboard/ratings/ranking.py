@@ -78,8 +78,9 @@ class Table:
 
     @property
     def groups(self) -> tuple[tuple[Row, ...], ...]:
-        """Rows by group, the best first. Agents of different groups were never compared, even indirectly:
-        nothing may be ranked across groups.
+        """Rows by group, the best first.
+
+        Agents of different groups were never compared, even indirectly: nothing may be ranked across groups.
         """
         return tuple(tuple(rows) for _, rows in groupby(self.rows, key=lambda row: row.group))
 
