@@ -144,7 +144,7 @@ class RatingModel(Protocol):
         low, high = np.empty((2, len(agents)))
         for place, agent in enumerate(agents):
             worst, best = (
-                [name for name in side if name != agent][0] for side in (order, order[::-1])
+                next(name for name in side if name != agent) for side in (order, order[::-1])
             )
             lost = replace(last, left_agent=agent, right_agent=worst, winner="right")
             won = replace(last, left_agent=agent, right_agent=best, winner="left")
