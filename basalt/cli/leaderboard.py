@@ -17,7 +17,9 @@ from leaderboard.bedd.videos import add_videos
 from leaderboard.judging.telemetry_judge import judge_by_telemetry
 from leaderboard.ratings.analysis import analyse
 from leaderboard.ratings.bootstrap import REPLICATES
+from leaderboard.ratings.control import UNITS
 from leaderboard.ratings.html_report import write_page
+from leaderboard.ratings.looks import read_looks
 from leaderboard.ratings.models import DEFAULT_MODEL, RATING_MODELS
 from leaderboard.ratings.planning import SPREAD, plan, text_plan
 from leaderboard.ratings.ranking import digest, rate
@@ -53,11 +55,18 @@ Model = Annotated[
         help=f"Rating model of the tables: {', '.join(RATING_MODELS)}.",
     ),
 ]
+Control = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="LOOK...",
+        help=f"Control for looks of the videos ({', '.join(UNITS)}): strengths with and without.",
+    ),
+]
 
 
 def leaderboard_main(argv: list[str]) -> int:
     """Run `basalt leaderboard ARGUMENTS`; returns the exit status."""
-    return run("leaderboard", leaderboard, argv, several=("--judgments",))
+    return run("leaderboard", leaderboard, argv, several=("--judgments", "--control"))
 
 
 @leaderboard.command("show")
@@ -76,6 +85,7 @@ def _show(
             help="Number of bootstrap replicates for resampling ranges (bt needs none); 0 leaves them out.",
         ),
     ] = REPLICATES,
+    control: Control = None,
     as_json: Json = False,
     store: Store = None,
 ) -> int:
@@ -84,7 +94,11 @@ def _show(
     found = find_study(opened, study)
     comparisons = load_comparisons(opened, found, [source] if source else None)
     tables = rate(comparisons, mix_sources=mix, model=RATING_MODELS.get(model))
-    analyses = [analyse(table, replicates=replicates) for table in tables]
+    looks = read_looks(opened, found, comparisons, control or (), progress=True)
+    analyses = [
+        analyse(table, replicates=replicates, control=control or (), looks=looks)
+        for table in tables
+    ]
     if as_json:
         print(json.dumps(table_records(analyses, replayed(opened, found)), indent=1))
     elif tables:
@@ -105,6 +119,7 @@ def _export(
     study: Study = None,
     source: Source = None,
     model: Model = DEFAULT_MODEL,
+    control: Control = None,
     bedd: Annotated[
         bool,
         typer.Option(
@@ -123,7 +138,9 @@ def _export(
     comparisons = load_comparisons(opened, found, [source] if source else None)
     if file.suffix == ".html":
         tables = rate(comparisons, model=RATING_MODELS.get(model))
-        write_page(file, found.name, [analyse(table) for table in tables], replayed(opened, found))
+        looks = read_looks(opened, found, comparisons, control or (), progress=True)
+        analyses = [analyse(table, control=control or (), looks=looks) for table in tables]
+        write_page(file, found.name, analyses, replayed(opened, found))
         print(f"wrote the tables of study {found.name!r} to {file}")
     else:
         count = export_comparisons(file, comparisons)

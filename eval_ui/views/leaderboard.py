@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from basalt.core.comparisons import Comparison
-from basalt.io.errors import BasaltError
+from basalt.io.errors import BasaltError, StudyError
 from eval_ui.charts import development_plot, profile_plot, rating_plot, win_matrix_plot
 from eval_ui.session import may_see_results
 from eval_ui.store_access import the_store
@@ -14,7 +14,9 @@ from eval_ui.study_picker import current_study, pick_study
 from eval_ui.style import heading
 from leaderboard.ratings.analysis import Analysis, analyse
 from leaderboard.ratings.columns import Replayed, group_title, source_note, task_title, world_title
+from leaderboard.ratings.control import UNITS
 from leaderboard.ratings.html_report import board_html, overall_html
+from leaderboard.ratings.looks import read_looks
 from leaderboard.ratings.models import RATING_MODELS
 from leaderboard.ratings.overall import OverallRow, overall
 from leaderboard.ratings.profiles import profiles
@@ -38,6 +40,8 @@ BADGES = {
 
 
 OVERALL = "overall"
+CONTROL = "control"
+"""Key of the chosen looks in the session."""
 
 
 def page() -> None:
@@ -108,6 +112,11 @@ def _tables(comparisons: list[Comparison], present: list[str]) -> list[Table]:
             "Rated by", _usable_models(), format_func=lambda name: RATING_MODELS.get(name).title,
             width=180, help="Model that turns judgments into ratings; intervals and plots follow it.",
         )  # fmt: skip
+        if RATING_MODELS.get(model).claims_order:
+            st.multiselect(
+                "Control for", list(UNITS), key=CONTROL, width=260,
+                help="Strengths between videos that are alike in these looks, beside the strengths without control.",
+            )  # fmt: skip
     sources = set(chosen if isinstance(chosen, list) else [chosen or present[0]])
     if not {"human", "bedd"} & set(present):
         st.caption("No person has judged in this study yet.")
@@ -133,7 +142,12 @@ def _show_overall(tables: list[Table]) -> None:
 
 
 def _show(store: Store, study: StudyInfo, table: Table, confirmed: Replayed) -> None:
-    analysis = _analysed(_judged(table), table)
+    control = tuple(st.session_state.get(CONTROL, ())) if table.model.claims_order else ()
+    try:
+        analysis = _analysed(_judged(table), control, table, store, study)
+    except StudyError as err:
+        st.warning(str(err))
+        analysis = _analysed(_judged(table), (), table, store, study)
     with st.container(border=True):
         st.markdown(f"#### {task_title(table.task)} {_badges(table.source)}")
         st.html(board_html(analysis, confirmed))
@@ -190,8 +204,11 @@ def _judged(*tables: Table) -> str:
 
 
 @st.cache_data(max_entries=64, show_spinner="Computing intervals …")
-def _analysed(judged: str, _table: Table) -> Analysis:
-    return analyse(_table)
+def _analysed(
+    judged: str, control: tuple[str, ...], _table: Table, _store: Store, _study: StudyInfo
+) -> Analysis:
+    looks = read_looks(_store, _study, _table.comparisons, control)
+    return analyse(_table, control=control, looks=looks)
 
 
 @st.cache_data(max_entries=64, show_spinner="Computing intervals …")

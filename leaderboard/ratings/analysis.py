@@ -1,6 +1,6 @@
 """What a table says beyond its ratings: how certain they are, and what the other models find."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import NormalDist
@@ -8,13 +8,17 @@ from statistics import NormalDist
 import numpy as np
 
 from basalt.core.intervals import Z_95
+from basalt.io.errors import ConfigError
 from leaderboard.ratings.bootstrap import MIN_RATERS, REPLICATES, ResamplingRange, bootstrap
 from leaderboard.ratings.bradley_terry import BRADLEY_TERRY
+from leaderboard.ratings.control import Control, Looks, control_for
 from leaderboard.ratings.ranking import Row, Table
 from leaderboard.ratings.trueskill import TRUESKILL
 
 ALWAYS_SHOWN = (TRUESKILL, BRADLEY_TERRY)
 """Models whose ratings are shown beside those of the table's model."""
+
+NO_LOOKS: Looks = {}
 
 INTERVAL = "95%"
 RANGE = "resampling range"
@@ -74,6 +78,7 @@ class Analysis:
         ranks: Best and worst rank by agent, within its group, that the 95% intervals of the differences leave
             open; empty for models that claim no order.
         leads: Lead by agent, without the last of each group; empty for models that claim no order.
+        control: Strengths with looks taken out; None where no control was asked for.
     """
 
     table: Table
@@ -81,6 +86,7 @@ class Analysis:
     others: tuple[Table, ...]
     ranks: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     leads: Mapping[str, Lead] = field(default_factory=dict)
+    control: Control | None = None
 
     def bounds(self, row: Row) -> Bounds:
         """The bounds to show for a row: a resampling range only where there are enough comparisons."""
@@ -96,20 +102,39 @@ class Analysis:
         return len(raters) if 1 < len(raters) < MIN_RATERS else None
 
 
-def analyse(table: Table, *, replicates: int = REPLICATES, seed: int = 0) -> Analysis:
+def analyse(
+    table: Table,
+    *,
+    replicates: int = REPLICATES,
+    seed: int = 0,
+    control: Sequence[str] = (),
+    looks: Looks = NO_LOOKS,
+) -> Analysis:
     """Intervals of a table, the certainty of its order, and the ratings of the other models.
 
     Args:
         table: Table from `rate`.
         replicates: Number of bootstrap replicates for models that claim no order; 0 gives no ranges.
         seed: Seed of the random numbers.
+        control: Names of the looks to control for.
+        looks: Their values by comparison.
+
+    Raises:
+        ConfigError: control was asked for, and the table's model is not Bradley-Terry.
+        StudyError: the data do not allow the control.
     """
+    if control and table.model.name != BRADLEY_TERRY.name:
+        raise ConfigError(
+            f"control: expected a table by {BRADLEY_TERRY.name}, got one by {table.model.name}; "
+            f"use --model {BRADLEY_TERRY.name}"
+        )
     others = tuple(
         table.rated_by(model) for model in ALWAYS_SHOWN if model.name != table.model.name
     )
     if not table.model.claims_order:
         return Analysis(table, bootstrap(table, replicates, seed), others)
-    return Analysis(table, {}, others, *_order(table))
+    controlled = control_for(table, control, looks) if control else None
+    return Analysis(table, {}, others, *_order(table), controlled)
 
 
 def _order(table: Table) -> tuple[dict[str, tuple[int, int]], dict[str, Lead]]:

@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 from basalt.core.tasks import TASKS
 from leaderboard.ratings.analysis import INTERVAL, RANGE, Analysis, own_bounds
 from leaderboard.ratings.bradley_terry import BRADLEY_TERRY
+from leaderboard.ratings.control import UNITS, Control
 from leaderboard.ratings.models import RatingModel
 from leaderboard.ratings.overall import OverallRow
 from leaderboard.ratings.ranking import Row, Table
@@ -175,6 +176,8 @@ def notes(analysed: Table | Analysis, style: Callable[[str], str] = str) -> list
             f"Only {analysed.few_raters} raters: too few to show how raters differ, so intervals are those of "
             f"independent answers and may be too narrow."
         )
+    if analysed.control:
+        more.append(_control_note(table, analysed.control))
     return [*found, *map(style, more)]
 
 
@@ -291,8 +294,49 @@ def _order(analysis: Analysis) -> tuple[Column[Row], ...]:
             "number of further answers, all for the next row's agent against this one, that would put it first",
             lambda row: lead(row)[4:], str, last,
         ),
+        *(_controlled(analysis.control) if analysis.control else ()),
         Column(("model",), "", "", lambda row: (model.name,)),
     )  # fmt: skip
+
+
+def _controlled(control: Control) -> tuple[Column[Row], ...]:
+    """Columns of the strengths with looks taken out."""
+    names = ", ".join(effect.look for effect in control.effects)
+    effects = {effect.look: [effect.value, effect.low, effect.high] for effect in control.effects}
+    return (
+        Column(
+            ("bt_controlled", "bt_controlled_low", "bt_controlled_high"), f"Alike in {names}",
+            f"strength between videos alike in {names}, with its 95% interval",
+            lambda row: control.strengths[row.agent],
+            lambda value, low, high: f"{number(value)} ({number(low)} to {number(high)})",
+        ),
+        Column(
+            ("place_controlled",), "Place then", "place in the group in the order of that strength",
+            lambda row: (control.places[row.agent],),
+        ),
+        Column(("effects",), "", "", lambda row: (effects,)),
+    )  # fmt: skip
+
+
+def _control_note(table: Table, control: Control) -> str:
+    effects = "; ".join(
+        f"{effect.look} ({UNITS[effect.look]}) {signed(effect.value)} "
+        f"({signed(effect.low)} to {signed(effect.high)})"
+        for effect in control.effects
+    )
+    moved = [
+        row.agent
+        for rows in table.groups
+        for place, row in enumerate(rows, start=1)
+        if control.places[row.agent] != place
+    ]
+    order = "Their control does not change the order."
+    if moved:
+        order = f"Their control changes the places of {len(moved)} agents."
+    return (
+        f"Effects on the log-odds of winning, with 95% intervals, from {control.comparisons} of "
+        f"{sum(one.decisive for one in table.comparisons)} comparisons: {effects}. {order}"
+    )
 
 
 def _other(table: Table) -> Column[Row]:
