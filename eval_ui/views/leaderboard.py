@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from basalt.core.comparisons import Comparison
-from basalt.io.errors import BasaltError, StudyError
+from basalt.io.errors import BasaltError
 from eval_ui.charts import development_plot, profile_plot, rating_plot, win_matrix_plot
 from eval_ui.session import may_see_results
 from eval_ui.store_access import the_store
@@ -145,7 +145,7 @@ def _show(store: Store, study: StudyInfo, table: Table, confirmed: Replayed) -> 
     control = tuple(st.session_state.get(CONTROL, ())) if table.model.claims_order else ()
     try:
         analysis = _analysed(_judged(table), control, table, store, study)
-    except StudyError as err:
+    except BasaltError as err:
         st.warning(str(err))
         analysis = _analysed(_judged(table), (), table, store, study)
     with st.container(border=True):

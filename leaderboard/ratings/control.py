@@ -15,6 +15,7 @@ from basalt.core.intervals import Z_95
 from basalt.io.errors import StudyError
 from leaderboard.ratings.bootstrap import rater_clusters
 from leaderboard.ratings.bradley_terry import centring, fit_outcomes, outcomes_of
+from leaderboard.ratings.groups import connected_groups
 from leaderboard.ratings.models import Floats
 from leaderboard.ratings.ranking import Table
 
@@ -82,7 +83,7 @@ def control_for(table: Table, names: Sequence[str], looks: Looks) -> Control:
         )
     agents = table.agents
     centred = centring(known, agents)
-    if np.linalg.matrix_rank(centred) != np.linalg.matrix_rank(centring(table.used, agents)):
+    if len(connected_groups(agents, (one.winner_loser for one in known))) != len(table.groups):
         raise StudyError(
             f"control for {', '.join(names)}: only {len(known)} comparisons of task {table.task!r} have known "
             "values, and they do not connect all agents that were compared"

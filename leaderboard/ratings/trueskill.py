@@ -60,8 +60,22 @@ class TrueSkillModel(OnlineRatingModel):
 
     def fit(self, comparisons: Sequence[Comparison], agents: Sequence[str]) -> Ratings:
         """See `RatingModel.fit`."""
-        once = self.resample(comparisons, agents, np.ones((1, len(comparisons)), dtype=np.int64))
-        return Ratings(once.value[0], once.error[0], once.score[0])
+        index = {name: i for i, name in enumerate(agents)}
+        pairs = np.array(
+            [[index[name] for name in one.winner_loser] for one in comparisons], dtype=np.int64
+        ).reshape(-1, 2)
+        drawn = np.array([one.winner == "draw" for one in comparisons], dtype=bool)
+        mu, variance = self.prior((len(agents),))
+        # Comparisons without an agent in common commute: each level holds such, and is updated at once.
+        level = levels(pairs, len(agents))
+        order = np.argsort(level, kind="stable")
+        for rows in np.split(order, np.flatnonzero(np.diff(level[order])) + 1):
+            first, second = pairs[rows].T
+            mu[first], variance[first], mu[second], variance[second] = self.update(
+                mu[first], variance[first], mu[second], variance[second], drawn[rows]
+            )
+        sigma = np.sqrt(variance)
+        return Ratings(mu, sigma, mu - _PENALTY * sigma)
 
     def resample(
         self, comparisons: Sequence[Comparison], agents: Sequence[str], counts: Integers
@@ -140,6 +154,22 @@ class TrueSkillModel(OnlineRatingModel):
 
 
 TRUESKILL = TrueSkillModel()
+
+
+def levels(pairs: Integers, agents: int) -> Integers:
+    """Steps in which comparisons can be played so that each agent's are in order, int64 (comparisons,).
+
+    Args:
+        pairs: Indices of the agents of each comparison in order of time, int (comparisons, 2).
+        agents: Number of agents.
+    """
+    played = [0] * agents
+    out = []
+    for one, other in pairs.tolist():
+        step = max(played[one], played[other])
+        played[one] = played[other] = step + 1
+        out.append(step)
+    return np.array(out, dtype=np.int64)
 
 
 def sequences(counts: Integers) -> Integers:

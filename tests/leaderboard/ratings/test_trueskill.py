@@ -6,7 +6,14 @@ import trueskill
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leaderboard.ratings.trueskill import DRAW_PROBABILITY, TRUESKILL, draw_margin, replay
+from leaderboard.ratings.trueskill import (
+    DRAW_PROBABILITY,
+    TRUESKILL,
+    draw_margin,
+    levels,
+    replay,
+)
+from tests.support.synthetic_comparisons import planted
 
 AGENTS = 4
 
@@ -93,3 +100,19 @@ def test_far_beyond_the_floats_the_update_stays_finite() -> None:
 def test_the_draw_margin_is_the_packages(probability: float) -> None:
     expected = trueskill.calc_draw_margin(probability, 2, ENVIRONMENT)
     assert draw_margin(probability) == pytest.approx(expected, abs=1e-12)
+
+
+def test_comparisons_of_one_step_share_no_agent_and_keep_each_agents_order() -> None:
+    pairs = np.array([[0, 1], [2, 3], [1, 2], [0, 3], [0, 1]])
+    assert levels(pairs, 4).tolist() == [0, 0, 1, 1, 2]
+    assert levels(pairs[:0], 4).shape == (0,)
+
+
+def test_a_fit_in_steps_is_the_replay_of_one_comparison_after_another() -> None:
+    history = planted((0, 0.5, 1, 2, 3), 200)
+    names = ["a0", "a1", "a2", "a3", "a4", "never met"]
+    once = TRUESKILL.resample(history, names, np.ones((1, len(history)), dtype=np.int64))
+    fitted = TRUESKILL.fit(history, names)
+    for name in ("value", "error", "score"):
+        assert np.array_equal(getattr(fitted, name), getattr(once, name)[0])
+    assert TRUESKILL.fit([], names).value.tolist() == [25.0] * 6
