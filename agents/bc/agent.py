@@ -1,7 +1,7 @@
 """Plays a checkpoint of behavioural cloning."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from basalt.core.actions import INVENTORY_INDEX, NULL_CAMERA, indices_to_env
 from basalt.core.recording import PlayerKind
+from basalt.core.settings import Positive
 from basalt.io.errors import ConfigError
 from basalt.policies.attention import PolicyState
 from basalt.policies.checkpoint import choose_device, load_policy
@@ -19,16 +20,19 @@ from basalt.policies.preprocess import resize_frames
 class BCAgent:
     """Plays a checkpoint, a batch of episodes at a time.
 
-    Buttons and camera are sampled from the policy, or its most likely choice is taken. ESC is pressed
-    with the probability that the policy gives it, which imitates when players stop: a fixed
-    threshold on an event that happens once per episode would almost never be crossed.
+    Buttons and camera are sampled from the policy, or its most likely choice is taken. It does not press ESC: a
+    stopping head (`agent.stop=RUN`) ends its episodes, otherwise the step limit does. As an ablation, `esc=hazard`
+    presses it with the probability that the policy gives, which imitates when players stop and does not ask whether
+    the task is done.
 
     Args:
         checkpoint: Folder of the run to play, or one of its checkpoints.
         device: `auto`, `cpu`, `cuda`...
-        deterministic: Whether to take the most likely buttons and camera, and to press ESC once the
-            policy gives more than even odds that a player would have stopped by now.
+        deterministic: Whether to take the most likely buttons and camera; with `esc=hazard`, ESC is then pressed
+            once the policy gives more than even odds that a player would have stopped by now.
         seed: Seed of the draws.
+        temperature: Divisor of the logits that buttons and camera are sampled from.
+        esc: `never`, or `hazard` for the ablation.
 
     Attributes:
         policy: The policy being played.
@@ -37,6 +41,8 @@ class BCAgent:
 
     name = "bc"
     kind: PlayerKind = "agent"
+    FORMER_DEFAULTS: ClassVar[dict[str, str]] = {"esc": "hazard"}
+    """Defaults of recordings that were made before there was the setting."""
 
     def __init__(
         self,
@@ -44,14 +50,23 @@ class BCAgent:
         device: str = "auto",
         deterministic: bool = False,
         seed: int = 0,
+        temperature: Positive = 1.0,
+        esc: Literal["never", "hazard"] = "never",
     ) -> None:
         if checkpoint is None:
             raise ConfigError("checkpoint: expected the run to play; give checkpoint=FOLDER")
         self.policy, self.info = load_policy(checkpoint, choose_device(device))
         self._deterministic = deterministic
+        self._temperature = temperature
+        self.esc = esc
         self._generator = torch.Generator().manual_seed(seed)
         self._state: PolicyState | None = None
         self._not_stopped = torch.zeros(0)
+
+    @property
+    def decides_esc(self) -> bool:
+        """Whether it presses ESC itself."""
+        return self.esc == "hazard"
 
     @torch.no_grad()
     def act(self, pov: NDArray[np.uint8], first: NDArray[np.bool_]) -> list[dict[str, Any]]:
@@ -87,10 +102,14 @@ class BCAgent:
         logits = logits.cpu()
         if self._deterministic:
             return logits.argmax(-1)
-        return torch.multinomial(logits.softmax(-1), 1, generator=self._generator)[:, 0]
+        return torch.multinomial(
+            (logits / self._temperature).softmax(-1), 1, generator=self._generator
+        )[:, 0]
 
     def _press_esc(self, probability: Tensor, first: Tensor) -> Tensor:
         """Which episodes to end now, bool [B], given the probability of ESC [B] and where an episode begins [B]."""
+        if self.esc == "never":
+            return torch.zeros(len(probability), dtype=torch.bool)
         if not self._deterministic:
             return torch.rand(len(probability), generator=self._generator) < probability
         self._not_stopped = torch.where(first, 1.0, self._not_stopped) * (1 - probability)

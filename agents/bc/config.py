@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from basalt.core.settings import Count, Float, Int, PathText, Positive, settings
+from basalt.core.settings import Count, Float, Int, Paths, PathText, Positive, settings
 from basalt.data.embeddings import read_manifest
 from basalt.data.episodes import DEFAULT_CACHE_GB
 from basalt.data.labels import LabelSetting
@@ -30,6 +30,7 @@ class TrainConfig:
         task: Task whose recordings to learn from.
         data: Folder of recordings or of embeddings (`basalt embed`), or `sample`. On embeddings only
             the heads are trained.
+        rollouts: Folders of further recordings to learn from, such as an agent's rollouts that an expert labelled.
         steps: Number of optimizer steps. The default suits the sample, which more overfit (chosen on
             development seeds); raise it with the data.
         batch_size: Number of sequences per batch.
@@ -40,6 +41,8 @@ class TrainConfig:
         weight_decay: AdamW's weight decay, applied to weights of two or more dimensions.
         grad_clip: Largest gradient norm.
         esc_weight: Largest weight of a frame with ESC relative to one without.
+        change_weight: Weight of a frame on which the action changes relative to one on which it does not. Above 1, a
+            policy gains less by repeating what was done before.
         size: Size of a fresh policy: `small`, or a published size `1x`, `2x`, `3x`.
         init: Policy to start from (`basalt.policies.source.open_policy`): a run, a `.weights` file or a
             published name; "" is a fresh policy, or the policy of the embeddings.
@@ -47,6 +50,8 @@ class TrainConfig:
         kl: Weight of the divergence from `init`.
         held_out: Share of the (task, seed) groups that are held out for testing.
         mirror: Whether half of the episodes are mirrored, actions included, which doubles small data.
+        shift: Largest random shift of the frames of a sequence, in pixels of the policy's input.
+        colour: Largest random relative change of their brightness, contrast and each colour.
         drop_null: Whether frames without any action are left out.
         labels: Labelling rules: `corrected`, or `legacy` as the published loaders made them.
         cache_gb: Size of the frame cache in gigabytes; larger data are decoded as they are read.
@@ -64,6 +69,7 @@ class TrainConfig:
     out: PathText
     task: str = "find_cave"
     data: PathText = "sample"
+    rollouts: Paths = ()
     steps: Count = 120
     batch_size: Count = 8
     seq_len: Count = 16
@@ -72,12 +78,15 @@ class TrainConfig:
     weight_decay: Float = 0.01
     grad_clip: Positive = 1.0
     esc_weight: Annotated[Float, Field(ge=1)] = 50.0
+    change_weight: Annotated[Float, Field(ge=1)] = 1.0
     size: str = "small"
     init: PathText = ""
     trainable: Literal["all", "last", "heads"] = "all"
     kl: Annotated[Float, Field(ge=0)] = 0.0
     held_out: Float = 0.3
     mirror: bool = True
+    shift: Annotated[Int, Field(ge=0)] = 0
+    colour: Annotated[Float, Field(ge=0, le=1)] = 0.0
     drop_null: bool = False
     labels: LabelSetting = "corrected"
     cache_gb: Float = DEFAULT_CACHE_GB
@@ -111,6 +120,11 @@ def settled(cfg: TrainConfig, embedded: bool) -> TrainConfig:
             raise ConfigError(
                 "trainable: expected heads, since embeddings train only the heads, got 'last'; give "
                 "trainable=heads, or data of recordings"
+            )
+        if cfg.rollouts or cfg.shift or cfg.colour:
+            raise ConfigError(
+                "data: expected recordings, since rollouts=, shift= and colour= are about frames, got embeddings; leave "
+                "these settings out"
             )
         origin = cfg.init or read_manifest(Path(cfg.data)).policy
         # Latents have no left and right.

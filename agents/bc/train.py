@@ -31,6 +31,7 @@ from basalt.io.console import progress_bar
 from basalt.io.errors import ConfigError
 from basalt.io.interrupts import first_signal
 from basalt.io.locks import sole_writer
+from basalt.policies.augment import augment, generator
 from basalt.policies.checkpoint import (
     choose_device,
     find_checkpoint,
@@ -191,7 +192,9 @@ class _Learner:
         frames = sum(len(e) for e in data.training)
         presses = sum(int(e.esc.sum()) for e in data.training)
         esc_weight = min(max((frames - presses) / max(presses, 1), 1.0), cfg.esc_weight)
-        self.objective = Objective(policy, base, cfg.trainable, cfg.kl, esc_weight)
+        self.objective = Objective(
+            policy, base, cfg.trainable, cfg.kl, esc_weight, cfg.change_weight
+        )
         self.optimizer = make_optimizer(policy, cfg.lr, cfg.weight_decay)
         self.memories = self.objective.initial_memories(cfg.batch_size // team.size)
 
@@ -234,6 +237,15 @@ class _Learner:
             facts = self.data.facts(self.cfg) | {"first_loss": self.first_loss}
             save_checkpoint(self.run, self.step, self.policy, tensors, facts)
 
+    def _augmented(self, labels: TensorBatch) -> TensorBatch:
+        """The batch with augmented frames; the draws depend on the step only, so that a resumed run repeats them."""
+        cfg, team = self.cfg, self.team
+        if not (cfg.shift or cfg.colour):
+            return labels
+        draws = generator(cfg.seed, self.step, team.rank)
+        frames = augment(labels.inputs, draws, shift=cfg.shift, colour=cfg.colour)
+        return labels._replace(inputs=frames)
+
     def learn(self) -> None:
         """The training loop: until `cfg.steps`, or Ctrl-C."""
         cfg, team, began = self.cfg, self.team, time.monotonic()
@@ -259,7 +271,7 @@ class _Learner:
         with metrics, first_signal(stop.set, signal.SIGINT), bar:
             stopping = False
             while self.step < cfg.steps and not stopping:
-                labels = TensorBatch.of(next(stream), team.device)
+                labels = self._augmented(TensorBatch.of(next(stream), team.device))
                 for group in self.optimizer.param_groups:
                     group["lr"] = lr = cfg.lr * schedule(self.step, cfg.warmup, cfg.steps)
                 loss, divergence, self.memories = objective(labels, self.memories)

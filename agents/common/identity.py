@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from agents.common.registry import AGENTS, algorithm, parameters
+from agents.common.registry import AGENTS, STOP, algorithm, parameters
 from basalt.core.registry import load
 
 _NOT_WEIGHTS = ("config.json", "metrics.jsonl", "report.json")
@@ -48,17 +48,20 @@ def identify(settings: Mapping[str, Any]) -> Identity:
 
 def _identify(settings: Mapping[str, Any], digest: "hashlib._Hash") -> tuple[bool, int | None]:
     name = str(settings.get("name"))
-    paths: set[str] = set()
+    paths = {STOP}
     learns, training_seed = False, None
     if name in AGENTS:
         found = algorithm(name)
         learns = found.train is not None
-        paths = {
+        paths |= {
             one.name
             for one in parameters(load(found.agent))
             if Path in (one.annotation, *get_args(one.annotation))
         }
+    learns = learns or settings.get(STOP) is not None
     for key, value in sorted(settings.items()):
+        if key == STOP and value is None:
+            continue  # agents of before there was this setting are the same agents
         digest.update(json.dumps(key).encode())
         if isinstance(value, Mapping):
             inner_learns, inner_seed = _identify(value, digest)

@@ -72,16 +72,24 @@ class Objective(nn.Module):
         part: Name of the trained part, a key of `PARTS`.
         kl: Weight of the divergence from the base.
         esc_weight: Weight of frames with ESC, see `imitation_loss`.
+        change_weight: Weight of frames on which the action changes, see `imitation_loss`.
     """
 
     def __init__(
-        self, policy: VPTPolicy, base: VPTPolicy | None, part: str, kl: float, esc_weight: float
+        self,
+        policy: VPTPolicy,
+        base: VPTPolicy | None,
+        part: str,
+        kl: float,
+        esc_weight: float,
+        change_weight: float = 1.0,
     ) -> None:
         super().__init__()
         self.policy = policy
         # In a tuple, so that its weights are neither trained nor sent between processes.
         self._base = (base,)
         self.part, self.kl, self.esc_weight = part, kl, esc_weight
+        self.change_weight = change_weight
 
     def initial_memories(self, batch_size: int) -> Memories:
         """Empty memories for a batch of sequences."""
@@ -98,7 +106,7 @@ class Objective(nn.Module):
         device = labels.first.device
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             output, base, memories = self._outputs(labels, memories)
-        loss = imitation_loss(output, labels, self.esc_weight)
+        loss = imitation_loss(output, labels, self.esc_weight, self.change_weight)
         divergence = (
             torch.zeros((), device=device)
             if base is None

@@ -18,12 +18,12 @@ def schedule(step: int, warmup: int, steps: int) -> float:
     return 0.1 + 0.45 * (1 + math.cos(math.pi * min(done, 1.0)))
 
 
-def _trained(policy: VPTPolicy) -> dict[str, nn.Parameter]:
+def _trained(policy: nn.Module) -> dict[str, nn.Parameter]:
     """Parameters that take gradients (`agents.common.objective.choose_trained`), by name, in a fixed order."""
     return {name: p for name, p in policy.named_parameters() if p.requires_grad}
 
 
-def make_optimizer(policy: VPTPolicy, lr: float, weight_decay: float) -> torch.optim.AdamW:
+def make_optimizer(policy: nn.Module, lr: float, weight_decay: float) -> torch.optim.AdamW:
     """AdamW over the parameters that take gradients, without weight decay on norms and biases."""
     parameters = list(_trained(policy).values())
     return torch.optim.AdamW(
@@ -36,15 +36,37 @@ def make_optimizer(policy: VPTPolicy, lr: float, weight_decay: float) -> torch.o
     )
 
 
+def optimizer_tensors(optimizer: torch.optim.AdamW, network: nn.Module) -> dict[str, Tensor]:
+    """Adam's moments by parameter name, for `restore_optimizer`."""
+    return {
+        f"optimizer/{name}/{key}": value
+        for name, parameter in _trained(network).items()
+        for key, value in optimizer.state[parameter].items()
+    }
+
+
+def restore_optimizer(
+    optimizer: torch.optim.AdamW,
+    network: nn.Module,
+    tensors: Mapping[str, Tensor],
+    device: torch.device,
+) -> None:
+    """Restore Adam's moments in place."""
+    for name, parameter in _trained(network).items():
+        prefix = f"optimizer/{name}/"
+        optimizer.state[parameter] = {
+            # Adam keeps its step count on the CPU.
+            key.removeprefix(prefix): value if key.endswith("/step") else value.to(device)
+            for key, value in tensors.items()
+            if key.startswith(prefix)
+        }
+
+
 def training_tensors(
     optimizer: torch.optim.AdamW, policy: VPTPolicy, states: Mapping[str, PolicyState]
 ) -> dict[str, Tensor]:
     """Adam's moments by parameter name, and the memories by name, for `restore`."""
-    tensors = {
-        f"optimizer/{name}/{key}": value
-        for name, parameter in _trained(policy).items()
-        for key, value in optimizer.state[parameter].items()
-    }
+    tensors = optimizer_tensors(optimizer, policy)
     for whose, state in states.items():
         tensors[f"memory/{whose}/mask"] = state.mask
         for j, (keys, values) in enumerate(zip(state.keys, state.values, strict=True)):
@@ -58,14 +80,7 @@ def restore(
 ) -> dict[str, PolicyState]:
     """Restore Adam's moments in place; returns the memories by name."""
     device = policy.device
-    for name, parameter in _trained(policy).items():
-        prefix = f"optimizer/{name}/"
-        optimizer.state[parameter] = {
-            # Adam keeps its step count on the CPU.
-            key.removeprefix(prefix): value if key.endswith("/step") else value.to(device)
-            for key, value in tensors.items()
-            if key.startswith(prefix)
-        }
+    restore_optimizer(optimizer, policy, tensors, device)
     blocks = range(policy.config.n_recurrence_layers)
     masks = [key for key in tensors if key.startswith("memory/") and key.endswith("/mask")]
     return {

@@ -36,6 +36,19 @@ class Algorithm:
     train: str | None = None
 
 
+@dataclass(frozen=True)
+class Part:
+    """A part that other agents use when they play, and how it is trained.
+
+    Attributes:
+        config: Class of its training's settings; see `Algorithm`.
+        train: Function that trains by such settings; see `Algorithm`.
+    """
+
+    config: str
+    train: str
+
+
 class Training(Protocol):
     """Result of a training run.
 
@@ -54,6 +67,12 @@ AGENTS: Registry[Algorithm | type] = Registry("agent", "basalt.agents", Algorith
 for _name in ("bc", "demonstrator", "noop", "random", "search", "steered"):
     AGENTS.register(_name, f"agents.{_name}:ALGORITHM")
 
+PARTS = {"ending": "agents.ending:PART"}
+"""What is trained but does not play, by name."""
+
+STOP = "stop"
+"""Setting of every agent: run of the stopping head that ends its episodes."""
+
 
 def algorithm(name: str) -> Algorithm:
     """The algorithm of that name.
@@ -66,18 +85,18 @@ def algorithm(name: str) -> Algorithm:
 
 
 def learners() -> list[str]:
-    """Names of the agents that learn, without those that cannot be imported."""
+    """Names of what can be trained: agents, without those that cannot be imported, and parts of agents."""
     broken = AGENTS.broken()
-    return [name for name in AGENTS if name not in broken and algorithm(name).train]
+    return [*(name for name in AGENTS if name not in broken and algorithm(name).train), *PARTS]
 
 
 def learner(name: str) -> tuple[type, Callable[[Any], Training]]:
-    """The class of an agent's training settings, and the function that trains by them.
+    """The class of the training settings of an agent or a part, and the function that trains by them.
 
     Raises:
         ConfigError: There is no such agent, or it does not learn.
     """
-    found = algorithm(name)
+    found: Algorithm | Part = load(PARTS[name]) if name in PARTS else algorithm(name)
     if not found.train or not found.config:
         raise ConfigError(
             f"agent: {name!r} does not learn; agents that learn: {', '.join(learners())}"
@@ -91,7 +110,7 @@ def play_settings(name: str) -> dict[str, Any]:
     for parameter in parameters(load(algorithm(name).agent)):
         value = "???" if parameter.default is parameter.empty else parameter.default
         values[parameter.name] = "${checkpoint}" if parameter.name == "checkpoint" else value
-    return values
+    return values | {STOP: None}
 
 
 def upgrade_claim(file: Path) -> None:
@@ -105,7 +124,8 @@ def upgrade_claim(file: Path) -> None:
     if before.get("name") not in AGENTS or before.get("steer") is not None:
         return
     settings = play_settings(before["name"])
-    agent = {name: before.get(name, value) for name, value in settings.items()}
+    former = getattr(load(algorithm(before["name"]).agent), "FORMER_DEFAULTS", {})
+    agent = {name: before.get(name, former.get(name, value)) for name, value in settings.items()}
     if agent != before:
         write_json(file, found | {"agent": agent})
 
@@ -115,15 +135,22 @@ def make_agent(name: str, **settings: Any) -> Agent:
 
     Args:
         name: Name of the agent.
-        settings: Arguments of its constructor.
+        settings: Arguments of its constructor, and `stop`: run of `basalt train agent=ending` that ends its
+            episodes, or None.
 
     Raises:
-        ConfigError: There is no such agent, or a setting is unknown, missing or of the wrong type.
+        ConfigError: There is no such agent, a setting is unknown, missing or of the wrong type, or `stop` was given
+            for an agent that decides itself when to press ESC.
     """
     factory = load(algorithm(name).agent)
+    stop = settings.pop(STOP, None)
     _check(factory, settings)
     agent: Agent = factory(**settings)
-    return agent
+    if stop is None:
+        return agent
+    from agents.common.stopping import StoppingAgent  # here, since it needs torch
+
+    return StoppingAgent(agent, stop, settings.get("device", "auto"))
 
 
 def parameters(factory: Callable[..., Any]) -> list[inspect.Parameter]:
@@ -146,4 +173,4 @@ def _check(factory: Callable[..., Any], settings: Mapping[str, Any]) -> None:
     except ValidationError as err:
         fault = err.errors()[0]
         fault["loc"] = ("agent", *fault["loc"])
-        raise ConfigError(fault_line(fault, [f"agent.{one}" for one in fields])) from None
+        raise ConfigError(fault_line(fault, [f"agent.{one}" for one in (*fields, STOP)])) from None

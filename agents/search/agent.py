@@ -24,8 +24,8 @@ from basalt.policies.source import fingerprint, open_policy
 class SearchAgent:
     """Follows the demonstration whose latent is nearest, until it no longer fits; see `agents.search.follow`.
 
-    It never presses ESC, so its episodes end at the step limit: where a demonstration ended says little about
-    whether this episode is done.
+    It never presses ESC: where a demonstration ended says little about whether this episode is done. A stopping head
+    (`agent.stop=RUN`) ends its episodes, otherwise the step limit does.
 
     Args:
         checkpoint: Folder of the run, made by `basalt train agent=search`.
@@ -41,6 +41,7 @@ class SearchAgent:
 
     name = "search"
     kind: PlayerKind = "agent"
+    decides_esc = False
 
     def __init__(
         self,

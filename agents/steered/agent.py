@@ -45,6 +45,7 @@ class SteeredAgent:
         if not isinstance(policy, VPTPolicy):
             raise ConfigError(f"agent: {self._player.name!r} has no policy to steer; give another")
         steering = read_steering(steer, sae, policy, along)
+        self.decides_esc: bool = getattr(self._player, "decides_esc", True)
         # For as long as the agent plays.
         self._steered = patch(policy, steering.hook_point, steering)
         self._steered.__enter__()

@@ -33,6 +33,9 @@ class Agent(Protocol):
     the result depends only on row b of the frames since its last `first`, except that rows may share a random
     generator. `basalt.testing.check_agent` checks this.
 
+    An agent that never presses ESC says so by an attribute `decides_esc = False`; only then can a stopping head
+    (`agent.stop=RUN`) end its episodes.
+
     Attributes:
         name: Name in recordings and on the leaderboard.
         kind: Label of the recordings: `agent` for everything that learns, `random`, `scripted` or `human`.

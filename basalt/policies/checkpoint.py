@@ -10,15 +10,15 @@ A folder appears under its final name only when it is complete, so the newest on
 
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from pydantic import ConfigDict
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from basalt.core.records import Record
 from basalt.io.atomic import replacing_folder
@@ -28,6 +28,7 @@ from basalt.policies.config import VPTConfig
 from basalt.policies.vpt import VPTPolicy
 
 KEPT = 2
+N = TypeVar("N", bound=nn.Module)
 _NAME = re.compile(r"step-(\d{8})")
 
 
@@ -95,10 +96,33 @@ def save_checkpoint(
     Returns:
         The checkpoint's folder.
     """
+    record = Checkpoint(step=step, policy=policy.config, **info)
+    return write_checkpoint(run, step, record, policy.state_dict(), training)
+
+
+def write_checkpoint(
+    run: Path,
+    step: int,
+    record: Record,
+    model: Mapping[str, Tensor],
+    training: Mapping[str, Tensor],
+) -> Path:
+    """Write a checkpoint of any network and remove all but the newest two.
+
+    Args:
+        run: Folder of the training run.
+        step: Number of optimizer steps done.
+        record: Content of checkpoint.json.
+        model: Weights of the network.
+        training: Tensors that resuming needs.
+
+    Returns:
+        The checkpoint's folder.
+    """
     final = run / "checkpoints" / f"step-{step:08d}"
     with replacing_folder(final) as partial:
-        Checkpoint(step=step, policy=policy.config, **info).write(partial / "checkpoint.json")
-        for name, tensors in (("model", policy.state_dict()), ("training", training)):
+        record.write(partial / "checkpoint.json")
+        for name, tensors in (("model", model), ("training", training)):
             # Rows of a memory may share storage, which safetensors refuses.
             whole = {key: x.detach().cpu().contiguous().clone() for key, x in tensors.items()}
             write_tensors(partial / f"{name}.safetensors", whole)
@@ -143,17 +167,30 @@ def load_policy(path: str | Path, device: torch.device) -> tuple[VPTPolicy, Chec
     folder = find_checkpoint(path)
     file = folder / "checkpoint.json"
     info = Checkpoint.read(file)
+    return load_network(folder, lambda: VPTPolicy(info.policy)).to(device).eval(), info
+
+
+def load_network(folder: Path, make: Callable[[], N]) -> N:
+    """Make a network and load the weights of a checkpoint into it.
+
+    Args:
+        folder: Folder of the checkpoint.
+        make: Function that makes the network with the sizes of the checkpoint.
+
+    Raises:
+        ConfigError: The weights are damaged, or are those of another network.
+    """
+    file = folder / "model.safetensors"
     try:
-        policy = VPTPolicy(info.policy)
-        policy.load_state_dict(_load(folder / "model.safetensors"))
+        network = make()
+        network.load_state_dict(_load(file))
     except (RuntimeError, ValueError) as err:
         # torch lists every difference on a line of its own; the first is enough.
         lines = [line.strip() for line in str(err).splitlines()]
         raise ConfigError(
-            f"{folder / 'model.safetensors'}: weights do not fit {file.name} ({(lines[1:] or lines)[0]}); "
-            "use another checkpoint"
+            f"{file}: weights do not fit checkpoint.json ({(lines[1:] or lines)[0]}); use another checkpoint"
         ) from err
-    return policy.to(device).eval(), info
+    return network
 
 
 def load_training(checkpoint: Path) -> dict[str, Tensor]:

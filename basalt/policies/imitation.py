@@ -74,17 +74,37 @@ def frame_losses(output: PolicyOutput, labels: TensorBatch) -> tuple[Tensor, Ten
     return buttons.view(shape), camera.view(shape) * labels.camera_counts, esc
 
 
-def imitation_loss(output: PolicyOutput, labels: TensorBatch, esc_weight: float) -> ImitationLoss:
+def changes(labels: TensorBatch) -> Tensor:
+    """Frames whose action differs from that of the frame before, bool [B, T].
+
+    The camera is compared where it counts on either frame. The first frame of an episode, and that of the batch, whose
+    predecessor is not known, are no changes.
+    """
+    counts = labels.camera_counts
+    turned = (labels.camera[:, 1:] != labels.camera[:, :-1]) & (counts[:, 1:] | counts[:, :-1])
+    found = torch.zeros_like(labels.first)
+    found[:, 1:] = (labels.buttons[:, 1:] != labels.buttons[:, :-1]) | turned
+    return found & ~labels.first & labels.valid
+
+
+def imitation_loss(
+    output: PolicyOutput, labels: TensorBatch, esc_weight: float, change_weight: float = 1.0
+) -> ImitationLoss:
     """Buttons + camera where it counts + weighted ESC, per valid frame.
 
     ESC is pressed once an episode, so its frames weigh `esc_weight` times more. The weighted loss is
     taken at logit + log(esc_weight), which moves the optimum back: the head's logit keeps the true
     frequency as its optimum, and playing needs no correction.
 
+    A policy with memory can imitate well by repeating what was done before (the copycat problem, arXiv 2010.14876).
+    Frames on which the action changes are those that this does not help with; they weigh more in the loss of buttons
+    and camera (keyframes, Wen et al. 2021). The mean weight stays 1.
+
     Args:
         output: The policy's output on the batch.
         labels: The batch, with what the player did.
         esc_weight: Weight of a frame with ESC, at least 1.
+        change_weight: Weight of a frame on which the action changes relative to one on which it does not, at least 1.
     """
     valid = labels.valid.float()
     n = valid.sum().clamp(min=1)
@@ -93,6 +113,10 @@ def imitation_loss(output: PolicyOutput, labels: TensorBatch, esc_weight: float)
     esc = F.binary_cross_entropy_with_logits(
         output.esc_logit + weight.log(), labels.esc.float(), pos_weight=weight, reduction="none"
     )
+    if change_weight != 1:
+        weights = torch.where(changes(labels), change_weight, 1.0)
+        weights = weights * n / (weights * valid).sum().clamp(min=1)
+        buttons, camera = buttons * weights, camera * weights
     buttons_sum, camera_sum, esc_sum = ((x * valid).sum() for x in (buttons, camera, esc))
     return ImitationLoss(
         total=(buttons_sum + camera_sum + esc_sum) / n,

@@ -268,7 +268,7 @@ def screens(*colours: tuple[int, int, int]) -> np.ndarray:
 
 
 def test_plays_what_it_learned_in_a_batch(trained: bc.TrainResult) -> None:
-    agent = BCAgent(trained.run, device="cpu", deterministic=True)
+    agent = BCAgent(trained.run, device="cpu", deterministic=True, esc="hazard")
     assert isinstance(agent, Agent)
     agent.act(screens(BLUE, RED), np.array([True, True]))
     blue, red = agent.act(screens(BLUE, RED), np.array([False, False]))

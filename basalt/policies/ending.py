@@ -1,0 +1,176 @@
+"""When to press ESC: a head that says whether the task is done, a filter over time, and a rule.
+
+ESC is an optimal stopping problem: one wrong press ends the episode. A head says for each frame how likely it is that
+ESC now would be a success; an exponential average over time smooths it, and ESC is pressed once the average reaches a
+threshold that was chosen for the success of whole episodes. Drawing ESC from a hazard instead imitates when players
+stop, which does not ask whether the task is done.
+"""
+
+from pathlib import Path
+from typing import Annotated, ClassVar, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from basalt.core.records import Record
+from basalt.io.errors import ConfigError
+from basalt.policies.checkpoint import find_checkpoint, load_network
+from basalt.policies.config import VPTConfig
+from basalt.policies.impala import ImageEncoder
+
+
+class StopRule(BaseModel):
+    """When ESC is pressed, given the head's output at each step.
+
+    Attributes:
+        weight: Weight of the newest log-odds in the exponential average; 1 is no filter.
+        threshold: Average log-odds at which ESC is pressed.
+        min_step: Earliest step at which ESC may be pressed, from 0.
+        max_step: Step from which even odds are enough; None for never.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    weight: Annotated[float, Field(gt=0, le=1)] = 0.05
+    threshold: float = 0.0
+    min_step: Annotated[int, Field(ge=0)] = 0
+    max_step: Annotated[int, Field(ge=0)] | None = None
+
+
+class StopFilter:
+    """The rule applied to one episode, step by step.
+
+    Args:
+        rule: The rule.
+
+    Attributes:
+        average: Exponential average of the log-odds that the task is done; it starts at even odds.
+        step: Number of steps so far.
+    """
+
+    def __init__(self, rule: StopRule) -> None:
+        self._rule = rule
+        self.average = 0.0
+        self.step = 0
+
+    def stops(self, done: float, screen_open: bool) -> bool:
+        """Whether to press ESC at this step.
+
+        A step with a screen open is no evidence, since the world is hidden, and never ends the episode.
+
+        Args:
+            done: Log-odds that the task is done.
+            screen_open: Whether a screen such as the inventory is open.
+        """
+        rule, now = self._rule, self.step
+        self.step += 1
+        if screen_open:
+            return False
+        self.average += rule.weight * (done - self.average)
+        if now < rule.min_step:
+            return False
+        late = rule.max_step is not None and now >= rule.max_step
+        return self.average >= (min(rule.threshold, 0.0) if late else rule.threshold)
+
+
+class EndingOutput(NamedTuple):
+    """Output of the head, float32 [n] each.
+
+    Attributes:
+        done: Log-odds that ESC now would be a success, where both were equally frequent in training.
+        screen: Log-odds that a screen is open.
+    """
+
+    done: Tensor
+    screen: Tensor
+
+
+class EndingNet(nn.Module):
+    """A small image encoder of its own, and the head. It sees one frame at a time.
+
+    Args:
+        config: Sizes of the encoder (`impala_chans`, `impala_width`, `img_shape`, `hidsize`); the rest is not used.
+    """
+
+    def __init__(self, config: VPTConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = ImageEncoder(config)
+        self.head = nn.Linear(config.hidsize, len(EndingOutput._fields))
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the parameters."""
+        return self.head.weight.device
+
+    def forward(self, frames: Tensor) -> EndingOutput:
+        """Run on frames, uint8 [n, height, width, 3] RGB or float of the same range."""
+        x = self.encoder(frames.permute(0, 3, 1, 2).float()[None] / 255)[0]
+        return EndingOutput(*self.head(x).float().unbind(-1))
+
+    @torch.no_grad()
+    def log_odds(self, frames: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """`done` float32 [n], and whether a screen is open bool [n], of frames uint8 [n, height, width, 3]."""
+        output = self(torch.from_numpy(np.ascontiguousarray(frames)).to(self.device))
+        return output.done.cpu().numpy(), (output.screen > 0).cpu().numpy()
+
+
+class EndingCheckpoint(Record):
+    """What a checkpoint of a stopping head is of (`checkpoint.json`).
+
+    Attributes:
+        step: Number of optimizer steps done.
+        encoder: Sizes of the image encoder.
+        task: Name of the task whose success it has learned.
+        rule: The rule, chosen at the end of the training; None before.
+        train_places, held_out_places: Groups (`Episode.split_group`) that it was trained on, and that the rule was
+            chosen on.
+    """
+
+    FORMAT: ClassVar[str] = "basalt-ending"
+
+    step: int
+    encoder: VPTConfig
+    task: str
+    rule: StopRule | None = None
+    train_places: tuple[str, ...] = ()
+    held_out_places: tuple[str, ...] = ()
+
+
+def load_ending(
+    path: str | Path, device: torch.device, setting: str = "agent.stop"
+) -> tuple[EndingNet, EndingCheckpoint]:
+    """The network of a checkpoint or run, in evaluation mode, and the checkpoint's facts.
+
+    Raises:
+        ConfigError: The checkpoint is missing, damaged or not one of a stopping head.
+    """
+    folder = find_checkpoint(path, setting)
+    try:
+        info = EndingCheckpoint.read(folder / "checkpoint.json")
+    except ConfigError as err:
+        raise ConfigError(f"{setting}: {err}; give a run of `basalt train agent=ending`") from err
+    net = load_network(folder, lambda: EndingNet(info.encoder))
+    return net.to(device).eval(), info
+
+
+def open_ending(
+    path: str | Path, device: torch.device, setting: str = "agent.stop"
+) -> tuple[EndingNet, StopRule]:
+    """The network and the rule of a finished run.
+
+    Raises:
+        ConfigError: The run is not finished, or is not one of a stopping head.
+    """
+    net, info = load_ending(path, device, setting)
+    if info.rule is None:
+        raise ConfigError(
+            f"{setting}: expected a finished run, since the threshold is chosen at its end, got {path} at step "
+            f"{info.step}; run its `basalt train agent=ending` again to finish it"
+        )
+    return net, info.rule
