@@ -140,7 +140,7 @@ class Demo:
 
     def _play(self) -> dict[str, list[Recording]]:
         players: dict[str, Mapping[str, Any]] = {
-            "bc": {"name": "bc", "checkpoint": str(self.out / "bc")},
+            "bc": {"name": "bc", "checkpoint": str(self.out / "bc"), "esc": "hazard"},
             "random": {"name": "random"},
             "demonstrator": {"name": "demonstrator"},
         }

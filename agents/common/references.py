@@ -60,7 +60,7 @@ def play_reference(
         agent: dict[str, Any] = {"name": name}
         if name == "bc":
             run = folder.parent / f"bc-{task}"
-            agent["checkpoint"] = str(run)
+            agent |= {"checkpoint": str(run), "esc": "hazard"}
             _train(run, task, data, train_steps)
         seeds, limit = tasks[task]
         plan = RolloutPlan(task, "luanti", agent, tuple(seeds), folder / task, max_steps=limit)
