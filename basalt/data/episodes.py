@@ -123,6 +123,7 @@ def load_episodes(
         size: Size of the policy's input frame.
         drop_null: Leave out frames without any action. This is decided after quantisation: a mouse
             movement too small for the camera's bins does not count. A frame with ESC stays.
+            Frames of a recording whose expert has no answer for them are always left out.
         labels: `corrected`, or `legacy` as the published loaders made them.
         cache_gb: Largest size, in gigabytes, of decoded frames to keep on disk. If all episodes need
             more, videos are decoded as they are read.
@@ -162,6 +163,7 @@ def load_episodes(
 def _episode(play: Play, size: FrameSize, drop_null: bool, labels: LabelMode) -> Episode:
     steps = step_table(play, labels)
     keep = ~(steps["null"].to_numpy() & drop_null) | steps["esc"].to_numpy()
+    keep &= steps["labelled"].to_numpy()
     columns = steps[["buttons", "camera", "esc"]][keep]
     return Episode(
         name=play.name,

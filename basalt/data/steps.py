@@ -1,4 +1,4 @@
-"""Step tables: what was done at each frame of a play, one row each, kept as Parquet in the cache.
+"""Step tables: what there is to learn at each frame of a play, one row each, kept as Parquet in the cache.
 
 Parsing a play's JSON lines takes about twenty microseconds a line, so it is done once; training reads
 the tables.
@@ -12,17 +12,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from numpy.typing import NDArray
 from pyarrow import parquet
 
+from basalt.core.actions import env_to_indices, is_null
 from basalt.data.bedd import Play
 from basalt.data.cursor import cursor_at
-from basalt.data.labels import LabelMode, label_play
+from basalt.data.labels import LabelMode, Labels, label_play
 from basalt.io.atomic import replacing
 from basalt.io.console import progress_bar
 from basalt.io.paths import cache_dir
 from basalt.io.processes import spawned_pool
 
-_VERSION = 2
+_VERSION = 3
 """Part of the tables' file names: raise it when labels or columns change."""
 
 _FEW = 32
@@ -38,7 +40,8 @@ def step_table(play: Play, labels: LabelMode = "corrected") -> pd.DataFrame:
 
     Returns:
         Columns `part` (int16, which file), `frame` (int32, frame of that file), `buttons` and `camera`
-        (int16, VPT indices), `esc`, `null` (bool), `pitch`, `yaw` (float32, degrees).
+        (int16, VPT indices), `esc`, `null` (bool), `pitch`, `yaw` (float32, degrees), `labelled` (bool, False
+        where the recording's expert has no answer).
 
     Raises:
         RecordingError: The lines cannot be read.
@@ -123,12 +126,30 @@ def _label(play: Play, labels: LabelMode) -> pd.DataFrame:
                     "null": made.null,
                     "pitch": made.actions.camera[:, 0].astype(np.float32),
                     "yaw": made.actions.camera[:, 1].astype(np.float32),
+                    "labelled": labelled,
                 }
             )
-            for number, made in enumerate(label_play(play, labels))
+            for number, (made, labelled) in enumerate(_to_learn(play, labels))
         ],
         ignore_index=True,
     )
+
+
+def _to_learn(play: Play, labels: LabelMode) -> list[tuple[Labels, NDArray[np.bool_]]]:
+    """Labels of each recording, and where there are any: an expert's where it labelled the recording.
+
+    Otherwise a learner would be taught what it did itself, or the noise that was put into a demonstration.
+    """
+    executed = label_play(play, labels)
+    found = []
+    for recording, done in zip(play.parts, executed, strict=True):
+        expert = recording.expert()
+        if expert is None:
+            found.append((done, np.ones(len(done), dtype=bool)))
+        else:
+            indices = env_to_indices(expert.actions)
+            found.append((Labels(expert.actions, indices, is_null(indices)), expert.labelled))
+    return found
 
 
 def _pointers(play: Play) -> pd.DataFrame:

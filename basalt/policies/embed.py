@@ -211,7 +211,7 @@ def _is_done(path: Path, episode: Episode) -> bool:
 
 def _write(path: Path, episode: Episode, latents: Tensor, labels: LabelMode, staging: Path) -> None:
     assert episode.play is not None
-    null = step_table(episode.play, labels)["null"].to_numpy()
+    null = step_table(episode.play, labels)["null"].to_numpy()[episode.kept]
     columns = {
         "latents": latents,
         "buttons": torch.from_numpy(episode.buttons.copy()),
