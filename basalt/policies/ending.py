@@ -26,7 +26,7 @@ class StopRule(BaseModel):
     """When ESC is pressed, given the head's output at each step.
 
     Attributes:
-        weight: Weight of the newest log-odds in the exponential average; 1 is no filter.
+        weight: Weight of the newest log-odds in the exponential average; 1 means no filtering.
         threshold: Average log-odds at which ESC is pressed.
         min_step: Earliest step at which ESC may be pressed, from 0.
         max_step: Step from which even odds are enough; None for never.
