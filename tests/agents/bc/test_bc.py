@@ -282,7 +282,7 @@ def test_plays_what_it_learned_in_a_batch(trained: bc.TrainResult) -> None:
 
 def test_draws_are_the_seeds(trained: bc.TrainResult) -> None:
     def play(seed: int) -> list[str]:
-        agent = BCAgent(trained.run, device="cpu", seed=seed)
+        agent = BCAgent(trained.run, device="cpu", seed=seed, esc="hazard")
         screen = screens(BLUE, RED, BLUE)
         first = np.array([True] * 3)
         return [str(agent.act(screen, first if t == 0 else ~first)) for t in range(20)]

@@ -92,8 +92,8 @@ def demonstrations(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def config(data: Path, out: Path, **changes: Any) -> DaggerConfig:
     values = {
-        "data": str(data), "out": str(out), "steps": 20, "round_steps": 60, "rounds": 1, "episodes": 3,
-        "max_steps": 16, "batch_size": 4, "seq_len": 8, "lr": 5e-3, "mirror": False, "device": "cpu",
+        "data": str(data), "out": str(out), "steps": 20, "round_steps": 150, "rounds": 1, "episodes": 4,
+        "max_steps": 16, "batch_size": 4, "seq_len": 8, "lr": 1e-2, "held_out": 0.25, "mirror": False, "device": "cpu",
         "progress": False,
     }  # fmt: skip
     return DaggerConfig(**{**values, **changes})
@@ -113,12 +113,12 @@ def test_it_learns_where_the_demonstrations_never_were(
     result = dagger.train(config(demonstrations, tmp_path / "run"))
     assert (result.rounds, result.interrupted) == (1, False)
     before, after = (on_red(path) for path in (tmp_path / "run/rounds/0/policy", tmp_path / "run"))
-    assert (before["attack"], before["forward"]) == (0, 1)
+    assert before["attack"] == 0
     assert (after["attack"], after["forward"]) == (1, 0)
     (one, *_) = sorted((tmp_path / "run/rounds/1/rollouts").glob("*.json"))
     recording = Recording.open(one.with_suffix(""))
     assert recording.meta is not None and recording.meta.labels == "expert"
-    assert recording.meta.seed in range(150_000, 150_003)
+    assert recording.meta.seed in range(150_000, 150_004)
     assert isinstance(DaggerAgent(tmp_path / "run", device="cpu"), BCAgent)
 
 
