@@ -154,7 +154,9 @@ def _player(settings: dict[str, object]) -> Agent:
 
 def labeller() -> Labeller:
     """The expert: a fresh demonstrator, whose label is a function of what the world reports now."""
-    return Demonstrator()
+    expert: object = Demonstrator()
+    assert isinstance(expert, Labeller)
+    return expert
 
 
 def _publish(run: Path, number: int, result: TrainResult) -> None:

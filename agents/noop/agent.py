@@ -13,6 +13,7 @@ class NoopAgent:
 
     name = "noop"
     kind: PlayerKind = "agent"
+    decides_esc = False
 
     def act(self, pov: NDArray[np.uint8], first: NDArray[np.bool_]) -> list[dict[str, Any]]:
         """One empty action per episode; only the number of frames matters."""
