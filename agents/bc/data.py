@@ -50,20 +50,15 @@ class TrainingData:
             episodes = load_embedded(cfg.data, task=task, drop_null=cfg.drop_null)
             embedded_by = made.fingerprint
         else:
-            folders = (cfg.data, *cfg.rollouts)
-            episodes = [
-                episode
-                for folder in folders
-                for episode in load_episodes(
-                    folder,
-                    task=task,
-                    size=frame_size,
-                    drop_null=cfg.drop_null,
-                    labels=cfg.labels,
-                    cache_gb=cfg.cache_gb / len(folders),
-                    jobs=max(cfg.workers, 1),
-                )
-            ]
+            episodes = load_episodes(
+                (cfg.data, *cfg.rollouts),
+                task=task,
+                size=frame_size,
+                drop_null=cfg.drop_null,
+                labels=cfg.labels,
+                cache_gb=cfg.cache_gb,
+                jobs=max(cfg.workers, 1),
+            )
             embedded_by = ""
         return cls(*split_episodes(episodes, cfg.held_out, cfg.seed), embedded_by)
 

@@ -5,7 +5,6 @@ from typing import Annotated
 from pydantic import Field
 
 from basalt.core.settings import Count, Float, Int, Paths, PathText, Positive, settings
-from basalt.data.episodes import DEFAULT_CACHE_GB
 
 MAY_CHANGE = frozenset(
     {"out", "steps", "device", "progress", "checkpoint_every", "log_every", "cache_gb"}
@@ -59,7 +58,7 @@ class EndingConfig:
     held_out: Annotated[Float, Field(gt=0, lt=1)] = 0.3
     min_step: Annotated[Int, Field(ge=0)] = 40
     max_step: Annotated[Int, Field(ge=0)] | None = None
-    cache_gb: Float = DEFAULT_CACHE_GB
+    cache_gb: Float = 8.0
     seed: Int = 0
     device: str = "auto"
     checkpoint_every: Count = 200

@@ -24,7 +24,7 @@ class LabelledEpisode:
     """An episode with the head's labels.
 
     Attributes:
-        episode: The episode; all its frames are used.
+        episode: The episode; all n frames of its play are used.
         done: bool [n], ESC at this frame would be a success.
         screen: bool [n], a screen is open.
     """
@@ -64,7 +64,8 @@ def label(episode: Episode, task: Task) -> LabelledEpisode:
             f"data: expected recordings whose telemetry shows success at {task.name}, got {episode.name}; use those of "
             "basalt record or basalt rollout"
         )
-    states = states[: len(episode)]
+    # Frames that an expert did not label count too, so these are the frames of the play and not the used ones.
+    states = states[:-1]
     screen = np.array([state.gui_open for state in states], dtype=bool)
     return LabelledEpisode(episode, success_if_ended(task, states) & ~screen, screen)
 
@@ -87,13 +88,7 @@ def load_labelled(
             f"task: {task.name} has no success by telemetry, from which to learn when to end"
         )
     folders = (cfg.data, *cfg.rollouts)
-    episodes = [
-        episode
-        for folder in folders
-        for episode in load_episodes(
-            folder, task=task, size=size, cache_gb=cfg.cache_gb / len(folders)
-        )
-    ]
+    episodes = load_episodes(folders, task=task, size=size, cache_gb=cfg.cache_gb)
     training, held_out = (
         [label(episode, task) for episode in side]
         for side in split_episodes(episodes, cfg.held_out, cfg.seed)

@@ -103,7 +103,7 @@ def seed_of(split_group: str) -> int | None:
 
 
 def load_episodes(
-    source: str | Path,
+    source: str | Path | Sequence[str | Path],
     *,
     task: Task | None = None,
     size: FrameSize = DEFAULT_INPUT_SIZE,
@@ -112,13 +112,13 @@ def load_episodes(
     cache_gb: float = DEFAULT_CACHE_GB,
     jobs: int = 1,
 ) -> list[Episode]:
-    """Episodes of a folder of recordings, in order of path. Frames are decoded when first used.
+    """Episodes of folders of recordings, in order of path in each. Frames are decoded when first used.
 
     The files of one play are one episode. Recordings that are quarantined, incomplete, or of a
     crashed world are left out.
 
     Args:
-        source: A folder, or `sample` for the recordings that ship with the package.
+        source: A folder, or `sample` for the recordings that ship with the package; or several of them.
         task: Keep only this task's plays. Recordings that do not say their task are kept.
         size: Size of the policy's input frame.
         drop_null: Leave out frames without any action. This is decided after quantisation: a mouse
@@ -134,9 +134,10 @@ def load_episodes(
         ConfigError: No recording is of this task, one was played on an official evaluation seed, or
             all frames are null.
     """
-    folder = data_folder(source)
+    folders = [data_folder(one) for one in ([source] if isinstance(source, str | Path) else source)]
+    folder = ", ".join(map(str, folders))
     plays = []
-    for play in find_plays(folder):
+    for play in (play for one in folders for play in find_plays(one)):
         meta = play.parts[0].meta
         if task and play.task not in (None, task.name):
             continue

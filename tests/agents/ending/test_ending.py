@@ -23,6 +23,7 @@ from agents.ending.data import BalancedFrames, load_labelled
 from agents.ending.train import EndingReport, EndingResult, ending_loss, train
 from basalt.core.actions import null_action, validate_action
 from basalt.core.agent import Agent
+from basalt.core.recorder_lines import Label
 from basalt.core.recording import RecordingWriter
 from basalt.core.video import FrameSize
 from basalt.io.errors import ConfigError
@@ -48,8 +49,13 @@ def frame(cue: bool, screen: bool, rng: np.random.Generator) -> np.ndarray:
     return picture
 
 
-def write_episode(folder: Path, seed: int, *, screens: bool = True, steps: int = 60) -> None:
-    """Twenty steps without the cue, then with it, and a screen open for five steps among each."""
+def write_episode(
+    folder: Path, seed: int, *, screens: bool = True, steps: int = 60, expert: str | None = None
+) -> None:
+    """Twenty steps without the cue, then with it, and a screen open for five steps among each.
+
+    An expert, if there is one, has no answer at every third step.
+    """
     rng = np.random.default_rng(seed)
 
     def state(t: int) -> tuple[bool, bool]:
@@ -63,12 +69,15 @@ def write_episode(folder: Path, seed: int, *, screens: bool = True, steps: int =
 
     with RecordingWriter(
         folder, f"episode-{seed}", task="find_cave", world="test", world_version="1", seed=seed,
-        player="tester", player_kind="scripted", step_limit=1000,
+        player="tester", player_kind="scripted", step_limit=1000, labels=expert,
     ) as writer:  # fmt: skip
         writer.begin(frame(*state(0), rng), telemetry(0))
         for t in range(steps):
             action = validate_action({"ESC": 1} if t == steps - 1 else {"forward": 1})
-            writer.step(action, action["camera"], frame(*state(t + 1), rng), telemetry(t + 1))
+            label = Label(None if t % 3 == 0 else action, True) if expert else None
+            writer.step(
+                action, action["camera"], frame(*state(t + 1), rng), telemetry(t + 1), label
+            )
         writer.finish("esc")
 
 
@@ -177,10 +186,12 @@ def test_interrupted_and_resumed_equals_uninterrupted(
 
 def test_agents_rollouts_are_learned_from_too(folder: Path, tmp_path: Path) -> None:
     for seed in range(200_000, 200_004):
-        write_episode(tmp_path / "rollouts", seed, screens=False)
+        write_episode(tmp_path / "rollouts", seed, screens=False, expert="script")
     cfg = config(folder, tmp_path / "run", rollouts=[str(tmp_path / "rollouts")])
     training, held_out = load_labelled(cfg, FrameSize(32, 32))
     assert len(training) + len(held_out) == len(SEEDS) + 4
+    # What the expert does not label is a frame to judge all the same.
+    assert {(len(one.done), len(one.screen)) for one in [*training, *held_out]} == {(60, 60)}
 
 
 def test_data_from_which_nothing_can_be_learned_is_one_error(folder: Path, tmp_path: Path) -> None:
