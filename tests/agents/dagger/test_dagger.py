@@ -115,7 +115,7 @@ def test_it_learns_where_the_demonstrations_never_were(
     before, after = (on_red(path) for path in (tmp_path / "run/rounds/0/policy", tmp_path / "run"))
     assert before["attack"] == 0
     assert (after["attack"], after["forward"]) == (1, 0)
-    (one, *_) = sorted((tmp_path / "run/rounds/1/rollouts").glob("*.json"))
+    (one, *_) = sorted((tmp_path / "run/rounds/1/rollouts").glob("seed_*.json"))
     recording = Recording.open(one.with_suffix(""))
     assert recording.meta is not None and recording.meta.labels == "expert"
     assert recording.meta.seed in range(150_000, 150_004)
