@@ -355,7 +355,7 @@ def _share(records: Sequence[Evaluation], name: str) -> str:
     for as many episodes as one run has.
     """
     values = [
-        [float(one[name] or 0) for one in each.milestones if one[name] is not None]
+        [float(one[name] or 0) for one in each.milestones.values() if one[name] is not None]
         if name != ENDED_THERE
         else [float(one.success) for one in each.played.values()]
         for each in records

@@ -155,13 +155,15 @@ class Evaluation(Record):
         return float(np.mean([float(one.success) for one in self.played.values()] or [0.0]))
 
     @property
-    def milestones(self) -> list[dict[str, bool | None]]:
-        """Milestones of each episode that counts; an agent whose action was not valid reached none."""
+    def milestones(self) -> dict[int, dict[str, bool | None]]:
+        """Milestones of the episodes that count, by seed; an agent whose action was not valid reached none."""
         names = [*(one.name for one in get_task(self.task).milestones), ENDED_THERE]
-        return [
-            {name: one.milestones.get(name) if one.play == "played" else False for name in names}
-            for one in self.played.values()
-        ]
+        return {
+            seed: {
+                name: one.milestones.get(name) if one.play == "played" else False for name in names
+            }
+            for seed, one in self.played.items()
+        }
 
     def lines(self) -> list[str]:
         """The evaluation in words, for people."""
@@ -178,7 +180,7 @@ class Evaluation(Record):
             f"  ended: {', '.join(f'{end} {n}' for end, n in ends.most_common())}; "
             f"steps: median {steps[len(steps) // 2]}, longest {steps[-1]} of {self.step_limit}",
         ]
-        lines += [f"  {line}" for line in milestone_lines(self.milestones)]
+        lines += [f"  {line}" for line in milestone_lines([*self.milestones.values()])]
         if harm := {key: _harm(played, key) for key in sorted(_harm_names([self]))}:
             totals = ", ".join(f"{key} {sum(values):g}" for key, values in harm.items())
             lines.append(f"  harm in all: {totals}")
@@ -234,6 +236,9 @@ class Comparison:
         reasons: Why the verdict is not `beats`, in words.
         success: Difference of the success rates.
         harm: Difference of each kind of harm, counts an episode.
+        steps: Difference of the lengths of the episodes, in steps.
+        milestones: Difference of the shares that reached each milestone, on the seeds of which that is known. They
+            decide nothing.
         missing: Number of seeds left out because a world failed for one of them.
         improvement: Probability that a training run of the first succeeds more often than one of the second.
         iqm: Interquartile means of both agents' success rates over their training runs.
@@ -245,6 +250,8 @@ class Comparison:
     reasons: tuple[str, ...]
     success: Difference
     harm: Mapping[str, Difference]
+    steps: Difference
+    milestones: Mapping[str, Difference]
     missing: int
     improvement: float
     iqm: tuple[float, float]
@@ -277,6 +284,12 @@ class Comparison:
         for name, difference in self.harm.items():
             low, high = difference.interval
             lines.append(f"  {name} an episode {difference.mean:+.3g} ({low:+.3g} to {high:+.3g})")
+        for name, difference in self.milestones.items():
+            low, high = difference.interval
+            on = f" on {difference.seeds} seeds" if difference.seeds < self.success.seeds else ""
+            lines.append(f"  {name} {difference.mean:+.1%} ({low:+.1%} to {high:+.1%}){on}")
+        low, high = self.steps.interval
+        lines.append(f"  steps an episode {self.steps.mean:+.0f} ({low:+.0f} to {high:+.0f})")
         return [*lines, *(f"  {reason}" for reason in self.reasons)]
 
 
@@ -307,8 +320,8 @@ def compare(first: Sequence[Evaluation], second: Sequence[Evaluation]) -> Compar
         raise ConfigError("compare: the evaluations have no seed in common; use the same seeds=")
 
     def values(arm: Sequence[Evaluation], name: str) -> list[list[float]]:
-        if name == "success":
-            return [[float(each.played[seed].success) for seed in seeds] for each in arm]
+        if name in ("success", "steps"):
+            return [[float(getattr(each.played[seed], name)) for seed in seeds] for each in arm]
         return [_harm([each.played[seed] for seed in seeds], name) for each in arm]
 
     def difference(name: str) -> Difference:
@@ -348,11 +361,33 @@ def compare(first: Sequence[Evaluation], second: Sequence[Evaluation]) -> Compar
         reasons=tuple(reasons),
         success=success,
         harm=harm,
+        steps=difference("steps"),
+        milestones=_milestones(first, second, seeds),
         missing=missing,
         improvement=probability_of_improvement(*rates),
         iqm=(interquartile_mean(rates[0]), interquartile_mean(rates[1])),
         decisive=_decisive(values(first, "success"), values(second, "success")),
     )
+
+
+def _milestones(
+    first: Sequence[Evaluation], second: Sequence[Evaluation], seeds: Sequence[int]
+) -> dict[str, Difference]:
+    """Difference of each milestone but success, in order; of those that are known of some seed in all evaluations."""
+    arms = [[each.milestones for each in arm] for arm in (first, second)]
+    found = {}
+    for name in (one.name for one in get_task(first[0].task).milestones):
+        known = [
+            seed
+            for seed in seeds
+            if all(one[seed][name] is not None for arm in arms for one in arm)
+        ]
+        if known:
+            values = [
+                [[float(bool(one[seed][name])) for seed in known] for one in arm] for arm in arms
+            ]
+            found[name] = paired_difference(*values)
+    return found
 
 
 def _decisive(first: list[list[float]], second: list[list[float]]) -> tuple[int, int] | None:

@@ -246,13 +246,31 @@ def test_milestones_are_shares_of_the_episodes_of_which_they_are_known():
     assert "    furthest: none 1, mouth_seen 1, under_roof_in_dark 1, ended_there 1" in lines
 
 
+def test_differences_of_milestones_are_paired_and_decide_nothing():
+    far, near, unknown = (True,) * 4, (True, False, False, False), (None, True, False, False)
+    one = with_milestones(far, far, near, unknown, "bad action")
+    other = with_milestones(near, near, near, far, near)
+    found = compare([one], [other])
+    assert list(found.milestones) == ["mouth_seen", "under_roof_in_dark", "in_cave"]
+    # Without the fourth seed, of which it is not known; the bad action saw nothing.
+    assert (found.milestones["mouth_seen"].mean, found.milestones["mouth_seen"].seeds) == (-0.25, 4)
+    assert found.milestones["under_roof_in_dark"].mean == pytest.approx(2 / 5)
+    assert found.verdict == "not shown"
+    assert found.steps.mean == pytest.approx(-104 / 5)
+    lines = found.lines("a", "b")
+    assert any(
+        line.startswith("  mouth_seen -25.0% (") and line.endswith("on 4 seeds") for line in lines
+    )
+    assert any(line.startswith("  steps an episode -21 (") for line in lines)
+
+
 def test_a_record_of_before_milestones_does_not_know_them():
     old = evaluation([1, 0]).to_json() | {"version": 1}
     del old["finished"]
     for one in old["episodes"]:
         del one["milestones"]
     found = Evaluation.from_json(old, "an old record")
-    assert {value for one in found.milestones for value in one.values()} == {None}
+    assert {value for one in found.milestones.values() for value in one.values()} == {None}
     assert not any("milestones" in line for line in found.lines())
 
 
