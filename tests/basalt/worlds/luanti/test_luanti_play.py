@@ -13,6 +13,7 @@ from basalt.core.actions import BUTTONS
 from basalt.io.errors import ConfigError
 from basalt.worlds.luanti.cursor import draw_cursor
 from basalt.worlds.luanti.engine import Engine
+from basalt.worlds.luanti.game import game_version
 from basalt.worlds.luanti.screens import carried_slot
 from benchmarks.world import random_actions
 from tests.support.world_behaviour import SEED
@@ -76,8 +77,9 @@ def wild_actions(n):
     """Digs and places; wanders, digs and places by chance; drops a thing and opens the inventory."""
     yield from ({"camera": [10.0, 0.0]} for _ in range(6))
     yield from ({"attack": 1} for _ in range(40))
-    yield from ({"use": int(t % 4 == 2)} for t in range(8))
-    for t, action in enumerate(random_actions(n - 54, seed=1)):
+    # Looking up between the attempts: at least one of them is not at the player's own feet.
+    yield from ({"use": int(t % 4 == 2), "camera": [-10.0 * (t % 4 == 0), 0.0]} for t in range(12))
+    for t, action in enumerate(random_actions(n - 58, seed=1)):
         yield {**action, "drop": int(t % 40 == 39), "inventory": int(t % 60 in (55, 58))}
 
 
@@ -105,9 +107,14 @@ def test_two_instances_at_once_play_the_same(make_env):
 
 
 def test_a_slow_start_begins_with_the_same_picture(make_env, monkeypatch):
-    """Burning torches among what it shows: the game is as old in both."""
+    """Burning torches among what it shows: the game is as old in both.
+
+    In engines since 5.7 the client's age, which the flames follow, is not the server's: only flames may differ there.
+    """
     env = make_env(task="build_village_house")
     first, _ = env.reset(seed=SEED)
+    # A flame's pictures repeat after 3.3 s, which are 66 steps.
+    burning = [env.step({})[0]["pov"] for _ in range(70)]
     lock = Engine.lock
 
     def late(engine):
@@ -116,7 +123,14 @@ def test_a_slow_start_begins_with_the_same_picture(make_env, monkeypatch):
 
     monkeypatch.setattr(Engine, "lock", late)
     second, _ = env.reset(seed=SEED)
-    assert picture_difference(first, second) <= 0.002
+    if game_version().startswith("5.6."):
+        assert picture_difference(first, second) <= 0.002
+    else:
+        still = (np.array(burning) == first["pov"]).all(axis=(0, 3))
+        assert still.mean() > 0.99
+        for observation in (first, second):
+            observation["pov"][~still] = 0
+        assert picture_difference(first, second) <= 0.002
 
 
 @pytest.mark.long
