@@ -80,14 +80,20 @@ class Engine:
         display: X server to draw on.
         config: The game's settings file.
         world: Folder of the world; the game writes to it.
-        size: Width and height of the window in pixels.
+        size: Width and height of the frames in pixels.
+        window: Width and height of the game's window; the frames are scaled pictures of it.
 
     Attributes:
         process: The game's process.
     """
 
     def __init__(
-        self, display: VirtualDisplay, config: Path, world: Path, size: tuple[int, int]
+        self,
+        display: VirtualDisplay,
+        config: Path,
+        world: Path,
+        size: tuple[int, int],
+        window: tuple[int, int],
     ) -> None:
         self.width, self.height = size
         n_bytes = self.width * self.height * 4
@@ -105,7 +111,9 @@ class Engine:
                 "DISPLAY": display.name,
                 "LIBGL_ALWAYS_SOFTWARE": "1",
                 "LP_NUM_THREADS": "1",
-                "BASALT_SHIM": f"{theirs.fileno()},{memory},{self.width},{self.height},{EPOCH_S}",
+                "BASALT_SHIM": ",".join(
+                    map(str, (theirs.fileno(), memory, self.width, self.height, *window, EPOCH_S))
+                ),
             }
             self.process = SupervisedProcess(
                 [*preloaded(shim), game, "--config", str(config), "--world", str(world), "--go"],

@@ -27,6 +27,7 @@ from basalt.worlds.luanti.settings import (
     PITCH_LIMIT,
     play_settings,
     vertical_fov,
+    window_size,
 )
 from basalt.worlds.luanti.version import world_version
 from basalt.worlds.luanti.worldcache import SavedWorld, saved_world
@@ -72,6 +73,7 @@ class LuantiEnv(WorldEnv):
         self._input: Input | None = None
         self._world: Path | None = None
         self._gui_open = False
+        self._window = window_size(self.size)
         self._cursor = self._center
         self._pitch = 0.0
         self._remainder = np.zeros(2)  # part of a pixel, [pitch, yaw], that is still to be turned
@@ -79,7 +81,7 @@ class LuantiEnv(WorldEnv):
 
     @property
     def _center(self) -> tuple[int, int]:
-        return self.size[0] // 2, self.size[1] // 2
+        return self._window[0] // 2, self._window[1] // 2
 
     @property
     def version(self) -> str:
@@ -161,9 +163,10 @@ class LuantiEnv(WorldEnv):
         if self._edit is not None:
             apply_edit(config, self._edit)
         (self._world / "basalt.json").write_text(json.dumps(config))
+        (self._world / "keys").touch()
         settings = display.folder / "play.conf"
-        settings.write_text(play_settings(self.size, game_version()))
-        self._engine = Engine(display, settings, self._world, self.size)
+        settings.write_text(play_settings(self._window, game_version()))
+        self._engine = Engine(display, settings, self._world, self.size, self._window)
         deadline = time.monotonic() + START_TIMEOUT_S
         while (record := self._read_record()) is None:
             if not self._engine.running:
@@ -177,7 +180,7 @@ class LuantiEnv(WorldEnv):
             time.sleep(0.02)
         if "refused" in record:
             raise ConfigError(f"seed {seed}: {record['refused']}")
-        self._input = Input(display.name, self.size)
+        self._input = Input(display.name, self._window)
         self._input.take_window()
         for _ in range(_LOOKS):  # while it runs freely, its threads load the land in parallel
             self._turn()
@@ -303,7 +306,7 @@ class LuantiEnv(WorldEnv):
     def _frame(self) -> Frame:
         frame = self.engine.frame()
         if self._gui_open:
-            draw_cursor(frame, *self._cursor)
+            draw_cursor(frame, *self._cursor, self._window)
         return frame
 
     def _hold_in_mod(self, held: set[str]) -> None:
@@ -329,8 +332,8 @@ class LuantiEnv(WorldEnv):
     def _move_cursor(self, dx: int, dy: int) -> tuple[int, int]:
         """Move the cursor of an open screen within the window; return the pixels it really moved."""
         assert self._input is not None
-        x = max(0, min(self.size[0] - 1, self._cursor[0] + dx))
-        y = max(0, min(self.size[1] - 1, self._cursor[1] + dy))
+        x = max(0, min(self._window[0] - 1, self._cursor[0] + dx))
+        y = max(0, min(self._window[1] - 1, self._cursor[1] + dy))
         moved = x - self._cursor[0], y - self._cursor[1]
         if any(moved):
             self._cursor = x, y

@@ -3,6 +3,7 @@
 import math
 import re
 
+from basalt.core.actions import FRAME_SIZE
 from basalt.core.recorder_lines import DEGREES_PER_PIXEL
 
 KEYS = {
@@ -74,6 +75,18 @@ FOV = 70.0
 
 _LOOK_SCALE = 1.37638
 """Measured factor: degrees per pixel = mouse_sensitivity * tan(vertical field of view / 2) * this."""
+
+
+def window_size(size: tuple[int, int]) -> tuple[int, int]:
+    """Return width and height of the game's window for frames of a size, in pixels.
+
+    A window is at least as high as MineRL's frames, because the engine does not draw its bars smaller than for that
+    height. A smaller frame is a picture of such a window, so the game and its mouse are the same at every size.
+    """
+    width, height = size
+    if height >= FRAME_SIZE[1]:
+        return size
+    return max(1, round(width * FRAME_SIZE[1] / height)), FRAME_SIZE[1]
 
 
 def vertical_fov(size: tuple[int, int]) -> float:

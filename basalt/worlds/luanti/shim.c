@@ -104,6 +104,9 @@ static void (*gl_get_pointer)(unsigned, void **);
 static unsigned char (*gl_is_enabled)(unsigned);
 static void (*real_draw_arrays)(unsigned, int, int);
 static void (*real_clear)(unsigned);
+static void (*real_line_width)(float);
+static void (*real_viewport)(int, int, int, int);
+static void (*real_scissor)(int, int, int, int);
 
 static uintptr_t game_low, game_high;
 
@@ -127,7 +130,8 @@ static int find_game(struct dl_phdr_info *info, size_t size, void *unused) {
 static int active;          /* set up, in the game's process */
 static int channel = -1;    /* messages to and from the environment */
 static uint8_t *pixels;    /* shared memory: BGRA, bottom row first */
-static int width, height;
+static int width, height;   /* of the frame, in pixels */
+static float across, upward; /* size of the frame as a share of the window's */
 static atomic_int locked;
 static _Atomic int64_t frozen_ns; /* the clock in LOCKED mode */
 static int64_t real_start_ns, epoch_ns;
@@ -769,6 +773,37 @@ EXPORT void glDrawElements(unsigned mode, int n, unsigned type, const void *indi
         real_draw_elements(mode, n, type, indices);
 }
 
+/*
+ * A frame may be smaller than the game's window: everything, also bars, hand and screens, is then drawn into
+ * its lower left corner, as a smaller picture of the same window.
+ */
+static int scaled(int edge, float share) { return (int)((float)edge * share + 1024.5f) - 1024; }
+
+#define IS_SMALL() (active && IN_GAME() && (across != 1 || upward != 1))
+
+EXPORT void glViewport(int x, int y, int w, int h) {
+    if (!IS_SMALL()) {
+        real_viewport(x, y, w, h);
+        return;
+    }
+    const int left = scaled(x, across), low = scaled(y, upward);
+    real_viewport(left, low, scaled(x + w, across) - left, scaled(y + h, upward) - low);
+}
+
+EXPORT void glScissor(int x, int y, int w, int h) {
+    if (!IS_SMALL()) {
+        real_scissor(x, y, w, h);
+        return;
+    }
+    const int left = scaled(x, across), low = scaled(y, upward);
+    real_scissor(left, low, scaled(x + w, across) - left, scaled(y + h, upward) - low);
+}
+
+EXPORT void glLineWidth(float pixels_wide) {
+    const float wide = IS_SMALL() ? pixels_wide * across : pixels_wide;
+    real_line_width(wide < 1 ? 1 : wide);
+}
+
 EXPORT void glDrawArrays(unsigned mode, int first, int n) {
     if (IS_DRAWN()) real_draw_arrays(mode, first, n);
 }
@@ -837,12 +872,20 @@ __attribute__((constructor)) static void set_up(void) {
     gl_is_enabled = need("glIsEnabled");
     real_draw_arrays = need("glDrawArrays");
     real_clear = need("glClear");
+    real_line_width = need("glLineWidth");
+    real_viewport = need("glViewport");
+    real_scissor = need("glScissor");
 
-    /* channel, memory, width, height, epoch seconds; channel -1: change nothing but time() and the first clock */
+    /* channel, memory, width and height of the frame and of the window, epoch seconds;
+     * channel -1: change nothing but time() and the first clock */
     const char *spec = getenv("BASALT_SHIM");
-    int memory;
+    int memory, window_width, window_height;
     long long epoch;
-    if (!spec || sscanf(spec, "%d,%d,%d,%d,%lld", &channel, &memory, &width, &height, &epoch) != 5) return;
+    if (!spec || sscanf(spec, "%d,%d,%d,%d,%d,%d,%lld", &channel, &memory, &width, &height, &window_width,
+                        &window_height, &epoch) != 7)
+        return;
+    across = (float)width / (float)window_width;
+    upward = (float)height / (float)window_height;
     unsetenv("LD_PRELOAD");
     unsetenv("BASALT_SHIM");
     epoch_ns = epoch * NS;

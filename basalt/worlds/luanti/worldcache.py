@@ -112,7 +112,7 @@ def _make(task: Task, seed: int, folder: Path) -> None:
         command = [program, "--server", "--config", str(config), "--world", str(world)]
         command += ["--gameid", "minetest_game", "--port", str(free_port(socket.SOCK_DGRAM))]
         # The game seeds its random numbers, and so its trees, by the time that the shim shows it.
-        environment = {**game_environment(str(scratch)), "BASALT_SHIM": f"-1,-1,0,0,{EPOCH_S}"}
+        environment = {**game_environment(str(scratch)), "BASALT_SHIM": f"-1,-1,1,1,1,1,{EPOCH_S}"}
         game = SupervisedProcess([*preloaded(build_shim()), *command], log, environment)
         try:
             game.wait(SEARCH_TIMEOUT_S)

@@ -83,15 +83,15 @@ end
 
 local KEYS = {{letter = "p", act = pick_item}, {letter = "s", act = swap_hands}}
 
+-- Open all the time, because the engine checks every path that is opened; not buffered, to see each change.
+local keys = assert(io.open(path, "r"))
+keys:setvbuf("no")
+
 -- Once per step: keys that were just pressed take effect.
 function basalt.use_keys(player)
 	show_offhand(player)
-	local file = io.open(path, "r")
-	if not file then
-		return
-	end
-	local letters = file:read("*a")
-	file:close()
+	keys:seek("set")
+	local letters = keys:read("*a") or ""
 	for _, key in ipairs(KEYS) do
 		local held = letters:find(key.letter, 1, true) ~= nil
 		if held and not key.held then

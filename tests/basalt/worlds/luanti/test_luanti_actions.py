@@ -128,12 +128,12 @@ def test_nothing_hungers_and_no_night_falls(env):
 
 
 def test_the_cursor_has_bedds_scale(env):
-    """A pixel of the recording's mouse is a pixel of the picture, 0.15 degrees of the camera."""
+    """A pixel of the recording's mouse is one of a picture of 640x360, whatever the size: 0.15 degrees of the camera."""
     env.step({"inventory": 1})
     env.step({})
     *_, info = env.step({"camera": [15 * 0.15, 40 * 0.15]})
     assert (info["applied"]["dx"], info["applied"]["dy"]) == (40, 15)
-    assert (info["applied"]["x"], info["applied"]["y"]) == (160 + 40, 90 + 15)
+    assert (info["applied"]["x"], info["applied"]["y"]) == (320 + 40, 180 + 15)
     env.step({"inventory": 1})
 
 

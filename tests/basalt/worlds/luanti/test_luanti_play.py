@@ -4,6 +4,7 @@ import math
 import time
 
 import gymnasium
+import cv2
 import numpy as np
 import pytest
 from Xlib import display as xdisplay
@@ -259,14 +260,15 @@ def test_the_cursor_of_an_open_form_moves_and_is_drawn(env):
     assert info["telemetry"].gui_open
     assert (info["applied"]["dx"], info["applied"]["dy"]) == (-40, 20)
     x, y = info["applied"]["x"], info["applied"]["y"]
-    assert (x, y) == (SMALL[0] // 2 - 40, SMALL[1] // 2 + 20)
-    arrow = observation["pov"][y : y + 15, x : x + 10]
-    drawn_again = arrow.copy()
-    draw_cursor(drawn_again, 0, 0)
-    assert (arrow == drawn_again).all() and {0, 255} <= set(arrow.ravel().tolist())
+    assert (x, y) == (320 - 40, 180 + 20), "of a picture of 640x360"
+    drawn = [np.full_like(observation["pov"], shade) for shade in (0, 255)]
+    for picture in drawn:
+        draw_cursor(picture, x, y, (640, 360))
+    covered = drawn[0] == drawn[1]
+    assert covered.sum() >= 30 and (observation["pov"][covered] == drawn[0][covered]).all()
 
     *_, info = env.step({"camera": [-180.0, 180.0]})
-    assert (info["applied"]["x"], info["applied"]["y"]) == (SMALL[0] - 1, 0), "it stays inside"
+    assert (info["applied"]["x"], info["applied"]["y"]) == (639, 0), "it stays inside"
     env.step({"inventory": 1})
     after = play(env, 2)
     assert not after.gui_open
@@ -288,8 +290,19 @@ def test_the_form_takes_the_same_share_of_a_frame_of_any_size(make_env, size):
 
 def test_the_cursor_is_cut_off_at_the_pictures_edge():
     picture = np.full((20, 20, 3), 7, np.uint8)
-    draw_cursor(picture, 19, 18)
+    draw_cursor(picture, 19, 18, (20, 20))
     assert (picture != 7).any(axis=2).sum() == 2
+
+
+@pytest.mark.parametrize("size", [(320, 180), (128, 72), (160, 90), (96, 54)])
+@pytest.mark.parametrize("at", [(0, 0), (333, 101), (320, 180), (636, 350), (639, 359)])
+def test_the_cursor_in_a_small_picture_is_that_of_the_large_one(size, at):
+    large = np.full((360, 640, 3), 100, np.uint8)
+    draw_cursor(large, *at, (640, 360))
+    small = np.full((size[1], size[0], 3), 100, np.uint8)
+    draw_cursor(small, *at, (640, 360))
+    expected = cv2.resize(large, size, interpolation=cv2.INTER_AREA)
+    assert np.abs(small.astype(int) - expected).max() <= 2
 
 
 def dig_one(env):
