@@ -3,8 +3,8 @@
 import math
 import time
 
-import gymnasium
 import cv2
+import gymnasium
 import numpy as np
 import pytest
 from Xlib import display as xdisplay
