@@ -79,7 +79,7 @@ class BradleyTerryModel(RatingModel):
         Raises:
             StudyError: a fit did not converge.
         """
-        pairs = pair_counts(comparisons, agents)
+        pairs = pair_counts(outcomes_of(comparisons, agents), len(agents))
         centred = centring(comparisons, agents)
         values, errors = [], []
         for row in counts:
@@ -118,9 +118,10 @@ def _fit_with_raters(
     comparisons: Sequence[Comparison], agents: Sequence[str]
 ) -> tuple["Outcomes", "Davidson", list[Floats]]:
     """Counts by pair, their fit, and the covariances of the strengths, of which the largest counts."""
-    pairs = pair_counts(comparisons, agents).counted(np.ones(len(comparisons), np.int64))
+    rows = outcomes_of(comparisons, agents)
+    pairs = pair_counts(rows, len(agents)).counted(np.ones(len(comparisons), np.int64))
     fitted = fit_outcomes(pairs, len(agents))
-    covariances = fitted.covariances(outcomes_of(comparisons, agents), rater_clusters(comparisons))
+    covariances = fitted.covariances(rows, rater_clusters(comparisons))
     return pairs, fitted, [one[: len(agents), : len(agents)] for one in covariances]
 
 
@@ -197,14 +198,13 @@ class PairCounts:
         )
 
 
-def pair_counts(comparisons: Sequence[Comparison], agents: Sequence[str]) -> PairCounts:
-    """Sort comparisons into pairs of agents."""
-    rows = outcomes_of(comparisons, agents)
+def pair_counts(rows: Outcomes, agents: int) -> PairCounts:
+    """Sort rows, one per comparison, into pairs of agents."""
     low, high = np.minimum(rows.first, rows.second), np.maximum(rows.first, rows.second)
-    pairs, number = np.unique(low * len(agents) + high, return_inverse=True)
+    pairs, number = np.unique(low * agents + high, return_inverse=True)
     won = np.where(rows.first == low, rows.wins, rows.losses) > 0
     outcome = np.where(rows.draws > 0, 2, np.where(won, 0, 1))
-    width = max(1, len(agents))
+    width = max(1, agents)
     return PairCounts(pairs // width, pairs % width, 3 * number.reshape(-1) + outcome)
 
 
@@ -351,7 +351,7 @@ def answers_to_flip(pairs: Outcomes, fitted: Davidson, ahead: int, behind: int) 
     point = fitted.point.copy()
     covariance = fitted.covariance
     close = abs(float(pull @ point)) < _CLOSE
-    _, gradient, _ = posterior(point, pairs, agents, curved=False)
+    gradient = np.zeros(agents + 1)  # At the mode.
     answers = 0.0
     for _ in range(_STEPS):
         # One further answer at equality: 1/2 for the one, -1/2 for the other, and one draw fewer than expected.
@@ -361,7 +361,10 @@ def answers_to_flip(pairs: Outcomes, fitted: Davidson, ahead: int, behind: int) 
         before = answers
         answers = float((pull @ point + pull @ covariance @ gradient) / (pull @ towards))
         point = point + covariance @ gradient - answers * towards
-        if abs(answers - before) < 1e-7 * max(1.0, answers):
+        moved = abs(answers - before)
+        # Each step is much shorter than the one before: the whole number is known before the last digits.
+        settled = moved < 0.01 and (answers - moved) // 1 == (answers + moved) // 1
+        if settled or moved < 1e-7 * max(1.0, answers):
             break
         _, gradient, curvature = posterior(point, pairs, agents, curved=not close)
         if not close:

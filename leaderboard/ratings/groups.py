@@ -28,8 +28,14 @@ def connected_groups(
             agent = leader[agent]
         return agent
 
-    for one, other in set(pairs):
-        leader[find(one)] = find(other)
+    apart = len(leader) - 1
+    for one, other in pairs:
+        first, second = find(one), find(other)
+        if first != second:
+            leader[first] = second
+            apart -= 1
+        if not apart:
+            break
     members: dict[str, list[str]] = {}
     for agent in sorted(agents):
         members.setdefault(find(agent), []).append(agent)

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import groupby
 
 from basalt.core.comparisons import Comparison
@@ -66,7 +67,7 @@ class Table:
     comparisons: tuple[Comparison, ...] = field(default=(), repr=False, compare=False)
     model: RatingModel = field(default=TRUESKILL, compare=False)
 
-    @property
+    @cached_property
     def used(self) -> tuple[Comparison, ...]:
         """The comparisons that the model uses, oldest first."""
         return tuple(one for one in in_order(self.comparisons) if self.model.uses(one))
@@ -86,8 +87,7 @@ class Table:
 
     def rated_by(self, model: RatingModel) -> "Table":
         """The same agents and comparisons, rated and ranked by another model."""
-        rows = _rows(self.comparisons, self.agents, self.source, model)
-        return replace(self, rows=rows, model=model)
+        return replace(self, rows=_rated(self.rows, self.comparisons, model), model=model)
 
 
 def in_order(comparisons: Iterable[Comparison]) -> tuple[Comparison, ...]:
@@ -148,21 +148,29 @@ def _rows(
         elif one.decisive:
             counts[winner]["win"] += 1
             counts[loser]["loss"] += 1
+    rows = [
+        Row(agent, 0.0, 0.0, 0.0, wins + losses + draws, wins, losses, draws, both_bad, source)
+        for agent, count in counts.items()
+        for wins, losses, draws, both_bad in (count.values(),)
+    ]
+    return _rated(rows, comparisons, model)
+
+
+def _rated(
+    rows: Sequence[Row], comparisons: Sequence[Comparison], model: RatingModel
+) -> tuple[Row, ...]:
+    """Rows with the ratings and groups of a model, by group and best first."""
+    rows = sorted(rows, key=lambda row: row.agent)
+    agents = [row.agent for row in rows]
     used = [one for one in comparisons if model.uses(one)]
     ratings = model.fit(used, agents)
     groups = connected_groups(agents, (one.winner_loser for one in used))
     number = {agent: place for place, group in enumerate(groups, start=1) for agent in group}
-    rows = []
-    for place, (agent, count) in enumerate(counts.items()):
-        value, error, score = (
-            float(each[place]) for each in (ratings.value, ratings.error, ratings.score)
+    figures = zip(ratings.value, ratings.error, ratings.score, strict=True)
+    rated = [
+        replace(
+            row, value=float(value), error=float(error), score=float(score), group=number[row.agent]
         )
-        wins, losses, draws, both_bad = count.values()
-        total = wins + losses + draws
-        rows.append(
-            Row(
-                agent, value, error, score, total, wins, losses, draws, both_bad, source,
-                number[agent],
-            )
-        )  # fmt: skip
-    return tuple(sorted(rows, key=lambda row: (row.group, -row.score, -row.value, row.agent)))
+        for row, (value, error, score) in zip(rows, figures, strict=True)
+    ]
+    return tuple(sorted(rated, key=lambda row: (row.group, -row.score, -row.value, row.agent)))

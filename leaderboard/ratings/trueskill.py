@@ -114,7 +114,9 @@ class TrueSkillModel(OnlineRatingModel):
         margin = DRAW_MARGIN / spread
         v, w = _truncated_by_win(gap - margin)
         if drawn.any():
-            v[drawn], w[drawn] = _truncated_by_draw(gap[drawn], margin[drawn])
+            # By index, which is faster than by a mask three times.
+            at = np.flatnonzero(drawn)
+            v[at], w[at] = _truncated_by_draw(gap[at], margin[at])
         step = v / spread
         shrink = w / spread_squared
         return (
@@ -249,10 +251,12 @@ def _truncated_by_draw(gap: Floats, margin: Floats) -> tuple[Floats, Floats]:
     """The paper's V and W of a draw; their limits where both underflow."""
     distance = np.abs(gap)
     high, low = margin - distance, -margin - distance
-    inside = cdf(high) - cdf(low)
+    edges = np.stack([high, low])
+    below_high, below_low = cdf(edges)
+    inside = below_high - below_low
     possible = inside > 0
     inside = np.where(possible, inside, 1.0)
-    pdf_high, pdf_low = _pdf(high), _pdf(low)
+    pdf_high, pdf_low = _pdf(edges)
     v = np.where(possible, (pdf_low - pdf_high) / inside, high)
     w = np.where(possible, v**2 + (high * pdf_high - low * pdf_low) / inside, 1.0)
     return np.where(gap < 0, -v, v), w
