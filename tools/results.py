@@ -42,7 +42,7 @@ class Row:
         name: Name in the names of files.
         title: Name for people.
         agents: Names that its agent may have.
-        settings: Settings that it has to have.
+        settings: Settings that it has to have; `...` for any value but null.
         learns: Whether it is trained, and has a record for each training run.
     """
 
@@ -86,8 +86,8 @@ RANDOM = Row("random", "random", ("random",))
 NOOP = Row("noop", "noop", ("noop",))
 DEMONSTRATOR = Row("demonstrator", "demonstrator", ("demonstrator",))
 KNOWING = Row("knowing", "knowing demonstrator", ("demonstrator",), (("knowing", True),))
-ENDING = Row("bc_ending", "bc with a stopping head", ("bc",), learns=True)
-SAMPLED = Row("bc_sampled", "bc with sampled ESC", ("bc",), learns=True)
+ENDING = Row("bc_ending", "bc with a stopping head", ("bc",), (("stop", ...),), learns=True)
+SAMPLED = Row("bc_sampled", "bc with sampled ESC", ("bc",), (("esc", "hazard"),), learns=True)
 DAGGER = Row("dagger", "dagger", ("bc", "dagger"), learns=True)
 SEARCH = Row("search", "search", ("search",), learns=True)
 HYBRID = Row("hybrid", "hybrid", ("hybrid",), learns=True)
@@ -183,7 +183,13 @@ def _check(record: Evaluation, table: Table, row: Row, where: str) -> None:
         f"an agent that {'learns' if row.learns else 'does not learn'}": record.learns
         != row.learns,
         "paths inside the folder of the command": any(_outside(record.agent)),
-    } | {f"agent.{name}={value}": record.agent.get(name) != value for name, value in row.settings}
+    }
+    for name, value in row.settings:
+        found = record.agent.get(name)
+        if value is ...:
+            wrong[f"a setting agent.{name}"] = found is None
+        else:
+            wrong[f"agent.{name}={_value(value)}"] = found != value
     if faults := [expected for expected, is_wrong in wrong.items() if is_wrong]:
         raise ConfigError(f"{where}: expected {', '.join(faults)}")
 

@@ -417,11 +417,17 @@ def _check_arm(arm: Sequence[Evaluation]) -> None:
         )
 
 
+_WEIGHTS = ("checkpoint", "stop")
+"""Settings of agents that name a training run."""
+
+
 def _without_weights(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings in which training runs of one agent agree: that it has weights, not which."""
     return {
-        name: _without_weights(value) if isinstance(value, Mapping) else value
+        name: _without_weights(value)
+        if isinstance(value, Mapping)
+        else (value is not None if name in _WEIGHTS else value)
         for name, value in settings.items()
-        if name != "checkpoint"
     }
 
 

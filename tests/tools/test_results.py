@@ -39,7 +39,7 @@ def learner(
     successes: int, training: int, seeds: str = "heldout:100", **changes: Any
 ) -> Evaluation:
     own = {
-        "agent": {"name": "bc", "checkpoint": f"runs/bc-{training}"}, "agent_hash": str(training) * 64,
+        "agent": {"name": "bc", "checkpoint": f"runs/bc-{training}", "stop": "runs/ending"}, "agent_hash": str(training) * 64,
         "kind": "agent", "learns": True, "training_seed": training,
     }  # fmt: skip
     return record(successes, seeds, **(own | changes))
@@ -143,7 +143,7 @@ def test_several_training_runs_are_one_row_and_are_judged_by_the_rule(tmp_path: 
         "- **bc with a stopping head beats random**: difference of success +45.0% (95% interval"
         in text
     )
-    assert "checkpoint=runs/bc-2 " in text
+    assert "agent=bc checkpoint=runs/bc-2 agent.stop=runs/ending task=find_cave" in text
 
 
 def test_what_is_explored_claims_nothing(tmp_path: Path) -> None:
@@ -195,8 +195,12 @@ def test_world_versions_are_never_mixed(tmp_path: Path) -> None:
         ),
         (
             "explored", "knowing", record(1, "dev:30", agent={"name": "demonstrator", "knowing": False}),
-            "agent.knowing=True",
+            "agent.knowing=true",
         ),
+        (
+            "explored", "bc_ending", learner(1, 0, "dev:30", agent={"name": "bc", "stop": None}), "a setting agent.stop",
+        ),
+        ("explored", "bc_sampled", learner(1, 0, "dev:30"), "agent.esc=hazard"),
         ("explored", "nobody", record(1, "dev:30"), "a table and one of its rows"),
         ("villages", "random", record(1, "dev:30"), "task create_village_animal_pen or build_village_house"),
     ],

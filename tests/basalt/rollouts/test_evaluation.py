@@ -131,6 +131,17 @@ def test_training_runs_of_different_settings_are_refused():
         compare([one, other], [random_agent([0])])
 
 
+def test_training_runs_may_have_their_own_stopping_heads_but_not_one_of_them_alone():
+    runs = [
+        evaluation([1], training=k, agent={"name": "bc", "stop": f"runs/ending-{k}"})
+        for k in (0, 1)
+    ]
+    assert compare(runs, [random_agent([0])]).success.mean == 1
+    without = evaluation([1], training=2, agent={"name": "bc", "stop": None})
+    with pytest.raises(ConfigError, match="expected training runs of one agent"):
+        compare([*runs, without], [random_agent([0])])
+
+
 def test_evaluations_without_a_common_seed_are_refused():
     with pytest.raises(ConfigError, match="no seed in common"):
         compare([evaluation([1])], [random_agent([0], first_seed=240_000)])
