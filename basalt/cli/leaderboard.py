@@ -11,6 +11,7 @@ import typer
 
 from basalt.cli.flags import Json, Store, Study, app, choice, run
 from basalt.io.errors import StudyError
+from leaderboard.bedd.analysis import analyse_answers, text_analysis
 from leaderboard.bedd.answers import read_answers, read_banned
 from leaderboard.bedd.study import STUDY_NAME, export_bedd, import_bedd
 from leaderboard.bedd.videos import add_videos
@@ -210,6 +211,15 @@ def _import_bedd(
     if videos is not None:
         added = add_videos(opened, find_study(opened, done.study), videos)
         print(f"{added} videos added; people can judge them, and new agents against them")
+    return 0
+
+
+@leaderboard.command("analyse-bedd")
+def _analyse_bedd(study: Study = None, as_json: Json = False, store: Store = None) -> int:
+    """Analyse answers by people as BEDD's authors do: agreement, questions, lengths, raters."""
+    opened = open_existing(store)
+    found = analyse_answers(opened, find_study(opened, study))
+    print(json.dumps(found.to_json(), indent=1) if as_json else text_analysis(found))
     return 0
 
 
