@@ -4,18 +4,23 @@ Importing this package registers `basalt/FindCave-v0` and its siblings:
 
     import gymnasium, basalt.worlds
     env = gymnasium.make("basalt/FindCave-v0", world="luanti")
+    envs = gymnasium.make_vec("basalt/FindCave-v0", num_envs=4, world="luanti")
 """
 
 import sys
+from collections.abc import Sequence
+from functools import partial
 from inspect import Parameter, signature
 from typing import Any
 
 import gymnasium
+from gymnasium.vector import AutoresetMode
 
 from basalt.core.registry import Registry, did_you_mean
 from basalt.core.tasks import TASKS, get_task
 from basalt.io.errors import ConfigError, MissingDependencyError
 from basalt.worlds.base import WorldEnv, WorldSettings
+from basalt.worlds.vector import WorldVectorEnv
 
 WORLDS: Registry[type[WorldEnv]] = Registry("world", "basalt.worlds", type)
 """Environment classes by the world's name. Each is imported when it is asked for, since each needs other packages.
@@ -35,7 +40,7 @@ def make_env(task: str, world: str = "luanti", **settings: Any) -> WorldEnv:
     Args:
         task: Name of the task, e.g. `find_cave`.
         world: Name of the world, one of `WORLDS`.
-        settings: `size`, `step_limit`, `render_mode`, `on_failure` and the world's own settings.
+        settings: `size`, `step_limit`, `render_mode`, `on_failure`, `seeds` and the world's own settings.
 
     Raises:
         ConfigError: There is no such task, world or setting.
@@ -54,6 +59,49 @@ def make_env(task: str, world: str = "luanti", **settings: Any) -> WorldEnv:
             f"available: {', '.join(known)}"
         )
     return environment(get_task(task), **settings)
+
+
+def make_vec(
+    task: str,
+    num_envs: int = 1,
+    world: str = "luanti",
+    *,
+    copy: bool = True,
+    autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+    seeds: Sequence[int] | None = None,
+    **settings: Any,
+) -> WorldVectorEnv:
+    """Make environments of a task that play side by side; `gymnasium.make_vec` calls this for the registered ids.
+
+    Args:
+        task: Name of the task, e.g. `find_cave`.
+        num_envs: Number of environments.
+        world: Name of the world, one of `WORLDS`.
+        copy: Whether steps return a copy of the frames; False returns the shared memory, which the next step overwrites.
+        autoreset_mode: `NEXT_STEP` or `DISABLED`; see `WorldVectorEnv`.
+        seeds: Seeds of the episodes, shared out among the environments, which repeat theirs; random training seeds by
+            default.
+        settings: The world's settings.
+
+    Raises:
+        ConfigError: There is no such task, world or setting, or the number of seeds does not suffice.
+        MissingDependencyError: The world cannot run on this system.
+    """
+    if num_envs < 1:
+        raise ConfigError(f"num_envs: expected at least 1, got {num_envs}")
+    if seeds is not None and len(seeds) < num_envs:
+        raise ConfigError(
+            f"seeds: expected at least {num_envs}, one per environment, got {len(seeds)}"
+        )
+    shares = [
+        {} if seeds is None else {"seeds": tuple(seeds[index::num_envs])}
+        for index in range(num_envs)
+    ]
+    return WorldVectorEnv(
+        [partial(make_env, task, world, **share, **settings) for share in shares],
+        copy=copy,
+        autoreset_mode=AutoresetMode(autoreset_mode),
+    )
 
 
 def setting_names(environment: type[WorldEnv]) -> list[str]:
@@ -88,6 +136,7 @@ def register_envs() -> None:
             gymnasium.register(
                 task.gym_id,
                 entry_point="basalt.worlds:make_env",
+                vector_entry_point="basalt.worlds:make_vec",
                 kwargs={"task": task.name},
                 # Gymnasium's check would refuse actions with missing keys, which count as not pressed.
                 disable_env_checker=True,

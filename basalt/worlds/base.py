@@ -1,7 +1,7 @@
 """What all worlds share: spaces, checks of actions, and how an episode ends."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict, cast
 
 import gymnasium
@@ -38,6 +38,7 @@ class WorldSettings(TypedDict, total=False):
     step_limit: int | None
     render_mode: str | None
     on_failure: Literal["raise", "truncate"]
+    seeds: Sequence[int] | None
 
 
 class WorldEnv(gymnasium.Env[dict[str, Frame], Mapping[str, Any]]):
@@ -61,9 +62,14 @@ class WorldEnv(gymnasium.Env[dict[str, Frame], Mapping[str, Any]]):
         on_failure: What happens when the world fails in a step. `raise` raises a `WorldError`. `truncate` ends
             the episode, marked and with the previous frame, so that environments beside it can continue. Either
             way the next reset starts the world from scratch, and a reset that fails raises.
+        seeds: Seeds that resets without a seed use in turn; random training seeds by default.
+
+    Attributes:
+        frame_buffer: Array into which the world may write the frames of steps instead of making one for each; steps
+            then return this array. None by default.
 
     Raises:
-        ConfigError: A size, limit or mode is not valid.
+        ConfigError: A size, limit, mode or list of seeds is not valid.
     """
 
     takes_edits = False
@@ -78,6 +84,7 @@ class WorldEnv(gymnasium.Env[dict[str, Frame], Mapping[str, Any]]):
         step_limit: int | None = None,
         render_mode: str | None = None,
         on_failure: Literal["raise", "truncate"] = "raise",
+        seeds: Sequence[int] | None = None,
     ) -> None:
         if len(size) != 2 or not all(16 <= int(edge) <= 2048 for edge in size):
             raise ConfigError(f"size: expected width and height from 16 to 2048 pixels, got {size}")
@@ -87,11 +94,16 @@ class WorldEnv(gymnasium.Env[dict[str, Frame], Mapping[str, Any]]):
             raise ConfigError(f"render_mode: expected null or 'rgb_array', got {render_mode!r}")
         if on_failure not in ("raise", "truncate"):
             raise ConfigError(f"on_failure: expected 'raise' or 'truncate', got {on_failure!r}")
+        if seeds is not None and len(seeds) == 0:
+            raise ConfigError("seeds: expected at least one seed or null, got an empty list")
         self.task = task
         self.size = (int(size[0]), int(size[1]))
         self.step_limit = step_limit or task.step_limit
         self.render_mode = render_mode
         self.on_failure = on_failure
+        self.frame_buffer: Frame | None = None
+        self._seeds = None if seeds is None else tuple(int(seed) for seed in seeds)
+        self._seeds_used = 0
         self.action_space = action_space()
         # Gymnasium types a dictionary's space by its inner spaces, an environment by its observations.
         self.observation_space = cast(Any, observation_space(self.size))
@@ -108,7 +120,7 @@ class WorldEnv(gymnasium.Env[dict[str, Frame], Mapping[str, Any]]):
         """Begin the episode of a seed.
 
         Args:
-            seed: Which place; a random training seed by default.
+            seed: Which place; the next one of `seeds`, or a random training seed, by default.
             options: `edit`, to change one thing in the world (`basalt.worlds.edits`).
 
         Raises:
@@ -120,7 +132,8 @@ class WorldEnv(gymnasium.Env[dict[str, Frame], Mapping[str, Any]]):
             raise ConfigError("options.edit: this world takes no edits; use world=luanti")
         super().reset(seed=seed)
         if seed is None:
-            seed = int(self.np_random.integers(TRAIN_SEEDS.start, TRAIN_SEEDS.stop))
+            seed = self._following_seed(self.np_random)
+            self._seeds_used += 1
         self._ended = "not begun"
         self._steps = 0
         self._out_of_time = False
@@ -180,6 +193,12 @@ class WorldEnv(gymnasium.Env[dict[str, Frame], Mapping[str, Any]]):
             "error": str(err),
         }
         return {"pov": self._last_frame}, 0.0, False, True, info
+
+    def _following_seed(self, rng: np.random.Generator) -> int:
+        """Return the seed of the next reset without one, drawn by `rng` where it is random."""
+        if self._seeds is not None:
+            return self._seeds[self._seeds_used % len(self._seeds)]
+        return int(rng.integers(TRAIN_SEEDS.start, TRAIN_SEEDS.stop))
 
     def render(self) -> Frame | None:
         """Return the last frame, in render mode `rgb_array`."""

@@ -33,8 +33,9 @@ START_TIMEOUT_S = 90.0
 STEP_TIMEOUT_S = 30.0
 
 _REQUEST = struct.Struct("=iiq")
-_REPLY = struct.Struct("=qiiqqqq")
-_OP_LOCK, _OP_TICK = 1, 2
+_REPLY = struct.Struct("=qiiqqqqii")
+_OP_LOCK, _OP_TICK, _OP_SNAPSHOT, _OP_RESTORE = 1, 2, 3, 4
+_SNAPSHOT_DONE, _SNAPSHOT_RESTORED = 0, 1
 
 
 def open_display() -> VirtualDisplay:
@@ -61,6 +62,7 @@ class Tick:
         pixels_ms: Real time of reading the pixels.
         server_ms: Real time of waiting until the server and the meshes were done, too.
         wall_ms: Real time from the request to the reply.
+        meshes: How often the client had to build meshes of land; 0 once all land in sight is loaded.
     """
 
     clock_s: float
@@ -71,6 +73,7 @@ class Tick:
     pixels_ms: float
     server_ms: float
     wall_ms: float
+    meshes: int
 
 
 class Engine:
@@ -128,6 +131,7 @@ class Engine:
             theirs.close()
             os.close(memory)
         self._channel: socket.socket | None = ours
+        self._snapshot_status = -1
 
     @property
     def running(self) -> bool:
@@ -154,6 +158,32 @@ class Engine:
         """
         return self._exchange(_REQUEST.pack(_OP_TICK, want_pixels, dt_ns))
 
+    def snapshot(self) -> bool:
+        """Keep the game's memory as it is now, for `restore`; once per game, and only after `lock`.
+
+        A process that never runs keeps it (`snapshot.c`). It shares the memory that the game has not changed since.
+
+        Returns:
+            Whether it is kept; False where the system does not allow it.
+
+        Raises:
+            WorldError: The game exited or did not reply in time.
+        """
+        self._exchange(_REQUEST.pack(_OP_SNAPSHOT, False, 0))
+        return self._snapshot_status == _SNAPSHOT_DONE
+
+    def restore(self) -> bool:
+        """Put the game back to its snapshot. Files of the world, keys and the pointer are the caller's to put back.
+
+        Returns:
+            Whether it was put back; if not, the game is of no use any more.
+
+        Raises:
+            WorldError: The game exited or did not reply in time.
+        """
+        self._exchange(_REQUEST.pack(_OP_RESTORE, False, 0))
+        return self._snapshot_status == _SNAPSHOT_RESTORED
+
     def _exchange(self, request: bytes) -> Tick:
         if self._channel is None:
             raise WorldError("the game is not running; call reset()")
@@ -176,22 +206,33 @@ class Engine:
             raise WorldError(
                 f"the game ended in the middle of an episode ({reason}); call reset() to restart it"
             )
-        clock, cursor, quiescence_timeouts, *times = _REPLY.unpack(answer)
+        clock, cursor, quiescence_timeouts, *times, self._snapshot_status, meshes = _REPLY.unpack(
+            answer
+        )
         client, frame, pixels, server = (t / 1e6 for t in times)
         wall = (time.perf_counter() - began) * 1e3
         return Tick(
-            clock / 1e9, bool(cursor), quiescence_timeouts, client, frame, pixels, server, wall
+            clock / 1e9,
+            bool(cursor),
+            quiescence_timeouts,
+            client,
+            frame,
+            pixels,
+            server,
+            wall,
+            meshes,
         )
 
-    def frame(self) -> NDArray[np.uint8]:
-        """Return the last frame: uint8 [height, width, 3] RGB, top row first."""
-        return cv2.cvtColor(cv2.flip(self._pixels, 0), cv2.COLOR_BGRA2RGB).astype(
-            np.uint8, copy=False
-        )
+    def frame(self, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
+        """Return the last frame: uint8 [height, width, 3] RGB, top row first.
 
-    def glance(self) -> NDArray[np.uint8]:
-        """Return every fourth pixel of the last frame each way, upside down: enough to see whether it changed."""
-        return self._pixels[::4, ::4, :3].copy()
+        Args:
+            out: Array of that shape to write it to and to return; by default a new one.
+        """
+        if out is None:
+            out = np.empty((self.height, self.width, 3), np.uint8)
+        cv2.cvtColor(cv2.flip(self._pixels, 0), cv2.COLOR_BGRA2RGB, dst=out)
+        return out
 
     def cpu_seconds(self) -> float:
         """Return the game's processor time so far, user and system, in seconds; 0 after it has exited."""

@@ -1,77 +1,67 @@
 """The Gymnasium environment of the Luanti world."""
 
-import json
-import shutil
-import time
-from pathlib import Path
+from copy import deepcopy
 from typing import Any, Unpack
 
 import numpy as np
 
-from basalt.core.actions import BUTTONS, FRAME_SIZE
+from basalt.core.actions import BUTTONS
 from basalt.core.recorder_lines import DEGREES_PER_PIXEL
 from basalt.core.tasks import Task
 from basalt.core.telemetry import Creature, SlotItem, Telemetry
 from basalt.io.errors import ConfigError, WorldError
 from basalt.worlds.base import Frame, WorldEnv, WorldSettings
+from basalt.worlds.edits import Edit
 from basalt.worlds.luanti.cursor import draw_cursor
-from basalt.worlds.luanti.edit import apply_edit
-from basalt.worlds.luanti.engine import START_TIMEOUT_S, Engine, Tick, open_display
-from basalt.worlds.luanti.game import game_version
+from basalt.worlds.luanti.engine import Engine, Tick
+from basalt.worlds.luanti.games import Game, Games, Start, read_record
 from basalt.worlds.luanti.input import Input
-from basalt.worlds.luanti.items import minecraft_name, starting_inventory
-from basalt.worlds.luanti.settings import (
-    AGE_S,
-    FLAMES_REPEAT_S,
-    MOD_KEYS,
-    PITCH_LIMIT,
-    play_settings,
-    vertical_fov,
-    window_size,
-)
+from basalt.worlds.luanti.items import minecraft_name
+from basalt.worlds.luanti.settings import MOD_KEYS, PITCH_LIMIT, window_size
 from basalt.worlds.luanti.version import world_version
-from basalt.worlds.luanti.worldcache import SavedWorld, saved_world
 from basalt.worlds.processes import VirtualDisplay
-
-_SETTLED_TICKS = 2
-_SETTLED_DIFFERENCE = 0.2
-_SETTLE_LIMIT = 400
-_LOOKS = 4
-_FREE_LOOK_S = 0.1
-"""Real time in seconds of each look around before the game is stopped; a longer one shortens no reset."""
-
-_TURN = round(360 / DEGREES_PER_PIXEL)
 
 
 class LuantiEnv(WorldEnv):
     """A task in the Luanti engine; see `basalt.worlds.base.WorldEnv`.
 
-    The X server lives as long as the environment. The game is started for every episode, on a fresh copy of the
-    seed's saved world; `reset` raises a `MissingDependencyError` if engine, X server or C compiler are not installed.
+    By default the game is started for every episode, on a fresh copy of the seed's saved world, and the X server
+    lives as long as the environment; `reset` raises a `MissingDependencyError` if engine, X server or C compiler
+    are not installed.
 
     Args:
         task: The task.
         render_every: Draw only every n-th step, and the last one where that is known before it is played; the steps
             between return copies of the frame drawn last. The game is the same, telemetry included, and faster.
+        kept_games: Number of games that stay for soft resets, those played last: a reset to the seed and edit of one
+            of them puts it back to its beginning instead of starting another game. The episode is the same.
+        prepare_next: Start the game of the next episode in the background while this one is played. It is that of
+            the seed that a `reset` without a seed will choose; see also `prepare`.
         settings: See `WorldEnv`.
     """
 
     takes_edits = True
 
     def __init__(
-        self, task: Task, render_every: int = 1, **settings: Unpack[WorldSettings]
+        self,
+        task: Task,
+        render_every: int = 1,
+        kept_games: int = 0,
+        prepare_next: bool = False,
+        **settings: Unpack[WorldSettings],
     ) -> None:
         super().__init__(task, **settings)
         if not isinstance(render_every, int) or render_every < 1:
             raise ConfigError(
                 f"render_every: expected an integer of at least 1, got {render_every}"
             )
+        if not isinstance(kept_games, int) or kept_games < 0:
+            raise ConfigError(f"kept_games: expected an integer of at least 0, got {kept_games}")
         self._render_every = render_every
+        self._prepare_next = bool(prepare_next)
         self.last_tick: Tick | None = None
-        self._display: VirtualDisplay | None = None
-        self._engine: Engine | None = None
-        self._input: Input | None = None
-        self._world: Path | None = None
+        self._games = Games(task, self.size, kept_games)
+        self._game: Game | None = None
         self._gui_open = False
         self._window = window_size(self.size)
         self._cursor = self._center
@@ -90,7 +80,7 @@ class LuantiEnv(WorldEnv):
 
     @property
     def display(self) -> VirtualDisplay:
-        """The X server.
+        """The X server of the game that is being played.
 
         Raises:
             WorldError: It was not started; call `reset`.
@@ -115,153 +105,59 @@ class LuantiEnv(WorldEnv):
         """Process id of the running game, None after it has exited."""
         return None if self._engine is None else self._engine.process.pid
 
-    def close(self) -> None:
-        """End the game and the X server and remove their files."""
-        self._stop_game()
-        if self._display is not None:
-            self._display.close()
-            self._display = None
+    @property
+    def _display(self) -> VirtualDisplay | None:
+        return None if self._game is None else self._game.display
 
-    def _stop_game(self) -> None:
-        if self._input is not None:
-            self._input.close()
-            self._input = None
-        if self._engine is not None:
-            self._engine.close()
-            self._engine = None
-        if self._world is not None:
-            shutil.rmtree(self._world, ignore_errors=True)
-            self._world = None
+    @property
+    def _engine(self) -> Engine | None:
+        return None if self._game is None else self._game.engine
+
+    @property
+    def _playing(self) -> Game:
+        assert self._game is not None
+        return self._game
+
+    @property
+    def _input(self) -> Input:
+        assert self._playing.input is not None
+        return self._playing.input
+
+    def close(self) -> None:
+        """End all games and X servers and remove their files."""
+        self._game = None
+        self._games.close()
+
+    def prepare(self, seed: int, edit: Edit | None = None) -> None:
+        """Start the game of a later reset in the background; a reset to that seed then waits only for what is left.
+
+        Args:
+            seed: Which place.
+            edit: Change of the world that the reset will ask for.
+        """
+        self._games.prepare(Start(seed, edit))
 
     def _begin(self, seed: int) -> tuple[Frame, Telemetry, dict[str, Any]]:
-        saved = saved_world(self.task, seed)
-        self._stop_game()
-        try:
-            if self._display is not None and not self._display.running:
-                self._display.close()
-                self._display = None
-            if self._display is None:
-                self._display = open_display()
-            self._start_game(self._display, saved, seed)
-            self._settle()
-            return self._first_step(saved.site)
-        except OSError as err:
-            raise WorldError(f"the world cannot start: {err}") from err
-
-    def _start_game(self, display: VirtualDisplay, saved: SavedWorld, seed: int) -> None:
-        self._world = display.folder / "world"
-        shutil.rmtree(self._world, ignore_errors=True)
-        saved.copy_to(self._world)
-        config: dict[str, Any] = {
-            "mode": "play",
-            "task": self.task.name,
-            "seed": seed,
-            "inventory": starting_inventory(self.task),
-            "fov": vertical_fov(FRAME_SIZE),
-            "aspect": FRAME_SIZE[0] / FRAME_SIZE[1],
-        }
-        if self._edit is not None:
-            apply_edit(config, self._edit)
-        (self._world / "basalt.json").write_text(json.dumps(config))
-        (self._world / "keys").touch()
-        settings = display.folder / "play.conf"
-        settings.write_text(play_settings(self._window, game_version()))
-        self._engine = Engine(display, settings, self._world, self.size, self._window)
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while (record := self._read_record()) is None:
-            if not self._engine.running:
-                raise WorldError(
-                    f"the game exited at its start: {self._engine.process.last_error()}"
-                )
-            if time.monotonic() > deadline:
-                raise WorldError(
-                    f"the game did not start within {START_TIMEOUT_S:g} s: {self._engine.process.last_error()}"
-                )
-            time.sleep(0.02)
-        if "refused" in record:
-            raise ConfigError(f"seed {seed}: {record['refused']}")
-        self._input = Input(display.name, self._window)
-        self._input.take_window()
-        for _ in range(_LOOKS):  # while it runs freely, its threads load the land in parallel
-            self._turn()
-            time.sleep(_FREE_LOOK_S)
-        self._engine.lock()
-
-    def _turn(self) -> None:
-        """Look a quarter turn further to the right."""
-        assert self._input is not None
-        x, y = self._center
-        self._input.move_pointer(x + _TURN // _LOOKS, y)
-        self._input.flush()
-
-    def _settle(self) -> None:
-        """Tick until the land around the player is loaded: look around until the frames stop changing.
-
-        Only every fourth pixel each way is compared, since land that comes into sight changes many.
-        """
-        before = np.zeros_like(self.engine.glance(), np.int16)
-        looks = calm = 0
-        for _ in range(_SETTLE_LIMIT):
-            if looks == 0 or calm >= _SETTLED_TICKS:
-                if looks == _LOOKS:
-                    return
-                looks, calm = looks + 1, 0
-                self._turn()
-            self.engine.tick()
-            glance = self.engine.glance().astype(np.int16)
-            calm = calm + 1 if np.abs(glance - before).mean() < _SETTLED_DIFFERENCE else 0
-            before = glance
-        raise WorldError(
-            f"the frames still changed after {_SETTLE_LIMIT} steps; call reset() again"
-        )
-
-    def _await_age(self) -> None:
-        """Let the game reach the age that it has at the beginning of every episode.
-
-        The pictures of burning torches repeat every 3.3 s of its age, which depends on how fast it started.
-        """
-        self.engine.tick()
-        record = self._read_record()
-        if record is None:
-            raise WorldError("the world's mod did not report the game's age; call reset() again")
-        left_ns = round((AGE_S - float(record["uptime"])) % FLAMES_REPEAT_S * 1e9)
-        while left_ns > 0:  # in a step longer than a second liquids would move only once
-            part = min(left_ns, 1_000_000_000)
-            self.engine.tick(part, want_pixels=False)
-            left_ns -= part
-
-    def _first_step(self, site: dict[str, Any]) -> tuple[Frame, Telemetry, dict[str, Any]]:
-        assert self._world is not None and self._input is not None
-        # The sky is drawn fastest; the mod sets where the player looks when the episode begins.
-        x, y = self._center
-        self._input.move_pointer(x, y - _TURN // 4)
-        self._input.flush()
-        self._await_age()
-        (self._world / "begin").touch()
-        record: dict[str, Any] | None = None
-        for _ in range(100):
-            # Only the frame after step -1 is used.
-            tick = self.engine.tick(want_pixels=record is not None and record.get("step") == -1)
-            record = self._read_record()
-            if record and record.get("step") == 0:
-                break
-        else:
-            raise WorldError("the world's mod did not begin the episode; call reset() again")
-        self.last_tick = tick
-        self._gui_open = tick.cursor_shown
+        self._game = None
+        game = self._game = self._games.begin(Start(seed, self._edit))
+        beginning = game.beginning
+        self.last_tick = beginning.tick
+        self._gui_open = beginning.tick.cursor_shown
         self._remainder = np.zeros(2)
         self._mod_keys = ""
         self._cursor = self._center
-        self._pitch = float(record["pitch"])
-        return self.engine.frame(), self._telemetry(record, 0), dict(site)
+        self._pitch = float(beginning.record["pitch"])
+        if self._prepare_next:
+            self.prepare(self._following_seed(deepcopy(self.np_random)))
+        return beginning.frame.copy(), self._telemetry(beginning.record, 0), dict(beginning.site)
 
     def _discard(self) -> None:
-        self.close()  # including the X server
+        self.close()  # including X servers and games that are kept
 
     def _advance(
         self, action: dict[str, Any], step: int
     ) -> tuple[Frame, Telemetry, dict[str, Any]]:
-        assert self._input is not None
+        game = self._playing
         was_open = self._gui_open
         dy, dx = self._whole_pixels(action["camera"])
         if was_open:
@@ -277,7 +173,7 @@ class LuantiEnv(WorldEnv):
         self._input.flush()
         drawn = step % self._render_every == 0 or bool(action["ESC"]) or step == self.step_limit
         tick = self.last_tick = self.engine.tick(want_pixels=drawn)
-        record = self._read_record()
+        record = read_record(game.world)
         if record is None or record.get("step") != step:
             raise WorldError(
                 f"telemetry: expected step {step}, got {record and record.get('step')}; call reset()"
@@ -290,9 +186,11 @@ class LuantiEnv(WorldEnv):
             self._input.move_pointer(*self._cursor)
         elif not was_open:
             self._pitch += dy * DEGREES_PER_PIXEL
-        # A copy, so that a caller may change what it was given.
         last = self._last_frame
-        frame = self._frame() if drawn or last is None else last.copy()
+        if drawn or last is None:
+            frame = self._frame()
+        else:  # a copy, so that a caller may change what it was given
+            frame = last if last is self.frame_buffer else last.copy()
         applied = {
             "camera": np.array([dy, dx], np.float32) * np.float32(DEGREES_PER_PIXEL),
             "asked": action["camera"],
@@ -304,7 +202,7 @@ class LuantiEnv(WorldEnv):
         return frame, self._telemetry(record, step), applied
 
     def _frame(self) -> Frame:
-        frame = self.engine.frame()
+        frame = self.engine.frame(self.frame_buffer)
         if self._gui_open:
             draw_cursor(frame, *self._cursor, self._window)
         return frame
@@ -313,8 +211,7 @@ class LuantiEnv(WorldEnv):
         """Pass the keys for which the game has no function to the mod, in a file."""
         letters = "".join(letter for key, letter in MOD_KEYS.items() if key in held)
         if letters != self._mod_keys:
-            assert self._world is not None
-            (self._world / "keys").write_text(letters)
+            (self._playing.world / "keys").write_text(letters)
             self._mod_keys = letters
 
     def _whole_pixels(self, camera: np.ndarray) -> tuple[int, int]:
@@ -331,7 +228,6 @@ class LuantiEnv(WorldEnv):
 
     def _move_cursor(self, dx: int, dy: int) -> tuple[int, int]:
         """Move the cursor of an open screen within the window; return the pixels it really moved."""
-        assert self._input is not None
         x = max(0, min(self._window[0] - 1, self._cursor[0] + dx))
         y = max(0, min(self._window[1] - 1, self._cursor[1] + dy))
         moved = x - self._cursor[0], y - self._cursor[1]
@@ -339,14 +235,6 @@ class LuantiEnv(WorldEnv):
             self._cursor = x, y
             self._input.move_pointer(x, y)
         return moved
-
-    def _read_record(self) -> dict[str, Any] | None:
-        """Return the mod's last record, None before the first one."""
-        assert self._world is not None
-        try:
-            return json.loads((self._world / "telemetry.json").read_bytes())
-        except (FileNotFoundError, json.JSONDecodeError):
-            return None
 
     def _telemetry(self, record: dict[str, Any], step: int) -> Telemetry:
         yaw = (record["yaw"] + 180.0) % 360.0 - 180.0

@@ -11,6 +11,9 @@ from basalt.io.errors import MissingDependencyError, WorldError
 from basalt.io.paths import cache_dir
 
 SHIM = Path(__file__).with_name("shim.c")
+SNAPSHOT = Path(__file__).with_name("snapshot.c")
+"""Included by the shim. A world's version leaves it out, since what it restores is the same episode."""
+
 FLAGS = ("-O2", "-shared", "-fPIC", "-pthread", "-ldl")
 
 
@@ -36,7 +39,9 @@ def build_shim() -> Path:
         MissingDependencyError: It has to be compiled and no compiler is installed.
         WorldError: It does not compile, or the cache cannot be written.
     """
-    digest = hashlib.sha256(SHIM.read_bytes() + repr(FLAGS).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(
+        SHIM.read_bytes() + SNAPSHOT.read_bytes() + repr(FLAGS).encode()
+    ).hexdigest()[:16]
     target = cache_dir() / "luanti" / "native" / f"shim-{digest}"
     if target.exists():
         return target

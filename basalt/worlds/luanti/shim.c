@@ -52,7 +52,7 @@
 
 /* ---- messages; engine.py packs the same ---- */
 
-enum { OP_LOCK = 1, OP_TICK = 2 };
+enum { OP_LOCK = 1, OP_TICK = 2, OP_SNAPSHOT = 3, OP_RESTORE = 4 };
 
 struct request {
     int32_t op;
@@ -68,6 +68,8 @@ struct reply {
     int64_t drawing_ns;    /* of drawing, */
     int64_t pixels_ns;     /* of reading the pixels, */
     int64_t server_ns;     /* of waiting until the server's step and the meshes were done, too */
+    int32_t snapshot;      /* how OP_SNAPSHOT or OP_RESTORE ended (snapshot.c) */
+    int32_t meshes;        /* how often the builder of meshes had something to do since the reply before */
 };
 
 /* ---- real functions ---- */
@@ -95,6 +97,8 @@ static unsigned long (*real_create_pixmap_cursor)(void *, unsigned long, unsigne
 static int (*real_define_cursor)(void *, unsigned long, unsigned long);
 static int (*real_undefine_cursor)(void *, unsigned long);
 static int (*x_sync)(void *, int);
+static unsigned long (*x_next_request)(void *);
+static int (*x_connection)(void *);
 static void (*gl_read_pixels)(int, int, int, int, unsigned, unsigned, void *);
 static void (*real_draw_elements)(unsigned, int, unsigned, const void *);
 static void (*real_draw_range_elements)(unsigned, unsigned, unsigned, int, unsigned, const void *);
@@ -181,6 +185,7 @@ struct slot {
  * draws afterwards depends on neither.
  */
 static atomic_int gate_open = 1;
+static atomic_int meshes; /* that were built since the last reply */
 
 static struct slot slots[MAX_SLOTS];
 static atomic_int n_slots;
@@ -262,6 +267,7 @@ static int wait_semaphore(struct own_semaphore *semaphore, int64_t deadline) {
         if (!is_held(me)) {
             if (try_take(semaphore)) {
                 result = 0;
+                if (me->has_gate && !me->is_server) atomic_fetch_add(&meshes, 1);
                 break;
             }
             /* Only the main thread's wait may expire in real time: no one advances the clock meanwhile. */
@@ -347,7 +353,8 @@ static int wait_for_packet(struct pollfd *ready) {
     struct slot *me = slot_of_me();
     me->fd = ready->fd;
     fall_asleep(me, ON_SOCKET);
-    int result = real_poll(ready, 1, 100);
+    int result;
+    while ((result = real_poll(ready, 1, 100)) < 0 && errno == EINTR) {} /* by a snapshot */
     wake_up(me);
     return result;
 }
@@ -550,6 +557,8 @@ static void move_clock(int64_t dt) {
     wait_until_quiet();
 }
 
+#include "snapshot.c"
+
 static int64_t frame_began_ns, drawing_began_ns;
 static int want_pixels = 1; /* of the frame that is being drawn */
 
@@ -577,10 +586,15 @@ static void stop_after_frame(void *display) {
     reply.drawing_ns = drawn_ns - drawing_began_ns;
     reply.pixels_ns = read_ns - drawn_ns;
     reply.server_ns = real_ns() - read_ns;
+    reply.meshes = atomic_exchange(&meshes, 0);
     struct request request;
-    if (send(channel, &reply, sizeof reply, MSG_NOSIGNAL) != sizeof reply ||
-        recv(channel, &request, sizeof request, 0) != sizeof request)
-        _exit(0); /* the environment is gone */
+    for (;;) {
+        if (send(channel, &reply, sizeof reply, MSG_NOSIGNAL) != sizeof reply ||
+            recv(channel, &request, sizeof request, 0) != sizeof request)
+            _exit(0); /* the environment is gone */
+        if (request.op != OP_SNAPSHOT && request.op != OP_RESTORE) break;
+        reply.snapshot = request.op == OP_SNAPSHOT ? take_snapshot(display) : restore_snapshot(display);
+    }
     frame_began_ns = real_ns();
     want_pixels = request.want_pixels;
     move_clock(request.dt_ns);
@@ -863,6 +877,8 @@ __attribute__((constructor)) static void set_up(void) {
     real_define_cursor = need("XDefineCursor");
     real_undefine_cursor = need("XUndefineCursor");
     x_sync = need("XSync");
+    x_next_request = need("XNextRequest");
+    x_connection = need("XConnectionNumber");
     gl_read_pixels = need("glReadPixels");
     real_draw_elements = need("glDrawElements");
     real_draw_range_elements = need("glDrawRangeElements");

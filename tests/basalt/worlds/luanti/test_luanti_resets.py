@@ -1,0 +1,191 @@
+"""Soft resets and games started in the background: the same episodes as after a fresh start."""
+
+import contextlib
+import os
+import signal
+
+import numpy as np
+import psutil
+import pytest
+
+from agents.demonstrator.agent import Demonstrator
+from basalt.core.tasks import TASKS
+from basalt.io.errors import ConfigError, WorldError
+from basalt.worlds import make_env
+from benchmarks.world import random_actions
+from tests.support.world_behaviour import OTHER_SEED, SEED
+
+pytestmark = pytest.mark.engine
+SMALL = (160, 90)
+SEEDS = {
+    "find_cave": 100_001,
+    "make_waterfall": 100_001,
+    "create_village_animal_pen": 100_002,
+    "build_village_house": 100_000,
+}
+
+
+@pytest.fixture
+def make():
+    made = []
+
+    def make(task="find_cave", **settings):
+        # The house's demonstrator clicks in screens, whose slots it knows in large frames only.
+        size = (640, 360) if task == "build_village_house" else SMALL
+        made.append(make_env(task, size=size, **settings))
+        return made[-1]
+
+    yield make
+    for env in made:
+        env.close()
+
+
+def scripted(env, seed, n_steps, options=None):
+    """Telemetry and frames of the demonstrator: it digs, places, pours, herds and crafts, as the task needs."""
+    agent = Demonstrator()
+    observation, info = env.reset(seed=seed, options=options)
+    states, frames = [info["telemetry"]], [observation["pov"]]
+    for step in range(n_steps):
+        agent.observe([info])
+        (action,) = agent.act(observation["pov"][None], np.array([step == 0]))
+        observation, _, terminated, truncated, info = env.step(action)
+        states.append(info["telemetry"])
+        frames.append(observation["pov"])
+        if terminated or truncated:
+            break
+    return states, frames
+
+
+def wandering(env, seed, n_steps, options=None):
+    """Telemetry and frames of random steps with some digging and placing."""
+    observation, info = env.reset(seed=seed, options=options)
+    states, frames = [info["telemetry"]], [observation["pov"]]
+    for action in random_actions(n_steps, seed):
+        observation, _, terminated, truncated, info = env.step(action)
+        states.append(info["telemetry"])
+        frames.append(observation["pov"])
+        if terminated or truncated:
+            break
+    return states, frames
+
+
+def assert_equal(fresh, soft):
+    """But for breath, which the engine counts from some moment of its start (docs/worlds-reference.md)."""
+    for a, b in zip(fresh, soft, strict=True):
+        assert a == b.model_copy(update={"breath": a.breath}), f"step {a.step}"
+
+
+def assert_same_to_the_bit(first, second):
+    for a, b in zip(first[0], second[0], strict=True):
+        assert a == b, f"step {a.step}"
+    assert all((a == b).all() for a, b in zip(first[1], second[1], strict=True))
+
+
+def is_there(pid):
+    with contextlib.suppress(psutil.Error):
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_an_episode_after_a_soft_reset_is_that_of_a_fresh_start(make, task):
+    seed, n_steps = SEEDS[task], 120
+    env = make(task, kept_games=1)
+    first = scripted(env, seed, n_steps)
+    pid = env.engine_pid
+    wandering(env, seed, 40)
+    again = scripted(env, seed, n_steps)
+    assert env.engine_pid == pid, "the same game"
+    assert_same_to_the_bit(first, again)
+    fresh = make(task)
+    assert_equal(scripted(fresh, seed, n_steps)[0], again[0])
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("task", TASKS)
+def test_25_episodes_after_soft_resets_are_those_of_fresh_starts(make, task):
+    """100 for the four tasks: 5 seeds, one demonstration and one wandering each, in turn with fresh starts."""
+    soft, fresh = make(task, kept_games=1), make(task)
+    episodes = 0
+    for seed in range(100_000, 100_005):
+        for play, n_steps in ((scripted, 600), (wandering, 400)):
+            expected = play(fresh, seed, n_steps)[0]
+            play(soft, seed, 100)
+            pid = soft.engine_pid
+            for _ in range(3 if play is scripted else 2):
+                assert_equal(expected, play(soft, seed, n_steps)[0])
+                assert soft.engine_pid == pid, "the same game"
+                episodes += 1
+    assert episodes == 25
+
+
+def test_several_games_are_kept(make):
+    env = make(kept_games=2)
+    edit = {"edit": {"item": {"slot": 0, "to": "torch", "quantity": 3}}}
+    plays, pids = {}, {}
+    for seed, options in (
+        (SEED, None),
+        (SEED, edit),
+        (SEED, None),
+        (SEED, edit),
+        (OTHER_SEED, None),
+    ):
+        key = seed, options is edit
+        play = wandering(env, seed, 20, options)
+        if key in plays:
+            assert env.engine_pid == pids[key]
+            assert_same_to_the_bit(plays[key], play)
+        plays[key], pids[key] = play, env.engine_pid
+    assert not is_there(pids[SEED, False]), "the one that was played longest ago has ended"
+    assert (
+        is_there(pids[SEED, True])
+        and plays[SEED, True][0][0].inventory != plays[SEED, False][0][0].inventory
+    )
+
+
+def test_a_game_that_was_started_in_the_background_is_as_fresh_as_any(make):
+    expected = wandering(make(), OTHER_SEED, 40)[0]
+    env = make(prepare_next=True)
+    env.reset(seed=SEED)
+    following = env.reset()[1]["seed"]
+    env.reset(seed=SEED)
+    pid = env.engine_pid
+    env.prepare(OTHER_SEED)
+    again = wandering(env, OTHER_SEED, 40)[0]
+    assert_equal(expected, again)
+    assert env.engine_pid != pid and not is_there(pid)
+    env.reset(seed=SEED)
+    assert env.reset()[1]["seed"] == following, "preparing does not change which seed comes next"
+
+
+def test_a_kept_game_that_was_killed_is_started_again(make):
+    env = make(kept_games=1)
+    first = wandering(env, SEED, 10)[0]
+    os.kill(env.engine_pid, signal.SIGKILL)
+    assert_equal(first, wandering(env, SEED, 10)[0])
+    os.kill(env.engine_pid, signal.SIGKILL)
+    with pytest.raises(WorldError, match="game ended"):
+        env.step({})
+    assert_equal(first, wandering(env, SEED, 10)[0])
+
+
+def test_nothing_survives_that_was_kept_or_prepared(make):
+    env = make(kept_games=2)
+    before = {child.pid for child in psutil.Process().children(recursive=True)}
+    for seed in (SEED, OTHER_SEED):
+        env.reset(seed=seed)
+    env.prepare(SEED + 10)
+    started = [
+        child for child in psutil.Process().children(recursive=True) if child.pid not in before
+    ]
+    keepers = [child for child in started if child.name() == psutil.Process(env.engine_pid).name()]
+    assert len(keepers) >= 4, "two games and what keeps their state"
+    env.close()
+    assert not [
+        child for child in psutil.Process().children(recursive=True) if child.pid not in before
+    ]
+
+
+def test_settings_of_resets_are_checked(make):
+    with pytest.raises(ConfigError, match="kept_games: expected an integer of at least 0, got -1"):
+        make(kept_games=-1)
