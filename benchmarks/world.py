@@ -1,17 +1,28 @@
 """`basalt bench world`: speed, memory and determinism of the Luanti world, task by task.
 
 One step is 50 ms of game time, so 20 steps per second are real time. `ratio` is the multiple of real time of the
-slowest task, in deterministic lock-step at 640x360, one instance.
+slowest task, in deterministic lock-step at 640x360, one instance; with `--sizes`, of the speed of an earlier commit that
+is measured in the same run.
 """
 
 import argparse
 import contextlib
+import importlib
+import importlib.util
+import io
 import itertools
+import json
 import multiprocessing
+import os
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Iterator, Sequence
 from multiprocessing.synchronize import Barrier
+from pathlib import Path
 from queue import Empty
 from typing import Any
 
@@ -275,18 +286,143 @@ def measure_other(task: str, world: str, n_steps: int, **settings: Any) -> dict[
     }
 
 
-def measure_sizes(task: str, n_steps: int) -> dict[str, Any]:
-    """Measure one task at two frame sizes, one and two instances at once."""
-    figures: dict[str, Any] = {}
-    for size in (FRAME_SIZE, (160, 90)):
-        one, two = measure_speed(task, size, n_steps), measure_two(task, size, n_steps)
-        figures[f"{size[0]}x{size[1]}"] = {
-            "real_time_one": round(one["steps_per_s"] / STEPS_PER_SECOND, 2),
-            "real_time_two": round(two["steps_per_s"] / STEPS_PER_SECOND, 2),
-            "one": {k: round(v, 2) for k, v in one.items() if k not in ("began", "ended")},
-            "two": {k: round(v, 2) for k, v in two.items()},
+SIZES = (FRAME_SIZE, (160, 90), (128, 72))
+BASELINE = "548b757"
+"""Commit before this world was made faster."""
+
+_OF_BASELINE = """
+import importlib, importlib.util, json, sys
+for name in ("benchmarks.world", "basalt.bench.world"):
+    if importlib.util.find_spec(name.partition(".")[0]) and importlib.util.find_spec(name):
+        bench = importlib.import_module(name)
+        break
+task, size, steps = json.loads(sys.argv[1])
+one, two = bench.measure_speed(task, tuple(size), steps), bench.measure_two(task, tuple(size), steps)
+print("figures", json.dumps([one["steps_per_s"], two["steps_per_s"]]))
+"""
+
+
+@contextlib.contextmanager
+def checkout(commit: str) -> Iterator[tuple[Path | None, str]]:
+    """Provide this repository's files at a commit, in a temporary folder.
+
+    Yields:
+        The folder, or None; and the reason where it is None.
+    """
+    repository = Path(__file__).resolve().parents[1]
+    with tempfile.TemporaryDirectory(prefix="basalt-baseline-") as folder:
+        try:
+            archive = subprocess.run(
+                ["git", "-C", str(repository), "archive", "--format=zip", commit],
+                capture_output=True,
+                check=True,
+            )
+        except OSError:
+            yield None, "git is not installed"
+            return
+        except subprocess.CalledProcessError:
+            yield None, f"the history of this checkout does not have commit {commit}"
+            return
+        with zipfile.ZipFile(io.BytesIO(archive.stdout)) as files:
+            files.extractall(folder)
+        yield Path(folder), ""
+
+
+def measure_baseline(
+    folder: Path, task: str, size: tuple[int, int], n_steps: int
+) -> dict[str, float]:
+    """Return steps per second of one and of two instances (together) of another checkout.
+
+    Raises:
+        WorldError: It cannot be measured.
+    """
+    program = [sys.executable, "-c", _OF_BASELINE, json.dumps([task, size, n_steps])]
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    done = subprocess.run(
+        program, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    answers = [line for line in done.stdout.splitlines() if line.startswith("figures ")]
+    if done.returncode or not answers:
+        last = (done.stderr.strip().splitlines() or ["no output"])[-1]
+        raise WorldError(f"the baseline cannot be measured: {last}")
+    one, two = json.loads(answers[-1].removeprefix("figures "))
+    return {"one": one, "two": two}
+
+
+def measure_size(
+    task: str, size: tuple[int, int], n_steps: int, baseline: Path | None = None
+) -> dict[str, Any]:
+    """Measure one task at a frame size, one and two instances at once.
+
+    Args:
+        task: Name of the task.
+        size: Width and height of the frames in pixels.
+        n_steps: Number of steps to measure.
+        baseline: Another checkout, measured at once, to compare with.
+
+    Returns:
+        `one` and `two` (see `measure_speed` and `measure_two`), `bounded_by`, `baseline` (its steps per second)
+        and `ratio`, both by `one` and `two`; None without a baseline.
+    """
+    other = None if baseline is None else measure_baseline(baseline, task, size, n_steps)
+    one, two = measure_speed(task, size, n_steps), measure_two(task, size, n_steps)
+    figures = {"one": one, "two": two}
+    return {
+        "real_time_one": round(one["steps_per_s"] / STEPS_PER_SECOND, 2),
+        "real_time_two": round(two["steps_per_s"] / STEPS_PER_SECOND, 2),
+        "bounded_by": bounded_by(one),
+        "one": {k: round(v, 2) for k, v in one.items() if k not in ("began", "ended")},
+        "two": {k: round(v, 2) for k, v in two.items()},
+        "baseline": other and {k: round(v, 2) for k, v in other.items()},
+        "ratio": other and {k: round(figures[k]["steps_per_s"] / other[k], 2) for k in other},
+    }
+
+
+def measure_sizes(tasks: Sequence[str], n_steps: int, commit: str) -> dict[str, Any]:
+    """Measure tasks at several frame sizes and compare with an earlier commit, task by task and size by size.
+
+    Returns:
+        `sizes` by task and by size (`"128x72"`), see `measure_size`; `baseline`, the commit or why it could not be
+        measured.
+    """
+    with checkout(commit) as (folder, reason):
+        sizes = {
+            task: {f"{w}x{h}": measure_size(task, (w, h), n_steps, folder) for w, h in SIZES}
+            for task in tasks
         }
-    return figures
+    return {"sizes": sizes, "baseline": reason or commit}
+
+
+_CRAFTIUM_TASK = "Craftium/ChopTree-v0"
+
+
+def measure_craftium(size: tuple[int, int], n_steps: int) -> dict[str, Any]:
+    """Measure Craftium, which plays in the same engine but not in lock-step, at a frame size.
+
+    Returns:
+        `steps_per_s` without resets, and `steps_per_s_with_resets` with one every 200 steps; both None, with the
+        `reason`, where it is not installed or does not start.
+    """
+    figures: dict[str, Any] = {"steps_per_s": None, "steps_per_s_with_resets": None}
+    if importlib.util.find_spec("craftium") is None:
+        return figures | {"reason": "craftium is not installed; it is not on PyPI"}
+    try:
+        importlib.import_module("craftium")
+        env = gymnasium.make(_CRAFTIUM_TASK, obs_width=size[0], obs_height=size[1])
+        try:
+            for name, episode in (("steps_per_s", n_steps), ("steps_per_s_with_resets", 200)):
+                env.reset()
+                began = time.monotonic()
+                for t in range(1, n_steps + 1):
+                    _, _, terminated, truncated, _ = env.step(env.action_space.sample())
+                    if terminated or truncated or t % episode == 0:
+                        env.reset()
+                figures[name] = round(n_steps / (time.monotonic() - began), 2)
+        finally:
+            env.close()
+    except Exception as err:  # whatever it raises is the reason
+        return figures | {"reason": f"craftium failed: {err}"}
+    return figures | {"task": _CRAFTIUM_TASK, "size": list(size)}
 
 
 def run(argv: list[str]) -> dict[str, Any]:
@@ -294,8 +430,8 @@ def run(argv: list[str]) -> dict[str, Any]:
 
     Args:
         argv: Arguments: `--task NAME` (repeatable; all by default), `--steps N` (per speed measurement),
-            `--determinism-steps N`, `--sizes` (also smaller frames and two instances);
-            `world=minerl` and `address=HOST:PORT` for another world, of which only the speed is measured.
+            `--determinism-steps N`, `--sizes` (several sizes, two instances, and an earlier commit),
+            `--baseline COMMIT`, `--peer craftium`; `world=minerl` and `address=HOST:PORT` for another world, of which only the speed is measured.
 
     Raises:
         ConfigError: A setting is unknown.
@@ -305,8 +441,10 @@ def run(argv: list[str]) -> dict[str, Any]:
     parser.add_argument("--steps", type=int, default=400, help="steps per speed measurement")
     parser.add_argument("--determinism-steps", type=int, default=300)
     parser.add_argument(
-        "--sizes", action="store_true", help="also 160x90, and two instances at once"
+        "--sizes", action="store_true", help="also smaller frames, two instances and the baseline"
     )
+    parser.add_argument("--baseline", default=BASELINE, help="commit to compare with in --sizes")
+    parser.add_argument("--peer", choices=["craftium"], help="another world to compare with")
     parser.add_argument("settings", nargs="*", metavar="world=NAME, address=HOST:PORT")
     args = parser.parse_args(argv)
     settings = dict(text.partition("=")[::2] for text in args.settings)
@@ -320,12 +458,22 @@ def run(argv: list[str]) -> dict[str, Any]:
         else measure_other(task, world, args.steps, **settings)
         for task in tasks
     }
-    slowest = min(figures[task]["real_time"] for task in tasks)
+    peer = f"real time (20 steps/s): {world} in lock-step, 640x360, one instance, slowest task"
+    ratio: float | None = min(figures[task]["real_time"] for task in tasks)
     if args.sizes and world == "luanti":
-        figures["sizes"] = {tasks[0]: measure_sizes(tasks[0], args.steps)}
-    return {
-        "name": "world",
-        "figures": figures,
-        "peer": f"real time (20 steps/s): {world} in lock-step, 640x360, one instance, slowest task",
-        "ratio": slowest,
-    }
+        figures |= measure_sizes(tasks, args.steps, args.baseline)
+        ratios = [figures["sizes"][task]["640x360"]["ratio"] for task in tasks]
+        compared = [one["one"] for one in ratios if one is not None]
+        peer = f"commit {args.baseline} in the same run: 640x360, one instance, slowest gain"
+        ratio = min(compared, default=None)
+        if ratio is None:
+            peer += f"; not measured: {figures['baseline']}"
+    if args.peer:
+        size = SIZES[-1]
+        other = figures[args.peer] = measure_craftium(size, args.steps)
+        own = measure_speed(tasks[0], size, args.steps)["steps_per_s"]
+        peer = f"{args.peer} at {size[0]}x{size[1]}, one instance, {tasks[0]}"
+        ratio = other["steps_per_s"] and round(own / other["steps_per_s"], 2)
+        if ratio is None:
+            peer += f"; not measured: {other['reason']}"
+    return {"name": "world", "figures": figures, "peer": peer, "ratio": ratio}

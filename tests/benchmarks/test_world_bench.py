@@ -1,12 +1,15 @@
 """The benchmark of a world, small."""
 
+import contextlib
 import json
+from pathlib import Path
 
 import pytest
 
 from basalt.cli.bench import main
 from basalt.io.errors import ConfigError
-from benchmarks.world import bounded_by
+from benchmarks import world as bench
+from benchmarks.world import bounded_by, checkout, measure_craftium
 from tests.support.minerl_standin import StandIn
 
 KEYS = {"name", "figures", "peer", "ratio", "machine"}
@@ -44,3 +47,43 @@ def test_what_bounds_a_step_is_the_largest_part():
 def test_an_unknown_setting_is_named():
     with pytest.raises(ConfigError, match="unknown setting 'adress'; available: world, address"):
         main(["world", "adress=here:1"])
+
+
+def test_a_commit_is_checked_out_or_the_reason_given():
+    with checkout("HEAD") as (folder, reason):
+        assert reason or (folder is not None and (folder / "benchmarks" / "world.py").is_file())
+    with checkout("no-such-commit") as (folder, reason):
+        assert folder is None and "no-such-commit" in reason
+
+
+def test_sizes_are_compared_with_an_earlier_commit(monkeypatch, capsys):
+    """Twice as fast at every size, three times with two instances; the first task gains least."""
+    parts = dict.fromkeys(
+        ("frame_ms", "pixels_ms", "client_wait_ms", "server_wait_ms", "environment_ms"), 2.0
+    )
+    speed = {"steps_per_s": 100.0, "wall_ms": 10.0, "cpu_ms": 10.0, "began": 0.0, "ended": 1.0}
+    monkeypatch.setattr(bench, "measure_speed", lambda *_: speed | parts)
+    monkeypatch.setattr(bench, "measure_two", lambda *_: {"steps_per_s": 180.0})
+    monkeypatch.setattr(bench, "measure_task", lambda *_: {"real_time": 5.0})
+    gains = {"find_cave": 2.0, "make_waterfall": 4.0}
+    monkeypatch.setattr(
+        bench, "measure_baseline", lambda _, task, *__: {"one": 100.0 / gains[task], "two": 60.0}
+    )
+    monkeypatch.setattr(bench, "checkout", lambda _: contextlib.nullcontext((Path("/"), "")))
+    tasks = ["--task", "find_cave", "--task", "make_waterfall"]
+    assert main(["world", *tasks, "--sizes"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    sizes = report["figures"]["sizes"]["find_cave"]
+    assert sizes["128x72"]["one"]["steps_per_s"] == 100.0
+    assert sizes["128x72"]["two"]["steps_per_s"] == 180.0
+    assert sizes["640x360"]["ratio"] == {"one": 2.0, "two": 3.0} and report["ratio"] == 2.0
+
+    monkeypatch.setattr(bench, "checkout", lambda _: contextlib.nullcontext((None, "no history")))
+    assert main(["world", *tasks, "--sizes"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["ratio"] is None and "no history" in report["peer"]
+
+
+def test_a_peer_that_is_not_installed_is_null_with_the_reason():
+    figures = measure_craftium((128, 72), 10)
+    assert figures["steps_per_s"] is None and "not installed" in figures["reason"]
