@@ -111,6 +111,7 @@ static void (*real_clear)(unsigned);
 static void (*real_line_width)(float);
 static void (*real_viewport)(int, int, int, int);
 static void (*real_scissor)(int, int, int, int);
+static void *(*real_get_proc_address)(const unsigned char *);
 
 static uintptr_t game_low, game_high;
 
@@ -804,6 +805,17 @@ EXPORT void glViewport(int x, int y, int w, int h) {
     real_viewport(left, low, scaled(x + w, across) - left, scaled(y + h, upward) - low);
 }
 
+/* Engines since 5.8 do not import glViewport but ask for its address. */
+EXPORT void *glXGetProcAddressARB(const unsigned char *name) {
+    const int is_viewport = active && IN_GAME() && strcmp((const char *)name, "glViewport") == 0;
+    return is_viewport ? (void *)glViewport : real_get_proc_address(name);
+}
+
+EXPORT void *glXGetProcAddress(const unsigned char *name) {
+    const int is_viewport = active && IN_GAME() && strcmp((const char *)name, "glViewport") == 0;
+    return is_viewport ? (void *)glViewport : real_get_proc_address(name);
+}
+
 EXPORT void glScissor(int x, int y, int w, int h) {
     if (!IS_SMALL()) {
         real_scissor(x, y, w, h);
@@ -891,6 +903,7 @@ __attribute__((constructor)) static void set_up(void) {
     real_line_width = need("glLineWidth");
     real_viewport = need("glViewport");
     real_scissor = need("glScissor");
+    real_get_proc_address = need("glXGetProcAddressARB");
 
     /* channel, memory, width and height of the frame and of the window, epoch seconds;
      * channel -1: change nothing but time() and the first clock */
