@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from basalt.core.comparisons import write_comparisons
 from basalt.io.errors import BasaltError
 from eval_ui.store_access import the_store
 from leaderboard.bedd.study import export_bedd
@@ -21,7 +22,7 @@ from leaderboard.ratings.html_report import write_page
 from leaderboard.ratings.ranking import rate
 from leaderboard.store.database import Store
 from leaderboard.studies.access import AdminIdentity, store_secret
-from leaderboard.studies.export import export_comparisons, load_comparisons
+from leaderboard.studies.export import load_comparisons
 from leaderboard.studies.rules import StudyInfo, get_study
 from leaderboard.submissions.episodes import replayed
 
@@ -81,7 +82,7 @@ def _write(store: Store, study_id: str, path: Path) -> None:
     elif path.name == "human_answers.json":
         export_bedd(path, store, study, "human")
     else:
-        export_comparisons(path, load_comparisons(store, study))
+        write_comparisons(path, load_comparisons(store, study))
 
 
 def _remove(path: Path) -> None:

@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 
 from basalt.cli.flags import Json, Store, Study, app, choice, run
-from basalt.io.errors import StudyError
+from basalt.core.comparisons import SUFFIXES, write_comparisons
+from basalt.io.errors import ConfigError, StudyError
 from leaderboard.bedd.analysis import analyse_answers, text_analysis
 from leaderboard.bedd.answers import read_answers, read_banned
 from leaderboard.bedd.study import STUDY_NAME, export_bedd, import_bedd
@@ -33,7 +34,7 @@ from leaderboard.store.database import (
 )
 from leaderboard.store.models import SOURCES
 from leaderboard.studies.access import add_admin, remove_admin
-from leaderboard.studies.export import export_comparisons, load_comparisons
+from leaderboard.studies.export import load_comparisons
 from leaderboard.studies.rules import find_study
 from leaderboard.submissions.episodes import replayed
 
@@ -121,6 +122,16 @@ def _export(
     source: Source = None,
     model: Model = DEFAULT_MODEL,
     control: Control = None,
+    questions: Annotated[
+        bool,
+        typer.Option(
+            "--questions", help="Write each answer to one of the task's questions as a row, too."
+        ),
+    ] = False,
+    checks: Annotated[
+        bool,
+        typer.Option("--checks", help="Write answers to attention checks, too, marked as checks."),
+    ] = False,
     bedd: Annotated[
         bool,
         typer.Option(
@@ -136,15 +147,22 @@ def _export(
         count = export_bedd(file, opened, found, source)
         print(f"wrote {count} answers of study {found.name!r} to {file}, in BEDD's format")
         return 0
-    comparisons = load_comparisons(opened, found, [source] if source else None)
     if file.suffix == ".html":
+        comparisons = load_comparisons(opened, found, [source] if source else None)
         tables = rate(comparisons, model=RATING_MODELS.get(model))
         looks = read_looks(opened, found, comparisons, control or (), progress=True)
         analyses = [analyse(table, control=control or (), looks=looks) for table in tables]
         write_page(file, found.name, analyses, replayed(opened, found))
         print(f"wrote the tables of study {found.name!r} to {file}")
     else:
-        count = export_comparisons(file, comparisons)
+        if file.suffix not in SUFFIXES:
+            raise ConfigError(
+                f"{file}: expected a file name that ends in {', '.join(SUFFIXES)} or .html"
+            )
+        comparisons = load_comparisons(
+            opened, found, [source] if source else None, questions=questions, checks=checks
+        )
+        count = write_comparisons(file, comparisons)
         print(f"wrote {count} comparisons of study {found.name!r} to {file}")
     return 0
 

@@ -100,7 +100,8 @@ def rate(
 ) -> list[Table]:
     """One table per study, task, world, version of the world, and source.
 
-    `both_bad` is counted in a column of its own; an agent whose pairs were all skipped is in the table.
+    `both_bad` is counted in a column of its own; an agent whose pairs were all skipped is in the table. Answers to
+    single questions and checks of raters are left out.
 
     Args:
         comparisons: Comparisons in any order; those of the same moment are taken in the order given.
@@ -110,6 +111,8 @@ def rate(
     """
     groups: dict[tuple[str, ...], list[Comparison]] = {}
     for one in in_order(comparisons):
+        if one.question or one.is_check:
+            continue
         key = (one.study, one.task, one.world, one.world_version)
         groups.setdefault(key if mix_sources else (*key, one.source), []).append(one)
     tables = []

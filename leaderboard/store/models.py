@@ -33,8 +33,9 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, rela
 
 from basalt.core.comparisons import Source, Winner
 
-SOURCES: tuple[Source, ...] = get_args(Source)
-"""Sources of judgments: raters, raters of the BEDD data set, a rule over telemetry, a learned model."""
+SOURCES: tuple[Source, ...] = ("human", "bedd", "telemetry", "model")
+"""Sources of judgments: raters, raters of the BEDD data set, a rule over telemetry, a learned model. Labels by
+synthetic teachers are files and enter no store."""
 
 WINNERS: tuple[Winner, ...] = get_args(Winner)
 """Answers to a pair. `both_bad` (neither is acceptable) and `skip` (no opinion) differ from `draw` (equally

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 import trueskill
 
 from basalt.cli import main as cli
+from basalt.core.comparisons import read_comparisons, write_comparisons
 from basalt.core.video import VideoWriter
 from leaderboard.bedd.answers import BeddError, read_answers, read_banned
 from leaderboard.bedd.study import export_bedd, import_bedd
@@ -480,3 +481,22 @@ def test_the_commands(tmp_path: Path, answers: Path, capsys: pytest.CaptureFixtu
     out = str(tmp_path / "out.json")
     assert cli.run(["leaderboard", "export", out, "--bedd", *place]) == 0
     assert "wrote 6 answers of study 'BEDD'" in capsys.readouterr().out
+
+
+def test_answers_are_comparisons_with_their_questions(
+    lite: Store, answers: Path, tmp_path: Path
+) -> None:
+    import_bedd(lite, answers)
+    study = find_study(lite, "BEDD")
+    path = tmp_path / "bedd.parquet"
+    write_comparisons(path, load_comparisons(lite, study, questions=True))
+    found = read_comparisons(path)
+    overall, *rest = [one for one in found if one.created == found[0].created]
+    assert (overall.question, overall.winner, overall.source) == ("", "left", "bedd")
+    assert [(one.question, one.winner) for one in rest] == [
+        (CAVE, "left"),
+        ("Which player found a cave the fastest?", "left"),
+    ]
+    assert all((one.left, one.right) == (overall.left, overall.right) for one in rest)
+    assert len(found) == 3 * len(HISTORY)
+    assert rate(found) == rate(load_comparisons(lite, study))  # questions rate nobody

@@ -241,6 +241,15 @@ def test_checks_look_like_pairs_and_never_enter_ratings(
     answer_pair(store, pair.assignment_id, rater, "left")
     assert rater_view(store, full_study, rater).status.answered == before + 1
     assert rate(load_comparisons(store, full_study)) == rated
+    everything = load_comparisons(store, full_study, checks=True)
+    assert rate(everything) == rated
+    assert [one.is_check for one in everything] == [False] * (len(everything) - 1) + [True]
+    asked = everything[-1]
+    if kind == "repeat":
+        (first,) = [one for one in everything if one.comparison_id == asked.pair_of]
+        assert (asked.left, asked.right, asked.gold) == (first.right, first.left, None)
+    else:
+        assert asked.gold == check.expected and asked.pair_of is None
     (report,) = rater_reports(store, full_study, ADMIN)
     tally = {"gold": report.gold, "repeat": report.repeats, "self": report.self_pairs}[kind]
     assert tally[1] == 1
