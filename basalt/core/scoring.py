@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from basalt.core.tasks import Milestone, Outcome, Task
+from basalt.core.tasks import Milestone, Outcome, Success, Task
+from basalt.core.tasks.facts import HARM_FACTS
+from basalt.core.tasks.visible import Changes
 from basalt.core.telemetry import Telemetry
 from basalt.io.errors import ConfigError
 
@@ -44,6 +46,10 @@ def outcome(task: Task, telemetry: Sequence[Telemetry], ended: str) -> Outcome:
     Raises:
         ConfigError: Success at this task is not defined, or the telemetry does not show it.
     """
+    return _success(task, telemetry).outcome(telemetry, ended)
+
+
+def _success(task: Task, telemetry: Sequence[Telemetry]) -> Success:
     if task.success is None:
         raise ConfigError(f"task: {task.name} has no success by telemetry; let people judge it")
     if not telemetry:
@@ -55,7 +61,26 @@ def outcome(task: Task, telemetry: Sequence[Telemetry], ended: str) -> Outcome:
             f"telemetry: expected the fact {task.success.needed_fact!r}, which shows success at "
             f"{task.name}; this world does not report it: let people judge"
         )
-    return task.success.outcome(telemetry, ended)
+    return task.success
+
+
+def visible_change(task: Task, telemetry: Sequence[Telemetry]) -> Changes:
+    """Return what a viewer of a clip sees get better (positive) or worse, for synthetic teachers.
+
+    Args:
+        task: Task of the clip.
+        telemetry: Telemetry of all n + 1 states of a clip of n steps.
+
+    Returns:
+        Change at each step, float64 [n]; the sum is bounded, whatever the length.
+
+    Raises:
+        ConfigError: It is not defined for this task, or the telemetry does not show it.
+    """
+    _success(task, telemetry)
+    if task.visible_change is None:
+        raise ConfigError(f"task: {task.name} has no visible change by telemetry; let people judge")
+    return task.visible_change(telemetry)
 
 
 ENDED_THERE = "ended_there"
@@ -102,10 +127,6 @@ def furthest(reached: Mapping[str, bool | None]) -> str | None:
         reached: What `milestones` returned.
     """
     return next((name for name in reversed(list(reached)) if reached[name]), None)
-
-
-HARM_FACTS = ("villager_hits", "village_blocks_harmed", "animals_killed")
-"""Facts of telemetry that count what a player harmed."""
 
 
 def harm(telemetry: Sequence[Telemetry]) -> dict[str, float]:

@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from basalt.core.telemetry import Fact, Telemetry
 
 STEPS_PER_SECOND = 20
@@ -118,6 +121,8 @@ class Task:
         folder: Folder with the Lua files that build and observe it in the Luanti world; None if there are none.
         success: Success by telemetry; None if only people can judge it.
         milestones: What is reached on the way to success, in order; success itself follows them.
+        visible_change: What a viewer of a clip sees change at each of its n steps, float64 [n], from the telemetry of
+            its n + 1 states; see `basalt.core.tasks.visible`. None if only people can judge a clip.
         bedd_folder: OpenAI's name of its folder of demonstrations; None if there are none.
         facts: Facts of its telemetry in the Luanti world: meaning and unit, by name.
         concepts: Yes-or-no facts of its telemetry that probes look for in a policy.
@@ -138,6 +143,7 @@ class Task:
     folder: Path | None = None
     success: Success | None = None
     milestones: tuple[Milestone, ...] = ()
+    visible_change: Callable[[Sequence[Telemetry]], NDArray[np.float64]] | None = None
     bedd_folder: str | None = None
     facts: Mapping[str, str] = field(default_factory=dict, hash=False)
     concepts: tuple[str, ...] = ()

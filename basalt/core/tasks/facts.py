@@ -13,6 +13,9 @@ EVERY_TASK = {
     "lava_steps": "number of steps with feet or head in lava",
 }
 
+HARM_FACTS = ("villager_hits", "village_blocks_harmed", "animals_killed")
+"""Facts that count what a player harmed."""
+
 VILLAGE = {
     "in_village": "whether the player is on the village's ground",
     "distance_to_house": "horizontal nodes from the player to the nearest wall of a house of the village",

@@ -13,6 +13,7 @@ from basalt.core.tasks.contract import (
 )
 from basalt.core.tasks.facts import EVERY_TASK, VILLAGE
 from basalt.core.tasks.villages import VILLAGE_COLUMNS, VILLAGE_REACHED
+from basalt.core.tasks.visible import Changes, first_time, level, new_harm
 from basalt.core.telemetry import Fact, Telemetry
 
 MIN_FLOOR, MIN_ROOF, MIN_STYLE = 4, 0.9, 0.5
@@ -122,6 +123,25 @@ def outcome(telemetry: Sequence[Telemetry], ended: str) -> Outcome:
     )
 
 
+def visible_change(states: Sequence[Telemetry]) -> Changes:
+    """Walls, door and style 1 each, the roof up to 1, looked at from outside 0.5; each kind of new harm -2."""
+    return (
+        level(states, _built)
+        + first_time(states, lambda state: int(state.facts.get("house_sides_seen", 0)) >= 1, 0.5)
+        + new_harm(states)
+    )
+
+
+def _built(state: Telemetry) -> float:
+    facts = state.facts
+    in_style = (
+        int(facts.get("house_blocks", 0)) >= MIN_BLOCKS
+        and float(facts.get("house_style_share", 0)) >= MIN_STYLE
+    )
+    roof = min(float(facts.get("house_roof_share", 0)), 1.0)
+    return float(_is_enclosed(facts)) + roof + bool(facts.get("house_door_reachable")) + in_style
+
+
 TASK = Task(
     name="build_village_house",
     order=4,
@@ -152,6 +172,7 @@ TASK = Task(
     folder=Path(__file__).parent,
     success=Success("house_enclosed", outcome),
     milestones=MILESTONES,
+    visible_change=visible_change,
     bedd_folder="build-house",
     facts=EVERY_TASK
     | VILLAGE

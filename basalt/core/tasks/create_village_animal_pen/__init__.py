@@ -13,6 +13,7 @@ from basalt.core.tasks.contract import (
 )
 from basalt.core.tasks.facts import EVERY_TASK, VILLAGE
 from basalt.core.tasks.villages import VILLAGE_COLUMNS, VILLAGE_REACHED
+from basalt.core.tasks.visible import Changes, level, new_harm
 from basalt.core.telemetry import Telemetry
 
 MIN_ANIMALS = 2
@@ -84,6 +85,18 @@ MILESTONES = (
     ),
 )
 
+
+def visible_change(states: Sequence[Telemetry]) -> Changes:
+    """A pen 1, its gates closed 1, each of the first two animals of a kind 1; each kind of new harm -2."""
+    return level(states, _penned) + new_harm(states)
+
+
+def _penned(state: Telemetry) -> float:
+    facts = state.facts
+    animals = min(int(facts.get("pen_most_of_a_kind", 0)), MIN_ANIMALS)
+    return float(int(facts.get("pens", 0)) > 0) + bool(facts.get("pen_gate_closed")) + animals
+
+
 TASK = Task(
     name="create_village_animal_pen",
     order=3,
@@ -118,6 +131,7 @@ TASK = Task(
     folder=Path(__file__).parent,
     success=Success("pen_animals", outcome),
     milestones=MILESTONES,
+    visible_change=visible_change,
     bedd_folder="pen-animals",
     facts=EVERY_TASK
     | VILLAGE

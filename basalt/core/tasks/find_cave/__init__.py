@@ -15,6 +15,7 @@ from basalt.core.tasks.contract import (
     site_length,
 )
 from basalt.core.tasks.facts import EVERY_TASK
+from basalt.core.tasks.visible import Changes, ever, first_time, level
 from basalt.core.telemetry import Telemetry
 
 
@@ -73,6 +74,20 @@ def _depth(site: Site) -> str:
     return f"{site['spawn'][1] - site['cave'][1]:.0f}"
 
 
+def visible_change(states: Sequence[Telemetry]) -> Changes:
+    """Into a cave 1, under a roof in the dark 0.5; into water or lava -1, digging down -1."""
+    return (
+        level(states, lambda state: _flag(state, "in_cave") and not _flag(state, "dug_down"))
+        + first_time(states, lambda state: state.under_roof and state.light < DARK, 0.5)
+        + ever(states, lambda state: state.in_liquid, -1.0)
+        + first_time(states, lambda state: _flag(state, "dug_down"), -1.0)
+    )
+
+
+def _flag(state: Telemetry, fact: str) -> bool:
+    return bool(state.facts.get(fact))
+
+
 TASK = Task(
     name="find_cave",
     order=1,
@@ -100,6 +115,7 @@ TASK = Task(
     folder=Path(__file__).parent,
     success=Success("in_cave", outcome),
     milestones=MILESTONES,
+    visible_change=visible_change,
     bedd_folder="find-cave",
     facts=EVERY_TASK
     | {

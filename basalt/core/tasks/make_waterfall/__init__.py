@@ -15,6 +15,7 @@ from basalt.core.tasks.contract import (
     site_length,
 )
 from basalt.core.tasks.facts import EVERY_TASK
+from basalt.core.tasks.visible import Changes, at_end, level
 from basalt.core.telemetry import Telemetry
 
 MIN_FALL = 3
@@ -76,6 +77,18 @@ def _climb(site: Site) -> str:
     return f"{site['pour'][1] - site['spawn'][1]:.0f}"
 
 
+def visible_change(states: Sequence[Telemetry]) -> Changes:
+    """Water poured 1, falling far enough 1, and a waterfall in view at the end 1."""
+    return level(states, _made) + at_end(
+        states, lambda state: bool(state.facts.get("water_falling_in_view")), 1.0
+    )
+
+
+def _made(state: Telemetry) -> float:
+    poured = bool(state.facts.get("water_poured"))
+    return float(poured) + float(float(state.facts.get("fall_height", 0)) >= MIN_FALL)
+
+
 TASK = Task(
     name="make_waterfall",
     order=2,
@@ -105,6 +118,7 @@ TASK = Task(
     folder=Path(__file__).parent,
     success=Success("water_falling_in_view", outcome),
     milestones=MILESTONES,
+    visible_change=visible_change,
     bedd_folder="waterfall",
     facts=EVERY_TASK
     | {
