@@ -185,8 +185,8 @@ class Comparison:
 
     def swapped(self) -> "Comparison":
         """The same opinion with the sides swapped."""
-        gold = None if self.gold is None else MIRRORED[self.gold]
-        answer = replace(self, winner=MIRRORED[self.winner], gold=gold)
+        gold = self.gold and MIRRORED[self.gold]
+        answer = replace(self, winner=MIRRORED[self.winner], gold=gold)  # type: ignore[arg-type]
         return answer.with_sides(self.right, self.left)
 
     @property

@@ -112,8 +112,10 @@ def _judgments(
 
 def _checks(session: Session, study: StudyInfo) -> Iterator[tuple[Comparison, dict[str, Any]]]:
     query = (
-        _with_sides(sa.select(CheckAnswer), AttentionCheck)
-        .join_from(CheckAnswer, AttentionCheck, CheckAnswer.check_id == AttentionCheck.id)
+        _with_sides(
+            sa.select(CheckAnswer).join(AttentionCheck, CheckAnswer.check_id == AttentionCheck.id),
+            AttentionCheck,
+        )
         .add_columns(AttentionCheck.judgment_id, AttentionCheck.expected)
         .where(CheckAnswer.study_id == study.id)
         .order_by(CheckAnswer.created, CheckAnswer.number)
@@ -129,7 +131,7 @@ def _with_sides(query: sa.Select[Any], pair: type[Judgment | AttentionCheck]) ->
     left_agent, right_agent = aliased(Agent), aliased(Agent)
     return (
         query.add_columns(left, right, left_agent.name, right_agent.name)
-        .join_from(pair, left, pair.left_episode_id == left.id)
+        .join(left, pair.left_episode_id == left.id)
         .join(right, pair.right_episode_id == right.id)
         .join(left_agent, left.agent_id == left_agent.id)
         .join(right_agent, right.agent_id == right_agent.id)
