@@ -14,9 +14,10 @@ from typing import Any
 
 from agents.common.registry import AGENTS, play_settings
 from basalt.core.intervals import rate_interval
-from basalt.core.scoring import ENDED_THERE, HARM_FACTS
+from basalt.core.scoring import ENDED_THERE
 from basalt.core.significance import paired_difference
 from basalt.core.tasks import get_task, parse_seeds, split_of
+from basalt.core.tasks.facts import HARM_FACTS
 from basalt.core.tasks.seeds import Split
 from basalt.io.atomic import replacing
 from basalt.io.errors import BasaltError, ConfigError

@@ -93,6 +93,11 @@ COMMANDS: dict[str, Command] = {
         "basalt evaluate agent=bc checkpoint=runs/bc seeds=dev:50 against=runs/evaluations/find_cave/random",
         "basalt.cli.evaluate:main",
     ),
+    "feedback": Command(
+        "let a synthetic teacher answer pairs of clips; check and join files of answers",
+        "basalt feedback label task=find_cave recordings=rollouts/bc n=2000 teacher=mixed",
+        "basalt.cli.feedback:main",
+    ),
     "submit": Command(
         "enter a rollout into a study of the leaderboard",
         "basalt submit rollouts/bc --name my-agent",
@@ -214,7 +219,7 @@ def run(argv: list[str]) -> int:
         return USER_ERROR
 
 
-EXPERIMENTS = ("play", "embed", "record", "train", "rollout", "evaluate", "probe")
+EXPERIMENTS = ("play", "embed", "record", "train", "rollout", "evaluate", "feedback", "probe")
 """Commands that are Hydra applications (`basalt.cli.hydra_app`)."""
 
 _OUR_PACKAGES = ("basalt", "agents", "leaderboard", "eval_ui", "configs")

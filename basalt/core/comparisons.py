@@ -267,16 +267,20 @@ def read_comparisons(path: str | Path) -> list[Comparison]:
     """
     path = Path(path)
     suffix = _suffix(path)
-    if not path.is_file():
-        raise ComparisonError(f"{path}: no such file; expected a {suffix} file of comparisons")
-    if (size := path.stat().st_size) > MAX_BYTES:
-        raise ComparisonError(f"{path}: expected at most {MAX_BYTES} bytes, got {size}")
+    _check_size(path)
     read: Callable[[Path], Iterator[dict[str, Any]]] = {
         ".parquet": _read_parquet,
         ".csv": _read_csv,
         ".json": _read_json,
     }[suffix]
     return _check(path, read(path))
+
+
+def _check_size(path: Path) -> None:
+    if not path.is_file():
+        raise ComparisonError(f"{path}: no such file; expected a file of comparisons")
+    if (size := path.stat().st_size) > MAX_BYTES:
+        raise ComparisonError(f"{path}: expected at most {MAX_BYTES} bytes, got {size}")
 
 
 def _suffix(path: Path) -> str:
@@ -414,21 +418,36 @@ def _write_csv(path: Path, comparisons: Sequence[Comparison]) -> None:
 
 
 def _read_csv(path: Path) -> Iterator[dict[str, Any]]:
+    for number, row in enumerate(csv_rows(path)):
+        if number == 0:
+            _check_names(path, list(row))
+            continue
+        yield {name: value for name, value in row.items() if value or name not in _OPTIONAL}
+
+
+def csv_rows(path: Path) -> Iterator[dict[str, str]]:
+    """Rows of a stranger's CSV file by column; the first is the header itself.
+
+    Raises:
+        ComparisonError: The file is missing, too large, not CSV in UTF-8, or has a row of another width.
+    """
+    _check_size(path)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = csv.reader(file, strict=True)
             names = next(rows, [])
-            _check_names(path, names)
+            for name in names:
+                if names.count(name) > 1:
+                    raise ComparisonError(
+                        f"{path}: column {name!r} appears {names.count(name)} times"
+                    )
+            yield dict(zip(names, names, strict=True))
             for number, values in enumerate(rows, start=1):
                 if len(values) != len(names):
                     raise ComparisonError(
                         f"{path}, row {number}: expected {len(names)} values, got {len(values)}"
                     )
-                yield {
-                    name: value
-                    for name, value in zip(names, values, strict=True)
-                    if value or name not in _OPTIONAL
-                }
+                yield dict(zip(names, values, strict=True))
     except (csv.Error, UnicodeDecodeError) as err:
         raise ComparisonError(f"{path}: expected a CSV file of comparisons ({err})") from err
 
@@ -470,5 +489,3 @@ def _check_names(where: Path | str, names: Sequence[str]) -> None:
                 f"{where}: unknown column {name!r}; {did_you_mean(name, SCHEMA.names)}"
                 f"expected {', '.join(SCHEMA.names)}"
             )
-        if names.count(name) > 1:
-            raise ComparisonError(f"{where}: column {name!r} is there {names.count(name)} times")

@@ -44,7 +44,8 @@ def disagreement(probabilities: ArrayLike) -> NDArray[np.float64]:
     Args:
         probabilities: Each member's chance that left is better, float [members, pairs].
     """
-    return _chances(probabilities).std(axis=0)
+    spread: NDArray[np.float64] = _chances(probabilities).std(axis=0)
+    return spread
 
 
 def entropy(probabilities: ArrayLike) -> NDArray[np.float64]:
@@ -134,7 +135,7 @@ def select(
         score = {"disagreement": disagreement, "entropy": entropy}[selector](probabilities)
         chosen = left[np.argsort(-score[left], kind="stable")[:by_rule]]
     order = rng.permutation(count)
-    names: list[Selector] = ["uniform"] * len(drawn) + [selector] * len(chosen)
+    names: list[Selector] = [*("uniform" for _ in drawn), *(selector for _ in chosen)]
     chances = [len(drawn) / candidates] * len(drawn) + [1.0] * len(chosen)
     return Selection(
         np.concatenate([drawn, chosen])[order],

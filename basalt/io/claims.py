@@ -19,6 +19,7 @@ _KINDS = {
     "config.json": "training run",
     "embeddings.json": "folder of embeddings",
     "store.json": "activation store",
+    "labels.json": "folder of labels",
 }
 """Kind of a folder by the name of its claim."""
 

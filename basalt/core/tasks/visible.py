@@ -45,13 +45,12 @@ def at_end(
 
 def new_harm(states: Sequence[Telemetry]) -> Changes:
     """`HARM` for each kind of harm of which there is more than in the first state."""
-    found = np.zeros(len(states) - 1)
-    for name in HARM_FACTS:
-        before = float(states[0].facts.get(name, 0))
-        found += first_time(
-            states, lambda state, n=name, b=before: float(state.facts.get(n, 0)) > b, HARM
-        )
-    return found
+    return sum((_more_of(states, name) for name in HARM_FACTS), np.zeros(len(states) - 1))
+
+
+def _more_of(states: Sequence[Telemetry], name: str) -> Changes:
+    before = float(states[0].facts.get(name, 0))
+    return first_time(states, lambda state: float(state.facts.get(name, 0)) > before, HARM)
 
 
 def _at(states: Sequence[Telemetry], state: int, score: float) -> Changes:

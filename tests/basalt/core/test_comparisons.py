@@ -300,7 +300,7 @@ def test_values_in_a_parquet_file_are_checked_too(tmp_path: Path) -> None:
         (b"\xff\xfe", "expected a CSV file"),
         (b"a,b\n1,2\n", "column 'comparison_id' is missing"),
         (b"HEADER,rond\n", "unknown column 'rond'; did you mean 'round'?"),
-        (b"HEADER,round,round\n", "column 'round' is there 2 times"),
+        (b"HEADER,round,round\n", "column 'round' appears 2 times"),
         (b"HEADER\n1,2\n", "row 1: expected 20 values, got 2"),
         (b'HEADER\n"', "expected a CSV file"),
     ],

@@ -1,0 +1,257 @@
+"""Labels by a synthetic teacher: pairs of clips of recordings, its answers, and what controls make of them."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from agents.teachers.teacher import TEACHERS, Teacher, difference_spread
+from basalt.core.comparisons import Comparison, Side, Winner, write_comparisons
+from basalt.core.records import Record
+from basalt.core.settings import Count, Int, Paths, PathText, settings, unknown_option
+from basalt.core.tasks import get_task
+from basalt.feedback.clips import (
+    UNIFORM_SHARE,
+    ClipPair,
+    ClippedEpisode,
+    draw_pairs,
+    load_clips,
+)
+from basalt.feedback.controls import Control, clip_brightness, controls
+from basalt.io.claims import make_folder
+from basalt.io.console import progress_bar
+from basalt.io.errors import ConfigError
+
+FILE, LABELS = "labels.json", "comparisons.parquet"
+"""Files of a folder of labels: the record, and the answers."""
+
+SPREAD_PAIRS = 2_000
+"""Random pairs from which the spread of differences is measured."""
+
+LONGEST_CLIP = 20 * 60 * 10
+"""Steps of the longest clip; a viewer of more would not remember how it began."""
+
+
+@settings
+class LabelConfig:
+    """A synthetic teacher answers pairs of clips.
+
+    Attributes:
+        task: Task of the recordings.
+        recordings: Folders of recordings to take clips from, on training or dev seeds, or `sample`.
+        n: Number of pairs.
+        teacher: Name of the synthetic teacher: oracle, mistake, noisy, equal, skip, myopic or mixed.
+        clip: Length of each clip in steps of 50 ms.
+        uniform_share: Share of pairs whose clips begin at any step; in the others one or both show an event. At least 0.2.
+        seed: Seed of the clips, the pairs and the teacher's errors.
+        out: Folder of comparisons.parquet and labels.json.
+        progress: Whether to show progress bars.
+    """
+
+    task: str
+    recordings: Annotated[Paths, Field(min_length=1)]
+    n: Annotated[int, Field(ge=1, le=1_000_000)] = 2_000
+    teacher: str = "mixed"
+    clip: Annotated[int, Field(ge=1, le=LONGEST_CLIP)] = 128
+    uniform_share: Annotated[float, Field(ge=UNIFORM_SHARE, le=1)] = 0.5
+    seed: Annotated[Int, Field(ge=0)] = 0
+    out: PathText = "runs/labels/${task.name}/${teacher}"
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        if self.teacher not in TEACHERS:
+            raise ConfigError(unknown_option("teacher", self.teacher, list(TEACHERS)))
+
+
+class LabelSet(Record):
+    """What a synthetic teacher answered: `labels.json`.
+
+    Attributes:
+        task: Name of the task.
+        world: World of the recordings.
+        world_version: Version of that world.
+        teacher_name: Name of the synthetic teacher.
+        teacher: Its settings.
+        recordings: Folders of recordings, as they were given.
+        episodes: Number of episodes that clips were taken from.
+        clip: Length of each clip in steps.
+        uniform_share: Share of pairs of uniform clips.
+        seed: Seed of the clips, the pairs and the errors.
+        spread: Standard deviation of the difference of scores over random pairs, the unit of the errors.
+        answers: Number of each answer.
+        truth: Share of the teacher's decided answers that name the clip that scores more; pairs of equal scores are
+            left out. The ceiling of any model's accuracy. None without such answers.
+        controls: How well numbers that say nothing of the play predict the answers.
+    """
+
+    FORMAT: ClassVar[str] = "basalt-labels"
+
+    task: str
+    world: str
+    world_version: str
+    teacher_name: str
+    teacher: Teacher
+    recordings: tuple[str, ...]
+    episodes: Count
+    clip: Count
+    uniform_share: float
+    seed: int
+    spread: float
+    answers: Mapping[Winner, int]
+    truth: float | None
+    controls: tuple[Control, ...]
+
+    def lines(self) -> list[str]:
+        """The labels in lines of text."""
+        counts = ", ".join(f"{count} {answer}" for answer, count in sorted(self.answers.items()))
+        ceiling = "not known" if self.truth is None else f"{self.truth:.1%}"
+        return [
+            f"{sum(self.answers.values())} answers by the synthetic teacher {self.teacher_name!r} "
+            f"({self.task}, {self.episodes} episodes, clips of {self.clip} steps): {counts}",
+            f"right where one clip scores more: {ceiling}; spread of differences: {self.spread:.3f}",
+            "controls, at 50% where they say nothing:",
+            *(f"  {one}" for one in self.controls),
+        ]
+
+
+def label(config: LabelConfig) -> LabelSet:
+    """Let a synthetic teacher answer pairs of clips; the same settings and recordings give the same answers.
+
+    Raises:
+        ConfigError: A seed is kept for testing, the telemetry does not show success, all clips score the same, or the
+            folder was made with other settings.
+        RecordingError: The recordings cannot be used.
+    """
+    folder = Path(config.out)
+    if (done := _done(folder / FILE, config)) is not None:
+        return done
+    task, teacher = get_task(config.task), TEACHERS[config.teacher]
+    make_folder(folder, "folder of labels")
+    of_clips, of_spread, of_pairs, of_errors = (
+        np.random.default_rng(one) for one in np.random.SeedSequence(config.seed).spawn(4)
+    )
+    # About as many clips as the pairs need if the number of episodes is small.
+    per_episode = int(np.clip(2 * config.n // 10, 8, 64))
+    episodes = load_clips(
+        config.recordings, task, config.clip, per_episode, of_clips, progress=config.progress
+    )
+    random_pairs = draw_pairs(episodes, SPREAD_PAIRS, of_spread, uniform_share=config.uniform_share)
+    spread = difference_spread(*_totals(random_pairs))
+    pairs = draw_pairs(episodes, config.n, of_pairs, uniform_share=config.uniform_share)
+    answers = teacher.answer(
+        [one.left.changes for one in pairs],
+        [one.right.changes for one in pairs],
+        spread,
+        of_errors,
+    )
+    meta = episodes[0].meta
+    comparisons = _comparisons(config, episodes[0], pairs, answers)
+    brightness = _brightness(episodes, pairs, config.progress)
+    made = LabelSet(
+        task=task.name,
+        world=meta.world,
+        world_version=meta.world_version,
+        teacher_name=config.teacher,
+        teacher=teacher,
+        recordings=config.recordings,
+        episodes=len(episodes),
+        clip=config.clip,
+        uniform_share=config.uniform_share,
+        seed=config.seed,
+        spread=spread,
+        answers=Counter(answers),
+        truth=_truth(pairs, answers),
+        controls=tuple(controls(comparisons, brightness)),
+    )
+    write_comparisons(folder / LABELS, comparisons)
+    made.write(folder / FILE)  # last: where it is, the answers are whole
+    return made
+
+
+def _done(file: Path, config: LabelConfig) -> LabelSet | None:
+    """The record of an earlier run of the same settings; None if there is none."""
+    if not file.is_file():
+        return None
+    done = LabelSet.read(file)
+    wanted = {
+        "task": get_task(config.task).name,
+        "teacher_name": config.teacher,
+        "teacher": TEACHERS[config.teacher],
+        "recordings": config.recordings,
+        "clip": config.clip,
+        "uniform_share": config.uniform_share,
+        "seed": config.seed,
+    }
+    found = {name: getattr(done, name) for name in wanted}
+    found["n"], wanted["n"] = sum(done.answers.values()), config.n
+    for name, value in wanted.items():
+        if found[name] != value:
+            raise ConfigError(
+                f"{file}: these labels were made with {name}={found[name]!r}, not {value!r}; use another out=FOLDER"
+            )
+    return done
+
+
+def _totals(pairs: Sequence[ClipPair]) -> tuple[list[float], list[float]]:
+    return (
+        [float(one.left.changes.sum()) for one in pairs],
+        [float(one.right.changes.sum()) for one in pairs],
+    )
+
+
+def _truth(pairs: Sequence[ClipPair], answers: Sequence[Winner]) -> float | None:
+    left, right = map(np.array, _totals(pairs))
+    counts = (left != right) & np.isin(answers, ["left", "right"])
+    right_answers = (np.array(answers) == "left") == (left > right)
+    return float(right_answers[counts].mean()) if counts.any() else None
+
+
+def _comparisons(
+    config: LabelConfig, first: ClippedEpisode, pairs: Sequence[ClipPair], answers: Sequence[Winner]
+) -> list[Comparison]:
+    now, meta = datetime.now(UTC), first.meta
+    who = f"synthetic {config.teacher}"
+    found = []
+    for number, (pair, winner) in enumerate(zip(pairs, answers, strict=True)):
+        left, right = pair.left.side, pair.right.side
+        key = f"{who}/{config.seed}/{number}/{left}/{right}"
+        one = Comparison(
+            comparison_id=sha256(key.encode()).hexdigest()[:32],
+            study=who,
+            task=meta.task,
+            world=meta.world,
+            world_version=meta.world_version,
+            seed=left.seed,
+            left_agent=left.agent,
+            right_agent=right.agent,
+            left_episode=left.episode,
+            right_episode=right.episode,
+            winner=winner,
+            source="synthetic",
+            created=now,
+            rater=who,
+            selector=pair.kind,
+            selection_probability=pair.chance,
+        )
+        found.append(one.with_sides(left, right))
+    return found
+
+
+def _brightness(
+    episodes: Sequence[ClippedEpisode], pairs: Sequence[ClipPair], progress: bool
+) -> dict[Side, float]:
+    clips: dict[str, set[Side]] = defaultdict(set)
+    for pair in pairs:
+        for clip in (pair.left, pair.right):
+            clips[clip.side.episode].add(clip.side)
+    found: dict[Side, float] = {}
+    bar = progress_bar(episodes, title="brightness", unit="episode", shown=progress)
+    for one in bar:
+        if wanted := clips.get(one.meta.video_sha256):
+            found |= clip_brightness(one.recording.video_path, list(wanted))
+    return found
