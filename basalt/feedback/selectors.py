@@ -135,7 +135,8 @@ def select(
         score = {"disagreement": disagreement, "entropy": entropy}[selector](probabilities)
         chosen = left[np.argsort(-score[left], kind="stable")[:by_rule]]
     order = rng.permutation(count)
-    names: list[Selector] = [*("uniform" for _ in drawn), *(selector for _ in chosen)]
+    at_random: Selector = "uniform"
+    names = [at_random] * len(drawn) + [selector] * len(chosen)
     chances = [len(drawn) / candidates] * len(drawn) + [1.0] * len(chosen)
     return Selection(
         np.concatenate([drawn, chosen])[order],
