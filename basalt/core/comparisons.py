@@ -27,7 +27,7 @@ SUFFIXES = (".parquet", ".csv", ".json")
 MAX_COMPARISONS = 1_000_000
 """Largest number of comparisons in a file."""
 
-MAX_BYTES = 512 * 2**20
+MAX_BYTES = 256 * 2**20
 """Largest size of a file, compressed or not."""
 
 MAX_TEXT = 100_000
@@ -97,7 +97,7 @@ class Comparison:
         left_stop: Step after the last one of the left clip, or None.
         right_start: First step of the right clip, or None.
         right_stop: Step after the last one of the right clip, or None.
-        rater: Opaque id of the rater; None for rules and models.
+        rater: Opaque id of the rater, or the name of a synthetic teacher; None for rules and models.
         justification: Reason in the rater's words.
         seconds: Time that the rater took.
         question: Question that was answered; empty for "which did better?".
