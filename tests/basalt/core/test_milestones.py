@@ -6,9 +6,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from basalt.core.recording import Recording
 from basalt.core.scoring import ENDED_THERE, furthest, milestones, outcome
 from basalt.core.tasks import TASKS, get_task
 from basalt.core.telemetry import Telemetry
+from tests.support import ROOT
 
 FACTS: dict[str, st.SearchStrategy[Any]] = {
     "in_cave": st.booleans(), "dug_down": st.booleans(), "mouth_in_view": st.booleans(),
@@ -192,3 +194,15 @@ def test_build_village_house():
         "finished",
     ]
     assert reached(task, state(closed | {"house_sides_seen": 1}))[-1] == "shown"
+
+
+def test_a_recording_of_before_a_fact_knows_its_other_milestones():
+    recording = Recording.open(ROOT / "data" / "sample" / "seed_100000")
+    assert recording.meta is not None
+    found = milestones(get_task("find_cave"), recording.telemetry(), recording.meta.ended)
+    assert found == {
+        "mouth_seen": None,
+        "under_roof_in_dark": True,
+        "in_cave": True,
+        ENDED_THERE: True,
+    }
