@@ -294,7 +294,7 @@ def _section(
     if rows:
         limit = f"{STEP_LIMITS[task]:,}"
         parts.append(f"**{title}**, world version `{version}`, at most {limit} steps an episode:")
-        parts.append(_markdown(task, rows))
+        parts.append(_markdown(table, task, rows))
         by_name = {row.name: (row, found) for row, found in rows}
         if table.against in by_name:
             parts += _verdicts(by_name, table.against)
@@ -320,13 +320,16 @@ def _missing(table: Table, row: Row, records: Sequence[Evaluation] | None) -> st
     return f"{row.title} ({', '.join(parts)})" if parts else ""
 
 
-def _markdown(task: str, rows: Sequence[tuple[Row, list[Evaluation]]]) -> str:
+def _markdown(table: Table, task: str, rows: Sequence[tuple[Row, list[Evaluation]]]) -> str:
     names = [one.name for one in get_task(task).milestones]
     head = ["agent", "seeds", "success", *(name.replace("_", " ") for name in names)]
-    head += ["how it ended", "steps, median", "harm in all", "hash of the agent"]
+    head += ["how it ended", "steps, median", "harm in all", "agent's hash and record"]
     lines = [head, ["---"] * len(head)]
     for row, records in rows:
-        lines.append([row.title, *_figures(records, names)])
+        links = [
+            f"[`{one.agent_hash[:8]}`]({RECORDS.name}/{_name(one, table, row)})" for one in records
+        ]
+        lines.append([row.title, *_figures(records, names), ", ".join(links)])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
@@ -351,7 +354,6 @@ def _figures(records: Sequence[Evaluation], names: Sequence[str]) -> list[str]:
         ends,
         f"{steps[len(steps) // 2]:,}" if steps else "-",
         hurt or "-",
-        ", ".join(f"`{one.agent_hash[:8]}`" for one in records),
     ]
 
 

@@ -99,7 +99,7 @@ def test_a_row_shows_its_figures_and_the_command_that_plays_them(tmp_path: Path)
     text = section(page(folder), "Confirmed")
     assert "**FindCave**, world version `luanti-1`, at most 1,800 steps an episode:" in text
     assert "| random | 100 | 30% (22% to 40%) | 30% (22% to 40%) |" in text
-    assert "| `aaaaaaaa` |" in text
+    assert "| [`aaaaaaaa`](results/luanti-1/confirmed-find_cave-random.json) |" in text
     (command,) = re.findall(r"^basalt .*$", text, re.MULTILINE)
     assert command == "basalt evaluate agent=random task=find_cave seeds=heldout:100 max_steps=1800"
     assert fault(command) is None
