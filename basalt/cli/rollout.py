@@ -1,6 +1,7 @@
 """`basalt rollout`: an agent plays episodes of a task and is recorded."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -29,6 +30,8 @@ class RolloutSettings:
         seeds: Seeds to play: official, a number, [1,2] or 1..9.
         max_steps: Number of steps after which an episode is cut; null for the task's own limit.
         edit: One change of the world, for paired worlds: {block: {position: [1,2,3], to: air}}.
+        film_size: Size of the recorded frames, e.g. [640,360], where the agent plays at a smaller one
+            (`world.args.size`): each episode is played again at this size; null to record what the agent sees.
         crf: Quality of the videos (x264's CRF); lower is better and larger.
         jobs: Number of processes, each with a world of its own.
         out: Folder of the recordings. The same command resumes an interrupted rollout.
@@ -43,6 +46,7 @@ class RolloutSettings:
     seeds: Any = "official"
     max_steps: Count | None = None
     edit: dict[str, Any] | None = None
+    film_size: tuple[int, int] | None = None
     crf: Crf = DEFAULT_CRF
     jobs: Count = 1
     out: PathText = "runs/rollouts/${task.name}/${agent.name}"
@@ -94,7 +98,7 @@ def play(settings: RolloutSettings) -> None:
 def agent_plan(settings: RolloutSettings) -> "RolloutPlan":
     """The plan of an agent's rollout; an older claim of its folder gets its present form."""
     seeds = parse_seeds(settings.seeds, get_task(settings.task))
-    plan = plan_of(settings, settings.agent, seeds)
+    plan = replace(plan_of(settings, settings.agent, seeds), film_size=settings.film_size)
     upgrade_claim(plan.out / "rollout.json")
     return plan
 

@@ -9,9 +9,10 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import as_completed
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, ClassVar, cast
 
 import gymnasium
@@ -28,7 +29,7 @@ from basalt.core.recording import CRASHED, Ended, Recording, RecordingWriter
 from basalt.core.records import Record
 from basalt.core.scoring import can_score, furthest, milestones, outcome
 from basalt.core.tasks import Task, get_task
-from basalt.core.telemetry import Fact
+from basalt.core.telemetry import Fact, Telemetry
 from basalt.core.video import DEFAULT_CRF
 from basalt.core.world import Info
 from basalt.io.claims import claim
@@ -73,6 +74,8 @@ class RolloutPlan:
         edit: Change made in every seed's world, for counterfactual worlds (`basalt.worlds.edits`).
         attempts: How often an episode is played if its world fails, each time from its start.
         facts: Further facts that all episodes in the folder share, JSON-ready; they are claimed with the others.
+        film_size: Width and height of the recorded frames, where people should see larger ones than the agent does: a
+            finished episode is played again at this size by the same actions. None to record what the agent sees.
 
     Raises:
         ConfigError: `max_steps` is below 1, `edit` is not valid, or some steps would have no picture.
@@ -89,6 +92,7 @@ class RolloutPlan:
     edit: Mapping[str, Any] | None = None
     attempts: int = WORLD_ATTEMPTS
     facts: Mapping[str, Any] = field(default_factory=dict)
+    film_size: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         if self.max_steps is not None and self.max_steps < 1:
@@ -98,11 +102,15 @@ class RolloutPlan:
                 "world.args.render_every: expected 1, since a recording shows every step; "
                 f"got {self.world_args['render_every']}"
             )
-        if any(int(edge) % 2 for edge in self.world_args.get("size", FRAME_SIZE)):
-            raise ConfigError(
-                "world.args.size: expected even numbers, since a recording is a video; "
-                f"got {self.world_args['size']}"
-            )
+        sizes = {
+            "world.args.size": self.world_args.get("size", FRAME_SIZE),
+            "film_size": self.film_size or FRAME_SIZE,
+        }
+        for name, size in sizes.items():
+            if any(int(edge) % 2 for edge in size):
+                raise ConfigError(
+                    f"{name}: expected even numbers, since a recording is a video; got {list(size)}"
+                )
         if self.edit is not None:
             parse_edit(self.edit)
 
@@ -138,6 +146,7 @@ class RolloutPlan:
             "world_args": self.episode_args,
             "step_limit": self.step_limit,
             "edit": None if self.edit is None else dict(self.edit),
+            **({} if self.film_size is None else {"film_size": list(self.film_size)}),
             **self.facts,  # last: a setting that differs says more than a hash
         }
         header = {"package_version": basalt.__version__}
@@ -444,6 +453,7 @@ class _Player:
         self._plan = plan
         self._task: Task = get_task(plan.task)
         self._env: gymnasium.Env | None = None
+        self._film_env: gymnasium.Env | None = None
         self._version = ""
 
     def play(self, seed: int, *, progress: bool, title: str = "") -> Path:
@@ -470,26 +480,17 @@ class _Player:
         if version != self._version:
             plan.check_version(version)
             self._version = version
-        with (
-            RecordingWriter(
-                plan.out,
-                _name(seed),
-                task=self._task.name,
-                world=plan.world,
-                world_version=version,
-                seed=seed,
-                player=self._agent.name,
-                player_kind=self._kind,
-                step_limit=limit,
-                edit=plan.edit,
-                size=FrameSize(width, height),
-                labels=None if self._labeller is None else self._labeller.name,
-                crf=plan.crf,
-            ) as writer,
-            progress_bar(
-                total=limit, title=f"{self._agent.name} {title}", unit="step", shown=progress
-            ) as bar,
-        ):
+        with ExitStack() as stack:
+            out = plan.out
+            if plan.film_size is not None:  # only the film is kept
+                out = Path(stack.enter_context(TemporaryDirectory(prefix="basalt-play-")))
+            writer = stack.enter_context(self._writer(out, seed, FrameSize(width, height)))
+            bar = stack.enter_context(
+                progress_bar(
+                    total=limit, title=f"{self._agent.name} {title}", unit="step", shown=progress
+                )
+            )
+            played = _Played(seed, states=[info["telemetry"]])
             writer.begin(observation["pov"], info["telemetry"])
             ended: Ended | None = None
             first = True
@@ -510,12 +511,60 @@ class _Player:
                 writer.step(
                     action, info["applied"]["camera"], observation["pov"], info["telemetry"], label
                 )
+                played.add(action, label, info["telemetry"])
                 first = False
                 bar.update()
                 if terminated or truncated:
                     ended = info["ended"]
                 elif info["telemetry"].step >= limit:
                     ended = "cut"
+            stem = writer.finish(ended).stem
+        return stem if plan.film_size is None else self._film(played, ended, plan.film_size)
+
+    def _writer(self, out: Path, seed: int, size: FrameSize) -> RecordingWriter:
+        return RecordingWriter(
+            out,
+            _name(seed),
+            task=self._task.name,
+            world=self._plan.world,
+            world_version=self._version,
+            seed=seed,
+            player=self._agent.name,
+            player_kind=self._kind,
+            step_limit=self._plan.step_limit,
+            edit=self._plan.edit,
+            size=size,
+            labels=None if self._labeller is None else self._labeller.name,
+            crf=self._plan.crf,
+        )
+
+    def _film(self, played: "_Played", ended: Ended, size: tuple[int, int]) -> Path:
+        """Play an episode's actions again at another size and record it.
+
+        Raises:
+            WorldError: It was another episode by its telemetry.
+        """
+        plan = self._plan
+        if self._film_env is None:
+            self._film_env = self._make_env(size=size)
+        env = self._film_env
+        options = None if plan.edit is None else {"edit": plan.edit}
+        observation, info = env.reset(seed=played.seed, options=options)
+        width, height = size
+        with self._writer(plan.out, played.seed, FrameSize(width, height)) as writer:
+            writer.begin(observation["pov"], info["telemetry"])
+            played.check(0, info["telemetry"])
+            for t, (action, label) in enumerate(played.choices, start=1):
+                observation, _, terminated, truncated, info = env.step(action)
+                writer.step(
+                    action, info["applied"]["camera"], observation["pov"], info["telemetry"], label
+                )
+                played.check(t, info["telemetry"])
+                if (terminated or truncated) and t < len(played.choices):
+                    raise WorldError(
+                        f"seed {played.seed}: expected the film to have {len(played.choices)} steps, "
+                        f"it ended after {t}"
+                    )
             return writer.finish(ended).stem
 
     def _choose(
@@ -535,19 +584,48 @@ class _Player:
 
     def _world(self) -> gymnasium.Env:
         if self._env is None:
-            self._env = gymnasium.make(
-                self._task.gym_id,
-                world=self._plan.world,
-                disable_env_checker=True,
-                **self._plan.world_args,
-            )
+            self._env = self._make_env()
         return self._env
+
+    def _make_env(self, **settings: Any) -> gymnasium.Env:
+        return gymnasium.make(
+            self._task.gym_id,
+            world=self._plan.world,
+            disable_env_checker=True,
+            **{**self._plan.world_args, **settings},
+        )
 
     def close(self) -> None:
         """End the world, if one was started."""
-        if self._env is not None:
-            self._env.close()
-            self._env = None
+        for env in (self._env, self._film_env):
+            if env is not None:
+                env.close()
+        self._env = self._film_env = None
+
+
+@dataclass
+class _Played:
+    """An episode that will be filmed: what was chosen in each step, and the states before and after each."""
+
+    seed: int
+    states: list[Telemetry]
+    choices: list[tuple[dict[str, Any], Label | None]] = field(default_factory=list)
+
+    def add(self, action: dict[str, Any], label: Label | None, state: Telemetry) -> None:
+        self.choices.append((action, label))
+        self.states.append(state)
+
+    def check(self, step: int, state: Telemetry) -> None:
+        """Raise a WorldError if the film's state differs from the episode's."""
+        expected = self.states[step]
+        if state != expected:
+            names = [
+                n for n in type(state).model_fields if getattr(state, n) != getattr(expected, n)
+            ]
+            raise WorldError(
+                f"seed {self.seed}: expected the film to be the same episode, but after step {step} these differ: "
+                f"{', '.join(names)}"
+            )
 
 
 _process_player: _Player | None = None

@@ -80,6 +80,48 @@ def test_a_recording_has_the_size_of_the_world_s_frames(tmp_path, monkeypatch):
         plan(tmp_path, world_args={"size": [127, 72]})
 
 
+def test_an_episode_of_a_small_size_is_filmed_at_a_large_one(tmp_path, monkeypatch):
+    worlds = []
+
+    def make(*args, size, **kwargs):
+        worlds.append(CountingWorld(size=size))
+        return worlds[-1]
+
+    monkeypatch.setattr(rollout_module.gymnasium, "make", make)
+    args = {"world_args": {"size": [128, 72]}, "film_size": (640, 360), "max_steps": 3}
+    (filmed,) = rollout(Still, plan(tmp_path / "film", (100_000,), **args), progress=False)
+    assert [world.size for world in worlds] == [(128, 72), (640, 360)]
+    assert (filmed.meta.width, filmed.meta.height) == (640, 360)
+    assert [frame.shape for frame in filmed.frames()] == [(360, 640, 3)] * 4
+    assert len(list((tmp_path / "film").rglob("*.mp4"))) == 1, "the small recording is not kept"
+
+    (large,) = rollout(
+        Still,
+        plan(tmp_path / "large", (100_000,), max_steps=3, world_args={"size": [640, 360]}),
+        progress=False,
+    )
+    assert filmed.lines == large.lines and filmed.telemetry() == large.telemetry()
+
+
+def test_a_film_of_another_episode_is_refused(tmp_path, monkeypatch):
+    class Elsewhere(CountingWorld):
+        def _state(self):
+            state = super()._state()
+            return state.model_copy(update={"xpos": 7.0}) if self._step == 2 else state
+
+    monkeypatch.setattr(
+        rollout_module.gymnasium,
+        "make",
+        lambda *args, size, **kwargs: (CountingWorld if size == [128, 72] else Elsewhere)(
+            size=size
+        ),
+    )
+    args = {"world_args": {"size": [128, 72]}, "film_size": (640, 360), "max_steps": 3}
+    with pytest.raises(WorldError, match="same episode, but after step 2 these differ: xpos"):
+        rollout(Still, plan(tmp_path, (100_000,), **args), progress=False)
+    assert not list(tmp_path.glob("seed_*"))
+
+
 def test_another_address_of_the_world_goes_on_with_the_rollout(tmp_path):
     player = Walker()
     for how in ({"address": "here:1"}, {"address": "there:2", "step_timeout_s": 9}):
