@@ -142,7 +142,7 @@ class Demo:
         players: dict[str, Mapping[str, Any]] = {
             "bc": {"name": "bc", "checkpoint": str(self.out / "bc"), "esc": "hazard"},
             "random": {"name": "random"},
-            "demonstrator": {"name": "demonstrator"},
+            "demonstrator": {"name": "demonstrator", "knowing": True},
         }
         played = {}
         for name, agent in players.items():

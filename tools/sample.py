@@ -8,9 +8,10 @@ run.
 import argparse
 import re
 import shutil
+from functools import partial
 from pathlib import Path
 
-from agents.demonstrator.agent import Demonstrator
+from agents.common.registry import make_agent
 from basalt.core.recording import Recording
 from basalt.core.tasks import get_task
 from basalt.io.errors import BasaltError, ConfigError
@@ -18,6 +19,9 @@ from basalt.rollouts.rollout import RolloutPlan, rollout, success
 from basalt.worlds.luanti.version import world_version
 
 SEEDS = tuple(range(100_000, 100_010))
+AGENT = {"name": "demonstrator", "knowing": True}
+"""The player that finds the cave of each of these seeds."""
+
 CRF = 34
 """x264 quality; compressed more than a rollout's videos, to keep a clone small."""
 
@@ -31,8 +35,8 @@ def record(scratch: Path, jobs: int) -> list[Recording]:
         ConfigError: An episode did not succeed.
         WorldError: The world kept failing; finished episodes are kept for the next call.
     """
-    plan = RolloutPlan("find_cave", "luanti", {"name": "demonstrator"}, SEEDS, scratch, crf=CRF)
-    recordings = rollout(Demonstrator, plan, jobs=jobs)
+    plan = RolloutPlan("find_cave", "luanti", AGENT, SEEDS, scratch, crf=CRF)
+    recordings = rollout(partial(make_agent, **AGENT), plan, jobs=jobs)
     for recording in recordings:
         if not success(recording):
             raise ConfigError(f"{recording.stem}: the demonstrator did not find the cave")

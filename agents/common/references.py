@@ -18,6 +18,9 @@ PLAYERS = {
 }
 """Reference players and the descriptions in their submissions."""
 
+SETTINGS: dict[str, dict[str, Any]] = {"demonstrator": {"knowing": True}}
+"""Settings of reference players that differ from their defaults."""
+
 
 def play_reference(
     name: str,
@@ -57,7 +60,7 @@ def play_reference(
             )
         training = f"recordings of {', '.join(shown)} ({data})"
     for task in shown:
-        agent: dict[str, Any] = {"name": name}
+        agent: dict[str, Any] = {"name": name, **SETTINGS.get(name, {})}
         if name == "bc":
             run = folder.parent / f"bc-{task}"
             agent |= {"checkpoint": str(run), "esc": "hazard"}

@@ -114,7 +114,7 @@ def play_settings(name: str) -> dict[str, Any]:
 
 
 def upgrade_claim(file: Path) -> None:
-    """Give the agent of an older rollout.json its present settings: those it does not have are defaults.
+    """Give the agent of an older rollout.json its present settings: those it does not have are as they were.
 
     Args:
         file: rollout.json; nothing happens if it is missing.

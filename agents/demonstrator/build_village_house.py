@@ -36,9 +36,7 @@ def play(body: Body, site: Mapping[str, Any]) -> Routine[None]:
     yield from body.look_around(int(body.rng.integers(16, 28)), 40.0)
     for point in way_along_street(site["street"], site["spawn"], building.front):
         yield from body.stroll(point)
-    yield from building.make_things()
-    yield from building.build()
-    yield from building.show()
+    yield from building.finish()
 
 
 class HouseBuilding:
@@ -62,6 +60,12 @@ class HouseBuilding:
         self._builder = Builder(body, place, self._hands.hold)
         self._missing: list[Want] = []
         self.front = self._frame.at(2, 1, -4)
+
+    def finish(self) -> Routine[None]:
+        """Build the house from the first block to the last look at it; the player is in front of the plot."""
+        yield from self.make_things()
+        yield from self.build()
+        yield from self.show()
 
     # ---- crafting ----
 
@@ -176,13 +180,19 @@ class HouseBuilding:
 
 def nearest_plot(site: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the free plot that is nearest to the player's start."""
-    x, _, z = site["spawn"]
+    start = site["spawn"]
 
     def away(plot: Mapping[str, Any]) -> float:
-        (ax, _, az), (bx, _, bz) = plot["min"], plot["max"]
-        return math.hypot((ax + bx) / 2 - x, (az + bz) / 2 - z)
+        x, _, z = middle_of(plot)
+        return math.hypot(x - start[0], z - start[2])
 
     return min(site["plots"], key=away)
+
+
+def middle_of(plot: Mapping[str, Any]) -> tuple[float, float, float]:
+    """Return the middle of a plot's ground."""
+    (ax, y, az), (bx, _, bz) = plot["min"], plot["max"]
+    return (ax + bx) / 2, y, (az + bz) / 2
 
 
 def frame_of(plot: Mapping[str, Any]) -> Frame:

@@ -1,6 +1,6 @@
 """CreateVillageAnimalPen: fences in a yard beside a house, lures two animals into it, closes the gate."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,23 @@ def play(body: Body, site: Mapping[str, Any]) -> Routine[None]:
     """
     yield from body.look_around(int(body.rng.integers(24, 44)), 50.0)
     ground = Ground(site)
-    kind, yard = choose(body, ground, find_yards(site, ground))
+    choice = choose(body, ground, find_yards(site, ground), body.state.animals or ())
+    if choice is None:
+        raise ConfigError(
+            "agent: the village has no room for a pen or no two animals of one kind; use another seed"
+        )
+    yield from make_pen(body, ground, *choice)
+
+
+def make_pen(body: Body, ground: Ground, kind: str, yard: Yard) -> Routine[None]:
+    """Fence a yard in, lure two animals into it, close the gate and look at it.
+
+    Args:
+        body: The player.
+        ground: Ground of the village.
+        kind: Kind of the animals.
+        yard: Place of the pen.
+    """
     pen = Pen(body, ground, yard, kind)
     yield from pen.build()
     for _ in range(6):
@@ -47,15 +63,19 @@ def play(body: Body, site: Mapping[str, Any]) -> Routine[None]:
     yield from pen.show()
 
 
-def choose(body: Body, ground: Ground, yards: list[Yard]) -> tuple[str, Yard]:
-    """Return the kind of animal and the yard that need the shortest walk.
+def choose(
+    body: Body, ground: Ground, yards: Sequence[Yard], animals: Sequence[Creature]
+) -> tuple[str, Yard] | None:
+    """Return the kind of animal and the yard that need the shortest walk; None without a yard or two of a kind.
 
     Other animals that eat the same food should not be near the way, or they would follow too.
 
-    Raises:
-        ConfigError: There is no yard, or no two animals of one kind.
+    Args:
+        body: The player.
+        ground: Ground of the village.
+        yards: Yards to choose from.
+        animals: Animals that are known.
     """
-    animals = body.state.animals or ()
     found: list[tuple[float, str, Yard]] = []
     for kind in sorted({animal.kind for animal in animals}):
         own = [_place(animal) for animal in animals if animal.kind == kind]
@@ -73,9 +93,7 @@ def choose(body: Body, ground: Ground, yards: list[Yard]) -> tuple[str, Yard]:
             cost += 1.5 * sum(cell in ground.plants for cell in yard.inside())
             found.append((cost, kind, yard))
     if not found:
-        raise ConfigError(
-            "agent: the village has no room for a pen or no two animals of one kind; use another seed"
-        )
+        return None
     _, kind, yard = min(found, key=lambda choice: choice[0])
     return kind, yard
 

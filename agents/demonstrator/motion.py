@@ -49,6 +49,26 @@ class Gaze:
         return np.clip(self._turn, -MAX_TURN, MAX_TURN).astype(np.float32)
 
 
+def next_turn(
+    state: Telemetry, before: Telemetry, yaw: float, pitch: float, start: float = START_TURN
+) -> NDArray[np.float32]:
+    """Return what `Gaze.towards` does, from the measured speed of the turn and not from what was asked for.
+
+    Args:
+        state: State of the player.
+        before: State one step earlier.
+        yaw: Yaw to look at, in degrees.
+        pitch: Pitch to look at, in degrees.
+        start: Error above which a turn begins, in degrees; smaller for aiming.
+    """
+    speed = np.array([state.pitch - before.pitch, wrap(state.yaw - before.yaw)])
+    error = np.array([pitch - state.pitch, wrap(yaw - state.yaw)])
+    threshold = np.where(np.abs(speed) > 0.2, min(STOP_TURN, start), start)
+    wanted = np.where(np.abs(error) > threshold, np.clip(0.3 * error, -MAX_TURN, MAX_TURN), 0.0)
+    turn = speed + np.clip(wanted - speed, -TURN_ACCELERATION, TURN_ACCELERATION)
+    return np.clip(turn, -MAX_TURN, MAX_TURN).astype(np.float32)
+
+
 def direction(eye: ArrayLike, point: ArrayLike) -> tuple[float, float]:
     """Return yaw and pitch in degrees from the eyes to a point, both [x, y, z]."""
     x, y, z = np.asarray(point, np.float64) - np.asarray(eye, np.float64)

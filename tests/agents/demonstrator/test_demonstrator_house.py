@@ -15,7 +15,7 @@ SEED = 100_001
 def play(env, steps):
     """Telemetry of the script's first steps, and how they ended."""
     observation, info = env.reset(seed=SEED)
-    script, states = Demonstrator(), [info["telemetry"]]
+    script, states = Demonstrator(knowing=True), [info["telemetry"]]
     for k in range(steps):
         script.observe([info])
         action = script.act(observation["pov"][None], np.array([k == 0]))[0]

@@ -229,7 +229,7 @@ def demonstrated(n):
     """Telemetry of that many steps of the demonstrator in a game of its own."""
     env = make_env(TASK, size=(160, 90))
     try:
-        player = Demonstrator()
+        player = Demonstrator(knowing=True)
         observation, info = env.reset(seed=SEED)
         told = [info["telemetry"]]
         for step in range(n):

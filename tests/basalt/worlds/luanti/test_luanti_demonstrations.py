@@ -40,7 +40,7 @@ _MORE = """
 
 def played(env, seed, n_steps):
     """Telemetry of the demonstrator's first steps, and at every second what telemetry does not tell."""
-    agent = Demonstrator()
+    agent = Demonstrator(knowing=True)
     observation, info = env.reset(seed=seed)
     states, more = [info["telemetry"]], []
     for step in range(n_steps):

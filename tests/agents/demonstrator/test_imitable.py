@@ -1,0 +1,215 @@
+"""Scripts that act only on what has been in view, on planted land and with a player that is a few lines of Python."""
+
+import hashlib
+import itertools
+import math
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agents.demonstrator.agent import NOISE_STEPS, Demonstrator, Noise
+from agents.demonstrator.imitable.find_cave import INSIDE, FindCave
+from agents.demonstrator.imitable.make_waterfall import MakeWaterfall
+from agents.demonstrator.wilds import Wilds, find_lips
+from basalt.core.actions import null_action
+from basalt.io.errors import ConfigError
+from basalt.worlds.luanti.land import FREE, GROUND, Land
+from tests.support.synthetic import telemetry
+
+START = (60, 15, 60)
+SITE = {"spawn": START, "spawn_yaw": 0.0, "mouths": []}
+IMITABLE = Path("agents/demonstrator/imitable")
+FROZEN = {}
+
+
+@cache
+def land(cave=None):
+    """Level ground; with a hill that has a dark tunnel, its mouth at the place and open to the west."""
+    kinds = np.zeros((140, 34, 140), np.uint8)
+    kinds[:, :15] = GROUND
+    light = np.full(kinds.shape, 15, np.uint8)
+    if cave is not None:
+        x, z = cave
+        kinds[x : x + 16, 15:24, z - 6 : z + 7] = GROUND
+        kinds[x : x + 14, 15:18, z - 1 : z + 2] = FREE
+        light[x + 2 : x + 14, 15:18, z - 1 : z + 2] = 4
+    return Land((0, 0, 0), kinds, light)
+
+
+class Player:
+    """Walks on the land as the game's player does, more or less."""
+
+    def __init__(self, ground, start=START, yaw=0.0):
+        self.land = ground
+        self.at = np.array([start[0], start[1] - 0.5, start[2]], float)
+        self.yaw, self.pitch, self.step = yaw, 0.0, 0
+
+    def _is_free(self, x, z):
+        y = math.floor(self.at[1] + 1)
+        corners = [(x + a, z + b) for a in (-0.29, 0.29) for b in (-0.29, 0.29)]
+        nodes = [
+            (math.floor(a + 0.5), y + up, math.floor(b + 0.5)) for a, b in corners for up in (0, 1)
+        ]
+        return all(self.land.kind(*node) == FREE for node in nodes)
+
+    def state(self):
+        x, y, z = (float(part) for part in self.at)
+        feet = math.floor(x + 0.5), math.floor(y + 1), math.floor(z + 0.5)
+        facts = {"in_cave": self.land.is_cave(*feet), "mouth_number": 0, "water_poured": 0}
+        return telemetry(self.step).model_copy(
+            update={
+                "xpos": x, "ypos": y, "zpos": z, "yaw": self.yaw, "pitch": self.pitch, "facts": facts,
+            }
+        )  # fmt: skip
+
+    def do(self, action):
+        self.step += 1
+        self.pitch += float(action["camera"][0])
+        self.yaw = (self.yaw + float(action["camera"][1]) + 180) % 360 - 180
+        speed = 0.28 if action["sprint"] else 0.215
+        ahead, aside = action["forward"] - action["back"], action["right"] - action["left"]
+        yaw = math.radians(self.yaw)
+        east = speed * (ahead * math.sin(yaw) + aside * math.cos(yaw))
+        north = speed * (ahead * math.cos(yaw) - aside * math.sin(yaw))
+        for step in ([east, 0, 0], [0, 0, north]):
+            moved = self.at + step
+            if self._is_free(moved[0], moved[2]):
+                self.at = moved
+        return self.state()
+
+
+def play(script, player, most=1500):
+    """The labels of the script's own play, to its end."""
+    labels, state = [], player.state()
+    while not labels or not labels[-1].expert["ESC"]:
+        assert len(labels) < most, "the script did not end"
+        labels.append(script.label(state))
+        state = player.do(labels[-1].expert)
+    return labels
+
+
+def same(one, other):
+    return all(np.array_equal(one.expert[key], other.expert[key]) for key in one.expert)
+
+
+def test_it_finds_a_cave_and_ends_in_it_a_fixed_time_later():
+    ground = land((95, 60))
+    player = Player(ground)
+    inside = []
+    script = FindCave(SITE, ground)
+    labels, state = [], player.state()
+    while not labels or not labels[-1].expert["ESC"]:
+        assert len(labels) < 1500
+        inside.append(state.facts["in_cave"])
+        labels.append(script.label(state))
+        state = player.do(labels[-1].expert)
+    assert inside[-INSIDE:] == [True] * INSIDE and not inside[-INSIDE - 1]
+    cues = [label.cue_visible for label in labels]
+    first = cues.index(True)
+    assert first > 0 and all(cues[first:]) and not any(cues[:first])
+
+
+def test_a_cave_that_was_not_in_view_changes_nothing():
+    """The same pictures so far, the same actions so far: without that nobody can imitate it."""
+    ground = land((95, 60))
+    labels = play(FindCave(SITE, ground), Player(ground))
+    cue = [label.cue_visible for label in labels].index(True)
+    bare, player = FindCave(SITE, land()), Player(land())
+    state = player.state()
+    for label in labels[: cue - 4]:  # a cave has to be in view in two looks
+        other = bare.label(state)
+        assert same(other, label) and not other.cue_visible
+        state = player.do(other.expert)
+
+
+def test_it_labels_a_state_that_somebody_else_reached():
+    """After a kick aside the first labels turn back."""
+    ground = land((95, 60))
+    script, player = FindCave(SITE, ground), Player(ground)
+    state = player.state()
+    while not (label := script.label(state)).cue_visible:
+        state = player.do(label.expert)
+    for _ in range(20):
+        state = player.do(script.label(state).expert)
+    player.yaw += 90
+    script.label(player.state())
+    turns = [float(script.label(player.do(null_action())).expert["camera"][1]) for _ in range(4)]
+    assert all(turn < -1 for turn in turns)
+
+
+def test_a_walker_goes_around_a_wall_and_down_no_cliff():
+    kinds = np.zeros((60, 30, 60), np.uint8)
+    kinds[:, :10] = GROUND
+    kinds[30, 10:13, 10:50] = GROUND  # a wall
+    kinds[:, 4:10, 52:] = FREE  # low ground beyond an edge of six nodes
+    wilds = Wilds(Land((0, 0, 0), kinds, np.full(kinds.shape, 15, np.uint8)))
+    way = wilds.way((20, 10, 30), (40, 10, 30))
+    assert way[0] == (20, 10, 30) and way[-1] == (40, 10, 30)
+    assert {z for x, _, z in way if x == 30} <= {8, 9, 50, 51}
+    assert all(
+        max(abs(a - b) for a, b in zip(p, q, strict=True)) == 1 for p, q in itertools.pairwise(way)
+    )
+    assert wilds.way((20, 10, 30), (20, 4, 53)) == []
+
+
+def cliff():
+    """High ground to x = 40, and ground 12 nodes lower beyond, with a slope that leads down beside it."""
+    kinds = np.zeros((110, 60, 110), np.uint8)
+    kinds[:, :20] = GROUND
+    kinds[:41, :32] = GROUND
+    for k in range(12):
+        kinds[41 + k, : 31 - k, :30] = GROUND
+    return Land((0, 0, 0), kinds, np.full(kinds.shape, 15, np.uint8))
+
+
+def test_edges_of_cliffs_are_found_with_their_height():
+    ground = cliff()
+    lips = find_lips(ground, Wilds(ground).stand, 7, 30)
+    assert lips and {lip.height for lip in lips if lip.place[2] > 40} == {12}
+    assert {(lip.place[0], lip.place[1], lip.side) for lip in lips if lip.place[2] > 40} == {
+        (40, 32, (1, 0, 0))
+    }
+
+
+def test_it_turns_until_an_edge_is_in_view_and_pours_there():
+    ground = cliff()
+    site = {"spawn": (20, 32, 60), "spawn_yaw": -90.0}
+    script, player = MakeWaterfall(site, ground), Player(ground, (20, 32, 60), yaw=-90.0)
+    state, labels = player.state(), []
+    for _ in range(400):
+        labels.append(script.label(state))
+        if labels[-1].expert["use"]:
+            break
+        state = player.do(labels[-1].expert)
+    assert labels[-1].expert["use"] and 37 <= state.xpos <= 40
+    assert abs(state.yaw - 90) < 5 and state.pitch > 20
+    cue = [label.cue_visible for label in labels].index(True)
+    assert 4 < cue < 80 and not any(label.expert["forward"] for label in labels[:cue])
+
+
+def test_noise_comes_in_stretches_and_never_ends_an_episode():
+    noise, calm = Noise(np.random.default_rng(0)), null_action() | {"sneak": 1}
+    noisy = [noise.on(calm)["sneak"] == 0 for _ in range(20_000)]
+    lengths = np.diff(np.flatnonzero(np.diff([0, *noisy, 0])))[::2]
+    # A stretch may begin where another ended.
+    assert lengths.min() == NOISE_STEPS[0] and np.mean(lengths < NOISE_STEPS[1]) > 0.9
+    assert 0.09 < np.mean(noisy) < 0.18
+    ends = null_action() | {"ESC": 1}
+    assert all(noise.on(ends)["ESC"] for _ in range(200))
+    assert not any(noise.on(calm)["ESC"] for _ in range(2_000))
+
+
+def test_noise_needs_a_script_that_labels_states():
+    with pytest.raises(ConfigError, match=r"agent\.noise"):
+        Demonstrator(knowing=True, noise=True)
+
+
+def test_the_scripts_are_frozen():
+    """Figures and demonstrations were made with these; a change needs new ones, and is said in the changelog."""
+    found = {
+        str(path.relative_to(IMITABLE)): hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+        for path in sorted(IMITABLE.glob("*.py"))
+    }
+    assert found == FROZEN
