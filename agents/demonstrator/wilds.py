@@ -6,11 +6,11 @@ most, keeps away from edges, and never digs or enters water.
 
 import heapq
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from basalt.worlds.luanti.land import FREE, GROUND, LIQUID, Land
 
@@ -53,10 +53,9 @@ class Wilds:
         self._free = free.tobytes()
         self._cliff = (stand & _beside_drop(free)).tobytes()
 
-    def _index(self, node: ArrayLike) -> int | None:
-        x, y, z = (
-            int(part) - low for part, low in zip(np.asarray(node), self.land.low, strict=True)
-        )
+    def _index(self, node: Sequence[float]) -> int | None:
+        x, y, z = (int(part) for part in node)
+        x, y, z = x - self.land.low[0], y - self.land.low[1], z - self.land.low[2]
         a, b, c = self._shape
         if not (0 <= x < a and 0 <= y < b and 0 <= z < c):
             return None
@@ -67,14 +66,14 @@ class Wilds:
         y, z = divmod(rest, self._dy)
         return x + self.land.low[0], y + self.land.low[1], z + self.land.low[2]
 
-    def can_stand(self, node: ArrayLike) -> bool:
+    def can_stand(self, node: Sequence[float]) -> bool:
         """Return whether a walker's feet can be at a node."""
         index = self._index(node)
         return index is not None and bool(self._stand[index])
 
-    def near(self, point: ArrayLike, within: int = 2) -> Node | None:
+    def near(self, point: Sequence[float], within: int = 2) -> Node | None:
         """Return the place nearest to a point, at most some nodes away on each axis; None if there is none."""
-        x, y, z = (round(float(part)) for part in np.asarray(point))
+        x, y, z = (round(float(part)) for part in point)
         span = range(-within, within + 1)
         places = [
             (abs(a) + abs(b) + abs(c), (x + a, y + b, z + c))
@@ -109,8 +108,8 @@ class Wilds:
 
     def way(
         self,
-        start: ArrayLike,
-        goal: ArrayLike | None = None,
+        start: Sequence[float],
+        goal: Sequence[float] | None = None,
         *,
         ends: Callable[[Node], bool] | None = None,
         around: float = 0.0,
@@ -129,11 +128,11 @@ class Wilds:
         if first is None:
             return []
         to = None if goal is None else np.asarray(goal, int)
-        target = None if to is None or ends is not None else self._index(to)
+        target = None if goal is None or ends is not None else self._index(goal)
         came: dict[int, int] = {}
         best = {first: 0.0}
         queue = [(0.0, 0.0, first, first)]
-        done = set()
+        done: set[int] = set()
         while queue and len(done) < MOST_PLACES:
             _, cost, here, before = heapq.heappop(queue)
             if here in done:
@@ -222,7 +221,7 @@ def find_lips(land: Land, stand: NDArray[np.bool_], least: int, most: int) -> li
     lips = []
     for a, c in _SIDES:
         level = stand & np.roll(stand, (a, c), (0, 2)) & np.roll(stand, (2 * a, 2 * c), (0, 2))
-        for x, y, z in np.argwhere(level & np.roll(sheer, (-a, -c), (0, 2))):
+        for x, y, z in np.argwhere(level & np.roll(sheer, (-a, -c), (0, 2))).tolist():
             if land.daylight[x, y + 1, z] == 15:
                 place = x + land.low[0], y + land.low[1], z + land.low[2]
                 lips.append(Lip(place, (a, 0, c), int(depth[x + a, y, z + c])))

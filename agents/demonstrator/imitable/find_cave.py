@@ -43,6 +43,9 @@ INSIDE = 25
 LOOKS_DOWN = 22.0
 """Least pitch of the view while it looks for a cave, in degrees: many open into hollows."""
 
+CLOSE = 0.3
+"""Distance from the end of the way into the cave at which it stops, in nodes."""
+
 IDLE = 20
 """Steps between two searches for a way along the circle."""
 
@@ -86,10 +89,10 @@ class FindCave:
         if self._seen is None and (place := self._look(state)) is not None:
             self._seen = place
             strider.take([])
-        if self._seen is not None and not strider.is_under_way(0.6) and not self._inside:
+        if self._seen is not None and not strider.is_under_way(CLOSE) and not self._inside:
             way = self._way_in(self._seen)
             strider.take(way)
-            if not way:
+            if len(way) < 2:  # no way, or it stands there and is in no cave
                 self._refused.append(self._seen)
                 self._seen = None
         if self._seen is not None or self._inside:
@@ -138,7 +141,7 @@ class FindCave:
 
     def _go_in(self) -> dict[str, Any]:
         strider = self._strider
-        if strider.is_under_way(0.6):
+        if strider.is_under_way(CLOSE):
             return strider.stride()
         return strider.turn(strider.state.yaw, 10.0)
 

@@ -4,7 +4,6 @@ import hashlib
 import itertools
 import math
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,12 +15,19 @@ from agents.demonstrator.wilds import Wilds, find_lips
 from basalt.core.actions import null_action
 from basalt.io.errors import ConfigError
 from basalt.worlds.luanti.land import FREE, GROUND, Land
+from tests.support import ROOT
 from tests.support.synthetic import telemetry
 
 START = (60, 15, 60)
 SITE = {"spawn": START, "spawn_yaw": 0.0, "mouths": []}
-IMITABLE = Path("agents/demonstrator/imitable")
-FROZEN = {}
+IMITABLE = ROOT / "agents" / "demonstrator" / "imitable"
+FROZEN = {
+    "__init__.py": "c6bc5f62f7ee",
+    "find_cave.py": "91270d1b75f6",
+    "make_waterfall.py": "cf4e9eb209e5",
+    "strider.py": "16851674dfb1",
+    "village.py": "25c2bbc35472",
+}
 
 
 @cache
@@ -184,7 +190,7 @@ def test_it_turns_until_an_edge_is_in_view_and_pours_there():
             break
         state = player.do(labels[-1].expert)
     assert labels[-1].expert["use"] and 37 <= state.xpos <= 40
-    assert abs(state.yaw - 90) < 5 and state.pitch > 20
+    assert abs(state.yaw - 90) < 10 and state.pitch > 20
     cue = [label.cue_visible for label in labels].index(True)
     assert 4 < cue < 80 and not any(label.expert["forward"] for label in labels[:cue])
 
