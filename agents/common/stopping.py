@@ -12,7 +12,7 @@ from basalt.core.agent import Agent
 from basalt.core.recording import PlayerKind
 from basalt.io.errors import ConfigError
 from basalt.policies.checkpoint import choose_device
-from basalt.policies.ending import StopFilter, open_ending
+from basalt.policies.ending import EndingInputs, StopFilter, open_ending
 from basalt.policies.preprocess import resize_frames
 
 
@@ -46,6 +46,7 @@ class StoppingAgent:
         if hasattr(player, "observe"):  # a player that sees what the world reports
             self.observe = player.observe
         self._net, self._rule = open_ending(stop, choose_device(device))
+        self._inputs = EndingInputs(self._net)
         self._filters: list[StopFilter] = []
 
     @property
@@ -63,7 +64,9 @@ class StoppingAgent:
         rows = len(pov)
         self._filters = self._filters[:rows]
         self._filters += [StopFilter(self._rule) for _ in range(rows - len(self._filters))]
-        done, screens = self._net.log_odds(resize_frames(pov, self._net.config.frame_size))
+        frames = resize_frames(pov, self._net.config.frame_size)
+        inputs = self._inputs.of(frames[:, None], np.asarray(first, dtype=bool)[:, None])
+        done, screens = self._net.log_odds(inputs[:, 0])
         for row in range(rows):
             if first[row]:
                 self._filters[row] = StopFilter(self._rule)

@@ -27,6 +27,8 @@ class EndingConfig:
         lr: Peak learning rate of Adam: linear warm-up, then a half cosine down to a tenth.
         warmup: Number of warm-up steps.
         weight_decay: AdamW's weight decay, applied to weights of two or more dimensions.
+        trunk: Policy whose frozen latents the head reads instead of an image encoder of its own: a run, a `.weights` file
+            or a published name. It has to stay where it is. Frames are not augmented then.
         size: Size of the image encoder: `small`, or that of a published policy `1x`, `2x`, `3x`.
         mirror: Whether half of the frames are mirrored.
         shift: Largest random shift of a frame, in pixels of the encoder's input.
@@ -51,6 +53,7 @@ class EndingConfig:
     lr: Positive = 1e-3
     warmup: Int = 20
     weight_decay: Float = 0.01
+    trunk: PathText = ""
     size: str = "small"
     mirror: bool = True
     shift: Annotated[Int, Field(ge=0)] = 3

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +12,13 @@ from agents.ending.config import EndingConfig
 from basalt.core.scoring import can_score
 from basalt.core.tasks import Task, get_task
 from basalt.core.telemetry import Telemetry
-from basalt.core.video import FrameSize
 from basalt.data.episodes import Episode, load_episodes, split_episodes
+from basalt.io.console import progress_bar
 from basalt.io.errors import ConfigError
+from basalt.policies.ending import EndingInputs, EndingNet
+
+AT_ONCE = 128
+"""Number of an episode's frames that are in memory at once."""
 
 LABEL_EVERY = 4
 """Number of steps for which one look at the outcome counts; looking costs as much as the episode is long."""
@@ -27,11 +32,13 @@ class LabelledEpisode:
         episode: The episode; all n frames of its play are used.
         done: bool [n], ESC at this frame would be a success.
         screen: bool [n], a screen is open.
+        latents: float16 [n, hidsize], the trunk's latents; None where the head reads frames.
     """
 
     episode: Episode
     done: NDArray[np.bool_]
     screen: NDArray[np.bool_]
+    latents: NDArray[np.float16] | None = None
 
     def frames(self, which: NDArray[np.integer]) -> NDArray[np.uint8]:
         """Frames by number, uint8 [n, height, width, 3]."""
@@ -39,6 +46,21 @@ class LabelledEpisode:
         with closing(self.episode.source.open()) as reader:
             reader.read_into(out, which)
         return out
+
+    def inputs(self, which: NDArray[np.integer]) -> NDArray[Any]:
+        """What the head reads at frames by number, [n, ...]."""
+        return self.frames(which) if self.latents is None else self.latents[which]
+
+
+def with_latents(one: LabelledEpisode, net: EndingNet) -> LabelledEpisode:
+    """The episode with its latents, where the head has a trunk."""
+    if net.trunk is None:
+        return one
+    inputs, parts = EndingInputs(net), []
+    for start in range(0, len(one.done), AT_ONCE):
+        which = np.arange(start, min(start + AT_ONCE, len(one.done)))
+        parts.append(inputs.of(one.frames(which)[None], (which == 0)[None])[0])
+    return replace(one, latents=np.concatenate(parts).astype(np.float16))
 
 
 def success_if_ended(task: Task, states: Sequence[Telemetry]) -> NDArray[np.bool_]:
@@ -71,13 +93,13 @@ def label(episode: Episode, task: Task) -> LabelledEpisode:
 
 
 def load_labelled(
-    cfg: EndingConfig, size: FrameSize
+    cfg: EndingConfig, net: EndingNet
 ) -> tuple[list[LabelledEpisode], list[LabelledEpisode]]:
     """Training and held-out episodes; no world is on both sides.
 
     Args:
         cfg: Settings of the training run.
-        size: Size to which frames are scaled.
+        net: The head; frames are scaled to its size.
 
     Raises:
         BasaltError: The recordings cannot be used.
@@ -88,7 +110,7 @@ def load_labelled(
             f"task: {task.name} has no success by telemetry, from which to learn when to end"
         )
     folders = (cfg.data, *cfg.rollouts)
-    episodes = load_episodes(folders, task=task, size=size, cache_gb=cfg.cache_gb)
+    episodes = load_episodes(folders, task=task, size=net.config.frame_size, cache_gb=cfg.cache_gb)
     training, held_out = (
         [label(episode, task) for episode in side]
         for side in split_episodes(episodes, cfg.held_out, cfg.seed)
@@ -100,6 +122,13 @@ def load_labelled(
                 f"data: expected {name} frames in which ESC would succeed and others in which it would not, got "
                 f"{done} of {sum(len(one.done) for one in side)}; add demonstrations, or rollouts=[FOLDER]"
             )
+    training, held_out = (
+        [
+            with_latents(one, net)
+            for one in progress_bar(side, title="latents", unit="episode", shown=bool(cfg.trunk))
+        ]
+        for side in (training, held_out)
+    )
     return training, held_out
 
 
@@ -124,16 +153,16 @@ class BalancedFrames:
         kinds = (np.flatnonzero(done), np.flatnonzero(~done & ~screen), np.flatnonzero(screen))
         self._kinds = [kind for kind in kinds if len(kind)]
 
-    def batch(self, number: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_], NDArray[np.bool_]]:
-        """Frames uint8 [n, height, width, 3], `done` and `screen` bool [n] of a batch."""
+    def batch(self, number: int) -> tuple[NDArray[Any], NDArray[np.bool_], NDArray[np.bool_]]:
+        """Inputs of the head [n, ...], `done` and `screen` bool [n] of a batch."""
         rng = np.random.default_rng([self._seed, number])
         share = self._size // len(self._kinds)
         rows = np.sort(np.concatenate([rng.choice(kind, share) for kind in self._kinds]))
         owner = np.searchsorted(self._starts, rows, side="right") - 1
-        frames = np.concatenate(
+        inputs = np.concatenate(
             [
-                self._episodes[index].frames(rows[owner == index] - self._starts[index])
+                self._episodes[index].inputs(rows[owner == index] - self._starts[index])
                 for index in np.unique(owner)
             ]
         )
-        return frames, self._done[rows], self._screen[rows]
+        return inputs, self._done[rows], self._screen[rows]

@@ -24,7 +24,7 @@ from agents.common.optimization import (
 )
 from agents.common.runs import Metrics
 from agents.ending.config import MAY_CHANGE, EndingConfig
-from agents.ending.data import BalancedFrames, LabelledEpisode, load_labelled
+from agents.ending.data import AT_ONCE, BalancedFrames, LabelledEpisode, load_labelled
 from agents.ending.rule import Scored, StopOutcome, choose_rule
 from basalt.core.intervals import rate_interval
 from basalt.core.records import Record
@@ -43,10 +43,8 @@ from basalt.policies.checkpoint import (
 )
 from basalt.policies.config import VPTConfig
 from basalt.policies.ending import EndingCheckpoint, EndingNet, StopRule, load_ending
+from basalt.policies.source import fingerprint, open_policy
 from basalt.probes.suite.concepts import auc_interval, column_auc
-
-SCORED_AT_ONCE = 256
-"""Number of frames of an episode that are in memory at once when it is scored."""
 
 
 class RankedBy(BaseModel):
@@ -151,8 +149,10 @@ def train(cfg: EndingConfig) -> EndingResult:
     began = time.monotonic()
     device = choose_device(cfg.device)
     torch.manual_seed(cfg.seed)
-    net = EndingNet(VPTConfig.preset(cfg.size)).to(device)
-    training, held_out = load_labelled(cfg, net.config.frame_size)
+    trunk = open_policy(cfg.trunk, device, "trunk") if cfg.trunk else None
+    config = VPTConfig.preset(cfg.size) if trunk is None else trunk.config
+    net = EndingNet(config, trunk).to(device)
+    training, held_out = load_labelled(cfg, net)
     run = Path(cfg.out)
     with sole_writer(run, "training run"):
         claim(
@@ -217,8 +217,15 @@ class _Learner:
 
     def _save(self, rule: StopRule | None) -> None:
         cfg = self._cfg
+        trunk = self._net.trunk
         info = EndingCheckpoint(
-            step=self.step, encoder=self._net.config, task=cfg.task, rule=rule, **self._places
+            step=self.step,
+            encoder=self._net.config,
+            trunk=cfg.trunk,
+            trunk_fingerprint="" if trunk is None else fingerprint(trunk),
+            task=cfg.task,
+            rule=rule,
+            **self._places,
         )
         tensors = optimizer_tensors(self._optimizer, self._net)
         write_checkpoint(self._run, self.step, info, self._net.state_dict(), tensors)
@@ -261,16 +268,21 @@ class _Learner:
         return report
 
     def _losses(self, number: int) -> tuple[Tensor, Tensor]:
-        cfg, device = self._cfg, self._net.device
-        frames, done, screen = (torch.from_numpy(x).to(device) for x in self._frames.batch(number))
+        device = self._net.device
+        inputs, done, screen = (torch.from_numpy(x).to(device) for x in self._frames.batch(number))
+        if self._net.trunk is None:
+            inputs = self._augmented(inputs, number)
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            output = self._net(inputs)
+        return ending_loss(output.done, output.screen, done, screen)
+
+    def _augmented(self, frames: Tensor, number: int) -> Tensor:
+        cfg = self._cfg
         draws = generator(cfg.seed, number)
         if cfg.mirror:
-            flipped = torch.rand(len(frames), generator=draws).to(device) < 0.5
+            flipped = torch.rand(len(frames), generator=draws).to(frames.device) < 0.5
             frames = torch.where(flipped[:, None, None, None], frames.flip(2), frames)
-        frames = augment(frames[:, None], draws, shift=cfg.shift, colour=cfg.colour)[:, 0]
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            output = self._net(frames)
-        return ending_loss(output.done, output.screen, done, screen)
+        return augment(frames[:, None], draws, shift=cfg.shift, colour=cfg.colour)[:, 0]
 
     def _report(self) -> EndingReport:
         self._net.eval()
@@ -278,16 +290,12 @@ class _Learner:
         for one in progress_bar(
             self._held_out, title="choosing the rule", unit="episode", shown=self._cfg.progress
         ):
-            parts = [
-                one.frames(part)
-                for part in np.array_split(
-                    np.arange(len(one.done)), math.ceil(len(one.done) / SCORED_AT_ONCE)
-                )
-            ]
-            outputs = [self._net.log_odds(part) for part in parts]
+            count = math.ceil(len(one.done) / AT_ONCE)
+            parts = np.array_split(np.arange(len(one.done)), count)
+            outputs = [self._net.log_odds(one.inputs(part)) for part in parts]
             done, screen = (np.concatenate(each) for each in zip(*outputs, strict=True))
             scored.append(Scored(done, screen, one.done))
-            dark.append(-np.concatenate([part.mean((1, 2, 3)) for part in parts]))
+            dark.append(-np.concatenate([one.frames(part).mean((1, 2, 3)) for part in parts]))
         rule, outcome = choose_rule(scored, self._cfg.min_step, self._cfg.max_step)
         seen = np.concatenate([~one.screen for one in self._held_out])
         success = np.concatenate([one.success for one in scored])[seen]

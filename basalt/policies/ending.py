@@ -7,7 +7,7 @@ stop, which does not ask whether the task is done.
 """
 
 from pathlib import Path
-from typing import Annotated, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -17,9 +17,15 @@ from torch import Tensor, nn
 
 from basalt.core.records import Record
 from basalt.io.errors import ConfigError
+from basalt.policies.attention import PolicyState
 from basalt.policies.checkpoint import find_checkpoint, load_network
 from basalt.policies.config import VPTConfig
 from basalt.policies.impala import ImageEncoder
+from basalt.policies.source import fingerprint, open_policy
+from basalt.policies.vpt import VPTPolicy
+
+TRUNK_WIDTH = 64
+"""Width of the hidden layer between a trunk's latents and the head."""
 
 
 class StopRule(BaseModel):
@@ -89,35 +95,87 @@ class EndingOutput(NamedTuple):
 
 
 class EndingNet(nn.Module):
-    """A small image encoder of its own, and the head. It sees one frame at a time.
+    """The head, on a small image encoder of its own that sees one frame at a time, or on the latents of a policy.
 
     Args:
-        config: Sizes of the encoder (`impala_chans`, `impala_width`, `img_shape`, `hidsize`); the rest is not used.
+        config: Sizes of the encoder (`impala_chans`, `impala_width`, `img_shape`, `hidsize`; the rest is not used), or
+            those of the trunk.
+        trunk: Policy whose latents the head reads, frozen and not saved with it; None for an encoder of its own.
+
+    Attributes:
+        trunk: The policy, or None.
     """
 
-    def __init__(self, config: VPTConfig) -> None:
+    def __init__(self, config: VPTConfig, trunk: VPTPolicy | None = None) -> None:
         super().__init__()
         self.config = config
-        self.encoder = ImageEncoder(config)
-        self.head = nn.Linear(config.hidsize, len(EndingOutput._fields))
+        # In a tuple, so that its weights are neither trained nor saved.
+        self._trunk = (None if trunk is None else trunk.eval().requires_grad_(False),)
+        width = config.hidsize if trunk is None else TRUNK_WIDTH
+        self.encoder: nn.Module = (
+            ImageEncoder(config)
+            if trunk is None
+            else nn.Sequential(nn.Linear(config.hidsize, width), nn.ReLU())
+        )
+        self.head = nn.Linear(width, len(EndingOutput._fields))
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
+
+    @property
+    def trunk(self) -> VPTPolicy | None:  # noqa: D102 (see the class)
+        return self._trunk[0]
 
     @property
     def device(self) -> torch.device:
         """Device of the parameters."""
         return self.head.weight.device
 
-    def forward(self, frames: Tensor) -> EndingOutput:
-        """Run on frames, uint8 [n, height, width, 3] RGB or float of the same range."""
-        x = self.encoder(frames.permute(0, 3, 1, 2).float()[None] / 255)[0]
+    def forward(self, inputs: Tensor) -> EndingOutput:
+        """Run on frames, uint8 [n, height, width, 3] RGB, or on the trunk's latents, float [n, hidsize]."""
+        if self.trunk is None:
+            x = self.encoder(inputs.permute(0, 3, 1, 2).float()[None] / 255)[0]
+        else:
+            x = self.encoder(inputs.float())
         return EndingOutput(*self.head(x).float().unbind(-1))
 
     @torch.no_grad()
-    def log_odds(self, frames: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """`done` float32 [n], and whether a screen is open bool [n], of frames uint8 [n, height, width, 3]."""
-        output = self(torch.from_numpy(np.ascontiguousarray(frames)).to(self.device))
+    def log_odds(self, inputs: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """`done` float32 [n], and whether a screen is open bool [n], of inputs as `forward` takes them."""
+        output = self(torch.from_numpy(np.ascontiguousarray(inputs)).to(self.device))
         return output.done.cpu().numpy(), (output.screen > 0).cpu().numpy()
+
+
+class EndingInputs:
+    """What the head reads of frames as they come: the frames, or the trunk's latents with its memory.
+
+    Args:
+        net: The head.
+    """
+
+    def __init__(self, net: EndingNet) -> None:
+        self._trunk = net.trunk
+        self._state: PolicyState | None = None
+
+    @torch.no_grad()
+    def of(self, frames: NDArray[np.uint8], first: NDArray[np.bool_]) -> NDArray[Any]:
+        """Inputs of the next T frames of each of B episodes.
+
+        Args:
+            frames: uint8 [B, T, height, width, 3] RGB at the size of the head.
+            first: bool [B, T], True where an episode begins.
+
+        Returns:
+            [B, T, ...]: the frames, or latents float32 [B, T, hidsize].
+        """
+        if self._trunk is None:
+            return frames
+        if self._state is None or self._state.mask.shape[0] != len(frames):
+            self._state = self._trunk.initial_state(len(frames))
+        device = self._trunk.device
+        latents, self._state = self._trunk.latents(
+            torch.from_numpy(frames).to(device), torch.from_numpy(first).to(device), self._state
+        )
+        return np.asarray(latents.float().cpu().numpy())
 
 
 class EndingCheckpoint(Record):
@@ -125,7 +183,9 @@ class EndingCheckpoint(Record):
 
     Attributes:
         step: Number of optimizer steps done.
-        encoder: Sizes of the image encoder.
+        encoder: Sizes of the image encoder, or of the trunk.
+        trunk: Where the trunk was (`basalt.policies.source.open_policy`); "" for an encoder of its own.
+        trunk_fingerprint: SHA-256 of its weights.
         task: Name of the task whose success it has learned.
         rule: The rule, chosen at the end of the training; None before.
         train_places, held_out_places: Groups (`Episode.split_group`) that it was trained on, and that the rule was
@@ -136,6 +196,8 @@ class EndingCheckpoint(Record):
 
     step: int
     encoder: VPTConfig
+    trunk: str = ""
+    trunk_fingerprint: str = ""
     task: str
     rule: StopRule | None = None
     train_places: tuple[str, ...] = ()
@@ -155,7 +217,13 @@ def load_ending(
         info = EndingCheckpoint.read(folder / "checkpoint.json")
     except ConfigError as err:
         raise ConfigError(f"{setting}: {err}; give a run of `basalt train agent=ending`") from err
-    net = load_network(folder, lambda: EndingNet(info.encoder))
+    trunk = open_policy(info.trunk, device, setting) if info.trunk else None
+    if trunk is not None and fingerprint(trunk) != info.trunk_fingerprint:
+        raise ConfigError(
+            f"{setting}: {info.trunk} is no longer the policy whose latents the head in {folder} reads; restore it, or "
+            "train the head again"
+        )
+    net = load_network(folder, lambda: EndingNet(info.encoder, trunk))
     return net.to(device).eval(), info
 
 

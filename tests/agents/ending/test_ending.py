@@ -25,10 +25,9 @@ from basalt.core.actions import null_action, validate_action
 from basalt.core.agent import Agent
 from basalt.core.recorder_lines import Label
 from basalt.core.recording import RecordingWriter
-from basalt.core.video import FrameSize
 from basalt.io.errors import ConfigError
 from basalt.policies.config import VPTConfig
-from basalt.policies.ending import EndingNet, load_ending, open_ending
+from basalt.policies.ending import EndingInputs, EndingNet, load_ending, open_ending
 from basalt.rollouts.rollout import RolloutPlan, rollout
 from basalt.testing import check_agent
 from tests.support import synthetic
@@ -133,7 +132,7 @@ def test_finds_a_planted_cue_that_neither_brightness_nor_time_within_it_shows(
 
 
 def test_labels_are_success_if_ended_now_and_no_label_behind_a_screen(folder: Path) -> None:
-    training, held_out = load_labelled(config(folder, Path("unused")), FrameSize(32, 32))
+    training, held_out = load_labelled(config(folder, Path("unused")), EndingNet(TINY))
     assert (len(training), len(held_out)) == (7, 3)
     one = training[0]
     steps = np.arange(60)
@@ -147,7 +146,7 @@ def test_labels_are_success_if_ended_now_and_no_label_behind_a_screen(folder: Pa
 
 
 def test_batches_hold_each_kind_equally_and_depend_on_their_number_only(folder: Path) -> None:
-    training, _ = load_labelled(config(folder, Path("unused")), FrameSize(32, 32))
+    training, _ = load_labelled(config(folder, Path("unused")), EndingNet(TINY))
     frames, done, screen = BalancedFrames(training, 48, seed=3).batch(7)
     assert (len(frames), int(done.sum()), int(screen.sum())) == (48, 16, 16)
     again = BalancedFrames(training, 48, seed=3).batch(7)
@@ -188,7 +187,7 @@ def test_agents_rollouts_are_learned_from_too(folder: Path, tmp_path: Path) -> N
     for seed in range(200_000, 200_004):
         write_episode(tmp_path / "rollouts", seed, screens=False, expert="script")
     cfg = config(folder, tmp_path / "run", rollouts=[str(tmp_path / "rollouts")])
-    training, held_out = load_labelled(cfg, FrameSize(32, 32))
+    training, held_out = load_labelled(cfg, EndingNet(TINY))
     assert len(training) + len(held_out) == len(SEEDS) + 4
     # What the expert does not label is a frame to judge all the same.
     assert {(len(one.done), len(one.screen)) for one in [*training, *held_out]} == {(60, 60)}
@@ -321,6 +320,27 @@ def _finished(run: Path) -> Path:
     )
     write_checkpoint(run, 1, info, EndingNet(TINY).state_dict(), {})
     return run
+
+
+def test_it_reads_the_latents_of_a_named_policy(folder: Path, tmp_path: Path) -> None:
+    policy = tiny_run(tmp_path / "policy")
+    result = train(config(folder, tmp_path / "run", trunk=str(policy), steps=60))
+    assert result.report is not None and result.report.episodes == 3
+    (checkpoint,) = (tmp_path / "run/checkpoints").iterdir()
+    net, _ = load_ending(checkpoint, torch.device("cpu"))
+    assert [name for name in net.state_dict() if "cnn" in name] == []
+    # The latents of one frame after the other, with memory, are those of the whole episode at once.
+    training, _ = load_labelled(config(folder, tmp_path / "run", trunk=str(policy)), net)
+    inputs = EndingInputs(net)
+    frames = training[0].frames(np.arange(20))
+    for t, one in enumerate(frames):
+        latent = inputs.of(one[None, None], np.array([[t == 0]]))[0, 0]
+        assert training[0].latents is not None
+        np.testing.assert_allclose(latent, training[0].latents[t], atol=0.01)
+    check_agent(partial(StoppingAgent, Walker(), tmp_path / "run", "cpu"))
+    tiny_run(policy, seed=1)
+    with pytest.raises(ConfigError, match="is no longer the policy whose latents the head"):
+        StoppingAgent(Walker(), tmp_path / "run", "cpu")
 
 
 def test_it_is_trained_but_does_not_play() -> None:
