@@ -1,6 +1,5 @@
 """Settings of DAgger."""
 
-from dataclasses import field
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -32,7 +31,7 @@ class DaggerConfig(TrainConfig):
         temperature: Divisor of the logits that the policy's actions are sampled from when it plays.
         jobs: Number of processes that play, each with a world of its own.
         world_name: Name of the world.
-        world_args: Further arguments of its environment, as in `world.args`.
+        world_args: Further arguments of its environment, as in `world.args`: {render_every: 1}; null for none.
     """
 
     rounds: Count = 3
@@ -43,4 +42,4 @@ class DaggerConfig(TrainConfig):
     temperature: Positive = 1.0
     jobs: Count = 1
     world_name: str = "luanti"
-    world_args: dict[str, Any] = field(default_factory=dict)
+    world_args: dict[str, Any] | None = None

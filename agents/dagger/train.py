@@ -135,7 +135,7 @@ def _play(cfg: DaggerConfig, number: int) -> None:
         seeds=tuple(_seeds(cfg, number)),
         out=_folder(cfg, number) / "rollouts",
         max_steps=cfg.max_steps,
-        world_args=cfg.world_args,
+        world_args=cfg.world_args or {},
         crf=CRF,
     )
     played = rollout(

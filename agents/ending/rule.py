@@ -14,7 +14,7 @@ WEIGHTS = (1.0, 0.3, 0.1, 0.05, 0.02)
 """Weights of the newest step in the exponential average that are tried."""
 
 THRESHOLDS = 101
-"""Number of thresholds that are tried for each weight: quantiles of the averages that occur."""
+"""Number of thresholds that are tried for each weight: quantiles of the averages of at least even odds."""
 
 
 class Scored(NamedTuple):
@@ -99,7 +99,8 @@ def choose_rule(
     """The weight and threshold that end most episodes in success, then fewest without.
 
     Among equals, the weight with most equal thresholds is taken, and the middle one of them: the widest plateau
-    depends least on these episodes.
+    depends least on these episodes. No threshold is below even odds: where demonstrations end soon after their success,
+    such a one looks as good, and an agent that finds nothing would reach it.
 
     Args:
         episodes: Episodes on which nothing was trained.
@@ -109,7 +110,9 @@ def choose_rule(
     tried: list[tuple[StopRule, StopOutcome]] = []
     for weight in WEIGHTS:
         means = [averages(one, weight) for one in episodes]
-        for threshold in np.quantile(np.concatenate(means), np.linspace(0, 1, THRESHOLDS)):
+        pooled = np.concatenate(means)
+        likely = pooled[pooled >= 0] if (pooled >= 0).any() else np.zeros(1)
+        for threshold in np.quantile(likely, np.linspace(0, 1, THRESHOLDS)):
             rule = StopRule(
                 weight=weight, threshold=float(threshold), min_step=min_step, max_step=max_step
             )

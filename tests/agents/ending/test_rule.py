@@ -139,3 +139,11 @@ def test_the_middle_of_the_widest_plateau_is_chosen() -> None:
     assert (found.right, found.wrong, found.never) == (3, 0, 0)
     stops = filtered([-5.0] * 20 + [5.0] * 20, rule)
     assert 20 <= stops.index(True) < 39
+
+
+def test_no_threshold_is_below_even_odds() -> None:
+    """Demonstrations that end as soon as they succeed would be ended best by a slow filter that is still unsure."""
+    episodes = [scored([-5] * 40 + [5] * 4, [0] * 38 + [1] * 6)] * 3
+    rule, found = choose_rule(episodes)
+    assert rule.threshold >= 0 and found.right == 3
+    assert choose_rule([scored([-5] * 9, [0] * 9)] * 3)[0].threshold == 0
