@@ -93,6 +93,13 @@ def make_vec(
         raise ConfigError(
             f"seeds: expected at least {num_envs}, one per environment, got {len(seeds)}"
         )
+    try:
+        mode = AutoresetMode(autoreset_mode)
+    except ValueError:
+        known = ", ".join(repr(one.value) for one in AutoresetMode)
+        raise ConfigError(
+            f"autoreset_mode: expected one of {known}, got {autoreset_mode!r}"
+        ) from None
     shares = [
         {} if seeds is None else {"seeds": tuple(seeds[index::num_envs])}
         for index in range(num_envs)
@@ -100,7 +107,7 @@ def make_vec(
     return WorldVectorEnv(
         [partial(make_env, task, world, **share, **settings) for share in shares],
         copy=copy,
-        autoreset_mode=AutoresetMode(autoreset_mode),
+        autoreset_mode=mode,
     )
 
 

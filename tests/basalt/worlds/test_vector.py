@@ -7,6 +7,7 @@ import sys
 import textwrap
 import time
 from functools import partial
+from pathlib import Path
 
 import gymnasium
 import numpy as np
@@ -296,6 +297,15 @@ def test_the_registered_tasks_make_such_vectors_with_soft_resets():
         envs.close()
 
 
+@pytest.mark.engine
+def test_the_example_of_the_page_runs():
+    page = (Path(__file__).parents[3] / "docs" / "worlds.md").read_text()
+    section = page.partition("## Many environments")[2].partition("\n## ")[0]
+    names: dict = {}
+    exec(section.partition("```python")[2].partition("```")[0], names)
+    assert names["transitions"] >= 160 and names["envs"].closed
+
+
 def test_senseless_settings_are_named():
     with pytest.raises(
         ConfigError, match="on_failure: expected 'raise' or 'truncate', got 'ignore'"
@@ -307,6 +317,8 @@ def test_senseless_settings_are_named():
         make_env("find_cave", "luanti", address="here:1")
     with pytest.raises(ConfigError, match="seeds: expected at least 2, one per environment, got 1"):
         make_vec("find_cave", 2, seeds=[1])
+    with pytest.raises(ConfigError, match="autoreset_mode: expected one of 'NextStep'"):
+        make_vec("find_cave", autoreset_mode="later")
     with pytest.raises(ConfigError, match="num_envs: expected at least 1, got 0"):
         make_vec("find_cave", 0)
     with pytest.raises(ConfigError, match="seeds: expected at least one seed or null"):
