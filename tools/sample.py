@@ -10,6 +10,7 @@ import re
 import shutil
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from agents.common.registry import make_agent
 from basalt.core.recording import Recording
@@ -19,7 +20,7 @@ from basalt.rollouts.rollout import RolloutPlan, rollout, success
 from basalt.worlds.luanti.version import world_version
 
 SEEDS = tuple(range(100_000, 100_010))
-AGENT = {"name": "demonstrator", "knowing": True}
+AGENT: dict[str, Any] = {"name": "demonstrator", "knowing": True}
 """The player that finds the cave of each of these seeds."""
 
 CRF = 34
