@@ -1,4 +1,4 @@
-"""Places where a walker can stand in the wild, and the cheapest ways between them.
+"""Places in the wild for the feet of a walker, and the cheapest ways between them.
 
 The rules are those of the site search (`basalt/worlds/luanti/mod/paths.lua`): a walker climbs one node, drops three at
 most, keeps away from edges, and never digs or enters water.

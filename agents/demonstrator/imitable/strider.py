@@ -71,7 +71,7 @@ class Strider:
         return float(np.linalg.norm(self.position - [old.xpos, old.ypos, old.zpos])) < SLOW
 
     def take(self, way: Sequence[Node]) -> None:
-        """Take a way; an empty one is none."""
+        """Take a way; an empty one ends the walk."""
         self._route = Route(way) if len(way) > 1 else None
         self._way = np.array(way, np.float64).reshape(-1, 3)
         self._tries = 0

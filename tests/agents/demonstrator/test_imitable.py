@@ -25,7 +25,7 @@ FROZEN = {
     "__init__.py": "c6bc5f62f7ee",
     "find_cave.py": "91270d1b75f6",
     "make_waterfall.py": "cf4e9eb209e5",
-    "strider.py": "16851674dfb1",
+    "strider.py": "28d67ecae9cc",
     "village.py": "25c2bbc35472",
 }
 
