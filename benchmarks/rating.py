@@ -88,8 +88,10 @@ def judgments(count: int, seed: int = 0, agents: int = AGENTS) -> list[Compariso
     return out
 
 
-def next_pair_ms(shape: tuple[int, int, int] = PAIR_SHAPE) -> list[float]:
-    """Milliseconds of each choice of a next pair, without the database.
+def next_pair_ms(
+    shape: tuple[int, int, int] = PAIR_SHAPE, clock: Callable[[], float] = time.perf_counter
+) -> list[float]:
+    """Milliseconds by a clock of each choice of a next pair, without the database.
 
     Each chosen pair is judged before the next is chosen, by one of `RATERS` raters in turn.
     """
@@ -111,9 +113,9 @@ def next_pair_ms(shape: tuple[int, int, int] = PAIR_SHAPE) -> list[float]:
     took = []
     for number in range(_PAIR_CALLS):
         rater = f"rater {number % RATERS}"
-        start = time.perf_counter()
+        start = clock()
         pair = board.choose(rater, (), (), rng)
-        took.append(1000 * (time.perf_counter() - start))
+        took.append(1000 * (clock() - start))
         if pair is None:
             raise ConfigError("bench rating: no pair is left; please report this")
         board.add(*pair, rng.choice(("left", "right", "draw")), rater)
@@ -147,6 +149,7 @@ def board(count: int, repeats: int) -> dict[str, Any]:
         ours = BRADLEY_TERRY.fit(history, names)
         fits.append(time.perf_counter() - start)
     pair_ms = next_pair_ms(BOARD_SHAPE)
+    pair_cpu_ms = next_pair_ms(BOARD_SHAPE, time.process_time)
     return {
         "board_judgments": count,
         "board_agents": len(names),
@@ -158,6 +161,8 @@ def board(count: int, repeats: int) -> dict[str, Any]:
         "board_fit_s": round(statistics.median(fits), 3),
         "board_next_pair_ms": round(statistics.median(pair_ms), 2),
         "board_next_pair_ms_all": [round(one, 2) for one in pair_ms],
+        "board_next_pair_cpu_ms": round(statistics.median(pair_cpu_ms), 2),
+        "board_next_pair_limit_ms": PAIR_LIMIT_MS,
         "board_peers": {
             "evalica": _peer(_by_evalica, history, names, ours.value, repeats),
             "arena-rank": _peer(_by_arena_rank, history, names, ours.value, repeats),

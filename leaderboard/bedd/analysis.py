@@ -36,7 +36,7 @@ class _Part(BaseModel):
 
 
 class Share(_Part):
-    """A share with its 95% Wilson interval; `share` is None if `count` is 0."""
+    """A share with its 95% Wilson interval; `share` has no value if `count` is 0."""
 
     share: float | None
     low: float

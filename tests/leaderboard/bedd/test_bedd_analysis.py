@@ -29,7 +29,7 @@ def test_the_figures_are_those_counted_by_hand(place: Path) -> None:
     (task,) = analyse_answers(store, find_study(store)).tasks
     assert (task.task, task.judgments, task.raters) == ("find_cave", 6, 3)
     assert (task.draws.share, task.left.share) == (1 / 6, 3 / 5)
-    # W2 judged one pair twice, which is no agreement between raters: the first answer counts.
+    # W2 judged one pair twice, which says nothing about other raters: the first answer counts.
     assert (task.pairs_judged_twice, task.same_answer.share, task.same_answer.count) == (2, 0, 2)
     assert task.alpha is not None and task.alpha < 0 and task.ac1 is not None and task.ac1 < 0
     direct, fastest, human = task.questions
