@@ -288,6 +288,18 @@ def test_the_form_takes_the_same_share_of_a_frame_of_any_size(make_env, size):
     np.testing.assert_allclose(shares, np.array(panel) * size[1] / 360, atol=1.0)
 
 
+def test_a_small_picture_is_of_the_same_episode(make_env):
+    """Telemetry is equal in every step, and so are the pictures but for what is thinner than a pixel."""
+    large, small = make_env(size=(640, 360)), make_env(size=(128, 72))
+    seen = [env.reset(seed=SEED) for env in (large, small)]
+    for action in random_actions(60, seed=2):
+        pictures = [observation["pov"] for observation, *_ in seen]
+        assert seen[0][-1]["telemetry"] == seen[1][-1]["telemetry"]
+        # The middle of every fifth pixel each way.
+        assert np.abs(pictures[0][2::5, 2::5].astype(int) - pictures[1]).mean() < 2.0
+        seen = [env.step(action) for env in (large, small)]
+
+
 def test_the_cursor_is_cut_off_at_the_pictures_edge():
     picture = np.full((20, 20, 3), 7, np.uint8)
     draw_cursor(picture, 19, 18, (20, 20))
