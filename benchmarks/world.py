@@ -307,7 +307,7 @@ def checkout(commit: str) -> Iterator[tuple[Path | None, str]]:
     """Provide this repository's files at a commit, in a temporary folder.
 
     Yields:
-        The folder, or None; and the reason where it is None.
+        The folder and an empty text; or None and the reason.
     """
     repository = Path(__file__).resolve().parents[1]
     with tempfile.TemporaryDirectory(prefix="basalt-baseline-") as folder:
