@@ -1,8 +1,12 @@
 """Soft resets and games started in the background: the same episodes as after a fresh start."""
 
 import contextlib
+import json
 import os
 import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import psutil
@@ -184,6 +188,29 @@ def test_nothing_survives_that_was_kept_or_prepared(make):
     assert not [
         child for child in psutil.Process().children(recursive=True) if child.pid not in before
     ]
+
+
+PLAYER = """
+import json, time, psutil
+from basalt.worlds import make_env
+env = make_env("find_cave", size=(160, 90), kept_games=1)
+env.reset(seed=100001)
+print(json.dumps([child.pid for child in psutil.Process().children(recursive=True)]), flush=True)
+time.sleep(600)
+"""
+
+
+def test_nothing_survives_a_player_that_is_killed():
+    player = subprocess.Popen([sys.executable, "-c", PLAYER], stdout=subprocess.PIPE, text=True)
+    pids = json.loads(player.stdout.readline())
+    player.kill()
+    player.wait(20)
+    player.stdout.close()
+    assert len(pids) == 5, "two supervisors, game, what keeps its state, X server"
+    deadline = time.monotonic() + 60
+    while any(map(is_there, pids)):
+        assert time.monotonic() < deadline, "processes survived"
+        time.sleep(0.05)
 
 
 def test_settings_of_resets_are_checked(make):
