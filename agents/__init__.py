@@ -1,1 +1,1 @@
-"""Agents: one readable module each; `agents.common.registry` finds them by name."""
+"""Agents: one folder per algorithm; `agents.common.registry` finds them by name."""

@@ -1,6 +1,6 @@
 """What a machine needs, and how to install what is missing: the checks of `basalt doctor` and of the demo.
 
-They also run where packages are missing or broken, so only the standard library is imported up here.
+They also run where packages are missing or broken, so this module imports only the standard library at its top.
 """
 
 import importlib.metadata

@@ -34,7 +34,8 @@ CHECK_STEPS = 12
 """Number of steps of each checked stretch of play."""
 
 MOST_FRAME_DIFFERENCE = 1.0
-"""Largest mean absolute difference of 255 between frames of equal episodes; renderers round differently."""
+"""Largest allowed mean absolute difference between frames of equal episodes, on the scale of 0 to 255: renderers
+round differently."""
 
 _FRAME_SHAPE = FRAME_SIZE.shape
 

@@ -28,10 +28,10 @@ def install(index: str) -> None:
 
     Args:
         index: URL of a wheel index, a folder of wheels, or "" for pip's own choice, which replaces a torch from an
-            index. A given one is used for torch alone: what torch needs is installed with everything else.
+            index. Only torch comes from a given one; its dependencies are installed with everything else.
 
     Raises:
-        SystemExit: The index is neither, or pip failed and has said why.
+        SystemExit: The index is neither a URL nor a folder, or pip failed and printed the reason.
     """
     wanted = ["--constraint", str(CONSTRAINTS), *_again(), "torch"]
     if index:

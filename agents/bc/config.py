@@ -118,13 +118,13 @@ def settled(cfg: TrainConfig, embedded: bool) -> TrainConfig:
     if embedded:
         if cfg.trainable == "last":
             raise ConfigError(
-                "trainable: expected heads, since embeddings train only the heads, got 'last'; give "
+                "trainable: expected heads, since embeddings train only the heads, got 'last'; use "
                 "trainable=heads, or data of recordings"
             )
         if cfg.rollouts or cfg.shift or cfg.colour:
             raise ConfigError(
-                "data: expected recordings, since rollouts=, shift= and colour= are about frames, got embeddings; leave "
-                "these settings out"
+                "data: expected recordings, since rollouts=, shift= and colour= need frames, got embeddings; remove "
+                "these settings"
             )
         origin = cfg.init or read_manifest(Path(cfg.data)).policy
         # Latents have no left and right.

@@ -74,8 +74,8 @@ def train(cfg: DaggerConfig) -> DaggerResult:
         refuse_test_seeds(get_task(cfg.task), _seeds(cfg, number), "DAgger")
     if cfg.init:
         raise ConfigError(
-            f"init: expected none, since each round starts from the policy of the round before, got {cfg.init!r}; "
-            "give init= to agent=bc"
+            f"init: expected none, since each round starts from the policy of the previous one, got {cfg.init!r}; "
+            "use init= with agent=bc"
         )
     with sole_writer(run, "training run"):
         claim(

@@ -87,7 +87,7 @@ class Demonstrator:
         self._labels: list[Label] | None = None
 
     def observe(self, infos: Sequence[Info]) -> None:
-        """Take what the world reported to the referee; an info with a `site` begins an episode.
+        """Receive what the world reported to the referee; an info with a `site` begins an episode.
 
         Raises:
             ConfigError: The world reports too little about the site, or there is no script for the task.

@@ -195,11 +195,11 @@ class Builder:
         return self.place.surely_meets(self._body.eye, ahead, hit)
 
     def dig(self, target: Node, thing: str | None = None) -> Routine[bool]:
-        """Go to a place from which a block can be hit, and dig it away; return whether it is gone.
+        """Walk to a place from which a block can be reached, and dig it; return whether it is gone.
 
         Args:
             target: Node of the block.
-            thing: Name of the block, to take the right tool; by default the hand stays as it is.
+            thing: Name of the block, by which the tool is chosen; None to keep the item in the hand.
         """
         body = self._body
         if thing is not None:

@@ -57,7 +57,7 @@ class Route:
         return at_end and _flat(self._path[-1] - position) < close
 
     def advance(self, position: NDArray[np.float64]) -> bool:
-        """Note the furthest node close ahead that the player has reached; return whether there is one."""
+        """Move on to the furthest nearby node that the player has reached; return whether it is a new one."""
         window = self._path[self.index : self.index + 6]
         distances = np.hypot(*(window - position)[:, [0, 2]].T)
         distances[np.abs(window[:, 1] - position[1]) > 2.5] = np.inf

@@ -97,7 +97,7 @@ class EndingReport(Record):
             f"rule: weight {rule.weight:g}, threshold {rule.threshold:.2f}, from step {rule.min_step}"
             + ("" if rule.max_step is None else f", even odds from step {rule.max_step}"),
             f"held-out episodes: {found.right} of {self.episodes} ended in success ({low:.0%} to {high:.0%}; possible "
-            f"in {found.possible}), {found.wrong} ended wrongly, {found.never} not ended",
+            f"in {found.possible}), {found.wrong} ended at a wrong moment, {found.never} never ended",
         ]
         if not self.screen_frames:
             lines.append(

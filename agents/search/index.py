@@ -262,7 +262,7 @@ def open_index(folder: Path) -> LatentIndex:
         OSError, EOFError, ValueError, LookupError, AttributeError, TypeError, ActionError,
     ) as err:  # fmt: skip
         raise ConfigError(
-            f"{folder}: expected an index of `basalt train agent=search` ({err}); build it again"
+            f"{folder}: expected an index written by `basalt train agent=search` ({err}); build it again"
         ) from err
     return index
 

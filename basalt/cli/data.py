@@ -111,7 +111,7 @@ def _download(
     index: Index = None,
     local: Local = None,
     out: Annotated[
-        str, typer.Option(metavar="DIR", help="Target, a folder or any fsspec address.")
+        str, typer.Option(metavar="DIR", help="Target: a folder or any fsspec address.")
     ] = "bedd",
     max_gb: Annotated[
         float | None, typer.Option(metavar="GB", help="Fetch at most this many gigabytes.")

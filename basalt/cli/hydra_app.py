@@ -142,7 +142,7 @@ def chosen(group: str, argv: Sequence[str]) -> list[str]:
 def add_option(
     group: str, name: str, values: Mapping[str, Any], package: str | None = None
 ) -> None:
-    """Make a name an option of a group of settings (`agent=NAME`) without a file in `configs/`."""
+    """Register a name as an option of a group (`agent=NAME`), without a file in `configs/`."""
     ConfigStore.instance().store(name=name, node=dict(values), group=group, package=package)
 
 

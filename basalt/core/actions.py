@@ -53,7 +53,7 @@ class FrameSize(NamedTuple):
 
 
 FRAME_SIZE = FrameSize(width=640, height=360)
-"""Size of frames unless another is asked for; that of every recording on a leaderboard."""
+"""Default size of frames, and the only one that a leaderboard accepts."""
 
 CAMERA_LIMIT = 180.0
 """Largest camera change of one step, in degrees."""

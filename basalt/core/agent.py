@@ -66,7 +66,7 @@ class PrivilegedAgent(Agent, Protocol):
     """
 
     def observe(self, infos: Sequence[Info]) -> None:
-        """Take the `info` of each episode's last reset or step; called before each `act`."""
+        """Receive the `info` of each episode's last reset or step; called before each call of `act`."""
         ...
 
 
@@ -84,7 +84,7 @@ class Labeller(Protocol):
     name: str
 
     def observe(self, infos: Sequence[Info]) -> None:
-        """Take the `info` of each episode's last reset or step; called before each `labels`."""
+        """Receive the `info` of each episode's last reset or step; called before each call of `labels`."""
         ...
 
     def labels(self, pov: NDArray[np.uint8]) -> Sequence[Label]:

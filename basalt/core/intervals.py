@@ -12,7 +12,7 @@ MIN_EPISODES = 3
 """Fewer episodes have no bootstrap interval."""
 
 Z_95 = 1.959964
-"""Standard deviations to each side of the mean that hold 95% of a normal distribution."""
+"""Number of standard deviations around the mean, on each side, that contain 95% of a normal distribution."""
 
 
 def episode_interval(

@@ -84,7 +84,7 @@ def visible_change(task: Task, telemetry: Sequence[Telemetry]) -> Changes:
 
 
 ENDED_THERE = "ended_there"
-"""Name of every task's last milestone: success, for which the player itself ends the episode."""
+"""Name of the last milestone of every task: success, which requires that the player ends the episode itself."""
 
 
 def milestones(task: Task, telemetry: Sequence[Telemetry], ended: str) -> dict[str, bool | None]:

@@ -161,7 +161,7 @@ def seeds_needed(
 
 
 def _binomial(n: int, p: float) -> NDArray[np.float64]:
-    """Chances of 0..n successes in n trials, float64 [n + 1]."""
+    """Probabilities of 0 to n successes in n trials, float64 [n + 1]."""
     if p in (0.0, 1.0):
         certain: NDArray[np.float64] = np.zeros(n + 1)
         certain[round(n * p)] = 1

@@ -69,9 +69,9 @@ class World(Protocol):
         ...
 
     def step(self, action: Mapping[str, Any]) -> tuple[Observation, float, bool, bool, Info]:
-        """Play one step: observation, reward (always 0), terminated, truncated, info."""
+        """Play one step; return observation, reward (always 0), terminated, truncated and info."""
         ...
 
     def close(self) -> None:
-        """End the game and free what it holds."""
+        """End the game and free its resources."""
         ...

@@ -34,8 +34,8 @@ QUARANTINE_FILE = "quarantine.json"
 """File in a folder of recordings that lists those that must not be used, with the reasons."""
 
 JOIN_GAP = (290, 450)
-"""Seconds between the names' times of two files of one play. A full file holds 300 s; of the 645 gaps
-inside sessions with an id of their own, 97% are in this range (the rest are longer pauses)."""
+"""Range of seconds between the times in the names of two consecutive files of one play. A full file holds 300 s; of
+the 645 gaps within sessions with an id of their own, 97% are in this range (the others are longer pauses)."""
 
 FULL_PART_LINES = 5_900
 """The recorder starts a new file after 6,000 steps; only such a file can have a continuation."""

@@ -70,7 +70,7 @@ def write_plots(table: pd.DataFrame, out: Path) -> list[Path]:
 
 
 def _title(task: object) -> str:
-    return TASKS[str(task)].title if str(task) in TASKS else "task unknown"
+    return TASKS[str(task)].title if str(task) in TASKS else "unknown task"
 
 
 def _legend(axes: Any) -> None:

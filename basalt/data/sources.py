@@ -25,7 +25,7 @@ class SourceReader(Protocol):
     """Reads one episode's inputs."""
 
     def read_into(self, out: NDArray[Any], frames: NDArray[np.integer]) -> None:
-        """Write the inputs at these frames of the play into `out` [n, *shape]."""
+        """Write the inputs for the given frames of the play into `out` [n, *shape]."""
 
     def close(self) -> None:
         """Release open files."""

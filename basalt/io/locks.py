@@ -45,7 +45,7 @@ def locked(path: Path, timeout: float = -1) -> Iterator[None]:
 
 @contextmanager
 def queued(path: Path) -> Iterator[None]:
-    """As `locked`, but waiting processes get the lock in the order in which they came.
+    """Like `locked`, but waiting processes get the lock in the order in which they asked for it.
 
     FileLock asks again at intervals, so that under load some processes wait for ever; the system's own
     queue is fair. Where the system has none (Windows), this is `locked`.

@@ -150,7 +150,7 @@ class ResidualAttention(nn.Module):
     def forward(
         self, x: Tensor, keys: Tensor, values: Tensor, visibility: Visibility
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """As `Attention.forward`, with the input added to the output."""
+        """Like `Attention.forward`, with the input added to the output."""
         out, keys, values = self.orc_block(x, keys, values, visibility)
         return x + out, keys, values
 

@@ -153,5 +153,5 @@ class VPTConfig:
         return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready fields; `VPTConfig(**config.to_dict())` gives the config back."""
+        """Return the fields, JSON-ready; `VPTConfig(**config.to_dict())` is an equal config."""
         return asdict(self)

@@ -86,7 +86,7 @@ class EndingOutput(NamedTuple):
     """Output of the head, float32 [n] each.
 
     Attributes:
-        done: Log-odds that ESC now would be a success, where both were equally frequent in training.
+        done: Log-odds that pressing ESC now would succeed, if successes and failures were equally frequent.
         screen: Log-odds that a screen is open.
     """
 

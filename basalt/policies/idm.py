@@ -67,7 +67,7 @@ class IDMNet(VPTNet):
         return self.img_process(blended[:, :, start - low : stop - low].transpose(1, 2))
 
     def recur(self, x: Tensor, first: Tensor, state: PolicyState) -> tuple[Tensor, PolicyState]:
-        """As `VPTNet.recur`; the last layer is left out unless asked for.
+        """Like `VPTNet.recur`, but without the last layer unless the settings ask for it.
 
         The published code computes it and drops the result, so the published weights were evaluated
         without it, though the original model may have used it.

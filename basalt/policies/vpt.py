@@ -63,7 +63,7 @@ class VPTNet(nn.Module):
         return self.embed(self.encode_frames(img))
 
     def encode_frames(self, img: Tensor) -> Tensor:
-        """As `encode`, before the `embed` site."""
+        """Like `encode`, but without the `embed` hook point."""
         return self.img_process(img.permute(0, 1, 4, 2, 3).float() / 255)
 
     def recur(self, x: Tensor, first: Tensor, state: PolicyState) -> tuple[Tensor, PolicyState]:
@@ -72,7 +72,7 @@ class VPTNet(nn.Module):
         return self.finish(x), state
 
     def transform(self, x: Tensor, first: Tensor, state: PolicyState) -> tuple[Tensor, PolicyState]:
-        """The transformer alone: as `recur`, before the last layer."""
+        """The transformer alone: like `recur`, but without the last layer."""
         if self.pre_lstm_ln is not None:
             x = self.pre_lstm_ln(x)
         return self.recurrent_layer(x, first, state)
@@ -159,7 +159,7 @@ class VPTPolicy(nn.Module):
     def latents(
         self, inputs: Tensor, first: Tensor, state: PolicyState, kind: InputKind = "frames"
     ) -> tuple[Tensor, PolicyState]:
-        """As `forward` without the heads: latents [B, T, hidsize] and the next state."""
+        """Like `forward`, but without the heads: latents [B, T, hidsize] and the next state."""
         if kind == "latents":
             return inputs.float(), state
         embedded = self.net.encode(inputs) if kind == "frames" else self.net.embed(inputs)

@@ -1,4 +1,4 @@
-"""Settings of the built-in probes, each default written once. Imports no torch."""
+"""Settings of the built-in probes; the only place of each default. Does not import torch."""
 
 import math
 from itertools import product

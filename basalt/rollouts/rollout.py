@@ -542,7 +542,7 @@ class _Player:
         """Play an episode's actions again at another size and record it.
 
         Raises:
-            WorldError: It was another episode by its telemetry.
+            WorldError: The telemetry differs from that of the first play.
         """
         plan = self._plan
         if self._film_env is None:

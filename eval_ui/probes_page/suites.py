@@ -1,4 +1,4 @@
-"""Suites written by `basalt probe scope`, found and read; nothing in them is executed or unpickled."""
+"""Find and read suites written by `basalt probe scope`; nothing in them is executed or unpickled."""
 
 import os
 from dataclasses import dataclass

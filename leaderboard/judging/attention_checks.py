@@ -129,7 +129,7 @@ def passes(check: AttentionCheck, winner: str) -> bool:
 def after_check_answer(
     session: Session, study_id: str, rater_id: str, settings: JudgingSettings
 ) -> None:
-    """Ban a rater who has failed too many checks (gold and self)."""
+    """Ban a rater who has failed too many checks of the kinds `gold` and `self`."""
     limit = settings.ban_after_failed_checks
     if limit is None:
         return

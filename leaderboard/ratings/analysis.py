@@ -41,7 +41,7 @@ class Bounds:
 
 
 def own_bounds(table: Table, row: Row) -> Bounds:
-    """Bounds of a row's rating by the model's own error."""
+    """Return bounds of a row's rating, computed from the model's own error."""
     half = table.model.bound_errors * row.error
     kind = INTERVAL if table.model.claims_order else table.model.bounds_name
     return Bounds(row.value - half, row.value + half, kind)
@@ -89,7 +89,7 @@ class Analysis:
     control: Control | None = None
 
     def bounds(self, row: Row) -> Bounds:
-        """The bounds to show for a row: a resampling range only where there are enough comparisons."""
+        """Return the bounds to show for a row: the resampling range if there are enough comparisons."""
         found = self.ranges.get(row.agent)
         if found is None or not found.enough:
             return own_bounds(self.table, row)

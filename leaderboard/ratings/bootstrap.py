@@ -90,7 +90,7 @@ def bootstrap(
 
 
 def resample_counts(comparisons: Sequence[Comparison], replicates: int, seed: int) -> Integers:
-    """Number of times that each replicate holds each comparison, int64 (replicates, comparisons).
+    """Count how often each replicate contains each comparison, int64 (replicates, comparisons).
 
     Args:
         comparisons: Comparisons to draw from; at least one.

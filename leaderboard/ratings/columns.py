@@ -1,4 +1,4 @@
-"""Columns of the tables. Text, JSON records and HTML are loops over them, so a column is added here alone."""
+"""Columns of the tables. Text, JSON records and HTML loop over them, so a new column is added only here."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
@@ -273,7 +273,7 @@ def _order(analysis: Analysis) -> tuple[Column[Row], ...]:
         ),
         Column(
             ("rank_low", "rank_high"), "Ranks",
-            "best and worst rank in the group that the 95% intervals of the differences leave open",
+            "best and worst rank in the group that the 95% intervals of the differences allow",
             lambda row: analysis.ranks[row.agent],
             lambda best, worst: f"{best} – {worst}" if best != worst else str(best),
         ),

@@ -35,7 +35,7 @@ from basalt.core.comparisons import Source, Winner
 
 SOURCES: tuple[Source, ...] = ("human", "bedd", "telemetry", "model")
 """Sources of judgments: raters, raters of the BEDD data set, a rule over telemetry, a learned model. Labels by
-synthetic teachers are files and enter no store."""
+synthetic teachers are kept in files and never stored here."""
 
 WINNERS: tuple[Winner, ...] = get_args(Winner)
 """Answers to a pair. `both_bad` (neither is acceptable) and `skip` (no opinion) differ from `draw` (equally

@@ -195,7 +195,7 @@ def log_out(store: Store, secret: str) -> None:
 def admin_of_session(
     store: Store, secret: str | None, *, now: datetime | None = None
 ) -> AdminIdentity:
-    """The admin of a session.
+    """Return the admin to whom a session belongs.
 
     Raises:
         AccessDeniedError: There is no such session, or it has expired.

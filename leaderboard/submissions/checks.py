@@ -38,7 +38,7 @@ class CheckedRecording:
 
     @property
     def key(self) -> tuple[str, int]:
-        """Task and seed."""
+        """Task and seed; a submission has one recording for each."""
         return self.meta.task, self.meta.seed
 
 

@@ -23,7 +23,7 @@ class PackageEnv(MinecraftEnv):
 
     Raises:
         MissingDependencyError: `minerl` or `gym` cannot be imported.
-        ConfigError: A size was given that the package does not have.
+        ConfigError: The package does not support the given frame size.
     """
 
     def __init__(self, task: Task, **settings: Unpack[WorldSettings]) -> None:

@@ -1,4 +1,4 @@
-"""Locks are given back when their process ends, however it ends."""
+"""Locks are released when their process ends, however it ends."""
 
 import subprocess
 import sys
