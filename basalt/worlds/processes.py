@@ -95,6 +95,7 @@ class SupervisedProcess:
                 "BASALT_CACHE and TMPDIR to folders of your own on a file system that allows programs"
             ) from err
         assert self._supervisor.stdin is not None
+        _open_ends.add(self._supervisor.stdin)
         # The open end keeps the program alive; without this Python would hold it for a forgotten child.
         self._release = weakref.finalize(self, _close_quietly, self._supervisor.stdin)
 
@@ -221,6 +222,20 @@ class VirtualDisplay:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+_open_ends: weakref.WeakSet[IO[bytes]] = weakref.WeakSet()
+"""Standard inputs of this process's supervisors."""
+
+
 def _close_quietly(file: IO[bytes]) -> None:
     with contextlib.suppress(OSError):
         file.close()
+
+
+def _close_copies() -> None:
+    """Close a forked child's copies: with an open one, a supervisor would not notice that its parent closed its own."""
+    for file in list(_open_ends):
+        _close_quietly(file)
+
+
+if hasattr(os, "register_at_fork"):  # where processes can fork
+    os.register_at_fork(after_in_child=_close_copies)

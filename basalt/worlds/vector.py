@@ -1,6 +1,7 @@
 """Many environments side by side, each in its own process, none of which waits for another one's reset."""
 
 import contextlib
+import pickle
 import sys
 import threading
 import time
@@ -67,6 +68,21 @@ class WorldVectorEnv(AsyncVectorEnv[Any, Any]):
         worker: Any = _work  # Gymnasium's annotation of it is out of date
         super().__init__(make, copy=copy, autoreset_mode=autoreset_mode, worker=worker)
 
+    def reset(
+        self,
+        *,
+        seed: int | list[int | None] | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> tuple[dict[str, Frame], dict[str, Any]]:
+        """Begin an episode in every environment, or in those of `options["reset_mask"]`; see `VectorEnv.reset`.
+
+        Raises:
+            ConfigError: A seed or an option is not valid.
+            WorldError: An environment failed, or its process was killed.
+        """
+        with self._one_error():
+            return super().reset(seed=seed, options=options)
+
     def step(self, actions: Any) -> StepResult:
         """Play one step in every environment that has an episode.
 
@@ -75,32 +91,52 @@ class WorldVectorEnv(AsyncVectorEnv[Any, Any]):
 
         Raises:
             ActionError: An action is not valid.
-            WorldError: An environment failed.
+            WorldError: An environment failed, or its process was killed.
         """
         while True:
-            result = cast(StepResult, super().step(actions))
+            with self._one_error():
+                result = cast(StepResult, super().step(actions))
             infos = result[-1]
             infos.pop("_waiting"), infos.pop("_played")
             if not infos.pop("waiting").all():
                 return result
             time.sleep(_POLL_S)
 
-    def reset_wait(self, timeout: float | None = None) -> tuple[Any, dict[str, Any]]:
-        """Wait for the resets that `reset_async` asked for; see `AsyncVectorEnv`."""
-        with self._one_error():
-            return super().reset_wait(timeout)
+    def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        """Call a method of every environment, or read an attribute; see `VectorEnv.call`.
 
-    def step_wait(self, timeout: float | None = None) -> Any:
-        """Wait for the steps that `step_async` asked for; see `AsyncVectorEnv`."""
+        Raises:
+            ConfigError: The method is one that this vector has itself.
+            WorldError: An environment failed, or its process was killed.
+        """
+        if name in ("reset", "step", "close"):
+            raise ConfigError(f"call: expected another method than {name!r}; use the vector's own")
         with self._one_error():
-            return super().step_wait(timeout)
+            return super().call(name, *args, **kwargs)
+
+    def set_attr(self, name: str, values: Any) -> None:
+        """Set an attribute of every environment; see `VectorEnv.set_attr`.
+
+        Raises:
+            WorldError: A process was killed.
+        """
+        with self._one_error():
+            super().set_attr(name, values)
+
+    def close_extras(self, timeout: float | None = None, terminate: bool = False) -> None:
+        """End the processes. One that has ended already, as after Ctrl-C, is not an error."""
+        if self._state is not AsyncState.DEFAULT:  # a call was interrupted: nobody waits for its answers
+            self._state, terminate = AsyncState.DEFAULT, True
+        try:
+            super().close_extras(timeout, terminate)
+        except (EOFError, ConnectionError):
+            super().close_extras(timeout, terminate=True)
 
     @contextlib.contextmanager
     def _one_error(self) -> Iterator[None]:
         try:
             yield
         except (EOFError, ConnectionError) as err:
-            self._state = AsyncState.DEFAULT
             self.close(terminate=True)
             raise WorldError(
                 "a process of the vector was killed, so all its environments were closed; make the vector again"
@@ -230,12 +266,21 @@ def _work(
             pipe.send((_answer(worker, command, data), True))
     except (KeyboardInterrupt, Exception):
         kind, error, _ = sys.exc_info()
-        errors.put((index, kind, error, traceback.format_exc()))
+        errors.put((index, kind, _sendable(error), traceback.format_exc()))
         pipe.send((None, False))
     finally:
         if worker is not None:
             worker.wait()
             worker.env.close()
+
+
+def _sendable(error: BaseException | None) -> BaseException | None:
+    """Return the error, or its text where it cannot be pickled: the vector would wait for it without end."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return WorldError(f"{type(error).__name__}: {error}")
+    return error
 
 
 def _answer(worker: _Worker, command: str, data: Any) -> Any:

@@ -1,6 +1,7 @@
 """Programs of a world are killed with everything they started when this process ends, however it ends."""
 
 import gc
+import multiprocessing
 import os
 import shutil
 import signal
@@ -61,6 +62,16 @@ def test_ending_a_program_ends_what_it_started(tmp_path, grace_s):
     process.end()
     assert not any(map(psutil.pid_exists, pids)), "neither runs, nor is it left as a zombie"
     assert not process.running
+
+
+def test_a_forked_child_does_not_delay_the_end(tmp_path):
+    program = SupervisedProcess(["sleep", "600"], tmp_path / "log")
+    child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(600,), daemon=True)
+    child.start()
+    program._release()  # what `end` does first; the child still runs
+    assert program.wait(10) != 0
+    child.kill()
+    child.join()
 
 
 def test_a_program_that_ignores_sigterm_is_killed_after_its_grace(tmp_path):

@@ -276,6 +276,57 @@ def test_a_process_that_is_killed_closes_the_vector_with_one_error(gated):
     assert envs.closed and not any(process.is_alive() for process in envs.processes)
 
 
+@pytest.mark.parametrize("use", ["step", "reset", "call", "set_attr"])
+def test_a_process_that_ended_long_ago_is_the_same_error(gated, use):
+    make, _ = gated
+    envs = make()
+    envs.reset()
+    envs.processes[0].kill()
+    envs.processes[0].join()
+    arguments = {"step": (actions(envs),), "call": ("seen",), "set_attr": ("seen", 1)}
+    with pytest.raises(WorldError, match="a process of the vector was killed"):
+        getattr(envs, use)(*arguments.get(use, ()))
+    assert envs.closed and not any(process.is_alive() for process in envs.processes)
+
+
+@pytest.mark.parametrize("waiting", [False, True])
+def test_a_vector_whose_processes_were_interrupted_can_be_closed(gated, waiting):
+    make, _ = gated
+    envs = make()
+    envs.reset()
+    if waiting:
+        envs.step_async(actions(envs))
+    for process in envs.processes:
+        os.kill(process.pid, signal.SIGINT)
+    for process in envs.processes:
+        process.join(60)
+    envs.close()
+    assert not any(process.is_alive() for process in envs.processes)
+
+
+class Unpicklable(Exception):
+    def __init__(self, one, two):
+        super().__init__(one)
+
+
+def test_an_error_that_cannot_be_pickled_is_one_with_its_text():
+    class Odd(CountingWorld):
+        def _advance(self, action, step):
+            raise Unpicklable("odd", 2)
+
+    envs = WorldVectorEnv([Odd])
+    envs.reset()
+    with pytest.raises(WorldError, match="^Unpicklable: odd"):
+        envs.step(actions(envs))
+    envs.close()
+
+
+def test_the_vector_s_own_methods_are_not_called_in_its_environments(gated):
+    make, _ = gated
+    with pytest.raises(ConfigError, match="call: expected another method than 'reset'"):
+        make().call("reset")
+
+
 @pytest.mark.engine
 def test_the_registered_tasks_make_such_vectors_with_soft_resets():
     envs = gymnasium.make_vec(
