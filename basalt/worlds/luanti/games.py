@@ -144,13 +144,18 @@ class Game:
     def _center(self) -> tuple[int, int]:
         return self._window[0] // 2, self._window[1] // 2
 
+    @property
+    def running(self) -> bool:
+        """Whether the game runs."""
+        return self.engine is not None and self.engine.running
+
     def restore(self) -> bool:
         """Put the game back to step 0 of its episode: a soft reset.
 
         Returns:
             Whether it is back; if not, close it and start another one.
         """
-        if self._saved_files is None or self.engine is None or not self.engine.running:
+        if self._saved_files is None or not self.running:
             return False
         try:
             # Keys and pointer are the X server's: they are put back before the game forgets about them.
@@ -165,7 +170,7 @@ class Game:
                     with path.open("r+b") as file:
                         file.write(content)
                         file.truncate()
-            return self.engine.restore()
+            return self._engine.restore()
         except (OSError, WorldError):
             return False
 
@@ -309,11 +314,6 @@ class Games:
         self._background: _Background | None = None
         self._unwanted: list[_Background] = []  # games that end as soon as they have started
 
-    @property
-    def current(self) -> Game | None:
-        """The game that is being played, None if there is none."""
-        return self._played[-1] if self._played else None
-
     def begin(self, start: Start) -> Game:
         """Return a game at the beginning of an episode: put back, started in the background, or started now.
 
@@ -323,16 +323,15 @@ class Games:
             WorldError: The game does not start.
         """
         display = None
-        game = next((one for one in self._played if one.start == start), None)
-        if game is not None:
-            self._played.remove(game)
-            if game.restore():
-                self._played.append(game)
-                return game
-            display = game.release_display()
+        kept = next((one for one in self._played if one.start == start), None)
+        if kept is not None:
+            restored = kept.restore()
+            self._played.remove(kept)
+            if restored:
+                self._played.append(kept)
+                return kept
+            display = kept.release_display()
         game = self._started_in_background(start)
-        if game is None:
-            saved_world(self._task, start.seed)  # its errors leave the running games alone
         while len(self._played) > max(0, self._kept - 1):
             released = self._played.pop(0).release_display()
             if display is None:
@@ -373,10 +372,15 @@ class Games:
         return Game(self._task, start, self._size, display, snapshot=self._kept > 0)
 
     def _started_in_background(self, start: Start) -> Game | None:
+        """Return the game if it was started and still runs."""
         if self._background is None or self._background.start != start:
             return None
-        background, self._background = self._background, None
-        return background.wait()
+        game = self._background.wait()
+        self._background = None
+        if game is not None and not game.running:  # killed while it waited
+            game.close()
+            return None
+        return game
 
 
 class _Background:
