@@ -125,7 +125,9 @@ class WorldVectorEnv(AsyncVectorEnv[Any, Any]):
 
     def close_extras(self, timeout: float | None = None, terminate: bool = False) -> None:
         """End the processes. One that has ended already, as after Ctrl-C, is not an error."""
-        if self._state is not AsyncState.DEFAULT:  # a call was interrupted: nobody waits for its answers
+        if (
+            self._state is not AsyncState.DEFAULT
+        ):  # a call was interrupted: nobody waits for its answers
             self._state, terminate = AsyncState.DEFAULT, True
         try:
             super().close_extras(timeout, terminate)

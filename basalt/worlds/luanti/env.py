@@ -5,7 +5,7 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from basalt.core.actions import BUTTONS
+from basalt.core.actions import BUTTONS, FRAME_SIZE
 from basalt.core.recorder_lines import DEGREES_PER_PIXEL
 from basalt.core.tasks import Task
 from basalt.core.telemetry import Creature, SlotItem, Telemetry
@@ -20,6 +20,9 @@ from basalt.worlds.luanti.items import minecraft_name
 from basalt.worlds.luanti.settings import MOD_KEYS, PITCH_LIMIT, window_size
 from basalt.worlds.luanti.version import world_version
 from basalt.worlds.processes import VirtualDisplay
+
+_WIDEST = 2048
+"""Width in pixels of the widest window; the X screen has room for it."""
 
 
 class LuantiEnv(WorldEnv):
@@ -57,13 +60,19 @@ class LuantiEnv(WorldEnv):
             )
         if not isinstance(kept_games, int) or kept_games < 0:
             raise ConfigError(f"kept_games: expected an integer of at least 0, got {kept_games}")
+        if not isinstance(prepare_next, bool):
+            raise ConfigError(f"prepare_next: expected true or false, got {prepare_next!r}")
+        self._window = window_size(self.size)
+        if self._window[0] > _WIDEST:
+            raise ConfigError(
+                f"size: expected a frame at most {_WIDEST / FRAME_SIZE[1]:.1f} times as wide as high, got {self.size}"
+            )
         self._render_every = render_every
-        self._prepare_next = bool(prepare_next)
+        self._prepare_next = prepare_next
         self.last_tick: Tick | None = None
         self._games = Games(task, self.size, kept_games)
         self._game: Game | None = None
         self._gui_open = False
-        self._window = window_size(self.size)
         self._cursor = self._center
         self._pitch = 0.0
         self._remainder = np.zeros(2)  # part of a pixel, [pitch, yaw], that is still to be turned

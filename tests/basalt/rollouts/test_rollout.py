@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from basalt.core.agent import PlayerLeft
 from basalt.core.recorder_lines import Label
 from basalt.core.recording import Recording, find_recordings
 from basalt.core.recording_checks import check_recording
@@ -80,6 +81,9 @@ def test_a_recording_has_the_size_of_the_world_s_frames(tmp_path, monkeypatch):
         plan(tmp_path, world_args={"size": [127, 72]})
 
 
+FILM = {"world_args": {"size": [128, 72]}, "film_size": (640, 360), "max_steps": 3}
+
+
 def test_an_episode_of_a_small_size_is_filmed_at_a_large_one(tmp_path, monkeypatch):
     worlds = []
 
@@ -88,8 +92,7 @@ def test_an_episode_of_a_small_size_is_filmed_at_a_large_one(tmp_path, monkeypat
         return worlds[-1]
 
     monkeypatch.setattr(rollout_module.gymnasium, "make", make)
-    args = {"world_args": {"size": [128, 72]}, "film_size": (640, 360), "max_steps": 3}
-    (filmed,) = rollout(Still, plan(tmp_path / "film", (100_000,), **args), progress=False)
+    (filmed,) = rollout(Still, plan(tmp_path / "film", (100_000,), **FILM), progress=False)
     assert [world.size for world in worlds] == [(128, 72), (640, 360)]
     assert (filmed.meta.width, filmed.meta.height) == (640, 360)
     assert [frame.shape for frame in filmed.frames()] == [(360, 640, 3)] * 4
@@ -116,15 +119,74 @@ def test_a_film_of_another_episode_is_refused(tmp_path, monkeypatch):
             size=size
         ),
     )
-    args = {"world_args": {"size": [128, 72]}, "film_size": (640, 360), "max_steps": 3}
     with pytest.raises(WorldError, match="same episode, but after step 2 these differ: xpos"):
-        rollout(Still, plan(tmp_path, (100_000,), **args), progress=False)
+        rollout(Still, plan(tmp_path, (100_000,), **FILM), progress=False)
     assert not list(tmp_path.glob("seed_*"))
+
+
+def test_breath_alone_may_differ_in_a_film(tmp_path, monkeypatch):
+    class LessBreath(CountingWorld):
+        def _state(self):
+            return super()._state().model_copy(update={"breath": 9})
+
+    monkeypatch.setattr(
+        rollout_module.gymnasium,
+        "make",
+        lambda *args, size, **kwargs: (CountingWorld if size == [128, 72] else LessBreath)(
+            size=size
+        ),
+    )
+    (filmed,) = rollout(Still, plan(tmp_path, (100_000,), **FILM), progress=False)
+    assert {state.breath for state in filmed.telemetry()} == {9}, "the film has its own"
+
+
+def test_a_player_who_left_is_filmed_until_then(tmp_path, monkeypatch):
+    class Leaver(Still):
+        steps = 0
+
+        def act(self, pov, first):
+            self.steps += 1
+            if self.steps == 3:
+                raise PlayerLeft
+            return super().act(pov, first)
+
+    monkeypatch.setattr(
+        rollout_module.gymnasium, "make", lambda *args, size, **kwargs: CountingWorld(size=size)
+    )
+    with pytest.raises(PlayerLeft):
+        rollout(Leaver, plan(tmp_path, (100_000,), **FILM), progress=False)
+    meta = Recording.open(tmp_path / "seed_100000").meta
+    assert (meta.ended, meta.steps, meta.width) == ("cut", 2, 640)
+
+
+def test_a_wrong_size_of_the_film_is_an_error_before_anything_is_played(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        rollout_module.gymnasium, "make", lambda *args, size, **kwargs: CountingWorld(size=size)
+    )
+    player = Still()
+    player.act = None
+    with pytest.raises(ConfigError, match="size: expected width and height from 16"):
+        wrong = plan(tmp_path, (100_000,), **FILM | {"film_size": (8, 8)})
+        rollout(lambda: player, wrong, progress=False)
+
+
+def test_a_crash_at_a_small_size_is_kept_aside_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        rollout_module.gymnasium, "make", lambda *args, size, **kwargs: CountingWorld(size=size)
+    )
+    CountingWorld.failures.append(1)
+    (filmed,) = rollout(Still, plan(tmp_path, (100_000,), **FILM), progress=False)
+    crash = Recording.open(tmp_path / "crashed" / "seed_100000_1").meta
+    assert (crash.ended, crash.width, filmed.meta.width) == ("crash", 128, 640)
+    assert len(list(tmp_path.rglob("*.mp4"))) == 2
 
 
 def test_another_address_of_the_world_goes_on_with_the_rollout(tmp_path):
     player = Walker()
-    for how in ({"address": "here:1"}, {"address": "there:2", "step_timeout_s": 9}):
+    for how in (
+        {"address": "here:1"},
+        {"address": "there:2", "step_timeout_s": 9, "kept_games": 1, "prepare_next": True},
+    ):
         rollout(lambda: player, plan(tmp_path, world_args=how), progress=False)
     assert player.firsts.count(True) == 2
 

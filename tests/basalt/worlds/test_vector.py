@@ -304,7 +304,7 @@ def test_a_vector_whose_processes_were_interrupted_can_be_closed(gated, waiting)
     assert not any(process.is_alive() for process in envs.processes)
 
 
-class Unpicklable(Exception):
+class UnpicklableError(Exception):
     def __init__(self, one, two):
         super().__init__(one)
 
@@ -312,11 +312,11 @@ class Unpicklable(Exception):
 def test_an_error_that_cannot_be_pickled_is_one_with_its_text():
     class Odd(CountingWorld):
         def _advance(self, action, step):
-            raise Unpicklable("odd", 2)
+            raise UnpicklableError("odd", 2)
 
     envs = WorldVectorEnv([Odd])
     envs.reset()
-    with pytest.raises(WorldError, match="^Unpicklable: odd"):
+    with pytest.raises(WorldError, match=r"^UnpicklableError: odd"):
         envs.step(actions(envs))
     envs.close()
 
@@ -374,6 +374,10 @@ def test_senseless_settings_are_named():
         make_vec("find_cave", 0)
     with pytest.raises(ConfigError, match="seeds: expected at least one seed or null"):
         make_env("find_cave", seeds=[])
+    with pytest.raises(ConfigError, match=r"at most 5\.7 times as wide as high, got \(640, 80\)"):
+        make_env("find_cave", size=(640, 80))
+    with pytest.raises(ConfigError, match="prepare_next: expected true or false, got 'no'"):
+        make_env("find_cave", prepare_next="no")
 
 
 ELSEWHERE = """
