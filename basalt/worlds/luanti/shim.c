@@ -628,7 +628,8 @@ EXPORT void glXSwapBuffers(void *display, unsigned long drawable) {
 
 #define IS_DRAWN() (want_pixels || !atomic_load(&locked))
 
-/*
+/* ---- drawing: triangles without pixels are left out ----
+ *
  * The game draws whole blocks of land. Most of their triangles face away from the eye, are outside the
  * frame, or are so small that they cover the middle of no pixel. The renderer would find that out after it
  * has transformed and set up each of them, which costs more than drawing the rest, so they are left out
@@ -788,7 +789,8 @@ EXPORT void glDrawElements(unsigned mode, int n, unsigned type, const void *indi
         real_draw_elements(mode, n, type, indices);
 }
 
-/*
+/* ---- drawing: small frames ----
+ *
  * A frame may be smaller than the game's window: everything, also bars, hand and screens, is then drawn into
  * its lower left corner, as a smaller picture of the same window.
  */
@@ -830,6 +832,8 @@ EXPORT void glLineWidth(float pixels_wide) {
     real_line_width(wide < 1 ? 1 : wide);
 }
 
+/* ---- drawing: the other calls ---- */
+
 EXPORT void glDrawArrays(unsigned mode, int first, int n) {
     if (IS_DRAWN()) real_draw_arrays(mode, first, n);
 }
@@ -839,6 +843,8 @@ EXPORT void glClear(unsigned mask) {
     if (FROM_GAME() && atomic_load(&locked) && !atomic_load(&gate_open) && mask & 0x4000 /* colours */) begin_drawing();
     if (IS_DRAWN()) real_clear(mask);
 }
+
+/* ---- the pointer: it is visible while a screen is open ---- */
 
 EXPORT unsigned long XCreatePixmapCursor(void *display, unsigned long source, unsigned long mask, void *fore,
                                          void *back, unsigned x, unsigned y) {

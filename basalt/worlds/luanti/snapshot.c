@@ -50,6 +50,7 @@ struct outside {
     pid_t main_tid, keeper;
     int n_threads, n_areas, n_current, n_files, restoring, result;
     _Atomic uint32_t releases;
+    atomic_int parking; /* between the signals to park and the release */
     long heap_end;
     uint16_t x_request;
     struct {
@@ -87,7 +88,8 @@ static void __attribute__((noreturn)) return_from_signal(void *context) {
 static void __attribute__((noreturn)) park(struct parked_thread *me) {
     uint32_t releases = atomic_load(&outside->releases);
     atomic_store(&me->parked, 1);
-    while (atomic_load(&outside->releases) == releases)
+    /* Not if it came too late, after the others had been released: nobody would release it. */
+    while (atomic_load(&outside->parking) && atomic_load(&outside->releases) == releases)
         raw(SYS_futex, (long)&outside->releases, FUTEX_WAIT_PRIVATE, releases, 0, 0, 0);
     return_from_signal(outside->restoring ? me->at_snapshot : me->context);
 }
@@ -379,6 +381,7 @@ static void __attribute__((noreturn)) take(struct parked_thread *me) {
         if (outside->keeper > 0) outside->result = SNAPSHOT_DONE;
     }
     outside->restoring = restored;
+    atomic_store(&outside->parking, 0);
     atomic_fetch_add(&outside->releases, 1);
     raw(SYS_futex, (long)&outside->releases, FUTEX_WAKE_PRIVATE, INT_MAX, 0, 0, 0);
     return_from_signal(restored ? me->at_snapshot : me->context);
@@ -408,6 +411,7 @@ static int perform(int restoring) {
     sigaction(PARK_SIGNAL, &action, NULL);
     for (int i = 0; i < outside->n_threads; i++) atomic_store(&outside->threads[i].parked, 0);
     outside->restoring = restoring;
+    atomic_store(&outside->parking, 1);
     syscall(SYS_tgkill, getpid(), gettid(), PARK_SIGNAL);
     return outside->result;
 }
