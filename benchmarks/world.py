@@ -292,9 +292,10 @@ BASELINE = "548b757"
 
 _OF_BASELINE = """
 import importlib, importlib.util, json, sys
-for name in ("benchmarks.world", "basalt.bench.world"):
-    if importlib.util.find_spec(name.partition(".")[0]) and importlib.util.find_spec(name):
-        bench = importlib.import_module(name)
+# The older place first: the baseline may have no benchmarks/, and this checkout's may be installed.
+for name in ("basalt.bench", "benchmarks"):
+    if importlib.util.find_spec(name):
+        bench = importlib.import_module(name + ".world")
         break
 task, size, steps = json.loads(sys.argv[1])
 one, two = bench.measure_speed(task, tuple(size), steps), bench.measure_two(task, tuple(size), steps)

@@ -56,6 +56,24 @@ def test_a_commit_is_checked_out_or_the_reason_given():
         assert folder is None and "no-such-commit" in reason
 
 
+@pytest.mark.parametrize("place", ["basalt/bench", "benchmarks"])
+def test_a_baseline_is_measured_by_its_own_benchmark(tmp_path, place):
+    folder = tmp_path / place
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").touch()
+    (tmp_path / "basalt").mkdir(exist_ok=True)
+    (tmp_path / "basalt" / "__init__.py").touch()
+    (folder / "world.py").write_text(
+        "def measure_speed(task, size, n_steps):\n"
+        "    print('noise')\n"
+        "    return {'steps_per_s': size[0] * n_steps}\n"
+        "def measure_two(task, size, n_steps):\n"
+        "    return {'steps_per_s': len(task)}\n"
+    )
+    speed = bench.measure_baseline(tmp_path, "find_cave", (128, 72), 2)
+    assert speed == {"one": 256, "two": 9}
+
+
 def test_sizes_are_compared_with_an_earlier_commit(monkeypatch, capsys):
     """Twice as fast at every size, three times with two instances; the first task gains least."""
     parts = dict.fromkeys(
