@@ -19,7 +19,7 @@ BENCHMARKS = {
     "embed": ("benchmarks.embed", "frames per second from recordings to embeddings, 1x policy"),
     "decode": ("benchmarks.decode", "training frames per second from recordings on disk"),
     "minerl": ("benchmarks.minerl", "speed of the client of MineRL's Minecraft"),
-    "rating": ("benchmarks.rating", "speed of ratings, their intervals and the choice of the next pair"),
+    "rating": ("benchmarks.rating", "speed of ratings, their intervals and the next pair"),
     "ui": ("benchmarks.ui", "raters' waiting times in the judging app and over the API"),
     "search": ("benchmarks.search", "time and recall of a search among a million latents"),
     "sae": ("benchmarks.sae", "speed and quality of sparse autoencoders beside their peers"),
