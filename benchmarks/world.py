@@ -1,8 +1,8 @@
 """`basalt bench world`: speed, memory and determinism of the Luanti world, task by task.
 
 One step is 50 ms of game time, so 20 steps per second are real time. `ratio` is the multiple of real time of the
-slowest task, in deterministic lock-step at 640x360, one instance; with `--sizes`, of the speed of an earlier commit that
-is measured in the same run.
+slowest task, in deterministic lock-step at 640x360, one instance. With `--sizes` it is the multiple of the speed of an
+earlier commit, which is measured in the same run.
 """
 
 import argparse
@@ -95,8 +95,9 @@ def measure_speed(
         `steps_per_s`; `memory_mb` of game and X server (proportional set size, which divides shared pages among
         those who share them); per step in ms: `wall`, `cpu` (game and environment), `frame` (the client's
         drawing), `pixels` (reading the frame), `client_wait` (the client's frame before it draws),
-        `server_wait` (until the server's step and the meshes are done, after that), `environment` (input, telemetry, returning the frame); `reset_s`, the
-        slowest of some resets from the cached world; `began` and `ended` in monotonic seconds.
+        `server_wait` (after that, until the server's step and the meshes are done), `environment` (input, telemetry,
+        returning the frame); `reset_s`, the slowest of some resets from the cached world; `began` and `ended` in
+        monotonic seconds.
     """
     env = gymnasium.make(get_task(task).gym_id, world="luanti", size=size)
     try:
@@ -359,7 +360,7 @@ def measure_size(
         task: Name of the task.
         size: Width and height of the frames in pixels.
         n_steps: Number of steps to measure.
-        baseline: Another checkout, measured at once, to compare with.
+        baseline: Another checkout to measure and compare with; None for none.
 
     Returns:
         `one` and `two` (see `measure_speed` and `measure_two`), `bounded_by`, `baseline` (its steps per second)
@@ -432,7 +433,8 @@ def run(argv: list[str]) -> dict[str, Any]:
     Args:
         argv: Arguments: `--task NAME` (repeatable; all by default), `--steps N` (per speed measurement),
             `--determinism-steps N`, `--sizes` (several sizes, two instances, and an earlier commit),
-            `--baseline COMMIT`, `--peer craftium`; `world=minerl` and `address=HOST:PORT` for another world, of which only the speed is measured.
+            `--baseline COMMIT`, `--peer craftium`; `world=minerl` and `address=HOST:PORT` for another world, of which
+            only the speed is measured.
 
     Raises:
         ConfigError: A setting is unknown.

@@ -31,7 +31,7 @@ class RolloutSettings:
         max_steps: Number of steps after which an episode is cut; null for the task's own limit.
         edit: One change of the world, for paired worlds: {block: {position: [1,2,3], to: air}}.
         film_size: Size of the recorded frames, e.g. [640,360], where the agent plays at a smaller one
-            (`world.args.size`): each episode is played again at this size; null to record what the agent sees.
+            (`+world.args.size=[128,72]`): each episode is played again at this size; null to record what the agent sees.
         crf: Quality of the videos (x264's CRF); lower is better and larger.
         jobs: Number of processes, each with a world of its own.
         out: Folder of the recordings. The same command resumes an interrupted rollout.

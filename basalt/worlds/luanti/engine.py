@@ -176,7 +176,7 @@ class Engine:
         """Put the game back to its snapshot. Files of the world, keys and the pointer are the caller's to put back.
 
         Returns:
-            Whether it was put back; if not, the game is of no use any more.
+            Whether it was put back; if not, close the game.
 
         Raises:
             WorldError: The game exited or did not reply in time.

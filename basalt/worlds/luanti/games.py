@@ -36,12 +36,12 @@ from basalt.worlds.luanti.worldcache import SavedWorld, saved_world
 from basalt.worlds.processes import VirtualDisplay
 
 _SETTLED_TICKS = 3
-"""Steps without a new mesh after which nothing more comes; the server hears of a turn in the first of them."""
+"""Steps without a new mesh after which the land is loaded; the server learns of a turn in the first of them."""
 
 _SETTLE_LIMIT = 400
 _LOOKS = 4
 _FREE_LOOK_S = 0.1
-"""Real time in seconds of each look around before the game is stopped; a longer one shortens no reset."""
+"""Real time in seconds of each look around before the game is stopped; a longer one does not shorten a reset."""
 
 _TURN = round(360 / DEGREES_PER_PIXEL)
 
@@ -346,7 +346,7 @@ class Games:
         return game
 
     def prepare(self, start: Start) -> None:
-        """Start a game in the background, if there is none for it yet; it replaces one that nobody asked for."""
+        """Start a game in the background, unless there is one; it replaces a game of another start that waits."""
         if self._kept and any(game.start == start for game in self._played):
             return
         if self._background is not None:
