@@ -139,7 +139,7 @@ def run(argv: list[str]) -> dict[str, Any]:
     numbers = [value for value in vars(options).values() if isinstance(value, int)]
     if min(numbers) < 1 or options.frames < options.length:
         raise ConfigError(
-            "bench search: expected numbers of at least 1, and at least as many --frames as --length"
+            "bench search: numbers: expected at least 1, and at least as many --frames as --length"
         )
     if options.index is not None:
         return _measure(open_index(options.index), None, options)
