@@ -8,6 +8,7 @@ from basalt.core.actions import FRAME_SIZE, null_action
 from basalt.core.recorder_lines import DEGREES_PER_PIXEL
 from basalt.io.errors import ConfigError
 from basalt.worlds.luanti.screens import HOTBAR_SLOTS, Pixel, carried_slot, grid_slot, result_slot
+from basalt.worlds.luanti.settings import window_size
 
 FASTEST, SLOWEST = 34.0, 3.0
 """Highest and lowest speed of the cursor, in pixels per step."""
@@ -24,15 +25,15 @@ class Hands:
         body: The player.
 
     Raises:
-        ConfigError: The frames do not have the size in which the slots' places are known.
+        ConfigError: The game's window does not have the size in which the slots' places are known.
     """
 
     def __init__(self, body: Body) -> None:
-        if body.frame_size != FRAME_SIZE:
+        if window_size(body.frame_size) != FRAME_SIZE:
             (width, height), (got_width, got_height) = FRAME_SIZE, body.frame_size
             raise ConfigError(
-                "agent: the demonstrator of this task clicks in the game's screens, whose slots it knows in "
-                f"frames of {width}x{height} only, not {got_width}x{got_height}; "
+                "agent: the demonstrator of this task clicks in the game's screens, whose slots it knows in frames "
+                f"of {width}x{height} and smaller ones of that shape, not {got_width}x{got_height}; "
                 "leave the world's size as it is"
             )
         self._body = body

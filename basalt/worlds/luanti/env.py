@@ -158,7 +158,11 @@ class LuantiEnv(WorldEnv):
         self._pitch = float(beginning.record["pitch"])
         if self._prepare_next:
             self.prepare(self._following_seed(deepcopy(self.np_random)))
-        return beginning.frame.copy(), self._telemetry(beginning.record, 0), dict(beginning.site)
+        return (
+            beginning.frame.copy(),
+            self._telemetry(beginning.record, 0),
+            deepcopy(beginning.site),
+        )
 
     def _discard(self) -> None:
         self.close()  # including X servers and games that are kept

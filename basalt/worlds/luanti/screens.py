@@ -1,6 +1,6 @@
 """Where the slots of the inventory's screens are; `mod/crafting.lua` draws them.
 
-Positions are (x, y) pixels of a frame of 640x360, the middle of the slot. They are Minecraft's at GUI scale 1, as
+Positions are (x, y) pixels of a window of 640x360, the middle of the slot. They are Minecraft's at GUI scale 1, as
 BEDD's videos show them.
 """
 

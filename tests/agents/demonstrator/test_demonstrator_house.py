@@ -10,6 +10,8 @@ from basalt.worlds import make_env
 
 pytestmark = pytest.mark.engine
 SEED = 100_001
+CLICKS_BY = 200
+"""Steps within which it opens a screen and clicks."""
 
 
 def play(env, steps):
@@ -42,12 +44,24 @@ def test_it_plays_the_same_again(env):
 
 
 def test_pictures_whose_forms_it_does_not_know_are_one_error():
-    env = make_env("build_village_house", size=(160, 90))
+    env = make_env("build_village_house", size=(320, 240))
     try:
-        with pytest.raises(ConfigError, match="640x360 only, not 160x90"):
+        with pytest.raises(
+            ConfigError, match="640x360 and smaller ones of that shape, not 320x240"
+        ):
             play(env, 1)
     finally:
         env.close()
+
+
+def test_it_plays_the_same_in_small_pictures(env):
+    small = make_env("build_village_house", size=(128, 72))
+    try:
+        states, _ = play(small, CLICKS_BY)
+    finally:
+        small.close()
+    assert any(state.gui_open for state in states), "it clicks"
+    assert states == play(env, CLICKS_BY)[0]
 
 
 @pytest.mark.long

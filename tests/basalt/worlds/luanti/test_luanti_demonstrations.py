@@ -74,10 +74,7 @@ def test_two_demonstrations_are_the_same(staged_env, task):
 @pytest.mark.parametrize("task", TASKS)
 def test_three_demonstrations_of_600_steps_are_the_same(staged_env, task):
     """Positions, inventories and facts, liquids, animals and villagers."""
-    size = (
-        (640, 360) if task == "build_village_house" else (160, 90)
-    )  # what its clicks are made for
-    env = staged_env(SHORT[task], _MORE, task=task, size=size)
+    env = staged_env(SHORT[task], _MORE, task=task)
     plays = [played(env, SHORT[task], 600) for _ in range(3)]
     assert_equal_plays(plays)
     states, more = plays[0]

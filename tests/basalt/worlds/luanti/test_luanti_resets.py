@@ -34,9 +34,7 @@ def make():
     made = []
 
     def make(task="find_cave", **settings):
-        # The house's demonstrator clicks in screens, whose slots it knows in large frames only.
-        size = (640, 360) if task == "build_village_house" else SMALL
-        made.append(make_env(task, size=size, **settings))
+        made.append(make_env(task, size=SMALL, **settings))
         return made[-1]
 
     yield make
