@@ -80,7 +80,7 @@ def test_an_engine_with_an_unknown_call_is_refused(monkeypatch, tmp_path, mode):
     if mode == "play":
         saved = worldcache.SavedWorld(make_env("find_cave").task, tmp_path, {})
         monkeypatch.setattr(worldcache.SavedWorld, "copy_to", lambda _, folder: folder.mkdir())
-        monkeypatch.setattr("basalt.worlds.luanti.env.saved_world", lambda *_: saved)
+        monkeypatch.setattr("basalt.worlds.luanti.games.saved_world", lambda *_: saved)
     program = compiled(tmp_path, EPOLL)
     monkeypatch.setattr(engine_check, "find_game", lambda: str(program))
     env = make_env("find_cave", size=(160, 90))
