@@ -9,8 +9,9 @@ from agents.bc.config import TrainConfig
 from basalt.core.settings import Count, Int, Positive, settings
 from basalt.core.tasks import TRAIN_SEEDS
 
-MAY_CHANGE = frozenset({*BC_MAY_CHANGE - {"steps"}, "rounds", "jobs"})
-"""Settings that may differ when a run is resumed: they change nothing learned, or only how far."""
+MAY_CHANGE = frozenset({*BC_MAY_CHANGE - {"steps", "out"}, "rounds", "jobs"})
+"""Settings that may differ when a run is resumed: they change nothing learned, or only how far. Not `out`, since a round's
+run names the folders of the rounds before."""
 
 
 @settings

@@ -20,15 +20,16 @@ from agents.bc.train import TrainResult
 from agents.bc.train import train as clone
 from agents.common.registry import make_agent
 from agents.dagger.config import MAY_CHANGE, DaggerConfig
-from agents.demonstrator.agent import Demonstrator
+from agents.demonstrator.agent import LABEL_ANY_PLAY, Demonstrator
 from basalt.core.agent import Agent, Labeller
-from basalt.core.tasks import get_task, refuse_test_seeds
+from basalt.core.tasks import TRAIN_SEEDS, get_task, refuse_test_seeds
+from basalt.data.embeddings import MANIFEST
 from basalt.io.atomic import replacing_folder
 from basalt.io.claims import claim
 from basalt.io.console import note
 from basalt.io.errors import ConfigError
 from basalt.io.locks import sole_writer
-from basalt.policies.checkpoint import find_checkpoint
+from basalt.policies.checkpoint import find_checkpoint, has_checkpoint
 from basalt.rollouts.rollout import RolloutPlan, rollout, summary
 
 CRF = 23
@@ -42,7 +43,7 @@ class DaggerResult:
     Attributes:
         run: Folder of the run.
         rounds: Number of complete rounds after round 0.
-        interrupted: Whether Ctrl-C stopped a round's training; the same settings resume it.
+        interrupted: Whether Ctrl-C stopped the training of the round after these; the same settings resume it.
         seconds: Wall time of this call.
         newest: Result of the newest round's training.
     """
@@ -55,10 +56,12 @@ class DaggerResult:
 
     def lines(self) -> list[str]:
         """The result in lines of text."""
-        return [
-            f"round {self.rounds} in {self.seconds:.0f} s; play {self.run} with agent=dagger",
-            *self.newest.lines(),
-        ]
+        took = f"in {self.seconds:.0f} s"
+        if self.interrupted:
+            first = f"stopped {took} before the end of a round; the same command resumes {self.run}"
+        else:
+            first = f"round {self.rounds} {took}; play {self.run} with agent=dagger"
+        return [first, *self.newest.lines()]
 
 
 def train(cfg: DaggerConfig) -> DaggerResult:
@@ -70,13 +73,7 @@ def train(cfg: DaggerConfig) -> DaggerResult:
     """
     began = time.monotonic()
     run = Path(cfg.out)
-    for number in range(1, cfg.rounds + 1):
-        refuse_test_seeds(get_task(cfg.task), _seeds(cfg, number), "DAgger")
-    if cfg.init:
-        raise ConfigError(
-            f"init: expected none, since each round starts from the policy of the previous one, got {cfg.init!r}; "
-            "use init= with agent=bc"
-        )
+    _check(cfg)
     with sole_writer(run, "training run"):
         claim(
             run / "config.json",
@@ -91,7 +88,34 @@ def train(cfg: DaggerConfig) -> DaggerResult:
             _publish(run, number, result)
             if number < cfg.rounds:
                 _play(cfg, number + 1)
-        return DaggerResult(run, number, result.interrupted, time.monotonic() - began, result)
+        complete = max(number - 1, 0) if result.interrupted else number
+        return DaggerResult(run, complete, result.interrupted, time.monotonic() - began, result)
+
+
+def _check(cfg: DaggerConfig) -> None:
+    """Refuse settings with which a later round would fail, before anything is trained."""
+    task = get_task(cfg.task)
+    for number in range(1, cfg.rounds + 1):
+        refuse_test_seeds(task, _seeds(cfg, number), "DAgger")
+    if (stop := cfg.first_seed + cfg.rounds * cfg.episodes) > TRAIN_SEEDS.stop:
+        raise ConfigError(
+            f"first_seed: expected at most {cfg.first_seed + TRAIN_SEEDS.stop - stop}, so that {cfg.rounds} rounds of "
+            f"{cfg.episodes} episodes stay below {TRAIN_SEEDS.stop}, where dev seeds begin; got {cfg.first_seed}"
+        )
+    if task.name not in LABEL_ANY_PLAY:
+        raise ConfigError(
+            f"task: expected {' or '.join(LABEL_ANY_PLAY)}, whose script labels what others do, got {task.name}; "
+            "give agent=bc"
+        )
+    if (Path(cfg.data) / MANIFEST).is_file():
+        raise ConfigError(
+            f"data: expected recordings, to which those of each round are added, got embeddings in {cfg.data}"
+        )
+    if cfg.init:
+        raise ConfigError(
+            f"init: expected none, since each round starts from the policy of the previous one, got {cfg.init!r}; "
+            "use init= with agent=bc"
+        )
 
 
 def _folder(cfg: DaggerConfig, number: int) -> Path:
@@ -131,7 +155,8 @@ def _play(cfg: DaggerConfig, number: int) -> None:
     plan = RolloutPlan(
         task=cfg.task,
         world=cfg.world_name,
-        agent=player,
+        # Another device may resume the run.
+        agent={name: value for name, value in player.items() if name != "device"},
         seeds=tuple(_seeds(cfg, number)),
         out=_folder(cfg, number) / "rollouts",
         max_steps=cfg.max_steps,
@@ -160,10 +185,10 @@ def labeller() -> Labeller:
 
 
 def _publish(run: Path, number: int, result: TrainResult) -> None:
-    """Copy the round's checkpoint to where a run has its checkpoints."""
+    """Copy the round's checkpoint to where a run has its checkpoints, unless that of a later round is there."""
     name = f"step-{number:08d}"
     target = run / "checkpoints" / name
-    if target.is_dir():
+    if has_checkpoint(run) and find_checkpoint(run).name >= name:
         return
     source = find_checkpoint(result.run)
     with replacing_folder(target) as partial_folder:

@@ -19,6 +19,7 @@ from agents.dagger.config import DaggerConfig
 from basalt.core.actions import validate_action
 from basalt.core.recorder_lines import Label
 from basalt.core.recording import Recording, RecordingWriter
+from basalt.data.embeddings import MANIFEST
 from basalt.data.episodes import load_episodes
 from basalt.io.errors import ConfigError
 from basalt.policies.config import VPTConfig
@@ -190,20 +191,72 @@ def test_ctrl_c_while_a_round_trains_is_reported(
     assert not (tmp_path / "run/checkpoints").exists()
 
 
+def test_a_round_that_was_stopped_is_not_a_complete_one(
+    demonstrations: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = dagger.clone
+
+    def interrupted_in_round_one(cfg: Any) -> TrainResult:
+        return real(cfg)._replace(interrupted="/rounds/1/" in cfg.out)
+
+    monkeypatch.setattr(dagger, "clone", interrupted_in_round_one)
+    result = dagger.train(config(demonstrations, tmp_path / "run", steps=1, round_steps=1))
+    assert (result.interrupted, result.rounds) == (True, 0)
+    assert "the same command resumes" in result.lines()[0]
+    assert (tmp_path / "run/checkpoints/step-00000000").is_dir()
+
+
+def test_resuming_never_brings_an_earlier_round_back(
+    demonstrations: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cfg = config(demonstrations, tmp_path / "run", steps=1, round_steps=1, episodes=1)
+    dagger.train(cfg)
+
+    def ctrl_c(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(dagger, "_play", ctrl_c)
+    with pytest.raises(KeyboardInterrupt):
+        dagger.train(cfg)
+    assert [one.name for one in (tmp_path / "run/checkpoints").iterdir()] == ["step-00000001"]
+
+
+def test_another_device_resumes_it_and_another_folder_does_not(
+    demonstrations: Path, tmp_path: Path
+) -> None:
+    cfg = config(demonstrations, tmp_path / "run", steps=1, round_steps=1, episodes=1)
+    dagger.train(cfg)
+    dagger.train(replace(cfg, device="auto"))
+    (tmp_path / "run").rename(tmp_path / "moved")
+    with pytest.raises(ConfigError, match=r"made with out=.*run.*, not out=.*moved"):
+        dagger.train(replace(cfg, out=str(tmp_path / "moved")))
+
+
+def test_embeddings_are_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / MANIFEST).write_text("{}")
+    with pytest.raises(ConfigError, match=r"data: expected recordings, .* got embeddings"):
+        dagger.train(config(tmp_path / "data", tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"init": "runs/bc"}, "init: expected none, since each round starts"),
         ({"first_seed": 240_000}, "first_seed: expected a value below 200000, got 240000"),
-        ({"first_seed": 199_999}, "seeds: 23000. is"),
+        ({"first_seed": 199_999, "episodes": 30_010}, "seeds: 23000. is"),
+        ({"first_seed": 199_999}, "first_seed: expected at most 199996, .* where dev seeds begin"),
+        (
+            {"task": "build_village_house"},
+            "task: expected find_cave or make_waterfall, whose script",
+        ),
         ({"rounds": 0}, "rounds: expected at least 1"),
     ],
 )
 def test_a_wrong_setting_is_one_error(
     demonstrations: Path, tmp_path: Path, settings: dict[str, Any], message: str
 ) -> None:
-    if settings.get("first_seed") == 199_999:
-        settings |= {"episodes": 30_010}
     with pytest.raises(ConfigError, match=message):
         dagger.train(config(demonstrations, tmp_path / "run", **settings))
     assert not (tmp_path / "run").exists()

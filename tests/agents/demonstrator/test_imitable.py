@@ -8,7 +8,8 @@ from functools import cache
 import numpy as np
 import pytest
 
-from agents.demonstrator.agent import NOISE_STEPS, Demonstrator, Noise
+from agents.demonstrator.agent import IMITABLE as IMITABLE_TASKS
+from agents.demonstrator.agent import LABEL_ANY_PLAY, NOISE_STEPS, Demonstrator, Noise
 from agents.demonstrator.imitable.find_cave import INSIDE, FindCave
 from agents.demonstrator.imitable.make_waterfall import MakeWaterfall
 from agents.demonstrator.wilds import Wilds, find_lips
@@ -210,6 +211,17 @@ def test_noise_comes_in_stretches_and_never_ends_an_episode():
 def test_noise_needs_a_script_that_labels_states():
     with pytest.raises(ConfigError, match=r"agent\.noise"):
         Demonstrator(knowing=True, noise=True)
+
+
+def test_noise_is_refused_where_the_script_takes_its_actions_as_done():
+    info = {"site": {"task": "build_village_house", "spawn": (0, 0, 0)}, "telemetry": telemetry(0)}
+    with pytest.raises(ConfigError, match=r"agent\.noise: expected false at build_village_house"):
+        Demonstrator(noise=True).observe([info])
+
+
+def test_only_scripts_of_telemetry_label_any_play():
+    recipes = {"create_village_animal_pen", "build_village_house"}
+    assert set(LABEL_ANY_PLAY) == IMITABLE_TASKS.keys() - recipes
 
 
 def test_the_scripts_are_frozen():
