@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from basalt.core.settings import Count, Float, Int, Paths, PathText, Positive, settings
+from basalt.core.settings import Count, Float, Int, Natural, Paths, PathText, Positive, settings
 from basalt.data.embeddings import read_manifest
 from basalt.data.episodes import DEFAULT_CACHE_GB
 from basalt.data.labels import LabelSetting
@@ -85,14 +85,14 @@ class TrainConfig:
     kl: Annotated[Float, Field(ge=0)] = 0.0
     held_out: Float = 0.3
     mirror: bool = True
-    shift: Annotated[Int, Field(ge=0)] = 0
+    shift: Natural = 0
     colour: Annotated[Float, Field(ge=0, le=1)] = 0.0
     drop_null: bool = False
     labels: LabelSetting = "corrected"
     cache_gb: Float = DEFAULT_CACHE_GB
     workers: Int = 0
     devices: Count = 1
-    seed: Int = 0
+    seed: Natural = 0
     device: str = "auto"
     checkpoint_every: Count = 100
     log_every: Count = 1

@@ -67,7 +67,7 @@ def _identify(settings: Mapping[str, Any], digest: "hashlib._Hash") -> tuple[boo
             inner_learns, inner_seed = _identify(value, digest)
             learns = learns or inner_learns
             training_seed = inner_seed if training_seed is None else training_seed
-        elif key in paths and value is not None and Path(value).exists():
+        elif key in paths and isinstance(value, str | Path) and Path(value).exists():
             place = Path(value)
             training_seed = _training_seed(place) if training_seed is None else training_seed
             for file, named in _files(place):

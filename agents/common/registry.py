@@ -143,8 +143,8 @@ def make_agent(name: str, **settings: Any) -> Agent:
             for an agent that decides itself when to press ESC.
     """
     factory = load(algorithm(name).agent)
-    stop = settings.pop(STOP, None)
     _check(factory, settings)
+    stop = settings.pop(STOP, None)
     agent: Agent = factory(**settings)
     if stop is None:
         return agent
@@ -159,18 +159,18 @@ def parameters(factory: Callable[..., Any]) -> list[inspect.Parameter]:
 
 
 def _check(factory: Callable[..., Any], settings: Mapping[str, Any]) -> None:
-    """Check settings against the names and annotations of a constructor's parameters."""
+    """Check settings, `stop` among them, against the names and annotations of a constructor's parameters."""
     fields: dict[str, Any] = {
         one.name: (
             Any if one.annotation is one.empty else one.annotation,
             ... if one.default is one.empty else one.default,
         )
         for one in parameters(factory)
-    }
+    } | {STOP: (str | Path | None, None)}
     config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
     try:
         create_model("Settings", __config__=config, **fields)(**settings)
     except ValidationError as err:
         fault = err.errors()[0]
-        fault["loc"] = ("agent", *fault["loc"])
-        raise ConfigError(fault_line(fault, [f"agent.{one}" for one in (*fields, STOP)])) from None
+        fault["loc"] = ("agent", fault["loc"][0])  # without the name of the type that was tried
+        raise ConfigError(fault_line(fault, [f"agent.{one}" for one in fields])) from None

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from basalt.core.settings import Count, Float, Int, Paths, PathText, Positive, settings
+from basalt.core.settings import Count, Float, Int, Natural, Paths, PathText, Positive, settings
 
 MAY_CHANGE = frozenset(
     {"out", "steps", "device", "progress", "checkpoint_every", "log_every", "cache_gb"}
@@ -23,7 +23,7 @@ class EndingConfig:
         rollouts: Folders of further recordings: rollouts of the agents that are to stop, on training or development
             seeds. A head that has seen only demonstrations fires where no demonstrator ever stood.
         steps: Number of optimizer steps.
-        batch_size: Number of frames per batch; half of them are frames in which ESC would succeed.
+        batch_size: Number of frames per batch, at least 3: as many with each label (`agents.ending.data.BalancedFrames`).
         lr: Peak learning rate of Adam: linear warm-up, then a half cosine down to a tenth.
         warmup: Number of warm-up steps.
         weight_decay: AdamW's weight decay, applied to weights of two or more dimensions.
@@ -49,20 +49,20 @@ class EndingConfig:
     data: PathText = "sample"
     rollouts: Paths = ()
     steps: Count = 600
-    batch_size: Annotated[Int, Field(ge=2)] = 64
+    batch_size: Annotated[Int, Field(ge=3)] = 64
     lr: Positive = 1e-3
     warmup: Int = 20
     weight_decay: Float = 0.01
     trunk: PathText = ""
     size: str = "small"
     mirror: bool = True
-    shift: Annotated[Int, Field(ge=0)] = 3
+    shift: Natural = 3
     colour: Annotated[Float, Field(ge=0, le=1)] = 0.2
     held_out: Annotated[Float, Field(gt=0, lt=1)] = 0.3
-    min_step: Annotated[Int, Field(ge=0)] = 40
-    max_step: Annotated[Int, Field(ge=0)] | None = None
+    min_step: Natural = 40
+    max_step: Natural | None = None
     cache_gb: Float = 8.0
-    seed: Int = 0
+    seed: Natural = 0
     device: str = "auto"
     checkpoint_every: Count = 200
     log_every: Count = 10

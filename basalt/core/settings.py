@@ -51,6 +51,9 @@ Paths = Annotated[
 Int = Annotated[int, Strict()]
 """An integer; `true` is not one."""
 
+Natural = Annotated[int, Strict(), Field(ge=0)]
+"""An integer of at least 0, such as a seed."""
+
 Count = Annotated[int, Strict(), Field(ge=1)]
 """An integer of at least 1."""
 

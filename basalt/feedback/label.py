@@ -13,7 +13,7 @@ from pydantic import Field
 from agents.teachers.teacher import TEACHERS, Teacher, difference_spread
 from basalt.core.comparisons import Comparison, Side, Winner, write_comparisons
 from basalt.core.records import Record
-from basalt.core.settings import Count, Int, Paths, PathText, settings, unknown_option
+from basalt.core.settings import Count, Natural, Paths, PathText, settings, unknown_option
 from basalt.core.tasks import get_task
 from basalt.feedback.clips import (
     UNIFORM_SHARE,
@@ -59,7 +59,7 @@ class LabelConfig:
     teacher: str = "mixed"
     clip: Annotated[int, Field(ge=1, le=LONGEST_CLIP)] = 128
     uniform_share: Annotated[float, Field(ge=UNIFORM_SHARE, le=1)] = 0.5
-    seed: Annotated[Int, Field(ge=0)] = 0
+    seed: Natural = 0
     out: PathText = "runs/labels/${task.name}/${teacher}"
     progress: bool = True
 

@@ -28,6 +28,8 @@ def test_names_a_wrong_setting() -> None:
         match=r"agent\.stepz: .*did you mean 'agent\.steps'\?.*agent\.seed, agent\.steps",
     ):
         make_agent("random", stepz=4)
+    with pytest.raises(ConfigError, match=r"agent\.stop: expected text, got 5"):
+        make_agent("noop", stop=5)
     with pytest.raises(ConfigError, match=r"agent\.checkpoint: expected a value"):
         make_agent("bc")
 

@@ -154,6 +154,15 @@ def test_batches_hold_each_kind_equally_and_depend_on_their_number_only(folder: 
     assert not np.array_equal(frames, BalancedFrames(training, 48, seed=3).batch(8)[0])
 
 
+def test_the_smallest_batch_holds_each_kind_and_a_smaller_one_is_refused(folder: Path) -> None:
+    training, _ = load_labelled(config(folder, Path("unused")), EndingNet(TINY))
+    assert len(BalancedFrames(training, 3, seed=0).batch(0)[0]) == 3
+    with pytest.raises(ConfigError, match="batch_size: expected at least 3, got 2"):
+        config(folder, Path("unused"), batch_size=2)
+    with pytest.raises(ConfigError, match="seed: expected at least 0, got -1"):
+        config(folder, Path("unused"), seed=-1)
+
+
 def test_interrupted_and_resumed_equals_uninterrupted(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -278,6 +287,7 @@ def test_the_head_is_part_of_the_agents_identity(trained: EndingResult, tmp_path
     plain, stopped = identify(bc), identify(bc | {"stop": str(trained.run)})
     assert identify(bc | {"stop": None}).hash == plain.hash != stopped.hash
     assert identify({"name": "search", "stop": str(trained.run)}).learns
+    identify({"name": "noop", "stop": 5})  # the agent's settings are checked where it is made
 
 
 def test_a_rollout_of_before_the_setting_is_resumed_as_it_was_played(tmp_path: Path) -> None:
