@@ -9,6 +9,7 @@ program's own reader takes only the first). Users' names are not kept.
 
 import ast
 from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -48,12 +49,14 @@ class Recordings:
     """Recordings that the clips of a file are of.
 
     Attributes:
-        metas: Metadata of each, in order of path.
-        by_name: Metadata by path in its folder, without suffix.
+        metas: Metadata of each, in order of path in each folder.
+        offsets: Number of steps of those before each, and of all.
+        by_name: Metadata by path in its folder, without suffix; several folders may have the same path.
     """
 
     metas: tuple[RecordingMeta, ...]
-    by_name: dict[str, RecordingMeta]
+    offsets: tuple[int, ...]
+    by_name: dict[str, list[RecordingMeta]]
 
     @staticmethod
     def of(folders: Sequence[str]) -> "Recordings":
@@ -64,12 +67,13 @@ class Recordings:
             ComparisonError: They are of several tasks or worlds.
             ConfigError: A seed is kept for testing.
         """
-        found: dict[str, RecordingMeta] = {}
+        found: dict[str, list[RecordingMeta]] = defaultdict(list)
+        metas = []
         for folder in folders:
             for one in find_recordings(folder):
                 if one.meta is not None:
-                    found[one.stem.relative_to(folder).as_posix()] = one.meta
-        metas = tuple(found.values())
+                    metas.append(one.meta)
+                    found[one.stem.relative_to(folder).as_posix()].append(one.meta)
         kinds = {(meta.task, meta.world, meta.world_version) for meta in metas}
         if len(kinds) != 1:
             raise ComparisonError(
@@ -78,7 +82,8 @@ class Recordings:
         refuse_test_seeds(
             get_task(metas[0].task), (meta.seed for meta in metas), "learning from feedback"
         )
-        return Recordings(metas, found)
+        offsets = accumulate((meta.steps for meta in metas), initial=0)
+        return Recordings(tuple(metas), tuple(offsets), found)
 
 
 def is_uni_rlhf(path: Path) -> bool:
@@ -188,13 +193,16 @@ def _side(where: str, row: dict[str, str], place: str, recordings: Recordings) -
         ) from None
     if video := row.get(f"video_{place}", ""):
         # Looked up among the recordings that were found: a path in a file opens nothing.
-        meta = recordings.by_name.get(video.removesuffix(".mp4"))
-        if meta is None:
+        named = recordings.by_name.get(video.removesuffix(".mp4"), [])
+        if len(named) != 1:
             raise ComparisonError(
-                f"{where}: video_{place}: expected the path of a recording in recordings=, got {video[:80]!r}"
+                f"{where}: video_{place}: expected the path of a recording in "
+                f"{'one folder of ' if named else ''}recordings=, got {video[:80]!r}"
+                + (f" of {len(named)} folders; rename its files" if named else "")
             )
+        (meta,) = named
     else:
-        offsets = list(accumulate((meta.steps for meta in recordings.metas), initial=0))
+        offsets = recordings.offsets
         number = bisect_right(offsets, start) - 1 if 0 <= start < offsets[-1] else 0
         meta, first = recordings.metas[number], offsets[number]
         start, stop = start - first, stop - first

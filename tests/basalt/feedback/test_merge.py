@@ -150,6 +150,22 @@ def test_their_files_need_recordings_and_every_column(tmp_path: Path, recordings
         read(path, recordings)
 
 
+def test_recordings_of_one_name_in_two_folders_are_counted_and_are_not_confused(
+    tmp_path: Path, recordings: Path
+) -> None:
+    record_cave(tmp_path / "other", 100_001, player="a", steps=20)
+    folders = (str(tmp_path / "other"), str(recordings))
+    flat = label_csv(tmp_path / "flat.csv", ["q1", "0", 0, 20, 20, 40])
+    (one,) = merge(MergeConfig(files=str(flat), recordings=folders)).comparisons  # type: ignore[arg-type]
+    assert one.left_episode != one.right_episode and (one.left.stop, one.right.stop) == (20, 20)
+    named = label_csv(
+        tmp_path / "named.csv", ["q1", "0", 0, 20, 0, 20, "find_cave-100001-a", "find_cave-100001-b"],
+        more=("video_1", "video_2"),
+    )  # fmt: skip
+    with pytest.raises(ComparisonError, match=r"video_1: .* in one folder .* of 2 folders"):
+        merge(MergeConfig(files=str(named), recordings=folders))  # type: ignore[arg-type]
+
+
 def test_recordings_of_test_seeds_and_of_several_worlds_are_refused(
     tmp_path: Path, recordings: Path
 ) -> None:
