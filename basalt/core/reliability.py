@@ -40,7 +40,8 @@ class Reliability:
 
     Attributes:
         left: Left among answers that name a side; all or none is a rater who does not look.
-        itself: Repeats that a rater answered as the first time, sides considered.
+        itself: Repeats that a rater answered as the first time, sides considered. Another rater's answer, or one about
+            another pair, is not a repeat.
         others: Pairs of answers by two raters to the same pair and question that are the same.
         gold: Right answers to gold pairs.
     """
@@ -79,7 +80,7 @@ def reliability(comparisons: Iterable[Comparison]) -> Reliability:
     repeats = [
         same_answer(first[one.pair_of], one)
         for one in answered
-        if one.pair_of is not None and one.pair_of in first
+        if one.pair_of in first and _repeats(first[one.pair_of], one)
     ]
     gold = [one.winner == one.gold for one in everything if one.gold is not None]
     return Reliability(
@@ -94,6 +95,13 @@ def same_answer(one: Comparison, other: Comparison) -> bool:
     """Whether two answers to the same pair mean the same, whichever side each clip was on."""
     swapped = (one.left, one.right) == (other.right, other.left) and one.left != one.right
     return one.winner == (MIRRORED[other.winner] if swapped else other.winner)
+
+
+def _repeats(first: Comparison, again: Comparison) -> bool:
+    """Whether the same rater answered the same question about the same pair."""
+    return (first.rater, first.question, {first.left, first.right}) == (
+        again.rater, again.question, {again.left, again.right}
+    )  # fmt: skip
 
 
 def _between_raters(answers: Sequence[Comparison]) -> Proportion:

@@ -44,6 +44,13 @@ def test_a_rater_who_means_it_agrees_with_herself() -> None:
     assert found.itself.share == 1.0
 
 
+def test_an_answer_by_another_rater_or_about_another_pair_is_no_repeat() -> None:
+    one = asked(0, "left")
+    by_another = replace(repeat(one, "right"), rater="r1")
+    of_another_pair = replace(repeat(one, "right"), comparison_id="x", left_episode=f"{9:064x}")
+    assert reliability([one, by_another, of_another_pair]).itself.trials == 0
+
+
 @pytest.mark.parametrize(
     ("agreement", "ceiling"),
     [(0.7, 0.816), (0.75, 0.854), (0.8, 0.887), (0.85, 0.918), (0.9, 0.947), (0.5, 0.5), (1, 1)],
