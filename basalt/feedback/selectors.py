@@ -126,23 +126,34 @@ def select(
     elif selector == "k_center":
         if features is None:
             raise ConfigError("selector: k_center needs features of the pairs; use uniform")
-        points = np.asarray(features, dtype=np.float64)
+        points = _of_each(features, candidates, "features", axis=0)
         asked = [points[drawn]] if covered is None else [points[drawn], np.asarray(covered)]
         chosen = left[k_center(points[left], np.concatenate(asked), by_rule)]
     else:
         if probabilities is None:
             raise ConfigError(f"selector: {selector} needs reward models; use uniform first")
-        score = {"disagreement": disagreement, "entropy": entropy}[selector](probabilities)
+        chances = _of_each(probabilities, candidates, "probabilities", axis=1)
+        score = {"disagreement": disagreement, "entropy": entropy}[selector](chances)
         chosen = left[np.argsort(-score[left], kind="stable")[:by_rule]]
     order = rng.permutation(count)
     at_random: Selector = "uniform"
     names = [at_random] * len(drawn) + [selector] * len(chosen)
-    chances = [len(drawn) / candidates] * len(drawn) + [1.0] * len(chosen)
+    taken = [len(drawn) / candidates] * len(drawn) + [1.0] * len(chosen)
     return Selection(
         np.concatenate([drawn, chosen])[order],
         tuple(names[n] for n in order),
-        tuple(chances[n] for n in order),
+        tuple(taken[n] for n in order),
     )
+
+
+def _of_each(values: ArrayLike, candidates: int, name: str, axis: int) -> NDArray[np.float64]:
+    """Finite numbers of each candidate along an axis of two."""
+    found = np.asarray(values, dtype=np.float64)
+    if found.ndim != 2 or found.shape[axis] != candidates or not np.isfinite(found).all():
+        raise ConfigError(
+            f"{name}: expected finite numbers of {candidates} candidates along axis {axis} of 2, got shape {found.shape}"
+        )
+    return found
 
 
 def _chances(probabilities: ArrayLike) -> NDArray[np.float64]:

@@ -95,6 +95,20 @@ def test_what_cannot_be_selected_is_said(arguments, message) -> None:
         select(*arguments, np.random.default_rng(0))
 
 
+@pytest.mark.parametrize(
+    ("selector", "values"),
+    [
+        ("entropy", {"probabilities": np.full((3, 49), 0.5)}),
+        ("disagreement", {"probabilities": np.full(50, 0.5)}),
+        ("k_center", {"features": np.zeros((49, 2))}),
+        ("k_center", {"features": np.full((50, 2), np.nan)}),
+    ],
+)
+def test_numbers_of_other_candidates_are_refused(selector, values) -> None:
+    with pytest.raises(ConfigError, match="expected finite numbers of 50 candidates"):
+        select(5, 50, selector, np.random.default_rng(0), **values)
+
+
 def test_a_share_above_four_fifths_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"chosen_share: expected a number from 0 to 0\.8"):
         select(5, 9, "uniform", np.random.default_rng(0), chosen_share=0.9)
