@@ -6,6 +6,7 @@ one for each training run. Nobody edits these tables by hand: a test compares th
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -85,7 +86,9 @@ class Table:
 
 RANDOM = Row("random", "random", ("random",))
 NOOP = Row("noop", "noop", ("noop",))
-DEMONSTRATOR = Row("demonstrator", "demonstrator", ("demonstrator",))
+DEMONSTRATOR = Row(
+    "demonstrator", "demonstrator", ("demonstrator",), (("knowing", False), ("noise", False))
+)
 KNOWING = Row("knowing", "knowing demonstrator", ("demonstrator",), (("knowing", True),))
 ENDING = Row("bc_ending", "bc with a stopping head", ("bc",), (("stop", ...),), learns=True)
 SAMPLED = Row("bc_sampled", "bc with sampled ESC", ("bc",), (("esc", "hazard"),), learns=True)
@@ -225,6 +228,10 @@ def add(folder: Path, table_name: str, row_name: str, evaluations: Sequence[Path
     for path, one in found:
         _check(one, table, row, str(path))
     places = [folder / _name(one, table, row) for _, one in found]
+    if twice := [str(place) for place, count in Counter(places).items() if count > 1]:
+        raise ConfigError(
+            f"add: expected evaluations of different training runs, got several for {twice[0]}; leave one out"
+        )
     for place, (path, one) in zip(places, found, strict=True):
         if place.is_file() and Evaluation.read(place).agent_hash != one.agent_hash:
             raise ConfigError(f"{path}: {place} has another agent; remove that, or leave this out")

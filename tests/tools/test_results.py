@@ -198,6 +198,10 @@ def test_world_versions_are_never_mixed(tmp_path: Path) -> None:
             "agent.knowing=true",
         ),
         (
+            "explored", "demonstrator",
+            record(1, "dev:30", agent={"name": "demonstrator", "knowing": True, "noise": False}), "agent.knowing=false",
+        ),
+        (
             "explored", "bc_ending", learner(1, 0, "dev:30", agent={"name": "bc", "stop": None}), "a setting agent.stop",
         ),
         ("explored", "bc_sampled", learner(1, 0, "dev:30"), "agent.esc=hazard"),
@@ -233,4 +237,10 @@ def test_another_agents_record_is_not_replaced_and_more_seeds_of_the_same_are(
     with pytest.raises(ConfigError, match="has another agent; remove that, or leave this out"):
         put(folder, "explored", "random", record(1, "dev:30", agent_hash="b" * 64))
     put(folder, "explored", "random", record(1, "dev:50"))
+    for n, one in enumerate(
+        (learner(1, 0, "dev:30"), learner(1, 0, "dev:30", agent_hash="b" * 64))
+    ):
+        one.write(tmp_path / f"same-{n}" / FILE)
+    with pytest.raises(ConfigError, match=r"different training runs, got several for .*-0\.json"):
+        add(folder, "explored", "bc_ending", [tmp_path / "same-0", tmp_path / "same-1"])
     assert "| random | 50 |" in page(folder)
