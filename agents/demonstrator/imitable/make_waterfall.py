@@ -36,6 +36,9 @@ TURN = 40.0
 ROUND = 60
 """Steps of a turn once round."""
 
+BESIDE = 5.0
+"""Largest distance from an edge at which water counts as poured there, in nodes."""
+
 AIM = 2.0
 """Largest error of the view's direction, in degrees."""
 
@@ -77,7 +80,14 @@ class MakeWaterfall:
         if int(state.facts["water_poured"]):
             if self._poured is None:
                 self._poured = state.step
-            return Label(self._show(state, self._poured), cue_visible=True)
+                if (
+                    self._lip is not None
+                    and math.dist(self._strider.feet, self._lip.place) > BESIDE
+                ):
+                    self._lip = None
+            if self._lip is None:  # somebody else poured, and not where it would have
+                return Label(None, cue_visible=True)
+            return Label(self._show(state, self._poured, self._lip), cue_visible=True)
         if self._lip is None and state.step % LOOKS_EVERY == 0:
             self._look(state)
         if self._lip is None:
@@ -126,7 +136,9 @@ class MakeWaterfall:
             strider.take(self._uphill())
             if strider.is_under_way(2.0):
                 return strider.stride()
-        self._turned += 1
+        # Only steps that did turn: this may be somebody else's play.
+        if not self._turned or wrap(strider.state.yaw - strider.before.yaw) > 0:
+            self._turned += 1
         return strider.turn(strider.state.yaw + TURN, -4.0)
 
     def _uphill(self) -> list[Node]:
@@ -183,11 +195,9 @@ class MakeWaterfall:
 
     # ---- showing ----
 
-    def _show(self, state: Telemetry, poured: int) -> dict[str, Any]:
+    def _show(self, state: Telemetry, poured: int, lip: Lip) -> dict[str, Any]:
         """Return the action that watches the water run, goes to where the fall is seen, and ends."""
-        strider, lip = self._strider, self._lip
-        if lip is None:  # somebody else poured
-            return strider.turn(state.yaw, 10.0)
+        strider = self._strider
         edge = np.array(lip.place, np.float64) - [0.0, 0.5, 0.0]
         if state.step - poured < WATCHES:
             return strider.turn_to(list(edge), start=AIM)

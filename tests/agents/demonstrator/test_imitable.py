@@ -25,7 +25,7 @@ IMITABLE = ROOT / "agents" / "demonstrator" / "imitable"
 FROZEN = {
     "__init__.py": "c6bc5f62f7ee",
     "find_cave.py": "91270d1b75f6",
-    "make_waterfall.py": "cf4e9eb209e5",
+    "make_waterfall.py": "b4ee3b904dd0",
     "strider.py": "28d67ecae9cc",
     "village.py": "25c2bbc35472",
 }
@@ -92,6 +92,15 @@ def play(script, player, most=1500):
     labels, state = [], player.state()
     while not labels or not labels[-1].expert["ESC"]:
         assert len(labels) < most, "the script did not end"
+        labels.append(script.label(state))
+        state = player.do(labels[-1].expert)
+    return labels
+
+
+def part(script, player, steps):
+    """The labels of the first steps of the script's own play."""
+    labels, state = [], player.state()
+    for _ in range(steps):
         labels.append(script.label(state))
         state = player.do(labels[-1].expert)
     return labels
@@ -194,6 +203,35 @@ def test_it_turns_until_an_edge_is_in_view_and_pours_there():
     assert abs(state.yaw - 90) < 10 and state.pitch > 20
     cue = [label.cue_visible for label in labels].index(True)
     assert 4 < cue < 80 and not any(label.expert["forward"] for label in labels[:cue])
+
+
+def test_who_does_not_turn_as_it_says_is_still_to_turn():
+    """Not the labels are counted but the turns, so that a learner that stands still is not sent uphill."""
+    site = {"spawn": START, "spawn_yaw": 0.0}
+    script, player = MakeWaterfall(site, land()), Player(land())
+    labels = [script.label(player.do(null_action())).expert for _ in range(200)]
+    assert all(label["camera"][1] > 0 and not label["forward"] for label in labels)
+    own = part(MakeWaterfall(site, land()), Player(land()), 120)
+    assert any(label.expert["forward"] for label in own)
+
+
+def test_it_has_no_answer_where_somebody_else_poured():
+    def poured(player):
+        state = player.do(null_action())
+        return state.model_copy(update={"facts": state.facts | {"water_poured": 1}})
+
+    before = MakeWaterfall({"spawn": START, "spawn_yaw": 0.0}, land())
+    assert before.label(poured(Player(land()))).expert is None
+    ground, start = cliff(), (20, 32, 60)
+    script, player = (
+        MakeWaterfall({"spawn": start, "spawn_yaw": 90.0}, ground),
+        Player(ground, start, yaw=90.0),
+    )
+    labels = part(script, player, 20)
+    assert (
+        labels[-1].cue_visible and math.dist(player.at, (40, 32, 60)) > 10
+    )  # on its way to the edge
+    assert script.label(poured(player)).expert is None
 
 
 def test_noise_comes_in_stretches_and_never_ends_an_episode():
