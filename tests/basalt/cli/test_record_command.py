@@ -56,7 +56,7 @@ def test_a_folder_of_before_the_agents_settings_grew_is_resumed(record, tmp_path
     record("seeds=100000")
     file = tmp_path / "demos" / "rollout.json"
     claim = json.loads(file.read_text())
-    assert claim["agent"] == {"name": "random", "seed": 0, "steps": 4}
+    assert claim["agent"] == {"name": "random", "seed": 0, "steps": 4, "stop": None}
     file.write_text(json.dumps(claim | {"agent": {"name": "random", "seed": 0}}))
     record("seeds=100000..100001", "agent.steps=200")
     with pytest.raises(ConfigError, match="rollout was made with agent="):
