@@ -43,7 +43,7 @@ from basalt.policies.checkpoint import (
 )
 from basalt.policies.config import VPTConfig
 from basalt.policies.ending import EndingCheckpoint, EndingNet, StopRule, load_ending
-from basalt.policies.source import fingerprint, open_policy
+from basalt.policies.source import fingerprint, open_policy, trained_on
 from basalt.probes.suite.concepts import auc_interval, column_auc
 
 
@@ -75,6 +75,7 @@ class EndingReport(Record):
         outcome: What it would have done to the held-out episodes, on which it was chosen.
         episodes: Number of held-out episodes.
         screen_frames: Number of training frames with a screen open; with none, screens are not recognised.
+        trunk_places: Number of held-out worlds that the trunk was trained on; with any, the figures are optimistic.
     """
 
     FORMAT: ClassVar[str] = "basalt-ending-report"
@@ -86,6 +87,7 @@ class EndingReport(Record):
     outcome: StopOutcome
     episodes: int
     screen_frames: int
+    trunk_places: int = 0
 
     def lines(self) -> list[str]:
         """The report in lines of text."""
@@ -102,6 +104,10 @@ class EndingReport(Record):
         if not self.screen_frames:
             lines.append(
                 "no training frame has a screen open, so the head does not recognise screens"
+            )
+        if self.trunk_places:
+            lines.append(
+                f"the trunk was trained on {self.trunk_places} of the held-out worlds, so these figures are optimistic"
             )
         return lines
 
@@ -196,6 +202,7 @@ class _Learner:
             name: tuple(sorted({one.episode.split_group for one in side}))
             for name, side in (("train_places", training), ("held_out_places", held_out))
         }
+        self._trunk_places = trained_on(cfg.trunk, "trunk") if cfg.trunk else frozenset[str]()
         self._optimizer = make_optimizer(net, cfg.lr, cfg.weight_decay)
 
     def resume(self) -> None:
@@ -314,4 +321,5 @@ class _Learner:
             outcome=outcome,
             episodes=len(scored),
             screen_frames=self._screen_frames,
+            trunk_places=len(self._trunk_places & set(self._places["held_out_places"])),
         )

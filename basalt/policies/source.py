@@ -8,7 +8,7 @@ from torch import nn
 
 from basalt.io.errors import ConfigError
 from basalt.policies.catalogue import PUBLISHED, policies_dir, published
-from basalt.policies.checkpoint import find_checkpoint, load_policy
+from basalt.policies.checkpoint import Checkpoint, find_checkpoint, load_policy
 from basalt.policies.official import load_official_policy
 from basalt.policies.vpt import VPTPolicy
 
@@ -34,6 +34,22 @@ def open_policy(source: str | Path, device: torch.device, setting: str = "policy
         return load_policy(find_checkpoint(source, setting), device)[0]
     policy, _ = load_official_policy(*files)
     return policy.to(device)
+
+
+def trained_on(source: str | Path, setting: str = "policy") -> frozenset[str]:
+    """Groups (`Episode.split_group`) that a run or checkpoint was trained on; empty for a published policy.
+
+    Args:
+        source: See `open_policy`.
+        setting: Name of the setting that gave the source, for messages.
+
+    Raises:
+        ConfigError: The source is not a usable policy.
+    """
+    if official_files(source, setting) is not None:
+        return frozenset()
+    file = find_checkpoint(source, setting) / "checkpoint.json"
+    return frozenset(Checkpoint.read(file).train_places)
 
 
 def official_files(source: str | Path, setting: str = "policy") -> tuple[Path, Path] | None:

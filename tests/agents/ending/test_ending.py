@@ -26,8 +26,10 @@ from basalt.core.agent import Agent
 from basalt.core.recorder_lines import Label
 from basalt.core.recording import RecordingWriter
 from basalt.io.errors import ConfigError
+from basalt.policies.checkpoint import save_checkpoint
 from basalt.policies.config import VPTConfig
 from basalt.policies.ending import EndingInputs, EndingNet, load_ending, open_ending
+from basalt.policies.vpt import VPTPolicy
 from basalt.rollouts.rollout import RolloutPlan, rollout
 from basalt.testing import check_agent
 from tests.support import synthetic
@@ -351,6 +353,19 @@ def test_it_reads_the_latents_of_a_named_policy(folder: Path, tmp_path: Path) ->
     tiny_run(policy, seed=1)
     with pytest.raises(ConfigError, match="is no longer the policy whose latents the head"):
         StoppingAgent(Walker(), tmp_path / "run", "cpu")
+
+
+def test_it_says_that_its_trunk_knows_the_held_out_worlds(folder: Path, tmp_path: Path) -> None:
+    cfg = config(folder, tmp_path / "run", trunk=str(tmp_path / "policy"), steps=1)
+    torch.manual_seed(0)
+    groups = [f"find_cave:{seed}" for seed in SEEDS]
+    save_checkpoint(tmp_path / "policy", 1, VPTPolicy(TINY), {}, {"train_places": groups})
+    report = train(cfg).report
+    assert report is not None and report.trunk_places == report.episodes == 3
+    assert report.lines()[-1].startswith("the trunk was trained on 3 of the held-out worlds")
+    save_checkpoint(tmp_path / "policy", 1, VPTPolicy(TINY), {}, {"train_places": ["find_cave:1"]})
+    other = train(replace(cfg, out=str(tmp_path / "other"))).report
+    assert other is not None and other.trunk_places == 0
 
 
 def test_it_is_trained_but_does_not_play() -> None:
