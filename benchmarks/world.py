@@ -364,9 +364,15 @@ def measure_size(
 
     Returns:
         `one` and `two` (see `measure_speed` and `measure_two`), `bounded_by`, `baseline` (its steps per second)
-        and `ratio`, both by `one` and `two`; None without a baseline.
+        and `ratio`, both by `one` and `two`. These are None without a baseline, and where it failed; `baseline_failure`
+        is the reason then.
     """
-    other = None if baseline is None else measure_baseline(baseline, task, size, n_steps)
+    other, failure = None, None
+    if baseline is not None:
+        try:
+            other = measure_baseline(baseline, task, size, n_steps)
+        except WorldError as err:  # the other figures are kept
+            failure = str(err)
     one, two = measure_speed(task, size, n_steps), measure_two(task, size, n_steps)
     figures = {"one": one, "two": two}
     return {
@@ -375,6 +381,7 @@ def measure_size(
         "bounded_by": bounded_by(one),
         "one": {k: round(v, 2) for k, v in one.items() if k not in ("began", "ended")},
         "two": {k: round(v, 2) for k, v in two.items()},
+        "baseline_failure": failure,
         "baseline": other and {k: round(v, 2) for k, v in other.items()},
         "ratio": other and {k: round(figures[k]["steps_per_s"] / other[k], 2) for k in other},
     }
@@ -465,12 +472,12 @@ def run(argv: list[str]) -> dict[str, Any]:
     ratio: float | None = min(figures[task]["real_time"] for task in tasks)
     if args.sizes and world == "luanti":
         figures |= measure_sizes(tasks, args.steps, args.baseline)
-        ratios = [figures["sizes"][task]["640x360"]["ratio"] for task in tasks]
-        compared = [one["one"] for one in ratios if one is not None]
+        large = [figures["sizes"][task]["640x360"] for task in tasks]
         peer = f"commit {args.baseline} in the same run: 640x360, one instance, slowest gain"
-        ratio = min(compared, default=None)
-        if ratio is None:
-            peer += f"; not measured: {figures['baseline']}"
+        missing = [one for one in large if one["ratio"] is None]
+        ratio = None if missing else min(one["ratio"]["one"] for one in large)
+        if missing:
+            peer += f"; not measured: {missing[0]['baseline_failure'] or figures['baseline']}"
     if args.peer:
         size = SIZES[-1]
         other = figures[args.peer] = measure_craftium(size, args.steps)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from basalt.cli.bench import main
-from basalt.io.errors import ConfigError
+from basalt.io.errors import ConfigError, WorldError
 from benchmarks import world as bench
 from benchmarks.world import bounded_by, checkout, measure_craftium
 from tests.support.minerl_standin import StandIn
@@ -95,6 +95,18 @@ def test_sizes_are_compared_with_an_earlier_commit(monkeypatch, capsys):
     assert sizes["128x72"]["one"]["steps_per_s"] == 100.0
     assert sizes["128x72"]["two"]["steps_per_s"] == 180.0
     assert sizes["640x360"]["ratio"] == {"one": 2.0, "two": 3.0} and report["ratio"] == 2.0
+
+    def fails_once(_, task, *__):
+        if task == "make_waterfall":
+            raise WorldError("the baseline cannot be measured: it fell over")
+        return {"one": 50.0, "two": 60.0}
+
+    monkeypatch.setattr(bench, "measure_baseline", fails_once)
+    assert main(["world", *tasks, "--sizes"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    failed = report["figures"]["sizes"]["make_waterfall"]["640x360"]
+    assert failed["ratio"] is None and failed["one"]["steps_per_s"] == 100.0
+    assert report["ratio"] is None and report["peer"].endswith("it fell over")
 
     monkeypatch.setattr(bench, "checkout", lambda _: contextlib.nullcontext((None, "no history")))
     assert main(["world", *tasks, "--sizes"]) == 0
