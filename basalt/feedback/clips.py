@@ -121,11 +121,11 @@ def _usable(
     if len(worlds) > 1:
         names = ", ".join(sorted(" ".join(world) for world in worlds))
         raise RecordingError(
-            f"data: expected recordings of one world and version, got {names}; use folders of one of them"
+            f"recordings: expected recordings of one world and version, got {names}; use folders of one of them"
         )
     if len(found) < 2:
         raise RecordingError(
-            f"data: expected at least two recordings of {task.name} with {length} steps or more, got {len(found)} "
+            f"recordings: expected at least two recordings of {task.name} with {length} steps or more, got {len(found)} "
             f"of {len(recordings)}; use more recordings or a smaller clip="
         )
     return list(found.values())

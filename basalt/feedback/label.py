@@ -131,7 +131,6 @@ def label(config: LabelConfig) -> LabelSet:
     if (done := _done(folder / FILE, config)) is not None:
         return done
     task, teacher = get_task(config.task), TEACHERS[config.teacher]
-    make_folder(folder, "folder of labels")
     of_clips, of_spread, of_pairs, of_errors = (
         np.random.default_rng(one) for one in np.random.SeedSequence(config.seed).spawn(4)
     )
@@ -142,6 +141,7 @@ def label(config: LabelConfig) -> LabelSet:
     )
     random_pairs = draw_pairs(episodes, SPREAD_PAIRS, of_spread, uniform_share=config.uniform_share)
     spread = difference_spread(*_totals(random_pairs))
+    make_folder(folder, "folder of labels")  # only now, so that a failure leaves none
     pairs = draw_pairs(episodes, config.n, of_pairs, uniform_share=config.uniform_share)
     answers = teacher.answer(
         [one.left.changes for one in pairs],

@@ -10,7 +10,7 @@ import pytest
 from basalt.cli.main import run
 from basalt.core.comparisons import Comparison, read_comparisons
 from basalt.feedback.label import FILE, LABELS, LabelConfig, LabelSet, label
-from basalt.io.errors import ConfigError
+from basalt.io.errors import ConfigError, RecordingError
 from tests.support.clip_recordings import record_cave
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -111,6 +111,12 @@ def test_other_settings_in_the_same_folder_are_refused(
 def test_wrong_settings_are_named(config: Config, changes: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         config(**changes)
+
+
+def test_what_cannot_be_labelled_leaves_no_folder(config: Config, tmp_path: Path) -> None:
+    with pytest.raises(RecordingError, match="recordings: expected at least two recordings"):
+        label(config(clip=12_000))
+    assert not (tmp_path / "labels").exists()
 
 
 def test_the_command_prints_the_controls(
