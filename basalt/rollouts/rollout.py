@@ -237,7 +237,7 @@ class RolloutSummary(Record):
         lines = [f"{'seed':>8} {'steps':>6} {'ended':>6} {'success':>8} {'walked':>8} furthest"]
         for one in self.episodes:
             success = {True: "yes", False: "no", None: "?"}[one.success]
-            far = furthest(one.milestones) or "-"
+            far = furthest(one.milestones) or ("-" if False in one.milestones.values() else "?")
             walked = "?" if one.distance_walked is None else f"{one.distance_walked:.1f}"
             lines.append(
                 f"{one.seed:>8} {one.steps:>6} {one.ended:>6} {success:>8} {walked:>8} {far}"

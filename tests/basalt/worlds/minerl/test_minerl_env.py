@@ -278,7 +278,7 @@ def test_tasks_without_success_by_telemetry_are_rolled_out_too(tmp_path, monkeyp
         )  # fmt: skip
     printed = capsys.readouterr().out
     assert "let people judge" in printed and "distance" not in printed
-    assert printed.splitlines()[1].split() == ["100001", "3", "cut", "?", "?"]
+    assert printed.splitlines()[1].split() == ["100001", "3", "cut", "?", "?", "?"]
 
 
 def test_the_demonstrator_says_that_it_does_not_know_the_way(tmp_path, monkeypatch):
