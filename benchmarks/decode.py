@@ -159,7 +159,9 @@ def run(argv: list[str]) -> dict[str, Any]:
         ConfigError: numbers below 1.
         RecordingError: no usable recordings in the folder.
     """
-    parser = argparse.ArgumentParser(prog="basalt bench decode", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="basalt bench decode", description=__doc__, allow_abbrev=False
+    )
     parser.add_argument("--data", default="sample", help="folder of recordings (the sample)")
     parser.add_argument("--frames", type=int, default=12_000, help="frames of the long run")
     parser.add_argument("--rounds", type=int, default=3, help="rounds; the best of each counts")

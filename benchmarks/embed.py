@@ -79,7 +79,9 @@ def run(argv: list[str]) -> dict[str, Any]:
         ConfigError: numbers below 1.
         RecordingError: no usable recordings in the folder.
     """
-    parser = argparse.ArgumentParser(prog="basalt bench embed", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="basalt bench embed", description=__doc__, allow_abbrev=False
+    )
     parser.add_argument("--data", default="sample", help="folder of recordings (the sample)")
     parser.add_argument("--frames", type=int, default=256, help="frames per measurement")
     parser.add_argument("--rounds", type=int, default=2, help="rounds; the best of each counts")

@@ -107,7 +107,9 @@ def run(argv: list[str]) -> dict[str, Any]:
     Args:
         argv: Arguments: `--steps N`, at most the task's limit minus the steps to warm up.
     """
-    parser = argparse.ArgumentParser(prog="basalt bench minerl", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="basalt bench minerl", description=__doc__, allow_abbrev=False
+    )
     parser.add_argument("--steps", type=int, default=2000, help="steps per measurement")
     steps = min(parser.parse_args(argv).steps, get_task("find_cave").step_limit - 50)
     figures = {

@@ -232,7 +232,9 @@ def run(argv: list[str]) -> dict[str, Any]:
     Raises:
         ConfigError: an argument is below 1.
     """
-    parser = argparse.ArgumentParser(prog="basalt bench rating", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="basalt bench rating", description=__doc__, allow_abbrev=False
+    )
     parser.add_argument("--comparisons", type=int, default=3000)
     parser.add_argument("--replicates", type=int, default=1000)
     parser.add_argument(

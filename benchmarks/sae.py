@@ -34,7 +34,9 @@ def run(argv: list[str]) -> dict[str, Any]:
         the least over architectures of (ours / peer's speed) / aim, null without peers or if our
         quality is below a peer's.
     """
-    parser = argparse.ArgumentParser(prog="basalt bench sae", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="basalt bench sae", description=__doc__, allow_abbrev=False
+    )
     parser.add_argument("--d", type=int, default=1024, help="dimensions of the speed runs")
     parser.add_argument("--width", type=int, default=8192, help="latents of the speed runs")
     parser.add_argument("--l0", type=float, default=32.0, help="active latents of the speed runs")

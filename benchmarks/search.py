@@ -125,7 +125,9 @@ def run(argv: list[str]) -> dict[str, Any]:
     Raises:
         ConfigError: An argument is out of its range, or there is no index.
     """
-    parser = argparse.ArgumentParser(prog="basalt bench search", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="basalt bench search", description=__doc__, allow_abbrev=False
+    )
     parser.add_argument(
         "--frames", type=int, default=1_000_000, help="frames of the synthetic index"
     )

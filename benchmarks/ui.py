@@ -77,7 +77,9 @@ def run(argv: list[str]) -> dict[str, Any]:
         ConfigError: an argument that cannot be.
         BenchError: the app did not answer, or an answer was lost.
     """
-    parser = argparse.ArgumentParser(prog="basalt bench ui", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="basalt bench ui", description=__doc__, allow_abbrev=False
+    )
     parser.add_argument("--raters", type=int, default=50)
     parser.add_argument("--answers", type=int, default=3, help="of each rater, in each way")
     parser.add_argument("--agents", type=int, default=10)

@@ -446,7 +446,9 @@ def run(argv: list[str]) -> dict[str, Any]:
     Raises:
         ConfigError: A setting is unknown.
     """
-    parser = argparse.ArgumentParser(prog="basalt bench world", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="basalt bench world", description=__doc__, allow_abbrev=False
+    )
     parser.add_argument("--task", action="append", help="name of a task (repeatable; default: all)")
     parser.add_argument("--steps", type=int, default=400, help="steps per speed measurement")
     parser.add_argument("--determinism-steps", type=int, default=300)

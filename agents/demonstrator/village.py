@@ -63,7 +63,7 @@ class Ground:
         return min(free, key=lambda cell: (cell[0] - x) ** 2 + (cell[1] - z) ** 2)
 
     def way(self, start: ArrayLike, goal: Cell) -> list[Node]:
-        """Return the cheapest path, nodes of the feet; it avoids walls if possible, and is empty if there is none.
+        """Return the cheapest path, nodes of the feet; it avoids walls if possible, and is empty if no path was found.
 
         Args:
             start: Position of the player, x and z in nodes.

@@ -72,7 +72,7 @@ class Wilds:
         return index is not None and bool(self._stand[index])
 
     def near(self, point: Sequence[float], within: int = 2) -> Node | None:
-        """Return the place nearest to a point, at most some nodes away on each axis; None if there is none."""
+        """Return the place nearest to a point, at most some nodes away on each axis, or None."""
         x, y, z = (round(float(part)) for part in point)
         span = range(-within, within + 1)
         places = [
@@ -85,7 +85,7 @@ class Wilds:
         return min(places)[1] if places else None
 
     def surface(self, x: float, z: float, within: int = 3) -> Node | None:
-        """Return the place under the open sky nearest to a column; None if there is none within some nodes."""
+        """Return the place under the open sky nearest to a column, or None if no such place is within some nodes."""
         best: tuple[float, Node] | None = None
         for a in range(round(x) - within, round(x) + within + 1):
             for c in range(round(z) - within, round(z) + within + 1):
@@ -115,7 +115,7 @@ class Wilds:
         around: float = 0.0,
         farthest: float = 80.0,
     ) -> list[Node]:
-        """Return the cheapest way, nodes of the feet from the start on; empty if there is none.
+        """Return the cheapest way, nodes of the feet from the start on; empty if no way was found.
 
         Args:
             start: Node of the feet.

@@ -174,7 +174,7 @@ def label(config: LabelConfig) -> LabelSet:
 
 
 def _done(file: Path, config: LabelConfig) -> LabelSet | None:
-    """The record of an earlier run of the same settings; None if there is none."""
+    """The record of an earlier run of the same settings, or None."""
     if not file.is_file():
         return None
     done = LabelSet.read(file)

@@ -91,7 +91,7 @@ class Lookout:
         """Turn once round, then walk along the street and back, until there is a choice; return it.
 
         Args:
-            choice: Function that returns the choice among what has been in view, None if there is none.
+            choice: Function that returns the choice among what has been in view, or None.
             street: Places along the middle of the street.
         """
         for action in self._exploring(street):

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,8 @@ from basalt.policies.checkpoint import find_checkpoint, load_policy
 from basalt.policies.config import VPTConfig
 from tests.support.synthetic import BLUE, GREEN, RED, picture, write_episodes
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TINY = VPTConfig(
     hidsize=32, attention_heads=2, attention_memory_size=24, timesteps=8, n_recurrence_layers=1,
     impala_chans=(2, 4, 4), impala_width=1, img_shape=(32, 32, 3),
@@ -41,14 +42,6 @@ def _tiny(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFact
     monkeypatch.setattr(VPTConfig, "small", classmethod(lambda cls: TINY))
     cache = tmp_path_factory.getbasetemp() / "bc-cache"
     monkeypatch.setenv("BASALT_CACHE", str(cache))
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)  # networks this small are slower on two
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

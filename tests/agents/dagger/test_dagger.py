@@ -1,7 +1,7 @@
 """DAgger teaches what demonstrations never show, and resumes wherever it was stopped."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ from basalt.policies.config import VPTConfig
 from tests.support.synthetic import ACTION_OF_COLOUR, BLUE, RED, picture, telemetry
 from tests.support.tiny_policy import TINY
 from tests.support.toy_world import CountingWorld
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 TURN = 4
 """Step from which the world shows red."""
@@ -63,14 +65,6 @@ def _toy(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFacto
     monkeypatch.setenv("BASALT_CACHE", str(tmp_path_factory.getbasetemp() / "dagger-cache"))
     monkeypatch.setattr(gymnasium, "make", lambda *_, **__: TwoColours())
     monkeypatch.setattr(dagger, "labeller", Expert)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

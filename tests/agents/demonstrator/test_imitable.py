@@ -27,7 +27,7 @@ FROZEN = {
     "find_cave.py": "91270d1b75f6",
     "make_waterfall.py": "b4ee3b904dd0",
     "strider.py": "28d67ecae9cc",
-    "village.py": "25c2bbc35472",
+    "village.py": "ade21d4ca2ab",
 }
 
 

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -35,6 +34,8 @@ from basalt.testing import check_agent
 from tests.support import synthetic
 from tests.support.tiny_policy import TINY, tiny_run
 from tests.support.toy_world import CountingWorld
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 SEEDS = range(100_000, 100_010)
 
@@ -86,14 +87,6 @@ def write_episode(
 def _small(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     monkeypatch.setattr(VPTConfig, "small", classmethod(lambda cls: TINY))
     monkeypatch.setenv("BASALT_CACHE", str(tmp_path_factory.getbasetemp() / "ending-cache"))
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
