@@ -51,15 +51,13 @@ def curves(episodes: Sequence[Sequence[Telemetry]]) -> list[Curve]:
         Curve(
             name.replace("_", " ").capitalize(),
             "",
-            tuple(_thinned([one.facts[name] for one in episode]) for episode in episodes),
+            tuple(thinned([one.facts[name] for one in episode]) for episode in episodes),
         )
         for name in facts
     ]
     for field, (label, unit) in _FIELDS.items():
         if all(episode[0].is_observed(field) for episode in episodes):
-            sides = tuple(
-                _thinned([getattr(one, field) for one in episode]) for episode in episodes
-            )
+            sides = tuple(thinned([getattr(one, field) for one in episode]) for episode in episodes)
             out.append(Curve(label, unit, sides))
     # The sort is stable: both groups keep their order.
     return sorted(out, key=lambda curve: not any(len(set(values)) > 1 for _, values in curve.sides))
@@ -82,7 +80,7 @@ def _is_number(value: object) -> bool:
     return isinstance(value, bool | int | float)
 
 
-def _thinned(values: Sequence[object]) -> tuple[float, list[float]]:
+def thinned(values: Sequence[object]) -> tuple[float, list[float]]:
     """Seconds between values, and at most `MOST_POINTS` values."""
     every = max(1, -(-len(values) // MOST_POINTS))
     return every / STEPS_PER_SECOND, [round(float(value), 3) for value in values[::every]]  # type: ignore[arg-type]

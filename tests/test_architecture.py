@@ -29,6 +29,7 @@ ROOMS = (
     "agents.ending",
     "agents.search",
     "agents.steered",
+    "agents.reward",
     "agents.teachers",
     "agents.demonstrator",
     "agents.random",

@@ -67,7 +67,7 @@ AGENTS: Registry[Algorithm | type] = Registry("agent", "basalt.agents", Algorith
 for _name in ("bc", "dagger", "demonstrator", "noop", "random", "search", "steered"):
     AGENTS.register(_name, f"agents.{_name}:ALGORITHM")
 
-PARTS = {"ending": "agents.ending:PART"}
+PARTS = {"ending": "agents.ending:PART", "reward": "agents.reward:PART"}
 """What is trained but does not play, by name."""
 
 STOP = "stop"

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agents.common.components import principal_components
 from agents.search.pitch import demonstrated_pitch
 from basalt.core.actions import N_BUTTONS, N_CAMERA, indices_to_env
 from basalt.io.atomic import replacing_folder
@@ -23,9 +24,6 @@ from basalt.io.errors import ActionError, ConfigError
 
 FORMAT, VERSION = "basalt-latent-index", 2
 """Version 1 has no `pitch`; it is computed while such an index is opened."""
-
-_SAMPLE = 100_000
-"""Frames from which the principal components are computed, spread evenly."""
 
 _CHUNK = 65_536
 
@@ -188,7 +186,7 @@ def build_index(
                     "index: expected finite latents within float16's range; embed the demonstrations again"
                 )
         latents.flush()
-        mean, basis = _principal_components(latents, components)
+        mean, basis = principal_components(latents, components)
         projected = np.lib.format.open_memmap(
             partial / "projected.npy", "w+", np.float32, (n, components)
         )
@@ -276,18 +274,3 @@ def _pitch(
         for start, stop in pairwise(starts)
     ]
     return np.concatenate(episodes).astype(np.float32)
-
-
-def _principal_components(
-    latents: NDArray[np.float16], components: int
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Mean float32 [width] and the first principal components, float32 [width, components]."""
-    step = -(-len(latents) // _SAMPLE)
-    sample = latents[::step].astype(np.float32)
-    mean = sample.mean(axis=0)
-    centred = sample - mean
-    _, vectors = np.linalg.eigh((centred.T @ centred).astype(np.float64))
-    basis = vectors[:, ::-1][:, :components]
-    # A component's sign is arbitrary; this choice does not depend on the linear algebra library.
-    basis = basis * np.sign(basis[np.abs(basis).argmax(axis=0), np.arange(components)])
-    return mean.astype(np.float32), np.ascontiguousarray(basis, dtype=np.float32)

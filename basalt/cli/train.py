@@ -21,7 +21,10 @@ def main(argv: list[str]) -> int:
         # Other agents stay unimported: they may need packages that are not installed.
         known = defaults(classes[name]) if name in classes else {}
         values = {k: v for k, v in known.items() if k not in (*GROUPS, "out")}
-        add_option("agent", name, {"agent": {"name": name}, **values}, package="_global_")
+        node: dict[str, Any] = {"agent": {"name": name}, **values}
+        if known and "data" not in known:  # it says itself what it learns from
+            node["defaults"] = [{"override /data": None}]
+        add_option("agent", name, node, package="_global_")
     return hydra_app("train", _train, argv, settings=_training, described=classes[asked[0]])
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -194,19 +194,32 @@ def split_episodes(
     Raises:
         ConfigError: The share is not in [0, 1), or leaves one side empty.
     """
-    if not 0 <= held_out < 1:
-        raise ConfigError(f"held_out: expected a share of at least 0 and below 1, got {held_out}")
-    groups = sorted(
-        {episode.split_group for episode in episodes},
-        key=lambda group: hashlib.sha256(f"{seed}:{group}".encode()).digest(),
-    )
-    count = math.ceil(held_out * len(groups) - 1e-9)
-    if count >= len(groups):
-        raise ConfigError(
-            f"held_out: {held_out} of {len(groups)} different world(s) leaves nothing to train on; "
-            "add recordings or set held_out=0"
-        )
-    test_groups = set(groups[:count])
+    test_groups = held_out_groups({episode.split_group for episode in episodes}, held_out, seed)
     train = [episode for episode in episodes if episode.split_group not in test_groups]
     test = [episode for episode in episodes if episode.split_group in test_groups]
     return train, test
+
+
+def held_out_groups(groups: Collection[str], held_out: float, seed: int = 0) -> set[str]:
+    """The split groups to hold out; the choice depends on the groups and `seed` only.
+
+    Args:
+        groups: At least two split groups, unless `held_out` is 0.
+        held_out: Share of groups to hold out; rounded up to at least one if above 0.
+        seed: Seed of the choice.
+
+    Raises:
+        ConfigError: The share is not in [0, 1), or leaves nothing.
+    """
+    if not 0 <= held_out < 1:
+        raise ConfigError(f"held_out: expected a share of at least 0 and below 1, got {held_out}")
+    order = sorted(
+        set(groups), key=lambda group: hashlib.sha256(f"{seed}:{group}".encode()).digest()
+    )
+    count = math.ceil(held_out * len(order) - 1e-9)
+    if count >= len(order):
+        raise ConfigError(
+            f"held_out: {held_out} of {len(order)} different world(s) leaves nothing to train on; "
+            "add recordings or set held_out=0"
+        )
+    return set(order[:count])

@@ -1,19 +1,20 @@
 """Labels by a synthetic teacher: pairs of clips of recordings, its answers, and what controls make of them."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field
 
-from agents.teachers.teacher import TEACHERS, Teacher, difference_spread
+from agents.teachers.labels import FILE, LABELS, LabelSet
+from agents.teachers.teacher import TEACHERS, difference_spread
 from basalt.core.comparisons import Comparison, Side, Winner, write_comparisons
-from basalt.core.records import Record
-from basalt.core.settings import Count, Natural, Paths, PathText, settings, unknown_option
+from basalt.core.controls import clip_brightness, controls
+from basalt.core.settings import Natural, Paths, PathText, settings, unknown_option
 from basalt.core.tasks import get_task
 from basalt.feedback.clips import (
     UNIFORM_SHARE,
@@ -22,13 +23,10 @@ from basalt.feedback.clips import (
     draw_pairs,
     load_clips,
 )
-from basalt.feedback.controls import Control, clip_brightness, controls
+from basalt.feedback.selectors import Selector
 from basalt.io.claims import make_folder
 from basalt.io.console import progress_bar
 from basalt.io.errors import ConfigError
-
-FILE, LABELS = "labels.json", "comparisons.parquet"
-"""Files of a folder of labels: the record, and the answers."""
 
 SPREAD_PAIRS = 2_000
 """Random pairs from which the spread of differences is measured."""
@@ -48,6 +46,9 @@ class LabelConfig:
         teacher: Name of the synthetic teacher: oracle, mistake, noisy, equal, skip, myopic or mixed.
         clip: Length of each clip in steps of 50 ms.
         uniform_share: Share of pairs whose clips begin at any step; in the others one or both show an event. At least 0.2.
+        selector: Rule that chooses the pairs: uniform, or by a reward model: disagreement, entropy or k_center. It chooses at
+            most 80% of them, from ten times as many candidates.
+        reward: Run of the reward model that chooses; null with `uniform`.
         seed: Seed of the clips, the pairs and the teacher's errors.
         out: Folder of comparisons.parquet and labels.json.
         progress: Whether to show progress bars.
@@ -59,6 +60,8 @@ class LabelConfig:
     teacher: str = "mixed"
     clip: Annotated[int, Field(ge=1, le=LONGEST_CLIP)] = 128
     uniform_share: Annotated[float, Field(ge=UNIFORM_SHARE, le=1)] = 0.5
+    selector: Selector = "uniform"
+    reward: PathText | None = None
     seed: Natural = 0
     out: PathText = "runs/labels/${task.name}/${teacher}"
     progress: bool = True
@@ -66,57 +69,11 @@ class LabelConfig:
     def __post_init__(self) -> None:
         if self.teacher not in TEACHERS:
             raise ConfigError(unknown_option("teacher", self.teacher, list(TEACHERS)))
-
-
-class LabelSet(Record):
-    """What a synthetic teacher answered: `labels.json`.
-
-    Attributes:
-        task: Name of the task.
-        world: World of the recordings.
-        world_version: Version of that world.
-        teacher_name: Name of the synthetic teacher.
-        teacher: Its settings.
-        recordings: Folders of recordings, as they were given.
-        episodes: Number of episodes that clips were taken from.
-        clip: Length of each clip in steps.
-        uniform_share: Share of pairs of uniform clips.
-        seed: Seed of the clips, the pairs and the errors.
-        spread: Standard deviation of the difference of scores over random pairs, the unit of the errors.
-        answers: Number of each answer.
-        truth: Share of the teacher's decided answers that name the clip that scores more; pairs of equal scores are
-            left out. The ceiling of any model's accuracy. None without such answers.
-        controls: How well numbers that say nothing of the play predict the answers.
-    """
-
-    FORMAT: ClassVar[str] = "basalt-labels"
-
-    task: str
-    world: str
-    world_version: str
-    teacher_name: str
-    teacher: Teacher
-    recordings: tuple[str, ...]
-    episodes: Count
-    clip: Count
-    uniform_share: float
-    seed: int
-    spread: float
-    answers: Mapping[Winner, int]
-    truth: float | None
-    controls: tuple[Control, ...]
-
-    def lines(self) -> list[str]:
-        """The labels in lines of text."""
-        counts = ", ".join(f"{count} {answer}" for answer, count in sorted(self.answers.items()))
-        ceiling = "not known" if self.truth is None else f"{self.truth:.1%}"
-        return [
-            f"{sum(self.answers.values())} answers by the synthetic teacher {self.teacher_name!r} "
-            f"({self.task}, {self.episodes} episodes, clips of {self.clip} steps): {counts}",
-            f"right where one clip scores more: {ceiling}; spread of differences: {self.spread:.3f}",
-            "controls, at 50% where they say nothing:",
-            *(f"  {one}" for one in self.controls),
-        ]
+        if (self.selector == "uniform") != (self.reward is None):
+            raise ConfigError(
+                f"reward: expected a run of `basalt train agent=reward` with selector=disagreement, entropy or k_center, and none "
+                f"with uniform; got selector={self.selector} and reward={self.reward}"
+            )
 
 
 def label(config: LabelConfig) -> LabelSet:
@@ -131,8 +88,8 @@ def label(config: LabelConfig) -> LabelSet:
     if (done := _done(folder / FILE, config)) is not None:
         return done
     task, teacher = get_task(config.task), TEACHERS[config.teacher]
-    of_clips, of_spread, of_pairs, of_errors = (
-        np.random.default_rng(one) for one in np.random.SeedSequence(config.seed).spawn(4)
+    of_clips, of_spread, of_pairs, of_errors, of_choice = (
+        np.random.default_rng(one) for one in np.random.SeedSequence(config.seed).spawn(5)
     )
     # About as many clips as the pairs need if the number of episodes is small.
     per_episode = int(np.clip(2 * config.n // 10, 8, 64))
@@ -141,8 +98,8 @@ def label(config: LabelConfig) -> LabelSet:
     )
     random_pairs = draw_pairs(episodes, SPREAD_PAIRS, of_spread, uniform_share=config.uniform_share)
     spread = difference_spread(*_totals(random_pairs))
+    pairs = _pairs(config, episodes, of_pairs, of_choice)
     make_folder(folder, "folder of labels")  # only now, so that a failure leaves none
-    pairs = draw_pairs(episodes, config.n, of_pairs, uniform_share=config.uniform_share)
     answers = teacher.answer(
         [one.left.changes for one in pairs],
         [one.right.changes for one in pairs],
@@ -162,6 +119,8 @@ def label(config: LabelConfig) -> LabelSet:
         episodes=len(episodes),
         clip=config.clip,
         uniform_share=config.uniform_share,
+        selector=config.selector,
+        reward=config.reward,
         seed=config.seed,
         spread=spread,
         answers=Counter(answers),
@@ -185,6 +144,8 @@ def _done(file: Path, config: LabelConfig) -> LabelSet | None:
         "recordings": config.recordings,
         "clip": config.clip,
         "uniform_share": config.uniform_share,
+        "selector": config.selector,
+        "reward": config.reward,
         "seed": config.seed,
     }
     found = {name: getattr(done, name) for name in wanted}
@@ -195,6 +156,26 @@ def _done(file: Path, config: LabelConfig) -> LabelSet | None:
                 f"{file}: these labels were made with {name}={found[name]!r}, not {value!r}; use another out=FOLDER"
             )
     return done
+
+
+def _pairs(
+    config: LabelConfig,
+    episodes: Sequence[ClippedEpisode],
+    draws: np.random.Generator,
+    choice: np.random.Generator,
+) -> list[ClipPair]:
+    """The pairs to answer, drawn, or chosen by a reward model."""
+    if config.reward is None:
+        return draw_pairs(episodes, config.n, draws, uniform_share=config.uniform_share)
+    from basalt.feedback.choose import CANDIDATES, choose  # here, since it needs torch
+
+    candidates = draw_pairs(
+        episodes, CANDIDATES * config.n, draws, uniform_share=config.uniform_share
+    )
+    return choose(
+        candidates, config.n, config.selector, config.reward, config.recordings, episodes[0].meta, choice,
+        progress=config.progress,
+    )  # fmt: skip
 
 
 def _totals(pairs: Sequence[ClipPair]) -> tuple[list[float], list[float]]:

@@ -20,14 +20,15 @@ _KINDS = {
     "embeddings.json": "folder of embeddings",
     "store.json": "activation store",
     "labels.json": "folder of labels",
+    "scores.json": "folder of scores",
 }
 """Kind of a folder by the name of its claim."""
 
 _ONLY_IN_A_SUITE = "training_frames"
 """Key of a suite's `config.json`, which has the name of a training run's."""
 
-_IN_A_RUN = {"out", "data"}
-"""Keys of a training run's `config.json`; other programs' files have the same name."""
+_IN_A_RUN = ({"out", "data"}, {"out", "comparisons"})
+"""Keys of a training run's `config.json`, one of the two; other programs' files have the same name."""
 
 
 def make_folder(folder: Path, kind: str) -> None:
@@ -63,7 +64,7 @@ def _kind_of(folder: Path) -> str | None:
                 continue  # not ours; a run that is resumed reads it and reports the fault
             if _ONLY_IN_A_SUITE in keys:
                 return "suite"
-            if keys >= _IN_A_RUN:
+            if any(keys >= own for own in _IN_A_RUN):
                 return kind
     return None
 

@@ -110,7 +110,7 @@ def embed(cfg: EmbedConfig) -> dict[str, int]:
             cache_gb=0,
             jobs=cfg.workers,
         )[cfg.shard :: cfg.shards]
-        places = {id(e): _shard_path(out, source, e) for e in episodes}
+        places = {id(e): shard_path(out, source, e.recordings[0].stem) for e in episodes}
         todo = [e for e in episodes if not _is_done(places[id(e)], e)]
         frames = sum(map(len, todo))
         with progress_bar(total=frames, title="embed", unit="frame", shown=cfg.progress) as bar:
@@ -194,9 +194,16 @@ def _parts(batch: Batch) -> Iterator[tuple[int, int]]:
             yield row, int(index)
 
 
-def _shard_path(out: Path, source: Path, episode: Episode) -> Path:
-    stem = episode.recordings[0].stem.resolve().relative_to(source.resolve())
-    return out / stem.parent / f"{stem.name}.safetensors"
+def shard_path(out: Path, source: Path, stem: Path) -> Path:
+    """File of a play's embeddings.
+
+    Args:
+        out: Folder of embeddings.
+        source: Folder of recordings that was embedded.
+        stem: Path of the play's first recording in it, without suffix.
+    """
+    inside = stem.resolve().relative_to(source.resolve())
+    return out / inside.parent / f"{inside.name}.safetensors"
 
 
 def _state(episode: Episode) -> str:

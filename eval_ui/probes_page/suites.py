@@ -68,9 +68,14 @@ class Autoencoder:
     episodes: tuple[StoredEpisode, ...]
 
 
+def results_folder() -> Path:
+    """The folder in which the app looks for results: `$BASALT_PROBES`, by default `runs`."""
+    return Path(os.environ.get(PROBES_VARIABLE) or DEFAULT_FOLDER)
+
+
 def find_suites() -> list[Suite]:
     """All suites below `$BASALT_PROBES` (default: `runs`), newest first; reports that cannot be read are skipped."""
-    root = Path(os.environ.get(PROBES_VARIABLE) or DEFAULT_FOLDER)
+    root = results_folder()
     found = []
     for depth in range(DEEPEST + 1):
         for file in root.glob("/".join(["*"] * depth + ["report.json"])):

@@ -1,4 +1,4 @@
-"""The Episodes page: watch one recording, or two in sync, with their telemetry."""
+"""The Episodes page: watch one recording, or two in sync, with their telemetry and the scores of reward models."""
 
 from collections.abc import Sequence
 
@@ -7,6 +7,7 @@ import streamlit as st
 from basalt.core.tasks import STEPS_PER_SECOND
 from basalt.io.errors import BasaltError
 from eval_ui.elements import facts_html, show_table
+from eval_ui.reward_curves import reward_curves
 from eval_ui.session import may_see_results
 from eval_ui.store_access import the_store
 from eval_ui.study_picker import current_study, pick_study
@@ -72,7 +73,8 @@ def _watch(store: Store, chosen: Sequence[Episode]) -> None:
         " ".join(one.id for one in chosen),
         names,
         [episode_video(store, one.id) for one in chosen],
-        _curves(tuple(one.id for one in chosen), store),
+        reward_curves([one.video_sha256 for one in chosen])
+        + _curves(tuple(one.id for one in chosen), store),
     )
     for one, column in zip(chosen, st.columns(len(chosen)), strict=True):
         column.html(

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from agents.teachers.labels import FILE, LABELS, LabelSet
 from basalt.cli.main import run
 from basalt.core.comparisons import Comparison, read_comparisons
-from basalt.feedback.label import FILE, LABELS, LabelConfig, LabelSet, label
+from basalt.feedback.label import LabelConfig, label
 from basalt.io.errors import ConfigError, RecordingError
 from tests.support.clip_recordings import record_cave
 

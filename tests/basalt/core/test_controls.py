@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from basalt.core.comparisons import Comparison, Side
-from basalt.feedback.controls import clip_brightness, control, controls
+from basalt.core.controls import clip_brightness, control, controls
 from basalt.io.errors import RecordingError
 from tests.support.clip_recordings import record_cave
 from tests.support.synthetic_comparisons import one_comparison

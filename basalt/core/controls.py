@@ -5,7 +5,7 @@ pairs and tested on the other half, both ways, so that a number that says nothin
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated
@@ -68,7 +68,7 @@ def controls(
     found = [of("length", length), of("start", start)]
     if brightness is not None:
         found.append(of("brightness", brightness))
-    return [*found, _seed_control(decided, left_won)]
+    return [*found, balance_control("seed", decided, lambda side: side.seed)]
 
 
 def control(name: str, differences: ArrayLike, left_won: ArrayLike) -> Control:
@@ -84,21 +84,29 @@ def control(name: str, differences: ArrayLike, left_won: ArrayLike) -> Control:
     return _halves(name, len(won), lambda learn: signs * np.sign((signs * won)[learn].sum()), won)
 
 
-def _seed_control(decided: Sequence[Comparison], left_won: NDArray[np.bool_]) -> Control:
-    """How well the seeds predict which side won: the one whose clips won more often in the other half."""
-    won = np.where(left_won, 1.0, -1.0)
+def balance_control(
+    name: str, decided: Sequence[Comparison], group: Callable[[Side], Hashable]
+) -> Control:
+    """How well groups of clips predict which side won: the one whose clips won more often in the other half.
+
+    Args:
+        name: What the groups are.
+        decided: Comparisons with a winner.
+        group: Group of a clip, such as its seed or its player.
+    """
+    won = np.array([1.0 if one.winner == "left" else -1.0 for one in decided])
 
     def predict(learn: NDArray[np.bool_]) -> NDArray[np.float64]:
-        balance: dict[int, float] = defaultdict(float)
+        balance: dict[Hashable, float] = defaultdict(float)
         for one, vote, counts in zip(decided, won, learn, strict=True):
             if counts:
-                balance[one.left.seed] += vote
-                balance[one.right.seed] -= vote
-        differences = [balance[one.left.seed] - balance[one.right.seed] for one in decided]
+                balance[group(one.left)] += vote
+                balance[group(one.right)] -= vote
+        differences = [balance[group(one.left)] - balance[group(one.right)] for one in decided]
         signs: NDArray[np.float64] = np.sign(np.array(differences, dtype=float))
         return signs
 
-    return _halves("seed", len(decided), predict, won)
+    return _halves(name, len(decided), predict, won)
 
 
 def _halves(

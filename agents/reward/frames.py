@@ -1,0 +1,153 @@
+"""Frames of compared clips as batches: whitened components of whole episodes in memory, and the rows of each clip."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from agents.reward.latents import EpisodeLatents
+from agents.reward.model import RewardModel
+from agents.reward.preference import CODES
+from basalt.core.comparisons import Comparison, Side
+from basalt.io.errors import ConfigError
+
+_AT_ONCE = 16_384
+"""Number of frames that are projected, or scored in clips, at once."""
+
+
+class Clips(NamedTuple):
+    """Rows of n clips of at most T steps.
+
+    Attributes:
+        rows: Rows of the steps that are read, int64 [n, T].
+        mask: bool [n, T], False for padding at the end.
+    """
+
+    rows: Tensor
+    mask: Tensor
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def at(self, which: Tensor) -> "Clips":
+        """Some of the clips, by number."""
+        return Clips(self.rows[which], self.mask[which])
+
+
+class Pairs(NamedTuple):
+    """Compared clips and the answers, n of each.
+
+    Attributes:
+        left: Left clips.
+        right: Right clips.
+        answers: `CODES` of the answers, int64 [n].
+    """
+
+    left: Clips
+    right: Clips
+    answers: Tensor
+
+    def __len__(self) -> int:
+        return len(self.answers)
+
+    def at(self, which: Tensor) -> "Pairs":
+        """Some of the pairs, by number."""
+        return Pairs(self.left.at(which), self.right.at(which), self.answers[which])
+
+
+class Frames:
+    """Frames of episodes, one after the other.
+
+    Args:
+        episodes: Latents of the episodes by the SHA-256 of their videos.
+        limit: Largest number of steps of a clip that are read, spread evenly.
+
+    Attributes:
+        values: Components of all frames, float32 [frames, components]; set by `project`.
+    """
+
+    def __init__(self, episodes: Mapping[str, EpisodeLatents], limit: int) -> None:
+        self._episodes, self._limit = dict(sorted(episodes.items())), limit
+        ends = np.cumsum([one.meta.steps for one in self._episodes.values()])
+        self._start = dict(zip(self._episodes, [0, *ends[:-1].tolist()], strict=True))
+        self.values = torch.empty(0, 0)
+
+    def project(self, model: RewardModel) -> None:
+        """Compute the components of all frames.
+
+        Raises:
+            ConfigError: A latent is not finite.
+        """
+        parts = []
+        for episode in self._episodes.values():
+            for start in range(0, len(episode.values), _AT_ONCE):
+                chunk = torch.from_numpy(np.array(episode.values[start : start + _AT_ONCE]))
+                if not chunk.isfinite().all():
+                    raise ConfigError(
+                        f"trunk: expected finite latents of {episode.recording.stem}, got others; use another policy"
+                    )
+                parts.append(model.components(chunk.to(model.device)).cpu())
+        self.values = torch.cat(parts)
+
+    def episode(self, name: str) -> Tensor:
+        """Components of an episode's steps, float32 [steps, components]."""
+        start = self._start[name]
+        return self.values[start : start + self._episodes[name].meta.steps]
+
+    def positions(self, side: Side) -> NDArray[np.int64]:
+        """Steps of a clip that are read, int64 [at most `limit`]."""
+        start = side.start or 0
+        length = (
+            self._episodes[side.episode].meta.steps if side.stop is None else side.stop
+        ) - start
+        count = min(self._limit, length)
+        # The middle of each of `count` equal parts.
+        return start + ((2 * np.arange(count) + 1) * length // (2 * count)).astype(np.int64)
+
+    def clips(self, sides: Sequence[Side]) -> Clips:
+        """Rows of clips; shorter ones are padded."""
+        rows = [self._start[side.episode] + self.positions(side) for side in sides]
+        longest = max(map(len, rows), default=1)
+        padded = np.stack([np.pad(one, (0, longest - len(one)), mode="edge") for one in rows])
+        lengths = np.array([len(one) for one in rows])
+        mask = np.arange(longest)[None] < lengths[:, None]
+        return Clips(torch.from_numpy(padded), torch.from_numpy(mask))
+
+    def pairs(self, answers: Sequence[Comparison]) -> Pairs:
+        """Compared clips with their answers."""
+        return Pairs(
+            self.clips([one.left for one in answers]),
+            self.clips([one.right for one in answers]),
+            torch.tensor([CODES[one.winner] for one in answers]),
+        )
+
+    def of(self, clips: Clips, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Components float32 [n, T, components] and mask bool [n, T] of clips."""
+        return self.values[clips.rows].to(device), clips.mask.to(device)
+
+    def means(self, clips: Clips) -> Tensor:
+        """Mean components of each clip, float32 [n, components]."""
+        weights = clips.mask.float() / clips.mask.sum(1, keepdim=True)
+        return torch.cat(
+            [
+                (self.values[rows] * weight[..., None]).sum(1)
+                for rows, weight in zip(clips.rows.split(512), weights.split(512), strict=True)
+            ]
+        )
+
+    def last(self, clips: Clips) -> Tensor:
+        """Components of the last step of each clip that is read, float32 [n, components]."""
+        return self.values[clips.rows.gather(1, clips.mask.sum(1, keepdim=True) - 1)[:, 0]]
+
+    @torch.no_grad()
+    def scores(self, model: RewardModel, clips: Clips) -> Tensor:
+        """Score of each clip by each member, float32 [members, n], on the CPU."""
+        size = max(1, _AT_ONCE // clips.rows.shape[1])
+        parts = [
+            model.clip_scores(*self.of(Clips(rows, mask), model.device)).cpu()
+            for rows, mask in zip(clips.rows.split(size), clips.mask.split(size), strict=True)
+        ]
+        return torch.cat(parts, dim=1)
