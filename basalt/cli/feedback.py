@@ -55,7 +55,7 @@ def main(argv: list[str]) -> int:
     if not argv or argv[0] in ("-h", "--help"):
         print("usage: basalt feedback ACTION key=value ...\n")
         for name, action in ACTIONS.items():
-            print(f"  {name:<8} {action.summary}")
+            print(f"  {name:<9} {action.summary}")
         print("\nbasalt feedback ACTION --help lists the settings of an action.")
         return 0
     name, *overrides = argv
