@@ -24,6 +24,7 @@ ROOMS = (
     "leaderboard.ratings",
     "leaderboard.studies",
     "leaderboard.store",
+    "agents.hybrid",
     "agents.dagger",
     "agents.bc",
     "agents.ending",

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from agents.common.components import principal_components
 from agents.search.pitch import demonstrated_pitch
 from basalt.core.actions import N_BUTTONS, N_CAMERA, indices_to_env
+from basalt.data.components import principal_components
 from basalt.io.atomic import replacing_folder
 from basalt.io.errors import ActionError, ConfigError
 

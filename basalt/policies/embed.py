@@ -6,9 +6,11 @@ plays share its calls; only the transformer runs in order, with its memory carri
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from basalt.core.settings import Count, Int, PathText, settings
@@ -25,6 +27,7 @@ from basalt.data.embeddings import (
 )
 from basalt.data.episodes import Episode, load_episodes
 from basalt.data.labels import LabelMode, LabelSetting
+from basalt.data.sources import EmbeddingSource
 from basalt.data.steps import step_table
 from basalt.io.console import progress_bar
 from basalt.io.errors import ConfigError
@@ -125,6 +128,23 @@ def embed(cfg: EmbedConfig) -> dict[str, int]:
             for episode, latents in found:
                 _write(places[id(episode)], episode, latents.to(dtype), cfg.labels, staging)
     return {"plays": len(episodes), "embedded": len(todo), "frames": frames}
+
+
+def embed_and_open(cfg: EmbedConfig) -> list[NDArray[np.floating[Any]]]:
+    """Embed the plays that have no shard yet, and open the latents of all of them.
+
+    Returns:
+        Latents of each play's used frames, mapped from disk, [n, hidsize]; the plays are those of
+        `basalt.data.episodes.load_episodes`, in its order.
+
+    Raises:
+        BasaltError: The data, the policy or the folder is not usable.
+    """
+    embed(cfg)
+    source = data_folder(cfg.data)
+    task = get_task(cfg.task) if cfg.task else None
+    episodes = load_episodes(source, task=task, labels=cfg.labels, cache_gb=0)
+    return [EmbeddingSource(_shard_path(Path(cfg.out), source, one)).latents for one in episodes]
 
 
 @torch.inference_mode()

@@ -1,0 +1,145 @@
+"""Scripts: short routines that act on what the heads say and on what they did themselves, on nothing else.
+
+A script is a generator: it yields one action a step and reads the present frame's `Senses` between them. Angles are in
+degrees, to the right and down.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from agents.search.pitch import Pitch
+from basalt.core.actions import CAMERA_MAX, null_action
+
+Action = dict[str, Any]
+
+
+@dataclass
+class Senses:
+    """What a script may use, for one episode.
+
+    Attributes:
+        probability: Probability by each head on the present frame; a head that is missing counts as 0.
+        view: Where the player looks, added up from all actions of the episode.
+    """
+
+    probability: dict[str, float] = field(default_factory=dict)
+    view: Pitch = field(default_factory=Pitch)
+
+    def likely(self, head: str) -> float:
+        """Probability by a head on the present frame."""
+        return self.probability.get(head, 0.0)
+
+
+class Script(NamedTuple):
+    """A script.
+
+    Attributes:
+        play: Function that returns its actions.
+        heads: Heads that it reads.
+    """
+
+    play: Callable[[Senses], Iterator[Action]]
+    heads: tuple[str, ...] = ()
+
+
+def _act(pitch: float = 0.0, yaw: float = 0.0, **keys: int) -> Action:
+    return null_action() | keys | {"camera": np.array([pitch, yaw], dtype=np.float32)}
+
+
+def _part(angle: float) -> float:
+    """The part of a turn that fits into a step."""
+    return float(np.clip(angle, -CAMERA_MAX, CAMERA_MAX))
+
+
+def _turn(yaw: float) -> Iterator[Action]:
+    """Turn by an angle."""
+    while abs(yaw) >= 1:
+        yield _act(yaw=_part(yaw))
+        yaw -= _part(yaw)
+
+
+def _look(senses: Senses, pitch: float) -> Iterator[Action]:
+    """Look up or down to a pitch."""
+    while abs(pitch - senses.view.degrees) >= 1:
+        yield _act(pitch=_part(pitch - senses.view.degrees))
+
+
+def _wait(steps: int, **keys: int) -> Iterator[Action]:
+    """Hold keys for some steps."""
+    for _ in range(steps):
+        yield _act(**keys)
+
+
+def turn_around(senses: Senses) -> Iterator[Action]:
+    """Turn to where one came from, and look ahead."""
+    yield from _turn(180.0)
+    yield from _look(senses, 0.0)
+
+
+def unstick(senses: Senses) -> Iterator[Action]:
+    """Step back, turn aside, and jump ahead."""
+    yield from _wait(8, back=1)
+    yield from _turn(80.0)
+    yield from _wait(16, forward=1, jump=1)
+
+
+def go_forward(senses: Senses) -> Iterator[Action]:
+    """Run ahead with jumps, for as long as the state lasts."""
+    for step in count():
+        yield _act(forward=1, sprint=1, jump=step // 8 % 2)
+
+
+SIDE = 90.0
+"""How far a search looks to either side, in degrees."""
+
+
+def face_mouth(senses: Senses) -> Iterator[Action]:
+    """Look to both sides, and then where the head for the mouth of a cave was surest in the middle of the view.
+
+    While a thing is in view for as long to the left of the middle as to the right, the mean of the directions, weighted
+    by the probability that it is in view, is where it is.
+    """
+    yield from _turn(-SIDE)
+    directions = np.arange(-SIDE, SIDE + 1, CAMERA_MAX)
+    sure = []
+    for _ in directions:
+        sure.append(senses.likely("mouth_in_view"))
+        yield _act(yaw=CAMERA_MAX)
+    weights = np.array(sure) - min(sure)
+    towards = float(weights @ directions / weights.sum()) if weights.any() else 0.0
+    yield from _turn(towards - (directions[-1] + CAMERA_MAX))
+
+
+POUR_AT = (40.0, 55.0, 30.0)
+"""Pitches at which water is poured, one after the other until some is seen: about the edge of a cliff 1 to 2.5 nodes
+ahead."""
+
+POURED = 0.5
+"""Probability that water is in view from which it counts as poured."""
+
+
+def pour_water(senses: Senses) -> Iterator[Action]:
+    """Take the bucket of the first slot, look down and pour, until water is seen; then look ahead."""
+    yield from _wait(1, **{"hotbar.1": 1})
+    for pitch in POUR_AT:
+        yield from _look(senses, pitch)
+        yield from _wait(4)
+        yield from _wait(1, use=1)
+        yield from _wait(16)
+        if senses.likely("water_in_view") >= POURED:
+            break
+    yield from _look(senses, 0.0)
+
+
+SCRIPTS = {
+    "turn_around": Script(turn_around),
+    "unstick": Script(unstick),
+    "go_forward": Script(go_forward),
+    "face_mouth": Script(face_mouth, ("mouth_in_view",)),
+    "pour_water": Script(pour_water, ("water_in_view",)),
+}
+"""The scripts that a machine may name."""

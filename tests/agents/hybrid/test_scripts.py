@@ -1,0 +1,66 @@
+"""Scripts do what they say by what heads report and by their own turns."""
+
+from collections.abc import Iterator
+from itertools import islice
+
+import pytest
+
+from agents.hybrid.scripts import SCRIPTS, Action, Senses
+from basalt.core.actions import validate_action
+
+
+def played(name: str, senses: Senses, limit: int = 300) -> Iterator[Action]:
+    """The script's actions, which the view follows."""
+    for action in islice(SCRIPTS[name].play(senses), limit):
+        checked = validate_action(action)
+        yield checked
+        senses.view.advance(float(checked["camera"][0]), False)
+
+
+def turned(actions: list[Action]) -> float:
+    return sum(float(one["camera"][1]) for one in actions)
+
+
+def test_turn_around_turns_by_half_a_circle_and_looks_ahead() -> None:
+    senses = Senses()
+    senses.view.advance(35.0, False)
+    actions = list(played("turn_around", senses))
+    assert turned(actions) == pytest.approx(180)
+    assert abs(senses.view.degrees) < 1
+    assert max(abs(one["camera"]).max() for one in actions) <= 10
+
+
+@pytest.mark.parametrize("bearing", [-40.0, 0.0, 25.0])
+def test_face_mouth_turns_to_where_the_mouth_is(bearing: float) -> None:
+    """The mouth is in view within 35 degrees of the middle of the view."""
+    senses, yaw = Senses(), 0.0
+    for action in SCRIPTS["face_mouth"].play(senses):
+        yaw += float(action["camera"][1])
+        in_view = abs(yaw - bearing) < 35
+        senses.probability = {"mouth_in_view": 0.9 if in_view else 0.1}
+    assert yaw == pytest.approx(bearing, abs=6)
+
+
+def test_face_mouth_that_sees_nothing_looks_where_it_looked_before() -> None:
+    assert turned(list(played("face_mouth", Senses()))) == pytest.approx(0, abs=1)
+
+
+def test_pour_water_tries_other_edges_until_it_sees_water() -> None:
+    def uses(water_after: int) -> list[float]:
+        senses, at = Senses(), []
+        for action in played("pour_water", senses):
+            if action["use"]:
+                at.append(round(senses.view.degrees))
+            senses.probability = {"water_in_view": float(len(at) >= water_after)}
+        assert abs(senses.view.degrees) < 1
+        return at
+
+    assert uses(1) == [40]
+    assert uses(2) == [40, 55]
+    assert uses(9) == [40, 55, 30]
+
+
+def test_go_forward_does_not_end_by_itself_and_unstick_does() -> None:
+    assert len(list(played("go_forward", Senses()))) == 300
+    actions = list(played("unstick", Senses()))
+    assert len(actions) < 60 and any(one["back"] for one in actions) and actions[-1]["jump"]
