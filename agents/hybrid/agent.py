@@ -98,11 +98,6 @@ class HybridAgent:
         """Whether it presses ESC itself."""
         return self.esc == "hazard"
 
-    @property
-    def states(self) -> list[str]:
-        """Name of each episode's present state."""
-        return [one.run.state for one in self._episodes]
-
     @torch.no_grad()
     def act(self, pov: NDArray[np.uint8], first: NDArray[np.bool_]) -> list[Action]:
         """One environment action per episode; see `basalt.core.agent.Agent.act`.
@@ -120,8 +115,7 @@ class HybridAgent:
             episode.senses.probability = probabilities[row]
             choices = {policy: action[row] for policy, action in played.items()}
             action = self._action(episode, choices)
-            yaw_and_pitch = np.asarray(action["camera"], float)
-            episode.senses.view.advance(float(yaw_and_pitch[0]), bool(action["inventory"]))
+            episode.senses.view.advance(float(action["camera"][0]), bool(action["inventory"]))
             actions.append(action)
         return actions
 

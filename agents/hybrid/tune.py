@@ -16,8 +16,13 @@ from agents.hybrid.machine import Condition
 from basalt.core.intervals import episode_interval
 
 CANDIDATES = 101
-"""Number of thresholds that are tried: quantiles of the probability on all frames, and as many of that during events;
-besides, one that no frame reaches."""
+"""Number of thresholds that are tried: quantiles of the probability on all frames, and as many of that during events."""
+
+EVEN = np.linspace(-8, 8, 65)
+"""Log-odds that are tried besides, so that there are some between events and other frames."""
+
+TINY = 1e-7
+"""Probabilities nearer to 0 or 1 count as this one."""
 
 
 class Scored(NamedTuple):
@@ -116,7 +121,7 @@ def choose_threshold(
 ) -> float:
     """The threshold with most noticed events, less the cost of false alarms.
 
-    Among equals, the middle of the longest row of them is taken, which depends least on these episodes.
+    Among equals, the middle of the widest range of log-odds is taken, which depends least on these episodes.
 
     Args:
         condition: Condition whose threshold is to be chosen.
@@ -133,16 +138,22 @@ def choose_threshold(
         for found in (everywhere, during)
         if len(known := found[np.isfinite(found)])
     ]
-    never = 1.0 if condition.comparison == ">=" else 0.0
-    candidates = np.unique(np.concatenate([*tried, [never]]))
+    even = 1 / (1 + np.exp(-EVEN))
+    # For `<=` scores are negative; the last one is reached on no frame.
+    further = np.append(even, 1.0) if condition.comparison == ">=" else np.append(-even, 0.0)
+    candidates = np.unique(np.concatenate([*tried, further]))
 
     def gain(least: float) -> float:
         outcomes = [one.outcome(least) for one in watched]
         return sum(noticed - false_alarm_cost * false for noticed, false in outcomes)
 
     gains = np.array([gain(least) for least in candidates])
-    first, stop = max(stretches(gains == gains.max()), key=lambda row: int(row[1] - row[0]))
-    return abs(float(candidates[(first + stop - 1) // 2]))
+    probability = np.abs(candidates).clip(TINY, 1 - TINY)
+    odds = np.log(probability / (1 - probability))
+    rows = [np.arange(first, stop) for first, stop in stretches(gains == gains.max())]
+    widest = max(rows, key=lambda row: abs(float(odds[row[-1]] - odds[row[0]])))
+    middle = (odds[widest[0]] + odds[widest[-1]]) / 2
+    return abs(float(candidates[widest[np.abs(odds[widest] - middle).argmin()]]))
 
 
 def measure(

@@ -38,7 +38,7 @@ states:
   turn:
     policy: turn_around
     enter: [mouth_in_view, ">=", tune, 2]
-    at_most: 30
+    at_most: 19
     then: walk
 """
 
@@ -110,6 +110,7 @@ def test_the_planted_cue_is_found_and_its_threshold_chosen_on_dev_seeds(
     (chosen,) = report.thresholds
     assert (chosen.state, chosen.when, chosen.tuned, chosen.episodes) == ("turn", "enter", True, 4)
     assert chosen.noticed >= 0.8 * chosen.events > 0 and chosen.false_alarms <= 1
+    assert 0.1 < float(chosen.condition.threshold) < 0.9
     assert report.tuned_on == (str(trained.run.parent / "dev"),) and report.trunk_places == 0
     assert HybridReport.read(trained.run / "report.json") == report
     _, info = load_hybrid(trained.run, torch.device("cpu"))
