@@ -1,4 +1,4 @@
-"""Labels are what telemetry says, and what is about to be; what lies behind the end is not known."""
+"""Labels are what telemetry says, and what is about to be; what would come after the end is not known."""
 
 from pathlib import Path
 from typing import Any
