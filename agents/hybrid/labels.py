@@ -33,7 +33,7 @@ class Label(NamedTuple):
 
     Attributes:
         holds: bool [n]; False where it is not known.
-        known: bool [n]; near the end of an episode, what lies ahead is not.
+        known: bool [n]; near the end of an episode, what is ahead is not.
     """
 
     holds: Flags

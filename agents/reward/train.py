@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from agents.common.components import SAMPLE, principal_components
 from agents.common.optimization import (
     make_optimizer,
     optimizer_tensors,
@@ -32,6 +31,7 @@ from agents.reward.report import Evaluator, Learned, RewardReport, known_ceiling
 from agents.reward.saved import RewardCheckpoint, load_reward
 from basalt.core.comparisons import Comparison
 from basalt.core.tasks import get_task, refuse_test_seeds
+from basalt.data.components import SAMPLE, principal_components
 from basalt.io.claims import claim
 from basalt.io.console import progress_bar
 from basalt.io.errors import ConfigError, RecordingError

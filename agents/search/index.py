@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.common.components import principal_components
 from agents.search.pitch import demonstrated_pitch
 from basalt.core.actions import N_BUTTONS, N_CAMERA, indices_to_env
 from basalt.data.components import principal_components

@@ -1,20 +1,25 @@
-"""Principal components of latents."""
+"""Principal components of latents, from a sample where there are many."""
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-_SAMPLE = 100_000
-"""Largest number of rows from which components are computed, spread evenly."""
+SAMPLE = 100_000
+"""Largest number of frames from which the principal components are computed, spread evenly."""
 
 
 def principal_components(
-    values: NDArray[np.floating[Any]], components: int
+    latents: NDArray[np.floating[Any]], components: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Mean float32 [width] and the first principal components, float32 [width, components], of rows [n, width]."""
-    step = -(-len(values) // _SAMPLE)
-    sample = values[::step].astype(np.float32)
+    """Mean float32 [width] and the first principal components, float32 [width, components].
+
+    Args:
+        latents: Latents of frames, float [n, width].
+        components: Number of components, at most the width.
+    """
+    step = -(-len(latents) // SAMPLE)
+    sample = latents[::step].astype(np.float32)
     mean = sample.mean(axis=0)
     centred = sample - mean
     _, vectors = np.linalg.eigh((centred.T @ centred).astype(np.float64))

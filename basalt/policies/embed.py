@@ -144,7 +144,10 @@ def embed_and_open(cfg: EmbedConfig) -> list[NDArray[np.floating[Any]]]:
     source = data_folder(cfg.data)
     task = get_task(cfg.task) if cfg.task else None
     episodes = load_episodes(source, task=task, labels=cfg.labels, cache_gb=0)
-    return [EmbeddingSource(_shard_path(Path(cfg.out), source, one)).latents for one in episodes]
+    return [
+        EmbeddingSource(shard_path(Path(cfg.out), source, one.recordings[0].stem)).latents
+        for one in episodes
+    ]
 
 
 @torch.inference_mode()
