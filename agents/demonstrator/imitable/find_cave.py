@@ -1,7 +1,8 @@
-"""FindCave: runs in a widening circle to the right of where it began until it sees a cave, then goes in and ends.
+"""FindCave: looks into every hollow that it sees on its round, until it sees a cave, then goes in and ends.
 
 How it explores, in one sentence: it turns to the right, runs 40 nodes away from where it began, and then round that
-place in a circle to the right that widens by 20 nodes a turn, around whatever is in the way.
+place in a circle to the right that widens by 20 nodes a turn, around whatever is in the way, and turns aside to every
+hollow whose rim comes into view within 30 nodes.
 """
 
 import itertools
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from agents.demonstrator.imitable.hollows import Hollows
 from agents.demonstrator.imitable.strider import Strider
 from agents.demonstrator.motion import wrap
 from agents.demonstrator.wilds import Node, Wilds
@@ -52,6 +54,9 @@ IDLE = 20
 AROUND = 12
 """Distance from what was seen within which it looks for a way in, in nodes."""
 
+ASIDE, NEAR = 30.0, 4.0
+"""Distance up to which it turns aside to look into a hollow, and how near it goes, in nodes."""
+
 DIM = 5
 """Most natural light at the place in the cave to which it goes."""
 
@@ -66,6 +71,8 @@ class FindCave:
 
     def __init__(self, site: Mapping[str, Any], land: Land) -> None:
         self._wilds = Wilds(land)
+        self._hollows = Hollows(land)
+        self._hollow: Node | None = None  # into which it goes to look
         self._mouths = site["mouths"]
         self._yaw = float(site["spawn_yaw"])
         self._strider = Strider()
@@ -148,6 +155,15 @@ class FindCave:
     def _explore(self) -> dict[str, Any]:
         strider = self._strider
         state = strider.state
+        self._hollows.look_into(strider.position)
+        if self._hollow is None and state.step % LOOKS_EVERY == 0:
+            self._turn_aside()
+        if self._hollow is not None:
+            away = math.dist(strider.position[[0, 2]], self._hollow[::2])
+            if away < NEAR or not strider.is_under_way(2.0):
+                self._hollows.look_into(self._hollow)
+                self._hollow = None
+                strider.take([])
         if not strider.is_under_way(2.0) and state.step >= self._idle_until:
             strider.take(self._next_leg())
             self._idle_until = state.step + IDLE
@@ -155,6 +171,22 @@ class FindCave:
             return strider.stride(lowest=LOOKS_DOWN)
         # No way leads on, e.g. out of a hole: forward with jumps, turning to the right.
         return strider.turn(state.yaw + 20.0, 10.0) | {"forward": 1, "jump": state.step // 8 % 2}
+
+    def _turn_aside(self) -> None:
+        """Take the way to a hollow that is in view."""
+        state = self._strider.state
+        place = self._hollows.in_view(self._strider.eye, state.yaw, state.pitch, ASIDE)
+        if place is None:
+            return
+        start, end = self._wilds.near(self._strider.feet), self._wilds.near(place)
+        way = (
+            [] if start is None or end is None else self._wilds.way(start, end, farthest=2 * ASIDE)
+        )
+        if way:
+            self._hollow = place
+            self._strider.take(way)
+        else:
+            self._hollows.look_into(place, within=4.0)
 
     def _next_leg(self) -> list[Node]:
         """Return the way to the next place of the circle that can be reached."""

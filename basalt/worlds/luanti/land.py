@@ -57,6 +57,9 @@ class Land:
         low: Node at the low corner of the box.
         kinds: What each node is for a walker, uint8 [X, Y, Z].
         daylight: Natural light of each node at noon, 0 to 15, uint8 [X, Y, Z].
+
+    Attributes:
+        ground: Height of the highest natural ground of each column, float64 [X, Z]; minus infinity without any.
     """
 
     def __init__(
@@ -67,7 +70,7 @@ class Land:
         self.daylight = daylight
         ground = kinds == GROUND
         highest = kinds.shape[1] - 1 - ground[:, ::-1].argmax(axis=1)
-        self._roof = np.where(ground.any(axis=1), highest + low[1], -math.inf)
+        self.ground = np.where(ground.any(axis=1), highest + low[1], -math.inf)
 
     def kind(self, x: int, y: int, z: int) -> int:
         """Return what a node is for a walker."""
@@ -86,7 +89,7 @@ class Land:
         if self.kind(x, y, z) != FREE or self.kind(x, y + 1, z) != FREE:
             return False
         i, j, k = x - self.low[0], y - self.low[1], z - self.low[2]
-        return bool(self.daylight[i, j + 1, k] <= CAVE_LIGHT and self._roof[i, k] > y + 1)
+        return bool(self.daylight[i, j + 1, k] <= CAVE_LIGHT and self.ground[i, k] > y + 1)
 
     def sees(self, eye: ArrayLike, point: ArrayLike) -> bool:
         """Return whether the line between two points is free, in steps of 0.2 nodes; leaves block it."""
@@ -126,7 +129,7 @@ class Land:
             blocked.any(axis=1)
             & (kinds[ray, last] == GROUND)
             & (self.daylight[x, y, z] <= CAVE_LIGHT)
-            & (self._roof[x, z] > y + self.low[1])
+            & (self.ground[x, z] > y + self.low[1])
         )
         found: NDArray[np.int64] = np.stack([x, y, z], 1)[ends] + self.low
         return found

@@ -11,11 +11,12 @@ import pytest
 from agents.demonstrator.agent import IMITABLE as IMITABLE_TASKS
 from agents.demonstrator.agent import LABEL_ANY_PLAY, NOISE_STEPS, Demonstrator, Noise
 from agents.demonstrator.imitable.find_cave import INSIDE, FindCave
+from agents.demonstrator.imitable.hollows import Hollows
 from agents.demonstrator.imitable.make_waterfall import MakeWaterfall
 from agents.demonstrator.wilds import Wilds, find_lips
 from basalt.core.actions import null_action
 from basalt.io.errors import ConfigError
-from basalt.worlds.luanti.land import FREE, GROUND, Land
+from basalt.worlds.luanti.land import FREE, GROUND, LIQUID, Land
 from tests.support import ROOT
 from tests.support.synthetic import telemetry
 
@@ -138,6 +139,48 @@ def test_a_cave_that_was_not_in_view_changes_nothing():
         other = bare.label(state)
         assert same(other, label) and not other.cue_visible
         state = player.do(other.expert)
+
+
+@cache
+def hollow(holds=FREE, wall=False):
+    """Level ground with a hollow, and perhaps a wall before it."""
+    kinds = np.zeros((140, 34, 140), np.uint8)
+    kinds[:, :15] = GROUND
+    kinds[56:66, 9:15, 80:90] = holds
+    if wall:
+        kinds[40:80, 15:22, 70:72] = GROUND
+    return Land((0, 0, 0), kinds, np.full(kinds.shape, 15, np.uint8))
+
+
+EYE = (60.0, 16.1, 60.0)
+
+
+def test_a_hollow_is_noticed_when_its_rim_is_in_view():
+    hollows = Hollows(hollow())
+    x, y, z = hollows.in_view(EYE, 0.0, 10.0, 30.0)
+    assert 54 <= x <= 67 and y == 15 and 78 <= z <= 79  # the near rim
+    assert hollows.in_view(EYE, 180.0, 10.0, 30.0) is None  # behind
+    assert hollows.in_view(EYE, 0.0, 10.0, 15.0) is None  # too far away
+    assert Hollows(hollow(wall=True)).in_view(EYE, 0.0, 10.0, 30.0) is None
+    assert Hollows(hollow(holds=LIQUID)).in_view(EYE, 0.0, 10.0, 30.0) is None  # a pond
+    assert Hollows(land()).in_view(EYE, 0.0, 10.0, 30.0) is None  # level ground
+    hollows.look_into((61.0, 15.0, 84.0), within=14.0)
+    assert hollows.in_view(EYE, 0.0, 10.0, 30.0) is None
+
+
+def test_it_turns_aside_to_a_hollow_and_then_resumes_its_round():
+    ground = hollow()
+    away = []
+    for place in (ground, land()):
+        player, script = Player(place, yaw=-80.0), FindCave(SITE | {"spawn_yaw": -80.0}, place)
+        nearest, state = math.inf, player.state()
+        for _ in range(500):
+            state = player.do(script.label(state).expert)
+            nearest = min(nearest, math.dist(player.at[[0, 2]], (61, 79)))
+        away.append((nearest, math.dist(player.at[[0, 2]], (60, 60))))
+    (near, _), _ = away
+    assert near < 5
+    assert all(far > 25 for _, far in away)
 
 
 def test_it_labels_a_state_that_somebody_else_reached():
