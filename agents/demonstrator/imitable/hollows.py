@@ -1,6 +1,5 @@
 """Hollows of the land: places lower than the ground around them, where caves open."""
 
-import math
 from collections.abc import Sequence
 
 import cv2
