@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from basalt.io.errors import StudyError
 from eval_ui.judging.onboarding import arrival
 from eval_ui.session import current_admin, rater_secret
 from leaderboard.judging.invites import study_of_invite
@@ -12,14 +13,25 @@ from leaderboard.studies.rules import StudyInfo, find_study, list_studies
 _KEY = "study"
 
 
-def current_study(store: Store) -> StudyInfo:
+def current_study(store: Store, *, clips: bool | None = None) -> StudyInfo:
     """The study to show: the one picked, else the one in the link, else the newest.
 
+    Args:
+        store: Leaderboard.
+        clips: True for studies of clips only, False for studies of episodes only, None for all.
+
     Raises:
-        StudyError: the store has no study.
+        StudyError: the store has no such study.
     """
     invite = arrival().invite
-    studies = list_studies(store)
+    studies = _of_kind(list_studies(store), clips)
+    if not studies:
+        find_study(store)  # says how to make one, if there is none at all
+        raise StudyError(
+            "there are no clips to compare; `basalt feedback ask` takes some from recordings"
+            if clips
+            else "there is no study of episodes; `basalt submit` enters some"
+        )
     if len(studies) == 1:
         return studies[0]
     if _KEY not in st.session_state:
@@ -34,8 +46,11 @@ def current_study(store: Store) -> StudyInfo:
     for study in studies:
         if study.name == chosen:
             return study
-    seen = visible_studies(store)
-    return seen[0] if seen else find_study(store)
+    return next(iter(_of_kind(visible_studies(store), clips)), studies[0])
+
+
+def _of_kind(studies: list[StudyInfo], clips: bool | None) -> list[StudyInfo]:
+    return [one for one in studies if clips is None or one.rules.clips == clips]
 
 
 def visible_studies(store: Store) -> list[StudyInfo]:
@@ -48,11 +63,17 @@ def visible_studies(store: Store) -> list[StudyInfo]:
     return studies_for_rater(store, rater_secret())
 
 
-def pick_study(store: Store, shown: StudyInfo) -> None:
-    """A box to pick another study, if there are several."""
-    if len(list_studies(store)) < 2:
+def pick_study(store: Store, shown: StudyInfo, *, clips: bool | None = None) -> None:
+    """A box to pick another study, if there are several.
+
+    Args:
+        store: Leaderboard.
+        shown: The study that is shown.
+        clips: The kind of studies, as in `current_study`.
+    """
+    if len(_of_kind(list_studies(store), clips)) < 2:
         return
-    names = [study.name for study in visible_studies(store)]
+    names = [study.name for study in _of_kind(visible_studies(store), clips)]
     if shown.name not in names:
         names.insert(0, shown.name)
     # Streamlit drops the widget's own key when another page is shown; this key keeps the choice.
@@ -62,3 +83,8 @@ def pick_study(store: Store, shown: StudyInfo) -> None:
     if picked != shown.name:
         st.session_state[_KEY] = picked
         st.rerun()
+
+
+def only_clips(store: Store) -> bool:
+    """Whether the store has studies, all of them of clips."""
+    return {study.rules.clips for study in list_studies(store)} == {True}

@@ -1,4 +1,4 @@
-"""`basalt feedback`: what people or synthetic teachers answered, for agents to learn from."""
+"""`basalt feedback`: what people are asked, and what they or synthetic teachers answered, for agents to learn from."""
 
 from typing import Any, NamedTuple
 
@@ -23,6 +23,11 @@ class Action(NamedTuple):
 
 
 ACTIONS = {
+    "ask": Action(
+        "basalt.feedback.ask:AskConfig",
+        "basalt.feedback.ask:ask",
+        "put pairs of clips into a queue for people to compare in the app",
+    ),
     "label": Action(
         "basalt.feedback.label:LabelConfig",
         "basalt.feedback.label:label",
@@ -63,7 +68,7 @@ def main(argv: list[str]) -> int:
         raise ConfigError(unknown_option("action", name, list(ACTIONS)))
     config: type = load(ACTIONS[name].config)
     defaults: list[Any] = ["/hydra/quiet", f"/settings/{config.__name__}"]
-    if name == "label":
+    if name in ("ask", "label"):
         defaults.append({"/task": "find_cave"})
     add_option("feedback", name, {"defaults": [*defaults, "_self_"]}, package="_global_")
 

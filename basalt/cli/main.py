@@ -94,7 +94,7 @@ COMMANDS: dict[str, Command] = {
         "basalt.cli.evaluate:main",
     ),
     "feedback": Command(
-        "let a synthetic teacher answer pairs of clips; check and join files of answers",
+        "ask people or a synthetic teacher about pairs of clips; check and join files of answers",
         "basalt feedback label task=find_cave recordings=rollouts/bc n=2000 teacher=mixed",
         "basalt.cli.feedback:main",
     ),

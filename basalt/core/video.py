@@ -193,14 +193,21 @@ class VideoReader:
         self._container.close()
 
 
-def read_frames(path: Path) -> Iterator[NDArray[np.uint8]]:
+def read_frames(path: Path, start: int = 0, stop: int | None = None) -> Iterator[NDArray[np.uint8]]:
     """Frames of a video in order, uint8 [H, W, 3] RGB.
+
+    Args:
+        path: The video.
+        start: Index of the first frame.
+        stop: Index after the last frame; None, or one behind the end, for all that follow.
 
     Raises:
         RecordingError: The file is not a video, or a frame cannot be decoded.
     """
-    with closing(VideoReader(path)) as reader:
-        while (picture := reader.read()) is not None:
+    with closing(VideoReader(path, start)) as reader:
+        while stop is None or reader.position < stop:
+            if (picture := reader.read()) is None:
+                return
             yield picture.copy()
 
 

@@ -23,7 +23,7 @@ from basalt.feedback.clips import (
     draw_pairs,
     load_clips,
 )
-from basalt.feedback.selectors import Selector
+from basalt.feedback.selectors import Selector, require_reward
 from basalt.io.claims import make_folder
 from basalt.io.console import progress_bar
 from basalt.io.errors import ConfigError
@@ -69,11 +69,7 @@ class LabelConfig:
     def __post_init__(self) -> None:
         if self.teacher not in TEACHERS:
             raise ConfigError(unknown_option("teacher", self.teacher, list(TEACHERS)))
-        if (self.selector == "uniform") != (self.reward is None):
-            raise ConfigError(
-                f"reward: expected a run of `basalt train agent=reward` with selector=disagreement, entropy or k_center, and none "
-                f"with uniform; got selector={self.selector} and reward={self.reward}"
-            )
+        require_reward(self.selector, self.reward)
 
 
 def label(config: LabelConfig) -> LabelSet:

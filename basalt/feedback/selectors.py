@@ -36,6 +36,19 @@ class Selection:
     probabilities: tuple[float, ...]
 
 
+def require_reward(selector: Selector, reward: str | None) -> None:
+    """Refuse settings that name a rule without the reward model that it goes by, or the other way round.
+
+    Raises:
+        ConfigError: The settings do not go together.
+    """
+    if (selector == "uniform") != (reward is None):
+        raise ConfigError(
+            f"reward: expected a run of `basalt train agent=reward` with selector=disagreement, entropy or k_center, and none "
+            f"with uniform; got selector={selector} and reward={reward}"
+        )
+
+
 def disagreement(probabilities: ArrayLike) -> NDArray[np.float64]:
     """Standard deviation over members of the chance that left is better, float64 [pairs].
 

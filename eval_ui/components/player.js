@@ -30,8 +30,9 @@ class Seen {
 }
 
 class Player {
-  // names: captions of the videos; urls: their addresses; options: { announce(player), memory }
-  constructor(root, { names, urls, announce = () => {}, memory = null }) {
+  // names: captions of the videos; urls: their addresses; announce(player) is called at each change; memory: what was
+  // watched before; loop: begin again, both together, when both have ended
+  constructor(root, { names, urls, announce = () => {}, memory = null, loop = false }) {
     const find = (selector) => root.querySelector(selector);
     this.root = root;
     this.box = find(".player");
@@ -43,12 +44,16 @@ class Player {
     this.time = find(".time");
     this.speed = find(".speed");
     this.trouble = find(".trouble");
+    this.trouble.hidden = true; // of the videos that were here before
     this.announce = announce;
     this.events = memory?.events ?? [];
     this.seen = this.sides.map(() => new Seen());
     memory?.slices?.forEach((slices, index) => slices.forEach((slice) => this.seen[index]?.slices.add(slice)));
     this.reached = 0;
     this.playing = false;
+    this.loop = loop;
+    this.idle = false; // an idle player takes no keys
+    this.failed = false;
     this.required = 0; // required share of each video; 0 for no requirement
     this.listeners = new AbortController();
     this.box.classList.toggle("single", urls.length === 1);
@@ -145,7 +150,8 @@ class Player {
     const running = this.sides.filter((video) => !this.atEnd(video));
     const ready = this.sides.every((video) => video.readyState >= 3 && !video.seeking || this.atEnd(video));
     this.sides.forEach((video, index) => this.seen[index].watch(video, Number(this.speed.value)));
-    if (this.playing && running.length === 0) {
+    if (this.playing && running.length === 0 && this.loop) this.seek(0);
+    else if (this.playing && running.length === 0) {
       this.playing = false;
       this.note("ended");
     }
@@ -193,7 +199,7 @@ class Player {
     const label = this.seenLabels[index];
     const length = this.lengthOf(video);
     const parts = [];
-    if (length && this.atEnd(video)) parts.push("ended");
+    if (length && this.atEnd(video) && !this.loop) parts.push("ended");
     if (this.required && length) {
       const share = this.seen[index].share(length);
       const done = share >= this.required;
@@ -219,7 +225,7 @@ class Player {
 
   fullScreen() {
     if (document.fullscreenElement) document.exitFullscreen();
-    else (this.root.querySelector(".stage") ?? this.box).requestFullscreen?.().then(
+    else (this.root.querySelector(".stage") ?? this.root.closest(".stage") ?? this.box).requestFullscreen?.().then(
       () => this.note("full-screen"), () => {});
   }
 
@@ -227,7 +233,7 @@ class Player {
 
   // Keys of the player; fields and buttons keep their own keys.
   onKey(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
+    if (this.idle || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
     const field = event.composedPath()[0];
     const is = (selector) => field instanceof Element && field.matches(selector);
     if (is("input:not([type=range]), textarea, select, [contenteditable]") || field.closest?.("dialog")) return;
@@ -258,6 +264,7 @@ class Player {
   }
 
   fail(index) {
+    this.failed = true;
     this.playing = false;
     this.trouble.hidden = false;
     this.trouble.textContent =

@@ -8,7 +8,6 @@ from basalt.io.errors import BasaltError
 from eval_ui.elements import attempt
 from eval_ui.session import rater_secret
 from leaderboard.judging.invites import check_invite
-from leaderboard.judging.rater_view import RaterView
 from leaderboard.judging.raters import RaterStatus, join
 from leaderboard.store.database import Store
 from leaderboard.studies.rules import StudyInfo
@@ -27,6 +26,21 @@ Everything works from the keyboard: press **?** on the judging page to see the k
 as you submit it; you can leave at any time and continue later in this browser.
 """
 """Instructions for raters of a study that has no text of its own."""
+
+CLIP_INSTRUCTIONS = """
+You will see **two short clips side by side**, again and again: two players doing the same task. You will not see who
+they are; some are people, some are programs.
+
+1. Look at both clips, as often as you like. They play in step and begin again together.
+2. Press a key: **1** if the left clip is better, **3** if the right one is, **2** if both are equally good, **4** if
+   neither is acceptable, **5** for no opinion or a clip that does not play. *Better* means: closer to what the task asks
+   for, not nicer to look at.
+3. The next pair follows at once. **U** takes the last answer back.
+
+An answer in less than half of the clips' length is not counted. Some pairs come twice, some have a known answer. Each
+answer is saved as you give it; you can leave at any time and continue later in this browser.
+"""
+"""Instructions for raters of clips in a study that has no text of its own."""
 
 _PREVIEW = "ASSIGNMENT_ID_NOT_AVAILABLE"
 
@@ -68,11 +82,18 @@ def arrival() -> Arrival:
     return st.session_state["arrival"]
 
 
-def welcome(store: Store, study: StudyInfo, settings: JudgingSettings, status: RaterStatus) -> None:
+def welcome(
+    store: Store,
+    study: StudyInfo,
+    settings: JudgingSettings,
+    status: RaterStatus,
+    title: str,
+    instructions: str,
+) -> None:
     """The page before the first pair: instructions, consent and the Begin button."""
     came = arrival()
     with middle():
-        st.markdown("## Which player did better?")
+        st.markdown(f"## {title}")
         if status.state == "invite" and came.invite is None:
             st.info("This study is by invitation only. Please open the link you were sent.")
             return
@@ -82,7 +103,7 @@ def welcome(store: Store, study: StudyInfo, settings: JudgingSettings, status: R
             except BasaltError as err:
                 st.error(str(err))
                 return
-        st.markdown(settings.instructions or INSTRUCTIONS)
+        st.markdown(instructions)
         if practice := settings.qualification_pairs:
             st.markdown(
                 "You start with **1 practice pair** that has a known answer."
@@ -107,16 +128,15 @@ def welcome(store: Store, study: StudyInfo, settings: JudgingSettings, status: R
             )  # fmt: skip
 
 
-def farewell(view: RaterView) -> None:
+def farewell(answered: int, completion: tuple[str, str] | None) -> None:
     """The page after the last pair: thanks, and the completion code for a crowd platform."""
     with middle():
         st.markdown("## Thank you")
-        answered = view.status.answered
         pairs = f"{answered} pair{'' if answered == 1 else 's'}"
         st.markdown(
             f"You have judged **{pairs}**, all that this study needs from you. Every answer is saved."
         )
-        code, address = view.completion or ("", "")
+        code, address = completion or ("", "")
         if arrival().participant or address:
             st.markdown("Your completion code:")
             st.code(code, language=None)

@@ -4,16 +4,18 @@ It is a single Streamlit component because its parts interact without the server
 videos were watched, the keys control all of it, and the videos fill the height that the answers leave.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-import streamlit as st
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from basalt.core.comparisons import Winner
 from basalt.core.tasks import Questions
 from eval_ui.components import component
+from eval_ui.judging.acts import Reply as Reply
+from eval_ui.judging.acts import Undo as Undo
+from eval_ui.judging.acts import show_element
 
 _KEY = "pair"
 
@@ -67,33 +69,9 @@ class Answer(BaseModel):
         }
 
 
-class Undo(BaseModel):
-    """The rater withdraws the last answer."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    kind: Literal["undo"]
-    nonce: str = Field(max_length=100)
-
-
 Act = Answer | Undo
 
 _ACT: TypeAdapter[Act] = TypeAdapter(Act)
-
-
-@dataclass(frozen=True)
-class Reply:
-    """The result of an action, shown to the rater.
-
-    Attributes:
-        nonce: Nonce of the action.
-        text: Message for the rater.
-        ok: False shows the message as an error.
-    """
-
-    nonce: str
-    text: str
-    ok: bool = True
 
 
 @dataclass(frozen=True)
@@ -136,25 +114,7 @@ def judge_pair(view: PairView, handle: Callable[[Act], Reply]) -> None:
         view: What it shows.
         handle: Called with the rater's action, before the page is redrawn.
     """
-
-    def on_act() -> None:
-        sent = (st.session_state.get(_KEY) or {}).get("act")
-        if not isinstance(sent, Mapping):
-            return
-        try:
-            reply = handle(_ACT.validate_python(dict(sent)))
-        except ValidationError as err:
-            field = ".".join(str(part) for part in err.errors()[0]["loc"])
-            reply = Reply(str(sent.get("nonce"))[:100], f"not saved: {field} is malformed", False)
-        st.session_state["reply"] = reply
-
-    reply: Reply | None = st.session_state.get("reply")
-    _element(
-        # One element for all pairs, so that the page does not jump when the next one comes.
-        key=_KEY,
-        data=asdict(view) | {"reply": asdict(reply) if reply else None},
-        on_act_change=on_act,
-    )
+    show_element(_element, _KEY, asdict(view), _ACT, handle)
 
 
 def _together(

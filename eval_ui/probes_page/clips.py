@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from basalt.core.recording import Recording
-from basalt.core.video import FrameSize, VideoReader, VideoWriter
+from basalt.core.video import FrameSize, VideoWriter, read_frames
 from basalt.io.errors import RecordingError
 
 SIZE = FrameSize(width=320, height=180)
@@ -34,15 +34,10 @@ def cut_clip(recordings: tuple[str, ...], start: int, frames: int) -> bytes:
             if start >= steps:
                 start -= steps
                 continue
-            video = VideoReader(recording.video_path, start)
             part = min(frames, steps - start)
-            for _ in range(part):
-                frame = video.read()
-                if frame is None:
-                    break
+            for frame in read_frames(recording.video_path, start, start + part):
                 small = cv2.resize(frame, SIZE, interpolation=cv2.INTER_AREA)
                 writer.write(np.asarray(small, dtype=np.uint8))
-            video.close()
             start, frames = 0, frames - part
             if not frames:
                 break

@@ -15,6 +15,8 @@ def draw(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
         "Raters appear under pseudonyms only."
     )
     for file, what in FILES.items():
+        if study.rules.clips and not file.startswith("judgments"):  # clips rank nobody
+            continue
         name, about = st.columns([1, 3], vertical_alignment="center")
         name.link_button(file, download_address(store, study, admin, file), width="stretch")
         about.markdown(what)

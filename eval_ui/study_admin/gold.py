@@ -25,6 +25,9 @@ ANSWERS = {"left": "Left", "draw": "Equally good", "right": "Right"}
 
 def draw(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
     """Draw the section."""
+    if study.rules.clips:
+        st.markdown("Pairs of clips with a known answer come from `basalt feedback ask gold=FILE`.")
+        return
     settings = get_settings(store, study)
     pairs = list_gold_pairs(store, study, admin)
     in_use = [pair for pair in pairs if pair.retired is None]

@@ -41,7 +41,8 @@ def draw(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
             except BasaltError as err:
                 st.error(str(err))
             else:
-                st.session_state["new-invite"] = f"{_origin()}/?invite={token}"
+                page = "compare" if study.rules.clips else ""
+                st.session_state["new-invite"] = f"{_origin()}/{page}?invite={token}"
                 st.rerun()
     invites = list_invites(store, study, admin)
     if not invites:

@@ -7,8 +7,10 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
+from basalt.core.reliability import reliability
 from eval_ui.charts import GREEN
 from eval_ui.elements import facts_html, percent, show_table
+from leaderboard.judging.clip_queue import queue_state
 from leaderboard.judging.quality import Share, StudyQuality, study_quality
 from leaderboard.ratings.columns import task_title
 from leaderboard.store.database import Store
@@ -33,10 +35,13 @@ def draw(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
             }
         )
     )
+    if study.rules.clips:
+        _queue(store, study)
     _quality(quality)
     if not judged:
         st.caption(
-            "No judgments yet. Invite raters under Invites; add agents with `basalt submit`."
+            "No judgments yet. Invite raters under Invites; add agents with `basalt submit`, or clips with "
+            "`basalt feedback ask`."
         )
         return
     days, tasks = st.columns([2, 1], gap="large")
@@ -47,6 +52,26 @@ def draw(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
         st.markdown("##### By task")
         counts = pd.Series([task_title(one.task) for one in judged]).value_counts()
         show_table({"Task": counts.index, "Judgments": counts.to_numpy()})
+
+
+def _queue(store: Store, study: StudyInfo) -> None:
+    """How far the queue of clips is answered, and how far its answers may be believed."""
+    state = queue_state(store, study)
+    answers = load_comparisons(store, study, checks=True)
+    found = reliability(answers)
+    ceiling = "–" if found.ceiling is None else percent(found.ceiling)
+    st.html(
+        facts_html(
+            {
+                "Pairs asked": str(state.asked),
+                "Open": str(state.missing),
+                "Right answers to gold pairs": str(found.gold),
+                "Answered too fast": str(sum(bool(one.justification) for one in answers)),
+                "Ceiling of held-out accuracy": f"{ceiling}  (from agreement between raters)",
+            },
+            small=True,
+        )
+    )
 
 
 def _quality(quality: StudyQuality) -> None:

@@ -35,9 +35,9 @@ def page() -> None:
     """Draw the page."""
     store = the_store()
     try:
-        study = current_study(store)
+        study = current_study(store, clips=False)
         with heading("Episodes", study):
-            pick_study(store, study)
+            pick_study(store, study, clips=False)
         if not may_see_results(study):
             st.info("Episodes are shown when the study has ended.", icon=":material/lock:")
             return

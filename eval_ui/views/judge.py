@@ -1,51 +1,43 @@
 """The Judge page: one pair after another, blind."""
 
-from datetime import UTC, datetime
-
 import streamlit as st
 
 from basalt.core.tasks import Questions, get_task
 from basalt.io.errors import BasaltError
-from eval_ui.elements import attempt
 from eval_ui.judging.onboarding import INSTRUCTIONS, closed, farewell, middle, welcome
 from eval_ui.judging.pair_judging import Act, Answer, PairView, Reply, judge_pair
+from eval_ui.judging.rater_footer import confirm_forgotten, footer, undo_button, undo_time
 from eval_ui.session import may_see_results, rater_secret
 from eval_ui.store_access import the_store
-from eval_ui.study_picker import current_study, pick_study
+from eval_ui.study_picker import current_study, only_clips, pick_study
 from leaderboard.http.video_urls import pair_videos
 from leaderboard.judging.assignments import ServedPair
 from leaderboard.judging.judgments import answer_pair, undo_last
 from leaderboard.judging.rater_view import RaterView, next_view
-from leaderboard.judging.raters import erase, register_rater
+from leaderboard.judging.raters import register_rater
 from leaderboard.store.database import Store
 from leaderboard.studies.rules import StudyInfo
-from leaderboard.studies.settings import JudgingSettings
 
 TITLE = "Judge"
 ICON = ":material/compare:"
 ORDER = 10
 
-_NAME = "own_name"
-_SURE = "sure_to_be_forgotten"
-
 
 def page() -> None:
     """Draw the page."""
     store = the_store()
-    if st.session_state.pop("forgotten", False):
-        st.success(
-            "Your personal data has been deleted. Your votes are kept anonymously. If you continue, you "
-            "start as a new rater.",
-            icon=":material/check:",
-        )
+    confirm_forgotten()
     try:
-        study = current_study(store)
+        if only_clips(store):
+            st.switch_page("views/compare.py")
+        study = current_study(store, clips=False)
         rater = register_rater(store, rater_secret())
         view, pair = next_view(store, study, rater)
         status = view.status
+        instructions = view.settings.instructions or INSTRUCTIONS
         if status.state in ("invite", "consent"):
-            welcome(store, study, view.settings, status)
-            pick_study(store, study)
+            welcome(store, study, view.settings, status, "Which player did better?", instructions)
+            pick_study(store, study, clips=False)
             return
         if status.state in ("failed", "banned"):
             closed(status)
@@ -53,7 +45,7 @@ def page() -> None:
             _end(store, study, rater, view)
         else:
             _show(store, study, rater, view, pair)
-        _footer(store, study, view.settings, rater)
+        footer(store, study, instructions, rater)
     except BasaltError as err:
         st.info(str(err))
 
@@ -67,7 +59,7 @@ def _show(
 ) -> None:
     task = get_task(pair.task)
     asked = task.questions if study.rules.ask_questions else Questions((), ())
-    settings, undo = view.settings, view.undoable_until
+    settings = view.settings
     videos = pair_videos(store, pair)
     done, total = view.status.answered, view.total
     if pair.qualification:
@@ -97,9 +89,7 @@ def _show(
             questions=asked,
             required=settings.watch_share,
             least=settings.reason_characters,
-            undo_until=int(undo.timestamp() * 1000)
-            if undo is not None and undo > datetime.now(UTC)
-            else None,
+            undo_until=undo_time(view.undoable_until),
         ),
         handle,
     )
@@ -131,51 +121,13 @@ def _end(store: Store, study: StudyInfo, rater: str, view: RaterView) -> None:
             st.markdown("## Nothing to judge yet")
             st.write("This study has no pairs yet. It needs submissions from at least two agents.")
         return
-    farewell(view)
+    farewell(view.status.answered, view.completion)
     with middle():
-        _undo_button(store, study, rater, view.undoable_until)
+        undo_button(store, study, rater, view.undoable_until, undo_last)
         if may_see_results(study):
             st.page_link(
                 "views/leaderboard.py", label="See the leaderboard", icon=":material/leaderboard:"
             )
-
-
-def _undo_button(store: Store, study: StudyInfo, rater: str, until: datetime | None) -> None:
-    """After the last pair, the button to withdraw the last answer while that is possible."""
-    if until is None or until <= datetime.now(UTC):
-        return
-    if st.button("Undo the last answer"):
-        attempt(undo_last, store, study, rater)
-
-
-def _footer(store: Store, study: StudyInfo, settings: JudgingSettings, rater: str) -> None:
-    """Below the pair: instructions, the rater's own data, other studies."""
-    with st.container(horizontal=True, vertical_alignment="center", key="footer"):
-        pick_study(store, study)
-        with st.popover("Instructions"):
-            st.markdown(settings.instructions or INSTRUCTIONS)
-        with st.popover("About you"):
-            name = st.text_input(
-                "Your name (optional)",
-                key=_NAME,
-                max_chars=64,
-                help="Only the study's organisers see it, next to your answers.",
-            )
-            if name:
-                register_rater(store, rater_secret(), name)
-            st.markdown("**Forget me** deletes your name, your ID on the crowd platform and everything "
-                        "you wrote. Your votes are kept anonymously.")  # fmt: skip
-            sure = st.checkbox("Delete my personal data", key=_SURE)
-            st.button("Forget me", disabled=not sure, on_click=_forget, args=(store, rater))
-
-
-def _forget(store: Store, rater: str) -> None:
-    """Delete the rater's personal data. Runs before the page is redrawn, so that its fields can be cleared."""
-    erase(store, rater)
-    # A name left in its field would be given to the new rater.
-    st.session_state[_NAME] = ""
-    st.session_state[_SURE] = False
-    st.session_state["forgotten"] = True
 
 
 page()

@@ -48,9 +48,9 @@ def page() -> None:
     """Draw the page."""
     store = the_store()
     try:
-        study = current_study(store)
+        study = current_study(store, clips=False)
         with heading("Leaderboard", study):
-            pick_study(store, study)
+            pick_study(store, study, clips=False)
         if may_see_results(study):
             _results(store, study)
         else:

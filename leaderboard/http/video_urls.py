@@ -7,11 +7,13 @@ its name. Anybody with the link may see the video, because a browser's player ca
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+import sqlalchemy as sa
 from itsdangerous import BadSignature, URLSafeSerializer
 
 from leaderboard.judging.assignments import ServedPair
+from leaderboard.judging.clip_queue import ServedClips
 from leaderboard.store.database import Store
-from leaderboard.store.models import Assignment, AttentionCheck, Episode
+from leaderboard.store.models import Assignment, AttentionCheck, ClipShowing, Episode
 from leaderboard.studies.access import AccessDeniedError, store_secret
 
 VIDEO_PATH = "/api/video"
@@ -29,7 +31,7 @@ class PairVideos:
     right: str
 
 
-def pair_videos(store: Store, pair: ServedPair) -> PairVideos:
+def pair_videos(store: Store, pair: ServedPair | ServedClips) -> PairVideos:
     """Links to both videos of a served pair, valid as long as it is reserved."""
     left, right = (
         f"{VIDEO_PATH}/{_sign(store, 'pair', pair.assignment_id, side, pair.expires)}"
@@ -81,11 +83,17 @@ def served_video_name(
     """
     now = now or datetime.now(UTC)
     with store.read() as session:
-        served = session.get(Assignment, served_id) or session.get(AttentionCheck, served_id)
+        served = (
+            session.get(Assignment, served_id)
+            or session.get(AttentionCheck, served_id)
+            or session.scalar(sa.select(ClipShowing).where(ClipShowing.id == served_id))
+        )
         if served is None or side not in ("left", "right"):
             raise AccessDeniedError("no such video")
         if now >= served.expires:
             raise AccessDeniedError("this pair is no longer reserved; reload the page")
+        if isinstance(served, ClipShowing):
+            return (served.left if side == "left" else served.right).media_name
         episode = served.left_episode_id if side == "left" else served.right_episode_id
         return f"{session.get_one(Episode, episode).media_name}.mp4"
 

@@ -22,6 +22,7 @@ from leaderboard.store.models import (
     Assignment,
     AttentionCheck,
     CheckAnswer,
+    ClipAnswer,
     Episode,
     GoldPair,
     Judgment,
@@ -150,13 +151,13 @@ def answer_pair(
                     "the answer came too late and was not stored"
                 )
             settings = read_settings(session, served.study_id)
-            _check_pace(session, served, settings, now)
+            check_pace(session, served.rater_id, settings, now)
             if winner != "skip":
                 _check_care(session, served, settings, given, now)
             answer = _store(session, served, given, now)
             return StoredAnswer(answer.id, _feedback(session, served, answer))
     except (AnswerRefusedError, AccessDeniedError) as err:
-        _store_refused(store, assignment_id, rater_id, winner, str(err), now)
+        store_refused(store, assignment_id, rater_id, winner, str(err), now)
         raise
 
 
@@ -175,16 +176,9 @@ def undo_last(
     now = now or datetime.now(UTC)
     with store.write() as session:
         lock_study(session, study)
-        if rater_id in banned_raters(session, study.id):
-            raise AccessDeniedError(REASONS["banned"])
-        settings = read_settings(session, study.id)
         last = last_answer(session, study, rater_id)
-        if last is None:
-            raise AnswerRefusedError("there is no answer to withdraw")
-        if now - last.created > timedelta(seconds=settings.undo_seconds):
-            raise AnswerRefusedError(
-                f"an answer can be withdrawn only within {settings.undo_seconds} s"
-            )
+        check_undo(session, study.id, rater_id, last, now)
+        assert last is not None
         add_event(
             session, study.id, "withdraw", BY_RATER, rater_id=rater_id, answer_id=last.id, now=now
         )
@@ -196,12 +190,43 @@ def undo_last(
         return served_pair(session, serve_again(session, study, check, now))
 
 
-def _check_form(given: _Answer) -> None:
-    winner, justification, responses, video_events, watched = given
+def check_winner(winner: str) -> None:
+    """Refuse an answer that is not one of `leaderboard.store.models.WINNERS`.
+
+    Raises:
+        AnswerRefusedError: It is another text.
+    """
     if winner not in WINNERS:
         raise AnswerRefusedError(
             f"winner: expected one of {', '.join(WINNERS)}, got {winner[:20]!r}"
         )
+
+
+def check_undo(
+    session: Session,
+    study_id: str,
+    rater_id: str,
+    last: Judgment | CheckAnswer | ClipAnswer | None,
+    now: datetime,
+) -> None:
+    """Refuse to withdraw a rater's last answer, where there is none or it is too old.
+
+    Raises:
+        AnswerRefusedError: There is no answer, or it is older than the study allows.
+        AccessDeniedError: The rater is banned.
+    """
+    if rater_id in banned_raters(session, study_id):
+        raise AccessDeniedError(REASONS["banned"])
+    seconds = read_settings(session, study_id).undo_seconds
+    if last is None:
+        raise AnswerRefusedError("there is no answer to withdraw")
+    if now - last.created > timedelta(seconds=seconds):
+        raise AnswerRefusedError(f"an answer can be withdrawn only within {seconds} s")
+
+
+def _check_form(given: _Answer) -> None:
+    winner, justification, responses, video_events, watched = given
+    check_winner(winner)
     if len(justification) > MAX_TEXT:
         raise AnswerRefusedError(f"the reason is longer than {MAX_TEXT} characters; shorten it")
     if "\0" in justification:
@@ -225,14 +250,15 @@ def _check_form(given: _Answer) -> None:
         raise AnswerRefusedError(f"watched: expected shares from 0 to 1, got {watched}")
 
 
-def _check_pace(
-    session: Session, served: Assignment | AttentionCheck, settings: JudgingSettings, now: datetime
-) -> None:
+def check_pace(session: Session, rater_id: str, settings: JudgingSettings, now: datetime) -> None:
+    """Refuse a rater's answer if there were too many within a minute.
+
+    Raises:
+        TooManyRequestsError: There were as many as the study allows.
+    """
     answers = sum(
-        count(
-            session, table.rater_id == served.rater_id, table.created > now - timedelta(minutes=1)
-        )
-        for table in (Judgment, CheckAnswer)
+        count(session, table.rater_id == rater_id, table.created > now - timedelta(minutes=1))
+        for table in (Judgment, CheckAnswer, ClipAnswer)
     )
     if answers >= settings.answers_per_minute:
         raise TooManyRequestsError(
@@ -325,9 +351,10 @@ def _feedback(
     return Feedback(answer.passed, served.expected, gold.explanation if gold else "")
 
 
-def _store_refused(
+def store_refused(
     store: Store, served_id: str, rater_id: str, winner: str, reason: str, now: datetime
 ) -> None:
+    """Store an answer that was refused, with the reason, up to `REFUSED_PER_DAY` of a rater."""
     with store.write() as session:
         recent = count(
             session,

@@ -5,13 +5,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from statistics import median
+from typing import NamedTuple
 
 import krippendorff
 import numpy as np
 import sqlalchemy as sa
-from sqlalchemy.orm import aliased
+from sqlalchemy.orm import Session, aliased
 
+from basalt.core.comparisons import MIRRORED, Winner
 from basalt.core.intervals import rate_interval
+from leaderboard.judging.clip_queue import given_answers
 from leaderboard.judging.raters import State, read_rater_status
 from leaderboard.store.database import Store
 from leaderboard.store.models import (
@@ -122,6 +125,13 @@ class _Vote:
     seconds: float | None
 
 
+class _Check(NamedTuple):
+    kind: str
+    id: str
+    rater: str
+    passed: bool
+
+
 def study_quality(store: Store, study: StudyInfo) -> StudyQuality:
     """Agreement and biases of a study's judgments by people."""
     votes, checks, banned, gone = _load(store, study)
@@ -129,9 +139,9 @@ def study_quality(store: Store, study: StudyInfo) -> StudyQuality:
     decided = [one for one in votes if one.winner in ("left", "right")]
     unequal = [one for one in decided if one.longer]
     repeats = [
-        answer.passed
-        for check, answer in checks
-        if check.kind == "repeat" and answer.rater_id not in banned and answer.id not in gone
+        one.passed
+        for one in checks
+        if one.kind == "repeat" and one.rater not in banned and one.id not in gone
     ]
     answers = [(one.rater, one.pair, one.verdict) for one in votes]
     alpha, shared = agreement(answers)
@@ -166,7 +176,7 @@ def rater_reports(store: Store, study: StudyInfo, admin: AdminIdentity) -> list[
                 sa.select(Invite.id, Invite.label).where(Invite.study_id == study.id)
             ).all()
         )
-        ids = {*members, *(one.rater for one in votes), *(one.rater_id for _, one in checks)}
+        ids = {*members, *(one.rater for one in votes), *(one.rater for one in checks)}
         reports = []
         for rater_id in ids:
             rater, member = session.get_one(Rater, rater_id), members.get(rater_id)
@@ -180,9 +190,9 @@ def rater_reports(store: Store, study: StudyInfo, admin: AdminIdentity) -> list[
                 if other.rater != rater_id
             ]
             passed: dict[str, list[bool]] = defaultdict(list)
-            for check, answer in checks:
-                if answer.rater_id == rater_id and answer.id not in gone:
-                    passed[check.kind].append(answer.passed)
+            for check in checks:
+                if check.rater == rater_id and check.id not in gone:
+                    passed[check.kind].append(check.passed)
             seconds = [one.seconds for one in own if one.seconds is not None]
             reports.append(
                 RaterReport(
@@ -277,37 +287,70 @@ def _share(hits: Sequence[bool]) -> Share:
     return Share(sum(hits) / len(hits), low, high, len(hits))
 
 
-def _load(
-    store: Store, study: StudyInfo
-) -> tuple[list[_Vote], Sequence[tuple[AttentionCheck, CheckAnswer]], set[str], set[str]]:
-    left, right = aliased(Episode), aliased(Episode)
+def _load(store: Store, study: StudyInfo) -> tuple[list[_Vote], list[_Check], set[str], set[str]]:
+    """All votes and answered checks of a study, the banned raters and the withdrawn answers."""
     with store.read() as session:
-        rows = session.execute(
-            sa.select(Judgment, left.steps, right.steps)
-            .join(left, Judgment.left_episode_id == left.id)
-            .join(right, Judgment.right_episode_id == right.id)
-            .where(Judgment.study_id == study.id, Judgment.rater_id.is_not(None))
-            .order_by(Judgment.number)
-        )
-        votes = [
-            _Vote(
-                id=one.id,
-                rater=str(one.rater_id),
-                pair=one.pair,
-                winner=one.winner,
-                verdict=_verdict(one),
-                longer="" if steps == other else "left" if steps > other else "right",
-                seconds=one.seconds,
-            )
-            for one, steps, other in rows
-        ]
-        answered = (
-            sa.select(AttentionCheck, CheckAnswer)
-            .join(CheckAnswer, CheckAnswer.check_id == AttentionCheck.id)
-            .where(AttentionCheck.study_id == study.id)
-        )
-        checks = session.execute(answered).all()
+        read = _clip_votes if study.rules.clips else _episode_votes
+        votes, checks = read(session, study)
         return votes, checks, banned_raters(session, study.id), withdrawn_answers(session, study.id)
+
+
+def _episode_votes(session: Session, study: StudyInfo) -> tuple[list[_Vote], list[_Check]]:
+    left, right = aliased(Episode), aliased(Episode)
+    rows = session.execute(
+        sa.select(Judgment, left.steps, right.steps)
+        .join(left, Judgment.left_episode_id == left.id)
+        .join(right, Judgment.right_episode_id == right.id)
+        .where(Judgment.study_id == study.id, Judgment.rater_id.is_not(None))
+        .order_by(Judgment.number)
+    )
+    votes = [
+        _Vote(
+            id=one.id,
+            rater=str(one.rater_id),
+            pair=one.pair,
+            winner=one.winner,
+            verdict=_verdict(one),
+            longer="" if steps == other else "left" if steps > other else "right",
+            seconds=one.seconds,
+        )
+        for one, steps, other in rows
+    ]
+    answered = session.execute(
+        sa.select(AttentionCheck.kind, CheckAnswer.id, CheckAnswer.rater_id, CheckAnswer.passed)
+        .join(CheckAnswer, CheckAnswer.check_id == AttentionCheck.id)
+        .where(AttentionCheck.study_id == study.id)
+    )
+    return votes, [_Check(*row) for row in answered]
+
+
+def _clip_votes(session: Session, study: StudyInfo) -> tuple[list[_Vote], list[_Check]]:
+    """Votes and checks of a study of clips; answers that were dropped are neither."""
+    votes, checks = [], []
+    winners: dict[str, Winner] = {}
+    for one in given_answers(session, study.id):
+        winners[one.id] = one.winner
+        if one.gold is not None:
+            checks.append(_Check("gold", one.id, one.rater, one.winner == one.gold))
+        elif one.repeats is not None:
+            if one.winner == "skip":
+                continue
+            # A repeat is shown with the sides swapped.
+            same = one.winner == MIRRORED[winners[one.repeats]]
+            checks.append(_Check("repeat", one.id, one.rater, same))
+        else:
+            votes.append(
+                _Vote(
+                    id=one.id,
+                    rater=one.rater,
+                    pair=one.question,
+                    winner=one.winner,
+                    verdict=one.verdict,
+                    longer="",
+                    seconds=one.seconds,
+                )
+            )
+    return votes, checks
 
 
 def _verdict(one: Judgment) -> str:

@@ -22,6 +22,9 @@ from leaderboard.store.models import (
     ERASED,
     AttentionCheck,
     CheckAnswer,
+    ClipAnswer,
+    ClipQuestion,
+    ClipShowing,
     Judgment,
     Membership,
     Rater,
@@ -192,7 +195,7 @@ def read_rater_status(
     settings = settings or read_settings(session, study.id)
     member = session.get(Membership, (study.id, rater_id))
     qualified = qualification(session, study.id, rater_id, settings)
-    judged, checks = _answers_that_count(session, study.id, rater_id)
+    judged, checks = _answers_that_count(session, study, rater_id)
     answered = judged + checks
     state: State = "judge"
     if rater_id in banned_raters(session, study.id):
@@ -210,9 +213,22 @@ def read_rater_status(
     return RaterStatus(state, answered, checks, settings.pairs_per_rater, qualified)
 
 
-def _answers_that_count(session: Session, study_id: str, rater_id: str) -> tuple[int, int]:
+def _answers_that_count(session: Session, study: StudyInfo, rater_id: str) -> tuple[int, int]:
     """Numbers of pairs and of attention checks that a rater has answered and not withdrawn."""
+    study_id = study.id
     gone = withdrawn_answers(session, study_id, rater_id)
+    if study.rules.clips:
+        own = (
+            ClipAnswer.study_id == study_id,
+            ClipAnswer.rater_id == rater_id,
+            ClipAnswer.dropped == "",
+            ClipAnswer.id.not_in(gone),
+            ClipAnswer.showing_id == ClipShowing.id,
+            ClipShowing.question_id == ClipQuestion.id,
+        )
+        ordinary = (ClipShowing.repeats.is_(None), ClipQuestion.gold.is_(None))
+        judged = count(session, *own, *ordinary)
+        return judged, count(session, *own) - judged
     judgments = count(
         session,
         Judgment.study_id == study_id,
@@ -243,7 +259,12 @@ def rater_of_code(store: Store, study: StudyInfo, admin: AdminIdentity, code: st
     """Id of the rater with this personal completion code; None if there is none."""
     with store.read() as session:
         raters = session.scalars(
-            sa.select(Judgment.rater_id).where(Judgment.study_id == study.id).distinct()
+            sa.union(
+                *(
+                    sa.select(table.rater_id).where(table.study_id == study.id)
+                    for table in (Judgment, ClipAnswer)
+                )
+            )
         )
         for rater_id in raters:
             if rater_id and hmac.compare_digest(
@@ -292,7 +313,12 @@ def _studies_of(session: Session, rater_id: str) -> Collection[str]:
     return {
         *session.scalars(sa.select(Membership.study_id).where(Membership.rater_id == rater_id)),
         *session.scalars(
-            sa.select(Judgment.study_id).where(Judgment.rater_id == rater_id).distinct()
+            sa.union(
+                *(
+                    sa.select(table.study_id).where(table.rater_id == rater_id)
+                    for table in (Judgment, ClipAnswer)
+                )
+            )
         ),
     }
 

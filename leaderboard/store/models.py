@@ -1,8 +1,8 @@
 """The tables of a leaderboard's store.
 
 Ids are opaque (32 hexadecimal digits), times are UTC. Rows are added and read; the database itself refuses to
-change or delete a judgment, an answer to an attention check or an event. The only exception: when a rater's
-personal data is erased, written reasons and player events are blanked; the votes stay.
+change or delete a judgment, an answer to an attention check or about clips, or an event. The only exception: when a
+rater's personal data is erased, written reasons and player events are blanked; the votes stay.
 """
 
 from datetime import UTC, datetime
@@ -31,7 +31,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
-from basalt.core.comparisons import Source, Winner
+from basalt.core.comparisons import MIRRORED, Source, Winner
 
 SOURCES: tuple[Source, ...] = ("human", "bedd", "telemetry", "model")
 """Sources of judgments: raters, raters of the BEDD data set, a rule over telemetry, a learned model. Labels by
@@ -46,6 +46,9 @@ CHECK_KINDS = ("qualification", "gold", "repeat", "self")
 
 EVENT_KINDS = ("settings", "ban", "unban", "withdraw", "erase", "requalify")
 """Kinds of audit events, see `leaderboard.studies.events`."""
+
+CLIPS = "clips"
+"""Folder of the clips' videos in the media folder."""
 
 
 def new_id() -> str:
@@ -381,6 +384,117 @@ class CheckAnswer(Base):
     created: Mapped[datetime]
 
 
+class Clip(Base):
+    """A stretch of an episode that was cut to a video of its own, named by its content."""
+
+    __tablename__ = "clip"
+    __table_args__ = (
+        UniqueConstraint("study_id", "episode_sha256", "start", "stop"),
+        CheckConstraint("0 <= start AND start < stop", name="stretch"),
+    )
+
+    id: Mapped[str] = mapped_column(ID, primary_key=True, default=new_id)
+    study_id: Mapped[str] = mapped_column(ForeignKey("study.id"))
+    agent: Mapped[str] = mapped_column(String(1000))
+    seed: Mapped[int] = mapped_column(BigInteger)
+    episode_sha256: Mapped[str] = mapped_column(String(64))
+    start: Mapped[int]
+    stop: Mapped[int]
+    video_sha256: Mapped[str] = mapped_column(String(64))
+
+    @property
+    def steps(self) -> int:
+        """Length in steps of 50 ms."""
+        return self.stop - self.start
+
+    @property
+    def media_name(self) -> str:
+        """Name of its video in the media folder."""
+        return f"{CLIPS}/{self.video_sha256}.mp4"
+
+
+class ClipQuestion(Base):
+    """Two clips to compare, in a study's queue: the lowest number is asked first.
+
+    `gold` is the known answer, with the first clip on the left; such a question checks raters and is in nobody's
+    queue.
+    """
+
+    __tablename__ = "clip_question"
+    __table_args__ = (
+        UniqueConstraint("study_id", "pair"),
+        CheckConstraint("first_clip_id <> second_clip_id", name="two_clips"),
+        _one_of("gold", ("left", "right", "draw")),
+    )
+
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    id: Mapped[str] = mapped_column(ID, unique=True, default=new_id)
+    study_id: Mapped[str] = mapped_column(ForeignKey("study.id"))
+    task: Mapped[str] = mapped_column(String(100))
+    first_clip_id: Mapped[str] = mapped_column(ForeignKey("clip.id"))
+    second_clip_id: Mapped[str] = mapped_column(ForeignKey("clip.id"))
+    pair: Mapped[str] = mapped_column(String(65))
+    round: Mapped[int | None]
+    selector: Mapped[str | None] = mapped_column(String(30))
+    selection_probability: Mapped[float | None]
+    gold: Mapped[str | None] = mapped_column(String(10))
+    created: Mapped[datetime]
+
+
+class ClipShowing(Base):
+    """A question reserved for a rater until it expires, with the sides as shown; answered at most once.
+
+    `repeats` is the rater's earlier answer to the same question, shown again with the sides swapped.
+    """
+
+    __tablename__ = "clip_showing"
+    __table_args__ = (
+        Index("ix_clip_showing_open", "study_id", "expires"),
+        CheckConstraint("left_clip_id <> right_clip_id", name="two_clips"),
+    )
+
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    id: Mapped[str] = mapped_column(ID, unique=True, default=new_id)
+    study_id: Mapped[str] = mapped_column(ForeignKey("study.id"))
+    question_id: Mapped[str] = mapped_column(ForeignKey("clip_question.id"))
+    rater_id: Mapped[str] = mapped_column(ForeignKey("rater.id"))
+    left_clip_id: Mapped[str] = mapped_column(ForeignKey("clip.id"))
+    right_clip_id: Mapped[str] = mapped_column(ForeignKey("clip.id"))
+    repeats: Mapped[str | None] = mapped_column(String(32))
+    created: Mapped[datetime]
+    expires: Mapped[datetime]
+
+    left: Mapped[Clip] = relationship(foreign_keys=[left_clip_id])
+    right: Mapped[Clip] = relationship(foreign_keys=[right_clip_id])
+    question: Mapped[ClipQuestion] = relationship()
+
+
+class ClipAnswer(Base):
+    """A rater's answer to a question; added once, never changed.
+
+    `dropped` says why it does not count; empty if it does.
+    """
+
+    __tablename__ = "clip_answer"
+    __table_args__ = (
+        _one_of("winner", WINNERS),
+        Index("ix_clip_answer_study", "study_id", "number"),
+    )
+
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    id: Mapped[str] = mapped_column(ID, unique=True, default=new_id)
+    study_id: Mapped[str] = mapped_column(ForeignKey("study.id"))
+    showing_id: Mapped[str] = mapped_column(ForeignKey("clip_showing.id"), unique=True)
+    rater_id: Mapped[str] = mapped_column(ForeignKey("rater.id"))
+    winner: Mapped[str] = mapped_column(String(10))
+    dropped: Mapped[str] = mapped_column(String(200))
+    seconds: Mapped[float]
+    speed: Mapped[float]
+    created: Mapped[datetime]
+
+    showing: Mapped[ClipShowing] = relationship()
+
+
 class Event(Base):
     """An audit event about a study, a rater or an answer; added, never changed.
 
@@ -471,7 +585,7 @@ event.listen(
         "postgresql",
     ),
 )
-for _kept in (Judgment, CheckAnswer, Event):
+for _kept in (Judgment, CheckAnswer, ClipAnswer, Event):
     _append_only(Base.metadata.tables[_kept.__tablename__])
 
 
@@ -483,3 +597,13 @@ def count(session: Session, *conditions: Any) -> int:
 def pair_key(one: str, other: str) -> str:
     """Key of two episodes that does not depend on the sides: both ids in alphabetical order."""
     return "-".join(sorted((one, other)))
+
+
+def gold_as_shown(gold: Winner | None, *, swapped: bool) -> Winner | None:
+    """Known answer of a question of clips with the sides as they were shown; None if it has none.
+
+    Args:
+        gold: Known answer with the first clip on the left.
+        swapped: Whether the second clip was shown on the left.
+    """
+    return MIRRORED[gold] if gold and swapped else gold

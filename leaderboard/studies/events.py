@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from basalt.io.errors import StudyError
 from leaderboard.store.database import Store
-from leaderboard.store.models import Assignment, AttentionCheck, Event, Rater
+from leaderboard.store.models import Assignment, AttentionCheck, ClipShowing, Event, Rater
 from leaderboard.studies.access import AdminIdentity
 from leaderboard.studies.rules import StudyInfo
 
@@ -108,7 +108,7 @@ def record_ban(session: Session, study_id: str, rater_id: str, by: str, reason: 
 
 def give_back(session: Session, study_id: str, rater_id: str, now: datetime) -> None:
     """End a rater's reservations, so that unanswered pairs are served to others."""
-    for table in (Assignment, AttentionCheck):
+    for table in (Assignment, AttentionCheck, ClipShowing):
         session.execute(
             sa.update(table)
             .where(table.study_id == study_id, table.rater_id == rater_id, table.expires > now)

@@ -15,8 +15,13 @@ from leaderboard.store.models import (
     Agent,
     AttentionCheck,
     CheckAnswer,
+    Clip,
+    ClipAnswer,
+    ClipQuestion,
+    ClipShowing,
     Episode,
     Judgment,
+    gold_as_shown,
 )
 from leaderboard.studies.events import banned_raters, withdrawn_answers
 from leaderboard.studies.rules import StudyInfo
@@ -50,6 +55,9 @@ def load_comparisons(
     for source in sources or ():
         if source not in SOURCES:
             raise ConfigError(f"source: expected one of {', '.join(SOURCES)}, got {source!r}")
+    if study.rules.clips:
+        wanted = sources is None or "human" in sources
+        return load_clip_comparisons(store, study, checks=checks) if wanted else []
     with store.read() as session:
         found = [*_judgments(session, study, sources)]
         if checks and (sources is None or "human" in sources):
@@ -163,4 +171,87 @@ def _comparison(
         seconds=answer.seconds,
         created=answer.created,
         **facts,
+    )
+
+
+def load_clip_comparisons(
+    store: Store,
+    study: StudyInfo,
+    *,
+    checks: bool = False,
+    numbers: tuple[int, int] | None = None,
+) -> list[Comparison]:
+    """The answers about clips that count, as comparisons, in the order they were given.
+
+    An answer that was dropped is a `skip` whose justification is the reason: nothing is learned from it, and it is
+    not lost.
+
+    Args:
+        store: Leaderboard.
+        study: Study of clips.
+        checks: Whether to include answers to gold questions and repeats, with `gold` or `pair_of`.
+        numbers: Only answers with a number above the first one, up to the second one; None for all.
+    """
+    left, right = aliased(Clip), aliased(Clip)
+    query = (
+        sa.select(ClipAnswer, ClipShowing, ClipQuestion, left, right)
+        .join(ClipShowing, ClipAnswer.showing_id == ClipShowing.id)
+        .join(ClipQuestion, ClipShowing.question_id == ClipQuestion.id)
+        .join(left, ClipShowing.left_clip_id == left.id)
+        .join(right, ClipShowing.right_clip_id == right.id)
+        .where(ClipAnswer.study_id == study.id)
+        .order_by(ClipAnswer.number)
+    )
+    if numbers is not None:
+        query = query.where(ClipAnswer.number > numbers[0], ClipAnswer.number <= numbers[1])
+    with store.read() as session:
+        rows = session.execute(query).all()
+        banned = banned_raters(session, study.id)
+        gone = withdrawn_answers(session, study.id)
+    return [
+        _clip_comparison(study, answer, showing, question, *clips)
+        for answer, showing, question, *clips in rows
+        if answer.rater_id not in banned
+        and answer.id not in gone
+        and (checks or (question.gold is None and showing.repeats is None))
+    ]
+
+
+def _clip_comparison(
+    study: StudyInfo,
+    answer: ClipAnswer,
+    showing: ClipShowing,
+    question: ClipQuestion,
+    left: Clip,
+    right: Clip,
+) -> Comparison:
+    gold = gold_as_shown(question.gold, swapped=left.id != question.first_clip_id)  # type: ignore[arg-type]
+    return Comparison(
+        comparison_id=answer.id,
+        study=study.name,
+        task=question.task,
+        world=study.rules.world,
+        world_version=study.rules.version_of(question.task) or study.rules.version_text,
+        seed=left.seed,
+        left_agent=left.agent,
+        right_agent=right.agent,
+        left_episode=left.episode_sha256,
+        right_episode=right.episode_sha256,
+        winner="skip" if answer.dropped else answer.winner,  # type: ignore[arg-type]
+        source="human",
+        created=answer.created,
+        left_start=left.start,
+        left_stop=left.stop,
+        right_start=right.start,
+        right_stop=right.stop,
+        rater=answer.rater_id,
+        justification=f"dropped: {answer.dropped}" if answer.dropped else "",
+        seconds=answer.seconds,
+        right_seed=None if right.seed == left.seed else right.seed,
+        round=question.round,
+        selector=question.selector,
+        selection_probability=question.selection_probability,
+        pair_of=showing.repeats,
+        gold=gold,  # type: ignore[arg-type]
+        speed=answer.speed,
     )

@@ -62,6 +62,7 @@ class StudyRules(BaseModel):
         ask_questions: Whether raters are also asked the tasks' questions (all optional).
         sources: Sources whose judgments are accepted.
         reserve_minutes: Minutes that a pair stays reserved for a rater.
+        clips: Whether raters compare clips that `basalt feedback ask` queued, in place of submitted episodes.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -73,6 +74,7 @@ class StudyRules(BaseModel):
     ask_questions: bool = False
     sources: tuple[Source, ...] = SOURCES
     reserve_minutes: int = Field(default=RESERVE_MINUTES, gt=0)
+    clips: bool = False
 
     def version_of(self, task: str) -> str | None:
         """The version of a task's world; None if no submission has set it yet."""
@@ -130,6 +132,32 @@ def official_study(world: str, world_version: str | Mapping[str, str]) -> StudyR
             if task.official_seeds
         },
         ask_questions=True,
+    )
+
+
+CLIP_MINUTES = 10
+"""Minutes that a pair of clips stays reserved for a rater: a clip takes seconds, and the next pair is reserved, too."""
+
+
+def clip_study(
+    task: str, seeds: Sequence[int], step_limit: int, world: str, world_version: str
+) -> StudyRules:
+    """Rules of a study of clips.
+
+    Args:
+        task: Name of the task.
+        seeds: Seeds of the first episodes that clips were taken from; later ones may have others.
+        step_limit: Step limit of those episodes.
+        world: Name of the world.
+        world_version: Version of the world.
+    """
+    return StudyRules(
+        world=world,
+        world_version=world_version,
+        tasks={task: TaskRules(seeds=tuple(sorted(set(seeds))), step_limit=step_limit)},
+        sources=("human",),
+        reserve_minutes=CLIP_MINUTES,
+        clips=True,
     )
 
 
@@ -235,7 +263,7 @@ def list_studies(store: Store) -> list[StudyInfo]:
 
 
 def find_study(store: Store, name: str | None = None) -> StudyInfo:
-    """The study of that name, or the newest one.
+    """The study of that name, or the newest one; one of clips only where there is no other.
 
     Raises:
         StudyError: There is no such study; the message lists the existing ones.
@@ -244,7 +272,7 @@ def find_study(store: Store, name: str | None = None) -> StudyInfo:
     if not studies:
         raise StudyError(f"{store.url}: has no studies yet; run `make demo` to make one")
     if name is None:
-        return studies[0]
+        return next((study for study in studies if not study.rules.clips), studies[0])
     for study in studies:
         if study.name == name:
             return study

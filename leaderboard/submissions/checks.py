@@ -103,6 +103,10 @@ def check_submission(
 
 def check_recordings(folder: Path, rules: StudyRules) -> tuple[list[CheckedRecording], list[str]]:
     """The recordings below a folder that follow the rules, and all problems of the set, one line each."""
+    if rules.clips:
+        return [], [
+            "the study compares clips, which `basalt feedback ask` adds; name a study of episodes"
+        ]
     if not folder.is_dir():
         return [], ["no such folder of recordings"]
     videos = find_videos(folder)

@@ -1,0 +1,206 @@
+// Comparing clips: one key answers, and the next pair, which loaded meanwhile, is on screen at once.
+//
+// data: the fields of `ClipsView` (clip_comparing.py), and `reply`: {nonce, text, ok} to the last action, or null.
+// Actions go out as the trigger "act": {kind: "answer" | "undo", nonce, ...}, one at a time: the next one waits for the
+// reply, so that none is lost however fast the keys are.
+
+const ANSWERS = [
+  ["left", "Left"], ["draw", "Draw", "Both are equally good."], ["right", "Right"],
+  ["both_bad", "Both bad", "Neither is acceptable. Not the same as a draw."],
+  ["skip", "Skip", "No opinion, or a clip does not play."],
+];
+
+// A pair of clips in one of the two places.
+class Slot {
+  constructor(place, pair) {
+    this.place = place;
+    this.pair = pair;
+    this.since = null; // when it was both on screen and ready to play
+    this.shown = false;
+    this.player = new Player(place, { names: ["Left", "Right"], urls: [pair.left, pair.right], loop: true });
+  }
+
+  get ready() { return this.player.failed || this.player.sides.every((video) => video.readyState >= 3); }
+
+  show(speed) {
+    this.place.classList.remove("behind");
+    this.player.idle = false;
+    if (this.shown) return;
+    this.shown = true;
+    this.player.speed.value = speed;
+    this.player.setRates();
+    this.player.toggle();
+  }
+
+  hide() {
+    this.place.classList.add("behind");
+    this.player.idle = true;
+  }
+
+  destroy() {
+    this.player.destroy();
+    this.place.classList.add("behind");
+  }
+}
+
+class Comparing {
+  constructor(root, data, send) {
+    const find = (selector) => root.querySelector(selector);
+    this.root = root;
+    this.send = send;
+    this.stage = find(".stage");
+    this.places = [...root.querySelectorAll(".slot")];
+    this.hint = find(".hint");
+    this.undoButton = find(".undo");
+    this.waiting = find(".waiting");
+    this.slots = []; // the first one is on screen
+    this.outbox = [];
+    this.speed = "1";
+    this.answered = null; // when the last answer was given
+    this.listeners = new AbortController();
+    const on = (target, type, action) => target.addEventListener(type, action, { signal: this.listeners.signal });
+    on(this.undoButton, "click", () => this.undo());
+    on(document, "keydown", (event) => this.onKey(event));
+    for (const place of this.places) {
+      place.querySelector("dialog.help dl").append(find("template.more-keys").content.cloneNode(true));
+    }
+    this.drawOptions();
+    this.clock = setInterval(() => { this.showUndo(); this.watch(); }, 100);
+    this.update(data);
+  }
+
+  destroy() {
+    clearInterval(this.clock);
+    this.listeners.abort();
+    for (const slot of this.slots) slot.destroy();
+  }
+
+  // Streamlit redrew the page: other pairs, and the reply to the action that was sent.
+  update(data) {
+    const find = (selector) => this.root.querySelector(selector);
+    this.data = data;
+    find(".title").textContent = data.title;
+    find(".instruction").textContent = data.instruction;
+    find(".count").textContent = data.standing;
+    if (this.outbox.length && data.reply?.nonce === this.outbox[0].nonce) {
+      this.outbox.shift();
+      this.say(data.reply.text, data.reply.ok ? "right" : "wrong");
+      if (this.outbox.length) this.send(this.outbox[0]);
+    }
+    this.settle();
+    this.showUndo();
+  }
+
+  get undoing() { return this.outbox.some((act) => act.kind === "undo"); }
+
+  // Show the server's pairs without those whose answers are on their way; load what is new.
+  settle() {
+    if (this.undoing) return;
+    const answered = new Set(this.outbox.map((act) => act.pair));
+    const wanted = this.data.pairs.filter((pair) => !answered.has(pair.pair)).slice(0, this.places.length);
+    const kept = this.slots.filter((slot) => wanted.some((pair) => pair.pair === slot.pair.pair));
+    for (const slot of this.slots) if (!kept.includes(slot)) slot.destroy();
+    const free = this.places.filter((place) => !kept.some((slot) => slot.place === place));
+    this.slots = wanted.map((pair) =>
+      kept.find((slot) => slot.pair.pair === pair.pair) ?? new Slot(free.shift(), pair));
+    this.slots.forEach((slot, index) => index ? slot.hide() : slot.show(this.speed));
+    this.watch();
+  }
+
+  // Note when the pair on screen can be played: the time of an answer counts from then.
+  watch() {
+    const slot = this.slots[0];
+    if (slot && slot.since === null && slot.ready) {
+      slot.since = performance.now();
+      if (this.answered !== null) this.stage.dataset.wait = String(Math.round(slot.since - this.answered));
+    }
+    const open = slot !== undefined && slot.since !== null;
+    this.stage.dataset.pair = open ? slot.pair.pair : "";
+    this.waiting.hidden = open;
+  }
+
+  drawOptions() {
+    this.root.querySelector(".options").replaceChildren(...ANSWERS.map(([value, label, explanation], index) => {
+      const option = document.createElement("button");
+      const key = document.createElement("kbd");
+      option.type = "button";
+      key.textContent = String(index + 1);
+      key.setAttribute("aria-hidden", "true");
+      option.append(label, key);
+      option.title = explanation ?? "";
+      option.classList.toggle("minor", index > 2);
+      option.setAttribute("aria-keyshortcuts", String(index + 1));
+      option.addEventListener("click", () => this.answer(index));
+      return option;
+    }));
+  }
+
+  answer(index) {
+    const slot = this.slots[0];
+    if (!slot || slot.since === null || this.undoing) return;
+    this.answered = performance.now();
+    this.speed = slot.player.speed.value;
+    this.flash(index);
+    this.act({
+      kind: "answer",
+      pair: slot.pair.pair,
+      winner: ANSWERS[index][0],
+      seconds: Math.round(this.answered - slot.since) / 1000,
+      speed: Number(this.speed),
+    });
+    this.settle();
+  }
+
+  undo() {
+    if (this.undoSeconds() > 0 && !this.undoing) this.act({ kind: "undo" });
+  }
+
+  act(what) {
+    // Move the focus away from buttons, so that keys act on the next pair.
+    this.stage.focus({ preventScroll: true });
+    this.outbox.push({ ...what, nonce: `${Date.now()}-${Math.random()}` });
+    if (this.outbox.length === 1) this.send(this.outbox[0]);
+    this.say("Saving …", "");
+  }
+
+  say(text, mood) {
+    this.hint.textContent = text;
+    this.hint.className = `hint ${mood}`;
+  }
+
+  flash(index) {
+    const option = this.root.querySelectorAll(".options button")[index];
+    option.classList.add("given");
+    setTimeout(() => option.classList.remove("given"), 250);
+  }
+
+  undoSeconds() {
+    return this.data.undo_until ? Math.ceil((this.data.undo_until - Date.now()) / 1000) : 0;
+  }
+
+  showUndo() {
+    const seconds = this.undoSeconds();
+    this.undoButton.hidden = seconds <= 0;
+    this.undoButton.textContent = `Undo last answer (${seconds} s)`;
+  }
+
+  onKey(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || event.defaultPrevented) return;
+    const field = event.composedPath()[0];
+    if (field instanceof Element && (field.matches("input:not([type=range]), textarea, select") || field.closest("dialog"))) return;
+    if (/^[1-5]$/.test(event.key)) this.answer(Number(event.key) - 1);
+    else if (event.key.toLowerCase() === "u") this.undo();
+    else return;
+    event.preventDefault();
+  }
+}
+
+// Streamlit calls this at every rerun of the page; the element stays the same for all pairs.
+export default function ({ parentElement, data, setTriggerValue }) {
+  if (parentElement.comparing) parentElement.comparing.update(data);
+  else parentElement.comparing = new Comparing(parentElement, data, (act) => setTriggerValue("act", act));
+  return () => {
+    parentElement.comparing?.destroy();
+    delete parentElement.comparing;
+  };
+}

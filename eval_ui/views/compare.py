@@ -1,0 +1,113 @@
+"""The Compare clips page: one pair of short clips after another, blind, a key an answer."""
+
+import streamlit as st
+
+from basalt.core.tasks import get_task
+from basalt.io.errors import BasaltError
+from eval_ui.judging.acts import Reply
+from eval_ui.judging.clip_comparing import Act, ClipAnswer, ClipsView, ShownPair, compare_clips
+from eval_ui.judging.onboarding import CLIP_INSTRUCTIONS, closed, farewell, middle, welcome
+from eval_ui.judging.rater_footer import confirm_forgotten, footer, undo_button, undo_time
+from eval_ui.session import rater_secret
+from eval_ui.store_access import the_store
+from eval_ui.study_picker import current_study, pick_study
+from leaderboard.http.video_urls import pair_videos
+from leaderboard.judging.clip_answers import answer_clips, undo_clips
+from leaderboard.judging.clip_queue import (
+    ClipRaterView,
+    ServedClips,
+    clip_rater_view,
+    queue_state,
+)
+from leaderboard.judging.raters import register_rater
+from leaderboard.store.database import Store
+from leaderboard.studies.rules import StudyInfo
+
+TITLE = "Compare clips"
+ICON = ":material/movie:"
+ORDER = 15
+
+
+def page() -> None:
+    """Draw the page."""
+    store = the_store()
+    confirm_forgotten()
+    try:
+        study = current_study(store, clips=True)
+        rater = register_rater(store, rater_secret())
+        view, pairs = clip_rater_view(store, study, rater)
+        status = view.status
+        instructions = view.settings.instructions or CLIP_INSTRUCTIONS
+        if status.state in ("invite", "consent"):
+            welcome(store, study, view.settings, status, "Which clip is better?", instructions)
+            pick_study(store, study, clips=True)
+            return
+        if status.state in ("failed", "banned"):
+            closed(status)
+        elif pairs:
+            _show(store, study, rater, view, pairs)
+        else:
+            _end(store, study, rater, view)
+        footer(store, study, instructions, rater)
+    except BasaltError as err:
+        st.info(str(err))
+
+
+def _show(
+    store: Store, study: StudyInfo, rater: str, view: ClipRaterView, pairs: list[ServedClips]
+) -> None:
+    task = get_task(pairs[0].task)
+
+    def handle(act: Act) -> Reply:
+        try:
+            if not isinstance(act, ClipAnswer):
+                undo_clips(store, study, rater)
+                return Reply(act.nonce, "Answer withdrawn. You can answer this pair again.")
+            dropped = answer_clips(
+                store, study, act.pair, rater, act.winner, seconds=act.seconds, speed=act.speed
+            )
+        except BasaltError as err:
+            return Reply(act.nonce, str(err), ok=False)
+        if dropped:
+            return Reply(act.nonce, f"Not counted: {dropped}.", ok=False)
+        return Reply(act.nonce, "Saved.")
+
+    videos = [pair_videos(store, pair) for pair in pairs]
+    answered = view.status.answered
+    compare_clips(
+        ClipsView(
+            pairs=tuple(
+                ShownPair(pair.assignment_id, links.left, links.right)
+                for pair, links in zip(pairs, videos, strict=True)
+            ),
+            title=f"{task.title}: which clip is better?",
+            instruction=task.instruction,
+            standing=f"{answered} answered, {view.missing} pairs open",
+            undo_until=undo_time(view.undoable_until),
+        ),
+        handle,
+    )
+
+
+def _end(store: Store, study: StudyInfo, rater: str, view: ClipRaterView) -> None:
+    if view.completion is not None:
+        farewell(view.status.answered, view.completion)
+    else:
+        with middle():
+            st.markdown("## No pair is open now")
+            st.write(
+                f"You have answered **{view.status.answered}**. The page looks for new pairs every few seconds."
+            )
+            _look_again(store, study, view.missing)
+    with middle():
+        undo_button(store, study, rater, view.undoable_until, undo_clips)
+
+
+@st.fragment(run_every=5)
+def _look_again(store: Store, study: StudyInfo, missing: int) -> None:
+    """Draw the page again when the queue has changed."""
+    if st.button("Look now") or queue_state(store, study).missing != missing:
+        st.rerun()
+
+
+page()
