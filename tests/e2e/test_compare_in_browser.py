@@ -164,8 +164,13 @@ def test_a_person_compares_clips_by_keys(
     assert corrected.winner == "right"
 
     # Too fast: kept, and not counted.
-    answer(page, KEYS["left"], seconds=0.1)
-    saved(page, "Not counted: answered after")
+    for _ in range(5):
+        pair(page)
+        page.wait_for_timeout(1000)
+        page.keyboard.type("13")  # the next pair is on screen before the second key
+        pair(page)
+        if exported(store, study)[-1].winner == "skip":
+            break
     assert exported(store, study)[-1].justification.startswith("dropped: answered after")
 
     # A repeat comes with the sides swapped and looks like any other pair.
