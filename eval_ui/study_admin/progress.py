@@ -65,7 +65,7 @@ def _queue(store: Store, study: StudyInfo) -> None:
             {
                 "Pairs asked": str(state.asked),
                 "Open": str(state.missing),
-                "Right answers to gold pairs": str(found.gold),
+                "Right answers to gold pairs": str(found.gold) if found.gold.trials else "–",
                 "Answered too fast": str(sum(bool(one.justification) for one in answers)),
                 "Ceiling of held-out accuracy": f"{ceiling}  (from agreement between raters)",
             },

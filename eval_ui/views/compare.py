@@ -24,7 +24,7 @@ from leaderboard.store.database import Store
 from leaderboard.studies.rules import StudyInfo
 
 TITLE = "Compare clips"
-ICON = ":material/movie:"
+ICON = ":material/thumbs_up_down:"
 ORDER = 15
 
 
@@ -82,7 +82,7 @@ def _show(
             ),
             title=f"{task.title}: which clip is better?",
             instruction=task.instruction,
-            standing=f"{answered} answered, {view.missing} pairs open",
+            standing=f"{answered} answered, {view.missing} open",
             undo_until=undo_time(view.undoable_until),
         ),
         handle,

@@ -233,3 +233,16 @@ def test_one_screen_of_a_laptop_holds_clips_and_answers(address: str, page: Page
             assert box["y"] >= 0
             assert box["y"] + box["height"] <= height
         assert all(box["width"] > LAPTOP["width"] / 3 for box in boxes[:2] if box)
+
+
+def test_on_a_phone_clips_are_below_one_another_and_answers_in_reach(
+    address: str, page: Page
+) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{address}/compare")
+    pair(page)
+    left, right = (one.bounding_box() for one in page.locator(".slot:not(.behind) video").all())
+    assert left and right and min(left["width"], right["width"]) >= 350
+    assert left["y"] + left["height"] <= right["y"]
+    skip = page.get_by_role("button", name="Skip").bounding_box()
+    assert skip and skip["y"] + skip["height"] <= 844

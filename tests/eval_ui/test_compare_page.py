@@ -125,7 +125,7 @@ def test_the_pair_and_the_next_one_are_shown_blind(clips: StudyInfo, comparing: 
         len(view.pairs) == 2
         and len({link for one in view.pairs for link in (one.left, one.right)}) == 4
     )
-    assert view.standing == "0 answered, 4 pairs open"
+    assert view.standing == "0 answered, 4 open"
     everything = repr(app.main) + repr(view)
     for secret in ("Quartzwalker", "Zamioculcas", "100001", "uniform", "event"):
         assert secret not in everything
@@ -139,7 +139,7 @@ def test_an_answer_moves_on_to_the_pair_that_was_loaded(
     assert comparing.answer("right").text == "Saved."
     run(app)
     assert comparing.shown.pairs[0].pair == first.pairs[1].pair
-    assert comparing.shown.standing == "1 answered, 3 pairs open"
+    assert comparing.shown.standing == "1 answered, 3 open"
     assert comparing.shown.undo_until is not None
     # The browser may be a pair ahead of the page.
     assert comparing.answer("draw", comparing.shown.pairs[1].pair).ok
@@ -155,7 +155,7 @@ def test_the_last_answer_is_taken_back(
     run(app)
     assert "Answer withdrawn" in comparing.do(Undo(kind="undo", nonce="2")).text
     run(app)
-    assert comparing.shown.standing == "0 answered, 4 pairs open"
+    assert comparing.shown.standing == "0 answered, 4 open"
     assert not comparing.do(Undo(kind="undo", nonce="3")).ok
     assert queue_state(empty_store, clips).missing == 4
 
@@ -182,12 +182,12 @@ def test_the_end_waits_for_new_pairs(
     assert "You have answered **4**" in text(app)
     put(empty_store, clips, questions(1))
     run(app)
-    assert comparing.shown.standing == "4 answered, 1 pairs open"
+    assert comparing.shown.standing == "4 answered, 1 open"
     comparing.answer("left")
     run(app)
     next(one for one in app.button if one.label == "Undo the last answer").click()
     run(app)
-    assert comparing.shown.standing == "4 answered, 1 pairs open"
+    assert comparing.shown.standing == "4 answered, 1 open"
 
 
 def test_a_rater_who_is_done_is_thanked(
