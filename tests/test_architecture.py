@@ -25,6 +25,8 @@ ROOMS = (
     "leaderboard.studies",
     "leaderboard.store",
     "agents.hybrid",
+    "agents.best_of_n",
+    "agents.filtered_bc",
     "agents.dagger",
     "agents.bc",
     "agents.ending",

@@ -88,22 +88,27 @@ class TrainResult(NamedTuple):
         return lines + (self.report.lines() if self.report else [])
 
 
-def train(cfg: TrainConfig) -> TrainResult:
+def train(cfg: TrainConfig, data: TrainingData | None = None) -> TrainResult:
     """Train a policy on recordings or embeddings, or resume the run in `cfg.out`.
+
+    Args:
+        cfg: Settings.
+        data: Episodes to learn from; None loads those that the settings name.
 
     Raises:
         BasaltError: The data, the settings or the folder of the run cannot be used.
     """
     began = time.monotonic()
     device = choose_device(cfg.device)
-    embedded = (Path(cfg.data) / MANIFEST).is_file()
+    embedded = (Path(cfg.data) / MANIFEST).is_file() if data is None else bool(data.embedded_by)
     cfg = settled(cfg, embedded)
     torch.manual_seed(cfg.seed)
     if cfg.init:
         policy = open_policy(cfg.init, torch.device("cpu"), setting="init")
     else:
         policy = VPTPolicy(VPTConfig.preset(cfg.size))
-    data = TrainingData.load(cfg, policy.config.frame_size)
+    if data is None:
+        data = TrainingData.load(cfg, policy.config.frame_size)
     if embedded and fingerprint(policy) != data.embedded_by:
         raise ConfigError(
             f"init: expected the policy that made the embeddings in {cfg.data}, got {cfg.init}; give "

@@ -64,7 +64,18 @@ class Training(Protocol):
 
 
 AGENTS: Registry[Algorithm | type] = Registry("agent", "basalt.agents", Algorithm | type)
-for _name in ("bc", "dagger", "demonstrator", "hybrid", "noop", "random", "search", "steered"):
+for _name in (
+    "bc",
+    "best_of_n",
+    "dagger",
+    "demonstrator",
+    "filtered_bc",
+    "hybrid",
+    "noop",
+    "random",
+    "search",
+    "steered",
+):
     AGENTS.register(_name, f"agents.{_name}:ALGORITHM")
 
 PARTS = {"ending": "agents.ending:PART", "reward": "agents.reward:PART"}

@@ -30,6 +30,8 @@ class RewardConfig:
         sources: Sources of answers that are learned, such as [human]; needed where a file holds several.
         flip_rate: Share of answers that are taken to name the wrong side.
         components: Number of principal components of the latents that are scored, after whitening.
+        changes: Whether a step is also scored by how its components changed: what gets better in a clip, and not only what is
+            in view.
         frames: Largest number of steps of a clip that are read in training, spread evenly.
         width: Width of the hidden layers of `mlp` and `transformer`.
         dropout: Dropout in the hidden layers.
@@ -57,6 +59,7 @@ class RewardConfig:
     sources: tuple[str, ...] = ()
     flip_rate: Annotated[Float, Field(ge=0, lt=0.5)] = 0.05
     components: Count = 64
+    changes: bool = True
     frames: Annotated[int, Field(ge=1, le=512)] = 32
     width: Annotated[int, Field(ge=4, le=4_096, multiple_of=4)] = 128
     dropout: Annotated[Float, Field(ge=0, lt=1)] = 0.1

@@ -1,4 +1,4 @@
-"""Frames of compared clips as batches: whitened components of whole episodes in memory, and the rows of each clip."""
+"""Frames of compared clips as batches: features of whole episodes in memory, and the rows of each clip."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from basalt.core.comparisons import Comparison, Side
 from basalt.io.errors import ConfigError
 
 _AT_ONCE = 16_384
-"""Number of frames that are projected, or scored in clips, at once."""
+"""Number of frames of clips that are scored at once."""
 
 
 class Clips(NamedTuple):
@@ -66,7 +66,7 @@ class Frames:
         limit: Largest number of steps of a clip that are read, spread evenly.
 
     Attributes:
-        values: Components of all frames, float32 [frames, components]; set by `project`.
+        values: Features of all frames (`RewardModel.features`), float32 [frames, inputs]; set by `project`.
     """
 
     def __init__(self, episodes: Mapping[str, EpisodeLatents], limit: int) -> None:
@@ -76,24 +76,23 @@ class Frames:
         self.values = torch.empty(0, 0)
 
     def project(self, model: RewardModel) -> None:
-        """Compute the components of all frames.
+        """Compute the features of all frames.
 
         Raises:
             ConfigError: A latent is not finite.
         """
         parts = []
         for episode in self._episodes.values():
-            for start in range(0, len(episode.values), _AT_ONCE):
-                chunk = torch.from_numpy(np.array(episode.values[start : start + _AT_ONCE]))
-                if not chunk.isfinite().all():
-                    raise ConfigError(
-                        f"trunk: expected finite latents of {episode.recording.stem}, got others; use another policy"
-                    )
-                parts.append(model.components(chunk.to(model.device)).cpu())
+            latents = torch.from_numpy(np.array(episode.values))
+            if not latents.isfinite().all():
+                raise ConfigError(
+                    f"trunk: expected finite latents of {episode.recording.stem}, got others; use another policy"
+                )
+            parts.append(model.features(latents.to(model.device)).cpu())
         self.values = torch.cat(parts)
 
     def episode(self, name: str) -> Tensor:
-        """Components of an episode's steps, float32 [steps, components]."""
+        """Features of an episode's steps, float32 [steps, inputs]."""
         start = self._start[name]
         return self.values[start : start + self._episodes[name].meta.steps]
 
@@ -125,11 +124,11 @@ class Frames:
         )
 
     def of(self, clips: Clips, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Components float32 [n, T, components] and mask bool [n, T] of clips."""
+        """Features float32 [n, T, inputs] and mask bool [n, T] of clips."""
         return self.values[clips.rows].to(device), clips.mask.to(device)
 
     def means(self, clips: Clips) -> Tensor:
-        """Mean components of each clip, float32 [n, components]."""
+        """Mean features of each clip, float32 [n, inputs]."""
         weights = clips.mask.float() / clips.mask.sum(1, keepdim=True)
         return torch.cat(
             [
@@ -139,7 +138,7 @@ class Frames:
         )
 
     def last(self, clips: Clips) -> Tensor:
-        """Components of the last step of each clip that is read, float32 [n, components]."""
+        """Features of the last step of each clip that is read, float32 [n, inputs]."""
         return self.values[clips.rows.gather(1, clips.mask.sum(1, keepdim=True) - 1)[:, 0]]
 
     @torch.no_grad()

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
@@ -25,11 +26,13 @@ class EpisodeLatents:
         recording: The recording.
         meta: Its metadata.
         values: Latents at all n steps, float16 [n, width], mapped from disk.
+        shard: File of the latents, with the actions at these steps (`basalt.data.embeddings`).
     """
 
     recording: Recording
     meta: RecordingMeta
     values: NDArray[Any]
+    shard: Path
 
 
 def load_latents(
@@ -84,7 +87,7 @@ def load_latents(
             if one.meta is not None and file.is_file():  # none where it is quarantined
                 values = EmbeddingSource(file).latents
                 _check_steps(one, one.meta, len(values))
-                found.setdefault(one.meta.video_sha256, EpisodeLatents(one, one.meta, values))
+                found.setdefault(one.meta.video_sha256, EpisodeLatents(one, one.meta, values, file))
     return found, found_trunk
 
 

@@ -37,7 +37,8 @@ class RewardSizes(BaseModel):
         width: Width of the hidden layers.
         dropout: Dropout in them.
         window: Number of steps that `transformer` has seen at once in training, after thinning.
-        stride: Number of steps between two that it has seen.
+        stride: Number of steps between two that are read in training.
+        changes: Whether a step is also scored by the change of its components over the last `stride` steps.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -51,6 +52,12 @@ class RewardSizes(BaseModel):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     window: Annotated[int, Field(ge=1, le=65_536)] = 32
     stride: Annotated[int, Field(ge=1, le=65_536)] = 1
+    changes: bool = False
+
+    @property
+    def inputs(self) -> int:
+        """Number of features of a step."""
+        return self.components * (2 if self.changes else 1)
 
 
 class Steps(NamedTuple):
@@ -76,19 +83,19 @@ def equal_weights(mask: Tensor) -> Tensor:
 
 
 class LinearReward(nn.Module):
-    """A step's score is linear in its components.
+    """A step's score is linear in its features.
 
     Args:
-        components: Number of components.
+        inputs: Number of features of a step.
     """
 
-    def __init__(self, components: int) -> None:
+    def __init__(self, inputs: int) -> None:
         super().__init__()
-        self.head = nn.Linear(components, 1, bias=False)
+        self.head = nn.Linear(inputs, 1, bias=False)
         nn.init.zeros_(self.head.weight)
 
     def forward(self, x: Tensor, mask: Tensor) -> Steps:
-        """Score components float [B, T, components]; `mask` bool [B, T] is False for padding."""
+        """Score features float [B, T, inputs]; `mask` bool [B, T] is False for padding."""
         return Steps(self.head(x).squeeze(-1), equal_weights(mask))
 
 
@@ -96,15 +103,15 @@ class MLPReward(nn.Module):
     """A network scores each step, within +-`BOUND`.
 
     Args:
-        components: Number of components.
+        inputs: Number of features of a step.
         width: Width of the hidden layers.
         dropout: Dropout in them.
     """
 
-    def __init__(self, components: int, width: int, dropout: float) -> None:
+    def __init__(self, inputs: int, width: int, dropout: float) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        for before in [components, *[width] * (HIDDEN - 1)]:
+        for before in [inputs, *[width] * (HIDDEN - 1)]:
             layers += [nn.Linear(before, width), nn.LeakyReLU(), nn.Dropout(dropout)]
         self.body = nn.Sequential(*layers)
         self.head = nn.Linear(width, 1)
@@ -112,7 +119,7 @@ class MLPReward(nn.Module):
         nn.init.zeros_(self.head.bias)
 
     def forward(self, x: Tensor, mask: Tensor) -> Steps:
-        """Score components float [B, T, components]; `mask` bool [B, T] is False for padding."""
+        """Score features float [B, T, inputs]; `mask` bool [B, T] is False for padding."""
         scores = BOUND * torch.tanh(self.head(self.body(x)).squeeze(-1) / BOUND)
         return Steps(scores, equal_weights(mask))
 
@@ -123,14 +130,14 @@ class PreferenceTransformer(nn.Module):
     It is not given the number of a step, which would let it score length and position.
 
     Args:
-        components: Number of components.
+        inputs: Number of features of a step.
         width: Width of the transformer.
         dropout: Dropout in it.
     """
 
-    def __init__(self, components: int, width: int, dropout: float) -> None:
+    def __init__(self, inputs: int, width: int, dropout: float) -> None:
         super().__init__()
-        self.embed = nn.Linear(components, width)
+        self.embed = nn.Linear(inputs, width)
         self.block = nn.TransformerEncoderLayer(
             width, HEADS, 4 * width, dropout, activation="gelu", batch_first=True, norm_first=True
         )
@@ -141,7 +148,7 @@ class PreferenceTransformer(nn.Module):
         nn.init.zeros_(self.head.bias)
 
     def forward(self, x: Tensor, mask: Tensor) -> Steps:
-        """Score components float [B, T, components]; `mask` bool [B, T] is False for padding, which is at the end."""
+        """Score features float [B, T, inputs]; `mask` bool [B, T] is False for padding, which is at the end."""
         steps = x.shape[1]
         later = torch.ones(steps, steps, dtype=torch.bool, device=x.device).triu(1)
         h = self.norm(self.block(self.embed(x), src_mask=later))
@@ -185,6 +192,7 @@ class RewardModel(nn.Module):
     basis: Tensor
     centre: Tensor
     scale: Tensor
+    change: Tensor
 
     def __init__(self, sizes: RewardSizes) -> None:
         super().__init__()
@@ -195,6 +203,7 @@ class RewardModel(nn.Module):
         self.support = Support(sizes.references, sizes.components)
         self.register_buffer("mean", torch.zeros(sizes.latents))
         self.register_buffer("basis", torch.zeros(sizes.latents, sizes.components))
+        self.register_buffer("change", torch.ones(sizes.components))
         self.register_buffer("centre", torch.zeros(sizes.members))
         self.register_buffer("scale", torch.ones(sizes.members))
         self.register_buffer("floor", torch.zeros(()))
@@ -208,17 +217,32 @@ class RewardModel(nn.Module):
         """Whitened principal components of latents [..., latents], float32 [..., components]."""
         return (latents.float() - self.mean) @ self.basis
 
+    def features(self, latents: Tensor) -> Tensor:
+        """What the members see of the n steps of one episode, float32 [n, inputs].
+
+        Its components and, with `changes`, their changes: teachers and people prefer what gets better in a clip, which a mean
+        of states does not show and a mean of changes does.
+
+        Args:
+            latents: The trunk's latents, float [n, latents].
+        """
+        z = self.components(latents)
+        if not self.sizes.changes:
+            return z
+        before = torch.cat([z[:1].expand(self.sizes.stride, -1), z])[: len(z)]
+        return torch.cat([z, (z - before) / self.change], dim=1)
+
     def clip_scores(self, x: Tensor, mask: Tensor) -> Tensor:
         """Score of each clip by each member, float [members, B].
 
         Args:
-            x: Components, float [B, T, components].
+            x: Features, float [B, T, inputs].
             mask: bool [B, T], False for padding at the end.
         """
         return torch.stack([member(x, mask).clip for member in self.members])
 
     def step_scores(self, x: Tensor) -> Tensor:
-        """Score of each step of one episode by each member, float [members, n]; `x` is float [n, components]."""
+        """Score of each step of one episode by each member, float [members, n]; `x` is float [n, inputs]."""
         if self.sizes.model != "transformer":
             mask = torch.ones(1, len(x), dtype=torch.bool, device=x.device)
             return torch.stack([member(x[None], mask).scores[0] for member in self.members])
@@ -246,10 +270,10 @@ class RewardModel(nn.Module):
     @torch.no_grad()
     def rewards(self, latents: Tensor) -> Rewards:
         """Rewards of the steps of one episode, by the trunk's latents [n, latents]."""
-        x = self.components(latents.to(self.device))
+        x = self.features(latents.to(self.device))
         scores = (self.step_scores(x) - self.centre[:, None]) / self.scale[:, None]
         spread = scores.std(0, correction=0)
-        return Rewards(scores.mean(0), spread, self.support.distance(x))
+        return Rewards(scores.mean(0), spread, self.support.distance(x[:, : self.sizes.components]))
 
     def gated(self, rewards: Rewards, pessimism: float = 0.0) -> Tensor:
         """Rewards to optimise, float [n]: the lowest one outside of what the model has seen.
@@ -268,18 +292,18 @@ class RewardModel(nn.Module):
         """Set the units of the rewards and the support gate by frames that the model was trained on.
 
         Args:
-            references: Components of the frames, float [references, components].
+            references: Features of the frames, float [references, inputs].
             places: Number of each frame's world, int64 [references].
             scores: Their scores by each member (`step_scores`), float [members, references].
         """
         self.centre.copy_(scores.mean(1))
         self.scale.copy_(scores.std(1, correction=0).clamp(min=1e-6))
         self.floor.copy_(((scores - self.centre[:, None]) / self.scale[:, None]).mean(0).min())
-        self.support.settle(references, places)
+        self.support.settle(references[:, : self.sizes.components], places)
 
 
 def _member(sizes: RewardSizes) -> nn.Module:
     if sizes.model == "linear":
-        return LinearReward(sizes.components)
+        return LinearReward(sizes.inputs)
     made = {"mlp": MLPReward, "transformer": PreferenceTransformer}[sizes.model]
-    return made(sizes.components, sizes.width, sizes.dropout)
+    return made(sizes.inputs, sizes.width, sizes.dropout)

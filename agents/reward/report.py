@@ -182,22 +182,28 @@ class Learned(NamedTuple):
     shuffled: LinearFit
 
     @classmethod
-    def of(cls, frames: Frames, training: Pairs, flip_rate: float, seed: int) -> "Learned":
+    def of(
+        cls, frames: Frames, training: Pairs, components: int, flip_rate: float, seed: int
+    ) -> "Learned":
         """Fit the controls.
 
         Args:
             frames: Frames of the clips.
             training: Pairs to learn from.
+            components: Number of components of a frame; its changes are not used.
             flip_rate: Share of the answers that name the wrong side.
             seed: Seed of the shuffling.
         """
         answers = training.answers
         order = torch.from_numpy(np.random.default_rng(seed).permutation(len(answers)))
-        mean = frames.means(training.left), frames.means(training.right)
-        last = frames.last(training.left), frames.last(training.right)
+        mean, last = (
+            tuple(read(side)[:, :components] for side in (training.left, training.right))
+            for read in (frames.means, frames.last)
+        )
 
-        def fit(sides: tuple[torch.Tensor, torch.Tensor], answered: torch.Tensor) -> LinearFit:
-            return fit_linear(*sides, answered, penalty=LEARNED_PENALTY, flip_rate=flip_rate)
+        def fit(sides: Sequence[torch.Tensor], answered: torch.Tensor) -> LinearFit:
+            left, right = sides
+            return fit_linear(left, right, answered, penalty=LEARNED_PENALTY, flip_rate=flip_rate)
 
         return cls(fit(last, answers), fit(mean, answers), fit(mean, answers[order]))
 
@@ -297,12 +303,14 @@ class Evaluator:
             low, high = interval or rate_interval(math.floor(total), len(won))
             return Control(name=name, accuracy=total / len(won), interval=(low, high), pairs=len(won))  # fmt: skip
 
+        components = self._model.sizes.components
+
         def of(read: str) -> list[torch.Tensor]:
             clips: tuple[Clips, Clips] = (pairs.left, pairs.right)
-            return [getattr(self._frames, read)(side) for side in clips]
+            return [getattr(self._frames, read)(side)[:, :components] for side in clips]
 
         mean = of("means")
         found = [tested("last frame", self._learned.last, of("last"))]
-        if self._model.sizes.model != "linear":  # else it is the model
+        if self._model.sizes.model != "linear" or self._model.sizes.changes:  # else it is the model
             found.append(tested("mean latent", self._learned.mean, mean))
         return [*found, tested(SHUFFLED, self._learned.shuffled, mean)]

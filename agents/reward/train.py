@@ -228,11 +228,19 @@ class _Learner:
                 dropout=cfg.dropout,
                 window=min(cfg.frames, max(lengths)),
                 stride=max(1, round(float(np.median(lengths)) / cfg.frames)),
+                changes=cfg.changes,
             )
         )
         model.mean.copy_(torch.from_numpy(mean))
         # Whitened; components that hardly vary are not blown up.
         model.basis.copy_(torch.from_numpy(basis / np.maximum(spread, 1e-3 * spread.max())))
+        if cfg.changes:
+            squares = [
+                model.features(torch.from_numpy(np.array(one)))[:, components:].square().mean(0)
+                for one in values
+            ]
+            change = torch.stack(squares).mean(0).sqrt()
+            model.change.copy_(change.clamp(min=1e-3 * float(change.max()) or 1.0))
         return model
 
     # ---- checkpoints ----
@@ -453,7 +461,8 @@ class _Learner:
 
     def _report(self, best: tuple[float, ...]) -> RewardReport:
         cfg, split, model = self._cfg, self._split, self._model
-        learned = Learned.of(self._frames, self._training, cfg.flip_rate, cfg.seed)
+        components = model.sizes.components
+        learned = Learned.of(self._frames, self._training, components, cfg.flip_rate, cfg.seed)
         evaluator = Evaluator(
             model,
             self._frames,
@@ -468,7 +477,9 @@ class _Learner:
         held_out = self._frames.pairs(split.held_out)
         rows = torch.cat([one.rows[one.mask] for one in (held_out.left, held_out.right)]).unique()
         distances = [
-            model.support.distance(self._frames.values[part].to(model.device)).cpu()
+            model.support.distance(
+                self._frames.values[part, : model.sizes.components].to(model.device)
+            ).cpu()
             for part in rows.split(REFERENCES)
         ]
         acceptable = ((model.cut.detach() - model.centre) / model.scale).mean()

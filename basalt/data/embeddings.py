@@ -9,7 +9,7 @@ A shard appears under its final name only when it is complete.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,15 +82,18 @@ class Shard:
     def __len__(self) -> int:
         return self.frames
 
-    def read(self) -> dict[str, Tensor]:
-        """All columns by name.
+    def read(self, names: Collection[str] = COLUMNS) -> dict[str, Tensor]:
+        """Columns by name.
+
+        Args:
+            names: Names of the columns.
 
         Raises:
             ConfigError: The file is damaged.
         """
         try:
             with safe_open(self.path, framework="pt") as file:
-                return {name: file.get_tensor(name) for name in COLUMNS}
+                return {name: file.get_tensor(name) for name in names}
         except (OSError, SafetensorError) as err:
             raise _damaged(self.path, err) from err
 

@@ -4,11 +4,19 @@ import json
 from pathlib import Path
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
+import eval_ui
 from basalt.core.rewards import SCORES, EpisodeScores, RewardScores, scores_file
+from eval_ui import session
 from eval_ui.probes_page.suites import PROBES_VARIABLE
 from eval_ui.reward_curves import reward_curves
-from eval_ui.watch import MOST_POINTS
+from eval_ui.watch import MOST_POINTS, Curve
+from leaderboard.store.database import Store
+from leaderboard.studies.rules import StudyInfo
+from leaderboard.submissions.episodes import list_episodes
+
+MAIN = Path(eval_ui.__file__).with_name("main.py")
 
 FIRST, SECOND = "a" * 64, "b" * 64
 
@@ -61,3 +69,20 @@ def test_a_damaged_file_takes_no_other_curve_away(runs: Path, content: str) -> N
     unequal["reward"].append(1.0)
     scores_file(runs / "worse" / "scores", FIRST).write_text(json.dumps(unequal))
     assert len(reward_curves([FIRST])) == 2
+
+
+def test_the_episodes_page_draws_them(
+    runs: Path, study: StudyInfo, empty_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for one in list_episodes(empty_store, study):
+        write(runs / "reward" / "scores", one.video_sha256)
+    shown: list[Curve] = []
+    monkeypatch.setattr(
+        "eval_ui.watch.watch", lambda key, names, urls, curves: shown.extend(curves)
+    )
+    monkeypatch.setattr(session, "browser_cookie", lambda name: None)
+    app = AppTest.from_file(str(MAIN), default_timeout=120).run()
+    app.switch_page("views/episodes.py").run()
+    assert not app.exception
+    assert shown[0].label == "Reward by reward, synthetic answers"
+    assert len(shown) > 2  # and the telemetry

@@ -53,12 +53,14 @@ def cue_answers(
     *,
     clip: int | None = 16,
     seed: int = 0,
+    by_change: bool = False,
     changes: Mapping[str, object] | None = None,
 ) -> list[Comparison]:
     """Answers about pairs on one seed: the clip that shows the cue for longer wins, equal ones are a draw.
 
     Args:
         clip: Length of the clips; None for whole episodes.
+        by_change: The clip in which the cue comes into view wins, and the one in which it goes loses.
         changes: Further fields of the comparisons.
     """
     rng = np.random.default_rng(seed)
@@ -79,7 +81,8 @@ def cue_answers(
             sides.append(
                 Side(meta.player, meta.seed, meta.video_sha256, None if whole else start, None if whole else stop)
             )  # fmt: skip
-            shown.append(cue_of(meta.seed, meta.player)[start:stop].mean())
+            cue = cue_of(meta.seed, meta.player)[start:stop].astype(float)
+            shown.append(cue[-1] - cue[0] if by_change else cue.mean())
         winner = "draw" if shown[0] == shown[1] else "left" if shown[0] > shown[1] else "right"
         one = Comparison(
             comparison_id=f"c{seed}-{number}", study="s", task="find_cave", world="test", world_version="1",

@@ -103,7 +103,8 @@ def test_a_clips_score_is_a_weighted_mean_of_its_steps(kind: ModelKind) -> None:
     model = random_model(kind)
     x, mask = torch.randn(5, 7, 4), torch.ones(5, 7, dtype=torch.bool)
     for member in model.members:
-        steps = member(x, mask)
+        with torch.no_grad():
+            steps = member(x, mask)
         torch.testing.assert_close(steps.weights.sum(1), torch.ones(5))
         assert bool((steps.weights >= 0).all())
         if kind == "linear":
@@ -145,3 +146,16 @@ def test_rewards_have_the_units_of_training_frames() -> None:
     torch.testing.assert_close(scores.mean(1), torch.zeros(2), atol=1e-4, rtol=0)
     torch.testing.assert_close(scores.std(1, correction=0), torch.ones(2), atol=1e-4, rtol=0)
     assert float(model.floor) == pytest.approx(float(scores.mean(0).min()), abs=1e-4)
+
+
+def test_changes_add_up_to_the_end_minus_the_start() -> None:
+    """So that a mean of step scores can be what a clip made better, which a mean of states cannot."""
+    model = random_model("linear", changes=True, stride=3)
+    model.change.copy_(torch.tensor([1.0, 2.0, 0.5, 1.0]))
+    latents = torch.randn(31, 8)
+    z, change = model.features(latents).split(4, dim=1)
+    torch.testing.assert_close(z, model.components(latents))
+    every = torch.arange(0, 31, 3)
+    torch.testing.assert_close(change[every].sum(0) * model.change, z[30] - z[0], atol=1e-4, rtol=0)
+    assert change[0].abs().max() == 0
+    assert model.rewards(latents).mean.shape == (31,)
