@@ -177,6 +177,7 @@ def _validate(
     quiet: Quiet = False,
 ) -> int:
     """Check every recording; broken ones are listed, and loaders skip them."""
+    from basalt.core.recording_checks import WARNING_KINDS
     from basalt.data.bedd import QUARANTINE_FILE
     from basalt.data.validate import findings_summary, findings_table, validate
 
@@ -192,6 +193,13 @@ def _validate(
             print(finding.name)
         for kind, details in finding.faults:
             print(f"  {kind}: {details}")
+    for kind, count in summary["warnings"].items():
+        first, details = next(
+            (finding.name, dict(finding.warnings)[kind])
+            for finding in findings
+            if kind in dict(finding.warnings)
+        )
+        print(f"warning: {kind}: {WARNING_KINDS[kind]}: {count} recordings; {first}: {details}")
     print(
         f"{summary['recordings']} recordings, {summary['lines']} steps: {summary['sound']} sound, "
         f"{summary['broken']} broken"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import av
 
+from basalt.core.key_frames import open_video
 from basalt.core.recording import Fault, Recording, parse_lines, sha256_of
 from basalt.core.tasks import STEPS_PER_SECOND
 from basalt.core.video import FRAME_SIZE, VideoInfo, probe
@@ -25,11 +26,17 @@ FAULT_KINDS = {
     "video": "the file is not a video, or damaged",
     "decoding": "a frame cannot be decoded, or only by guessing",
     "frames": "there are neither as many frames as lines nor one more",
-    "picture": f"the frames are not {FRAME_SIZE}",
+    "picture": f"not every frame is {FRAME_SIZE}, upright and with square pixels",
     "rate": f"the video does not run at {STEPS_PER_SECOND} Hz",
     "changed": "a file is not the one that NAME.json was written for",
 }
 """Kinds of fault and what each means."""
+
+WARNING_KINDS = {
+    "times": f"frames do not follow each other by {1000 // STEPS_PER_SECOND} ms +- 1; players "
+    "show them at other times than they were played",
+}
+"""Kinds of warning and what each means. Submissions may not have them either."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +48,14 @@ class Inspection:
         frames: Number of frames; None if they cannot be counted.
         video: Facts of the video; None if it is not readable.
         faults: All faults found; the first of each kind for the lines.
+        warnings: What keeps nobody from reading it, but is not as it should be; see `WARNING_KINDS`.
     """
 
     lines: int | None
     frames: int | None
     video: VideoInfo | None
     faults: tuple[Fault, ...]
+    warnings: tuple[Fault, ...] = ()
 
 
 def inspect(recording: Recording, *, decode: bool = False) -> Inspection:
@@ -72,7 +81,16 @@ def inspect(recording: Recording, *, decode: bool = False) -> Inspection:
             for what, claimed, found in counts
             if found is not None and claimed != found
         ]
-    return Inspection(lines, frames, info, tuple(faults))
+    return Inspection(lines, frames, info, tuple(faults), tuple(_warnings(recording, info)))
+
+
+def _warnings(recording: Recording, info: VideoInfo | None) -> Iterator[Fault]:
+    if info is not None and info.uneven:
+        detail = (
+            f"{info.uneven} of {info.frames} frames do not follow the one before by "
+            f"{1000 // STEPS_PER_SECOND} ms +- 1"
+        )
+        yield Fault("times", recording.video_path, detail)
 
 
 def check_recording(recording: Recording) -> VideoInfo:
@@ -91,6 +109,9 @@ def picture_faults(path: Path, info: VideoInfo) -> Iterator[Fault]:
     """Faults of a video's frame size and rate."""
     if (info.width, info.height) != FRAME_SIZE:
         yield Fault("picture", path, f"is {info.width}x{info.height}, not {FRAME_SIZE}")
+    elif info.turned or not info.square:
+        how = "turned or mirrored" if info.turned else "stretched"
+        yield Fault("picture", path, f"is {how} by players; encode it upright with square pixels")
     if abs(info.fps - STEPS_PER_SECOND) > RATE_TOLERANCE:
         yield Fault("rate", path, f"runs at {info.fps:g} Hz, not {STEPS_PER_SECOND}")
 
@@ -148,28 +169,46 @@ def _count_frames(path: Path, decode: bool) -> tuple[VideoInfo | None, int | Non
     faults = list(picture_faults(path, info))
     if not decode:
         return info, info.frames, faults
-    frames, problem = _decode(path)
-    if problem is None and frames < info.frames:
-        problem = f"{info.frames} frames are stored, {frames} can be decoded"
-    if problem is not None:
-        return info, None, [*faults, Fault("decoding", path, problem)]
-    return info, frames, faults
+    if fault := decoding_fault(path, info):
+        return info, None, [*faults, fault]
+    return info, info.frames, faults
 
 
-def _decode(path: Path) -> tuple[int, str | None]:
-    """Number of frames decoded, and the problem if there was one.
+def decoding_fault(path: Path, info: VideoInfo) -> Fault | None:
+    """The first reason why a video's frames cannot all be read exactly; None if every one can be.
 
     By default a decoder hides damage by guessing the missing blocks; here it must not.
+
+    Args:
+        path: Video, which is decoded fully.
+        info: What `probe` found in it.
     """
+    if info.holes:
+        detail = f"an edit list hides {info.holes} frames between others; encode it again"
+        return Fault("decoding", path, detail)
+    with open_video(path) as container:
+        first = next(container.demux(container.streams.video[0]), None)
+        if first is None or not first.is_keyframe:
+            return Fault(
+                "decoding", path, "begins after its key frame; some of its frames are lost"
+            )
     frames, damaged = 0, 0
-    with av.open(str(path)) as container:
+    with open_video(path) as container:
         stream = container.streams.video[0]
         stream.thread_count = 1
         stream.codec_context.options = {"err_detect": "explode"}
         try:
             for frame in container.decode(stream):
+                if (frame.width, frame.height) != (info.width, info.height):
+                    size, expected = (f"{one.width}x{one.height}" for one in (frame, info))
+                    return Fault("picture", path, f"frame {frames} is {size}, not {expected}")
                 frames += 1
                 damaged += frame.is_corrupt
         except av.FFmpegError as err:
-            return frames, f"after {frames} frames: {err.strerror}"
-    return frames, f"{damaged} damaged frames" if damaged else None
+            return Fault("decoding", path, f"after {frames} frames: {err.strerror}")
+    if damaged:
+        return Fault("decoding", path, f"{damaged} damaged frames")
+    if frames != info.frames:
+        detail = f"{info.frames} frames are stored, {frames} can be decoded"
+        return Fault("decoding", path, detail)
+    return None

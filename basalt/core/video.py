@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice, pairwise
 from pathlib import Path
 
 import av
@@ -17,11 +18,16 @@ from numpy.typing import NDArray
 
 from basalt.core.actions import FRAME_SIZE as FRAME_SIZE
 from basalt.core.actions import FrameSize as FrameSize
+from basalt.core.key_frames import FIRST, Entry, last_entry, open_video
 from basalt.core.tasks import STEPS_PER_SECOND
 from basalt.io.errors import RecordingError
 
 DEFAULT_CRF = 23
 """x264's own default quality: 400 steps in the open take about 4 MB."""
+
+
+_FRAME_TIME = Fraction(1, STEPS_PER_SECOND)
+_FRAME_TIME_TOLERANCE = Fraction(1, 1000)
 
 
 class VideoWriter:
@@ -75,7 +81,23 @@ class VideoWriter:
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """Properties of a video file: width and height in pixels, frames, fps, codec and pixel format."""
+    """Properties of a video file.
+
+    Attributes:
+        width: Width in pixels, by the file's header.
+        height: Height in pixels, by the file's header.
+        frames: Number of frames shown, counted from the file's packets.
+        fps: Mean frames per second.
+        codec: FFmpeg's name of the codec.
+        pixel_format: FFmpeg's name of the pixel format.
+        container: FFmpeg's names of the container format, comma-separated, whatever the file's name.
+        hidden: Number of frames that are stored but not shown, since an edit list cuts them off.
+        start: Time of the first frame in seconds.
+        holes: Number of hidden frames that are not before the first frame shown.
+        uneven: Number of frames that do not follow the one before by 50 ms +- 1.
+        turned: Whether players turn or mirror the pictures, by a display matrix in the file.
+        square: Whether the pixels are square; otherwise players stretch the pictures.
+    """
 
     width: int
     height: int
@@ -83,44 +105,90 @@ class VideoInfo:
     fps: float
     codec: str
     pixel_format: str
+    container: str
+    hidden: int
+    holes: int
+    start: float
+    uneven: int
+    turned: bool
+    square: bool
 
     @property
     def plays_in_browsers(self) -> bool:
         """Whether every current browser plays it."""
-        return self.codec == "h264" and self.pixel_format == "yuv420p"
+        return (
+            self.codec == "h264"
+            and self.pixel_format == "yuv420p"
+            and "mp4" in self.container.split(",")
+        )
 
 
 def probe(path: Path) -> VideoInfo:
-    """Properties of a video; frames are counted from its packets without decoding.
+    """Properties of a video; only its first frame is decoded.
 
     Raises:
         RecordingError: The file is not a readable video.
     """
-    with _open(path) as container:
+    shown: list[int | None] = []
+    hidden: list[int | None] = []
+    with open_video(path) as container:
         stream = container.streams.video[0]
         try:
-            frames = sum(1 for packet in container.demux(stream) if packet.size)
+            for packet in container.demux(stream):
+                if packet.size:
+                    time = packet.dts if packet.pts is None else packet.pts
+                    (hidden if packet.is_discard else shown).append(time)
         except av.FFmpegError as err:
             raise RecordingError(f"{path}: damaged video ({err}); record it again") from err
+        unit = stream.time_base or Fraction(1)
+        known = sorted(time for time in shown if time is not None)
+        gaps = [(after - before) * unit for before, after in pairwise(known)]
+        even = sum(abs(gap - _FRAME_TIME) <= _FRAME_TIME_TOLERANCE for gap in gaps)
         return VideoInfo(
             width=stream.codec_context.width,
             height=stream.codec_context.height,
-            frames=frames,
+            frames=len(shown),
             fps=float(stream.average_rate or 0),
             codec=stream.codec_context.name,
             pixel_format=stream.codec_context.pix_fmt or "",
+            container=container.format.name,
+            hidden=len(hidden),
+            holes=sum(time is None or not known or time > known[0] for time in hidden),
+            start=float(known[0] * unit) if known else 0.0,
+            uneven=max(len(shown) - 1, 0) - even,
+            turned=_turned(path),
+            square=(stream.sample_aspect_ratio or 1) == 1,
+        )
+
+
+def _turned(path: Path) -> bool:
+    """Whether the first frame has a display matrix that turns or mirrors it."""
+    with open_video(path) as container:
+        stream = container.streams.video[0]
+        stream.thread_count = 1
+        try:
+            frame = next(container.decode(stream), None)
+        except av.FFmpegError:
+            return False  # a damaged frame is found where all are decoded
+        if frame is None:
+            return False
+        matrix = frame.side_data.get("DISPLAYMATRIX")
+        # Nine int32, row by row; those of an upright picture are 1, 0, 0, 0, 1 in 16.16 fixed point.
+        return matrix is not None and (
+            np.frombuffer(memoryview(matrix), "<i4")[:5].tolist() != [1 << 16, 0, 0, 0, 1 << 16]
         )
 
 
 class VideoReader:
-    """Reads a video in order, from any frame on.
+    """Reads a video in order, from any frame on: those that decoding it from its start gives.
 
     Skipped frames are decoded, since later ones depend on them, but not converted. Each file is decoded
     by one thread, since several readers run in parallel.
 
     Args:
         path: The video.
-        start: Index of the first frame to read; decoding starts at the key frame before it.
+        start: Index of the first frame to read. Decoding starts at the last key frame from which that frame is
+            surely the right one (`basalt.core.key_frames`), or at the start of the video.
 
     Raises:
         RecordingError: The file is not a video, or cannot be decoded.
@@ -128,32 +196,36 @@ class VideoReader:
 
     def __init__(self, path: Path, start: int = 0) -> None:
         self.path = path
-        self.position = start
         self._converter = VideoReformatter()
-        self._container = _open(path)
+        if not start:
+            self._begin(FIRST)
+            return
+        with open_video(path) as container:
+            try:
+                entry = last_entry(container, start)
+            except av.FFmpegError as err:
+                raise self._undecodable(err) from err
+        self._begin(entry, start)
+        if self._ahead is not None and entry.time not in (None, self._ahead.pts):
+            self.close()
+            self._begin(FIRST, start)
+        if self._ahead is None:
+            self.close()
+            raise RecordingError(f"{path}: has {self.position} frames, none at {start}")
+
+    def _begin(self, entry: Entry, start: int | None = None) -> None:
+        """Open the file at an entry, and decode up to frame `start`."""
+        self._container = open_video(self.path)
         stream = self._container.streams.video[0]
         stream.thread_count = 1
-        self._seek(stream, start)
-
-    def _seek(self, stream: "av.video.stream.VideoStream", start: int) -> None:
+        self._size = (stream.codec_context.width, stream.codec_context.height)
+        packets = islice(self._container.demux(stream), entry.packet, None)
+        self._decoded = (frame for packet in packets for frame in packet.decode())
         self._ahead: av.VideoFrame | None = None
-        if not start:
-            self._decoded = self._container.decode(stream)
-            return
-        try:
-            packets = self._container.demux(stream)
-            times = sorted(packet.pts for packet in packets if packet.pts is not None)
-            if start >= len(times):
-                raise RecordingError(f"{self.path}: has {len(times)} frames, none at {start}")
-            self._container.seek(times[start], stream=stream)
-            self._decoded = self._container.decode(stream)
-            for frame in self._decoded:
-                if frame.pts == times[start]:
-                    self._ahead = frame
-                    return
-        except av.FFmpegError as err:
-            raise self._undecodable(err) from err
-        raise RecordingError(f"{self.path}: frame {start} cannot be reached; validate the file")
+        self.position = entry.frame
+        if start is not None:
+            self.skip(start - entry.frame)
+            self._ahead = self._decode()
 
     def skip(self, frames: int) -> None:
         """Skip frames, up to the end of the video."""
@@ -178,11 +250,20 @@ class VideoReader:
     def _next(self) -> av.VideoFrame | None:
         frame, self._ahead = self._ahead, None
         if frame is None:
-            try:
-                frame = next(self._decoded, None)
-            except av.FFmpegError as err:
-                raise self._undecodable(err) from err
+            frame = self._decode()
         self.position += frame is not None
+        return frame
+
+    def _decode(self) -> av.VideoFrame | None:
+        try:
+            frame = next(self._decoded, None)
+        except av.FFmpegError as err:
+            raise self._undecodable(err) from err
+        if frame is not None and (size := (frame.width, frame.height)) != self._size:
+            raise RecordingError(
+                f"{self.path}: expected every frame to be {FrameSize(*self._size)}, "
+                f"got {FrameSize(*size)} at frame {self.position}; record it again"
+            )
         return frame
 
     def _undecodable(self, err: Exception) -> RecordingError:
@@ -209,16 +290,3 @@ def read_frames(path: Path, start: int = 0, stop: int | None = None) -> Iterator
             if (picture := reader.read()) is None:
                 return
             yield picture.copy()
-
-
-def _open(path: Path) -> "av.container.InputContainer":
-    if not path.is_file():
-        raise RecordingError(f"{path}: no such video")
-    try:
-        container = av.open(str(path))
-    except av.FFmpegError as err:
-        raise RecordingError(f"{path}: not a video that can be read ({err})") from err
-    if not container.streams.video:
-        container.close()
-        raise RecordingError(f"{path}: has no video stream")
-    return container

@@ -15,7 +15,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
 from basalt.core.recording import Recording, recordings_folder
-from basalt.core.recording_checks import FAULT_KINDS, inspect
+from basalt.core.recording_checks import FAULT_KINDS, WARNING_KINDS, inspect
 from basalt.core.records import Record
 from basalt.data.bedd import QUARANTINE_FILE, player_of, stems_in, task_of
 from basalt.io.atomic import write_json
@@ -39,6 +39,7 @@ class Finding(BaseModel):
         lines: Number of lines; None if they cannot be counted.
         frames: Number of frames; None if they cannot be counted.
         faults: Kind (see `FAULT_KINDS`) and details of each fault.
+        warnings: The same of each warning (see `WARNING_KINDS`); these are not quarantined.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -51,14 +52,21 @@ class Finding(BaseModel):
     lines: int | None
     frames: int | None
     faults: tuple[tuple[str, str], ...]
+    warnings: tuple[tuple[str, str], ...] = ()
 
 
 class Validation(Record):
     """Findings of the last run: `validation.json`."""
 
     FORMAT: ClassVar[str] = "basalt-validation"
+    VERSION: ClassVar[int] = 2
 
     findings: tuple[Finding, ...]
+
+    @classmethod
+    def upgrade(cls, content: dict[str, Any], version: int) -> dict[str, Any]:
+        """Findings of fewer checks count for nothing; raise the version when checks are added."""
+        return {"findings": ()}
 
 
 def validate(
@@ -110,12 +118,13 @@ def validate(
 
 
 def findings_table(findings: Sequence[Finding]) -> pd.DataFrame:
-    """One row per recording; `faults` are the kinds, comma-separated, "" if there are none."""
+    """One row per recording; `faults` and `warnings` are the kinds, comma-separated, "" if there are none."""
     rows = [
         finding.model_dump()
         | {
             "faults": ", ".join(kind for kind, _ in finding.faults),
-            "details": "; ".join(details for _, details in finding.faults),
+            "warnings": ", ".join(kind for kind, _ in finding.warnings),
+            "details": "; ".join(details for _, details in (*finding.faults, *finding.warnings)),
         }
         for finding in findings
     ]
@@ -123,7 +132,8 @@ def findings_table(findings: Sequence[Finding]) -> pd.DataFrame:
 
 
 def findings_summary(findings: Sequence[Finding]) -> dict[str, Any]:
-    """Numbers of sound and broken recordings, and of each kind of fault."""
+    """Numbers of sound and broken recordings, and of each kind of fault and warning."""
+    warned = [kind for finding in findings for kind in dict(finding.warnings)]
     kinds = [kind for finding in findings for kind in dict(finding.faults)]
     broken = {
         finding.name: list(map(list, finding.faults)) for finding in findings if finding.faults
@@ -135,6 +145,7 @@ def findings_summary(findings: Sequence[Finding]) -> dict[str, Any]:
         "decoded": sum(finding.decoded for finding in findings),
         "lines": sum(finding.lines or 0 for finding in findings),
         "faults": {kind: kinds.count(kind) for kind in FAULT_KINDS if kind in kinds},
+        "warnings": {kind: warned.count(kind) for kind in WARNING_KINDS if kind in warned},
         "quarantined": broken,
     }
 
@@ -164,6 +175,7 @@ def look_at(folder: Path, name: str, decode: bool = True) -> Finding:
         lines=found.lines,
         frames=found.frames,
         faults=tuple(faults),
+        warnings=tuple((warning.kind, warning.brief) for warning in found.warnings),
     )
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from basalt.core.recording import Fault, Recording, RecordingMeta, find_videos
-from basalt.core.recording_checks import inspect
+from basalt.core.recording_checks import decoding_fault, inspect
+from basalt.io.console import progress_bar
 from basalt.io.errors import RecordingError, StudyError, problem_list
 from leaderboard.studies.rules import StudyRules, checked_name
 from leaderboard.submissions.bundle import MAX_FILE_BYTES, About
@@ -30,11 +31,19 @@ class SubmissionError(StudyError):
 
 @dataclass(frozen=True)
 class CheckedRecording:
-    """A recording that follows the study's rules, and how its video must be cleaned before it is shown."""
+    """A recording that follows the study's rules.
+
+    Attributes:
+        recording: The recording.
+        meta: What it claims.
+        cleaning: How its video must be cleaned before it is shown; None if it is shown as it is.
+        warnings: What was found in the video that the rules allow.
+    """
 
     recording: Recording
     meta: RecordingMeta
     cleaning: Cleaning | None = None
+    warnings: tuple[Fault, ...] = ()
 
     @property
     def key(self) -> tuple[str, int]:
@@ -115,7 +124,8 @@ def check_recordings(folder: Path, rules: StudyRules) -> tuple[list[CheckedRecor
     checked: list[CheckedRecording] = []
     faults: list[str] = []
     claimed: dict[tuple[str, int], str] = {}
-    for video in videos:
+    bar = progress_bar(videos, title="check", unit="recording", shown=len(videos) >= 10)
+    for video in bar:
         name = str(video.relative_to(folder))
         item, item_faults = check_claims(video, rules)
         faults += [f"{name}: {fault}" for fault in item_faults]
@@ -144,8 +154,19 @@ def check_recordings(folder: Path, rules: StudyRules) -> tuple[list[CheckedRecor
     return checked, faults
 
 
-def check_claims(video: Path, rules: StudyRules) -> tuple[CheckedRecording | None, list[str]]:
-    """Check one recording's files and what it claims; None if it makes no claims that can be read."""
+def check_claims(
+    video: Path, rules: StudyRules, *, even: bool = True
+) -> tuple[CheckedRecording | None, list[str]]:
+    """Check one recording's files, all of its frames, and what it claims.
+
+    Args:
+        video: Video of the recording.
+        rules: Rules of the study.
+        even: Whether frames that do not follow each other by 50 ms +- 1 are a problem, not a warning.
+
+    Returns:
+        The recording, None if it makes no claims that can be read; and the problems.
+    """
     try:
         recording = Recording.open(video)
     except RecordingError as err:
@@ -157,6 +178,7 @@ def check_claims(video: Path, rules: StudyRules) -> tuple[CheckedRecording | Non
         ]
     faults = []
     cleaning: Cleaning | None = None
+    warnings: tuple[Fault, ...] = ()
     try:
         for path in (recording.video_path, recording.lines_path, recording.meta_path):
             if path.is_symlink() or path.stat().st_size > MAX_FILE_BYTES:
@@ -164,9 +186,15 @@ def check_claims(video: Path, rules: StudyRules) -> tuple[CheckedRecording | Non
                     f"{path.name}: is a link, or larger than {MAX_FILE_BYTES} bytes"
                 ]
         found = inspect(recording)
-        faults += [_without_path(fault, video.parent) for fault in found.faults]
+        unsound, warnings = found.faults, found.warnings
+        if even:
+            unsound, warnings = (*unsound, *warnings), ()
+        faults += [_without_path(fault, video.parent) for fault in unsound]
         if not faults and found.video is not None:
             recording.telemetry()
+            # Last, since it takes longest.
+            if fault := decoding_fault(recording.video_path, found.video):
+                faults.append(_without_path(fault, video.parent))
             cleaning = cleaning_of(recording.video_path, found.video)
             faults += _faults_of_end(recording, meta)
     except RecordingError as err:
@@ -195,7 +223,7 @@ def check_claims(video: Path, rules: StudyRules) -> tuple[CheckedRecording | Non
         )
     elif meta.steps > task_rules.step_limit:
         faults.append(f"has {meta.steps} steps; the study allows {task_rules.step_limit}")
-    return CheckedRecording(recording, meta, cleaning), faults
+    return CheckedRecording(recording, meta, cleaning, warnings), faults
 
 
 def _faults_of_end(recording: Recording, meta: RecordingMeta) -> list[str]:

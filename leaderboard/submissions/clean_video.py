@@ -1,15 +1,20 @@
-"""Clean videos for raters' browsers: H.264 only, without sound, titles or comments.
+"""Clean videos for raters' browsers: H.264 in an mp4, without sound, titles or comments.
 
-A file's metadata could reveal to a rater who played.
+A file's metadata could reveal to a rater who played. A cleaned video shows the frames of the one that was
+submitted, as many and in the same order.
 """
 
+import os
+from contextlib import closing
 from pathlib import Path
 from typing import Literal
 
 import av
+import numpy as np
 
+from basalt.core.key_frames import open_video
 from basalt.core.recording import sha256_of
-from basalt.core.video import VideoInfo, VideoWriter, read_frames
+from basalt.core.video import FrameSize, VideoInfo, VideoReader, VideoWriter, probe, read_frames
 from basalt.io.errors import RecordingError
 
 Cleaning = Literal["encode", "remux"]
@@ -29,8 +34,10 @@ def cleaning_of(path: Path, info: VideoInfo) -> Cleaning | None:
     Raises:
         RecordingError: The video is not readable.
     """
-    if not info.plays_in_browsers:
+    if info.codec != "h264" or info.pixel_format != "yuv420p" or info.hidden:
         return "encode"
+    if not info.plays_in_browsers or info.start or not _has_usual_boxes(path):
+        return "remux"
     try:
         with av.open(str(path)) as container:
             said = dict(container.metadata)
@@ -47,21 +54,60 @@ def cleaning_of(path: Path, info: VideoInfo) -> Cleaning | None:
     return None if plain and usual else "remux"
 
 
+def _has_usual_boxes(path: Path) -> bool:
+    """Whether an mp4 is ftyp, moov (the index, in front) and mdat (the pictures), and nothing else.
+
+    Fragments (moof) cannot be searched, and other boxes may hold words.
+    """
+    found = []
+    with path.open("rb") as file:
+        end = file.seek(0, os.SEEK_END)
+        at = 0
+        while at < end:
+            file.seek(at)
+            head = file.read(16)
+            size, kind = int.from_bytes(head[:4]), head[4:8]
+            if size == 1:  # a 64-bit size follows
+                size = int.from_bytes(head[8:16])
+            if size < 8 or at + size > end:
+                return False
+            # An empty `free` box takes the place of a longer header.
+            if (kind, size) != (b"free", 8):
+                found.append(kind)
+            at += size
+    return found == [b"ftyp", b"moov", b"mdat"]
+
+
 def clean(source: Path, target: Path, how: Cleaning) -> str:
     """Write the cleaned video; returns its SHA-256.
+
+    Pictures that cannot be stored in an mp4 exactly as they are get encoded again.
 
     Raises:
         RecordingError: A frame cannot be decoded.
     """
-    if how == "encode":
-        writer = VideoWriter(target)
+    if how == "encode" or not _remux(source, target):
+        info = probe(source)
+        writer = VideoWriter(target, FrameSize(info.width, info.height))
         for frame in read_frames(source):
             writer.write(frame)
         writer.close()
-        return sha256_of(target)
+    return sha256_of(target)
+
+
+def _remux(source: Path, target: Path) -> bool:
+    """Write the encoded pictures alone to an mp4; returns whether it shows the same as `source`.
+
+    Times of decoding, which some containers do not store, are derived from those of presentation.
+    """
     try:
+        with open_video(source) as before:
+            times = [packet.pts for packet in before.demux(before.streams.video[0]) if packet.size]
+        if None in times or len(set(times)) < len(times):
+            return False
+        decoding = _decoding_times(times)
         with (
-            av.open(str(source)) as before,
+            open_video(source) as before,
             av.open(str(target), "w", format="mp4", options={"movflags": "faststart"}) as after,
         ):
             pictures = before.streams.video[0]
@@ -69,9 +115,29 @@ def clean(source: Path, target: Path, how: Cleaning) -> str:
             stream.metadata.clear()
             after.metadata.clear()
             for packet in before.demux(pictures):
-                if packet.dts is not None:
+                if packet.size:
+                    packet.pts, packet.dts = packet.pts - min(times), decoding.pop(0)
                     packet.stream = stream
                     after.mux(packet)
-    except av.FFmpegError as err:
-        raise RecordingError(f"{source}: damaged video ({err}); record it again") from err
-    return sha256_of(target)
+        return cleaning_of(target, probe(target)) is None and _show_the_same(source, target)
+    except (av.FFmpegError, RecordingError):
+        return False  # encoding it again raises the fault of a damaged one
+
+
+def _decoding_times(times: list[int]) -> list[int]:
+    """For packets in order of decoding, times that ascend and are not later than their presentation from 0 on."""
+    shown = sorted(time - min(times) for time in times)
+    place = {time: number for number, time in enumerate(shown)}
+    delay = max(number - place[time - min(times)] for number, time in enumerate(times))
+    step = shown[1] if len(shown) > 1 else 1
+    return [step * (number - delay) for number in range(delay)] + shown[: len(shown) - delay]
+
+
+def _show_the_same(one: Path, other: Path) -> bool:
+    with closing(VideoReader(one)) as first, closing(VideoReader(other)) as second:
+        while True:
+            pictures = first.read(), second.read()
+            if pictures[0] is None or pictures[1] is None:
+                return pictures[0] is pictures[1]
+            if not np.array_equal(*pictures):
+                return False

@@ -1,0 +1,166 @@
+"""Videos in the many ways in which people encode and store them, drawn by Hypothesis."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from basalt.core.actions import FrameSize
+
+RATE = 20
+SMALL = FrameSize(64, 48)
+
+
+def picture(number: int, size: FrameSize = SMALL) -> NDArray[np.uint8]:
+    """A picture that shows its number (see `number_of`), over a pattern that moves and changes."""
+    rng = np.random.default_rng(number // 5)
+    blocks = rng.integers(0, 255, (size.height // 8, size.width // 8, 3), dtype=np.uint8)
+    frame = np.roll(blocks.repeat(8, axis=0).repeat(8, axis=1), 3 * number, axis=1)
+    half = size.height // 2
+    for bit in range(8):
+        left, right = bit * size.width // 8, (bit + 1) * size.width // 8
+        frame[half:, left:right] = 255 * (number >> bit & 1)
+    return np.ascontiguousarray(frame)
+
+
+def number_of(frame: NDArray[np.uint8]) -> int:
+    """The number that a picture shows."""
+    lower = frame[frame.shape[0] * 5 // 8 :, :, 1].mean(axis=0)
+    return sum(int(part.mean() > 127) << bit for bit, part in enumerate(np.split(lower, 8)))
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How a video is made.
+
+    Attributes:
+        codec: FFmpeg's name of the encoder.
+        options: Options of the encoder.
+        format: Container format, whatever the file's name.
+        flags: Flags of the mp4 container.
+        shift: Number of frame times by which all times are later; in an mp4 an edit list hides earlier ones.
+        cut: Number of packets left out at the front.
+        sound: Whether there is an audio track.
+    """
+
+    codec: str = "libx264"
+    options: tuple[tuple[str, str], ...] = ()
+    format: str = "mp4"
+    flags: str = "+faststart"
+    shift: int = 0
+    cut: int = 0
+    sound: bool = False
+
+
+PLAIN = Encoding(options=(("preset", "ultrafast"), ("g", "7")))
+
+
+def encode(path: Path, frames: int, how: Encoding = PLAIN, size: FrameSize = SMALL) -> Path:
+    """Write a video of that many pictures, numbered from 0."""
+    options: dict[str, str] = {"avoid_negative_ts": "disabled"}
+    if how.format == "mp4":
+        options |= {"use_editlist": "1"} | ({"movflags": how.flags} if how.flags else {})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w", format=how.format, options=options) as container:
+        stream = container.add_stream(how.codec, rate=RATE, options=dict(how.options))
+        stream.width, stream.height = size
+        stream.pix_fmt = "yuv420p"
+        stream.thread_count = 1
+        stream.time_base = Fraction(1, RATE)
+        audio: Any = container.add_stream("aac", rate=8000) if how.sound else None
+        packets = []
+        for number in range(frames):
+            frame = av.VideoFrame.from_ndarray(picture(number, size), format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, RATE)
+            packets += stream.encode(frame)
+        packets += stream.encode(None)
+        for packet in packets[how.cut :]:
+            later = round(Fraction(how.shift, RATE) / packet.time_base)
+            packet.pts += later
+            packet.dts += later
+            container.mux(packet)
+        if audio is not None:
+            silence = av.AudioFrame.from_ndarray(
+                np.zeros((1, 8000 * frames // RATE), np.float32), "fltp", "mono"
+            )
+            silence.sample_rate, silence.pts = 8000, 0
+            container.mux([*audio.encode(silence), *audio.encode(None)])
+    return path
+
+
+def x264(**params: Any) -> tuple[tuple[str, str], ...]:
+    """Encoder options that set x264's parameters."""
+    text = ":".join(f"{name.replace('_', '-')}={value}" for name, value in params.items())
+    return (("preset", "ultrafast"), ("crf", "18"), ("x264-params", text))
+
+
+_X264 = st.builds(
+    lambda keys, between, opened, refresh, headers: {
+        "codec": "libx264",
+        "options": x264(
+            keyint=keys,
+            min_keyint=1,
+            scenecut=0,
+            bframes=between,
+            b_adapt=0,
+            ref=3,
+            open_gop=int(opened),
+            intra_refresh=int(refresh),
+            repeat_headers=int(headers),
+        ),
+    },
+    keys=st.sampled_from([1, 4, 7, 12, 1000]),
+    between=st.integers(0, 3),
+    opened=st.booleans(),
+    refresh=st.booleans(),
+    headers=st.booleans(),
+)
+
+_STORED = st.one_of(
+    st.builds(
+        lambda flags, shift: {"format": "mp4", "flags": flags, "shift": shift},
+        flags=st.sampled_from(
+            [
+                "+faststart",
+                "",
+                "+frag_keyframe+empty_moov",
+                "+frag_every_frame+default_base_moof",
+                "+negative_cts_offsets",
+            ]
+        ),  # fmt: skip
+        shift=st.integers(-6, 6),
+    ),
+    st.builds(
+        # These cannot store times below 0.
+        lambda name, shift: {"format": name, "shift": shift},
+        name=st.sampled_from(["mpegts", "flv", "matroska"]),
+        shift=st.integers(3, 9),
+    ),
+    st.just({"format": "avi"}),
+)
+
+_CODED = st.one_of(
+    _X264,
+    st.sampled_from([1, 5, 30]).map(
+        lambda keys: {"codec": "mpeg4", "options": (("g", str(keys)), ("bf", "2"))}
+    ),
+)
+
+
+@st.composite
+def encodings(draw: st.DrawFn, cuts: tuple[int, ...] = (0,)) -> Encoding:
+    """Any codec in any container, with times that begin anywhere; `cuts` are numbers of packets cut off."""
+    coded, stored = draw(_CODED), draw(_STORED)
+    if stored["format"] == "flv":
+        coded = draw(_X264)  # it holds no MPEG-4
+    if stored["format"] in ("avi", "mpegts"):
+        # Their headers hold no parameter sets.
+        options = {key: text.replace("headers=0", "headers=1") for key, text in coded["options"]}
+        coded = coded | {"options": tuple(options.items())}
+    sound = draw(st.booleans()) and stored["format"] != "avi"
+    return Encoding(**coded, **stored, cut=draw(st.sampled_from(cuts)), sound=sound)
