@@ -9,6 +9,7 @@ number of packets before it that are shown.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import av
 
@@ -88,7 +89,7 @@ def last_entry(container: "av.container.InputContainer", start: int) -> Entry:
     return Entry(entry.packet, entry.frame, sorted(times)[place])
 
 
-def _units(packet: av.Packet, length_size: int) -> set[int]:
+def _units(packet: "av.Packet[Any]", length_size: int) -> set[int]:
     """Types of the NAL units in a packet."""
     data = memoryview(packet)
     types, at = set(), 0

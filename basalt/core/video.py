@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice, pairwise
 from pathlib import Path
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -175,7 +176,8 @@ def _turned(path: Path) -> bool:
         matrix = frame.side_data.get("DISPLAYMATRIX")
         # Nine int32, row by row; those of an upright picture are 1, 0, 0, 0, 1 in 16.16 fixed point.
         return matrix is not None and (
-            np.frombuffer(memoryview(matrix), "<i4")[:5].tolist() != [1 << 16, 0, 0, 0, 1 << 16]
+            np.frombuffer(bytes(cast("Any", matrix)), "<i4")[:5].tolist()
+            != [1 << 16, 0, 0, 0, 1 << 16]
         )
 
 

@@ -102,10 +102,12 @@ def _remux(source: Path, target: Path) -> bool:
     """
     try:
         with open_video(source) as before:
-            times = [packet.pts for packet in before.demux(before.streams.video[0]) if packet.size]
-        if None in times or len(set(times)) < len(times):
+            stored = [one.pts for one in before.demux(before.streams.video[0]) if one.size]
+        times = [time for time in stored if time is not None]
+        if len(set(times)) < len(stored):
             return False
-        decoding = _decoding_times(times)
+        later = [time - min(times) for time in times]
+        moments = zip(later, _decoding_times(later), strict=True)
         with (
             open_video(source) as before,
             av.open(str(target), "w", format="mp4", options={"movflags": "faststart"}) as after,
@@ -116,7 +118,7 @@ def _remux(source: Path, target: Path) -> bool:
             after.metadata.clear()
             for packet in before.demux(pictures):
                 if packet.size:
-                    packet.pts, packet.dts = packet.pts - min(times), decoding.pop(0)
+                    packet.pts, packet.dts = next(moments)
                     packet.stream = stream
                     after.mux(packet)
         return cleaning_of(target, probe(target)) is None and _show_the_same(source, target)
@@ -125,10 +127,14 @@ def _remux(source: Path, target: Path) -> bool:
 
 
 def _decoding_times(times: list[int]) -> list[int]:
-    """For packets in order of decoding, times that ascend and are not later than their presentation from 0 on."""
-    shown = sorted(time - min(times) for time in times)
+    """Times of decoding for packets in that order: they ascend, and none is later than its presentation.
+
+    Args:
+        times: Time of presentation of each packet; the smallest is 0.
+    """
+    shown = sorted(times)
     place = {time: number for number, time in enumerate(shown)}
-    delay = max(number - place[time - min(times)] for number, time in enumerate(times))
+    delay = max(number - place[time] for number, time in enumerate(times))
     step = shown[1] if len(shown) > 1 else 1
     return [step * (number - delay) for number in range(delay)] + shown[: len(shown) - delay]
 
@@ -136,8 +142,8 @@ def _decoding_times(times: list[int]) -> list[int]:
 def _show_the_same(one: Path, other: Path) -> bool:
     with closing(VideoReader(one)) as first, closing(VideoReader(other)) as second:
         while True:
-            pictures = first.read(), second.read()
-            if pictures[0] is None or pictures[1] is None:
-                return pictures[0] is pictures[1]
-            if not np.array_equal(*pictures):
+            expected, shown = first.read(), second.read()
+            if expected is None or shown is None:
+                return expected is shown
+            if not np.array_equal(expected, shown):
                 return False

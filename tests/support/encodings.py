@@ -132,7 +132,7 @@ _STORED = st.one_of(
                 "+frag_every_frame+default_base_moof",
                 "+negative_cts_offsets",
             ]
-        ),  # fmt: skip
+        ),
         shift=st.integers(-6, 6),
     ),
     st.builds(
