@@ -38,6 +38,7 @@ from basalt.policies.checkpoint import (
     has_checkpoint,
     load_policy,
     load_training,
+    read_newest,
     save_checkpoint,
 )
 from basalt.policies.config import VPTConfig
@@ -204,13 +205,16 @@ class _Learner:
         self.memories = self.objective.initial_memories(cfg.batch_size // team.size)
 
     def resume(self) -> None:
-        """Restore the newest checkpoint.
+        """Restore the newest checkpoint that can be read.
 
         Raises:
-            ConfigError: The recordings changed since the run began.
+            ConfigError: The recordings changed since the run began, or no checkpoint can be read.
         """
-        checkpoint = find_checkpoint(self.run)
-        policy, info = load_policy(checkpoint, self.team.device)
+        _, (training, policy, info) = read_newest(
+            self.run,
+            lambda folder: (load_training(folder), *load_policy(folder, self.team.device)),
+            quiet=not self.team.is_main,
+        )
         facts = self.data.facts(self.cfg)
         for key in ("train_places", "held_out_places"):
             if list(getattr(info, key)) != facts[key]:
@@ -223,13 +227,7 @@ class _Learner:
         elif self.team.is_main:  # a checkpoint of before this was stored
             self.first_loss = _training_loss(self.policy, self.data.training)
         self.policy.load_state_dict(policy.state_dict())
-        try:
-            states = restore(self.optimizer, self.policy, load_training(checkpoint))
-        except ConfigError as err:
-            raise ConfigError(
-                f"{checkpoint}: damaged ({err}); remove this folder, and the same command resumes from "
-                "the checkpoint before it"
-            ) from err
+        states = restore(self.optimizer, self.policy, training)
         self.memories = Memories(**{name: self.team.share(each) for name, each in states.items()})
         self.step = info.step
 

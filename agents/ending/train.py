@@ -36,9 +36,9 @@ from basalt.io.locks import sole_writer
 from basalt.policies.augment import augment, generator
 from basalt.policies.checkpoint import (
     choose_device,
-    find_checkpoint,
     has_checkpoint,
     load_training,
+    read_newest,
     write_checkpoint,
 )
 from basalt.policies.config import VPTConfig
@@ -206,20 +206,22 @@ class _Learner:
         self._optimizer = make_optimizer(net, cfg.lr, cfg.weight_decay)
 
     def resume(self) -> None:
-        """Restore the newest checkpoint.
+        """Restore the newest checkpoint that can be read.
 
         Raises:
-            ConfigError: The recordings changed since the run began.
+            ConfigError: The recordings changed since the run began, or no checkpoint can be read.
         """
-        checkpoint = find_checkpoint(self._run)
-        net, info = load_ending(checkpoint, self._net.device, "out")
+        _, (training, net, info) = read_newest(
+            self._run,
+            lambda folder: (load_training(folder), *load_ending(folder, self._net.device, "out")),
+        )
         if any(getattr(info, name) != places for name, places in self._places.items()):
             raise ConfigError(
                 f"data: {self._cfg.data} no longer holds the recordings that {self._run} was started with; restore "
                 "them, or give another out=FOLDER"
             )
         self._net.load_state_dict(net.state_dict())
-        restore_optimizer(self._optimizer, self._net, load_training(checkpoint), self._net.device)
+        restore_optimizer(self._optimizer, self._net, training, self._net.device)
         self.step = info.step
 
     def _save(self, rule: StopRule | None) -> None:

@@ -7,7 +7,7 @@ recordings (arXiv 2312.02405), made in a 1280x720 window at 360/2400 degrees per
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,10 @@ BUTTON_OF_KEY = {key: button for button, key in KEY_OF_BUTTON.items()}
 MOUSE_OF_BUTTON = {"attack": 0, "use": 1, "pickItem": 2}
 
 
+_Measure = Annotated[float, Field(ge=-1e9, le=1e9)]
+"""Pixels, degrees or nodes: larger ones are faults of a file, and overflow where they are added up."""
+
+
 class _BEDDModel(BaseModel):
     """Snake case in Python, BEDD's camel case in the file; keys of other recorder versions are kept."""
 
@@ -55,13 +59,13 @@ class _BEDDModel(BaseModel):
 class Mouse(_BEDDModel):
     """Mouse of one step; positions in the 1280x720 window, movement in pixels of 0.15 degrees."""
 
-    x: float
-    y: float
-    dx: float
-    dy: float
-    scaled_x: float
-    scaled_y: float
-    dwheel: float
+    x: _Measure
+    y: _Measure
+    dx: _Measure
+    dy: _Measure
+    scaled_x: _Measure
+    scaled_y: _Measure
+    dwheel: _Measure
     buttons: list[int]
     new_buttons: list[int]
 
@@ -93,7 +97,7 @@ class ExpertAction(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     buttons: tuple[str, ...] = Field(description="names of the buttons held")
-    camera: tuple[float, float] = Field(description="[pitch, yaw] in degrees")
+    camera: tuple[_Measure, _Measure] = Field(description="[pitch, yaw] in degrees")
 
     @field_validator("buttons")
     @classmethod
@@ -117,13 +121,13 @@ class Line(_BEDDModel):
     tick: int = Field(ge=0)
     is_gui_open: bool
     is_gui_inventory: bool | None = None
-    yaw: float | None = None
-    pitch: float | None = None
-    xpos: float | None = None
-    ypos: float | None = None
-    zpos: float | None = None
+    yaw: _Measure | None = None
+    pitch: _Measure | None = None
+    xpos: _Measure | None = None
+    ypos: _Measure | None = None
+    zpos: _Measure | None = None
     inventory: list[Item] | None = None
-    asked_camera: tuple[float, float] | None = None
+    asked_camera: tuple[_Measure, _Measure] | None = None
     telemetry: Telemetry | None = None
     expert: ExpertAction | None = None
     cue_visible: bool | None = None

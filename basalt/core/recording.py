@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -446,7 +447,7 @@ def parse_lines(path: Path) -> Iterator[tuple[Line | None, Fault | None]]:
     with path.open("rb") as file:
         for number, text in enumerate(file, start=1):
             try:
-                line = Line.model_validate_json(text)
+                line = _parse_line(text)
             except ValidationError as err:
                 kind = "json" if err.errors()[0]["type"] == "json_invalid" else "schema"
                 tick = None
@@ -458,6 +459,23 @@ def parse_lines(path: Path) -> Iterator[tuple[Line | None, Fault | None]]:
                 jump = Fault("ticks", path, detail, line=number)
             tick = line.tick
             yield line, jump
+
+
+_ESCAPE = re.compile(
+    rb"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
+)
+"""In JSON: an escaped backslash, a surrogate pair, and a surrogate without its other half."""
+
+
+def _parse_line(text: bytes) -> Line:
+    """One line. Half a character, as JavaScript's `slice` leaves of an emoji, becomes U+FFFD."""
+    try:
+        return Line.model_validate_json(text)
+    except ValidationError:
+        whole = _ESCAPE.sub(lambda found: found[0] if len(found[0]) != 6 else b"\\ufffd", text)
+        if whole == text:
+            raise
+        return Line.model_validate_json(whole)
 
 
 def sha256_of(path: Path) -> str:

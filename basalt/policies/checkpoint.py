@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from basalt.core.records import Record
 from basalt.io.atomic import replacing_folder
+from basalt.io.console import note
 from basalt.io.errors import ConfigError
 from basalt.io.tensors import write_tensors
 from basalt.policies.config import VPTConfig
@@ -29,6 +30,7 @@ from basalt.policies.vpt import VPTPolicy
 
 KEPT = 2
 N = TypeVar("N", bound=nn.Module)
+R = TypeVar("R")
 _NAME = re.compile(r"step-(\d{8})")
 
 
@@ -156,6 +158,38 @@ def find_checkpoint(path: str | Path, setting: str = "checkpoint") -> Path:
             "train a policy with `basalt train`"
         )
     return found[-1]
+
+
+def read_newest(run: Path, read: Callable[[Path], R], *, quiet: bool = False) -> tuple[Path, R]:
+    """Read the newest checkpoint that can be read, to resume a run whose newest one is damaged.
+
+    A line on stderr names each that is passed over. They stay until training replaces them.
+
+    Args:
+        run: Folder of a training run with checkpoints.
+        read: Function that reads a checkpoint's folder; it raises ConfigError if that is damaged.
+        quiet: Whether to leave out the lines, in all processes of a run but one.
+
+    Returns:
+        The checkpoint's folder, and what was read.
+
+    Raises:
+        ConfigError: None of the checkpoints can be read.
+    """
+    *newer, oldest = reversed(_checkpoints(run))
+    for folder in newer:
+        try:
+            return folder, read(folder)
+        except ConfigError as err:
+            if not quiet:
+                note(f"{folder}: damaged ({err}); resuming from the checkpoint before it")
+    try:
+        return oldest, read(oldest)
+    except ConfigError as err:
+        raise ConfigError(
+            f"{oldest}: damaged ({err}), and there is no checkpoint before it; remove {oldest.parent} to "
+            "train from the start"
+        ) from err
 
 
 def load_policy(path: str | Path, device: torch.device) -> tuple[VPTPolicy, Checkpoint]:

@@ -220,12 +220,40 @@ def _media(url: URL, media: str | Path | None) -> tuple[Path, RemoteMedia | None
     if media is not None:
         return Path(media), None
     if url.get_backend_name() == "sqlite":
-        return Path(str(url.database)).with_suffix(".media"), None
+        return _media_beside(Path(str(url.database))), None
     if named:
         return Path(named), None
     raise StoreError(
         f"{_shown(url)}: set {MEDIA_VARIABLE} to the folder of this leaderboard's recordings"
     )
+
+
+def _media_beside(database: Path) -> Path:
+    """The media folder of an SQLite file, which is no other file's.
+
+    Raises:
+        StoreError: NAME and NAME.sqlite are both databases, and would share NAME.media.
+    """
+    name = database.name.removesuffix(".sqlite")
+    folder = database.with_name(f"{name}.media")
+    twin = database.with_name(f"{name}.sqlite" if name == database.name else name)
+    if _is_sqlite(twin):
+        raise StoreError(
+            f"{database}: would share the folder {folder} with {twin.name}; rename one of the two"
+        )
+    # Before, the last suffix was replaced whatever it was: `judge.2024` had `judge.media`.
+    former = database.with_suffix(".media")
+    if database.is_file() and former.is_dir() and not folder.exists():
+        return former
+    return folder
+
+
+def _is_sqlite(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(15) == b"SQLite format 3"
+    except OSError:
+        return False
 
 
 def _engine(url: URL) -> Engine:

@@ -368,18 +368,34 @@ def test_a_run_of_before_the_settings_were_renamed_is_resumed(folder: Path, tmp_
         train(replace(cfg, steps=4, seq_len=8))
 
 
+@pytest.mark.parametrize("name", ["training.safetensors", "model.safetensors", "checkpoint.json"])
 def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_is_resumed(
-    folder: Path, tmp_path: Path
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     cfg = config(folder, tmp_path / "run", steps=4, checkpoint_every=2)
     train(cfg)
+    whole = train(replace(cfg, out=str(tmp_path / "whole"), steps=6))
     newest = find_checkpoint(tmp_path / "run")
-    file = newest / "training.safetensors"
+    file = newest / name
     file.write_bytes(file.read_bytes()[:99])
-    with pytest.raises(ConfigError, match=rf"{newest.name}: damaged .*remove this folder"):
-        train(replace(cfg, steps=6))
-    shutil.rmtree(newest)
-    assert train(replace(cfg, steps=6)).step == 6
+    capsys.readouterr()
+    result = train(replace(cfg, steps=6))
+    said = capsys.readouterr().err
+    assert f"{newest}: damaged" in said and "resuming from the checkpoint before it" in said
+    assert result.step == 6 and result.last_loss == pytest.approx(whole.last_loss, rel=1e-4)
+
+
+def test_a_run_whose_only_checkpoint_is_damaged_says_what_to_remove(
+    folder: Path, tmp_path: Path
+) -> None:
+    cfg = config(folder, tmp_path / "run", steps=2, checkpoint_every=2)
+    train(cfg)
+    file = find_checkpoint(tmp_path / "run") / "training.safetensors"
+    file.write_bytes(file.read_bytes()[:99])
+    with pytest.raises(
+        ConfigError, match=r"no checkpoint before it; remove .*/checkpoints to train"
+    ):
+        train(replace(cfg, steps=4))
 
 
 def test_a_report_of_before_it_was_a_record_is_read(

@@ -1,17 +1,20 @@
 """Training sequences show each episode's frames in order beside the right actions."""
 
 import multiprocessing
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from basalt.core.actions import NULL_CAMERA
 from basalt.core.recording import Recording
 from basalt.core.tasks import get_task
-from basalt.core.video import FrameSize, VideoWriter
+from basalt.core.video import FrameSize, VideoWriter, read_frames
 from basalt.data import frames as frames_module
 from basalt.data import steps as steps_module
 from basalt.data.bedd import Play, find_plays
@@ -24,7 +27,8 @@ from basalt.data.validate import validate
 from basalt.io.errors import BasaltError, ConfigError, RecordingError
 from basalt.io.paths import cache_dir
 from basalt.policies.preprocess import resize_frame
-from tests.support.bedd_files import bedd_line, esc_line, write_bedd
+from tests.support.bedd_files import bedd_line, esc_line, write_bedd, write_lines
+from tests.support.encodings import SMALL, Encoding, encode, encodings, number_of, x264
 from tests.support.synthetic import BLUE, GREEN, write_episode, write_episodes
 
 
@@ -300,6 +304,29 @@ def test_any_frame_can_be_reached_in_any_order(tmp_path: Path, monkeypatch) -> N
     np.testing.assert_array_equal(reader.read(np.array(order)), whole[order])
     with pytest.raises(IndexError, match="frame 70 of 70"):
         reader.read(np.array([70]))
+
+
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(how=encodings(), order=st.lists(st.integers(0, 11), min_size=1, max_size=8))
+@example(how=Encoding(options=x264(keyint=5, bframes=2, b_adapt=0), shift=-4), order=[7, 11, 0, 5])
+def test_pictures_are_the_same_cached_and_streamed_however_they_are_encoded(
+    tmp_path: Path, how: Encoding, order: list[int]
+) -> None:
+    stem = tmp_path / f"ann-0a9ad3ddd136-20220726-1000{len(order):02}"
+    video = encode(stem.with_suffix(".mp4"), 18, how)
+    shown = [number_of(frame) for frame in read_frames(video)]
+    write_lines(stem.with_suffix(".jsonl"), [bedd_line(tick) for tick in range(len(shown))])
+    play = Play((Recording(stem, None),), "find_cave")
+    sources = [source(play, SMALL) for source in (CacheSource, VideoSource)]
+    pictures = np.empty((2, len(order), *SMALL.shape), np.uint8)
+    for source, out in zip(sources, pictures, strict=True):
+        with closing(source.open()) as reader:
+            for place, number in enumerate(order):
+                reader.read_into(out[place : place + 1], np.array([number]))
+    np.testing.assert_array_equal(pictures[0], pictures[1])
+    assert [number_of(frame) for frame in pictures[1]] == [shown[number] for number in order]
 
 
 def test_batches_do_not_depend_on_the_number_of_workers(tmp_path: Path) -> None:

@@ -349,3 +349,38 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StoreError, match="file"):
         open_store(tmp_path / "file" / "leaderboard.sqlite")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("judge.2024", "judge.2025"), ("judge.db", "judge.sqlite"), ("a.b", "a.c")]
+)
+def test_two_stores_do_not_share_a_media_folder(tmp_path: Path, one: str, other: str) -> None:
+    stores = [open_store(tmp_path / name) for name in (one, other)]
+    assert stores[0].media != stores[1].media
+    assert all(store.media.is_dir() for store in stores)
+    for store in stores:
+        store.close()
+    again = open_store(tmp_path / other)
+    assert again.media == stores[1].media
+    again.close()
+
+
+@pytest.mark.parametrize("names", [("judge", "judge.sqlite"), ("judge.sqlite", "judge")])
+def test_a_store_that_would_share_a_media_folder_is_refused(
+    tmp_path: Path, names: tuple[str, str]
+) -> None:
+    open_store(tmp_path / names[0]).close()
+    with pytest.raises(StoreError, match=r"would share the folder .*judge\.media.*rename one"):
+        open_store(tmp_path / names[1])
+
+
+def test_the_media_folder_that_a_store_of_before_has_is_kept(tmp_path: Path) -> None:
+    first = open_store(tmp_path / "judge.2024")
+    first.media.rename(tmp_path / "judge.media")
+    first.close()
+    again = open_store(tmp_path / "judge.2024")
+    assert again.media == tmp_path / "judge.media"
+    again.close()
+    new = open_store(tmp_path / "judge.2025")
+    assert new.media == tmp_path / "judge.2025.media"
+    new.close()
