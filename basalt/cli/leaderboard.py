@@ -94,6 +94,10 @@ def _show(
     """Print the tables of ratings."""
     opened = open_existing(store)
     found = find_study(opened, study)
+    if found.rules.clips:
+        raise StudyError(
+            f"study {found.name!r} compares clips, which rank nobody; `basalt leaderboard export` writes the answers"
+        )
     comparisons = load_comparisons(opened, found, [source] if source else None)
     tables = rate(comparisons, mix_sources=mix, model=RATING_MODELS.get(model))
     looks = read_looks(opened, found, comparisons, control or (), progress=True)

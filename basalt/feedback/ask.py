@@ -121,11 +121,10 @@ class Asked:
 
 
 def ask(config: AskConfig) -> Asked:
-    """Put pairs of clips into a study's queue. A command that was stopped cuts on from where it was.
+    """Put pairs of clips into a study's queue. A command that was stopped resumes where it was.
 
     Raises:
-        ConfigError: A seed is kept for testing, the telemetry does not show success, or the reward model cannot be
-            used.
+        ConfigError: A seed is kept for testing, or the reward model cannot be used.
         RecordingError: The recordings cannot be used.
         ComparisonError: The file of gold pairs cannot be read.
         StudyError: The study compares episodes, or clips of another task or world.
@@ -137,7 +136,13 @@ def ask(config: AskConfig) -> Asked:
     )
     per_episode = int(np.clip(2 * config.n // 10, 8, 64))
     episodes = load_clips(
-        config.recordings, task, config.clip, per_episode, of_clips, progress=config.progress
+        config.recordings,
+        task,
+        config.clip,
+        per_episode,
+        of_clips,
+        scored=False,
+        progress=config.progress,
     )
     gold = _gold(config.gold, task, episodes) if config.gold else []
     pairs = _pairs(config, episodes, of_pairs, of_choice)

@@ -14,9 +14,10 @@ import numpy as np
 
 from basalt.core.comparisons import Side
 from basalt.core.recording import Recording, RecordingMeta, find_recordings
-from basalt.core.scoring import visible_change
+from basalt.core.scoring import can_score, visible_change
 from basalt.core.tasks import Task, refuse_test_seeds
 from basalt.core.tasks.visible import Changes
+from basalt.core.telemetry import Telemetry
 from basalt.io.console import progress_bar
 from basalt.io.errors import RecordingError
 from basalt.io.paths import data_folder
@@ -84,6 +85,7 @@ def load_clips(
     per_episode: int,
     rng: np.random.Generator,
     *,
+    scored: bool = True,
     progress: bool = True,
 ) -> list[ClippedEpisode]:
     """Draw clips of all episodes in folders that are long enough.
@@ -94,17 +96,19 @@ def load_clips(
         length: Length of each clip in steps.
         per_episode: Number of uniform clips of each episode, and largest number of event clips.
         rng: Source of the draws.
+        scored: Whether telemetry has to show what changes, as a synthetic teacher needs; for people it may be unknown,
+            and then the end before ESC is the only event.
         progress: Whether to show a progress bar.
 
     Raises:
         RecordingError: A folder is missing, or fewer than two episodes can be used.
-        ConfigError: An episode is on a seed kept for testing, or its telemetry does not show success.
+        ConfigError: An episode is on a seed kept for testing, or its telemetry does not show success though it has to.
     """
     recordings = [one for folder in folders for one in find_recordings(data_folder(folder))]
     usable = _usable(recordings, task, length)
     refuse_test_seeds(task, (meta.seed for _, meta in usable), "learning from feedback")
     bar = progress_bar(usable, title="clips", unit="episode", shown=progress)
-    return [_clipped(one, meta, task, length, per_episode, rng) for one, meta in bar]
+    return [_clipped(one, meta, task, length, per_episode, rng, scored) for one, meta in bar]
 
 
 def _usable(
@@ -138,15 +142,21 @@ def _clipped(
     length: int,
     per_episode: int,
     rng: np.random.Generator,
+    scored: bool,
 ) -> ClippedEpisode:
     states = recording.telemetry()
     starts = len(states) - length
 
+    def changes(stretch: Sequence[Telemetry]) -> Changes:
+        if scored or (task.visible_change is not None and can_score(task, states)):
+            return visible_change(task, stretch)
+        return np.zeros(len(stretch) - 1)
+
     def clip(start: int) -> Clip:
         side = Side(meta.player, meta.seed, meta.video_sha256, start, start + length)
-        return Clip(side, visible_change(task, states[start : start + length + 1]))
+        return Clip(side, changes(states[start : start + length + 1]))
 
-    begin = np.unique(_event_starts(visible_change(task, states), meta.ended, length, rng))
+    begin = np.unique(_event_starts(changes(states), meta.ended, length, rng))
     events = rng.permutation(begin)[:per_episode]
     uniform = rng.integers(starts, size=per_episode)
     return ClippedEpisode(

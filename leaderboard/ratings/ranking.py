@@ -101,7 +101,7 @@ def rate(
     """One table per study, task, world, version of the world, and source.
 
     `both_bad` is counted in a column of its own; an agent whose pairs were all skipped is in the table. Answers to
-    single questions and checks of raters are left out.
+    single questions, checks of raters and answers about clips are left out.
 
     Args:
         comparisons: Comparisons in any order; those of the same moment are taken in the order given.
@@ -111,7 +111,7 @@ def rate(
     """
     groups: dict[tuple[str, ...], list[Comparison]] = {}
     for one in in_order(comparisons):
-        if one.question or one.is_check:
+        if one.question or one.is_check or one.left_start is not None:
             continue
         key = (one.study, one.task, one.world, one.world_version)
         groups.setdefault(key if mix_sources else (*key, one.source), []).append(one)

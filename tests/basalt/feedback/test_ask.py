@@ -26,6 +26,7 @@ from leaderboard.store.models import Clip, ClipQuestion
 from leaderboard.studies.rules import create_study, demo_study, find_study
 from leaderboard.studies.settings import get_settings
 from tests.support.clip_recordings import record_cave
+from tests.support.synthetic import write_episodes
 
 LENGTH = 20
 
@@ -118,7 +119,7 @@ def test_the_same_command_again_asks_nothing_twice_and_another_seed_more(
     assert more.missing == first.missing + sum(more.pairs.values()) > first.missing
 
 
-def test_a_stopped_command_cuts_on_from_where_it_was(
+def test_a_stopped_command_resumes_where_it_was(
     config: Callable[..., AskConfig], place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cut, done = asking._cut, Counter[str]()
@@ -200,6 +201,17 @@ def test_never_more_than_four_fifths_are_chosen_and_a_rule_needs_its_model(
     with pytest.raises(BasaltError, match="runs/no-such-reward"):
         ask(config(selector="entropy", reward="runs/no-such-reward"))
     assert not place.exists()
+
+
+def test_people_need_no_telemetry_that_shows_success(
+    config: Callable[..., AskConfig], tmp_path: Path, place: Path
+) -> None:
+    write_episodes(tmp_path / "elsewhere", range(100_001, 100_004))
+    asked = ask(config(recordings=str(tmp_path / "elsewhere"), n=8))
+    assert asked.pairs["uniform"] == 4
+    with closing(open_store(place)) as store:
+        ends = {side.stop for side, _ in known_clips(store, find_study(store)).items()}
+        assert ends & {60 + seed % 7 for seed in range(100_001, 100_004)}  # before ESC
 
 
 def comparison(left: Side, right: Side, **facts: object) -> Comparison:

@@ -36,6 +36,7 @@ from leaderboard.judging.raters import (
     rater_status,
     register_rater,
 )
+from leaderboard.ratings.ranking import rate
 from leaderboard.store.database import Store, open_store
 from leaderboard.store.models import ClipAnswer, ClipShowing, RefusedAnswer
 from leaderboard.studies.access import AccessDeniedError, TooManyRequestsError, command_line_admin
@@ -166,6 +167,7 @@ def test_answers_come_back_as_comparisons_of_what_was_shown(
     assert {(one.world, one.world_version, one.task) for one in found} == {
         ("test", "1", "find_cave")
     }
+    assert rate(found) == []  # a clip ranks nobody
     write_comparisons(tmp_path / "answers.parquet", found)
     assert read_comparisons(tmp_path / "answers.parquet") == found
 
