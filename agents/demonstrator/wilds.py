@@ -6,12 +6,13 @@ most, keeps away from edges, and never digs or enters water.
 
 import heapq
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agents.demonstrator.motion import Point
 from basalt.worlds.luanti.land import FREE, GROUND, LIQUID, Land
 
 Node = tuple[int, int, int]
@@ -19,6 +20,9 @@ Node = tuple[int, int, int]
 MAX_DROP = 3
 CLIFF_COST = 2.0
 """Extra cost of a step onto a place at an edge, in nodes."""
+
+HALF_WIDTH = 0.4
+"""Half of a walker's width, in nodes."""
 
 MOST_PLACES = 12_000
 """Places after which a search for a way is given up."""
@@ -129,31 +133,114 @@ class Wilds:
             return []
         to = None if goal is None else np.asarray(goal, int)
         target = None if goal is None or ends is not None else self._index(goal)
+
+        def is_end(index: int) -> bool:
+            return index == target or (ends is not None and ends(self._node(index)))
+
+        def left(index: int) -> float:
+            if to is None:
+                return 0.0
+            x, _, z = self._node(index)
+            return max(0.0, math.hypot(x - to[0], z - to[2]) - around)
+
+        came, end = self._search(first, farthest, is_end, left)
+        return [] if end is None else self._back(came, end)
+
+    def ways(self, start: Sequence[float], farthest: float = 80.0) -> Callable[[Node], list[Node]]:
+        """Return the function from a place to the cheapest way to it, empty without one: one search for many goals.
+
+        Args:
+            start: Node of the feet.
+            farthest: Largest cost, about the length in nodes.
+        """
+        first = self._index(start)
+        came: dict[int, int] = {}
+        if first is not None:
+            came, _ = self._search(first, farthest, lambda _: False, lambda _: 0.0)
+
+        def way(goal: Node) -> list[Node]:
+            end = self._index(goal)
+            return self._back(came, end) if end in came else []
+
+        return way
+
+    def _search(
+        self,
+        first: int,
+        farthest: float,
+        is_end: Callable[[int], bool],
+        left: Callable[[int], float],
+    ) -> tuple[dict[int, int], int | None]:
+        """Return the place before each place that was reached, and the end that was."""
         came: dict[int, int] = {}
         best = {first: 0.0}
         queue = [(0.0, 0.0, first, first)]
-        done: set[int] = set()
-        while queue and len(done) < MOST_PLACES:
+        while queue and len(came) < MOST_PLACES:
             _, cost, here, before = heapq.heappop(queue)
-            if here in done:
+            if here in came:
                 continue
-            done.add(here)
             came[here] = before
-            if here == target or (ends is not None and ends(self._node(here))):
-                way = [here]
-                while way[-1] != first:
-                    way.append(came[way[-1]])
-                return [self._node(index) for index in reversed(way)]
+            if is_end(here):
+                return came, here
             for there, step in self._steps(here):
                 total = cost + step + (CLIFF_COST if self._cliff[there] else 0.0)
                 if total <= farthest and total < best.get(there, math.inf):
                     best[there] = total
-                    left = 0.0
-                    if to is not None:
-                        x, _, z = self._node(there)
-                        left = max(0.0, math.hypot(x - to[0], z - to[2]) - around)
-                    heapq.heappush(queue, (total + left, total, there, here))
-        return []
+                    heapq.heappush(queue, (total + left(there), total, there, here))
+        return came, None
+
+    def _back(self, came: Mapping[int, int], end: int) -> list[Node]:
+        """Return the way to a place that was reached."""
+        way = [end]
+        while came[way[-1]] != way[-1]:
+            way.append(came[way[-1]])
+        return [self._node(index) for index in reversed(way)]
+
+    def straight(self, start: Node, end: Node) -> list[Point] | None:
+        """Return points at most half a node apart on the straight line between two places; None if nobody can walk it.
+
+        It keeps away from edges of cliffs, and is as wide as a walker.
+
+        Args:
+            start: Node of the feet.
+            end: Node to go to.
+        """
+        (x, y, z), flat = start, math.hypot(end[0] - start[0], end[2] - start[2])
+        count = max(1, math.ceil(2 * flat))
+        points: list[Point] = []
+        aside = (0.0, 0.0) if not flat else ((end[2] - z) / flat, (x - end[0]) / flat)
+        for k in range(1, count + 1):
+            at, to = x + (end[0] - x) * k / count, z + (end[2] - z) * k / count
+            levels = [
+                self._level(round(at + a * aside[0]), y, round(to + a * aside[1]))
+                for a in (0.0, -HALF_WIDTH, HALF_WIDTH)
+            ]
+            known = [level for level in levels if level is not None]
+            if len(known) < 3 or max(known) - min(known) > 1:
+                return None
+            y = known[0]
+            index = self._index((round(at), y, round(to)))
+            if k < count and index is not None and self._cliff[index]:
+                return None
+            points.append((at, float(y), to))
+        return points if y == end[1] else None
+
+    def _level(self, x: int, y: int, z: int) -> int | None:
+        """Return where the feet are in a column beside a place of some height, or None if they cannot get there."""
+        here = self._index((x, y, z))
+        if here is None:
+            return None
+        if self._stand[here]:
+            return y
+        if self._stand[here + self._dy]:
+            return y + 1
+        if self._free[here] and self._free[here + self._dy]:
+            for drop in range(1, MAX_DROP + 1):
+                if self._stand[here - drop * self._dy]:
+                    return y - drop
+                if not self._free[here - drop * self._dy]:
+                    break
+        return None
 
     def _steps(self, i: int) -> list[tuple[int, float]]:
         """Return the places one move away, and the lengths of the moves."""

@@ -75,7 +75,7 @@ class FindCave:
         self._hollow: Node | None = None  # into which it goes to look
         self._mouths = site["mouths"]
         self._yaw = float(site["spawn_yaw"])
-        self._strider = Strider()
+        self._strider = Strider(self._wilds)
         self._start: np.ndarray | None = None
         self._mouth_steps = self._dark_looks = self._inside = 0
         self._seen: Node | None = None  # what it goes to
@@ -202,6 +202,7 @@ class FindCave:
         if away > 10:
             self._angle = angle
         radius = RADIUS + WIDER * max(0.0, self._turned) / (2 * math.pi)
+        places = []
         for k in range(12):
             aside = math.ceil(k / 2) * (0.3 if k % 2 else -0.3)
             for inner in (0.0, 10.0):
@@ -213,7 +214,10 @@ class FindCave:
                     self._start[0] + to * math.sin(at), self._start[2] + to * math.cos(at)
                 )
                 if place is not None and math.dist(place, here) > 3:
-                    way = self._wilds.way(here, place, farthest=50.0 if k < 5 else 70.0)
-                    if way:
-                        return way
-        return []
+                    places.append(place)
+        if not places:
+            return []
+        if way := self._wilds.way(here, places[0], farthest=50.0):
+            return way
+        way_to = self._wilds.ways(here, farthest=70.0)
+        return next((way for place in places[1:] if (way := way_to(place))), [])

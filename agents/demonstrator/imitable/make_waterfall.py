@@ -65,7 +65,7 @@ class MakeWaterfall:
         self._wilds = Wilds(land)
         self._lips = find_lips(land, self._wilds.stand, MIN_FALL, MAX_FALL)
         self._places = np.array([lip.place for lip in self._lips], np.float64).reshape(-1, 3)
-        self._strider = Strider()
+        self._strider = Strider(self._wilds)
         self._in_view: set[int] = set()
         self._refused: set[int] = set()
         self._lip: Lip | None = None
@@ -153,8 +153,8 @@ class MakeWaterfall:
             for at in np.radians(np.arange(0, 360, 30))
         ]
         places = sorted({place for place in around if place is not None}, key=lambda at: -at[1])
-        ways = (self._wilds.way(here, place, farthest=60.0) for place in places)
-        return next((way for way in ways if way), [])
+        way_to = self._wilds.ways(here, farthest=60.0)
+        return next((way for place in places if (way := way_to(place))), [])
 
     # ---- pouring ----
 

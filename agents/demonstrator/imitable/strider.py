@@ -10,12 +10,18 @@ from numpy.typing import NDArray
 
 from agents.demonstrator.motion import EYE_HEIGHT, Point, direction, next_turn, wrap
 from agents.demonstrator.paths import Route
-from agents.demonstrator.wilds import Node
+from agents.demonstrator.wilds import Node, Wilds
 from basalt.core.actions import null_action
 from basalt.core.telemetry import Telemetry
 
 LOST = 3.0
 """Distance from the way at which it is given up, in nodes."""
+
+AHEAD = 24
+"""Nodes of a way between which it looks for a straight line."""
+
+CORNER = 0.8
+"""Distance from a corner of the way at which it turns to the next one, in nodes."""
 
 SLOW_STEPS, SLOW = 12, 0.5
 """The player is stuck if it has moved less than this distance, in nodes, in this many steps."""
@@ -24,13 +30,20 @@ SLOW_STEPS, SLOW = 12, 0.5
 class Strider:
     """A player on its way.
 
+    It walks in straight lines as long as the land allows: where it goes is then seen in the picture, and can be imitated.
+
+    Args:
+        wilds: Where it can walk.
+
     Attributes:
         state: State of the player now.
     """
 
     state: Telemetry
 
-    def __init__(self) -> None:
+    def __init__(self, wilds: Wilds) -> None:
+        self._wilds = wilds
+        self._corners: list[int] = []  # points of the way at which it has yet to turn
         self._last: deque[Telemetry] = deque(maxlen=SLOW_STEPS)
         self._route: Route | None = None
         self._way: NDArray[np.float64] = np.zeros((0, 3))
@@ -72,16 +85,41 @@ class Strider:
 
     def take(self, way: Sequence[Node]) -> None:
         """Take a way; an empty one ends the walk."""
-        self._route = Route(way) if len(way) > 1 else None
-        self._way = np.array(way, np.float64).reshape(-1, 3)
+        self._way, self._corners = self._straighten(way)
+        self._route = Route(self._way.tolist()) if len(self._way) > 1 else None
         self._tries = 0
+
+    def _straighten(self, way: Sequence[Node]) -> tuple[NDArray[np.float64], list[int]]:
+        """Return the points of a way with as few turns as the land allows, and the numbers of those where it turns."""
+        points: list[Sequence[float]] = list(way[:1])
+        corners, start = [], 0
+        while start < len(way) - 1:
+            for end in range(min(start + AHEAD, len(way) - 1), start, -1):
+                line = self._wilds.straight(way[start], way[end])
+                if line is not None or end == start + 1:
+                    points += line or [way[end]]
+                    start = end
+                    break
+            corners.append(len(points) - 1)
+        return np.array(points, np.float64).reshape(-1, 3), corners
+
+    def _corner(self) -> NDArray[np.float64]:
+        """Return the next corner of the way that was not passed yet, or the end."""
+        assert self._route is not None
+        while len(self._corners) > 1:
+            away = self.position - self._way[self._corners[0]]
+            if self._route.index < self._corners[0] and math.hypot(away[0], away[2]) > CORNER:
+                break
+            self._corners.pop(0)
+        corner: NDArray[np.float64] = self._way[self._corners[0]]
+        return corner
 
     def is_under_way(self, close: float = 1.0) -> bool:
         """Return whether the way leads on: it has not ended, and the player is not lost."""
         if self._route is None:
             return False
         self._route.advance(self.position)
-        near = self._way[max(0, self._route.index - 2) : self._route.index + 6]
+        near = self._way[max(0, self._route.index - 4) : self._route.index + 12]
         away = np.linalg.norm(near - self.position - [0.0, 0.5, 0.0], axis=1).min()
         if self._route.ends_at(self.position, close) or away > LOST or self._tries > 60:
             self._route = None
@@ -103,7 +141,7 @@ class Strider:
         """
         assert self._route is not None
         state, position = self.state, self.position
-        heading, _ = direction(position, self._route.straight_ahead(position))
+        heading, _ = direction(position, self._corner())
         error = abs(wrap(heading - state.yaw))
         action = self.turn(heading, max(lowest, self._route.gaze_pitch(position)))
         rises = self._route.rises(position)

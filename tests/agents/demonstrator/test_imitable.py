@@ -13,6 +13,7 @@ from agents.demonstrator.agent import LABEL_ANY_PLAY, NOISE_STEPS, Demonstrator,
 from agents.demonstrator.imitable.find_cave import INSIDE, FindCave
 from agents.demonstrator.imitable.hollows import Hollows
 from agents.demonstrator.imitable.make_waterfall import MakeWaterfall
+from agents.demonstrator.imitable.strider import Strider
 from agents.demonstrator.wilds import Wilds, find_lips
 from basalt.core.actions import null_action
 from basalt.io.errors import ConfigError
@@ -25,10 +26,10 @@ SITE = {"spawn": START, "spawn_yaw": 0.0, "mouths": []}
 IMITABLE = ROOT / "agents" / "demonstrator" / "imitable"
 FROZEN = {
     "__init__.py": "c6bc5f62f7ee",
-    "find_cave.py": "2db74e27fee3",
+    "find_cave.py": "38c620d7695f",
     "hollows.py": "290b68173453",
-    "make_waterfall.py": "b4ee3b904dd0",
-    "strider.py": "28d67ecae9cc",
+    "make_waterfall.py": "2414f56c7dc2",
+    "strider.py": "3149b4202d1c",
     "village.py": "ade21d4ca2ab",
 }
 
@@ -171,19 +172,48 @@ def test_a_hollow_is_noticed_when_its_rim_is_in_view():
     assert hollows.in_view(EYE, 0.0, 10.0, 30.0) is None
 
 
-def test_it_turns_aside_to_a_hollow_and_then_resumes_its_round():
-    ground = hollow()
-    away = []
-    for place in (ground, land()):
-        player, script = Player(place, yaw=-80.0), FindCave(SITE | {"spawn_yaw": -80.0}, place)
-        nearest, state = math.inf, player.state()
-        for _ in range(500):
-            state = player.do(script.label(state).expert)
-            nearest = min(nearest, math.dist(player.at[[0, 2]], (61, 79)))
-        away.append((nearest, math.dist(player.at[[0, 2]], (60, 60))))
-    (near, _), _ = away
-    assert near < 5
-    assert all(far > 25 for _, far in away)
+def test_it_walks_straight_where_the_land_allows():
+    """Across open land to a place that is on no straight row of nodes: it turns once, and never back."""
+    ground = land()
+    wilds, player = Wilds(ground), Player(ground)
+    strider = Strider(wilds)
+    strider.see(player.state())
+    strider.take(wilds.way(START, (75, 15, 83)))
+    turns = []
+    while strider.is_under_way():
+        action = strider.stride()
+        turns.append(float(action["camera"][1]))
+        strider.see(player.do(action))
+    assert math.dist(player.at[[0, 2]], (75, 83)) < 1
+    assert min(turns) >= 0 and turns.count(0.0) > 0.75 * len(turns)
+
+
+def test_a_straight_line_keeps_off_what_cannot_be_walked():
+    kinds = np.zeros((140, 34, 140), np.uint8)
+    kinds[:, :15] = GROUND
+    kinds[70:72, 15:18, 50:70] = GROUND  # a wall
+    kinds[100:, :15] = FREE  # the edge of a cliff
+    wilds = Wilds(Land((0, 0, 0), kinds, np.full(kinds.shape, 15, np.uint8)))
+    line = wilds.straight((60, 15, 40), (80, 15, 45))
+    assert line is not None and line[-1] == (80.0, 15.0, 45.0)
+    assert wilds.straight((60, 15, 60), (80, 15, 60)) is None
+    assert wilds.straight((95, 15, 60), (110, 1, 60)) is None
+    assert wilds.straight((95, 15, 30), (98, 15, 90)) is not None
+    assert wilds.straight((99, 15, 30), (99, 15, 90)) is None  # along the edge
+
+
+@pytest.mark.parametrize("with_hollow", [True, False])
+def test_it_turns_aside_to_a_hollow_and_then_resumes_its_round(with_hollow):
+    ground = hollow() if with_hollow else land()
+    player = Player(ground, yaw=-130.0)
+    script = FindCave(SITE | {"spawn_yaw": -130.0}, ground)
+    nearest, state = math.inf, player.state()
+    for _ in range(500):
+        state = player.do(script.label(state).expert)
+        x, z = player.at[[0, 2]]
+        nearest = min(nearest, math.hypot(max(56 - x, 0, x - 65), max(80 - z, 0, z - 89)))
+    assert nearest < 4 if with_hollow else nearest > 7
+    assert math.dist(player.at[[0, 2]], (60, 60)) > 30
 
 
 def test_it_labels_a_state_that_somebody_else_reached():
