@@ -26,9 +26,9 @@ def reward_curves(videos: Sequence[str]) -> list[Curve]:
             continue
         name = str(folder.relative_to(root)).removesuffix("/scores")
         teacher = ", synthetic answers" if model.synthetic else ""
-        for label, values in (
-            (f"Reward by {name}{teacher}", [one.reward for one in episodes]),
-            (f"Distance from the data of {name} (above 1: unlike them)", [one.distance for one in episodes]),
-        ):  # fmt: skip
-            found.append(Curve(label, "", tuple(thinned(each) for each in values)))
+        for label, unit, values in (
+            (f"Reward by {name}{teacher}", "", [one.reward for one in episodes]),
+            (f"Distance from data of {name}", "of the limit", [one.distance for one in episodes]),
+        ):
+            found.append(Curve(label, unit, tuple(thinned(each) for each in values)))
     return found

@@ -43,7 +43,7 @@ def test_a_scored_episode_has_its_reward_and_its_distance_as_curves(runs: Path) 
     write(runs / "reward" / "scores", FIRST)
     reward, distance = reward_curves([FIRST])
     assert reward.label == "Reward by reward, synthetic answers"
-    assert distance.label.startswith("Distance from the data of reward")
+    assert (distance.label, distance.unit) == ("Distance from data of reward", "of the limit")
     assert reward.sides == ((0.05, [0.0, 0.1, 0.2, 0.3, 0.4]),)
     write(runs / "reward" / "scores", SECOND, steps=2 * MOST_POINTS)
     both, _ = reward_curves([FIRST, SECOND])
