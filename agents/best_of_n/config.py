@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from agents.filtered_bc.config import CloneConfig
-from basalt.core.settings import settings
+from basalt.core.settings import PathText, settings
 from basalt.io.errors import ConfigError
 
 
@@ -20,7 +20,7 @@ class BestOfNConfig(CloneConfig):
         pessimism: Number of standard deviations over the ensemble that are taken off the reward of a step.
     """
 
-    reward: str = ""
+    reward: PathText = ""
     n: Annotated[int, Field(ge=2, le=10_000)] = 4
     pessimism: Annotated[float, Field(ge=0)] = 0.0
 

@@ -3,17 +3,13 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
 
+from agents.reward.config import RewardConfig
 from agents.reward.preference import CODES
 from basalt.core.comparisons import Comparison, Side, read_comparisons
 from basalt.core.tasks import get_task, refuse_test_seeds
 from basalt.data.episodes import held_out_groups
 from basalt.io.errors import ConfigError
-
-if TYPE_CHECKING:
-    from agents.reward.config import RewardConfig
 
 VALIDATION = 0.2
 """Share of the worlds that are not held out on which the best step is chosen."""
@@ -177,7 +173,7 @@ def check_answers(split: Split) -> None:
         )
 
 
-def load_split(cfg: "RewardConfig") -> Split:
+def load_split(cfg: RewardConfig) -> Split:
     """The answers of a training run.
 
     Raises:
@@ -190,9 +186,3 @@ def load_split(cfg: "RewardConfig") -> Split:
     split = split_answers(answers, cfg.held_out, cfg.seed)
     check_answers(split)
     return split
-
-
-def label_files(files: Sequence[str]) -> list[Path]:
-    """The records of synthetic teachers beside files of answers, where there are any."""
-    beside = (Path(file).parent / "labels.json" for file in files)
-    return [file for file in dict.fromkeys(beside) if file.is_file()]

@@ -3,6 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from agents.reward.answers import decided, label_files, place_of
+from agents.reward.answers import decided, place_of
 from agents.reward.config import ModelKind
 from agents.reward.frames import Clips, Frames, Pairs
 from agents.reward.latents import EpisodeLatents
@@ -26,7 +27,7 @@ from agents.reward.metrics import (
     reliability_diagram,
 )
 from agents.reward.model import RewardModel
-from agents.teachers.labels import LabelSet
+from agents.teachers.labels import FILE, LabelSet
 from basalt.core.comparisons import Comparison, Side
 from basalt.core.controls import Control, balance_control, clip_brightness, control, controls
 from basalt.core.intervals import rate_interval
@@ -158,9 +159,11 @@ def known_ceiling(files: Sequence[str], answers: Sequence[Comparison]) -> tuple[
     """The largest accuracy that a model can reach on answers, and where that is known from."""
     if (found := reliability(answers).ceiling) is not None:
         return found, "agreement between raters"
-    teachers = [LabelSet.read(file) for file in label_files(files)]
-    if len(teachers) == len(files) == 1 and teachers[0].truth is not None:
-        return teachers[0].truth, f"how often the teacher {teachers[0].teacher_name!r} is right"
+    beside = Path(files[0]).parent / FILE
+    if len(files) == 1 and beside.is_file():
+        teacher = LabelSet.read(beside)
+        if teacher.truth is not None:
+            return teacher.truth, f"how often the teacher {teacher.teacher_name!r} is right"
     return None, "needs answers by two raters to the same pairs"
 
 

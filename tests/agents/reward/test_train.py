@@ -15,9 +15,11 @@ from agents.common.registry import learners
 from agents.reward import train as training
 from agents.reward.answers import read_answers, split_answers
 from agents.reward.config import RewardConfig
-from agents.reward.report import RewardReport
+from agents.reward.report import RewardReport, known_ceiling
 from agents.reward.saved import RewardCheckpoint, load_reward, open_reward
 from agents.reward.train import RewardResult, train
+from agents.teachers.labels import FILE, LABELS, LabelSet
+from agents.teachers.teacher import TEACHERS
 from basalt.cli.main import run
 from basalt.core.comparisons import Comparison, Side, write_comparisons
 from basalt.core.recording import Recording
@@ -309,3 +311,16 @@ def test_changes_show_what_got_better_in_a_clip(config: Config, played: list[Rec
     assert with_changes.everything.accuracy > 0.85
     states = finished(train(config(answers, frames=16, changes=False, out=config().out + "-2")))
     assert states.everything.accuracy < with_changes.everything.accuracy - 0.05
+
+
+def test_a_synthetic_teacher_gives_a_ceiling(played: list[Recording], tmp_path: Path) -> None:
+    answers = cue_answers(played, 20)
+    files = [str(tmp_path / LABELS)]
+    assert known_ceiling(files, answers)[0] is None
+    LabelSet(
+        task="find_cave", world="test", world_version="1", teacher_name="mixed", teacher=TEACHERS["mixed"],
+        recordings=("r",), episodes=2, clip=16, uniform_share=0.5, seed=0, spread=1.0, answers={"left": 20},
+        truth=0.9, controls=(),
+    ).write(tmp_path / FILE)  # fmt: skip
+    assert known_ceiling(files, answers) == (0.9, "how often the teacher 'mixed' is right")
+    assert known_ceiling([*files, "other.parquet"], answers)[0] is None
