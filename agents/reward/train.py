@@ -39,9 +39,9 @@ from basalt.io.interrupts import first_signal
 from basalt.io.locks import sole_writer
 from basalt.policies.checkpoint import (
     choose_device,
-    find_checkpoint,
     has_checkpoint,
     load_training,
+    read_newest,
     write_checkpoint,
 )
 from basalt.policies.source import trained_on
@@ -274,13 +274,15 @@ class _Learner:
         write_checkpoint(self._run, self.step, info, self._model.state_dict(), tensors)
 
     def resume(self) -> None:
-        """Restore the newest checkpoint.
+        """Restore the newest checkpoint that can be read.
 
         Raises:
-            ConfigError: The answers or the trunk changed since the run began.
+            ConfigError: The answers or the trunk changed since the run began, or no checkpoint can be read.
         """
-        checkpoint = find_checkpoint(self._run)
-        model, info = load_reward(checkpoint, self._model.device, "out")
+        device = self._model.device
+        _, (tensors, model, info) = read_newest(
+            self._run, lambda folder: (load_training(folder), *load_reward(folder, device, "out"))
+        )
         ours = self._info(finished=False)
         for name in ("answers", "trunk_fingerprint", "train_places", "held_out_places", "sizes"):
             if getattr(info, name) != getattr(ours, name):
@@ -289,8 +291,7 @@ class _Learner:
                     "and the trunk, or give another out=FOLDER"
                 )
         self._model.load_state_dict(model.state_dict())
-        tensors = load_training(checkpoint)
-        restore_optimizer(self._optimizer, self._model, tensors, self._model.device)
+        restore_optimizer(self._optimizer, self._model, tensors, device)
         self._best = {
             name.removeprefix("best/"): value for name, value in tensors.items() if name.startswith("best/")
         }  # fmt: skip

@@ -99,8 +99,9 @@ def test_finds_a_planted_cue_on_worlds_that_it_has_not_seen(config: Config, mode
     assert not [p for p in result.run.rglob("*") if p.suffix in (".pt", ".pkl", ".pth")]
 
 
+@pytest.mark.parametrize("damaged", [False, True])
 def test_interrupted_and_resumed_equals_uninterrupted(
-    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damaged: bool
 ) -> None:
     settings: dict[str, Any] = {"model": "mlp", "steps": 12, "log_every": 3, "checkpoint_every": 4}
     whole = train(config(out=str(tmp_path / "whole"), **settings))
@@ -117,6 +118,9 @@ def test_interrupted_and_resumed_equals_uninterrupted(
     assert (stopped.interrupted, stopped.step, stopped.report) == (True, 7, None)
     with pytest.raises(ConfigError, match=r"expected a finished run.*at step 7"):
         open_reward(tmp_path / "parts", torch.device("cpu"))
+    if damaged:  # the checkpoint before it is resumed from
+        newest = tmp_path / "parts/checkpoints/step-00000007/training.safetensors"
+        newest.write_bytes(b"half")
     resumed = train(cfg)
     assert (resumed.interrupted, resumed.step) == (False, 12)
     assert resumed.report == whole.report
