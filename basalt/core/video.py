@@ -94,7 +94,7 @@ class VideoInfo:
         container: FFmpeg's names of the container format, comma-separated, whatever the file's name.
         hidden: Number of frames that are stored but not shown, since an edit list cuts them off.
         start: Time of the first frame in seconds.
-        holes: Number of hidden frames that are not before the first frame shown.
+        holes: Number of hidden frames between frames that are shown.
         uneven: Number of frames that do not follow the one before by 50 ms +- 1.
         turned: Whether players turn or mirror the pictures, by a display matrix in the file.
         square: Whether the pixels are square; otherwise players stretch the pictures.
@@ -153,8 +153,9 @@ def probe(path: Path) -> VideoInfo:
             codec=stream.codec_context.name,
             pixel_format=stream.codec_context.pix_fmt or "",
             container=container.format.name,
-            hidden=len(hidden),
-            holes=sum(time is None or not known or time > known[0] for time in hidden),
+            # FFmpeg leaves out those that nothing depends on; the index of an mp4 counts them.
+            hidden=max(len(hidden), stream.frames - len(shown)),
+            holes=sum(time is None or not known or known[0] < time < known[-1] for time in hidden),
             start=float(known[0] * unit) if known else 0.0,
             uneven=max(len(shown) - 1, 0) - even,
             turned=_turned(path),

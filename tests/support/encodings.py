@@ -44,6 +44,7 @@ class Encoding:
         format: Container format, whatever the file's name.
         flags: Flags of the mp4 container.
         shift: Number of frame times by which all times are later; in an mp4 an edit list hides earlier ones.
+        keep: Frame times that an mp4's edit list shows; None shows all.
         cut: Number of packets left out at the front.
         sound: Whether there is an audio track.
     """
@@ -53,6 +54,7 @@ class Encoding:
     format: str = "mp4"
     flags: str = "+faststart"
     shift: int = 0
+    keep: int | None = None
     cut: int = 0
     sound: bool = False
 
@@ -90,6 +92,13 @@ def encode(path: Path, frames: int, how: Encoding = PLAIN, size: FrameSize = SMA
             )
             silence.sample_rate, silence.pts = 8000, 0
             container.mux([*audio.encode(silence), *audio.encode(None)])
+    if how.keep is not None:
+        content = bytearray(path.read_bytes())
+        # Type, version and flags, number of edits; then the length in milliseconds (ISO/IEC 14496-12, 8.6.6).
+        at = content.index(b"elst") + 12
+        length = min(int.from_bytes(content[at : at + 4]), how.keep * 1000 // RATE)
+        content[at : at + 4] = length.to_bytes(4)
+        path.write_bytes(content)
     return path
 
 
@@ -140,6 +149,11 @@ _STORED = st.one_of(
         lambda name, shift: {"format": name, "shift": shift},
         name=st.sampled_from(["mpegts", "flv", "matroska"]),
         shift=st.integers(3, 9),
+    ),
+    st.builds(
+        lambda shift, keep: {"format": "mp4", "shift": shift, "keep": keep},
+        shift=st.integers(-6, 0),
+        keep=st.integers(1, 12),
     ),
     st.just({"format": "avi"}),
 )

@@ -82,12 +82,12 @@ def test_a_file_that_is_called_sound_shows_every_frame_that_it_stores(
     found = looked_at(video, frames)
     kinds = {fault.kind: fault.detail for fault in found.faults}
     kinds.pop("picture", None)  # these are small
-    if not how.cut and how.shift >= 0 and "frag_every_frame" not in how.flags:
+    if not (how.cut or how.keep or how.shift < 0 or "frag_every_frame" in how.flags):
         assert kinds == {}
     if "decoding" not in kinds:
         shown = [number_of(frame) for frame in read_frames(video)]
         assert found.frames == len(shown) == probe(video).frames
-        assert shown == list(range(frames))[-len(shown) :]
+        assert shown == list(range(shown[0], shown[0] + len(shown)))
 
 
 def test_a_plain_file_is_entered_at_its_key_frames(tmp_path: Path) -> None:
@@ -122,6 +122,24 @@ def test_frames_that_an_edit_list_hides_do_not_count(tmp_path: Path) -> None:
     assert [number_of(frame) for frame in read_frames(video)] == list(range(5, 20))
     assert set(faults(video, 15)) == {"picture"}
     assert "15 frames for 20 lines" in faults(video, 20)["frames"]
+
+
+@pytest.mark.parametrize("between", [0, 3])
+@pytest.mark.parametrize("keep", [7, 11])
+def test_frames_that_an_edit_list_cuts_off_at_the_end_do_not_count(
+    tmp_path: Path, between: int, keep: int
+) -> None:
+    options = x264(keyint=6, min_keyint=1, scenecut=0, bframes=between, b_adapt=0)
+    video = encode(tmp_path / "v.mp4", 20, Encoding(options=options, shift=-3, keep=keep))
+    info = probe(video)
+    assert (info.frames, info.hidden >= 20 - keep - 3, info.holes) == (keep, True, 0)
+    expected = list(range(3, 3 + keep))
+    assert [number_of(frame) for frame in read_frames(video)] == expected
+    for start in range(keep):
+        with closing(VideoReader(video, start)) as reader:
+            frame = reader.read()
+            assert frame is not None and number_of(frame) == expected[start]
+    assert set(faults(video, keep)) == {"picture"}
 
 
 def two_sizes(path: Path) -> Path:
