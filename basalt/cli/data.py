@@ -199,7 +199,8 @@ def _validate(
             for finding in findings
             if kind in dict(finding.warnings)
         )
-        print(f"warning: {kind}: {WARNING_KINDS[kind]}: {count} recordings; {first}: {details}")
+        among = f"{count} of {summary['recordings']} recordings"
+        print(f"warning: {kind}: {WARNING_KINDS[kind]}: {among}; {first}: {details}")
     print(
         f"{summary['recordings']} recordings, {summary['lines']} steps: {summary['sound']} sound, "
         f"{summary['broken']} broken"

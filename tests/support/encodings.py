@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from basalt.core.actions import FrameSize
+from basalt.core.actions import FRAME_SIZE, FrameSize
 
 RATE = 20
 SMALL = FrameSize(64, 48)
@@ -99,6 +99,21 @@ def encode(path: Path, frames: int, how: Encoding = PLAIN, size: FrameSize = SMA
         length = min(int.from_bytes(content[at : at + 4]), how.keep * 1000 // RATE)
         content[at : at + 4] = length.to_bytes(4)
         path.write_bytes(content)
+    return path
+
+
+def encode_at(path: Path, milliseconds: list[int]) -> Path:
+    """Write a video of full size whose pictures, numbered from 0, are shown at the given times."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=RATE, options={"preset": "ultrafast"})
+        stream.width, stream.height = FRAME_SIZE
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for number, time in enumerate(milliseconds):
+            frame = av.VideoFrame.from_ndarray(picture(number, FRAME_SIZE), format="rgb24")
+            frame.pts, frame.time_base = time, Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
     return path
 
 

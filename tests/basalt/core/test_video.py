@@ -23,6 +23,7 @@ from tests.support.encodings import (
     SMALL,
     Encoding,
     encode,
+    encode_at,
     encodings,
     number_of,
     picture,
@@ -209,24 +210,10 @@ def test_stretched_pictures_are_refused(tmp_path: Path) -> None:
     assert "stretched" in faults(video, 4)["picture"]
 
 
-def with_times(path: Path, milliseconds: list[int]) -> Path:
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=20)
-        stream.width, stream.height, stream.pix_fmt = 640, 360, "yuv420p"
-        stream.codec_context.time_base = Fraction(1, 1000)
-        for number, time in enumerate(milliseconds):
-            shown = picture(number, FrameSize(640, 360))
-            frame = av.VideoFrame.from_ndarray(shown, format="rgb24")
-            frame.pts, frame.time_base = time, Fraction(1, 1000)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return path
-
-
 def test_frames_at_other_times_are_a_warning_with_their_number(tmp_path: Path) -> None:
     even = [0, 51, 100, 150, 199, 249]
-    assert looked_at(with_times(tmp_path / "even.mp4", even), 6).warnings == ()
-    video = with_times(tmp_path / "uneven.mp4", [0, 30, 100, 150, 198, 250])
+    assert looked_at(encode_at(tmp_path / "even.mp4", even), 6).warnings == ()
+    video = encode_at(tmp_path / "uneven.mp4", [0, 30, 100, 150, 198, 250])
     (warning,) = looked_at(video, 6).warnings
     assert warning.kind == "times"
     assert warning.detail == "4 of 6 frames do not follow the one before by 50 ms +- 1"

@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
+from basalt.cli.data import main as data_main
 from basalt.core.actions import FrameSize
 from basalt.core.recording_checks import FAULT_KINDS
 from basalt.data import validate as validate_module
@@ -14,6 +15,7 @@ from basalt.data.validate import findings_summary, findings_table, validate
 from basalt.io.errors import ConfigError, RecordingError
 from basalt.io.paths import sample_dir
 from tests.support.bedd_files import bedd_line, write_bedd, write_lines, write_video
+from tests.support.encodings import encode_at
 from tests.support.synthetic import write_episode
 
 LINES = [bedd_line(tick) for tick in range(12)]
@@ -154,6 +156,32 @@ def mixed(tmp_path):
     write_bedd(tmp_path / "find_cave" / "bob-1a9ad3ddd136-20220726-100000", LINES, 3)
     write_bedd(tmp_path / "waterfall" / "eve-2a9ad3ddd136-20220726-100000", LINES)
     return tmp_path
+
+
+def test_a_warning_is_counted_and_printed_once_and_quarantines_nothing(stem, capsys):
+    encode_at(mp4(stem), [0, 30, *range(100, 700, 50)][:13])
+    write_bedd(stem.with_name("bob-1a9ad3ddd136-20220726-100000"), LINES)
+    findings = validate(stem.parent, progress=False)
+    assert [finding.faults for finding in findings] == [(), ()]
+    assert findings_summary(findings)["warnings"] == {"times": 1}
+    assert findings_table(findings)["warnings"].tolist() == ["times", ""]
+    assert data_main(["validate", str(stem.parent), "--quiet"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == 2 and said[1].endswith("2 sound, 0 broken")
+    assert said[0].startswith("warning: times: frames do not follow each other by 50 ms")
+    assert said[0].endswith(
+        f"1 of 2 recordings; {NAME}: 2 of 13 frames do not follow the one before by 50 ms +- 1"
+    )
+
+
+def test_findings_of_fewer_checks_are_not_reused(stem):
+    validate(stem.parent, progress=False)
+    path = stem.parent / "validation.json"
+    content = json.loads(path.read_text())
+    content["version"] = 1
+    content["findings"][0]["faults"] = [["video", "an old finding"]]
+    path.write_text(json.dumps(content))
+    assert faults(stem.parent) == []
 
 
 def test_broken_recordings_are_listed_skipped_and_kept(mixed):

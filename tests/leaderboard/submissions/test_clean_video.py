@@ -13,11 +13,11 @@ from basalt.core.recording_checks import inspect
 from basalt.core.video import probe, read_frames
 from leaderboard.store.database import Store
 from leaderboard.studies.rules import StudyInfo
-from leaderboard.submissions.checks import check_recordings
+from leaderboard.submissions.checks import check_claims, check_recordings
 from leaderboard.submissions.clean_video import clean, cleaning_of
 from leaderboard.submissions.register import submit_recordings
 from tests.support.bedd_files import bedd_line, write_lines
-from tests.support.encodings import PLAIN, Encoding, encode, encodings, number_of, x264
+from tests.support.encodings import PLAIN, Encoding, encode, encode_at, encodings, number_of, x264
 from tests.support.three_players import record
 
 FULL = FrameSize(640, 360)
@@ -98,6 +98,23 @@ def test_a_video_without_all_its_frames_is_refused(
     spoiled(record(tmp_path / "agent", 100_001, steps=8), how)
     checked, faults = check_recordings(tmp_path / "agent", study.rules)
     assert not checked and reason in " ".join(faults)
+
+
+def test_frames_at_other_times_are_refused_and_in_files_of_others_a_warning(
+    study: StudyInfo, tmp_path: Path
+) -> None:
+    recording = record(tmp_path / "agent", 100_001, steps=5)
+    assert recording.meta is not None
+    encode_at(recording.video_path, [0, 30, 100, 150, 198, 250])
+    meta = recording.meta.model_copy(update={"video_sha256": sha256_of(recording.video_path)})
+    recording.meta_path.write_text(meta.model_dump_json())
+    _, faults = check_claims(recording.video_path, study.rules)
+    assert faults == [
+        "find_cave-100001.mp4: 4 of 6 frames do not follow the one before by 50 ms +- 1"
+    ]
+    item, faults = check_claims(recording.video_path, study.rules, even=False)
+    assert faults == [] and item is not None
+    assert [warning.kind for warning in item.warnings] == ["times"]
 
 
 def test_damage_inside_a_frame_is_found_before_anything_is_registered(
