@@ -5,7 +5,7 @@ submitted, as many and in the same order.
 """
 
 import os
-from contextlib import closing
+from itertools import zip_longest
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from basalt.core.key_frames import open_video
 from basalt.core.recording import sha256_of
-from basalt.core.video import FrameSize, VideoInfo, VideoReader, VideoWriter, probe, read_frames
+from basalt.core.video import FrameSize, VideoInfo, VideoWriter, probe, read_frames
 from basalt.io.errors import RecordingError
 
 Cleaning = Literal["encode", "remux"]
@@ -139,11 +139,16 @@ def _decoding_times(times: list[int]) -> list[int]:
     return [step * (number - delay) for number in range(delay)] + shown[: len(shown) - delay]
 
 
-def _show_the_same(one: Path, other: Path) -> bool:
-    with closing(VideoReader(one)) as first, closing(VideoReader(other)) as second:
-        while True:
-            expected, shown = first.read(), second.read()
-            if expected is None or shown is None:
-                return expected is shown
-            if not np.array_equal(expected, shown):
+def _show_the_same(source: Path, target: Path) -> bool:
+    """Whether both hold the same pictures, and those of `target` have times in their order, by which players go."""
+    before: int | None = None
+    with open_video(source) as one, open_video(target) as other:
+        for expected, shown in zip_longest(one.decode(video=0), other.decode(video=0)):
+            if expected is None or shown is None or shown.pts is None:
                 return False
+            if before is not None and shown.pts <= before:
+                return False
+            if not np.array_equal(expected.to_ndarray(), shown.to_ndarray()):
+                return False
+            before = shown.pts
+    return True

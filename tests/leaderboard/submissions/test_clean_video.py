@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from basalt.core.actions import FrameSize
+from basalt.core.key_frames import open_video
 from basalt.core.recording import Recording, sha256_of
 from basalt.core.recording_checks import inspect
 from basalt.core.video import probe, read_frames
@@ -39,6 +40,7 @@ def spoiled(recording: Recording, how: Encoding) -> None:
 @example(how=Encoding(options=B_FRAMES, format="mpegts", shift=3), frames=16)
 @example(how=Encoding(options=B_FRAMES, format="flv", shift=3), frames=16)
 @example(how=Encoding(options=B_FRAMES, format="matroska", shift=3), frames=16)
+@example(how=Encoding(options=B_FRAMES, format="avi"), frames=16)
 @example(how=Encoding(options=B_FRAMES, shift=-4), frames=16)
 @example(how=Encoding(options=B_FRAMES, shift=4, sound=True), frames=16)
 def test_a_cleaned_video_shows_the_frames_of_the_one_submitted(
@@ -61,6 +63,9 @@ def test_a_cleaned_video_shows_the_frames_of_the_one_submitted(
     info = probe(target)
     assert info.plays_in_browsers and (info.start, info.hidden, info.uneven) == (0.0, 0, 0)
     assert cleaning_of(target, info) is None
+    with open_video(target) as container:
+        times = [frame.time for frame in container.decode(video=0)]
+    assert times == pytest.approx([number / 20 for number in range(len(times))])
     before, after = list(read_frames(source)), list(read_frames(target))
     assert [number_of(frame) for frame in after] == [number_of(frame) for frame in before]
     if how_cleaned == "remux" and how.codec == "libx264" and how.format != "avi":
