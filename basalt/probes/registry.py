@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Protocol
 from basalt.core.registry import Registry, load
 from basalt.probes.settings import (
     HookPointsConfig,
+    ImitabilityConfig,
     LatentConfig,
     SmokeTestConfig,
     SteeredConfig,
@@ -82,6 +83,12 @@ for _probe in (
         "compare two rollouts, plain and steered, by telemetry",
         SteeredConfig,
         "basalt.probes.steering:compare_steered",
+    ),
+    Probe(
+        "imitability",
+        "measure how much of what a player acts on frames do not show, on recordings",
+        ImitabilityConfig,
+        "basalt.probes.imitability.gap:imitability",
     ),
 ):
     PROBES.register(_probe.name, _probe)

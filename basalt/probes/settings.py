@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from basalt.core.settings import Count, Int, PathText, Positive, settings
+from basalt.core.settings import Count, Int, Natural, PathText, Positive, settings
 from basalt.probes.sae.config import ARCHITECTURES, SAEConfig
 
 SMOKE = SAEConfig(width=256, target_l0=12.0, steps=500, batch=256)
@@ -150,3 +150,48 @@ class SteeredConfig:
     plain: PathText
     steered: PathText
     out: PathText | None = None
+
+
+@settings
+class ImitabilityConfig:
+    """Settings of `basalt probe imitability`.
+
+    Attributes:
+        policy: Policy whose frozen latents represent the frames: a run, a `.weights` file or a published name. It should
+            not be trained on the held-out recordings.
+        data: Folder of recordings with telemetry.
+        out: Folder of the latents and the report. The same command resumes an interrupted one.
+        task: Task of the recordings.
+        site: Whether the places of the saved worlds are known to the head on telemetry; a world that is not in the cache
+            is made, which takes some seconds.
+        components: Number of principal components that the heads read.
+        hidden: Width of the heads' hidden layer.
+        steps: Number of optimizer steps of each head.
+        batch: Number of frames per step.
+        lr: Step size of AdamW.
+        weight_decay: AdamW's weight decay.
+        held_out: Share of the (task, seed) groups that are held out.
+        batch_size: Number of plays per batch while latents are computed.
+        workers: Number of decoding processes.
+        seed: Seed of the split, the weights and the order.
+        device: Device of the policy; the heads are trained on the CPU.
+        progress: Whether to show progress bars on a terminal.
+    """
+
+    policy: PathText
+    data: PathText
+    out: PathText = "runs/imitability"
+    task: str = "find_cave"
+    site: bool = True
+    components: Count = 64
+    hidden: Count = 64
+    steps: Count = 1500
+    batch: Count = 1024
+    lr: Positive = 3e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    held_out: Annotated[float, Field(gt=0, lt=1)] = 0.3
+    batch_size: Count = 16
+    workers: Natural = 1
+    seed: Natural = 0
+    device: str = "auto"
+    progress: bool = True

@@ -1,0 +1,1 @@
+"""Whether demonstrations can be imitated from frames: the imitability gap."""
