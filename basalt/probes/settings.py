@@ -166,10 +166,9 @@ class ImitabilityConfig:
             is made, which takes some seconds.
         components: Number of principal components that the heads read.
         hidden: Width of the heads' hidden layer.
-        steps: Number of optimizer steps of each head.
+        steps: Number of optimizer steps of each fit.
         batch: Number of frames per step.
-        lr: Step size of AdamW.
-        weight_decay: AdamW's weight decay.
+        lr: Step size of Adam.
         held_out: Share of the (task, seed) groups that are held out.
         batch_size: Number of plays per batch while latents are computed.
         workers: Number of decoding processes.
@@ -185,10 +184,9 @@ class ImitabilityConfig:
     site: bool = True
     components: Count = 64
     hidden: Count = 64
-    steps: Count = 1500
+    steps: Count = 1000
     batch: Count = 1024
     lr: Positive = 3e-3
-    weight_decay: Annotated[float, Field(ge=0)] = 0.01
     held_out: Annotated[float, Field(gt=0, lt=1)] = 0.3
     batch_size: Count = 16
     workers: Natural = 1

@@ -156,13 +156,13 @@ def imitability(cfg: ImitabilityConfig) -> ImitabilityReport:
         sides = [[order[id(one)] for one in side] for side in (training, validation, held_out)]
         classes = Classes(VPTActions(*_joined([one.actions for one in training])))
         actions = [classes.of(one.actions) for one in episodes]
+        nothing = [np.zeros((len(one), 1)) for one in episodes]
+        inputs: dict[str, Sequence[NDArray[np.floating]]] = {
+            "pixels": latents, "telemetry": columns, "frequencies": nothing,
+        }  # fmt: skip
         losses = {
-            name: _losses(values, actions, sides, classes, cfg)
-            for name, values in (("pixels", latents), ("telemetry", columns))
+            name: losses_of(values, actions, sides, classes, cfg) for name, values in inputs.items()
         }
-        losses["frequencies"] = _losses(
-            [np.zeros((len(one), 1)) for one in episodes], actions, sides, classes, cfg
-        )
         report = ImitabilityReport(
             policy=cfg.policy,
             data=cfg.data,
@@ -171,7 +171,7 @@ def imitability(cfg: ImitabilityConfig) -> ImitabilityReport:
             columns=columns[0].shape[1],
             site_episodes=sum(one.has_site for one in played),
             policy_places=len(trained_on(cfg.policy) & {one.split_group for one in held_out}),
-            phases=_phases(losses, [played[number].cue for number in sides[2]]),
+            phases=phases_of(losses, [played[number].cue for number in sides[2]]),
             seconds=time.monotonic() - began,
         )
         report.write(out / "report.json")
@@ -202,14 +202,22 @@ def _version(task: Task, world: str) -> str | None:
     return world_version(task) if world == "luanti" else None
 
 
-def _losses(
+def losses_of(
     inputs: Sequence[NDArray[np.floating]],
     actions: Sequence[Actions],
     sides: Sequence[Sequence[int]],
     classes: Classes,
     cfg: ImitabilityConfig,
 ) -> list[NDArray[np.float64]]:
-    """Loss at each frame of each held-out episode of a head trained on these inputs, float64 [n] each."""
+    """Loss at each frame of each held-out episode of a head trained on these inputs, float64 [n] each.
+
+    Args:
+        inputs: What the head reads at each frame of each episode, [n, width] each.
+        actions: What the player did in each episode.
+        sides: Numbers of the training, validation and held-out episodes.
+        classes: Classes of the actions.
+        cfg: Settings of the head.
+    """
 
     def rows(side: Sequence[int]) -> tuple[NDArray[np.floating], Actions]:
         joined = Actions(*_joined([actions[number] for number in side]))
@@ -225,7 +233,6 @@ def _losses(
         steps=cfg.steps,
         batch_size=cfg.batch,
         lr=cfg.lr,
-        weight_decay=cfg.weight_decay,
         seed=cfg.seed,
     )
     return [_loss(head, inputs[number], actions[number]) for number in held_out]
@@ -241,10 +248,16 @@ def _loss(head: ActionHead, inputs: NDArray[np.floating], actions: Actions) -> N
     return head.losses(head.inputs(inputs), actions.tensors()).double().numpy()
 
 
-def _phases(
+def phases_of(
     losses: dict[str, list[NDArray[np.float64]]], cues: Sequence[NDArray[np.bool_] | None]
 ) -> dict[str, PhaseGap]:
-    """The losses by phase; an episode whose recording does not say when the cue was in view is in `all` only."""
+    """The losses by phase.
+
+    Args:
+        losses: By `pixels`, `telemetry` and `frequencies`: loss at each frame of each held-out episode.
+        cues: Whether the cue has been in view at each frame, bool [n]; None for an episode that counts in `all` only,
+            since its recording does not say.
+    """
     lengths = [len(each) for each in losses["pixels"]]
     masks = {"all": [np.ones(length, bool) for length in lengths]}
     if any(cue is not None for cue in cues):

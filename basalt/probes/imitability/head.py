@@ -19,8 +19,11 @@ RARE = 5
 FLOOR = 1e-3
 """Share of each prediction that is uniform over all classes, so that no surprise costs without limit."""
 
+PENALTIES = (1e-4, 1e-3, 1e-2)
+"""L2 penalties on the weights that are tried: how much is needed depends on the features."""
+
 CHECK_EVERY = 25
-"""Steps between two looks at the validation episodes; the best weights are kept."""
+"""Steps between two looks at the validation frames."""
 
 
 class Actions(NamedTuple):
@@ -114,6 +117,12 @@ class ActionHead(nn.Module):
             nn.Linear(axes.shape[1], hidden), nn.ReLU(), nn.Linear(hidden, sum(sizes) + 1)
         )
 
+    def reset(self) -> None:
+        """Begin again with other random weights."""
+        for layer in self.layers:
+            if isinstance(layer, nn.Linear):
+                layer.reset_parameters()
+
     def inputs(self, features: NDArray[np.floating]) -> Tensor:
         """What the hidden layer reads, float32 [n, components], within +-5 standard deviations."""
         x = torch.from_numpy(np.array(features, np.float32)) * self.scale
@@ -145,41 +154,44 @@ def fit_head(
     steps: int,
     batch_size: int,
     lr: float,
-    weight_decay: float,
     seed: int,
 ) -> ActionHead:
-    """Fit a head; the weights with the least loss on validation frames are kept.
+    """Fit a head with each of `PENALTIES`, and keep the weights with the least loss on validation frames.
 
     Args:
         training: Features [n, width] and actions to learn.
-        validation: Features and actions that decide when the head has learned enough.
+        validation: Features and actions of other worlds.
         sizes: Number of classes of the buttons and of the camera.
         components: Largest number of principal components.
         hidden: Width of the hidden layer.
-        steps: Number of optimizer steps.
-        batch_size: Number of frames per batch.
-        lr: Step size of AdamW, down to 0 by a half cosine.
-        weight_decay: AdamW's weight decay.
+        steps: Number of optimizer steps of each fit.
+        batch_size: Number of frames per step.
+        lr: Step size of Adam, down to 0 by a half cosine.
         seed: Seed of the weights and the order.
     """
-    torch.manual_seed(seed)
     head = ActionHead(training[0], components, hidden, sizes)
     x, actions = head.inputs(training[0]), training[1].tensors()
     check_x, check_actions = head.inputs(validation[0]), validation[1].tensors()
-    optimizer = torch.optim.AdamW(head.layers.parameters(), lr=lr, weight_decay=weight_decay)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    draws = torch.Generator().manual_seed(seed)
-    best, kept = float("inf"), {}
-    for step in range(1, steps + 1):
-        rows = torch.randint(len(x), (min(batch_size, len(x)),), generator=draws)
-        optimizer.zero_grad()
-        head.losses(x[rows], [each[rows] for each in actions]).mean().backward()
-        optimizer.step()
-        schedule.step()
-        if step % CHECK_EVERY == 0 or step == steps:
-            with torch.no_grad():
-                loss = float(head.losses(check_x, check_actions).mean())
-            if loss < best:
-                best, kept = loss, {key: value.clone() for key, value in head.state_dict().items()}
+    best, kept = float("inf"), head.state_dict()
+    for penalty in PENALTIES:
+        torch.manual_seed(seed)
+        head.reset()
+        optimizer = torch.optim.Adam(head.layers.parameters(), lr=lr)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+        draws = torch.Generator().manual_seed(seed)
+        for step in range(1, steps + 1):
+            rows = torch.randint(len(x), (min(batch_size, len(x)),), generator=draws)
+            loss = head.losses(x[rows], [each[rows] for each in actions]).mean()
+            weights = sum(p.square().sum() for p in head.layers.parameters() if p.ndim > 1)
+            optimizer.zero_grad()
+            (loss + penalty * weights).backward()
+            optimizer.step()
+            schedule.step()
+            if step % CHECK_EVERY == 0 or step == steps:
+                with torch.no_grad():
+                    found = float(head.losses(check_x, check_actions).mean())
+                if found < best:
+                    best = found
+                    kept = {key: value.clone() for key, value in head.state_dict().items()}
     head.load_state_dict(kept)
     return head.eval()

@@ -8,12 +8,27 @@ import numpy as np
 import pytest
 
 from basalt.cli.main import run as basalt
-from basalt.core.actions import validate_action
+from basalt.core.actions import (
+    BUTTONS,
+    COLUMN,
+    NULL_CAMERA,
+    EnvActions,
+    VPTActions,
+    env_to_indices,
+    validate_action,
+)
 from basalt.core.recorder_lines import Label
 from basalt.core.recording import RecordingWriter
 from basalt.io.errors import ConfigError
 from basalt.probes.imitability.features import features, table
-from basalt.probes.imitability.gap import ImitabilityReport, imitability
+from basalt.probes.imitability.gap import (
+    ImitabilityReport,
+    PhaseGap,
+    imitability,
+    losses_of,
+    phases_of,
+)
+from basalt.probes.imitability.head import Classes
 from basalt.probes.settings import ImitabilityConfig
 from tests.support import synthetic
 from tests.support.synthetic import BLUE, GREEN, RED, picture
@@ -57,49 +72,76 @@ def write_episode(folder: Path, seed: int, *, knowing: bool, labelled: bool = Tr
 
 
 @pytest.fixture(scope="module")
-def knowing(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("knowing")
-    for seed in range(100_000, 100_016):
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("recordings")
+    for seed in range(100_000, 100_012):
         write_episode(folder, seed, knowing=True)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def seeing(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("seeing")
-    for seed in range(100_000, 100_016):
-        write_episode(folder, seed, knowing=False)
     return folder
 
 
 def config(tmp_path: Path, data: Path, **changes: Any) -> ImitabilityConfig:
     values: dict[str, Any] = {
-        "policy": str(tiny_run(tmp_path / "policy")), "data": str(data), "out": str(tmp_path / "out"), "steps": 300,
+        "policy": str(tiny_run(tmp_path / "policy")), "data": str(data), "out": str(tmp_path / "out"), "steps": 150,
         "hidden": 16, "components": 16, "workers": 0, "device": "cpu", "progress": False,
     }  # fmt: skip
     return ImitabilityConfig(**{**values, **changes})
 
 
-def test_the_gap_before_the_cue_is_what_a_knowing_player_hides(
-    tmp_path: Path, knowing: Path
-) -> None:
-    report = imitability(config(tmp_path, knowing))
-    before, after = report.phases["before"], report.phases["after"]
-    # One of two equally likely actions, which frames do not show: ln 2 nats.
-    assert before.gap.value == pytest.approx(math.log(2), abs=0.15)
-    assert before.gap.interval is not None and before.gap.interval[0] > 0.4
-    assert after.gap.value == pytest.approx(0, abs=0.1)
-    assert after.frequencies.value is not None and after.frequencies.value > 0.5
-    assert before.frames + after.frames == report.phases["all"].frames == 5 * STEPS
-    assert ImitabilityReport.read(tmp_path / "out/report.json") == report
+def index_of(button: str) -> int:
+    held = np.zeros((1, len(BUTTONS)), np.uint8)
+    held[0, COLUMN[button]] = 1
+    return int(env_to_indices(EnvActions(held, np.zeros((1, 2)))).buttons[0])
 
 
-def test_there_is_no_gap_where_the_player_acts_on_what_it_sees(
-    tmp_path: Path, seeing: Path
-) -> None:
-    report = imitability(config(tmp_path, seeing))
+def planted(knowing: bool) -> dict[str, PhaseGap]:
+    """The gap where latents show the goal from the cue on, among noise, and telemetry shows it always."""
+    rng = np.random.default_rng(0)
+    pixels, telemetry, taken, cues = [], [], [], []
+    for _ in range(40):
+        left = np.repeat(rng.random(60) < 0.5, rng.integers(2, 6, 60))[:60]
+        cue = np.arange(60) >= 30
+        shown = (cue * np.where(left, 1, -1))[:, None]
+        pixels.append(np.concatenate([rng.normal(size=(60, 12)), shown, cue[:, None]], axis=1))
+        telemetry.append(np.stack([left, cue], axis=1).astype(float))
+        strafe = np.where(left, index_of("left"), index_of("right"))
+        buttons = np.where(cue | knowing, strafe, index_of("forward"))
+        taken.append(VPTActions(buttons, np.full(60, NULL_CAMERA), np.zeros(60, bool)))
+        cues.append(cue)
+    sides = [range(20), range(20, 27), range(27, 40)]
+    classes = Classes(VPTActions(*map(np.concatenate, zip(*taken[:20], strict=True))))
+    actions = [classes.of(one) for one in taken]
+    cfg = ImitabilityConfig(policy="", data="", steps=150, components=14, hidden=12)
+    losses = {
+        "pixels": losses_of(pixels, actions, sides, classes, cfg),
+        "telemetry": losses_of(telemetry, actions, sides, classes, cfg),
+        "frequencies": losses_of([np.zeros((60, 1))] * 40, actions, sides, classes, cfg),
+    }
+    return phases_of(losses, [cues[number] for number in sides[2]])
+
+
+def test_the_gap_before_the_cue_is_what_a_knowing_player_hides() -> None:
+    found = planted(knowing=True)
+    # One of two equally likely actions, which frames do not show: ln 2 nats, and a little for chance patterns.
+    assert found["before"].gap.value == pytest.approx(math.log(2), abs=0.2)
+    assert found["before"].gap.interval is not None and found["before"].gap.interval[0] > 0.5
+    assert found["after"].gap.value == pytest.approx(0, abs=0.15)
+    assert found["before"].frames == found["after"].frames == 13 * 30
+
+
+def test_there_is_no_gap_where_the_player_acts_on_what_it_sees() -> None:
+    found = planted(knowing=False)
     for phase in ("all", "before", "after"):
-        assert report.phases[phase].gap.value == pytest.approx(0, abs=0.1)
+        assert found[phase].gap.value == pytest.approx(0, abs=0.15)
+        frequencies, pixels = found[phase].frequencies.value, found[phase].pixels.value
+        assert frequencies is not None and pixels is not None and frequencies > pixels + 0.4
+
+
+def test_from_recordings_the_gap_is_before_the_cue(tmp_path: Path, recordings: Path) -> None:
+    report = imitability(config(tmp_path, recordings))
+    before, after = report.phases["before"].gap.value, report.phases["after"].gap.value
+    assert before is not None and after is not None and before > 0.4 and before > after + 0.3
+    assert report.phases["all"].frames == 4 * STEPS and report.policy_places == 0
+    assert ImitabilityReport.read(tmp_path / "out/report.json") == report
     assert any(line.startswith("before") for line in report.lines())
 
 
@@ -138,13 +180,13 @@ def test_places_are_relative_to_the_player() -> None:
 
 
 def test_it_is_a_probe_with_errors_of_one_line(
-    tmp_path: Path, seeing: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, recordings: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     policy = tiny_run(tmp_path / "policy")
     given = [
         f"policy={policy}",
         "data=folder",
-        f"data.source={seeing}",
+        f"data.source={recordings}",
         f"out={tmp_path / 'out'}",
         "device=cpu",
     ]
