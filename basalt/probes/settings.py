@@ -186,7 +186,7 @@ class ImitabilityConfig:
     hidden: Count = 64
     steps: Count = 1000
     batch: Count = 1024
-    lr: Positive = 3e-3
+    lr: Positive = 1e-2
     held_out: Annotated[float, Field(gt=0, lt=1)] = 0.3
     batch_size: Count = 16
     workers: Natural = 1
