@@ -18,7 +18,7 @@ def main(argv: list[str]) -> int:
         print("usage: basalt probe PROBE checkpoint=RUN [data=sample] [out=DIR] ...\n")
         broken, width = PROBES.broken(), max(map(len, PROBES))
         for name in PROBES:
-            print(f"  {name:<{width}} {broken.get(name) or PROBES.get(name).summary}")
+            print(f"  {name:<{width}}  {broken.get(name) or PROBES.get(name).summary}")
         print("\nbasalt probe PROBE --help lists the settings of a probe.")
         return 0
     name, *overrides = argv
