@@ -25,8 +25,9 @@ def main(argv: list[str]) -> int:
     probe = PROBES.get(name)
     config = probe.config or _NoSettings
     defaults: list[Any] = ["/hydra/quiet", f"/settings/{config.__name__}"]
-    if "data" in {field.name for field in dataclasses.fields(config)}:
-        defaults.append({"/data": "sample"})
+    fields = {field.name for field in dataclasses.fields(config)}
+    groups = {"data": "sample", "task": "find_cave"}
+    defaults += [{f"/{group}": option} for group, option in groups.items() if group in fields]
     if not in_configs("probe", name):
         add_option("probe", name, {"defaults": [*defaults, "_self_"]}, package="_global_")
     return hydra_app(f"probe/{name}", partial(_run, probe), overrides, settings=config)

@@ -179,8 +179,8 @@ class ImitabilityConfig:
 
     policy: PathText
     data: PathText
+    task: str
     out: PathText = "runs/imitability"
-    task: str = "find_cave"
     site: bool = True
     components: Count = 64
     hidden: Count = 64

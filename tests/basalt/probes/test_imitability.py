@@ -81,7 +81,7 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def config(tmp_path: Path, data: Path, **changes: Any) -> ImitabilityConfig:
     values: dict[str, Any] = {
-        "policy": str(tiny_run(tmp_path / "policy")), "data": str(data), "out": str(tmp_path / "out"), "steps": 300, "batch": 256,
+        "policy": str(tiny_run(tmp_path / "policy")), "data": str(data), "task": "find_cave", "out": str(tmp_path / "out"), "steps": 300, "batch": 256,
         "hidden": 16, "components": 16, "workers": 0, "device": "cpu", "progress": False,
     }  # fmt: skip
     return ImitabilityConfig(**{**values, **changes})
@@ -110,7 +110,7 @@ def planted(knowing: bool) -> dict[str, PhaseGap]:
     sides = [range(20), range(20, 27), range(27, 40)]
     classes = Classes(VPTActions(*map(np.concatenate, zip(*taken[:20], strict=True))))
     actions = [classes.of(one) for one in taken]
-    cfg = ImitabilityConfig(policy="", data="", steps=300, batch=256, hidden=16)
+    cfg = ImitabilityConfig(policy="", data="", task="find_cave", steps=300, batch=256, hidden=16)
     losses = {
         "pixels": losses_of(pixels, actions, sides, classes, cfg),
         "telemetry": losses_of(telemetry, actions, sides, classes, cfg),
@@ -190,7 +190,20 @@ def test_it_is_a_probe_with_errors_of_one_line(
         f"out={tmp_path / 'out'}",
         "device=cpu",
     ]
-    assert basalt(["probe", "imitability", *given, "workers=0", "steps=30", "progress=false"]) == 0
+    assert (
+        basalt(
+            [
+                "probe",
+                "imitability",
+                *given,
+                "workers=0",
+                "task=find_cave",
+                "steps=30",
+                "progress=false",
+            ]
+        )
+        == 0
+    )
     assert "imitability gap of" in capsys.readouterr().out
     assert basalt(["probe", "imitability", *given, "step=30"]) == 1
     assert "did you mean" in capsys.readouterr().err
