@@ -75,6 +75,18 @@ class Wilds:
         index = self._index(node)
         return index is not None and bool(self._stand[index])
 
+    def flood(self, place: Sequence[float], within: float) -> None:
+        """From here on, nobody can stand near a place: water runs there.
+
+        Args:
+            place: Node where the water was poured.
+            within: Horizontal distance, in nodes; up and down the same.
+        """
+        x, y, z = np.ogrid[tuple(slice(0, size) for size in self._shape)]
+        a, b, c = (int(part) - low for part, low in zip(place, self.land.low, strict=True))
+        self.stand &= (np.hypot(x - a, z - c) > within) | (abs(y - b) > within)
+        self._stand = self.stand.tobytes()
+
     def near(self, point: Sequence[float], within: int = 2) -> Node | None:
         """Return the place nearest to a point, at most some nodes away on each axis, or None."""
         x, y, z = (round(float(part)) for part in point)

@@ -1,7 +1,7 @@
 """MakeWaterfall: turns until it sees the edge of a cliff, climbs there, pours, walks to where it sees the fall.
 
 How it explores, in one sentence: it turns once round to the right where it stands, and if that shows no edge, it runs
-to the highest ground near it and turns again.
+to the highest ground near it where it has not turned yet, and turns again.
 """
 
 import math
@@ -49,6 +49,12 @@ for which it looks at the fall at the end."""
 MOST_FRAMING = 150
 """Steps after which a place that does not show the fall is given up."""
 
+NEW = 12.0
+"""Least distance from where it turned to where it turns again, in nodes."""
+
+WET = 4.0
+"""Distance from the edge within which the water runs, in nodes: it walks round that."""
+
 MIN_VIEW, MAX_VIEW = 9.0, 34.0
 """Horizontal distance from which it looks at the fall, in nodes."""
 
@@ -71,7 +77,9 @@ class MakeWaterfall:
         self._lip: Lip | None = None
         self._turned = self._tries = self._clicks = self._rest = 0
         self._poured: int | None = None
+        self._flooded = False
         self._no_views: list[Node] = []
+        self._turned_at: list[Node] = []
         self._height, self._grew, self._framed, self._shown = 0.0, 0, 0, 0
 
     def label(self, state: Telemetry) -> Label:
@@ -133,6 +141,7 @@ class MakeWaterfall:
             return strider.stride()
         if self._turned >= ROUND:
             self._turned = 0
+            self._turned_at.append(strider.feet)
             strider.take(self._uphill())
             if strider.is_under_way(2.0):
                 return strider.stride()
@@ -149,10 +158,15 @@ class MakeWaterfall:
         x, _, z = here
         around = [
             self._wilds.surface(x + away * math.sin(at), z + away * math.cos(at))
-            for away in (14.0, 24.0)
+            for away in (14.0, 24.0, 34.0)
             for at in np.radians(np.arange(0, 360, 30))
         ]
-        places = sorted({place for place in around if place is not None}, key=lambda at: -at[1])
+        new = {
+            place
+            for place in around
+            if place is not None and all(math.dist(place, other) > NEW for other in self._turned_at)
+        }
+        places = sorted(new, key=lambda at: -at[1])
         way_to = self._wilds.ways(here, farthest=60.0)
         return next((way for place in places if (way := way_to(place))), [])
 
@@ -204,6 +218,9 @@ class MakeWaterfall:
         if strider.is_under_way(1.0):
             return strider.stride()
         if not self._framed:
+            if not self._flooded:
+                self._wilds.flood(lip.place, WET)
+                self._flooded = True
             strider.take(self._view(lip, strider.feet))
             if strider.is_under_way(1.0):
                 self._grew = state.step

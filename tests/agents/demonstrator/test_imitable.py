@@ -28,7 +28,7 @@ FROZEN = {
     "__init__.py": "c6bc5f62f7ee",
     "find_cave.py": "38c620d7695f",
     "hollows.py": "290b68173453",
-    "make_waterfall.py": "2414f56c7dc2",
+    "make_waterfall.py": "81a33e7f89e8",
     "strider.py": "3149b4202d1c",
     "village.py": "ade21d4ca2ab",
 }
