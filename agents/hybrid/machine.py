@@ -181,7 +181,7 @@ def read_machine(path: str | Path, task: str) -> Machine:
     file: Any = Path(path) if path else files("configs") / "hybrid" / f"{task}.yaml"
     if not file.is_file():
         raise ConfigError(
-            f"machine: {path} is not a file"
+            f"machine: expected a YAML file, but {path} is not a file; give machine=FILE.yaml"
             if path
             else f"machine: expected a file, since {task} has no default; give machine=FILE.yaml"
         )

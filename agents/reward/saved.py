@@ -60,7 +60,7 @@ def load_reward(
     Raises:
         ConfigError: The checkpoint is missing, damaged or not one of a reward model.
     """
-    folder = find_checkpoint(path, setting)
+    folder = find_checkpoint(path, setting, "basalt train agent=reward")
     try:
         info = RewardCheckpoint.read(folder / "checkpoint.json")
     except ConfigError as err:

@@ -138,12 +138,15 @@ def has_checkpoint(run: Path) -> bool:
     return bool(_checkpoints(run))
 
 
-def find_checkpoint(path: str | Path, setting: str = "checkpoint") -> Path:
+def find_checkpoint(
+    path: str | Path, setting: str = "checkpoint", command: str = "basalt train"
+) -> Path:
     """The checkpoint folder: `path` itself, or the newest one of the run in `path`.
 
     Args:
         path: Folder of a checkpoint or a run.
         setting: Name of the setting that gave the path, for the message.
+        command: Command that makes such runs, for the message.
 
     Raises:
         ConfigError: `path` is neither a checkpoint nor a run with checkpoints.
@@ -155,7 +158,7 @@ def find_checkpoint(path: str | Path, setting: str = "checkpoint") -> Path:
     if not found:
         raise ConfigError(
             f"{setting}: expected a checkpoint or a run with checkpoints/step-*, got {path}; "
-            "train a policy with `basalt train`"
+            f"give a run of `{command}`"
         )
     return found[-1]
 
