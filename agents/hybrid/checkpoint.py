@@ -143,7 +143,7 @@ def load_hybrid(path: str | Path, device: torch.device) -> tuple[LatentHeads, Hy
     Raises:
         ConfigError: The checkpoint is missing, damaged or not one of a hybrid agent.
     """
-    folder = find_checkpoint(path)
+    folder = find_checkpoint(path, command="basalt train agent=hybrid")
     try:
         info = HybridCheckpoint.read(folder / "checkpoint.json")
     except ConfigError as err:

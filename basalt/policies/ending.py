@@ -212,7 +212,7 @@ def load_ending(
     Raises:
         ConfigError: The checkpoint is missing, damaged or not one of a stopping head.
     """
-    folder = find_checkpoint(path, setting)
+    folder = find_checkpoint(path, setting, "basalt train agent=ending")
     try:
         info = EndingCheckpoint.read(folder / "checkpoint.json")
     except ConfigError as err:
