@@ -106,11 +106,8 @@ def rater_clusters(comparisons: Sequence[Comparison]) -> Integers:
 
     A comparison without a rater has a number of its own.
     """
-    numbers: dict[str, int] = {}
-    keys = (
-        f"one {place}" if one.rater is None else f"rater {one.rater}"
-        for place, one in enumerate(comparisons)
-    )
+    numbers: dict[str | int, int] = {}
+    keys = (place if one.rater is None else one.rater for place, one in enumerate(comparisons))
     return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
 
 
