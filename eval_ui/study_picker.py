@@ -26,7 +26,7 @@ def current_study(store: Store, *, clips: bool | None = None) -> StudyInfo:
     invite = arrival().invite
     studies = _of_kind(list_studies(store), clips)
     if not studies:
-        find_study(store)  # says how to make one, if there is none at all
+        find_study(store)  # without any study, its message says how to make one
         raise StudyError(
             "there are no clips to compare; `basalt feedback ask` takes some from recordings"
             if clips

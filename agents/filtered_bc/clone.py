@@ -11,8 +11,8 @@ from agents.bc.config import TrainConfig
 from agents.bc.data import TrainingData
 from agents.bc.train import TrainResult
 from agents.bc.train import train as clone
+from agents.common.latents import EpisodeLatents
 from agents.filtered_bc.config import CloneConfig
-from agents.reward.latents import EpisodeLatents
 from basalt.core.comparisons import Side
 from basalt.core.records import Record
 from basalt.data.embeddings import open_shard

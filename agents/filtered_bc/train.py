@@ -1,10 +1,10 @@
 """Filtered behavioural cloning."""
 
 from agents.bc.train import TrainResult
+from agents.common.latents import load_latents
 from agents.filtered_bc.clone import clone_clips
 from agents.filtered_bc.config import FilteredBCConfig
 from agents.reward.answers import decided, read_answers
-from agents.reward.latents import load_latents
 from agents.reward.train import check_episodes
 from basalt.core.tasks import get_task, refuse_test_seeds
 from basalt.io.errors import ConfigError

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from agents.reward.latents import EpisodeLatents
+from agents.common.latents import EpisodeLatents
 from agents.reward.model import RewardModel
 from agents.reward.preference import CODES
 from basalt.core.comparisons import Comparison, Side

@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from agents.common.latents import EpisodeLatents
 from agents.reward.answers import decided, place_of
 from agents.reward.config import ModelKind
 from agents.reward.frames import Clips, Frames, Pairs
-from agents.reward.latents import EpisodeLatents
 from agents.reward.linear import LinearFit, fit_linear
 from agents.reward.metrics import (
     Bin,

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from agents.common.latents import EpisodeLatents, load_latents
 from agents.common.optimization import (
     make_optimizer,
     optimizer_tensors,
@@ -23,7 +24,6 @@ from agents.common.runs import Metrics
 from agents.reward.answers import Split, load_split, place_of
 from agents.reward.config import MAY_CHANGE, RewardConfig
 from agents.reward.frames import Frames
-from agents.reward.latents import EpisodeLatents, load_latents
 from agents.reward.linear import choose_penalty, fit_linear
 from agents.reward.model import LinearReward, RewardModel, RewardSizes
 from agents.reward.preference import BOTH_BAD, log_likelihood

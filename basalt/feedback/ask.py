@@ -59,7 +59,7 @@ class AskConfig:
         reward: Run of the reward model that chooses; null with `uniform`.
         gold: File of comparisons of clips of these recordings with known answers, to check raters by.
         round: Round of a loop that asks; null outside a loop.
-        study: Name of the study, made if there is none; by default the task's name and `clips`.
+        study: Name of the study, which is made if it does not exist; by default the task's name and `clips`.
         store: The leaderboard, a file or a database URL; null for the default one.
         seed: Seed of the clips and the pairs.
         progress: Whether to show progress bars.
@@ -199,7 +199,7 @@ def _gold(file: str, task: Task, episodes: Sequence[ClippedEpisode]) -> list[Que
 def _study(
     store: Store, name: str, task: Task, episodes: Sequence[ClippedEpisode]
 ) -> StudyInfo | None:
-    """The study of that name, if it asks about clips of this task and world; None if there is none.
+    """The study of that name, if it asks about clips of this task and world; None if it does not exist.
 
     Raises:
         StudyError: It compares episodes, or clips of another task or world.

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from agents.common.latents import load_latents
 from agents.reward.frames import Frames
-from agents.reward.latents import load_latents
 from agents.reward.saved import open_reward
 from basalt.core.recording import RecordingMeta
 from basalt.feedback.clips import ClipPair

@@ -5,9 +5,9 @@ from typing import Annotated
 
 from pydantic import Field
 
+from agents.common.latents import load_latents
 from agents.reward.answers import decided, place_of, read_answers
 from agents.reward.frames import Frames
-from agents.reward.latents import load_latents
 from agents.reward.report import Evaluator, HeldOutMetrics, known_ceiling, table
 from agents.reward.saved import open_reward
 from agents.reward.train import check_episodes

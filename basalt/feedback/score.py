@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from agents.reward.latents import EpisodeLatents, load_latents
+from agents.common.latents import EpisodeLatents, load_latents
 from agents.reward.model import RewardModel
 from agents.reward.saved import open_reward
 from basalt.core.rewards import SCORES, EpisodeScores, RewardScores, read_scores, scores_file

@@ -9,7 +9,6 @@ from sqlalchemy.orm import Session
 
 from basalt.core.comparisons import Comparison
 from basalt.core.tasks import STEPS_PER_SECOND
-from leaderboard.judging.assignments import REASONS
 from leaderboard.judging.clip_queue import (
     counted_answers,
     last_clip_answer,
@@ -19,7 +18,8 @@ from leaderboard.judging.clip_queue import (
 from leaderboard.judging.judgments import (
     FASTEST,
     AnswerRefusedError,
-    check_pace,
+    check_answerable,
+    check_repeated,
     check_undo,
     check_winner,
     store_refused,
@@ -31,10 +31,8 @@ from leaderboard.studies.events import (
     BY_RATER,
     BY_RULE,
     add_event,
-    banned_raters,
     give_back,
     record_ban,
-    withdrawn_answers,
 )
 from leaderboard.studies.export import load_clip_comparisons
 from leaderboard.studies.rules import StudyInfo, lock_study
@@ -83,9 +81,8 @@ def answer_clips(
     try:
         _check_form(winner, seconds, speed)
         with store.write() as session:
-            lock_study(
-                session, study
-            )  # so that the numbers of answers grow in the order of commits
+            # The numbers of answers grow in the order of commits.
+            lock_study(session, study)
             showing = session.scalar(
                 sa.select(ClipShowing).where(
                     ClipShowing.id == showing_id, ClipShowing.study_id == study.id
@@ -101,22 +98,10 @@ def answer_clips(
                 sa.select(ClipAnswer).where(ClipAnswer.showing_id == showing_id)
             )
             if earlier is not None:
-                if earlier.id in withdrawn_answers(session, study.id, rater_id):
-                    raise AnswerRefusedError("this answer was withdrawn; answer the pair again")
-                if earlier.winner != winner:
-                    raise AnswerRefusedError(
-                        "this pair was answered before; the first answer stands"
-                    )
+                check_repeated(session, study.id, earlier, winner)
                 return earlier.dropped
-            if rater_id in banned_raters(session, study.id):
-                raise AccessDeniedError(REASONS["banned"])
-            if now >= showing.expires:
-                raise AnswerRefusedError(
-                    f"the pair was reserved until {showing.expires:%H:%M} UTC; "
-                    "the answer came too late and was not stored"
-                )
             settings = read_settings(session, study.id)
-            check_pace(session, rater_id, settings, now)
+            check_answerable(session, showing, settings, now)
             took = min(seconds, (now - showing.created).total_seconds())
             answer = ClipAnswer(
                 id=new_id(),

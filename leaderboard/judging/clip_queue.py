@@ -446,7 +446,7 @@ class _Desk:
         return min(unanswered, key=lambda one: (one.id in dropped, one.number), default=None)
 
     def _check(self) -> dict[str, str] | None:
-        """The sides of a check, of a kind drawn by its weight; None if there is none of that kind."""
+        """The sides of a check, of a kind drawn by its weight; None if no check of that kind can be made."""
         kinds = [kind for kind in self.settings.check_kinds if kind in CHECK_WEIGHTS]
         if not kinds:
             return None
@@ -507,7 +507,7 @@ class ClipRaterView:
         settings: Settings of the study.
         status: State of the rater.
         missing: Number of questions that nobody has answered.
-        undoable_until: Time until which the last answer can be withdrawn, UTC; None if there is none.
+        undoable_until: Time until which the last answer can be withdrawn, UTC; None without such an answer.
         completion: Completion code, and the address to return to (or ""); None until the rater is done.
     """
 

@@ -23,6 +23,7 @@ from leaderboard.store.models import (
     AttentionCheck,
     CheckAnswer,
     ClipAnswer,
+    ClipShowing,
     Episode,
     GoldPair,
     Judgment,
@@ -136,22 +137,10 @@ def answer_pair(
                     "this pair was served to another rater; the answer was not stored"
                 )
             if earlier is not None:
-                if earlier.id in withdrawn_answers(session, served.study_id, rater_id):
-                    raise AnswerRefusedError("this answer was withdrawn; answer the pair again")
-                if earlier.winner != winner:
-                    raise AnswerRefusedError(
-                        "this pair was answered before; the first answer stands"
-                    )
+                check_repeated(session, served.study_id, earlier, winner)
                 return StoredAnswer(earlier.id, _feedback(session, served, earlier))
-            if rater_id in banned_raters(session, served.study_id):
-                raise AccessDeniedError(REASONS["banned"])
-            if now >= served.expires:
-                raise AnswerRefusedError(
-                    f"the pair was reserved until {served.expires:%H:%M} UTC; "
-                    "the answer came too late and was not stored"
-                )
             settings = read_settings(session, served.study_id)
-            check_pace(session, served.rater_id, settings, now)
+            check_answerable(session, served, settings, now)
             if winner != "skip":
                 _check_care(session, served, settings, given, now)
             answer = _store(session, served, given, now)
@@ -250,7 +239,44 @@ def _check_form(given: _Answer) -> None:
         raise AnswerRefusedError(f"watched: expected shares from 0 to 1, got {watched}")
 
 
-def check_pace(session: Session, rater_id: str, settings: JudgingSettings, now: datetime) -> None:
+def check_repeated(
+    session: Session, study_id: str, earlier: Judgment | CheckAnswer | ClipAnswer, winner: str
+) -> None:
+    """Refuse an answer to a pair that was answered before, unless it is the same answer sent again.
+
+    Raises:
+        AnswerRefusedError: The earlier answer was withdrawn, or is another one.
+    """
+    if earlier.id in withdrawn_answers(session, study_id, earlier.rater_id):
+        raise AnswerRefusedError("this answer was withdrawn; answer the pair again")
+    if earlier.winner != winner:
+        raise AnswerRefusedError("this pair was answered before; the first answer stands")
+
+
+def check_answerable(
+    session: Session,
+    served: Assignment | AttentionCheck | ClipShowing,
+    settings: JudgingSettings,
+    now: datetime,
+) -> None:
+    """Refuse the answer of a banned rater, to a pair that is no longer reserved, or in too quick succession.
+
+    Raises:
+        AccessDeniedError: The rater is banned.
+        AnswerRefusedError: The pair is no longer reserved for the rater.
+        TooManyRequestsError: There were too many answers within a minute.
+    """
+    if served.rater_id in banned_raters(session, served.study_id):
+        raise AccessDeniedError(REASONS["banned"])
+    if now >= served.expires:
+        raise AnswerRefusedError(
+            f"the pair was reserved until {served.expires:%H:%M} UTC; "
+            "the answer came too late and was not stored"
+        )
+    _check_pace(session, served.rater_id, settings, now)
+
+
+def _check_pace(session: Session, rater_id: str, settings: JudgingSettings, now: datetime) -> None:
     """Refuse a rater's answer if there were too many within a minute.
 
     Raises:

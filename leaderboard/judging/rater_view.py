@@ -25,7 +25,7 @@ class RaterView:
         settings: Settings that the study is judged under.
         status: State of the rater.
         total: Number of pairs that the study asks of this rater; `status.answered` of them are done.
-        undoable_until: Time until which the last answer can be withdrawn, UTC; None if there is none.
+        undoable_until: Time until which the last answer can be withdrawn, UTC; None without such an answer.
         completion: Completion code, and the address to return to (or ""); None until the rater is done.
     """
 

@@ -1,6 +1,5 @@
 """The Compare clips page, run by Streamlit without a browser; an action of the element is passed on as the browser sends it."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,31 +20,14 @@ from leaderboard.studies.rules import StudyInfo, create_study, demo_study, find_
 from leaderboard.studies.settings import change_settings
 from tests.support.clip_recordings import record_cave
 from tests.support.clip_study import put, questions
+from tests.support.element import Element
 
 MAIN = Path(eval_ui.__file__).with_name("main.py")
 ADMIN = command_line_admin()
 PASSWORD = "correct horse battery"
 
 
-class Comparing:
-    """A substitute for the browser's element: records what it was shown, and what it does next."""
-
-    def __init__(self) -> None:
-        self.view: ClipsView | None = None
-        self.handle: Callable[[Act], Reply] | None = None
-
-    def __call__(self, view: ClipsView, handle: Callable[[Act], Reply]) -> None:
-        self.view, self.handle = view, handle
-
-    @property
-    def shown(self) -> ClipsView:
-        assert self.view is not None
-        return self.view
-
-    def do(self, act: Act) -> Reply:
-        assert self.handle is not None
-        return self.handle(act)
-
+class Comparing(Element[ClipsView, Act]):
     def answer(self, winner: str = "left", pair: str | None = None) -> Reply:
         given = {"kind": "answer", "nonce": "1", "winner": winner, "seconds": 9, "speed": 1}
         return self.do(

@@ -1,6 +1,6 @@
 """The pages, run by Streamlit without a browser; an action of the pair element is passed on as the browser sends it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from uuid import uuid4
 
@@ -28,6 +28,7 @@ from leaderboard.studies.export import load_comparisons
 from leaderboard.studies.rules import StudyInfo, create_study, demo_study
 from leaderboard.studies.settings import change_settings
 from leaderboard.submissions.register import submit_recordings
+from tests.support.element import Element
 from tests.support.three_players import SEEDS, record, unwatched_study
 
 MAIN = Path(eval_ui.__file__).with_name("main.py")
@@ -37,25 +38,7 @@ PASSWORD = "correct horse battery"
 HOSTILE = '<img src=x onerror="alert(1)">'
 
 
-class PairJudging:
-    """A substitute for the browser's element: records what it was shown, and what it does next."""
-
-    def __init__(self) -> None:
-        self.view: PairView | None = None
-        self.handle: Callable[[Act], Reply] | None = None
-
-    def __call__(self, view: PairView, handle: Callable[[Act], Reply]) -> None:
-        self.view, self.handle = view, handle
-
-    @property
-    def shown(self) -> PairView:
-        assert self.view is not None
-        return self.view
-
-    def do(self, act: Act) -> Reply:
-        assert self.handle is not None
-        return self.handle(act)
-
+class PairJudging(Element[PairView, Act]):
     def answer(self, winner: str = "left", **changes: object) -> Reply:
         return self.do(
             Answer.model_validate(

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from agents.common.latents import load_latents
 from agents.reward.config import RewardConfig
 from agents.reward.frames import Frames
-from agents.reward.latents import load_latents
 from agents.reward.saved import RewardCheckpoint, open_reward
 from agents.reward.train import train
 from basalt.cli.main import run

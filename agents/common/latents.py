@@ -64,8 +64,8 @@ def load_latents(
     found_trunk = fingerprint(open_policy(trunk, choose_device(device), "trunk"))
     if expected is not None and found_trunk != expected:
         raise RecordingError(
-            f"trunk: {trunk} is no longer the policy whose latents the reward model reads; restore it, or train the reward "
-            "model again"
+            f"trunk: {trunk} is no longer the policy whose latents were learned from; restore it, or train "
+            "again"
         )
     found: dict[str, EpisodeLatents] = {}
     for folder in folders:
