@@ -79,18 +79,37 @@ def test_the_mouth_of_a_cave_comes_into_view_and_goes_out_of_it(staged_env):
     env = staged_env(
         SEED,
         """
-        local site, k = basalt.site, 1
-        while not vector.equals(vector.new(unpack(site.path[k])), vector.new(unpack(site.mouth))) do
+        local site, k, before = basalt.site, 1, 6
+        local function on_path(n) return vector.new(unpack(site.path[n])) end
+        local mouth = vector.new(unpack(site.mouth))
+        while not vector.equals(on_path(k), mouth) do
             k = k + 1
         end
-        local from, mouth = vector.new(unpack(site.path[k - 6])), vector.new(unpack(site.mouth))
+        local function another_is_nearer(place)
+            for _, other in ipairs(site.mouths) do
+                if vector.distance(place, vector.new(unpack(other))) < vector.distance(place, mouth) then
+                    return true
+                end
+            end
+        end
+        while another_is_nearer(on_path(k - before)) do
+            before = before - 1
+        end
+        local from = on_path(k - before)
+        -- Frees the line from the eyes to the head of somebody in the mouth.
+        local function clear(p)
+            local eyes = vector.offset(from, 0, p:get_properties().eye_height - 0.5, 0)
+            for thing in minetest.raycast(eyes, vector.offset(mouth, 0, 1, 0), false, false) do
+                minetest.remove_node(thing.under)
+            end
+        end
         local function turn(p, further)
             local way = vector.subtract(mouth, from)
             p:set_pos(vector.offset(from, 0, -0.5, 0))
             p:set_look_horizontal(math.atan2(-way.x, way.z) + further)
             p:set_look_vertical(math.atan2(-way.y, math.hypot(way.x, way.z)))
         end
-        at(1, function(p) turn(p, 0) end)
+        at(1, function(p) clear(p) turn(p, 0) end)
         at(2, function(p) turn(p, math.pi) end)
         at(3, function(p)
             turn(p, 0)
