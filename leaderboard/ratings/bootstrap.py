@@ -106,9 +106,9 @@ def rater_clusters(comparisons: Sequence[Comparison]) -> Integers:
 
     A comparison without a rater has a number of its own.
     """
-    numbers: dict[str | int, int] = {}
-    keys = (place if one.rater is None else one.rater for place, one in enumerate(comparisons))
-    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
+    keys = [place if one.rater is None else one.rater for place, one in enumerate(comparisons)]
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    return np.array([numbers[key] for key in keys], dtype=np.int64)
 
 
 def _draw(clusters: Integers, size: int, replicates: int, rng: np.random.Generator) -> Integers:

@@ -21,6 +21,7 @@ of the two variances counts.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -28,7 +29,14 @@ from basalt.core.comparisons import Comparison
 from basalt.io.errors import StudyError
 from leaderboard.ratings.bootstrap import MIN_RATERS, rater_clusters
 from leaderboard.ratings.groups import connected_groups
-from leaderboard.ratings.models import Certainty, Floats, Integers, RatingModel, Ratings
+from leaderboard.ratings.models import (
+    Certainty,
+    Floats,
+    Integers,
+    RatingModel,
+    Ratings,
+    sides_and_winners,
+)
 from leaderboard.ratings.trueskill import DRAW_PROBABILITY
 
 PRIOR_GAMES = 0.5
@@ -145,6 +153,11 @@ class Outcomes:
     draws: Floats
     looks: Floats
 
+    @cached_property
+    def games(self) -> Floats:
+        """Number of comparisons, float64 (rows,)."""
+        return self.wins + self.losses + self.draws
+
 
 def outcomes_of(
     comparisons: Sequence[Comparison], agents: Sequence[str], looks: Floats | None = None
@@ -157,14 +170,13 @@ def outcomes_of(
         looks: Looks of the left episode relative to the right one, float64 (comparisons, looks); None for
             no control.
     """
-    index = {name: place for place, name in enumerate(agents)}
-    words = np.array([one.winner for one in comparisons], dtype=str)
+    left, right, winners = sides_and_winners(comparisons, agents)
     return Outcomes(
-        np.array([index[one.left_agent] for one in comparisons], dtype=np.int64),
-        np.array([index[one.right_agent] for one in comparisons], dtype=np.int64),
-        (words == "left").astype(np.float64),
-        (words == "right").astype(np.float64),
-        (words == "draw").astype(np.float64),
+        left,
+        right,
+        (winners == "left").astype(np.float64),
+        (winners == "right").astype(np.float64),
+        (winners == "draw").astype(np.float64),
         np.zeros((len(comparisons), 0)) if looks is None else looks,
     )
 
@@ -366,9 +378,9 @@ def answers_to_flip(pairs: Outcomes, fitted: Davidson, ahead: int, behind: int) 
         settled = moved < 0.01 and (answers - moved) // 1 == (answers + moved) // 1
         if settled or moved < 1e-7 * max(1.0, answers):
             break
-        _, gradient, curvature = posterior(point, pairs, agents, curved=not close)
+        gradient = slope(point, pairs, agents)
         if not close:
-            covariance = inverse(curvature)
+            covariance = inverse(posterior(point, pairs, agents)[2])
     else:
         raise StudyError(
             f"the flip of two agents did not converge in {_STEPS} steps; please report this"
@@ -379,87 +391,88 @@ def answers_to_flip(pairs: Outcomes, fitted: Davidson, ahead: int, behind: int) 
 
 def _chances(half: Floats, log_nu: float) -> tuple[Floats, Floats, Floats]:
     """Logarithms of the probabilities of a win, a loss and a draw, by half the difference of strengths."""
-    tallest = np.maximum(np.abs(half), log_nu)
-    total = np.log(np.exp(half - tallest) + np.exp(-half - tallest) + np.exp(log_nu - tallest))
-    total += tallest
+    apart = np.abs(half)
+    total = apart + np.log(1 + np.exp(-2 * apart) + np.exp(log_nu - apart))
     return half - total, -half - total, log_nu - total
 
 
 def _half(point: Floats, outcomes: Outcomes, agents: int) -> Floats:
     """Half the difference of strengths of each row, looks included."""
     lead = point[outcomes.first] - point[outcomes.second]
-    return np.asarray((lead + outcomes.looks @ point[agents + 1 :]) / 2)
+    if outcomes.looks.size:
+        lead += outcomes.looks @ point[agents + 1 :]
+    return np.asarray(lead / 2)
 
 
 def _scores(point: Floats, outcomes: Outcomes, agents: int) -> tuple[Floats, Floats]:
     """Derivatives of each row's log-likelihood by the difference of strengths and by log nu."""
     chances = _chances(_half(point, outcomes, agents), float(point[agents]))
     win, loss, draw = (np.exp(one) for one in chances)
-    games = outcomes.wins + outcomes.losses + outcomes.draws
-    by_strength = (outcomes.wins - outcomes.losses - games * (win - loss)) / 2
-    return by_strength, outcomes.draws - games * draw
+    # The outcome's statistic (half the sign, or a draw) minus the expected statistic.
+    by_strength = (outcomes.wins - outcomes.losses - outcomes.games * (win - loss)) / 2
+    return by_strength, outcomes.draws - outcomes.games * draw
 
 
-def posterior(
-    point: Floats, outcomes: Outcomes, agents: int, *, curved: bool = True
-) -> tuple[float, Floats, Floats]:
+def slope(point: Floats, outcomes: Outcomes, agents: int) -> Floats:
+    """Gradient of the log of likelihood and prior; arguments as in `posterior`."""
+    first, second = outcomes.first, outcomes.second
+    by_strength, by_ties = _scores(point, outcomes, agents)
+    gradient = np.empty(len(point))
+    gradient[:agents] = np.bincount(first, by_strength, agents)
+    gradient[:agents] -= np.bincount(second, by_strength, agents)
+    gradient[agents] = by_ties.sum()
+    gradient[agents + 1 :] = by_strength @ outcomes.looks
+    # The prior, see `posterior`.
+    gradient[:agents] += PRIOR_GAMES * (1 - 2 / (1 + np.exp(-point[:agents])))
+    gradient[agents] += DRAW_PROBABILITY - 1 / (1 + 2 * np.exp(-point[agents]))
+    gradient[agents + 1 :] -= point[agents + 1 :] / PRIOR_EFFECT**2
+    return gradient
+
+
+def posterior(point: Floats, outcomes: Outcomes, agents: int) -> tuple[float, Floats, Floats]:
     """Log of likelihood and prior, its gradient, and the negative of its second derivatives.
 
     Args:
         point: Log-strengths, log nu and effects, float64 (agents + 1 + looks,).
         outcomes: Rows to fit.
         agents: Number of agents.
-        curved: Whether to compute the second derivatives; otherwise they are zeros.
     """
     strengths, log_nu, effects = point[:agents], float(point[agents]), point[agents + 1 :]
-    log_win, log_loss, log_draw = _chances(_half(point, outcomes, agents), log_nu)
-    win, loss, draw = np.exp(log_win), np.exp(log_loss), np.exp(log_draw)
-    games = outcomes.wins + outcomes.losses + outcomes.draws
-    first, second, looks = outcomes.first, outcomes.second, outcomes.looks
+    logs = _chances(_half(point, outcomes, agents), log_nu)
+    log_win, log_loss, log_draw = logs
+    win, loss, draw = (np.exp(one) for one in logs)
+    games, first, second, looks = outcomes.games, outcomes.first, outcomes.second, outcomes.looks
 
     value = float(outcomes.wins @ log_win + outcomes.losses @ log_loss + outcomes.draws @ log_draw)
-    # The gradient of each row: its outcome's statistic (half the sign) minus the expected statistic.
-    scores = (outcomes.wins - outcomes.losses - games * (win - loss)) / 2
-    gradient = np.empty(len(point))
-    gradient[:agents] = np.bincount(first, scores, agents) - np.bincount(second, scores, agents)
-    gradient[agents] = (outcomes.draws - games * draw).sum()
-    gradient[agents + 1 :] = scores @ looks
-
+    # Variance of the statistic, and its covariance with a draw.
+    spread = games * ((win + loss) / 4 - ((win - loss) / 2) ** 2)
+    shared = games * draw * (loss - win) / 2
     curvature = np.zeros((len(point), len(point)))
-    if curved:
-        # Variance of the statistic, and its covariance with a draw.
-        spread = games * ((win + loss) / 4 - ((win - loss) / 2) ** 2)
-        shared = games * draw * (loss - win) / 2
-        between = np.bincount(first * agents + second, spread, agents * agents)
-        between = between.reshape(agents, agents)
-        between = between + between.T
-        curvature[:agents, :agents] = np.diag(between.sum(axis=1)) - between
-        edge = np.bincount(first, shared, agents) - np.bincount(second, shared, agents)
-        curvature[:agents, agents] = curvature[agents, :agents] = edge
-        curvature[agents, agents] = (games * draw * (1 - draw)).sum()
-        for place, look in enumerate(looks.T, start=agents + 1):
-            pulled = spread * look
-            edge = np.bincount(first, pulled, agents) - np.bincount(second, pulled, agents)
-            curvature[:agents, place] = curvature[place, :agents] = edge
-            curvature[agents, place] = curvature[place, agents] = shared @ look
-            curvature[place, agents + 1 :] = pulled @ looks
+    between = np.bincount(first * agents + second, spread, agents * agents)
+    between = between.reshape(agents, agents)
+    between = between + between.T
+    curvature[:agents, :agents] = np.diag(between.sum(axis=1)) - between
+    edge = np.bincount(first, shared, agents) - np.bincount(second, shared, agents)
+    curvature[:agents, agents] = curvature[agents, :agents] = edge
+    curvature[agents, agents] = (games * draw * (1 - draw)).sum()
+    for place, look in enumerate(looks.T, start=agents + 1):
+        pulled = spread * look
+        edge = np.bincount(first, pulled, agents) - np.bincount(second, pulled, agents)
+        curvature[:agents, place] = curvature[place, :agents] = edge
+        curvature[agents, place] = curvature[place, agents] = shared @ look
+        curvature[place, agents + 1 :] = pulled @ looks
 
     # The prior's games against strength 1, which cannot be drawn.
     chance = 1 / (1 + np.exp(-strengths))
     value += float(PRIOR_GAMES * (np.log(chance) + np.log1p(-chance)).sum())
-    gradient[:agents] += PRIOR_GAMES * (1 - 2 * chance)
+    own = np.arange(agents)
+    curvature[own, own] += 2 * PRIOR_GAMES * chance * (1 - chance)
     # The prior's one comparison of equal players, who draw with probability nu / (2 + nu).
-    share = DRAW_PROBABILITY
     tie = 1 / (1 + 2 * np.exp(-log_nu))
-    value += float(share * np.log(tie) + (1 - share) * np.log1p(-tie))
-    gradient[agents] += share - tie
+    value += float(DRAW_PROBABILITY * np.log(tie) + (1 - DRAW_PROBABILITY) * np.log1p(-tie))
+    curvature[agents, agents] += tie * (1 - tie)
     # The prior of the effects.
     value -= float(effects @ effects) / (2 * PRIOR_EFFECT**2)
-    gradient[agents + 1 :] -= effects / PRIOR_EFFECT**2
-    if curved:
-        own = np.arange(agents)
-        curvature[own, own] += 2 * PRIOR_GAMES * chance * (1 - chance)
-        curvature[agents, agents] += tie * (1 - tie)
-        rest = np.arange(agents + 1, len(point))
-        curvature[rest, rest] += 1 / PRIOR_EFFECT**2
-    return value, gradient, curvature
+    rest = np.arange(agents + 1, len(point))
+    curvature[rest, rest] += 1 / PRIOR_EFFECT**2
+    return value, slope(point, outcomes, agents), curvature

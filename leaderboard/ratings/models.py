@@ -244,6 +244,27 @@ class OnlineRatingModel(RatingModel, Protocol):
         ...
 
 
+def sides_and_winners(
+    comparisons: Sequence[Comparison], agents: Sequence[str]
+) -> tuple[Integers, Integers, NDArray[np.str_]]:
+    """Comparisons as arrays.
+
+    Args:
+        comparisons: Comparisons in any order.
+        agents: Names of all agents.
+
+    Returns:
+        Indices of the left agents and of the right agents, int64 (comparisons,) each, and the winners,
+        str (comparisons,).
+    """
+    index = {name: place for place, name in enumerate(agents)}
+    return (
+        np.array([index[one.left_agent] for one in comparisons], dtype=np.int64),
+        np.array([index[one.right_agent] for one in comparisons], dtype=np.int64),
+        np.array([one.winner for one in comparisons], dtype=np.str_),
+    )
+
+
 RATING_MODELS: Registry[RatingModel] = Registry("rating model", "basalt.rating_models")
 """The models by name; other packages add theirs under the entry point group `basalt.rating_models`."""
 

@@ -1,10 +1,12 @@
 """Tables of agents: a pure function of the judgments, never stored."""
 
 import hashlib
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import groupby
+from operator import attrgetter
 
 from basalt.core.comparisons import Comparison
 from leaderboard.ratings.groups import connected_groups
@@ -70,7 +72,7 @@ class Table:
     @cached_property
     def used(self) -> tuple[Comparison, ...]:
         """The comparisons that the model uses, oldest first."""
-        return tuple(one for one in in_order(self.comparisons) if self.model.uses(one))
+        return tuple(one for one in self.comparisons if self.model.uses(one))
 
     @property
     def agents(self) -> list[str]:
@@ -92,7 +94,7 @@ class Table:
 
 def in_order(comparisons: Iterable[Comparison]) -> tuple[Comparison, ...]:
     """Comparisons in order of `created`, those of the same moment in the order given."""
-    return tuple(sorted(comparisons, key=lambda one: one.created))
+    return tuple(sorted(comparisons, key=attrgetter("created")))
 
 
 def rate(
@@ -109,12 +111,12 @@ def rate(
             apart.
         model: Model by which agents are rated.
     """
-    groups: dict[tuple[str, ...], list[Comparison]] = {}
+    kept_apart = () if mix_sources else ("source",)
+    key = attrgetter("study", "task", "world", "world_version", *kept_apart)
+    groups: dict[tuple[str, ...], list[Comparison]] = defaultdict(list)
     for one in in_order(comparisons):
-        if one.question or one.is_check or one.left_start is not None:
-            continue
-        key = (one.study, one.task, one.world, one.world_version)
-        groups.setdefault(key if mix_sources else (*key, one.source), []).append(one)
+        if not (one.question or one.is_check or one.left_start is not None):
+            groups[key(one)].append(one)
     tables = []
     for (study, task, world, version, *_), group in sorted(groups.items()):
         source = "+".join(sorted({one.source for one in group}))
@@ -142,20 +144,15 @@ def _rows(
     comparisons: Sequence[Comparison], agents: Sequence[str], source: str, model: RatingModel
 ) -> tuple[Row, ...]:
     """Agents rated by a model, by group and best first, with the numbers of their wins, losses and draws."""
-    counts = {agent: {"win": 0, "loss": 0, "draw": 0, "both_bad": 0} for agent in agents}
-    for one in comparisons:
-        winner, loser = one.winner_loser
-        if one.winner in ("draw", "both_bad"):
-            counts[winner][one.winner] += 1
-            counts[loser][one.winner] += 1
-        elif one.decisive:
-            counts[winner]["win"] += 1
-            counts[loser]["loss"] += 1
-    rows = [
-        Row(agent, 0.0, 0.0, 0.0, wins + losses + draws, wins, losses, draws, both_bad, source)
-        for agent, count in counts.items()
-        for wins, losses, draws, both_bad in (count.values(),)
-    ]
+    left = Counter((one.left_agent, one.winner) for one in comparisons)
+    right = Counter((one.right_agent, one.winner) for one in comparisons)
+    rows = []
+    for agent in agents:
+        wins = left[agent, "left"] + right[agent, "right"]
+        losses = left[agent, "right"] + right[agent, "left"]
+        draws, both_bad = (left[agent, word] + right[agent, word] for word in ("draw", "both_bad"))
+        number = wins + losses + draws
+        rows.append(Row(agent, 0.0, 0.0, 0.0, number, wins, losses, draws, both_bad, source))
     return _rated(rows, comparisons, model)
 
 

@@ -13,7 +13,14 @@ from statistics import NormalDist
 import numpy as np
 
 from basalt.core.comparisons import Comparison
-from leaderboard.ratings.models import Booleans, Floats, Integers, OnlineRatingModel, Ratings
+from leaderboard.ratings.models import (
+    Booleans,
+    Floats,
+    Integers,
+    OnlineRatingModel,
+    Ratings,
+    sides_and_winners,
+)
 
 MU = 25.0
 """Mean of the prior."""
@@ -60,11 +67,7 @@ class TrueSkillModel(OnlineRatingModel):
 
     def fit(self, comparisons: Sequence[Comparison], agents: Sequence[str]) -> Ratings:
         """See `RatingModel.fit`."""
-        index = {name: i for i, name in enumerate(agents)}
-        pairs = np.array(
-            [[index[name] for name in one.winner_loser] for one in comparisons], dtype=np.int64
-        ).reshape(-1, 2)
-        drawn = np.array([one.winner == "draw" for one in comparisons], dtype=bool)
+        pairs, drawn = _played(comparisons, agents)
         mu, variance = self.prior((len(agents),))
         # Comparisons without an agent in common commute: each level holds such, and is updated at once.
         level = levels(pairs, len(agents))
@@ -81,12 +84,10 @@ class TrueSkillModel(OnlineRatingModel):
         self, comparisons: Sequence[Comparison], agents: Sequence[str], counts: Integers
     ) -> Ratings:
         """See `RatingModel.resample`; the comparisons of a replicate are replayed in order of time."""
-        index = {name: i for i, name in enumerate(agents)}
-        pairs = [one.winner_loser for one in comparisons]
-        # A last column for the end of replicates with fewer comparisons: nobody against nobody.
-        first = np.array([*(index[winner] for winner, _ in pairs), -1], dtype=np.int64)
-        second = np.array([*(index[loser] for _, loser in pairs), -1], dtype=np.int64)
-        drawn = np.array([*(one.winner == "draw" for one in comparisons), False])
+        pairs, drawn = _played(comparisons, agents)
+        # A last one for the end of replicates with fewer comparisons: nobody against nobody.
+        first, second = np.append(pairs, [[-1, -1]], axis=0).T
+        drawn = np.append(drawn, False)
         block = max(1, _BLOCK // max(1, len(comparisons)))
         parts = []
         for start in range(0, len(counts), block):
@@ -112,11 +113,7 @@ class TrueSkillModel(OnlineRatingModel):
         spread = np.sqrt(spread_squared)
         gap = (mu_first - mu_second) / spread
         margin = DRAW_MARGIN / spread
-        v, w = _truncated_by_win(gap - margin)
-        if drawn.any():
-            # By index, which is faster than by a mask three times.
-            at = np.flatnonzero(drawn)
-            v[at], w[at] = _truncated_by_draw(gap[at], margin[at])
+        v, w = _truncated(gap, margin, drawn)
         step = v / spread
         shrink = w / spread_squared
         return (
@@ -158,6 +155,14 @@ class TrueSkillModel(OnlineRatingModel):
 TRUESKILL = TrueSkillModel()
 
 
+def _played(comparisons: Sequence[Comparison], agents: Sequence[str]) -> tuple[Integers, Booleans]:
+    """Indices of winner and loser (of either agent of a draw), int64 (comparisons, 2), and whether it was a draw."""
+    left, right, winners = sides_and_winners(comparisons, agents)
+    swapped = winners == "right"
+    pairs = np.stack([np.where(swapped, right, left), np.where(swapped, left, right)], axis=1)
+    return pairs, winners == "draw"
+
+
 def levels(pairs: Integers, agents: int) -> Integers:
     """Steps in which comparisons can be played so that each agent's are in order, int64 (comparisons,).
 
@@ -167,7 +172,7 @@ def levels(pairs: Integers, agents: int) -> Integers:
     """
     played = [0] * agents
     out = []
-    for one, other in pairs.tolist():
+    for one, other in zip(*pairs.T.tolist(), strict=True):
         step = max(played[one], played[other])
         played[one] = played[other] = step + 1
         out.append(step)
@@ -238,28 +243,31 @@ def draw_margin(probability: float) -> float:
     return float(x) * math.sqrt(2) * BETA
 
 
-def _truncated_by_win(x: Floats) -> tuple[Floats, Floats]:
-    """The paper's V and W of a win; their limits where both underflow."""
-    below = cdf(x)
-    possible = below > 0
-    v = np.where(possible, _pdf(x) / np.where(possible, below, 1.0), -x)
-    w = np.where(possible, v * (v + x), 1.0)
-    return v, np.clip(w, 0.0, 1.0)
-
-
-def _truncated_by_draw(gap: Floats, margin: Floats) -> tuple[Floats, Floats]:
-    """The paper's V and W of a draw; their limits where both underflow."""
-    distance = np.abs(gap)
-    high, low = margin - distance, -margin - distance
-    edges = np.stack([high, low])
-    below_high, below_low = cdf(edges)
-    inside = below_high - below_low
-    possible = inside > 0
-    inside = np.where(possible, inside, 1.0)
-    pdf_high, pdf_low = _pdf(edges)
-    v = np.where(possible, (pdf_low - pdf_high) / inside, high)
-    w = np.where(possible, v**2 + (high * pdf_high - low * pdf_low) / inside, 1.0)
-    return np.where(gap < 0, -v, v), w
+def _truncated(gap: Floats, margin: Floats, drawn: Booleans) -> tuple[Floats, Floats]:
+    """The paper's V and W of wins and draws; their limits where the outcome's probability underflows."""
+    # By index, which is faster than by a mask three times.
+    (at,) = drawn.nonzero()
+    # The outcome's normal variable is below `high`; in a draw it is also above `low`.
+    high = gap - margin
+    distance = np.abs(gap[at])
+    high[at], low = margin[at] - distance, -margin[at] - distance
+    edges = np.concatenate([high, low])
+    # One call for all edges: most of its time does not depend on their number.
+    probability, low_probability = np.split(cdf(edges), [len(high)])
+    density, low_density = np.split(_pdf(edges), [len(high)])
+    probability[at] -= low_probability
+    possible = probability > 0
+    probability = np.where(possible, probability, 1.0)
+    v = np.where(possible, density / probability, -high)
+    w = np.where(possible, v * (v + high), 1.0).clip(0.0, 1.0)
+    if len(at):
+        inside, possible = probability[at], possible[at]
+        high, density = high[at], density[at]
+        drawn_v = np.where(possible, (low_density - density) / inside, high)
+        slope = (high * density - low * low_density) / inside
+        v[at] = np.where(gap[at] < 0, -drawn_v, drawn_v)
+        w[at] = np.where(possible, drawn_v**2 + slope, 1.0)
+    return v, w
 
 
 def _pdf(x: Floats) -> Floats:
@@ -270,10 +278,11 @@ def cdf(x: Floats) -> Floats:
     """The normal distribution function, as the `trueskill` package computes it."""
     z = np.abs(x) * (1 / math.sqrt(2))
     t = 1 / (1 + 0.5 * z)
-    power = np.full_like(t, _ERFC[-1])
-    for coefficient in _ERFC[-2::-1]:
-        power *= t
+    power = _ERFC[-1] * t
+    for coefficient in _ERFC[-2:0:-1]:
         power += coefficient
+        power *= t
+    power += _ERFC[0]
     tail = 0.5 * t * np.exp(power - z * z)
     return np.where(x > 0, 1 - tail, tail)
 
