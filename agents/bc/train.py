@@ -53,6 +53,9 @@ from basalt.policies.vpt import VPTPolicy
 
 _LOGGED = ("loss", "buttons", "camera", "esc", "kl")
 
+AUGMENTED_STEPS = 16
+"""Number of optimizer steps for which a sequence keeps its augmentation."""
+
 MEASURED_FRAMES = 5_000
 """Approximate number of frames on which the training loss is measured, before and after."""
 
@@ -241,11 +244,15 @@ class _Learner:
             save_checkpoint(self.run, self.step, self.policy, tensors, facts)
 
     def _augmented(self, labels: TensorBatch) -> TensorBatch:
-        """The batch with augmented frames; the draws depend on the step only, so that a resumed run repeats them."""
+        """The batch with augmented frames.
+
+        The draws depend on the step only, so that a resumed run repeats them. They change rarely, since a change in the
+        middle of an episode looks like a motion.
+        """
         cfg, team = self.cfg, self.team
         if not (cfg.shift or cfg.colour):
             return labels
-        draws = generator(cfg.seed, self.step, team.rank)
+        draws = generator(cfg.seed, self.step // AUGMENTED_STEPS, team.rank)
         frames = augment(labels.inputs, draws, shift=cfg.shift, colour=cfg.colour)
         return labels._replace(inputs=frames)
 

@@ -68,7 +68,10 @@ class DistributedContext:
 
 def _each(state: PolicyState, change: Callable[[Tensor], Tensor]) -> PolicyState:
     return PolicyState(
-        change(state.mask), tuple(map(change, state.keys)), tuple(map(change, state.values))
+        change(state.mask),
+        tuple(map(change, state.keys)),
+        tuple(map(change, state.values)),
+        change(state.recent),
     )
 
 

@@ -134,8 +134,8 @@ class Objective(nn.Module):
             next_base = None if base_output is None else base_output.state
             return output, base_output, Memories(output.state, next_base)
         with torch.no_grad():  # policy and base share the trunk, which is not trained
-            embedded = policy.net.encode(labels.inputs)
-            hidden, state = policy.net.transform(embedded, labels.first, memories.policy)
+            stacks, memory = policy.net.stack(labels.inputs, labels.first, memories.policy)
+            hidden, state = policy.net.transform(policy.net.encode(stacks), labels.first, memory)
             if base is not None:
                 base_output = base.heads(base.net.finish(hidden), state)
         output = policy.heads(policy.net.finish(hidden), state)

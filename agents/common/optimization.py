@@ -69,6 +69,7 @@ def training_tensors(
     tensors = optimizer_tensors(optimizer, policy)
     for whose, state in states.items():
         tensors[f"memory/{whose}/mask"] = state.mask
+        tensors[f"memory/{whose}/recent"] = state.recent
         for j, (keys, values) in enumerate(zip(state.keys, state.values, strict=True)):
             tensors[f"memory/{whose}/{j}/keys"] = keys
             tensors[f"memory/{whose}/{j}/values"] = values
@@ -88,6 +89,15 @@ def restore(
             tensors[f"memory/{whose}/mask"].to(device),
             tuple(tensors[f"memory/{whose}/{j}/keys"].to(device) for j in blocks),
             tuple(tensors[f"memory/{whose}/{j}/values"].to(device) for j in blocks),
+            _recent(policy, tensors, whose),
         )
         for whose in (key.split("/")[1] for key in masks)
     }
+
+
+def _recent(policy: VPTPolicy, tensors: Mapping[str, Tensor], whose: str) -> Tensor:
+    """The last frames in a memory; policies from before these were saved keep none."""
+    found = tensors.get(f"memory/{whose}/recent")
+    if found is None:
+        return policy.initial_state(len(tensors[f"memory/{whose}/mask"])).recent
+    return found.to(policy.device)

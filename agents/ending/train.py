@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -156,7 +156,8 @@ def train(cfg: EndingConfig) -> EndingResult:
     device = choose_device(cfg.device)
     torch.manual_seed(cfg.seed)
     trunk = open_policy(cfg.trunk, device, "trunk") if cfg.trunk else None
-    config = VPTConfig.preset(cfg.size) if trunk is None else trunk.config
+    preset = replace(VPTConfig.preset(cfg.size), frame_stack=1)  # one frame shows whether it is done
+    config = preset if trunk is None else trunk.config
     net = EndingNet(config, trunk).to(device)
     training, held_out = load_labelled(cfg, net)
     run = Path(cfg.out)

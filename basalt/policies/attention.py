@@ -23,11 +23,14 @@ class PolicyState(NamedTuple):
         mask: bool [B, M], True where the slot belongs to the row's current episode.
         keys: One float tensor [B, M, hidsize] per block. Masked slots hold arbitrary numbers.
         values: Same shapes as `keys`.
+        recent: uint8 [B, frame_stack - 1, height, width, 3], the last frames, which the encoder sees again beside the
+            next one.
     """
 
     mask: Tensor
     keys: tuple[Tensor, ...]
     values: tuple[Tensor, ...]
+    recent: Tensor
 
     def detach(self) -> "PolicyState":
         """A copy detached from the graph (truncated backpropagation through time)."""
@@ -35,6 +38,7 @@ class PolicyState(NamedTuple):
             self.mask,
             tuple(k.detach() for k in self.keys),
             tuple(v.detach() for v in self.values),
+            self.recent,
         )
 
 
@@ -188,6 +192,7 @@ class Transformer(nn.Module):
     def __init__(self, config: VPTConfig) -> None:
         super().__init__()
         self.hidsize, self.memory = config.hidsize, config.memory
+        self._recent = (config.frame_stack - 1, *config.img_shape)
         self.blocks = nn.ModuleList(
             TransformerBlock(config) for _ in range(config.n_recurrence_layers)
         )
@@ -197,7 +202,8 @@ class Transformer(nn.Module):
         shape = (batch, self.memory, self.hidsize)
         zeros = tuple(torch.zeros(shape, device=device) for _ in self.blocks)
         mask = torch.zeros(batch, self.memory, dtype=torch.bool, device=device)
-        return PolicyState(mask, zeros, zeros)
+        recent = torch.zeros((batch, *self._recent), dtype=torch.uint8, device=device)
+        return PolicyState(mask, zeros, zeros, recent)
 
     def forward(self, x: Tensor, first: Tensor, state: PolicyState) -> tuple[Tensor, PolicyState]:
         """x [B, T, H], first bool [B, T] -> ([B, T, H], next state)."""
@@ -212,4 +218,4 @@ class Transformer(nn.Module):
             x, k, v = block(x, state.keys[j], state.values[j], visibility)
             keys.append(k)
             values.append(v)
-        return x, PolicyState(visibility.mask, tuple(keys), tuple(values))
+        return x, PolicyState(visibility.mask, tuple(keys), tuple(values), state.recent)

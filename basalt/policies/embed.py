@@ -199,13 +199,14 @@ def latent_batches(
     device, state = policy.device, policy.initial_state(min(batch_size, len(episodes)))
     for batch in single_pass(episodes, batch_size, seq_len, workers):
         valid = torch.from_numpy(batch.valid)
-        # Padding is not encoded.
-        frames = torch.from_numpy(batch.inputs)[valid].to(device, non_blocking=True)
+        first = torch.from_numpy(batch.first).to(device)
+        inputs = torch.from_numpy(batch.inputs).to(device, non_blocking=True)
+        stacks, state = policy.net.stack(inputs, first, state)
+        frames = stacks[valid.to(device)]  # padding is not encoded
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             encoded = policy.net.encode_frames(frames[None])[0]
             x = encoded.new_zeros((*batch.valid.shape, encoded.shape[-1]))
             x[valid.to(device)] = encoded
-            first = torch.from_numpy(batch.first).to(device)
             latents, state = policy.net.recur(policy.net.embed(x), first, state)
         yield batch, latents.float().cpu()
 

@@ -158,12 +158,15 @@ def encode_episodes(policy: VPTPolicy, episodes: Sequence[Episode]) -> list[Epis
     encoded = []
     for episode in episodes:
         values = np.empty((len(episode), policy.config.hidsize), np.float32)
+        state = policy.initial_state(1)
         with closing(episode.source.open()) as reader:
             for part in np.array_split(np.arange(len(episode)), max(len(episode) // 64, 1)):
                 frames = np.empty((len(part), *episode.source.shape), episode.source.dtype)
                 reader.read_into(frames, episode.kept[part])
-                on_device = torch.from_numpy(frames).to(policy.device)
-                values[part] = policy.net.encode_frames(on_device[None])[0].float().cpu().numpy()
+                on_device = torch.from_numpy(frames).to(policy.device)[None]
+                first = torch.from_numpy(part == 0).to(policy.device)[None]
+                stacks, state = policy.net.stack(on_device, first, state)
+                values[part] = policy.net.encode_frames(stacks)[0].float().cpu().numpy()
         encoded.append(replace(episode, source=EncodedSource(values, episode.kept)))
     return encoded
 

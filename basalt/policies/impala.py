@@ -57,6 +57,7 @@ class ImpalaCNN(nn.Module):
     def __init__(self, config: VPTConfig) -> None:
         super().__init__()
         height, width, n_in = config.img_shape
+        n_in *= config.frame_stack
         # The first stack before its pool takes the most memory: float32 at full size.
         first = 4 * height * width * config.channels[0]
         self.cpu_slice = max(1, CPU_SLICE_BYTES // first)

@@ -58,8 +58,40 @@ class VPTNet(nn.Module):
         self.final_ln = nn.LayerNorm(config.hidsize, eps=NORM_EPS)
         self.latent = nn.Identity()
 
+    def stack(
+        self, img: Tensor, first: Tensor, state: PolicyState
+    ) -> tuple[Tensor, PolicyState]:
+        """Each frame together with the `frame_stack` - 1 before it, oldest first.
+
+        Where an episode has no frame that old, its first frame stands for it.
+
+        Args:
+            img: Frames, uint8 [B, T, H, W, 3].
+            first: bool [B, T], True where an episode starts.
+            state: Memory before these frames.
+
+        Returns:
+            uint8 [B, T, H, W, 3 * frame_stack], and the memory with the last of these frames in it.
+        """
+        older = state.recent.shape[1]
+        if older == 0:
+            return img, state
+        frames = torch.cat([state.recent, img], 1)
+        now = torch.arange(img.shape[1], device=img.device).expand_as(first)
+        start = torch.where(first, now, -older).cummax(1).values
+        lags = torch.arange(older, -1, -1, device=img.device)
+        # Position in `frames` of each frame of each stack, [B, T, frame_stack].
+        positions = torch.maximum(now[..., None] - lags, start[..., None]) + older
+        rows = torch.arange(len(img), device=img.device)[:, None, None]
+        stacks = frames[rows, positions]
+        recent = stacks[:, -1, 1:]
+        return stacks.movedim(2, -2).flatten(-2), state._replace(recent=recent)
+
     def encode(self, img: Tensor) -> Tensor:
-        """Frames uint8 [B, T, H, W, 3] -> one vector per frame [B, T, hidsize]. Frames are independent."""
+        """Stacks of frames uint8 [B, T, H, W, 3 * frame_stack] -> one vector per frame [B, T, hidsize].
+
+        A vector depends on its own stack alone.
+        """
         return self.embed(self.encode_frames(img))
 
     def encode_frames(self, img: Tensor) -> Tensor:
@@ -162,5 +194,9 @@ class VPTPolicy(nn.Module):
         """Like `forward`, but without the heads: latents [B, T, hidsize] and the next state."""
         if kind == "latents":
             return inputs.float(), state
-        embedded = self.net.encode(inputs) if kind == "frames" else self.net.embed(inputs)
+        if kind == "frames":
+            stacks, state = self.net.stack(inputs, first, state)
+            embedded = self.net.encode(stacks)
+        else:
+            embedded = self.net.embed(inputs)
         return self.net.recur(embedded, first, state)

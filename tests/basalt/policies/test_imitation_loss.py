@@ -23,7 +23,7 @@ def batch(
 def output(buttons: torch.Tensor, camera: torch.Tensor) -> PolicyOutput:
     shape = buttons.shape[:2]
     empty = torch.zeros(*shape, 1)
-    state = PolicyState(torch.zeros(1, 1, dtype=torch.bool), (), ())
+    state = PolicyState(torch.zeros(1, 1, dtype=torch.bool), (), (), torch.zeros(1, 0))
     return PolicyOutput(empty, buttons, camera, torch.zeros(shape), empty, empty, state)
 
 
