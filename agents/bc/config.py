@@ -35,6 +35,8 @@ class TrainConfig:
             development seeds); raise it with the data.
         batch_size: Number of sequences per batch.
         seq_len: Frames per sequence and optimizer step; memory is carried on, gradients are not.
+        segment: Number of frames after which a sequence jumps to another place of the data, with an empty memory; null
+            to follow whole episodes. Short ones make the steps less alike, which small batches need.
         lr: Peak learning rate of Adam: linear warm-up, then a half cosine down to a tenth. At 1e-3
             some runs of the small policy ended at the action frequencies of the training data.
         warmup: Number of warm-up steps.
@@ -73,6 +75,7 @@ class TrainConfig:
     steps: Count = 120
     batch_size: Count = 8
     seq_len: Count = 16
+    segment: Count | None = None
     lr: Positive = 3e-4
     warmup: Int = 20
     weight_decay: Float = 0.01

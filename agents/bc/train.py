@@ -266,6 +266,7 @@ class _Learner:
             cfg.seq_len,
             cfg.seed,
             mirror=cfg.mirror,
+            segment=cfg.segment,
             workers=cfg.workers,
             share=(team.rank, team.size),
         )

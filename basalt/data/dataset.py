@@ -25,6 +25,7 @@ class SequenceStream(Iterator[Batch]):
         seq_len: Number of frames per chunk, T.
         seed: Seed of the order.
         mirror: Mirror a random half of the episodes, actions included.
+        segment: Number of frames after which a row jumps to another place; None to show whole episodes.
         workers: Number of processes that prefetch; 0 reads in this process when a batch is needed.
         share: (k, n): read only the rows k, k + n, ... of the B rows; for n trainers in parallel.
     """
@@ -37,12 +38,15 @@ class SequenceStream(Iterator[Batch]):
         seed: int,
         *,
         mirror: bool = False,
+        segment: int | None = None,
         workers: int = 0,
         share: tuple[int, int] = (0, 1),
     ) -> None:
         self._episodes = list(episodes)
         self._length, self._workers = seq_len, workers
-        self._plan = EndlessPlan([len(e) for e in episodes], batch_size, seq_len, seed, mirror)
+        self._plan = EndlessPlan(
+            [len(e) for e in episodes], batch_size, seq_len, seed, mirror, segment
+        )
         self._rows = range(share[0], batch_size, share[1])
         self._batches: Iterator[Batch] | None = None
 

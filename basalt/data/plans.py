@@ -29,34 +29,63 @@ RowPlans = list[list[Piece]]
 class EndlessPlan(Iterator[RowPlans]):
     """Plan of endless training batches, the same for the same seed.
 
-    Each pass over the data takes the episodes in a new order; a row that has finished its episode
-    takes the next one. Rows start at random frames of their first episode, so that they do not all
-    show the beginnings of episodes at the same time.
+    Without `segment`, each pass over the data takes the episodes in a new order; a row that has finished
+    its episode takes the next one. Rows start at random frames of their first episode, so that they do
+    not all show the beginnings of episodes at the same time. The steps of a training then show nearly
+    the same frames for a long time, which only many rows make up for.
+
+    With `segment`, a row shows that many consecutive frames, all frames equally likely, and then jumps to
+    another place as if an episode began there.
 
     Args:
         lengths: Number of used frames of each episode.
         batch_size: Number of rows, B.
         seq_len: Number of frames per chunk, T.
         seed: Seed of the order.
-        mirror: Mirror a random half of the episodes.
+        mirror: Mirror a random half of the episodes, or of the segments.
+        segment: Number of frames after which a row jumps; None to show whole episodes.
     """
 
     def __init__(
-        self, lengths: Sequence[int], batch_size: int, seq_len: int, seed: int, mirror: bool
+        self,
+        lengths: Sequence[int],
+        batch_size: int,
+        seq_len: int,
+        seed: int,
+        mirror: bool,
+        segment: int | None = None,
     ) -> None:
         if batch_size < 1 or seq_len < 1:
             raise ConfigError(
                 f"rows and length: expected integers of at least 1, got {batch_size} and {seq_len}"
             )
         self._lengths, self._length = list(lengths), seq_len
-        self._seed, self._mirror = seed, mirror
+        self._seed, self._mirror, self._segment = seed, mirror, segment
         self._epoch = 0
         self._waiting: list[tuple[int, bool]] = []
-        rng = np.random.default_rng([seed, 0])
-        self._cursors: list[tuple[int, bool, int, bool]] = []
-        for _ in range(batch_size):
+        self._rng = np.random.default_rng([seed, 0])
+        self._cursors = [self._next_piece() for _ in range(batch_size)]
+        if segment is None:
+            for row, piece in enumerate(self._cursors):
+                start = int(self._rng.integers(piece.stop))
+                self._cursors[row] = piece._replace(start=start)
+
+    def _next_piece(self) -> Piece:
+        """The frames that a row shows next."""
+        if self._segment is None:
             index, mirrored = self._take()
-            self._cursors.append((index, mirrored, int(rng.integers(self._lengths[index])), True))
+            return Piece(index, 0, self._lengths[index], True, mirrored)
+        reach = self._segment - 1
+        # Also a segment that is cut at either end, so that no frame is less likely than others.
+        at = int(self._rng.integers(sum(self._lengths) + len(self._lengths) * reach))
+        index = 0
+        while at >= self._lengths[index] + reach:
+            at -= self._lengths[index] + reach
+            index += 1
+        mirrored = self._mirror and bool(self._rng.random() < 0.5)
+        return Piece(
+            index, max(at - reach, 0), min(at + 1, self._lengths[index]), True, mirrored
+        )
 
     def _take(self) -> tuple[int, bool]:
         """The next episode, and whether it is mirrored."""
@@ -74,16 +103,14 @@ class EndlessPlan(Iterator[RowPlans]):
 
     def _plan_row(self, row: int) -> list[Piece]:
         pieces, missing = [], self._length
-        index, mirrored, start, begins = self._cursors[row]
+        ahead = self._cursors[row]
         while missing:
-            stop = min(start + missing, self._lengths[index])
-            pieces.append(Piece(index, start, stop, begins, mirrored))
-            missing -= stop - start
-            begins = stop == self._lengths[index]
-            start = stop
-            if begins:
-                (index, mirrored), start = self._take(), 0
-        self._cursors[row] = (index, mirrored, start, begins)
+            stop = min(ahead.start + missing, ahead.stop)
+            pieces.append(ahead._replace(stop=stop))
+            missing -= stop - ahead.start
+            at_end = stop == ahead.stop
+            ahead = self._next_piece() if at_end else ahead._replace(start=stop, begins=False)
+        self._cursors[row] = ahead
         return pieces
 
 

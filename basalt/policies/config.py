@@ -106,7 +106,7 @@ class VPTConfig:
         return cls(
             hidsize=128,
             attention_heads=4,
-            attention_memory_size=128,
+            attention_memory_size=72,
             timesteps=64,
             n_recurrence_layers=2,
             impala_chans=(8, 16, 16),
