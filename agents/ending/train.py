@@ -156,7 +156,9 @@ def train(cfg: EndingConfig) -> EndingResult:
     device = choose_device(cfg.device)
     torch.manual_seed(cfg.seed)
     trunk = open_policy(cfg.trunk, device, "trunk") if cfg.trunk else None
-    preset = replace(VPTConfig.preset(cfg.size), frame_stack=1)  # one frame shows whether it is done
+    preset = replace(
+        VPTConfig.preset(cfg.size), frame_stack=1
+    )  # one frame shows whether it is done
     config = preset if trunk is None else trunk.config
     net = EndingNet(config, trunk).to(device)
     training, held_out = load_labelled(cfg, net)

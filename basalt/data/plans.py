@@ -83,9 +83,7 @@ class EndlessPlan(Iterator[RowPlans]):
             at -= self._lengths[index] + reach
             index += 1
         mirrored = self._mirror and bool(self._rng.random() < 0.5)
-        return Piece(
-            index, max(at - reach, 0), min(at + 1, self._lengths[index]), True, mirrored
-        )
+        return Piece(index, max(at - reach, 0), min(at + 1, self._lengths[index]), True, mirrored)
 
     def _take(self) -> tuple[int, bool]:
         """The next episode, and whether it is mirrored."""

@@ -58,9 +58,7 @@ class VPTNet(nn.Module):
         self.final_ln = nn.LayerNorm(config.hidsize, eps=NORM_EPS)
         self.latent = nn.Identity()
 
-    def stack(
-        self, img: Tensor, first: Tensor, state: PolicyState
-    ) -> tuple[Tensor, PolicyState]:
+    def stack(self, img: Tensor, first: Tensor, state: PolicyState) -> tuple[Tensor, PolicyState]:
         """Each frame together with the `frame_stack` - 1 before it, oldest first.
 
         Where an episode has no frame that old, its first frame stands for it.

@@ -1,6 +1,7 @@
 """A policy whose encoder sees several consecutive frames at once."""
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -78,7 +79,7 @@ def test_cutting_into_chunks_changes_nothing(cuts: set[int], starts: set[int], s
         whole = policy(frames, first, policy.initial_state(2)).latent
         state, parts = policy.initial_state(2), []
         edges = [0, *sorted(cuts), 12]
-        for a, b in zip(edges, edges[1:], strict=False):
+        for a, b in pairwise(edges):
             output = policy(frames[:, a:b], first[:, a:b], state)
             state = output.state
             parts.append(output.latent)
@@ -104,9 +105,7 @@ def test_whole_episodes_are_embedded_as_they_are_played(policy: VPTPolicy, tmp_p
     for episode, latents in embedded:
         state, stepped = policy.initial_state(1), []
         for t, frame in enumerate(episode.read()):
-            output = policy(
-                torch.from_numpy(frame)[None, None], torch.tensor([[t == 0]]), state
-            )
+            output = policy(torch.from_numpy(frame)[None, None], torch.tensor([[t == 0]]), state)
             state = output.state
             stepped.append(output.latent[0, 0])
         torch.testing.assert_close(latents, torch.stack(stepped), rtol=1e-3, atol=1e-3)
