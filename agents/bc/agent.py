@@ -13,8 +13,9 @@ from basalt.core.recording import PlayerKind
 from basalt.core.settings import Positive
 from basalt.io.errors import ConfigError
 from basalt.policies.attention import PolicyState
-from basalt.policies.checkpoint import choose_device, load_policy
+from basalt.policies.checkpoint import Checkpoint, choose_device, load_policy
 from basalt.policies.preprocess import resize_frames
+from basalt.policies.vpt import VPTPolicy
 
 
 class BCAgent:
@@ -55,13 +56,18 @@ class BCAgent:
     ) -> None:
         if checkpoint is None:
             raise ConfigError("checkpoint: expected the run to play; give checkpoint=FOLDER")
-        self.policy, self.info = load_policy(checkpoint, choose_device(device))
+        self.policy, self.info = self._open(checkpoint, choose_device(device))
         self._deterministic = deterministic
         self._temperature = temperature
         self.esc = esc
         self._generator = torch.Generator().manual_seed(seed)
         self._state: PolicyState | None = None
         self._not_stopped = torch.zeros(0)
+
+    @staticmethod
+    def _open(checkpoint: str | Path, device: torch.device) -> tuple[VPTPolicy, Checkpoint]:
+        """The policy of a checkpoint and its facts; agents with other checkpoints override it."""
+        return load_policy(checkpoint, device)
 
     @property
     def decides_esc(self) -> bool:

@@ -20,7 +20,13 @@ from agents.bc.data import TrainingData
 from agents.common.distributed import DistributedContext, launch
 from agents.common.evaluation_report import TrainingReport, held_out_report
 from agents.common.objective import Memories, Objective, choose_trained
-from agents.common.optimization import make_optimizer, restore, schedule, training_tensors
+from agents.common.optimization import (
+    NotFiniteError,
+    make_optimizer,
+    restore,
+    schedule,
+    training_tensors,
+)
 from agents.common.runs import Metrics, upgrade_settings
 from basalt.data.baselines import Marginals
 from basalt.data.dataset import SequenceStream
@@ -296,7 +302,7 @@ class _Learner:
                     parts = team.mean(torch.stack([x.detach() for x in (*loss, divergence)]))
                     values = dict(zip(_LOGGED, parts.tolist(), strict=True))
                     if not math.isfinite(values["loss"]):
-                        raise ConfigError(
+                        raise NotFiniteError(
                             f"training: the loss is {values['loss']} at step {self.step}; use a smaller lr"
                         )
                     seconds = time.monotonic() - began

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from agents.filtered_bc.config import CloneConfig
+from agents.preferences.config import CloneConfig
 from basalt.core.settings import PathText, settings
 from basalt.io.errors import ConfigError
 

@@ -12,7 +12,7 @@ from agents.bc.train import TrainResult
 from agents.best_of_n.choice import best, divergence
 from agents.best_of_n.config import BestOfNConfig
 from agents.common.latents import EpisodeLatents, load_latents
-from agents.filtered_bc.clone import clone_clips
+from agents.preferences.clone import clone_clips
 from agents.reward.saved import open_reward
 from basalt.core.comparisons import Side
 from basalt.core.tasks import get_task, refuse_test_seeds

@@ -6,6 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from basalt.core.recording import Recording, RecordingMeta, find_recordings
@@ -89,6 +90,20 @@ def load_latents(
                 _check_steps(one, one.meta, len(values))
                 found.setdefault(one.meta.video_sha256, EpisodeLatents(one, one.meta, values, file))
     return found, found_trunk
+
+
+def spread_steps(start: int, stop: int, limit: int) -> NDArray[np.int64]:
+    """Steps of a clip that are read, spread evenly, int64 [at most `limit`].
+
+    Args:
+        start: First step.
+        stop: Step after the last one.
+        limit: Largest number of steps.
+    """
+    length = stop - start
+    count = min(limit, length)
+    # The middle of each of `count` equal parts.
+    return start + ((2 * np.arange(count) + 1) * length // (2 * count)).astype(np.int64)
 
 
 def _wanted(recording: Recording, wanted: Collection[str] | None) -> bool:

@@ -6,8 +6,13 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from basalt.io.errors import ConfigError
 from basalt.policies.attention import PolicyState
 from basalt.policies.vpt import VPTPolicy
+
+
+class NotFiniteError(ConfigError):
+    """A loss that is NaN or infinite."""
 
 
 def schedule(step: int, warmup: int, steps: int) -> float:

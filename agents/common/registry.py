@@ -65,8 +65,10 @@ class Training(Protocol):
 
 AGENTS: Registry[Algorithm | type] = Registry("agent", "basalt.agents", Algorithm | type)
 for _name in (
+    "awr",
     "bc",
     "best_of_n",
+    "cpl",
     "dagger",
     "demonstrator",
     "filtered_bc",
@@ -74,6 +76,7 @@ for _name in (
     "noop",
     "random",
     "search",
+    "steer_vector",
     "steered",
 ):
     AGENTS.register(_name, f"agents.{_name}:ALGORITHM")

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from agents.common.latents import EpisodeLatents
+from agents.common.latents import EpisodeLatents, spread_steps
 from agents.reward.model import RewardModel
 from agents.reward.preference import CODES
 from basalt.core.comparisons import Comparison, Side
@@ -98,13 +98,8 @@ class Frames:
 
     def positions(self, side: Side) -> NDArray[np.int64]:
         """Steps of a clip that are read, int64 [at most `limit`]."""
-        start = side.start or 0
-        length = (
-            self._episodes[side.episode].meta.steps if side.stop is None else side.stop
-        ) - start
-        count = min(self._limit, length)
-        # The middle of each of `count` equal parts.
-        return start + ((2 * np.arange(count) + 1) * length // (2 * count)).astype(np.int64)
+        stop = self._episodes[side.episode].meta.steps if side.stop is None else side.stop
+        return spread_steps(side.start or 0, stop, self._limit)
 
     def clips(self, sides: Sequence[Side]) -> Clips:
         """Rows of clips; shorter ones are padded."""

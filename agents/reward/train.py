@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from agents.common.latents import EpisodeLatents, load_latents
 from agents.common.optimization import (
+    NotFiniteError,
     make_optimizer,
     optimizer_tensors,
     restore_optimizer,
@@ -379,7 +380,7 @@ class _Learner:
 
     def _refuse_nan(self, loss: float) -> None:
         if not math.isfinite(loss):
-            raise ConfigError(
+            raise NotFiniteError(
                 f"training: the loss is {loss} at step {self.step}; use a smaller lr, or another trunk"
             )
 

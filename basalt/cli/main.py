@@ -98,6 +98,12 @@ COMMANDS: dict[str, Command] = {
         "basalt feedback label task=find_cave recordings=rollouts/bc n=2000 teacher=mixed",
         "basalt.cli.feedback:main",
     ),
+    "loop": Command(
+        "play, ask people or a synthetic teacher, fit, improve, evaluate, round by round",
+        "basalt loop task=find_cave init=runs/bc teacher=mixed improve=cpl rounds=3 out=runs/loop",
+        "basalt.cli.loop:main",
+        "train",
+    ),
     "submit": Command(
         "enter a rollout into a study of the leaderboard",
         "basalt submit rollouts/bc --name my-agent",

@@ -49,6 +49,7 @@ class LabelConfig:
         selector: Rule that chooses the pairs: uniform, or by a reward model: disagreement, entropy or k_center. It chooses at
             most 80% of them, from ten times as many candidates.
         reward: Run of the reward model that chooses; null with `uniform`.
+        round: Round of a loop that asks; null outside a loop.
         seed: Seed of the clips, the pairs and the teacher's errors.
         out: Folder of comparisons.parquet and labels.json.
         progress: Whether to show progress bars.
@@ -62,6 +63,7 @@ class LabelConfig:
     uniform_share: Annotated[float, Field(ge=UNIFORM_SHARE, le=1)] = 0.5
     selector: Selector = "uniform"
     reward: PathText | None = None
+    round: Natural | None = None
     seed: Natural = 0
     out: PathText = "runs/labels/${task.name}/${teacher}"
     progress: bool = True
@@ -212,6 +214,7 @@ def _comparisons(
             source="synthetic",
             created=now,
             rater=who,
+            round=config.round,
             selector=pair.kind,
             selection_probability=pair.chance,
         )

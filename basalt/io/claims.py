@@ -21,6 +21,7 @@ _KINDS = {
     "store.json": "activation store",
     "labels.json": "folder of labels",
     "scores.json": "folder of scores",
+    "loop.json": "loop",
 }
 """Kind of a folder by the name of its claim."""
 

@@ -16,9 +16,9 @@ from agents.best_of_n.train import train as best_of_n
 from agents.common.latents import load_latents
 from agents.common.registry import make_agent
 from agents.filtered_bc.agent import FilteredBCAgent
-from agents.filtered_bc.clone import Chosen
 from agents.filtered_bc.config import FilteredBCConfig
 from agents.filtered_bc.train import train
+from agents.preferences.clone import Chosen
 from agents.reward.config import RewardConfig
 from agents.reward.saved import open_reward
 from agents.reward.train import train as train_reward

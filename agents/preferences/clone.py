@@ -12,7 +12,7 @@ from agents.bc.data import TrainingData
 from agents.bc.train import TrainResult
 from agents.bc.train import train as clone
 from agents.common.latents import EpisodeLatents
-from agents.filtered_bc.config import CloneConfig
+from agents.preferences.config import CloneConfig
 from basalt.core.comparisons import Side
 from basalt.core.records import Record
 from basalt.data.embeddings import open_shard

@@ -1,0 +1,96 @@
+"""Plots and the table of a loop of feedback (`basalt loop`)."""
+
+from pathlib import Path
+
+import altair as alt
+import pandas as pd
+
+from basalt.core.loop_record import LoopRecord, find_loops
+from eval_ui.charts import GREEN, LABELS, ORANGE
+from eval_ui.probes_page.suites import DEEPEST, results_folder
+
+POLICY, START = "this round's policy", "the start"
+
+
+def loops_by_title() -> dict[str, tuple[Path, LoopRecord]]:
+    """All loops below `$BASALT_PROBES` (default: `runs`), by their path below it."""
+    root = results_folder()
+    return {
+        str(folder.relative_to(root)): (folder, record)
+        for folder, record in find_loops(root, DEEPEST)
+    }
+
+
+def rounds_table(record: LoopRecord) -> pd.DataFrame:
+    """A row for each round; what is not known is empty."""
+    return pd.DataFrame(
+        {
+            "Round": one.number,
+            "Answers": one.labels,
+            "Accuracy": one.accuracy,
+            "Ceiling": one.ceiling,
+            "Best control": one.control,
+            "Reward": one.proxy,
+            "Reward of the start": one.proxy_of_start,
+            "Telemetry": one.gold,
+            "KL": one.divergence,
+            "ESC": one.stop_rate,
+            "Success": one.success,
+            "Low": one.success_interval[0],
+            "High": one.success_interval[1],
+        }
+        for one in record.rounds
+    )
+
+
+def success_plot(record: LoopRecord) -> alt.LayerChart:
+    """Success of each round's policy with its 95% interval."""
+    base = alt.Chart(rounds_table(record)).encode(x=_rounds())
+    axis = alt.Y("Success:Q", title="success", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format="%"))  # fmt: skip
+    tooltip = ["Round", alt.Tooltip("Success:Q", format=".1%"), "Answers"]
+    bars = base.mark_rule(strokeWidth=3, opacity=0.45, color=GREEN).encode(y="Low:Q", y2="High:Q")
+    line = base.mark_line(point=True, color=GREEN).encode(y=axis, tooltip=tooltip)
+    return (bars + line).properties(height=220).configure_axis(**LABELS)
+
+
+def proxy_plot(record: LoopRecord) -> alt.Chart:
+    """What each round's reward model says of its policy, and of the start."""
+    rows = [
+        {"round": one.number, "reward": value, "of": name}
+        for one in record.rounds
+        for name, value in ((POLICY, one.proxy), (START, one.proxy_of_start))
+        if value is not None
+    ]
+    colour = alt.Color(
+        "of:N", title=None, scale=alt.Scale(domain=[POLICY, START], range=[GREEN, ORANGE]),
+        legend=alt.Legend(orient="top"),
+    )  # fmt: skip
+    return (
+        alt.Chart(pd.DataFrame(rows, columns=["round", "reward", "of"]))
+        .mark_line(point=True)
+        .encode(x=_rounds("round:Q"), y=alt.Y("reward:Q", title="mean reward of a step"), color=colour)
+        .properties(height=220)
+        .configure_axis(**LABELS)
+    )  # fmt: skip
+
+
+def optimisation_plot(record: LoopRecord) -> alt.Chart:
+    """Telemetry's score over the square root of the divergence: where more optimisation is worse, the line turns down."""
+    frame = rounds_table(record).dropna(subset=["Telemetry"])
+    frame = frame.assign(distance=frame["KL"] ** 0.5)
+    return (
+        alt.Chart(frame)
+        .mark_line(point=True, color=ORANGE)
+        .encode(
+            x=alt.X("distance:Q", title="square root of KL, nats a frame"),
+            y=alt.Y("Telemetry:Q", title="score by telemetry"),
+            order="Round:Q",
+            tooltip=["Round", alt.Tooltip("KL:Q", format=".4f"), alt.Tooltip("Telemetry:Q", format="+.3f")],
+        )
+        .properties(height=220)
+        .configure_axis(**LABELS)
+    )  # fmt: skip
+
+
+def _rounds(field: str = "Round:Q") -> alt.X:
+    return alt.X(field, title="round", axis=alt.Axis(tickMinStep=1, format="d", grid=False))

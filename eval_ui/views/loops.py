@@ -1,0 +1,71 @@
+"""The Loops page: what each round of a loop of feedback found."""
+
+import streamlit as st
+
+from basalt.core.loop_record import LoopRecord
+from eval_ui.loop_charts import (
+    loops_by_title,
+    optimisation_plot,
+    proxy_plot,
+    rounds_table,
+    success_plot,
+)
+from eval_ui.session import may_see_probes
+
+TITLE = "Loops"
+ICON = ":material/autorenew:"
+ORDER = 45
+
+
+def page() -> None:
+    """Draw the page."""
+    st.markdown("### Loops")
+    if not may_see_probes():  # a rater should not know how the players came about
+        st.info("Loops are shown when the study has ended.", icon=":material/lock:")
+        return
+    loops = loops_by_title()
+    if not loops:
+        st.info("There is no loop yet. Run one under `runs/` with `basalt loop init=RUN`.")
+        return
+    _, record = loops[st.selectbox("Loop", list(loops), key="loop")]
+    _facts(record)
+    if not record.rounds:
+        st.info("No round is complete yet.")
+        return
+    left, middle, right = st.columns(3)
+    left.altair_chart(success_plot(record), width="stretch")
+    middle.altair_chart(proxy_plot(record), width="stretch")
+    if any(one.gold is not None for one in record.rounds):
+        right.altair_chart(optimisation_plot(record), width="stretch")
+    _table(record)
+
+
+def _facts(record: LoopRecord) -> None:
+    who = "people" if record.teacher == "people" else f"the synthetic teacher `{record.teacher}`"
+    st.markdown(
+        f"`{record.improve}` on {record.task}, from `{record.init}`; answers by {who}. "
+        f"{max(0, len(record.rounds) - 1)} of {record.planned} rounds are complete."
+    )
+    if record.ended:
+        st.warning(f"Ended early: {record.ended}")
+    elif record.stage:
+        st.caption(record.stage)
+
+
+def _table(record: LoopRecord) -> None:
+    share = st.column_config.NumberColumn(format="percent")
+    score = st.column_config.NumberColumn(format="%+.3f")
+    st.dataframe(
+        rounds_table(record),
+        hide_index=True,
+        width="stretch",
+        placeholder="–",
+        column_config={
+            **dict.fromkeys(("Accuracy", "Ceiling", "Best control", "ESC", "Success", "Low", "High"), share),
+            **dict.fromkeys(("Reward", "Reward of the start", "Telemetry"), score),
+            "KL": st.column_config.NumberColumn(format="%.4f", help="nats a frame from the start"),
+        },
+    )  # fmt: skip
+
+
+page()
