@@ -29,6 +29,7 @@ ROOMS = (
     "agents.best_of_n",
     "agents.cpl",
     "agents.filtered_bc",
+    "agents.ppo",
     "agents.steer_vector",
     "agents.preferences",
     "agents.dagger",

@@ -74,6 +74,7 @@ for _name in (
     "filtered_bc",
     "hybrid",
     "noop",
+    "ppo",
     "random",
     "search",
     "steer_vector",

@@ -39,7 +39,7 @@ from basalt.core.loop_record import FILE, LoopRecord, LoopRound
 from basalt.core.recording import find_recordings
 from basalt.core.scoring import can_score, visible_change
 from basalt.core.tasks import get_task, parse_seeds, refuse_test_seeds
-from basalt.feedback.loop_answers import answers_of_round, check_answers
+from basalt.feedback.loop_answers import answers_of_round, check_answers, collect_again
 from basalt.feedback.loop_config import MAY_CHANGE, LoopConfig
 from basalt.io.claims import claim
 from basalt.io.console import note
@@ -152,7 +152,7 @@ class _Loop:
         if complete:
             return
         if number:
-            answers = check_answers(files, self._cfg.least)
+            answers = self._checked(folder, files)
             self._stage(number, "fitting a reward model")
             self._fit(number, files)
             self._stage(number, "improving")
@@ -222,6 +222,14 @@ class _Loop:
         self._files.append(file)
         return self._files
 
+    def _checked(self, folder: Path, files: Sequence[str]) -> list[Comparison]:
+        """The answers so far; if nothing can be learned from them, the same command looks for more."""
+        try:
+            return check_answers(files, self._cfg.least)
+        except ConfigError:
+            collect_again(folder)
+            raise
+
     def _fit(self, number: int, files: Sequence[str]) -> None:
         cfg = self._cfg
         settings: dict[str, Any] = {
@@ -239,6 +247,7 @@ class _Loop:
         given = {
             "out": str(folder / "policy"), "comparisons": tuple(files), "reward": str(folder / "reward"),
             "recordings": tuple(self._all_recordings(number)), "init": cfg.init, "task": cfg.task, "n": cfg.plays,
+            "world_name": cfg.world_name, "world_args": cfg.world_args, "max_steps": cfg.max_steps,
             "kl_limit": cfg.kl_limit, "seed": cfg.seed, "device": cfg.device, "progress": cfg.progress,
         }  # fmt: skip
         known = {one.name for one in fields(config)}

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from leaderboard.store.database import Store
     from leaderboard.studies.rules import StudyInfo
 
+COLLECTED, ASKING = "answers.json", "asking.json"
+"""Names in a round's folder: the records `Collected` and `Asking`."""
+
 CONTRADICTORY = 0.6
 """Share of equal answers to the same pair below which raters contradict themselves or each other."""
 
@@ -94,7 +97,7 @@ def answers_of_round(
             )
         )  # fmt: skip
         return str(folder / "labels" / LABELS), 0
-    file, done = folder / "answers.parquet", folder / "answers.json"
+    file, done = folder / "answers.parquet", folder / COLLECTED
     if done.is_file():
         return str(file), Collected.read(done).cursor
     found = _from_people(cfg, number, folder, recordings, selector, reward, cursor, watch)
@@ -129,7 +132,7 @@ def check_answers(files: Sequence[str], least: int) -> list[Comparison]:
     ((side, count),) = Counter(one.winner for one in named).most_common(1)
     if count >= ONE_SIDED * len(named):
         raise ConfigError(
-            f"answers: expected both sides to win, but {count} of {len(named)} name the {side} clip; whoever answered did not "
+            f"answers: expected both sides to win, but {count} of {len(named)} name the {side} clip; the raters did not "
             "look at the clips"
         )
     found = reliability(answers)
@@ -140,6 +143,16 @@ def check_answers(files: Sequence[str], least: int) -> list[Comparison]:
                 f"got {share}; look at the raters on the Study page of `basalt ui`"
             )
     return counted
+
+
+def collect_again(folder: Path) -> None:
+    """Let the same command collect a round's answers again, later ones among them, since these teach nothing.
+
+    Args:
+        folder: Folder of the round.
+    """
+    for name in (COLLECTED, ASKING):
+        (folder / name).unlink(missing_ok=True)
 
 
 def _contradict(share: Proportion) -> bool:
@@ -156,7 +169,7 @@ def _from_people(
     cursor: int,
     watch: Watch,
 ) -> "NewAnswers":
-    """Put pairs into the queue unless they are there, and wait for answers."""
+    """Put pairs into the queue unless they were asked before, and wait for answers."""
     # Only here: a loop with a synthetic teacher needs no leaderboard.
     from basalt.feedback.ask import AskConfig, ask
     from leaderboard.judging.clip_queue import queue_state
@@ -173,8 +186,8 @@ def _from_people(
                     reward=reward, round=number, study=name, store=cfg.store, seed=cfg.seed, progress=cfg.progress,
                 )
             )  # fmt: skip
-        if not (folder / "asking.json").is_file():
-            Asking(since=datetime.now(UTC)).write(folder / "asking.json")
+        if not (folder / ASKING).is_file():
+            Asking(since=datetime.now(UTC)).write(folder / ASKING)
         note(
             f"round {number}: people answer on the page Compare clips, {cfg.address}/compare; serve it with `basalt ui"
             f"{f' --store {cfg.store}' if cfg.store else ''}`"
@@ -195,7 +208,7 @@ def _wait(
     from leaderboard.judging.clip_answers import answers_since
     from leaderboard.judging.clip_queue import queue_state
 
-    since, said = Asking.read(folder / "asking.json").since, ""
+    since, said = Asking.read(folder / ASKING).since, ""
     while True:
         found, state = answers_since(store, study, cursor), queue_state(store, study, number)
         usable = [one for one in found.comparisons if one.winner != "skip" and not one.is_check]

@@ -21,7 +21,7 @@ from basalt.io.errors import ConfigError
 PEOPLE = "people"
 """Value of `teacher` with which people answer."""
 
-IMPROVERS = ("awr", "best_of_n", "cpl", "filtered_bc", "steer_vector")
+IMPROVERS = ("awr", "best_of_n", "cpl", "filtered_bc", "ppo", "steer_vector")
 """Algorithms that improve a policy by answers or by a reward model."""
 
 MAY_CHANGE = frozenset(
@@ -42,7 +42,7 @@ class LoopConfig:
         out: Folder of the loop. The same command resumes it, wherever it was stopped.
         rounds: Number of rounds.
         teacher: Who answers: a synthetic teacher (oracle, mistake, noisy, equal, skip, myopic or mixed), or people.
-        improve: Algorithm that improves the policy: cpl, awr, steer_vector, filtered_bc or best_of_n.
+        improve: Algorithm that improves the policy: cpl, awr, steer_vector, ppo, filtered_bc or best_of_n.
         improve_args: Further settings of it, as in `basalt train`: {steps: 300}; null for none.
         reward_args: Further settings of the reward model, as in `basalt train agent=reward`: {model: linear}; null for none.
         stop: Run of a stopping head that ends the episodes, or null.
@@ -59,7 +59,7 @@ class LoopConfig:
         kl_limit: Largest divergence of a policy from the start, in nats a frame; beyond it the loop ends with the policy before.
         least: Smallest number of decided answers that a round may learn from.
         minimum: With people, number of new answers at which a round continues; null for all that were asked.
-        deadline: With people, minutes after which a round continues with the answers that are there; null for none.
+        deadline: With people, minutes after which a round continues with the answers so far; null for none.
         poll: With people, seconds between two looks for answers.
         store: With people, the leaderboard that `basalt ui` serves, a file or a database URL; null for the default one.
         study: With people, name of the study; null for the task's name and `clips`.

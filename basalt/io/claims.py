@@ -28,8 +28,8 @@ _KINDS = {
 _ONLY_IN_A_SUITE = "training_frames"
 """Key of a suite's `config.json`, which has the name of a training run's."""
 
-_IN_A_RUN = ({"out", "data"}, {"out", "comparisons"})
-"""Keys of a training run's `config.json`, one of the two; other programs' files have the same name."""
+_IN_A_RUN = ({"out", "data"}, {"out", "comparisons"}, {"out", "reward"})
+"""Keys of a training run's `config.json`, one of the three; other programs' files have the same name."""
 
 
 def make_folder(folder: Path, kind: str) -> None:

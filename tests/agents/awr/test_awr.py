@@ -61,7 +61,7 @@ def method(
     """AWR whose reward is 1 where the good action is done."""
     settings = {
         "out": str(out), "recordings": str(played[0].stem.parent), "init": str(start), "reward": "planted", "steps": 40,
-        "batch_size": 2, "frames": 64, "lr": 1e-2, "kl_limit": 20.0, "horizon": 1, "device": "cpu", "progress": False,
+        "batch_size": 2, "frames": 64, "lr": 3e-2, "kl_limit": 20.0, "horizon": 1, "device": "cpu", "progress": False,
     } | changes  # fmt: skip
     cfg = AWRConfig(**settings)
     found, _ = load_latents(cfg.recordings, cfg.init, progress=False)
