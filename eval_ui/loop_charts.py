@@ -9,8 +9,6 @@ from basalt.core.loop_record import LoopRecord, find_loops
 from eval_ui.charts import GREEN, LABELS, ORANGE
 from eval_ui.probes_page.suites import DEEPEST, results_folder
 
-POLICY, START = "this round's policy", "the start"
-
 
 def loops_by_title() -> dict[str, tuple[Path, LoopRecord]]:
     """All loops below `$BASALT_PROBES` (default: `runs`), by their path below it."""
@@ -31,7 +29,6 @@ def rounds_table(record: LoopRecord) -> pd.DataFrame:
             "Ceiling": one.ceiling,
             "Best control": one.control,
             "Reward": one.proxy,
-            "Reward of the start": one.proxy_of_start,
             "Telemetry": one.gold,
             "KL": one.divergence,
             "ESC": one.stop_rate,
@@ -54,21 +51,16 @@ def success_plot(record: LoopRecord) -> alt.LayerChart:
 
 
 def proxy_plot(record: LoopRecord) -> alt.Chart:
-    """What each round's reward model says of its policy, and of the start."""
-    rows = [
-        {"round": one.number, "reward": value, "of": name}
-        for one in record.rounds
-        for name, value in ((POLICY, one.proxy), (START, one.proxy_of_start))
-        if value is not None
-    ]
-    colour = alt.Color(
-        "of:N", title=None, scale=alt.Scale(domain=[POLICY, START], range=[GREEN, ORANGE]),
-        legend=alt.Legend(orient="top"),
-    )  # fmt: skip
+    """What each round's reward model makes of its policy, against the start."""
+    title = "reward above the start's, SD of its episodes"
     return (
-        alt.Chart(pd.DataFrame(rows, columns=["round", "reward", "of"]))
-        .mark_line(point=True)
-        .encode(x=_rounds("round:Q"), y=alt.Y("reward:Q", title="mean reward of a step"), color=colour)
+        alt.Chart(rounds_table(record).dropna(subset=["Reward"]))
+        .mark_line(point=True, color=GREEN)
+        .encode(
+            x=_rounds(),
+            y=alt.Y("Reward:Q", title=title),
+            tooltip=["Round", alt.Tooltip("Reward:Q", format="+.2f"), alt.Tooltip("Accuracy:Q", format=".1%")],
+        )
         .properties(height=220)
         .configure_axis(**LABELS)
     )  # fmt: skip

@@ -70,11 +70,11 @@ def clip_sums(steps: Tensor, mask: Tensor, length: int) -> Tensor:
 
 def of_latents(policy: VPTPolicy, latents: Tensor) -> PolicyOutput:
     """The heads' output on latents [B, T, width]. Their memory is in them."""
-    return policy.heads(latents.float(), PolicyState(torch.empty(0), (), ()))
+    return policy.heads(latents.float(), PolicyState(torch.empty(0), (), (), torch.empty(0)))
 
 
 def burn_in(config: VPTConfig) -> int:
-    """Number of steps before a clip that can change what the policy makes of it.
+    """Number of encoded frames before a clip that can change what the policy makes of it.
 
     Each block of the transformer looks back as far as its memory, and what it sees there was made by the block below.
     """

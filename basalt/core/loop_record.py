@@ -1,9 +1,10 @@
 """What a loop of feedback found in each round: `loop.json`, which needs no torch to be read."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from basalt.core.records import Record
@@ -29,8 +30,8 @@ class LoopRound(BaseModel):
         accuracy_interval: Its 95% bootstrap interval over worlds, where known.
         ceiling: The largest accuracy that a model can reach on these answers, where known.
         control: Largest accuracy of a control that sees no behaviour, such as brightness alone.
-        proxy: Mean reward of a step of the evaluation's episodes; None in round 0.
-        proxy_of_start: The same reward model on the episodes of the start.
+        proxy: What the round's reward model makes of the evaluation's episodes, against those of the start: see `against_start`.
+            0 in round 0; None where the start's episodes are all worth the same.
         gold: Mean score of an episode by its telemetry, which nothing was trained on; None where it is not reported.
         divergence: Divergence of the policy from the start, in nats a frame.
         success: Share of the evaluation's episodes that succeed.
@@ -51,7 +52,6 @@ class LoopRound(BaseModel):
     ceiling: float | None = None
     control: Share | None = None
     proxy: float | None = None
-    proxy_of_start: float | None = None
     gold: float | None = None
     divergence: Annotated[float, Field(ge=0)]
     success: Share
@@ -93,8 +93,25 @@ class LoopRecord(Record):
 
     def lines(self) -> list[str]:
         """A table of the rounds in lines of text."""
-        head = "round  labels  accuracy (ceiling)   proxy (start)     gold    KL      ESC   success"
+        head = "round  labels  accuracy (ceiling)   proxy   gold    KL      ESC   success"
         return [head, *(_line(one) for one in self.rounds)]
+
+
+def against_start(scores: Sequence[float], of_start: Sequence[float]) -> float | None:
+    """How far the mean of some episodes' scores is above that of the start, in standard deviations of the start's episodes.
+
+    This is Glass's delta. The zero and the unit of a reward model's scores mean nothing by themselves and differ from round to
+    round; those of this figure are the start's in every round.
+
+    Args:
+        scores: Score of each episode.
+        of_start: Score of each episode of the start, by the same reward model.
+
+    Returns:
+        None if the start's scores are all the same.
+    """
+    spread = float(np.std(of_start))
+    return float(np.mean(scores) - np.mean(of_start)) / spread if spread > 0 else None
 
 
 def _line(one: LoopRound) -> str:
@@ -102,12 +119,12 @@ def _line(one: LoopRound) -> str:
         return "-" if value is None else format(value, spec)
 
     low, high = one.success_interval
-    ceiling, start = text(one.ceiling, ".1%"), text(one.proxy_of_start, "+.3f")
+    ceiling = text(one.ceiling, ".1%")
     cells = [
         (str(one.number), 7),
         (str(one.labels), 8),
         (f"{text(one.accuracy, '.1%')} ({ceiling})", 21),
-        (f"{text(one.proxy, '+.3f')} ({start})", 18),
+        (text(one.proxy, "+.2f"), 8),
         (text(one.gold, "+.3f"), 8),
         (f"{one.divergence:.4f}", 8),
         (f"{one.stop_rate:.0%}", 6),

@@ -35,7 +35,7 @@ from agents.reward.saved import open_reward
 from agents.reward.train import train as fit
 from basalt.core.comparisons import Comparison
 from basalt.core.intervals import rate_interval
-from basalt.core.loop_record import FILE, LoopRecord, LoopRound
+from basalt.core.loop_record import FILE, LoopRecord, LoopRound, against_start
 from basalt.core.recording import find_recordings
 from basalt.core.scoring import can_score, visible_change
 from basalt.core.tasks import get_task, parse_seeds, refuse_test_seeds
@@ -176,6 +176,7 @@ class _Loop:
             number=number,
             run=run,
             labels=len(answers),
+            proxy=0.0,
             decided=len(decided(answers)),
             gold=self._gold(folder),
             divergence=0.0,
@@ -195,8 +196,7 @@ class _Loop:
                 "accuracy_interval": metrics.interval,
                 "ceiling": report.ceiling,
                 "control": max(one.accuracy for one in metrics.controls),
-                "proxy": self._proxy(number, number),
-                "proxy_of_start": self._proxy(number, 0),
+                "proxy": against_start(self._scores(number, number), self._scores(number, 0)),
                 "divergence": self._divergence(number, run),
             }
         )
@@ -277,18 +277,21 @@ class _Loop:
 
     # ---- what a round found ----
 
-    def _proxy(self, number: int, played: int) -> float:
-        """Mean reward of a step, by a round's reward model, of the evaluation of the same or another round."""
+    def _scores(self, number: int, played: int) -> list[float]:
+        """What a round's reward model makes of each episode of the evaluation of the same or another round.
+
+        As for a clip, this is the mean over the steps. A sum would change with the zero of the rewards, which comparisons of clips
+        of the same length leave open.
+        """
         device = choose_device(self._cfg.device)
         model, info = open_reward(self._folder(number) / "reward", device)
         episodes, _ = load_latents(
             [str(self._folder(played) / "evaluation")], info.trunk, device=self._cfg.device, progress=False
         )  # fmt: skip
-        rewards = [
-            model.gated(model.rewards(torch.from_numpy(np.array(one.values))))
+        return [
+            float(model.gated(model.rewards(torch.from_numpy(np.array(one.values)))).mean())
             for one in episodes.values()
         ]
-        return float(torch.cat(rewards).mean())
 
     def _gold(self, folder: Path) -> float | None:
         """Mean score of an evaluation's episodes by telemetry, which is what the synthetic teachers look at."""

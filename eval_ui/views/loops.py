@@ -54,7 +54,6 @@ def _facts(record: LoopRecord) -> None:
 
 def _table(record: LoopRecord) -> None:
     share = st.column_config.NumberColumn(format="percent")
-    score = st.column_config.NumberColumn(format="%+.3f")
     st.dataframe(
         rounds_table(record),
         hide_index=True,
@@ -62,7 +61,10 @@ def _table(record: LoopRecord) -> None:
         placeholder="–",
         column_config={
             **dict.fromkeys(("Accuracy", "Ceiling", "Best control", "ESC", "Success", "Low", "High"), share),
-            **dict.fromkeys(("Reward", "Reward of the start", "Telemetry"), score),
+            "Reward": st.column_config.NumberColumn(
+                format="%+.2f", help="by the round's model, above the start's, in standard deviations of the start's episodes"
+            ),
+            "Telemetry": st.column_config.NumberColumn(format="%+.3f"),
             "KL": st.column_config.NumberColumn(format="%.4f", help="nats a frame from the start"),
         },
     )  # fmt: skip

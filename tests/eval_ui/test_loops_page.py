@@ -23,9 +23,9 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def a_round(number: int) -> LoopRound:
     known = (
-        {"accuracy": 0.8, "ceiling": 0.9, "control": 0.6, "proxy": 0.5, "proxy_of_start": 0.1}
+        {"accuracy": 0.8, "ceiling": 0.9, "control": 0.6, "proxy": 0.5}
         if number
-        else {}
+        else {"proxy": 0.0}
     )
     return LoopRound(
         number=number, run=f"runs/loop/{number}", labels=500 * number, decided=300 * number, gold=0.2 + 0.1 * number,
@@ -50,7 +50,7 @@ def test_loops_are_found_and_drawn(runs: Path) -> None:
     assert {name: found for name, (_, found) in loops_by_title().items()} == {"loops/one": record}
     reward = proxy_plot(record).to_dict()
     (rows,) = reward["datasets"].values()
-    assert [(row["round"], row["reward"]) for row in rows] == [(1, 0.5), (1, 0.1), (2, 0.5), (2, 0.1)]  # fmt: skip
+    assert [(row["Round"], row["Reward"]) for row in rows] == [(0, 0.0), (1, 0.5), (2, 0.5)]
     (points,) = optimisation_plot(record).to_dict()["datasets"].values()
     assert [round(row["distance"], 3) for row in points] == [0.0, 0.2, 0.283]
     assert success_plot(record).to_dict()["layer"]
