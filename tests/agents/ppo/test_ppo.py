@@ -1,6 +1,7 @@
 """PPO finds a planted hole in a reward model without the support gate and not with it, and keeps to what it says of itself."""
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from agents.common.objective import kl_to_base
+from agents.common.runs import read_metrics
 from agents.ppo import train as ppo
 from agents.ppo.agent import PPOAgent
 from agents.ppo.config import PPOConfig
@@ -34,8 +36,17 @@ EPISODE = 16
 MOVES = env_to_indices(EnvActions.stack([null_action(), {"forward": 1}, {"back": 1}]))
 
 
-def picture(position: int) -> np.ndarray:
+def brighter(position: int) -> np.ndarray:
+    """Frames get brighter all the way, so that those beyond the cliff look much like those before it."""
     return np.full((32, 32, 3), min(250, 20 + 12 * position), np.uint8)
+
+
+def picture(position: int) -> np.ndarray:
+    """As `brighter`, but beyond the cliff frames are less blue: unlike any before it, and the reward model likes them."""
+    frame = brighter(position).copy()
+    if position > CLIFF:
+        frame[..., 2] = (frame[..., 2] * 0.97).astype(np.uint8)
+    return frame
 
 
 class Corridors:
@@ -89,9 +100,11 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @torch.no_grad()
-def latents_at(policy: VPTPolicy, positions: list[int]) -> torch.Tensor:
-    """Latents of walks along positions, float [n, width]."""
-    frames = torch.from_numpy(np.stack([picture(one) for one in positions]))[None]
+def latents_at(
+    policy: VPTPolicy, positions: list[int], look: Callable[[int], np.ndarray] = picture
+) -> torch.Tensor:
+    """Latents of a walk along positions, float [n, width]."""
+    frames = torch.from_numpy(np.stack([look(one) for one in positions]))[None]
     first = torch.zeros(1, len(positions), dtype=torch.bool)
     first[0, 0] = True
     return policy.latents(frames, first, policy.initial_state(1))[0][0]
@@ -148,10 +161,22 @@ def config(start: Path, out: Path, **changes: Any) -> PPOConfig:
 
 def beyond(worlds: Corridors) -> float:
     """Share of the last steps that are beyond the cliff."""
-    last = worlds.visited[-8 * 64 :]
-    return float(np.mean(np.array(last) > CLIFF + 1))
+    return float(np.mean(np.array(worlds.visited[-8 * 64 :]) > CLIFF))
 
 
+def test_the_gate_closes_a_hole_unless_it_looks_like_the_training_frames(
+    start: Path, hole: list[Corridors]
+) -> None:
+    model: RewardModel = ppo._open()  # type: ignore[call-arg]
+    policy, walk = open_policy(start, CPU), [*range(CLIFF + 1), CLIFF + 2]
+    unlike, alike = (model.rewards(latents_at(policy, walk, look)) for look in (picture, brighter))
+    for one in (unlike, alike):
+        assert one.mean[-1] > one.mean[:-1].max()  # a hole
+    assert unlike.distance[-1] > 1 > unlike.distance[:-1].max() and alike.distance[-1] < 1
+    assert model.gated(unlike)[-1] == model.floor and model.gated(alike)[-1] == alike.mean[-1]
+
+
+@pytest.mark.long
 def test_the_hole_is_found_without_the_gate_and_not_with_it(
     start: Path, hole: list[Corridors], tmp_path: Path
 ) -> None:
@@ -177,6 +202,68 @@ def test_it_ends_at_the_last_policy_within_its_limit_and_plays(
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert all(name.startswith(("pi_head.", "value_head.")) for name in changed)
     assert PPOAgent(result.run, device="cpu").name == "ppo"
+
+
+def test_a_second_reward_model_ends_it_with_the_policy_that_it_liked_best(
+    start: Path, hole: list[Corridors], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first: Any = ppo._open()  # type: ignore[call-arg]
+    second = copy.deepcopy(first)
+    with torch.no_grad():  # it likes it where the policy comes from
+        second.members[0].head.weight.neg_()
+        second.centre.neg_()
+    monkeypatch.setattr(
+        ppo, "_open", lambda _, path, *__: {"planted": first, "other": second}[path]
+    )
+    liked: list[float] = []
+    played: list[dict[str, torch.Tensor]] = []
+    iterate, play = ppo._Learner._iterate, Player.play
+
+    def looked_at(self: ppo._Learner, steps: Any) -> dict[str, float]:
+        values = iterate(self, steps)
+        liked.append(values["second_reward"])
+        return values
+
+    def copied(self: Player, steps: int) -> Any:
+        played.append(copy.deepcopy(self._policy.state_dict()))
+        return play(self, steps)
+
+    monkeypatch.setattr(ppo._Learner, "_iterate", looked_at)
+    monkeypatch.setattr(Player, "play", copied)
+    result = ppo.train(config(start, tmp_path / "run", second="other", warmup=0))
+    assert result.report is not None
+    best = int(np.argmax(liked))
+    assert "the second reward model liked the policies of iterations" in result.report.ended
+    assert result.report.ended.endswith(f"the policy is that of iteration {best}")
+    assert len(liked) == best + 1 + ppo.FALLS < 14
+    found = open_policy(result.run, CPU).state_dict()
+    assert torch.equal(found["pi_head.buttons.linear_layer.weight"], played[best]["pi_head.buttons.linear_layer.weight"])  # fmt: skip
+
+
+def test_a_killed_run_resumes_where_it_was(
+    start: Path, hole: list[Corridors], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cfg = config(start, tmp_path / "run", iterations=3, warmup=0, kl=0.2, kl_target=0.03)
+    played: list[dict[str, torch.Tensor]] = []
+    play = Player.play
+
+    def killed(self: Player, steps: int) -> Any:
+        played.append(copy.deepcopy(self._policy.state_dict()))
+        if len(played) == 3:
+            raise KeyboardInterrupt
+        return play(self, steps)
+
+    monkeypatch.setattr(Player, "play", killed)
+    with pytest.raises(KeyboardInterrupt):
+        ppo.train(cfg)
+    result = ppo.train(cfg)
+    assert result.iterations == 3 and not result.interrupted and len(played) == 4
+    assert all(torch.equal(one, played[3][name]) for name, one in played[2].items())
+    rows = read_metrics(tmp_path / "run")
+    assert [row.step for row in rows] == [1, 2, 3]
+    one, two, three = (row.model_dump()["kl_weight"] for row in rows)
+    assert one < two < three
+    assert ppo.train(cfg).report == result.report and len(played) == 4
 
 
 def test_a_policy_that_is_not_the_one_that_played_is_found(
