@@ -60,7 +60,7 @@ from basalt.policies.vpt import VPTPolicy
 _LOGGED = ("loss", "buttons", "camera", "esc", "kl")
 
 AUGMENTED_STEPS = 16
-"""Number of optimizer steps for which a sequence keeps its augmentation."""
+"""Number of optimizer steps for which a sequence that follows whole episodes keeps its augmentation."""
 
 MEASURED_FRAMES = 5_000
 """Approximate number of frames on which the training loss is measured, before and after."""
@@ -252,13 +252,15 @@ class _Learner:
     def _augmented(self, labels: TensorBatch) -> TensorBatch:
         """The batch with augmented frames.
 
-        The draws depend on the step only, so that a resumed run repeats them. They change rarely, since a change in the
-        middle of an episode looks like a motion.
+        The draws depend on the step only, so that a resumed run repeats them. Where a sequence is carried from batch to
+        batch they change rarely, since a change in the middle of an episode looks like a motion; segments that end with the
+        batch have draws of their own.
         """
         cfg, team = self.cfg, self.team
         if not (cfg.shift or cfg.colour):
             return labels
-        draws = generator(cfg.seed, self.step // AUGMENTED_STEPS, team.rank)
+        whole = cfg.segment is None or cfg.segment > cfg.seq_len
+        draws = generator(cfg.seed, self.step // (AUGMENTED_STEPS if whole else 1), team.rank)
         frames = augment(labels.inputs, draws, shift=cfg.shift, colour=cfg.colour)
         return labels._replace(inputs=frames)
 
