@@ -137,10 +137,11 @@ def test_it_improves_on_the_planted_preference(finished: LoopRecord, work: Path)
 
 
 def test_the_proxy_is_in_units_of_the_start_whatever_those_of_the_model() -> None:
-    ours, start = np.array([2.0, 4.0]), np.array([0.0, 2.0])
-    assert against_start(ours, start) == 2.0 == against_start(10 * ours + 3, 10 * start + 3)
+    ours, start = [2.0, 4.0], [0.0, 2.0]
+    other_units = ([10 * one + 3 for one in scores] for scores in (ours, start))
+    assert against_start(ours, start) == 2.0 == against_start(*other_units)
     assert against_start(start, start) == 0.0
-    assert against_start(ours, np.array([1.0, 1.0])) is None
+    assert against_start(ours, [1.0, 1.0]) is None
 
 
 def test_killed_anywhere_it_resumes_to_the_same_answers_and_the_same_fit(
