@@ -79,7 +79,7 @@ def test_a_sweep_trains_for_each_combination(
         ("stepz=3", "stepz: unknown setting; did you mean 'steps'?"),
         ("+stepz=3", "stepz: unknown setting; did you mean 'steps'?"),
         ("--steps=3", "--steps=3: settings are written key=value here: steps=3"),
-        ("agent=random", "agent: 'random' does not learn; agents that learn: bc"),
+        ("agent=random", "agent: 'random' does not learn; agents that learn: awr, bc"),
         ("agent=bcc", "agent: unknown agent 'bcc'; did you mean 'bc'?"),
     ],
 )
