@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from basalt.io.errors import BasaltError
+from basalt.io.spreadsheet import inert_table
 
 
 def percent(share: float) -> str:
@@ -24,14 +25,17 @@ def facts_html(facts: dict[str, str], *, small: bool = False) -> str:
     return f'<div class="facts{" small" if small else ""}">{items}</div>'
 
 
-def show_table(columns: Mapping[str, Any], **options: Any) -> None:
+def show_table(columns: Mapping[str, Any] | pd.DataFrame, **options: Any) -> None:
     """Show a table as wide as the page.
 
+    Streamlit offers each table as a CSV file, so its texts are made `inert` for spreadsheets.
+
     Args:
-        columns: Values by title of the column.
+        columns: Values by title of the column, or a table.
         options: Further arguments of `st.dataframe`.
     """
-    st.dataframe(pd.DataFrame(columns), hide_index=True, width="stretch", **options)
+    table = inert_table(pd.DataFrame(columns))
+    st.dataframe(table, hide_index=True, width="stretch", **options)
 
 
 def attempt(action: Callable[..., object], *args: Any, **options: Any) -> None:

@@ -13,6 +13,7 @@ from basalt.core.tasks import get_task
 from basalt.io.atomic import replacing
 from basalt.io.errors import ConfigError
 from basalt.io.paths import data_folder
+from basalt.io.spreadsheet import write_csv
 
 _SHOWN = 20
 """Number of recordings that a dry run names; `--json` names all."""
@@ -102,7 +103,7 @@ def _write_table(table: pd.DataFrame, path: Path) -> None:
         if path.suffix == ".parquet":
             table.to_parquet(partial, index=False)
         else:
-            table.to_csv(partial, index=False)
+            write_csv(table, partial)
 
 
 @data.command("download")

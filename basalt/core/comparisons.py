@@ -19,6 +19,7 @@ from pydantic import AwareDatetime, Field, TypeAdapter, ValidationError
 from basalt.core.registry import did_you_mean
 from basalt.io.atomic import replacing
 from basalt.io.errors import BasaltError
+from basalt.io.spreadsheet import inert, original
 
 FORMAT_VERSION = 2
 
@@ -414,7 +415,9 @@ def _write_csv(path: Path, comparisons: Sequence[Comparison]) -> None:
         # Rows end with \r\n: the module quotes a \r in a text only if it ends rows, too.
         writer = csv.DictWriter(file, SCHEMA.names)
         writer.writeheader()
-        writer.writerows(map(_plain, comparisons))
+        for one in comparisons:
+            values = _plain(one).items()
+            writer.writerow({k: inert(v) if isinstance(v, str) else v for k, v in values})
 
 
 def _read_csv(path: Path) -> Iterator[dict[str, Any]]:
@@ -422,7 +425,8 @@ def _read_csv(path: Path) -> Iterator[dict[str, Any]]:
         if number == 0:
             _check_names(path, list(row))
             continue
-        yield {name: value for name, value in row.items() if value or name not in _OPTIONAL}
+        values = {name: original(value) for name, value in row.items()}
+        yield {name: value for name, value in values.items() if value or name not in _OPTIONAL}
 
 
 def csv_rows(path: Path) -> Iterator[dict[str, str]]:

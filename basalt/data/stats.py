@@ -14,6 +14,7 @@ from basalt.data.labels import LabelMode, label_play
 from basalt.io.claims import make_folder
 from basalt.io.console import progress_bar
 from basalt.io.errors import RecordingError
+from basalt.io.spreadsheet import write_csv
 
 UNKNOWN_TASK = "unknown"
 
@@ -152,6 +153,6 @@ def write_tables(table: pd.DataFrame, out: Path) -> list[Path]:
         ("players.csv", summarise(table, ["task", "player"])),
         ("camera.csv", camera_histogram(table)),
     ):
-        content.to_csv(out / name, index=False)
+        write_csv(content, out / name)
         written.append(out / name)
     return written

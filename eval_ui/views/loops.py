@@ -3,6 +3,7 @@
 import streamlit as st
 
 from basalt.core.loop_record import LoopRecord
+from eval_ui.elements import show_table
 from eval_ui.loop_charts import (
     loops_by_title,
     optimisation_plot,
@@ -54,10 +55,8 @@ def _facts(record: LoopRecord) -> None:
 
 def _table(record: LoopRecord) -> None:
     share = st.column_config.NumberColumn(format="percent")
-    st.dataframe(
+    show_table(
         rounds_table(record),
-        hide_index=True,
-        width="stretch",
         placeholder="–",
         column_config={
             **dict.fromkeys(("Accuracy", "Ceiling", "Best control", "ESC", "Success", "Low", "High"), share),

@@ -9,6 +9,7 @@ import streamlit as st
 from basalt.io.errors import BasaltError
 from basalt.probes.records import Moment, number
 from eval_ui.components import component
+from eval_ui.elements import show_table
 from eval_ui.probes_page.clips import cut_clip, data_url
 from eval_ui.probes_page.export import export_html
 from eval_ui.probes_page.notes import LONGEST, Note, read_notes, write_note
@@ -113,10 +114,8 @@ def _table(suite: Suite, sae: Autoencoder, notes: Mapping[int, Note]) -> list[in
     chosen = st.selectbox("Concept", concepts, index=None, placeholder="any concept")
     if chosen is not None:
         table = table[table["Best concept"] == chosen]
-    st.dataframe(
+    show_table(
         table,
-        hide_index=True,
-        width="stretch",
         height=260,
         placeholder="–",
         column_config={
