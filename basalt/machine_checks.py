@@ -297,7 +297,7 @@ WORLD = (
 
 OTHERS = (
     Need("torch", _torch, needed=False, fix="pip install --force-reinstall torch"),
-    _package("krippendorff", "the leaderboard", "leaderboard"),
+    _package("sqlalchemy", "the leaderboard", "leaderboard"),
     _package("streamlit", "the judging app", "ui"),
     _package("pygame-ce", "a window for basalt play (a browser does without)", "play"),
     Need("Minecraft: built jar", _minecraft("find_minecraft"), needed=False),

@@ -136,7 +136,7 @@ def test_the_steps_install_a_server_by_hashes_alone(tmp_path):
     command = [tmp_path / "venv" / "bin" / "basalt", "doctor", "--json"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     checks = {check["name"]: check for check in json.loads(done.stdout)}
-    for name in ("dependencies", "H.264 encoder", "streamlit", "krippendorff"):
+    for name in ("dependencies", "H.264 encoder", "streamlit", "sqlalchemy"):
         assert checks[name]["state"] == "ok", checks[name]
     assert checks["torch"]["state"] == "optional"
     leaderboard = [command[0], "leaderboard", "show"]

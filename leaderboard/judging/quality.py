@@ -7,7 +7,6 @@ from datetime import datetime
 from statistics import median
 from typing import NamedTuple
 
-import krippendorff
 import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, aliased
@@ -219,7 +218,11 @@ def rater_reports(store: Store, study: StudyInfo, admin: AdminIdentity) -> list[
 
 
 def agreement(answers: Sequence[tuple[str, str, str]]) -> tuple[float | None, int]:
-    """Krippendorff's alpha of nominal answers, by the `krippendorff` package.
+    """Krippendorff's alpha of nominal answers by any number of raters, with answers missing.
+
+    Krippendorff (2011), "Computing Krippendorff's Alpha-Reliability", section C: alpha = 1 - o / e over the n answers to
+    units with two or more. Each of the m answers to a unit is paired with the m - 1 others, and a pair counts 1 / (m - 1);
+    o is the share of the counts that unequal pairs have. e is the share of unequal pairs among all pairs of the n answers.
 
     Args:
         answers: Triples of rater, unit and value; `skip` counts as no answer.
@@ -240,8 +243,13 @@ def agreement(answers: Sequence[tuple[str, str, str]]) -> tuple[float | None, in
     counts = np.zeros((len(units), len(values)), np.int64)
     for _, unit, value in shared:
         counts[place[unit], values.index(value)] += 1
-    alpha = krippendorff.alpha(value_counts=counts, level_of_measurement="nominal")
-    return float(alpha), len(units)
+    total = int(counts.sum())
+    equal = (counts * (counts - 1)).sum(axis=1)
+    times_of = counts.sum(axis=1)
+    observed = float(((times_of * (times_of - 1) - equal) / (times_of - 1)).sum()) / total
+    of_value = counts.sum(axis=0)
+    expected = 1 - float((of_value * (of_value - 1)).sum()) / (total * (total - 1))
+    return 1 - observed / expected, len(units)
 
 
 VERDICTS = ("first", "second", "draw", "both_bad")
