@@ -44,7 +44,7 @@ def peer(policy: VPTPolicy, episodes: Sequence[Episode]) -> Iterator[int]:
         for part in episode.recordings:
             for _, frame in zip(range(len(episode)), part.frames(), strict=False):
                 picture = torch.from_numpy(resize_frame(frame, size))[None, None].to(policy.device)
-                latent, state = policy.net.recur(policy.net.encode(picture), first, state)
+                latent, state = policy.latents(picture, first, state)
                 latent.cpu()
                 yield 1
 
@@ -52,8 +52,10 @@ def peer(policy: VPTPolicy, episodes: Sequence[Episode]) -> Iterator[int]:
 @torch.inference_mode()
 def encoder(policy: VPTPolicy, pictures: torch.Tensor) -> Iterator[int]:
     """The image encoder alone, in the batches that embedding uses; yields the frames of each."""
+    first = torch.zeros(1, len(pictures), dtype=torch.bool, device=policy.device)
     while True:
-        policy.net.encode_frames(pictures[None]).cpu()
+        stacks, _ = policy.net.stack(pictures[None], first, policy.initial_state(1))
+        policy.net.encode_frames(stacks).cpu()
         yield len(pictures)
 
 
@@ -63,11 +65,10 @@ def largest_difference(policy: VPTPolicy, episode: Episode, frames: int) -> floa
     pictures = torch.from_numpy(episode.read()[:frames])[None]
     pictures = pictures.to(policy.device)
     first = torch.zeros(1, frames, dtype=torch.bool, device=policy.device)
-    whole, _ = policy.net.recur(policy.net.encode(pictures), first, policy.initial_state(1))
+    whole, _ = policy.latents(pictures, first, policy.initial_state(1))
     state, steps = policy.initial_state(1), []
     for t in range(frames):
-        encoded = policy.net.encode(pictures[:, t : t + 1])
-        latent, state = policy.net.recur(encoded, first[:, :1], state)
+        latent, state = policy.latents(pictures[:, t : t + 1], first[:, :1], state)
         steps.append(latent)
     return float((whole - torch.cat(steps, 1)).abs().max())
 

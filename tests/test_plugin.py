@@ -122,7 +122,7 @@ def test_a_rating_model_by_name(basalt, tmp_path):
     shown = json.loads(
         basalt("leaderboard", "show", "--store", str(place), "--model", "theirs", "--json")
     )
-    assert [one["agent"] for one in shown] == ["good", "middling", "bad"]
+    assert [one["agent"] for one in shown] == ["good", "middling", "poor"]
     assert shown[0]["theirs"] > 0.5 > shown[-1]["theirs"]
     said = basalt("leaderboard", "show", "--store", str(place), "--model", "theirz", fails=True)
     assert "'theirs'" in said

@@ -22,7 +22,7 @@ pytest.importorskip("playwright", reason="Playwright is not installed (pip insta
 from playwright.sync_api import Browser, Locator, Page, Request, expect
 
 # Names that occur in no text of the page nor of Streamlit.
-PLAYERS = {"good": "Quartzwalker", "middling": "Ludwigia", "bad": "Zamioculcas"}
+PLAYERS = {"good": "Quartzwalker", "middling": "Ludwigia", "poor": "Zamioculcas"}
 ADMIN = command_line_admin()
 FRAME = 1 / 20
 

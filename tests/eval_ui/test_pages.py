@@ -32,7 +32,7 @@ from tests.support.element import Element
 from tests.support.three_players import SEEDS, record, unwatched_study
 
 MAIN = Path(eval_ui.__file__).with_name("main.py")
-PLAYERS = ("good", "middling", "bad")
+PLAYERS = ("good", "middling", "poor")
 ADMIN = command_line_admin()
 PASSWORD = "correct horse battery"
 HOSTILE = '<img src=x onerror="alert(1)">'

@@ -21,7 +21,7 @@ POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))
 
 @pytest.fixture(scope="session")
 def agents(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Folders of recordings of three players on SEEDS; by telemetry: good, then middling, then bad."""
+    """Folders of recordings of three players on SEEDS; by telemetry: good, then middling, then poor."""
     return record_three(tmp_path_factory.mktemp("agents"))
 
 

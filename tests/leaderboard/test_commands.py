@@ -44,18 +44,18 @@ def test_submit_judge_and_show(
     assert "registered 'my agent' in study 'small': 2 episodes" in capsys.readouterr().out
     assert leaderboard_main(["show", *store]) == 0
     assert "no judgments yet" in capsys.readouterr().out
-    assert submit_main([str(agents["bad"]), *store]) == 0
+    assert submit_main([str(agents["poor"]), *store]) == 0
     assert leaderboard_main(["judge-by-telemetry", *store]) == 0
     assert "2 pairs newly judged" in capsys.readouterr().out
     assert leaderboard_main(["show", "--study", "small", *store]) == 0
     shown = capsys.readouterr().out
     assert "Find Cave, test 1 (judged by telemetry: a stand-in" in shown
-    assert shown.index("1  my agent") < shown.index("2  bad ")
+    assert shown.index("1  my agent") < shown.index("2  poor ")
     assert leaderboard_main(["show", "--json", *store]) == 0
     records = json.loads(capsys.readouterr().out)
     assert [(one["agent"], one["comparisons"], one["source"]) for one in records] == [
         ("my agent", 2, "telemetry"),
-        ("bad", 2, "telemetry"),
+        ("poor", 2, "telemetry"),
     ]
     assert {one["interval"] for one in records} == {"95%"}
     assert leaderboard_main(["show", "--json", "--model", "trueskill", *store]) == 0
@@ -64,7 +64,7 @@ def test_submit_judge_and_show(
     assert leaderboard_main(["show", "--model", "bt", "--replicates", "0", *store]) == 0
     shown = capsys.readouterr().out
     assert "Bradley-Terry; rows in order of strength" in shown
-    assert shown.index("1  my agent") < shown.index("2  bad ")
+    assert shown.index("1  my agent") < shown.index("2  poor ")
     assert leaderboard_main(["show", "--source", "human", *store]) == 0
     assert "no judgments yet" in capsys.readouterr().out
 

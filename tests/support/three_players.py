@@ -44,11 +44,15 @@ def record(
 
 
 def record_three(root: Path, steps: int = 4) -> dict[str, Path]:
-    """A folder a player, each with SEEDS; by telemetry: good, then middling (slower), then bad."""
-    for player, length, cave in (("good", steps, 1), ("middling", 2 * steps, 1), ("bad", steps, 0)):
+    """A folder a player, each with SEEDS; by telemetry: good, then middling (slower), then poor."""
+    for player, length, cave in (
+        ("good", steps, 1),
+        ("middling", 2 * steps, 1),
+        ("poor", steps, 0),
+    ):
         for seed in SEEDS:
             record(root / player, seed, player=player, steps=length, cave_steps=cave)
-    return {player: root / player for player in ("good", "middling", "bad")}
+    return {player: root / player for player in ("good", "middling", "poor")}
 
 
 def unwatched_study(store: Store, name: str, rules: StudyRules) -> StudyInfo:

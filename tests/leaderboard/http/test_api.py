@@ -74,7 +74,7 @@ def test_a_rater_judges_all_pairs_over_http(
     assert (me["done"], me["total"]) == (6, 6)
     assert len(load_comparisons(store, full_study)) == 6
     scores = client.get("/api/studies/small/scores").json()
-    assert {row["agent"] for row in scores} == {"good", "middling", "bad"}
+    assert {row["agent"] for row in scores} == {"good", "middling", "poor"}
     assert rater.post("studies/small/undo").json()["task"] == "find_cave"
     assert rater.client.delete("/api/me", headers=rater.headers).status_code == 204
     assert rater.get("studies/small/me").status_code == 403

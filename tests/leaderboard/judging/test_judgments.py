@@ -64,7 +64,7 @@ def test_pairs_are_of_the_same_task_and_seed_by_two_agents(
 def test_what_is_served_tells_nothing_of_the_players(store: Store, full_study: StudyInfo) -> None:
     pair = served(store, full_study, register_rater(store, "secret"))
     path = store.media_file(served_video_name(store, pair.assignment_id, "left"))
-    for name in ("good", "middling", "bad"):
+    for name in ("good", "middling", "poor"):
         assert name not in repr(pair)
         assert name not in str(path.relative_to(store.media))
 
@@ -79,7 +79,7 @@ def test_both_sides_are_given_to_each_agent(store: Store, full_study: StudyInfo)
     for one in load_comparisons(store, full_study):
         lefts[one.left_agent] += 1
     # 72 pairs, each agent in 48 of them: left between a quarter and three quarters of its times.
-    assert set(lefts) == {"good", "middling", "bad"}
+    assert set(lefts) == {"good", "middling", "poor"}
     assert all(12 <= count <= 36 for count in lefts.values())
 
 
@@ -239,7 +239,7 @@ def test_telemetry_judges_every_pair_once(store: Store, full_study: StudyInfo) -
     )
     (table,) = rate(load_comparisons(store, full_study))
     assert table.source == "telemetry"
-    assert [row.agent for row in table.rows] == ["good", "middling", "bad"]
+    assert [row.agent for row in table.rows] == ["good", "middling", "poor"]
     assert [row.comparisons for row in table.rows] == [4, 4, 4]
     reasons = {one.justification for one in load_comparisons(store, full_study)}
     assert reasons == {"succeeded sooner", "only this player succeeded"}

@@ -86,7 +86,7 @@ def test_a_taken_name_is_refused_in_any_disguise(
     store: Store, study: StudyInfo, agents: dict[str, Path], name: str
 ) -> None:
     submit_recordings(store, study, agents["good"])
-    (fault,) = faults_of(store, study, agents["bad"], name)
+    (fault,) = faults_of(store, study, agents["poor"], name)
     assert "'good' already" in fault
     assert name_key(name) == "good"
 
@@ -212,7 +212,7 @@ def test_of_two_submissions_under_one_name_one_wins(
         except SubmissionError as err:
             ended.append(err.faults[0])
 
-    threads = [threading.Thread(target=submit, args=(agents[agent],)) for agent in ("good", "bad")]
+    threads = [threading.Thread(target=submit, args=(agents[agent],)) for agent in ("good", "poor")]
     for thread in threads:
         thread.start()
     for thread in threads:
