@@ -64,7 +64,7 @@ def current_admin() -> AdminIdentity | None:
 
 def may_see_results(study: StudyInfo) -> bool:
     """Whether this browser may see ratings, episodes and players' names of a study."""
-    return get_settings(the_store(), study).show_results or current_admin() is not None
+    return get_settings(the_store(), study).raters_see_results or current_admin() is not None
 
 
 def may_see_probes() -> bool:

@@ -54,7 +54,7 @@ def _fields(present: JudgingSettings) -> dict[str, object]:
             wrap=True,
         )
         out["show_results"] = st.checkbox(
-            "Raters see the leaderboard and the episodes during the study",
+            "Raters see the leaderboard and the episodes during the study (not while there are attention checks)",
             present.show_results,
             wrap=True,
         )

@@ -73,7 +73,11 @@ def _show(
         return Reply(act.nonce, "Saved.")
 
     videos = [pair_videos(store, pair) for pair in pairs]
-    answered = view.status.answered
+    left = (
+        f"{view.asked} questions in the study"
+        if view.settings.check_share
+        else f"{view.missing} open"
+    )
     compare_clips(
         ClipsView(
             pairs=tuple(
@@ -82,7 +86,7 @@ def _show(
             ),
             title=f"{task.title}: which clip is better?",
             instruction=task.instruction,
-            standing=f"{answered} answered, {view.missing} open",
+            standing=f"{view.status.answered} answered, {left}",
             undo_until=undo_time(view.undoable_until),
         ),
         handle,

@@ -61,7 +61,9 @@ def _show(
     asked = task.questions if study.rules.ask_questions else Questions((), ())
     settings = view.settings
     videos = pair_videos(store, pair)
-    done, total = view.status.answered, view.total
+    done = view.status.answered
+    # Attention checks may come on top; the count of pairs does not reveal which ones they are.
+    total = max(view.total, done + 1)
     if pair.qualification:
         done, total = view.status.qualification.answered, view.status.qualification.pairs
 

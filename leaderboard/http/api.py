@@ -285,11 +285,11 @@ def scores(
         str, Query(description="rating model of the tables", max_length=100)
     ] = DEFAULT_MODEL,
 ) -> list[dict[str, Any]]:
-    """The score tables, one record per row; for admins only while the study hides its results.
+    """The score tables, one record per row; for admins only while the study hides results or checks raters.
 
     The records are those of `show --json --replicates 0`.
     """
-    if not get_settings(store, study).show_results:
+    if not get_settings(store, study).raters_see_results:
         _the_admin(store, credentials)
     comparisons = load_comparisons(store, study, [source] if source else None)
     tables = rate(comparisons, model=RATING_MODELS.get(model))

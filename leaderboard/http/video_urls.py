@@ -83,11 +83,13 @@ def served_video_name(
     """
     now = now or datetime.now(UTC)
     with store.read() as session:
-        served = (
-            session.get(Assignment, served_id)
-            or session.get(AttentionCheck, served_id)
-            or session.scalar(sa.select(ClipShowing).where(ClipShowing.id == served_id))
+        # All are always looked for, so that the time does not reveal an attention check.
+        found = (
+            session.get(Assignment, served_id),
+            session.get(AttentionCheck, served_id),
+            session.scalar(sa.select(ClipShowing).where(ClipShowing.id == served_id)),
         )
+        served = next((one for one in found if one is not None), None)
         if served is None or side not in ("left", "right"):
             raise AccessDeniedError("no such video")
         if now >= served.expires:

@@ -1,6 +1,8 @@
 """Serving pairs: which one a rater judges next, reserved until it expires.
 
-Some of the pairs are attention checks (`leaderboard.judging.attention_checks`), which look like any other.
+Some of the pairs are attention checks (`leaderboard.judging.attention_checks`), which look like any other. A check
+takes the place of an ordinary pair, so none is served when no ordinary pair is left: the rater would know it. Both are
+looked for each time, so that the time of a request does not reveal which one was served.
 """
 
 import random
@@ -12,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from basalt.io.errors import StudyError
-from leaderboard.judging.attention_checks import attention_check, qualification_pair
+from leaderboard.judging.attention_checks import find_check, qualification_pair, serve_check
 from leaderboard.judging.matchmaking import board_of
 from leaderboard.judging.pairs import require_source, reservation
 from leaderboard.judging.raters import read_rater_status
@@ -103,9 +105,11 @@ def next_pair(
         served = _open(session, study, rater_id, now)
         if served is None and rater.state == "qualify":
             served = qualification_pair(session, study, rater_id, now, rng)
-        if served is None and rng.random() < settings.check_share:
-            served = attention_check(session, study, rater_id, settings.check_kinds, now, rng)
         if served is None:
+            is_checked = rng.random() < settings.check_share
+            check = None
+            if settings.check_share:
+                check = find_check(session, study, rater_id, settings.check_kinds, rng)
             reserved = session.scalars(_unanswered(study, now))
             pair = board_of(store, session, study.id).choose(
                 rater_id,
@@ -117,7 +121,10 @@ def next_pair(
             if pair is None:
                 return None
             left, right = rng.sample(pair, 2)
-            served = assign(session, study, rater_id, (left, right), now)
+            if is_checked and check is not None:
+                served = serve_check(session, study, rater_id, check, now)
+            else:
+                served = assign(session, study, rater_id, (left, right), now)
         return served_pair(session, served)
 
 
@@ -175,13 +182,18 @@ def _unanswered(study: StudyInfo, now: datetime) -> sa.Select[Assignment]:
     )
 
 
-def known_pairs(session: Session, study: StudyInfo, rater_id: str) -> Sequence[tuple[str, str]]:
+def known_pairs(
+    session: Session,
+    study: StudyInfo,
+    rater_id: str,
+    kinds: Sequence[str] = ("qualification", "gold"),
+) -> Sequence[tuple[str, str]]:
     """Pairs that a rater has seen as gold pairs; they are not served as ordinary pairs."""
     rows = session.execute(
         sa.select(AttentionCheck.left_episode_id, AttentionCheck.right_episode_id).where(
             AttentionCheck.study_id == study.id,
             AttentionCheck.rater_id == rater_id,
-            AttentionCheck.kind.in_(("qualification", "gold")),
+            AttentionCheck.kind.in_(kinds),
         )
     )
     return rows.all()

@@ -59,6 +59,16 @@ class Qualification:
         return "passed" if self.right >= self.needed else "failed"
 
 
+class Known(NamedTuple):
+    """Two videos with a known answer: kind of check, ids of the episodes, the answer, where it is known from."""
+
+    kind: str
+    sides: tuple[str, str]
+    expected: str
+    gold_id: str | None = None
+    judgment_id: str | None = None
+
+
 def qualification(
     session: Session, study_id: str, rater_id: str, settings: JudgingSettings
 ) -> Qualification:
@@ -83,30 +93,29 @@ def qualification_pair(
         StudyError: The study has fewer gold pairs than it asks for.
     """
     done = {check.gold_id for check, _ in _qualification_answers(session, study.id, rater_id)}
-    free = [_known(gold) for gold in pairs_in_use(session, study.id) if gold.id not in done]
+    free = [
+        _known("qualification", gold)
+        for gold in pairs_in_use(session, study.id)
+        if gold.id not in done
+    ]
     if not free:
         raise StudyError(
             "this study has too few gold pairs for its qualification; its admin can add some"
         )
-    return _serve(session, study, rater_id, "qualification", _drawn(free, rng), now)
+    return serve_check(session, study, rater_id, _drawn(free, rng), now)
 
 
-def attention_check(
-    session: Session,
-    study: StudyInfo,
-    rater_id: str,
-    kinds: Iterable[str],
-    now: datetime,
-    rng: random.Random,
-) -> AttentionCheck | None:
-    """Reserve a check of the first kind, in random order, that can be made; None if no kind can."""
+def find_check(
+    session: Session, study: StudyInfo, rater_id: str, kinds: Iterable[str], rng: random.Random
+) -> Known | None:
+    """A check of the first kind, in random order, that can be made; None if no kind can."""
     shuffled = list(kinds)
     rng.shuffle(shuffled)
     for kind in shuffled:
         if free := {"gold": _gold, "repeat": _repeat, "self": _self}[kind](
             session, study, rater_id
         ):
-            return _serve(session, study, rater_id, kind, _drawn(free, rng), now)
+            return _drawn(free, rng)
     return None
 
 
@@ -115,8 +124,8 @@ def serve_again(
 ) -> AttentionCheck:
     """Reserve the same check again, after its answer was withdrawn."""
     sides = (check.left_episode_id, check.right_episode_id)
-    known = _Known(sides, check.expected, check.gold_id, check.judgment_id)
-    return _serve(session, study, check.rater_id, check.kind, known, now)
+    known = Known(check.kind, sides, check.expected, check.gold_id, check.judgment_id)
+    return serve_check(session, study, check.rater_id, known, now)
 
 
 def passes(check: AttentionCheck, winner: str) -> bool:
@@ -175,28 +184,19 @@ def _seen(session: Session, study: StudyInfo, rater_id: str) -> list[AttentionCh
     )
 
 
-class _Known(NamedTuple):
-    """Two videos with a known answer: ids of the episodes, the answer, and where it is known from."""
-
-    sides: tuple[str, str]
-    expected: str
-    gold_id: str | None = None
-    judgment_id: str | None = None
+def _known(kind: str, gold: GoldPair) -> Known:
+    return Known(kind, (gold.left_episode_id, gold.right_episode_id), gold.better, gold_id=gold.id)
 
 
-def _known(gold: GoldPair) -> _Known:
-    return _Known((gold.left_episode_id, gold.right_episode_id), gold.better, gold_id=gold.id)
-
-
-def _gold(session: Session, study: StudyInfo, rater_id: str) -> list[_Known]:
+def _gold(session: Session, study: StudyInfo, rater_id: str) -> list[Known]:
     """Gold pairs that the rater has neither seen nor judged."""
     seen = {check.gold_id for check in _seen(session, study, rater_id)}
     judged = set(session.scalars(sa.select(Judgment.pair).where(Judgment.rater_id == rater_id)))
-    known = map(_known, pairs_in_use(session, study.id))
+    known = [_known("gold", gold) for gold in pairs_in_use(session, study.id)]
     return [one for one in known if one.gold_id not in seen and pair_key(*one.sides) not in judged]
 
 
-def _repeat(session: Session, study: StudyInfo, rater_id: str) -> list[_Known]:
+def _repeat(session: Session, study: StudyInfo, rater_id: str) -> list[Known]:
     """Pairs that the rater has decided, except the latest, with sides swapped."""
     repeated = {check.judgment_id for check in _seen(session, study, rater_id)}
     own = session.scalars(
@@ -210,22 +210,25 @@ def _repeat(session: Session, study: StudyInfo, rater_id: str) -> list[_Known]:
         .order_by(Judgment.number)
     ).all()[:-_REPEAT_AFTER]
     return [
-        _Known(
-            (one.right_episode_id, one.left_episode_id), MIRRORED[one.winner], judgment_id=one.id
+        Known(
+            "repeat",
+            (one.right_episode_id, one.left_episode_id),
+            MIRRORED[one.winner],
+            judgment_id=one.id,
         )
         for one in own
         if one.id not in repeated and one.winner in ("left", "right")
     ]
 
 
-def _self(session: Session, study: StudyInfo, rater_id: str) -> list[_Known]:
+def _self(session: Session, study: StudyInfo, rater_id: str) -> list[Known]:
     """Each video that no check of the rater has shown, against itself."""
     seen = {check.left_episode_id for check in _seen(session, study, rater_id)}
     unseen = sa.select(Episode.id).where(Episode.study_id == study.id, Episode.id.not_in(seen))
-    return [_Known((one, one), "draw") for one in session.scalars(unseen.order_by(Episode.id))]
+    return [Known("self", (one, one), "draw") for one in session.scalars(unseen.order_by(Episode.id))]
 
 
-def _drawn(free: Sequence[_Known], rng: random.Random) -> _Known:
+def _drawn(free: Sequence[Known], rng: random.Random) -> Known:
     """One of them, a gold pair with its sides in random order."""
     one = rng.choice(free)
     if one.gold_id is not None and rng.random() < 0.5:
@@ -233,12 +236,13 @@ def _drawn(free: Sequence[_Known], rng: random.Random) -> _Known:
     return one
 
 
-def _serve(
-    session: Session, study: StudyInfo, rater_id: str, kind: str, known: _Known, now: datetime
+def serve_check(
+    session: Session, study: StudyInfo, rater_id: str, known: Known, now: datetime
 ) -> AttentionCheck:
+    """Reserve a check for a rater, within a transaction."""
     check = AttentionCheck(
         **reservation(study, rater_id, known.sides, now),
-        kind=kind,
+        kind=known.kind,
         expected=known.expected,
         gold_id=known.gold_id,
         judgment_id=known.judgment_id,

@@ -408,10 +408,12 @@ class _Desk:
         question = self._ordinary()
         if question is None:  # checks are hidden among questions, never alone
             return False
-        sides = self._check() if self.rng.random() < self.settings.check_share else None
-        showing = ClipShowing(
-            **reservation(self.study, self.rater_id, self.now), **(sides or self._shown(question))
-        )
+        is_checked = self.rng.random() < self.settings.check_share
+        # Both are always looked for, so that the time does not reveal which one is served.
+        check = self._check() if self.settings.check_share else None
+        shown = self._shown(question)
+        sides = check if is_checked and check is not None else shown
+        showing = ClipShowing(**reservation(self.study, self.rater_id, self.now), **sides)
         self.session.add(showing)
         self.session.flush()
         self.own.append(showing)
@@ -506,7 +508,9 @@ class ClipRaterView:
     Attributes:
         settings: Settings of the study.
         status: State of the rater.
-        missing: Number of questions that nobody has answered.
+        missing: Number of questions that nobody has answered. While there are attention checks, raters must not learn
+            it: an answer to a check leaves it as it was.
+        asked: Number of questions in the queue.
         undoable_until: Time until which the last answer can be withdrawn, UTC; None without such an answer.
         completion: Completion code, and the address to return to (or ""); None until the rater is done.
     """
@@ -514,6 +518,7 @@ class ClipRaterView:
     settings: JudgingSettings
     status: RaterStatus
     missing: int
+    asked: int
     undoable_until: datetime | None
     completion: tuple[str, str] | None
 
@@ -535,8 +540,9 @@ def clip_rater_view(
     completion = (
         completion_code(store, study, rater_id, settings) if status.state == "done" else None
     )
-    missing = queue_state(store, study).missing
-    return ClipRaterView(settings, status, missing, undoable, completion), pairs
+    queue = queue_state(store, study)
+    view = ClipRaterView(settings, status, queue.missing, queue.asked, undoable, completion)
+    return view, pairs
 
 
 def last_clip_answer(session: Session, study_id: str, rater_id: str) -> ClipAnswer | None:

@@ -403,13 +403,15 @@ def _served_row(
     session: Session, served_id: str
 ) -> tuple[Assignment | AttentionCheck, Judgment | CheckAnswer | None]:
     """The reservation with an id, its row locked, and the answer to it."""
-    if assignment := session.get(Assignment, served_id, with_for_update=True):
-        answer = sa.select(Judgment).where(Judgment.assignment_id == served_id)
-        return assignment, session.scalar(answer)
-    if check := session.get(AttentionCheck, served_id, with_for_update=True):
-        return check, session.scalar(
-            sa.select(CheckAnswer).where(CheckAnswer.check_id == served_id)
-        )
+    # Both are always looked for, so that the time does not reveal which one it is.
+    assignment = session.get(Assignment, served_id, with_for_update=True)
+    check = session.get(AttentionCheck, served_id, with_for_update=True)
+    judgment = session.scalar(sa.select(Judgment).where(Judgment.assignment_id == served_id))
+    answer = session.scalar(sa.select(CheckAnswer).where(CheckAnswer.check_id == served_id))
+    if assignment is not None:
+        return assignment, judgment
+    if check is not None:
+        return check, answer
     raise AnswerRefusedError("unknown pair; the answer was not stored")
 
 

@@ -24,7 +24,9 @@ class RaterView:
     Attributes:
         settings: Settings that the study is judged under.
         status: State of the rater.
-        total: Number of pairs that the study asks of this rater; `status.answered` of them are done.
+        total: Number of pairs that the study asks of this rater, at least `status.answered`, which are done. It does
+            not depend on which of them were attention checks, so it does not reveal them: where the study asks for
+            all pairs, some come on top.
         undoable_until: Time until which the last answer can be withdrawn, UTC; None without such an answer.
         completion: Completion code, and the address to return to (or ""); None until the rater is done.
     """
@@ -57,7 +59,7 @@ def next_view(store: Store, study: StudyInfo, rater_id: str) -> tuple[RaterView,
     if status.state in ("judge", "qualify"):
         pair = next_pair(store, study, rater_id)
     done = status.state == "done" or (status.state == "judge" and pair is None)
-    # After serving, which may take a gold pair out of the pairs that are left.
+    # After serving, which may take a practice pair out of the pairs that are left.
     with store.read() as session:
         return _view(store, session, study, rater_id, settings, status, done), pair
 
@@ -91,15 +93,15 @@ def _view(
     status: RaterStatus,
     done: bool,
 ) -> RaterView:
-    known = {pair_key(*pair) for pair in known_pairs(session, study, rater_id)}
-    pairs = count_pairs(session, study) - len(known) + status.attention_checks
+    practised = known_pairs(session, study, rater_id, ("qualification",))
+    pairs = count_pairs(session, study) - len({pair_key(*pair) for pair in practised})
     total = pairs if status.limit is None else min(status.limit, pairs)
     last = last_answer(session, study, rater_id)
     undoable = None if last is None else last.created + timedelta(seconds=settings.undo_seconds)
     return RaterView(
         settings,
         status,
-        total,
+        max(total, status.answered),
         undoable,
         completion_code(store, study, rater_id, settings) if done else None,
     )

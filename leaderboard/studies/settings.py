@@ -61,7 +61,7 @@ class JudgingSettings(BaseModel):
         completion_url: Address to send the rater to, with `{code}`, e.g.
             `https://app.prolific.com/submissions/complete?cc={code}`; empty for none.
         show_results: Whether raters see the score tables, the episodes and players' names while the study
-            runs; otherwise only admins do.
+            runs; otherwise only admins do. While there are attention checks, only admins do anyway.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -89,6 +89,11 @@ class JudgingSettings(BaseModel):
         if self.qualification_right > self.qualification_pairs:
             raise ValueError("expected qualification_right to be at most qualification_pairs")
         return self
+
+    @property
+    def raters_see_results(self) -> bool:
+        """Whether raters see the tables now: their counts would reveal which answers were attention checks."""
+        return self.show_results and not self.check_share
 
     @property
     def consent_sha256(self) -> str | None:
