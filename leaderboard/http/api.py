@@ -297,12 +297,15 @@ def scores(
     return table_records(analyses, replayed(store, study))
 
 
+@_router.head("/video/{ticket}", tags=["rater"], response_class=Response)
 @_router.get("/video/{ticket}", tags=["rater"], response_class=Response)
 def video(
     request: Request, store: StoreArg, ticket: Annotated[str, Path(max_length=500)]
 ) -> Response:
     """A video, whole or in ranges, by the link that came with its pair."""
-    return video_response(store, video_of_ticket(store, ticket), request.headers.get("range"))
+    name = video_of_ticket(store, ticket)
+    head = request.method == "HEAD"
+    return video_response(store, ticket, name, request.headers.get("range"), head=head)
 
 
 @_router.post("/admin/login", tags=["admin"])

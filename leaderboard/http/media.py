@@ -1,5 +1,11 @@
-"""Videos by range requests, and a limit on the size of request bodies."""
+"""Videos by range requests, and a limit on the size of request bodies.
 
+Headers say nothing that a video's link does not. The time of a file's change would group the videos of a submission,
+and a tag of its content would name an episode each time it is shown.
+"""
+
+import hashlib
+import os
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -17,13 +23,27 @@ _CHUNK = 256 * 1024
 _HEADERS = {"Cache-Control": "private, max-age=3600", "X-Content-Type-Options": "nosniff"}
 
 
-def video_response(store: Store, name: str, wanted: str | None) -> Response:
+class _VideoFile(FileResponse):
+    """A file without its time of change."""
+
+    def set_stat_headers(self, stat_result: os.stat_result) -> None:
+        self.headers.setdefault("content-length", str(stat_result.st_size))
+
+    def _should_use_range(self, http_if_range: str) -> bool:
+        return http_if_range == self.headers["etag"]
+
+
+def video_response(
+    store: Store, ticket: str, name: str, wanted: str | None, *, head: bool = False
+) -> Response:
     """A video of the media folder, whole or the requested range.
 
     Args:
         store: Leaderboard.
+        ticket: Last part of the video's link; the entity tag is made from it.
         name: Name from `leaderboard.http.video_urls.video_of_ticket`.
         wanted: `Range` header of the request.
+        head: Whether only the headers are asked for.
 
     Raises:
         AccessDeniedError: The file is missing.
@@ -32,11 +52,16 @@ def video_response(store: Store, name: str, wanted: str | None) -> Response:
         path = store.media / name
         if not path.is_file():
             raise AccessDeniedError("the video is missing from the media folder")
-        return FileResponse(path, media_type="video/mp4", headers=_HEADERS)
-    return _remote(store, name, wanted)
+        return _VideoFile(path, media_type="video/mp4", headers=_HEADERS | _tag(ticket))
+    return _remote(store, ticket, name, wanted, head)
 
 
-def _remote(store: Store, name: str, wanted: str | None) -> Response:
+def _tag(ticket: str) -> dict[str, str]:
+    """The header with a link's entity tag, by which browsers resume a download."""
+    return {"ETag": f'"{hashlib.sha256(ticket.encode()).hexdigest()[:32]}"'}
+
+
+def _remote(store: Store, ticket: str, name: str, wanted: str | None, head: bool) -> Response:
     """A video from an object store; only the requested bytes are fetched."""
     assert store.remote is not None
     try:
@@ -44,7 +69,7 @@ def _remote(store: Store, name: str, wanted: str | None) -> Response:
     except FileNotFoundError as err:
         raise AccessDeniedError("the video is missing from the media folder") from err
     size = int(file.size)
-    headers = _HEADERS | {"Accept-Ranges": "bytes"}
+    headers = _HEADERS | _tag(ticket) | {"Accept-Ranges": "bytes"}
     bounds = _range(wanted, size)
     if bounds is None:
         file.close()
@@ -54,6 +79,9 @@ def _remote(store: Store, name: str, wanted: str | None) -> Response:
     status = 200
     if wanted:
         status, headers["Content-Range"] = 206, f"bytes {start}-{stop - 1}/{size}"
+    if head:
+        file.close()
+        return Response(None, status, headers, "video/mp4")
     return StreamingResponse(_read(file, start, stop), status, headers, "video/mp4")
 
 

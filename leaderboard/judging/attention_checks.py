@@ -225,7 +225,9 @@ def _self(session: Session, study: StudyInfo, rater_id: str) -> list[Known]:
     """Each video that no check of the rater has shown, against itself."""
     seen = {check.left_episode_id for check in _seen(session, study, rater_id)}
     unseen = sa.select(Episode.id).where(Episode.study_id == study.id, Episode.id.not_in(seen))
-    return [Known("self", (one, one), "draw") for one in session.scalars(unseen.order_by(Episode.id))]
+    return [
+        Known("self", (one, one), "draw") for one in session.scalars(unseen.order_by(Episode.id))
+    ]
 
 
 def _drawn(free: Sequence[Known], rng: random.Random) -> Known:

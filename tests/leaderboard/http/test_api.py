@@ -1,6 +1,7 @@
 """The HTTP API: the same rules as in the app, and nothing that a stranger sends gets through."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -102,6 +103,41 @@ def test_videos_come_in_ranges_under_addresses_that_tell_nothing(
         assert client.get(ticket).status_code in (403, 404)
     rater.answer(pair)
     assert client.get(pair["left"]).status_code == 200  # until the reservation's end
+
+
+def test_headers_neither_group_videos_by_agent_nor_name_an_episode(
+    client: TestClient, store: Store, full_study: StudyInfo
+) -> None:
+    with store.read() as session:
+        episodes = session.scalars(sa.select(Episode).order_by(Episode.agent_id)).all()
+        agents = sorted({one.agent_id for one in episodes})
+        for one in episodes:
+            # Submissions lie days apart.
+            day = 86_400 * (1 + agents.index(one.agent_id))
+            os.utime(store.media / f"{one.media_name}.mp4", (day, day))
+    seen: dict[str, list[str]] = {}
+    links = []
+    for _ in range(4):
+        rater = Person(client)
+        while pair := rater.next():
+            rater.answer(pair, "draw")
+            links += [pair["left"], pair["right"]]
+    for link in links:
+        whole = client.get(link)
+        for name, value in whole.headers.items():
+            seen.setdefault(name, []).append(value)
+        head = client.head(link)
+        assert (head.status_code, head.content) == (200, b"")
+        assert dict(head.headers) == dict(whole.headers)
+        part = {"Range": "bytes=0-3"}
+        tag = {"If-Range": whole.headers["etag"]}
+        assert client.get(link, headers=part | tag).content == whole.content[:4]
+        assert client.get(link, headers=part | {"If-Range": '"other"'}).content == whole.content
+    assert "last-modified" not in seen
+    # The size is the film's own; a tag is the link's, another one each time an episode is shown.
+    assert len(set(seen.pop("etag"))) == len(links) == 48
+    assert len(seen.pop("content-length")) == len(links)
+    assert all(len(set(values)) == 1 for values in seen.values())
 
 
 def test_strangers_and_raters_stay_out_of_what_is_the_admins(

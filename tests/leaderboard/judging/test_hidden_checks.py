@@ -78,7 +78,9 @@ def leaves(value: object, place: str) -> Iterator[tuple[str, object]]:
 
 def read(response: Response, place: str) -> Observation:
     """Everything about a response but its time and the bytes of a video."""
-    kept = {f"{place} header {key}": text for key, text in response.headers.items() if key != "date"}
+    kept = {
+        f"{place} header {key}": text for key, text in response.headers.items() if key != "date"
+    }
     seen: Observation = {f"{place} status": response.status_code, **kept}
     seen[f"{place} headers"] = list(response.headers)
     if response.headers.get("content-type", "").startswith("application/json"):
@@ -174,7 +176,9 @@ def guess_share(seen: list[tuple[Observation, bool]]) -> tuple[float, float, str
 
     first, second = slice(half), slice(half, None)
     # A thing with another value each time fits the first half and says nothing about the second.
-    names = [name for name in {name for one in features for name in one} if len(rule(name)) < half / 2]
+    names = [
+        name for name in {name for one in features for name in one} if len(rule(name)) < half / 2
+    ]
     best = max(sorted(names), key=lambda name: share(name, first))
     chance = max(Counter(kinds[second]).values()) / (len(seen) - half)
     return share(best, second), chance, best
@@ -245,7 +249,7 @@ def test_the_total_is_the_same_with_and_without_checks_until_the_pairs_are_used_
 
 
 def test_settings_are_not_read_from_what_raters_see(tmp_path: Path) -> None:
-    store, study = filled(tmp_path, checks=True)
+    store, _ = filled(tmp_path, checks=True)
     with TestClient(create_server(store)) as client:
         said: Any = client.get("/api/studies/small").json() | client.get("/api/studies").json()[0]
     assert not any("check" in key for key in said)
