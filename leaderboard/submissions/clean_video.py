@@ -1,31 +1,39 @@
-"""Clean videos for raters' browsers: H.264 in an mp4, without sound, titles or comments.
+"""Clean videos for raters' browsers: H.264 pictures in an mp4, and nothing else.
 
-A file's metadata could reveal to a rater who played. A cleaned video shows the frames of the one that was
-submitted, as many and in the same order.
+What a file says besides its pictures could reveal to a rater who played: titles, dates and programs' names in the
+container, an encoder's name and settings in the stream, words in boxes that no player reads. A cleaned video shows the
+frames of the one that was submitted, as many and in the same order. It is written from its coded pictures alone, so two
+videos with the same ones are the same file, whatever else they said.
 """
 
-import os
-from itertools import zip_longest
+import filecmp
+from fractions import Fraction
+from itertools import pairwise, zip_longest
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal
 
 import av
 import numpy as np
+from av.bitstream import BitStreamFilterContext
 
 from basalt.core.key_frames import open_video
 from basalt.core.recording import sha256_of
+from basalt.core.tasks import STEPS_PER_SECOND
 from basalt.core.video import FrameSize, VideoInfo, VideoWriter, probe, read_frames
 from basalt.io.errors import RecordingError
 
 Cleaning = Literal["encode", "remux"]
 
-# Metadata keys that every mp4 has and that do not describe the player.
-_HARMLESS = {
-    "major_brand", "minor_version", "compatible_brands", "encoder", "creation_time",
-    "language", "handler_name", "vendor_id",
-}  # fmt: skip
-_OWN_WORDS = {"encoder", "handler_name"}
-_USUAL = ("lavf", "lavc", "videohandler", "core media video", "vide", "x264", "libx264")
+_PICTURES = "filter_units=pass_types=1-5|7-8"
+"""FFmpeg's filter for slices and parameter sets (ISO/IEC 14496-10, Table 7-1). It leaves out supplemental information
+(SEI), in which x264 writes its name and settings and where any text fits, and units that decoders skip."""
+
+_MUXER = {"movflags": "faststart", "fflags": "+bitexact", "write_btrt": "0"}
+"""Index in front; neither the muxer's name nor a bit rate that the source claimed."""
+
+_FRAME_TIME = Fraction(1, STEPS_PER_SECOND)
+_TOLERANCE = Fraction(1, 1000)
 
 
 def cleaning_of(path: Path, info: VideoInfo) -> Cleaning | None:
@@ -36,46 +44,13 @@ def cleaning_of(path: Path, info: VideoInfo) -> Cleaning | None:
     """
     if info.codec != "h264" or info.pixel_format != "yuv420p" or info.hidden:
         return "encode"
-    if not info.plays_in_browsers or info.start or not _has_usual_boxes(path):
-        return "remux"
-    try:
-        with av.open(str(path)) as container:
-            said = dict(container.metadata)
-            for stream in container.streams:
-                said |= stream.metadata
-            plain = len(container.streams) == 1 and {key.lower() for key in said} <= _HARMLESS
-            usual = all(
-                str(value).lower().startswith(_USUAL)
-                for key, value in said.items()
-                if key.lower() in _OWN_WORDS and str(value).strip("\0 ")
-            )
-    except av.FFmpegError as err:
-        raise RecordingError(f"{path}: not a readable video ({err})") from err
-    return None if plain and usual else "remux"
-
-
-def _has_usual_boxes(path: Path) -> bool:
-    """Whether an mp4 is ftyp, moov (the index, in front) and mdat (the pictures), and nothing else.
-
-    Fragments (moof) cannot be searched, and other boxes may hold words.
-    """
-    found = []
-    with path.open("rb") as file:
-        end = file.seek(0, os.SEEK_END)
-        at = 0
-        while at < end:
-            file.seek(at)
-            head = file.read(16)
-            size, kind = int.from_bytes(head[:4]), head[4:8]
-            if size == 1:  # a 64-bit size follows
-                size = int.from_bytes(head[8:16])
-            if size < 8 or at + size > end:
-                return False
-            # An empty `free` box takes the place of a longer header.
-            if (kind, size) != (b"free", 8):
-                found.append(kind)
-            at += size
-    return found == [b"ftyp", b"moov", b"mdat"]
+    with TemporaryDirectory() as folder:
+        pictures = Path(folder) / "pictures.mp4"
+        try:
+            same = _write_pictures(path, pictures) and filecmp.cmp(path, pictures, shallow=False)
+        except av.FFmpegError:
+            same = False
+    return None if same else "remux"
 
 
 def clean(source: Path, target: Path, how: Cleaning) -> str:
@@ -88,42 +63,73 @@ def clean(source: Path, target: Path, how: Cleaning) -> str:
     """
     if how == "encode" or not _remux(source, target):
         info = probe(source)
-        writer = VideoWriter(target, FrameSize(info.width, info.height))
-        for frame in read_frames(source):
-            writer.write(frame)
-        writer.close()
+        encoded = target.with_suffix(".encoded.mp4")
+        try:
+            writer = VideoWriter(encoded, FrameSize(info.width, info.height))
+            for frame in read_frames(source):
+                writer.write(frame)
+            writer.close()
+            if not _remux(encoded, target):
+                raise RecordingError(f"{source}: cannot be stored as an mp4 for browsers")
+        finally:
+            encoded.unlink(missing_ok=True)
     return sha256_of(target)
 
 
 def _remux(source: Path, target: Path) -> bool:
-    """Write the encoded pictures alone to an mp4; returns whether it shows the same as `source`.
-
-    Times of decoding, which some containers do not store, are derived from those of presentation.
-    """
+    """Write the encoded pictures alone to an mp4; returns whether it shows the same as `source`."""
     try:
-        with open_video(source) as before:
-            stored = [one.pts for one in before.demux(before.streams.video[0]) if one.size]
-        times = [time for time in stored if time is not None]
-        if len(set(times)) < len(stored):
-            return False
-        later = [time - min(times) for time in times]
-        moments = zip(later, _decoding_times(later), strict=True)
-        with (
-            open_video(source) as before,
-            av.open(str(target), "w", format="mp4", options={"movflags": "faststart"}) as after,
-        ):
-            pictures = before.streams.video[0]
-            stream = after.add_stream_from_template(pictures)
-            stream.metadata.clear()
-            after.metadata.clear()
-            for packet in before.demux(pictures):
-                if packet.size:
-                    packet.pts, packet.dts = next(moments)
-                    packet.stream = stream
-                    after.mux(packet)
-        return cleaning_of(target, probe(target)) is None and _show_the_same(source, target)
+        return (
+            _write_pictures(source, target)
+            and cleaning_of(target, probe(target)) is None
+            and _show_the_same(source, target)
+        )
     except (av.FFmpegError, RecordingError):
         return False  # encoding it again raises the fault of a damaged one
+
+
+def _write_pictures(source: Path, target: Path) -> bool:
+    """Write the encoded pictures alone to an mp4; returns False if their times are not known.
+
+    Times of presentation 50 ms apart, give or take 1, become exact, so that clocks of containers leave no trace. Times of
+    decoding, which some containers do not store, are derived from those of presentation.
+    """
+    with open_video(source) as before:
+        pictures = before.streams.video[0]
+        clock = pictures.time_base
+        stored = [one.pts for one in before.demux(pictures) if one.size]
+    times = [time for time in stored if time is not None]
+    if not times or clock is None or len(set(times)) < len(stored):
+        return False
+    shown = sorted(times)
+    if all(abs((b - a) * clock - _FRAME_TIME) <= _TOLERANCE for a, b in pairwise(shown)):
+        clock = _FRAME_TIME
+        place = {time: number for number, time in enumerate(shown)}
+        later = [place[time] for time in times]
+    else:
+        later = [time - shown[0] for time in times]
+    moments = zip(later, _decoding_times(later), strict=True)
+    with (
+        open_video(source) as before,
+        av.open(str(target), "w", format="mp4", options=_MUXER) as after,
+    ):
+        pictures = before.streams.video[0]
+        stream = after.add_stream_from_template(pictures)
+        stream.metadata.clear()
+        after.metadata.clear()
+        wanted = BitStreamFilterContext(_PICTURES, pictures, stream)
+        stream.codec_context.codec_tag = "avc1"
+        stream.time_base = clock
+        for packet in before.demux(pictures):
+            if packet.size:
+                pts, dts = next(moments)
+                for kept in wanted.filter(packet):
+                    kept.pts, kept.dts, kept.time_base = pts, dts, clock
+                    if clock == _FRAME_TIME:
+                        kept.duration = 1
+                    kept.stream = stream
+                    after.mux(kept)
+    return True
 
 
 def _decoding_times(times: list[int]) -> list[int]:

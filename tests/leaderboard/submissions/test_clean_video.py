@@ -1,7 +1,9 @@
 """What raters see is what was submitted: cleaning changes how a video is stored, not what it shows."""
 
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
@@ -139,7 +141,8 @@ def test_damage_inside_a_frame_is_found_before_anything_is_registered(
 
 @pytest.mark.parametrize("extra", [b"free", b"uuid", b"skip"])
 def test_words_in_further_boxes_are_left_out(tmp_path: Path, extra: bytes) -> None:
-    video = encode(tmp_path / "v.mp4", 5)
+    video = tmp_path / "v.mp4"
+    clean(encode(tmp_path / "encoded.mp4", 5), video, "remux")
     assert cleaning_of(video, probe(video)) is None
     words = b"SecretAgent plays"
     content = video.read_bytes()
@@ -149,3 +152,109 @@ def test_words_in_further_boxes_are_left_out(tmp_path: Path, extra: bytes) -> No
         clean(video, tmp_path / "cleaned.mp4", "remux")
         assert words not in (tmp_path / "cleaned.mp4").read_bytes()
         assert len(list(read_frames(tmp_path / "cleaned.mp4"))) == 5
+
+
+WORDS = b"SecretAgent plays"
+
+
+def in_stream(content: bytes, words: bytes) -> bytes:
+    """A raw H.264 stream with words in supplemental information (SEI) before its first slice."""
+    unit = b"\0\0\0\1\x06\x05" + bytes([16 + len(words)]) + b"U" * 16 + words + b"\x80"
+    first = min(at for kind in (b"\x65", b"\x25") if (at := content.find(b"\0\0\1" + kind)) >= 0)
+    start = first - 1 if content[first - 1] == 0 else first
+    return content[:start] + unit + content[start:]
+
+
+def spoken(path: Path, source: Path, words: dict[str, bytes], dated: str | None) -> Path:
+    """Write the pictures of a video to an mp4 that says words in each of the places named."""
+    raw = path.with_suffix(".h264")
+    with av.open(str(source)) as before, av.open(str(raw), "w", format="h264") as after:
+        stream = after.add_stream_from_template(before.streams.video[0])
+        for packet in before.demux(before.streams.video[0]):
+            if packet.size:
+                packet.stream = stream
+                after.mux(packet)
+    if "SEI" in words:
+        raw.write_bytes(in_stream(raw.read_bytes(), words["SEI"]))
+    options = {"movflags": "faststart+use_metadata_tags"}
+    with (
+        av.open(str(raw), options={"framerate": "20"}) as before,
+        av.open(str(path), "w", format="mp4", options=options) as after,
+    ):
+        stream = after.add_stream_from_template(before.streams.video[0])
+        if "title" in words:
+            after.metadata["title"] = words["title"].decode()
+        if "handler" in words:
+            stream.metadata["handler_name"] = words["handler"].decode()
+        if dated is not None:
+            after.metadata["creation_time"] = stream.metadata["creation_time"] = dated
+        stream.time_base = Fraction(1, 20)
+        for number, packet in enumerate(one for one in before.demux(video=0) if one.size):
+            packet.pts = packet.dts = number
+            packet.time_base, packet.stream = Fraction(1, 20), stream
+            after.mux(packet)
+    content = bytearray(path.read_bytes())
+    if "brand" in words:
+        content[16:20] = words["brand"][:4].ljust(4)
+    if "compressor" in words:
+        at = content.index(b"avc1", content.index(b"stsd")) + 4 + 42
+        content[at : at + 32] = words["compressor"][:32].ljust(32, b"\0")
+    if "pictures" in words:
+        at = content.index(b"mdat") - 4
+        size = int.from_bytes(content[at : at + 4]) + len(words["pictures"])
+        content[at : at + 4] = size.to_bytes(4)
+        content += words["pictures"]
+    for kind in ("free", "uuid"):
+        if kind in words:
+            content += (8 + len(words[kind])).to_bytes(4) + kind.encode() + words[kind]
+    path.write_bytes(bytes(content) + words.get("end", b""))
+    return path
+
+
+PLACES = (
+    "SEI", "title", "handler", "brand", "compressor", "pictures", "free", "uuid", "end",
+)  # fmt: skip
+
+
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    words=st.dictionaries(
+        st.sampled_from(PLACES),
+        st.text(st.characters(min_codepoint=48, max_codepoint=122), min_size=4, max_size=40).map(
+            str.encode
+        ),
+    ),
+    dated=st.none() | st.dates().map(lambda day: f"20{day.year % 38:02}-{day:%m-%d}T01:02:03Z"),
+)
+@example(words=dict.fromkeys(PLACES, WORDS), dated="2026-01-02T03:04:05Z")
+def test_whatever_a_file_says_its_pictures_alone_are_served(
+    tmp_path: Path, words: dict[str, bytes], dated: str | None
+) -> None:
+    source = tmp_path / "source.mp4"
+    if not source.exists():
+        encode(source, 6)
+        clean(spoken(tmp_path / "silent.mp4", source, {}, None), tmp_path / "expected.mp4", "remux")
+    expected = tmp_path / "expected.mp4"
+    content = expected.read_bytes()
+    assert not any(name in content for name in (b"x264", b"Lavc", b"Lavf", b"udta"))
+    video = spoken(tmp_path / "v.mp4", source, words, dated)
+    assert all(said[:4] in video.read_bytes() for said in words.values())
+    assert cleaning_of(video, probe(video)) == "remux"
+    clean(video, tmp_path / "cleaned.mp4", "remux")
+    assert (tmp_path / "cleaned.mp4").read_bytes() == content
+    assert [number_of(frame) for frame in read_frames(expected)] == list(range(6))
+
+
+def test_times_and_encoders_names_do_not_tell_submissions_apart(
+    store: Store, study: StudyInfo, tmp_path: Path
+) -> None:
+    for seed in (100_001, 100_002):
+        record(tmp_path / "agent", seed, steps=8)
+    submit_recordings(store, study, tmp_path / "agent")
+    for video in store.media.rglob("*.mp4"):
+        content = video.read_bytes()
+        assert not any(name in content for name in (b"x264", b"Lavc", b"Lavf"))
+        assert cleaning_of(video, probe(video)) is None
+        Recording.open(video).check()
