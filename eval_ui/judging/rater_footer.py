@@ -61,7 +61,8 @@ def footer(store: Store, study: StudyInfo, instructions: str, rater: str) -> Non
             if name:
                 register_rater(store, rater_secret(), name)
             st.markdown("**Forget me** deletes your name, your ID on the crowd platform and everything "
-                        "you wrote. Your votes are kept anonymously.")  # fmt: skip
+                        "you wrote. Your votes are kept anonymously. If you may not judge in this study any more, "
+                        "a code remains that only recognises you if you come back.")  # fmt: skip
             sure = st.checkbox("Delete my personal data", key=_SURE)
             st.button("Forget me", disabled=not sure, on_click=_forget, args=(store, rater))
 

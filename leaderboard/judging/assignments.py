@@ -17,7 +17,7 @@ from basalt.io.errors import StudyError
 from leaderboard.judging.attention_checks import find_check, qualification_pair, serve_check
 from leaderboard.judging.matchmaking import board_of
 from leaderboard.judging.pairs import require_source, reservation
-from leaderboard.judging.raters import read_rater_status
+from leaderboard.judging.raters import REASONS, read_rater_status
 from leaderboard.store.database import Store
 from leaderboard.store.models import (
     Assignment,
@@ -31,14 +31,6 @@ from leaderboard.store.models import (
 from leaderboard.studies.access import AccessDeniedError
 from leaderboard.studies.rules import StudyInfo, lock_study
 from leaderboard.studies.settings import read_settings
-
-REASONS = {
-    "invite": "this study is by invitation only; open the link you were sent",
-    "consent": "read and accept the study's terms first",
-    "failed": "you did not pass the qualification; thank you for trying",
-    "banned": "you can no longer judge in this study; contact its organisers",
-}
-"""Why a rater in that state may not judge."""
 
 
 @dataclass(frozen=True)

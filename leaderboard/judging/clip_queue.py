@@ -17,8 +17,12 @@ from sqlalchemy.orm import Session
 from basalt.core.comparisons import MIRRORED, Side, Winner
 from basalt.core.tasks import STEPS_PER_SECOND
 from basalt.io.errors import StudyError
-from leaderboard.judging.assignments import REASONS
-from leaderboard.judging.raters import RaterStatus, completion_code, read_rater_status
+from leaderboard.judging.raters import (
+    REASONS,
+    RaterStatus,
+    completion_code,
+    read_rater_status,
+)
 from leaderboard.store.database import Store
 from leaderboard.store.models import (
     Clip,

@@ -14,8 +14,9 @@ from sqlalchemy.orm import Session
 
 from basalt.core.tasks import STEPS_PER_SECOND
 from basalt.io.errors import StudyError
-from leaderboard.judging.assignments import REASONS, ServedPair, assign, served_pair
+from leaderboard.judging.assignments import ServedPair, assign, served_pair
 from leaderboard.judging.attention_checks import after_check_answer, passes, serve_again
+from leaderboard.judging.raters import REASONS
 from leaderboard.store.database import Store
 from leaderboard.store.models import (
     WINNERS,

@@ -6,7 +6,8 @@ to all) and consent to the study's text.
 """
 
 import hmac
-from collections.abc import Collection
+import json
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
@@ -25,6 +26,8 @@ from leaderboard.store.models import (
     ClipAnswer,
     ClipQuestion,
     ClipShowing,
+    Event,
+    Exclusion,
     Judgment,
     Membership,
     Rater,
@@ -39,9 +42,11 @@ from leaderboard.studies.access import (
 )
 from leaderboard.studies.events import (
     BY_RATER,
+    BY_RULE,
     add_event,
     banned_raters,
     give_back,
+    record_ban,
     withdrawn_answers,
 )
 from leaderboard.studies.rules import StudyInfo, checked_name
@@ -51,6 +56,14 @@ PLATFORMS = ("prolific", "mturk", "other")
 """Crowd platforms whose participant ids can be stored."""
 
 State = Literal["invite", "consent", "qualify", "failed", "judge", "done", "banned"]
+
+REASONS = {
+    "invite": "this study is by invitation only; open the link you were sent",
+    "consent": "read and accept the study's terms first",
+    "failed": "you did not pass the qualification; thank you for trying",
+    "banned": "you can no longer judge in this study; contact its organisers",
+}
+"""Why a rater in that state may not judge."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +91,7 @@ class RaterStatus:
 def register_rater(store: Store, token: str, name: str | None = None) -> str:
     """The id of the rater with a secret. A new secret makes a new rater; a given name is stored.
 
-    Only the secret's hash is stored. A registered rater may not judge yet: see `rater_status`.
+    The secret of a rater who was excluded from a study and then forgotten makes a rater who is banned there. Only the secret's hash is stored. A registered rater may not judge yet: see `rater_status`.
 
     Raises:
         StudyError: The name is not printable, or too long.
@@ -88,8 +101,9 @@ def register_rater(store: Store, token: str, name: str | None = None) -> str:
         rater = session.scalar(sa.select(Rater).where(Rater.token_sha256 == hash_secret(token)))
     if rater is not None and name in (None, rater.name):
         return rater.id
+    key = _exclusion_key(store)
     with store.write() as session:
-        rater = _rater_of(session, token)
+        rater = _rater_of(session, token, key)
         rater.name = name or rater.name
         return rater.id
 
@@ -134,7 +148,8 @@ def join(
 
     Raises:
         AccessDeniedError: There is no invite, or it is used up, expired or revoked; or the participant
-            has joined before with another secret.
+            has joined before with another secret; or was banned, or failed the qualification, before the
+            personal data was erased.
         StudyError: The name is not printable, or the platform is unknown.
     """
     now = now or datetime.now(UTC)
@@ -143,6 +158,7 @@ def join(
         participant = checked_name(participant, "participant's id")
         if platform not in PLATFORMS:
             raise StudyError(f"platform: expected one of {', '.join(PLATFORMS)}, got {platform!r}")
+    key = _exclusion_key(store)
     with store.write() as session:
         settings = read_settings(session, study.id)
         known = session.scalar(sa.select(Rater.id).where(Rater.token_sha256 == hash_secret(token)))
@@ -153,6 +169,9 @@ def join(
                 raise AccessDeniedError(
                     "this study is by invitation only; open the link you were sent"
                 )
+            hashes = [*_hashes(key, study.id, hash_secret(token), platform, participant)]
+            if reason := _excluded(session, study.id, hashes):
+                raise AccessDeniedError(REASONS[reason])
             if participant is not None and session.scalar(
                 sa.select(Membership.rater_id).where(
                     Membership.study_id == study.id,
@@ -165,7 +184,7 @@ def join(
                 )
             member = Membership(
                 study_id=study.id,
-                rater_id=_rater_of(session, token).id,
+                rater_id=_rater_of(session, token, key).id,
                 invite_id=admitted.id if admitted else None,
                 platform=platform if participant is not None else None,
                 participant=participant,
@@ -278,7 +297,8 @@ def erase(store: Store, rater_id: str, by: str = BY_RATER) -> None:
     """Erase a rater's personal data: name, secret, platform id, written reasons and player events.
 
     The votes stay: who won, the answers to the task's questions, the time an answer took. The secret that
-    the browser still keeps would start a new rater.
+    the browser still keeps would start a new rater. If the rater was banned from a study, or can no longer pass its
+    qualification, a keyed hash of the secret and of the platform's id keeps the person out of it.
 
     Args:
         store: Leaderboard.
@@ -288,10 +308,13 @@ def erase(store: Store, rater_id: str, by: str = BY_RATER) -> None:
     Raises:
         StudyError: There is no such rater.
     """
+    key = _exclusion_key(store)
     with store.write() as session:
         rater = session.get(Rater, rater_id)
         if rater is None:
             raise StudyError(f"there is no rater with the id {rater_id}")
+        for study_id in _studies_of(session, rater_id):
+            _keep_out(session, key, study_id, rater)
         rater.name = None
         # Not a SHA-256, so no secret matches it.
         rater.token_sha256 = f"{ERASED}{rater_id}"
@@ -315,21 +338,65 @@ def _studies_of(session: Session, rater_id: str) -> Collection[str]:
         *session.scalars(
             sa.union(
                 *(
-                    sa.select(table.study_id).where(table.rater_id == rater_id)
-                    for table in (Judgment, ClipAnswer)
+                    sa.select(table.study_id).where(
+                        table.rater_id == rater_id, table.study_id.is_not(None)
+                    )
+                    for table in (Judgment, CheckAnswer, ClipAnswer, Event)
                 )
             )
         ),
     }
 
 
-def _rater_of(session: Session, token: str) -> Rater:
-    """The rater with a secret, added if there is none."""
+def _exclusion_key(store: Store) -> bytes:
+    return bytes.fromhex(store_secret(store, "exclusion"))
+
+
+def _hashes(
+    key: bytes, study_id: str, token_sha256: str, platform: str | None, participant: str | None
+) -> Iterator[str]:
+    """Keyed hashes by which a person is recognised in a study: one of the secret, one of the id on a platform."""
+    people = [("secret", token_sha256)]
+    if platform is not None and participant is not None:
+        people.append((platform, participant))
+    for person in people:
+        yield hmac.new(key, json.dumps([study_id, *person]).encode(), "sha256").hexdigest()
+
+
+def _excluded(session: Session, study_id: str, hashes: Collection[str]) -> str | None:
+    """Why a person may not judge in a study, `banned` or `failed`; None if nothing is known."""
+    found = sa.select(Exclusion.reason).where(
+        Exclusion.study_id == study_id, Exclusion.person_hmac.in_(hashes)
+    )
+    return session.scalar(found.order_by(Exclusion.reason).limit(1))
+
+
+def _keep_out(session: Session, key: bytes, study_id: str, rater: Rater) -> None:
+    """Before erasure, keep the hashes of a rater who may not judge in a study any more."""
+    reason = "banned" if rater.id in banned_raters(session, study_id) else ""
+    tried = qualification(session, study_id, rater.id, read_settings(session, study_id))
+    if not reason and tried.right + tried.pairs - tried.answered < tried.needed:
+        reason = "failed"
+    if not reason or rater.erased:
+        return
+    member = session.get(Membership, (study_id, rater.id))
+    platform, participant = (member.platform, member.participant) if member else (None, None)
+    for person in _hashes(key, study_id, rater.token_sha256, platform, participant):
+        session.merge(Exclusion(study_id=study_id, person_hmac=person, reason=reason))
+
+
+def _rater_of(session: Session, token: str, key: bytes) -> Rater:
+    """The rater with a secret, added if there is none, and banned where the secret is excluded."""
     rater = session.scalar(sa.select(Rater).where(Rater.token_sha256 == hash_secret(token)))
     if rater is None:
         rater = Rater(id=new_id(), token_sha256=hash_secret(token), created=datetime.now(UTC))
         session.add(rater)
         session.flush()
+        for study_id in session.scalars(sa.select(Exclusion.study_id).distinct()).all():
+            hashes = [*_hashes(key, study_id, rater.token_sha256, None, None)]
+            if reason := _excluded(session, study_id, hashes):
+                why = f"{reason} before the personal data was deleted"
+                record_ban(session, study_id, rater.id, BY_RULE, why)
     return rater
 
 

@@ -320,6 +320,21 @@ class Membership(Base):
     joined: Mapped[datetime]
 
 
+class Exclusion(Base):
+    """A person who may not judge in a study, kept when the personal data is erased.
+
+    `person_hmac` is a keyed hash of the study with the rater's secret, or with the id on a crowd platform. Nothing leads
+    from it to the person or to the votes; it only recognises the same person who comes back.
+    """
+
+    __tablename__ = "exclusion"
+    __table_args__ = (_one_of("reason", ("banned", "failed")),)
+
+    study_id: Mapped[str] = mapped_column(ForeignKey("study.id"), primary_key=True)
+    person_hmac: Mapped[str] = mapped_column(String(64), primary_key=True)
+    reason: Mapped[str] = mapped_column(String(10))
+
+
 class GoldPair(Base):
     """Two episodes with an answer known to an admin, to qualify and check raters."""
 
