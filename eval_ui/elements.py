@@ -16,6 +16,15 @@ def percent(share: float) -> str:
     return f"{share:.0%}"
 
 
+def show_text(text: str) -> None:
+    """Show an admin's Markdown without its pictures: browsers would load them from other sites.
+
+    Args:
+        text: Markdown; a picture in it is shown as it was typed.
+    """
+    st.markdown(text.replace("![", "!\\["))
+
+
 def facts_html(facts: dict[str, str], *, small: bool = False) -> str:
     """A few facts side by side, each under its name."""
     items = "".join(

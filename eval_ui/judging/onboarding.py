@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from basalt.io.errors import BasaltError
-from eval_ui.elements import attempt
+from eval_ui.elements import attempt, show_text
 from eval_ui.session import rater_secret
 from leaderboard.judging.invites import check_invite
 from leaderboard.judging.raters import RaterStatus, join
@@ -103,7 +103,7 @@ def welcome(
             except BasaltError as err:
                 st.error(str(err))
                 return
-        st.markdown(instructions)
+        show_text(instructions)
         if practice := settings.qualification_pairs:
             st.markdown(
                 "You start with **1 practice pair** that has a known answer."
@@ -119,7 +119,7 @@ def welcome(
             with st.container(
                 border=True, height=220 if len(settings.consent) > 700 else "content"
             ):
-                st.markdown(settings.consent)
+                show_text(settings.consent)
             agreed = st.checkbox("I have read this and agree to take part.")
         if st.button("Begin", type="primary", disabled=not agreed):
             attempt(

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import streamlit as st
 
-from eval_ui.elements import attempt
+from eval_ui.elements import attempt, show_text
 from eval_ui.session import rater_secret
 from eval_ui.study_picker import pick_study
 from leaderboard.judging.raters import erase, register_rater
@@ -50,7 +50,7 @@ def footer(store: Store, study: StudyInfo, instructions: str, rater: str) -> Non
     with st.container(horizontal=True, vertical_alignment="center", key="footer"):
         pick_study(store, study, clips=study.rules.clips)
         with st.popover("Instructions"):
-            st.markdown(instructions)
+            show_text(instructions)
         with st.popover("About you"):
             name = st.text_input(
                 "Your name (optional)",

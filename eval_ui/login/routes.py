@@ -62,7 +62,12 @@ def local_session(store: Store) -> str:
 
 
 async def enter(request: Request) -> Response:
-    """The one-time link: the first browser that opens it is logged in."""
+    """The one-time link: the first browser that opens it is logged in.
+
+    A HEAD request, by which programs look at a link before a person opens it, does not use it up.
+    """
+    if request.method == "HEAD":
+        return Response()
     if not ONE_TIME_KEY.use(request.path_params["key"]):
         return PlainTextResponse(
             "This link has expired or was used already. Restart `basalt ui` for a new one.",
@@ -94,7 +99,9 @@ async def login(request: Request) -> Response:
 
 
 async def logout(request: Request) -> Response:
-    """End the session in the browser and in the store."""
+    """End the session in the browser and in the store, if a page of this site asks for it."""
+    if not _is_from_this_site(request):
+        return JSONResponse({"detail": "log out on the page itself"}, status_code=403)
     if secret := request.cookies.get(ADMIN_COOKIE):
         await run_in_threadpool(log_out, the_store(), secret)
     answer = Response(status_code=204)
@@ -107,6 +114,14 @@ ROUTES = [
     Route(LOGOUT_PATH, logout, methods=["POST"]),
     Route(f"{ENTER_PATH}/{{key}}", enter),
 ]
+
+
+def _is_from_this_site(request: Request) -> bool:
+    """Whether no page of another site sent a request; browsers say which site did, other programs need not."""
+    if (site := request.headers.get("sec-fetch-site")) is not None:
+        return site in ("same-origin", "none")
+    origin = request.headers.get("origin")
+    return origin is None or origin.partition("://")[2] == request.headers.get("host")
 
 
 def _with_session(request: Request, answer: Response, secret: str) -> Response:

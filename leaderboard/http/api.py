@@ -5,7 +5,7 @@ secret as a bearer token. Mount the app at `/api` as `create_server` does: video
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Path, Query, Request, Response
@@ -24,10 +24,11 @@ from leaderboard.http import models as shapes
 from leaderboard.http.media import BodyLimit, video_response
 from leaderboard.http.video_urls import pair_videos, video_of_ticket
 from leaderboard.judging.assignments import ServedPair, next_pair
+from leaderboard.judging.invites import study_of_invite
 from leaderboard.judging.judgments import AnswerRefusedError, answer_pair, undo_last
 from leaderboard.judging.quality import RaterReport, StudyQuality, rater_reports, study_quality
-from leaderboard.judging.rater_view import rater_view
-from leaderboard.judging.raters import erase, find_rater, join, rater_status
+from leaderboard.judging.rater_view import rater_view, studies_for_rater
+from leaderboard.judging.raters import REASONS, erase, find_rater, join, rater_status
 from leaderboard.ratings.analysis import analyse
 from leaderboard.ratings.models import DEFAULT_MODEL, RATING_MODELS
 from leaderboard.ratings.ranking import rate
@@ -171,14 +172,25 @@ _router = APIRouter(dependencies=[Depends(_paced)])
 
 
 @_router.get("/studies", tags=["study"])
-def studies(store: StoreArg) -> list[shapes.StudySummary]:
-    """All studies, the newest first."""
-    return [_summary(store, study) for study in list_studies(store)]
+def studies(store: StoreArg, credentials: Credentials) -> list[shapes.StudySummary]:
+    """The studies that are open, show their results or were joined, the newest first; all for admins."""
+    return [_summary(store, study) for study in _visible(store, credentials)]
 
 
 @_router.get("/studies/{study}", tags=["study"])
-def study_details(store: StoreArg, study: StudyArg) -> shapes.StudyDetails:
-    """Instructions, consent text and questions of a study."""
+def study_details(
+    store: StoreArg,
+    study: StudyArg,
+    credentials: Credentials,
+    invite: Annotated[
+        str | None, Query(max_length=100, description="token of an invite, before joining")
+    ] = None,
+) -> shapes.StudyDetails:
+    """Instructions, consent text and questions of a study; by invitation only if it is not listed."""
+    invited = study_of_invite(store, invite) if invite else None
+    known = [*_visible(store, credentials), *([invited] if invited else [])]
+    if study.id not in {one.id for one in known}:
+        raise AccessDeniedError(REASONS["invite"])
     settings = get_settings(store, study)
     return shapes.StudyDetails(
         **_summary(store, study).model_dump(),
@@ -340,6 +352,15 @@ def unban_rater(
 ) -> None:
     """Undo a ban."""
     unban(store, study, admin, rater_id, body.reason)
+
+
+def _visible(store: Store, credentials: HTTPAuthorizationCredentials | None) -> list[StudyInfo]:
+    """Studies that the sender of a request may know of."""
+    secret = credentials.credentials if credentials else ""
+    with suppress(AccessDeniedError):
+        admin_of_session(store, secret)
+        return list_studies(store)
+    return studies_for_rater(store, secret)
 
 
 def _summary(store: Store, study: StudyInfo) -> shapes.StudySummary:

@@ -163,6 +163,37 @@ def test_an_admin_logs_in_and_out(empty_store: Store) -> None:
         admin_of_session(empty_store, secret)
 
 
+def test_a_page_of_another_site_cannot_log_an_admin_out(empty_store: Store) -> None:
+    add_admin(empty_store, "ada", password=PASSWORD)
+    secret = admin_secret(log_in("ada", PASSWORD)[1])
+    for foreign in (
+        {"origin": "https://evil.example"},
+        {"origin": "null"},
+        {"origin": "http://["},
+        {"origin": "http://127.0.0.1:9999"},
+        {"sec_fetch_site": "cross-site"},
+        {"sec_fetch_site": "same-site", "origin": "http://127.0.0.1"},
+    ):
+        status, headers, _ = ask(
+            "POST", LOGOUT_PATH, host="127.0.0.1", cookie=f"{ADMIN_COOKIE}={secret}", **foreign
+        )
+        assert (status, "set-cookie" in headers) == (403, False)
+    assert admin_of_session(empty_store, secret).name == "ada"
+    own = {"host": "127.0.0.1", "origin": "http://127.0.0.1"}
+    assert ask("POST", LOGOUT_PATH, cookie=f"{ADMIN_COOKIE}={secret}", **own)[0] == 204
+    with pytest.raises(AccessDeniedError):
+        admin_of_session(empty_store, secret)
+
+
+def test_looking_at_the_one_time_link_does_not_use_it_up(empty_store: Store) -> None:
+    link = f"{ENTER_PATH}/{ONE_TIME_KEY.new()}"
+    for _ in range(2):
+        status, headers, body = ask("HEAD", link)
+        assert (status, body, "set-cookie" in headers) == (200, b"", False)
+    assert get(link)[0] == 303
+    assert get(link)[0] == 403
+
+
 def test_a_wrong_login_gets_no_cookie_and_not_told_what_was_wrong(empty_store: Store) -> None:
     add_admin(empty_store, "ada", password=PASSWORD)
     answers = {log_in("ada", "wrong")[2], log_in("nobody at all", PASSWORD)[2]}

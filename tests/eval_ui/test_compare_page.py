@@ -15,6 +15,7 @@ from leaderboard.judging.clip_queue import next_clips, queue_state
 from leaderboard.judging.raters import register_rater
 from leaderboard.store.database import Store
 from leaderboard.store.models import ClipAnswer as StoredAnswer
+from leaderboard.store.models import ClipShowing
 from leaderboard.studies.access import add_admin, command_line_admin, log_in
 from leaderboard.studies.rules import StudyInfo, create_study, demo_study, find_study
 from leaderboard.studies.settings import change_settings
@@ -217,6 +218,29 @@ def test_studies_of_clips_are_on_their_own_page(
     assert "Nothing to judge yet" in text(app)
     for page in ("leaderboard", "episodes"):
         assert "find_cave clips" not in text(show(app, page))
+
+
+def test_the_page_shows_the_same_progress_for_attention_checks(
+    empty_store: Store, clips: StudyInfo, comparing: Comparing
+) -> None:
+    change_settings(
+        empty_store,
+        clips,
+        ADMIN,
+        check_share=0.5,
+        check_kinds=["repeat"],
+        answers_per_minute=10_000,
+    )
+    put(empty_store, clips, questions(30))
+    app = opened()
+    for answered in range(20):
+        assert comparing.shown.standing == f"{answered} answered, 34 questions in the study"
+        assert len(comparing.shown.pairs) == 2
+        assert comparing.answer("left").text == "Saved."
+        run(app)
+    with empty_store.read() as session_:
+        shown = session_.scalars(sa.select(ClipShowing.repeats)).all()
+    assert None in shown and len(set(shown)) > 1
 
 
 def test_the_owner_sees_the_queue_self_agreement_and_side_bias(

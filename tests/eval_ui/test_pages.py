@@ -29,6 +29,7 @@ from leaderboard.studies.rules import StudyInfo, create_study, demo_study
 from leaderboard.studies.settings import change_settings
 from leaderboard.submissions.register import submit_recordings
 from tests.support.element import Element
+from tests.support.filled_store import fill
 from tests.support.three_players import SEEDS, record, unwatched_study
 
 MAIN = Path(eval_ui.__file__).with_name("main.py")
@@ -128,6 +129,38 @@ def test_judging_is_blind(study: StudyInfo, judging: PairJudging) -> None:
     everything = repr(app.main) + repr(judging.shown)
     assert not [player for player in PLAYERS if f"'{player}'" in everything]
     assert not [seed for seed in SEEDS if str(seed) in repr(judging.shown)]
+
+
+def test_the_page_shows_the_same_progress_for_attention_checks(
+    empty_store: Store, judging: PairJudging
+) -> None:
+    study = fill(empty_store, 4, 4)
+    change_settings(empty_store, study, ADMIN, check_share=0.5, answers_per_minute=10_000)
+    app = opened()
+    kinds = set()
+    for answered in range(16):
+        view = judging.shown
+        with empty_store.read() as session_:
+            kinds.add(session_.get(AttentionCheck, view.pair) is not None)
+        assert (view.standing, view.share) == (f"{answered} of 24 pairs judged", answered / 24)
+        assert (view.badge, view.undo_until is None) == (None, answered == 0)
+        assert judging.answer("left").text == "Saved."
+        run(app)
+    assert kinds == {True, False}
+    # The counts of the tables would show which answers were checks.
+    assert "agent 000" not in text(show(app, "leaderboard"))
+
+
+def test_pictures_in_an_admins_texts_are_not_loaded(
+    empty_store: Store, study: StudyInfo, judging: PairJudging
+) -> None:
+    picture = "![x](http://127.0.0.1:9/pix.png)"
+    texts = (picture, f"\\{picture}", "[a]: http://x.example\n\n![b][a]", f"!{picture}")
+    for said in texts:
+        change_settings(empty_store, study, ADMIN, consent=said, instructions=said)
+        shown = text(opened())
+        assert "pix.png" in shown or "x.example" in shown
+        assert "![" not in shown
 
 
 def test_an_answer_is_stored_whole_and_the_next_pair_shown(

@@ -140,6 +140,32 @@ def test_headers_neither_group_videos_by_agent_nor_name_an_episode(
     assert all(len(set(values)) == 1 for values in seen.values())
 
 
+def test_a_study_by_invitation_is_neither_listed_nor_described_to_strangers(
+    client: TestClient, store: Store, full_study: StudyInfo
+) -> None:
+    change_settings(
+        store, full_study, ADMIN, open_signup=False, show_results=False, consent="We keep a secret."
+    )
+    add_admin(store, "ada", password="correct horse battery")
+    invite = create_invite(store, full_study, ADMIN, "Alice")
+    login = {"name": "ada", "password": "correct horse battery"}
+    admin = client.post("/api/admin/login", json=login).json()["secret"]
+
+    def seen(secret: str = "", query: str = "") -> tuple[int, int]:
+        headers = {"Authorization": f"Bearer {secret}"} if secret else {}
+        details = client.get(f"/api/studies/small{query}", headers=headers)
+        assert ("We keep a secret." in details.text) == (details.status_code == 200)
+        return len(client.get("/api/studies", headers=headers).json()), details.status_code
+
+    for stranger in ("", "guessed"):
+        assert seen(stranger) == (0, 403)
+    assert seen("", "?invite=forged") == (0, 403)
+    assert seen("", f"?invite={invite}") == (0, 200)
+    assert seen(admin) == (1, 200)
+    joined = client.post("/api/studies/small/join", json={"invite": invite}).json()
+    assert seen(joined["secret"]) == (1, 200)
+
+
 def test_strangers_and_raters_stay_out_of_what_is_the_admins(
     client: TestClient, store: Store, full_study: StudyInfo
 ) -> None:
