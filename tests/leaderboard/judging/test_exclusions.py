@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -109,7 +110,9 @@ def test_who_may_not_judge_does_not_come_back_after_erasure_and_others_do(
     store, study = place
     change_settings(store, study, ADMIN, qualification_right=1)
     participant += uuid4().hex  # nobody of an example before
-    person = {} if platform is None else {"platform": platform, "participant": participant}
+    person: dict[str, Any] = (
+        {} if platform is None else {"platform": platform, "participant": participant}
+    )
     secret = uuid4().hex
     rater = join(store, study, secret, name="Alice", **person)
     end(store, study, rater)
@@ -122,7 +125,7 @@ def test_who_may_not_judge_does_not_come_back_after_erasure_and_others_do(
             state = rater_status(store, study, register_rater(store, used)).state
             assert (state == "banned") == (end in EXCLUDED)
             continue
-        named = {} if way == "secret" else person
+        named: dict[str, Any] = {} if way == "secret" else person
         if end in EXCLUDED and known:
             with pytest.raises(AccessDeniedError, match=r"no longer judge|did not pass"):
                 join(store, study, used, **named)
@@ -132,7 +135,7 @@ def test_who_may_not_judge_does_not_come_back_after_erasure_and_others_do(
             # Erased again, so that the next way back begins as this one did.
             erase(store, back)
     # Another person, and the same one on another platform, are strangers.
-    other = {"platform": platform or "other", "participant": participant + "x"}
+    other: dict[str, Any] = {"platform": platform or "other", "participant": participant + "x"}
     assert rater_status(store, study, join(store, study, uuid4().hex, **other)).state == "qualify"
 
 
@@ -166,7 +169,7 @@ def test_one_study_does_not_recognise_people_of_another(
 ) -> None:
     store, study = place
     second = fill(store, 2, 1, name="second")
-    person = {"platform": "mturk", "participant": "W1"}
+    person: dict[str, Any] = {"platform": "mturk", "participant": "W1"}
     raters = [join(store, one, "secret", **person) for one in (study, second)]
     assert raters[0] == raters[1]
     banned(store, study, raters[0])
