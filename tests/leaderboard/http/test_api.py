@@ -112,7 +112,7 @@ def test_headers_neither_group_videos_by_agent_nor_name_an_episode(
         episodes = session.scalars(sa.select(Episode).order_by(Episode.agent_id)).all()
         agents = sorted({one.agent_id for one in episodes})
         for one in episodes:
-            # Submissions lie days apart.
+            # Submissions are days apart.
             day = 86_400 * (1 + agents.index(one.agent_id))
             os.utime(store.media / f"{one.media_name}.mp4", (day, day))
     seen: dict[str, list[str]] = {}

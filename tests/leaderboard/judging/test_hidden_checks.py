@@ -28,7 +28,7 @@ from leaderboard.studies.settings import change_settings
 from tests.support.filled_store import fill
 
 ADMIN = command_line_admin()
-STEPS = 80
+STEPS = 60
 """Number of answers that the rater gives; fewer than there are pairs."""
 
 Observation = dict[str, object]
@@ -38,6 +38,12 @@ Observation = dict[str, object]
 @pytest.fixture(params=[True, False], ids=["with checks", "without checks"])
 def has_checks(request: pytest.FixtureRequest) -> bool:
     return bool(request.param)
+
+
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rater of the tests may ask without a pause."""
+    monkeypatch.setattr("leaderboard.http.api.REQUESTS_PER_MINUTE", 1_000_000)
 
 
 def filled(folder: Path, *, checks: bool) -> tuple[Store, StudyInfo]:
@@ -136,7 +142,7 @@ def play(store: Store, study: StudyInfo, steps: int) -> list[tuple[Observation, 
 
 
 def guess_share(seen: list[tuple[Observation, bool]]) -> tuple[float, float, str]:
-    """How well the best single thing seen tells checks from pairs.
+    """How well the best single thing seen separates checks from pairs.
 
     The rule is learnt from the first half: the more frequent kind for each value (as it is, its length, its change
     since the answer before), of the thing that does best there.

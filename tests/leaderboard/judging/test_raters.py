@@ -263,7 +263,7 @@ def test_who_fails_checks_is_banned_by_rule(store: Store, full_study: StudyInfo)
         store, full_study, ADMIN, check_share=0.5, check_kinds=("self",), ban_after_failed_checks=2
     )
     rater = register_rater(store, "alice")
-    rng = random.Random(0)
+    rng = random.Random(1)
     with pytest.raises(AccessDeniedError, match="no longer judge"):
         for _ in range(12):
             pair = next_pair(store, full_study, rater, rng=rng)
