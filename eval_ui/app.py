@@ -19,14 +19,18 @@ from eval_ui.session import RaterCookie
 from eval_ui.store_access import the_store
 from eval_ui.study_admin import sections  # noqa: F401
 from leaderboard.http.api import create_app
+from leaderboard.http.faults import ServerFaults
 
 SERVED = [Mount("/api", create_app(the_store)), *login.ROUTES, *downloads.ROUTES]
 """Routes that are served next to Streamlit's own."""
 
+MIDDLEWARE = [Middleware(ServerFaults), Middleware(RaterCookie)]
+"""What every request passes, the first one first."""
+
 app = App(
     Path(__file__).resolve().with_name("main.py"),
     routes=SERVED,
-    middleware=[Middleware(RaterCookie)],
+    middleware=MIDDLEWARE,
 )
 
 # Streamlit runs the garbage collector after every script run. Scanning all modules each time took two

@@ -11,6 +11,7 @@ import typer
 
 from basalt.cli.flags import Json, Store, Study, app, choice, run
 from basalt.core.comparisons import SUFFIXES, write_comparisons
+from basalt.io.addresses import require_free
 from basalt.io.errors import ConfigError, StudyError
 from leaderboard.bedd.analysis import analyse_answers, text_analysis
 from leaderboard.bedd.answers import read_answers, read_banned
@@ -270,9 +271,9 @@ def _serve(
 
     from leaderboard.http.api import create_server
 
-    server = create_server(
-        open_existing(store), origins=origin or [], joins_per_minute=joins_per_minute
-    )
+    opened = open_existing(store)
+    require_free(address, port)
+    server = create_server(opened, origins=origin or [], joins_per_minute=joins_per_minute)
     uvicorn.run(server, host=address, port=port, log_level="warning")
     return 0
 

@@ -12,7 +12,8 @@ from typing import Annotated
 import typer
 
 from basalt.cli.flags import Store, run
-from basalt.io.errors import ConfigError, MissingDependencyError
+from basalt.io.addresses import require_free
+from basalt.io.errors import MissingDependencyError
 from eval_ui.store_access import STORE_VARIABLE
 from leaderboard.store.database import default_store, open_existing
 
@@ -42,7 +43,7 @@ def _ui(
     location = store or default_store()
     open_existing(location).close()
     _require_streamlit()
-    _require_free(address, port)
+    require_free(address, port)
     os.environ[STORE_VARIABLE] = location
     if address == LOOPBACK:
         _offer_admin_link(address, port, headless=headless)
@@ -99,18 +100,3 @@ def _require_streamlit() -> None:
         raise MissingDependencyError(
             "the judging app needs Streamlit; pip install 'basalt-benchmark[ui]'"
         )
-
-
-def _require_free(address: str, port: int) -> None:
-    try:
-        family, kind, protocol, _, place = socket.getaddrinfo(
-            address, port, type=socket.SOCK_STREAM
-        )[0]
-        with socket.socket(family, kind, protocol) as probe:
-            # As servers do: a port that was in use a moment ago counts as free.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(place)
-    except (OSError, OverflowError) as err:
-        raise ConfigError(
-            f"--port: cannot serve on port {port} of {address} ({err}); choose another with --port"
-        ) from err

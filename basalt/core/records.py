@@ -1,6 +1,5 @@
 """Records: versioned results on disk, each with one writer and one reader."""
 
-import json
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -11,6 +10,7 @@ import basalt
 from basalt.io.atomic import write_json
 from basalt.io.claims import claim
 from basalt.io.errors import ConfigError
+from basalt.io.untrusted import parse_json
 
 
 class Record(BaseModel):
@@ -79,7 +79,7 @@ class Record(BaseModel):
             ConfigError: the file is missing, damaged, of another format or of a newer version.
         """
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = parse_json(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as err:
             raise ConfigError(f"{path}: expected a {cls.FORMAT} file ({err})") from err
         return cls.from_json(content, str(path))

@@ -5,7 +5,6 @@ split into files; this module joins them again, from names alone (`load_index`) 
 (`find_plays`).
 """
 
-import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -23,6 +22,7 @@ from basalt.core.recording import CRASHED, Recording, recordings_folder
 from basalt.core.tasks import TASKS, Task, get_task
 from basalt.io.console import note
 from basalt.io.errors import ConfigError, RecordingError
+from basalt.io.untrusted import parse_json, unfit
 
 TASK_OF_FOLDER = {
     task.bedd_folder: task.name for task in TASKS.values() if task.bedd_folder is not None
@@ -159,7 +159,9 @@ def _read(address: str) -> bytes:
 
 def _index_rows(task: str, address: str, text: bytes) -> list[dict[str, Any]]:
     try:
-        content = json.loads(text)
+        content = parse_json(text)
+        if fault := unfit(content):  # no table holds half of a surrogate pair
+            raise ValueError(fault)
         base, paths = content["basedir"], content["relpaths"]
         if not isinstance(base, str) or not all(isinstance(path, str) for path in paths):
             raise TypeError("basedir must be a text and relpaths a list of texts")
@@ -253,7 +255,7 @@ def read_quarantine(folder: str | Path) -> dict[Path, list[str]]:
     quarantined: dict[Path, list[str]] = {}
     for path in [*filter(Path.is_file, above), *sorted(folder.rglob(QUARANTINE_FILE))]:
         try:
-            recordings = json.loads(path.read_text(encoding="utf-8"))["recordings"]
+            recordings = parse_json(path.read_text(encoding="utf-8"))["recordings"]
             for name, faults in recordings.items():
                 quarantined.setdefault(path.parent / name, []).extend(map(str, faults))
         except (ValueError, KeyError, TypeError, AttributeError) as err:

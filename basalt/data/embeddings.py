@@ -28,6 +28,7 @@ from basalt.io.claims import make_folder
 from basalt.io.errors import ConfigError
 from basalt.io.locks import LOCK_FILE, sole_writer
 from basalt.io.tensors import write_tensors
+from basalt.io.untrusted import parse_json
 
 MANIFEST = "embeddings.json"
 JOBS = ".jobs"
@@ -214,7 +215,7 @@ def open_shard(path: Path) -> Shard:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            facts = json.loads((file.metadata() or {})["basalt"])
+            facts = parse_json((file.metadata() or {})["basalt"])
             shapes = {name: file.get_slice(name).get_shape() for name in COLUMNS}
         frames = {shape[0] for shape in shapes.values()}
         if len(frames) != 1 or len(shapes["latents"]) != 2:

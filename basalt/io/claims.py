@@ -13,6 +13,7 @@ from typing import Any
 from basalt.io.atomic import new_folder, write_json
 from basalt.io.errors import ConfigError
 from basalt.io.paths import is_shipped
+from basalt.io.untrusted import parse_json
 
 _KINDS = {
     "rollout.json": "rollout",
@@ -99,7 +100,7 @@ def claim(
         WriteError: the file cannot be written.
     """
     make_folder(file.parent, kind)
-    wanted: dict[str, Any] = json.loads(json.dumps(dict(facts)))
+    wanted: dict[str, Any] = parse_json(json.dumps(dict(facts)))
     content = {**(header or {}), **wanted}
     if file.is_file():
         found = read_claim(file, kind)
@@ -124,7 +125,7 @@ def read_claim(file: Path, kind: str) -> dict[str, Any]:
         ConfigError: the file is not a JSON object.
     """
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = parse_json(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as err:
         raise ConfigError(
             f"{file}: expected the settings of a {kind} as JSON ({err}); use another out=FOLDER"

@@ -28,6 +28,7 @@ from aiohttp.typedefs import Handler
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from basalt.io.addresses import host_name, same_origin
 from basalt.io.errors import ConfigError
 from basalt.play.controls import BUTTON_OF_CODE, BUTTON_OF_MOUSE, Controls
 from basalt.play.player import Status
@@ -199,7 +200,7 @@ class BrowserScreen:
         """Refuse other host names that resolve to this machine (DNS rebinding); a tunnel may change the port."""
         if not _is_loopback(self.host):
             return True  # its public names are unknown; the cookie protects it
-        return _is_loopback(urlsplit(f"//{host}").hostname or "")
+        return _is_loopback(host_name(host))
 
     def _knows(self, request: web.Request) -> bool:
         return _same(request.cookies.get(self._cookie_name, ""), self._cookie)
@@ -233,8 +234,8 @@ class BrowserScreen:
     # ---- the player ----
 
     async def _socket(self, request: web.Request) -> web.StreamResponse:
-        origin = urlsplit(request.headers.get("Origin", ""))
-        if not self._knows(request) or origin.netloc != request.host:
+        origin = request.headers.get("Origin", "")
+        if not self._knows(request) or not same_origin(origin, request.host):
             raise web.HTTPForbidden
         connection = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=_LARGEST_MESSAGE)
         if self._client is not None:

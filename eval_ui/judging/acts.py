@@ -7,6 +7,8 @@ from typing import Any, Literal, TypeVar
 import streamlit as st
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from basalt.io.untrusted import unfit
+
 
 class Undo(BaseModel):
     """The rater withdraws the last answer."""
@@ -56,11 +58,16 @@ def show_element(
         sent = (st.session_state.get(key) or {}).get("act")
         if not isinstance(sent, Mapping):
             return
+        nonce = str(sent.get("nonce"))[:100]
+        if fault := unfit(dict(sent)):
+            known = "" if unfit(nonce) else nonce
+            st.session_state[f"{key} reply"] = Reply(known, f"not saved: {fault}", False)
+            return
         try:
             reply = handle(acts.validate_python(dict(sent)))
         except ValidationError as err:
             field = ".".join(str(part) for part in err.errors()[0]["loc"])
-            reply = Reply(str(sent.get("nonce"))[:100], f"not saved: {field} is malformed", False)
+            reply = Reply(nonce, f"not saved: {field} is malformed", False)
         st.session_state[f"{key} reply"] = reply
 
     reply: Reply | None = st.session_state.get(f"{key} reply")

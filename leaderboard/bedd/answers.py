@@ -28,6 +28,7 @@ from pydantic import (
 from basalt.core.comparisons import Winner
 from basalt.core.tasks import TASKS, Task
 from basalt.io.errors import StudyError, problem_list
+from basalt.io.untrusted import parse_json
 
 SHOWN_FAULTS = 20
 """Maximum number of a file's faults that are listed; the others are counted."""
@@ -47,7 +48,7 @@ def _unpacked(value: Any) -> Any:
     """Decode an object that the published server packs into a JSON string once or twice."""
     for _ in range(2):
         if isinstance(value, str):
-            value = json.loads(value)
+            value = parse_json(value)
     return value
 
 

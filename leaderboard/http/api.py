@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Path, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.applications import Starlette
@@ -19,8 +20,10 @@ from starlette.routing import Mount
 import basalt
 from basalt.core.comparisons import Source
 from basalt.core.tasks import get_task
-from basalt.io.errors import BasaltError
+from basalt.io.errors import BasaltError, ConfigError
+from basalt.io.untrusted import unfit
 from leaderboard.http import models as shapes
+from leaderboard.http.faults import FAULTS, ServerFaults, malformed, unavailable
 from leaderboard.http.media import BodyLimit, video_response
 from leaderboard.http.video_urls import pair_videos, video_of_ticket
 from leaderboard.judging.assignments import ServedPair, next_pair
@@ -81,12 +84,13 @@ def create_app(store: StoreSource, *, joins_per_minute: int = JOINS_PER_MINUTE) 
         # These pages would load scripts from another site; the description is at /openapi.json.
         docs_url=None,
         redoc_url=None,
-        middleware=[Middleware(BodyLimit)],
+        middleware=[Middleware(ServerFaults), Middleware(BodyLimit)],
     )
     app.state.store = store if callable(store) else lambda: store
     app.state.joins_per_minute = joins_per_minute
     app.include_router(_router)
     app.add_exception_handler(BasaltError, _refuse)
+    app.add_exception_handler(RequestValidationError, malformed)
     return app
 
 
@@ -123,7 +127,9 @@ def create_server(
     )
 
 
-async def _refuse(request: Request, err: Exception) -> JSONResponse:
+async def _refuse(request: Request, err: Exception) -> Response:
+    if isinstance(err, FAULTS):
+        return unavailable(err)
     status = 400
     if isinstance(err, AccessDeniedError):
         status = 403
@@ -148,6 +154,12 @@ def _paced(request: Request, credentials: Credentials) -> None:
     throttle("requests", credentials.credentials if credentials else address, REQUESTS_PER_MINUTE)
 
 
+def _readable(request: Request) -> None:
+    """Refuse what no database takes as a text; bodies are checked by `leaderboard.http.models`."""
+    if fault := unfit([request.path_params, *request.query_params.multi_items()]):
+        raise ConfigError(f"address: {fault}")
+
+
 def _the_study(
     store: StoreArg, study: Annotated[str, Path(max_length=100, description="name")]
 ) -> StudyInfo:
@@ -168,7 +180,7 @@ StudyArg = Annotated[StudyInfo, Depends(_the_study)]
 RaterArg = Annotated[str, Depends(_the_rater)]
 AdminArg = Annotated[AdminIdentity, Depends(_the_admin)]
 
-_router = APIRouter(dependencies=[Depends(_paced)])
+_router = APIRouter(dependencies=[Depends(_paced), Depends(_readable)])
 
 
 @_router.get("/studies", tags=["study"])

@@ -3,16 +3,24 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from basalt.core.comparisons import Winner
 from basalt.core.tasks import TASKS
+from basalt.io.untrusted import unfit
 from leaderboard.judging.judgments import MAX_EVENTS, MAX_TEXT, Feedback
 from leaderboard.judging.raters import State
 
 
 class _Taken(BaseModel):
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _can_be_stored(cls, value: Any) -> Any:
+        if fault := unfit(value):
+            raise ValueError(fault)
+        return value
 
 
 class _Given(BaseModel):

@@ -23,12 +23,24 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Engine, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DatabaseError,
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    InterfaceError,
+    InternalError,
+    NoSuchModuleError,
+    ProgrammingError,
+)
+from sqlalchemy.exc import TimeoutError as NoConnectionError
 from sqlalchemy.orm import Session
 
 from basalt.io.errors import BasaltError, MissingDependencyError
 from basalt.io.locks import queued
 from basalt.io.paths import cache_dir
+from basalt.io.untrusted import parse_json
 from leaderboard.store.media import RemoteMedia
 
 DEMO_STORE = Path("runs/demo/leaderboard.sqlite")
@@ -81,7 +93,7 @@ class Store:
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A session that sees one state of the store; its changes are discarded."""
-        with Session(self.engine, expire_on_commit=False) as session:
+        with self._faults(), Session(self.engine, expire_on_commit=False) as session:
             yield session
 
     @contextmanager
@@ -91,11 +103,26 @@ class Store:
         On SQLite it holds the write lock from its start, so that what it reads cannot change.
         """
         with (
+            self._faults(),
             _turn(self.engine),
             Session(self._writer, expire_on_commit=False) as session,
             session.begin(),
         ):
             yield session
+
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
+        """Name the faults of the database itself; a value that it refuses is our fault."""
+        try:
+            yield
+        except (DataError, IntegrityError, InternalError, ProgrammingError):
+            raise
+        except (DatabaseError, InterfaceError, NoConnectionError) as err:
+            # SQLAlchemy's own text has the statement and its values.
+            reason = str(err.orig if isinstance(err, DBAPIError) else err).partition("\n")[0]
+            raise StoreError(
+                f"{_shown(self.engine.url)}: the database failed ({reason}); try again, or use a copy of it that is sound"
+            ) from err
 
     def media_file(self, name: str) -> Path:
         """A recording's file on this machine, fetched from the object store if it is not local.
@@ -157,7 +184,7 @@ def store_url(location: str | Path) -> URL:
         return URL.create("sqlite", database=str(location))
     try:
         url = make_url(location)
-    except ArgumentError as err:
+    except (ArgumentError, ValueError) as err:  # ValueError: a port that is not a number
         raise StoreError(f"--store: expected a path or a database URL, got {location!r}") from err
     kind = url.get_backend_name()
     if kind not in ("sqlite", "postgresql"):
@@ -261,12 +288,22 @@ def _engine(url: URL) -> Engine:
         if url.get_backend_name() == "sqlite":
             Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
             engine = sa.create_engine(
-                url, connect_args={"timeout": BUSY_SECONDS}, pool_size=10, max_overflow=40
+                url,
+                connect_args={"timeout": BUSY_SECONDS},
+                pool_size=10,
+                max_overflow=40,
+                json_deserializer=_stored_json,
             )
             event.listen(engine, "connect", _on_sqlite_connect)
             event.listen(engine, "begin", _on_sqlite_begin)
             return engine
-        return sa.create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=30)
+        return sa.create_engine(
+            url,
+            pool_pre_ping=True,
+            pool_size=10,
+            max_overflow=30,
+            json_deserializer=_stored_json,
+        )
     except (ModuleNotFoundError, NoSuchModuleError) as err:
         raise MissingDependencyError(
             f"{_shown(url)}: missing PostgreSQL driver; "
@@ -274,6 +311,15 @@ def _engine(url: URL) -> Engine:
         ) from err
     except OSError as err:
         raise StoreError(f"{err.filename}: cannot be created ({err.strerror})") from err
+
+
+def _stored_json(text: str | bytes) -> Any:
+    try:
+        return parse_json(text)
+    except ValueError as err:
+        raise StoreError(
+            f"the database has a damaged JSON value ({err}); use a copy of it that is sound"
+        ) from err
 
 
 def _on_sqlite_connect(connection: Any, record: Any) -> None:

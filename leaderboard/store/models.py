@@ -5,6 +5,7 @@ change or delete a judgment, an answer to an attention check or about clips, or 
 rater's personal data is erased, written reasons and player events are blanked; the votes stay.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, get_args
 from uuid import uuid4
@@ -32,6 +33,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
 from basalt.core.comparisons import MIRRORED, Source, Winner
+from leaderboard.store.database import StoreError
 
 SOURCES: tuple[Source, ...] = ("human", "bedd", "telemetry", "model")
 """Sources of judgments: raters, raters of the BEDD data set, a rule over telemetry, a learned model. Labels by
@@ -69,6 +71,22 @@ class UTCDateTime(TypeDecorator[datetime]):
         if value.tzinfo is None:
             raise ValueError(f"expected a time with a zone, got {value}")
         return value.astimezone(UTC)
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any] | None:
+        """Name a damaged time as a fault of the store."""
+        process = super().result_processor(dialect, coltype)
+        if process is None:
+            return None
+
+        def checked(value: Any) -> Any:
+            try:
+                return process(value)
+            except (TypeError, ValueError) as err:
+                raise StoreError(
+                    f"the database has a damaged time ({err}); use a copy of it that is sound"
+                ) from err
+
+        return checked
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """Add the zone."""

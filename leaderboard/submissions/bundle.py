@@ -156,7 +156,15 @@ def unpack_bundle(path: Path, into: Path) -> BundleManifest:
                 with file.open(name) as source, target.open("wb") as copy:
                     if (fault := _copy(source, copy, claimed)) is not None:
                         faults.append(f"{name}: {fault}")
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, zipfile.LargeZipFile) as err:
+    # ValueError: names that are not UTF-8, offsets before the file's start.
+    except (
+        zipfile.BadZipFile,
+        zipfile.LargeZipFile,
+        EOFError,
+        NotImplementedError,
+        ValueError,
+        OverflowError,
+    ) as err:
         raise BundleError(path, [f"not a zip file, or damaged ({err})"]) from err
     except RuntimeError as err:
         raise BundleError(path, [f"is encrypted ({err})"]) from err

@@ -211,6 +211,22 @@ def test_a_login_is_json_and_short(empty_store: Store) -> None:
     assert ask("POST", LOGIN_PATH, b"x" * 5_000, content_type="application/json")[0] == 413
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * 3_900,
+        b'{"name": "\\ud800", "password": "x"}',
+        b'{"name": "a\\u0000", "password": "x"}',
+        b'{"name": NaN, "password": 1e999}',
+        b"\xff",
+        b"",
+    ],
+)
+def test_no_login_is_a_fault_of_the_server(empty_store: Store, body: bytes) -> None:
+    status, headers, _ = ask("POST", LOGIN_PATH, body, content_type="application/json")
+    assert status == 422 and "set-cookie" not in headers
+
+
 def test_the_printed_link_is_good_once(empty_store: Store) -> None:
     key = ONE_TIME_KEY.new()
     assert get(f"{ENTER_PATH}/{key}x")[0] == 403

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import socket
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,23 @@ def test_a_users_mistake_is_one_message_and_status_1(
         assert errors.startswith(f"basalt {argv[0]}: ")
         assert message in errors
     assert not (tmp_path / "no").exists()
+
+
+def test_an_address_that_cannot_be_served_on_is_one_line(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    serve = ["leaderboard", "serve", "--store", str(place)]
+    open_store(place).close()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        for argv in (["--port", port], ["--address", "256.1.1.1"], ["--address", "192.0.2.1"]):
+            assert cli.run([*serve, *argv]) == 1
+            (line,) = capsys.readouterr().err.splitlines()
+            assert line.startswith("basalt leaderboard: --port: cannot serve on port")
+    with pytest.raises(SystemExit) as ended:
+        cli.run([*serve, "--port", "70000"])
+    assert ended.value.code == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
 
 
 def test_wrong_usage_is_status_2(capsys: pytest.CaptureFixture[str]) -> None:

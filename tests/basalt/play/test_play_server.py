@@ -302,6 +302,18 @@ def test_the_end_is_told_before_the_server_goes(screen):
     screen.close()
 
 
+@pytest.mark.parametrize("header", ["Origin", "Host"])
+@pytest.mark.parametrize("value", ["http://[", "[", "//[::1", "http://\u00ff", "", "null"])
+def test_malformed_origins_and_hosts_are_refused(screen, header, value):
+    async def visit():
+        async with visitor(screen) as session:
+            with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+                await connect(session, screen, **{header: value})
+            assert 400 <= refused.value.status < 500
+
+    run(visit())
+
+
 def test_it_listens_on_the_loopback_unless_told_otherwise(screen):
     assert screen.host == "127.0.0.1" and screen.url.startswith(f"http://127.0.0.1:{screen.port}/")
 

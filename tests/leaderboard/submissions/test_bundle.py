@@ -1,5 +1,6 @@
 """Bundles and plain folders become submissions; all problems are listed at once, and nothing changes."""
 
+import contextlib
 import json
 import shutil
 import stat
@@ -11,6 +12,9 @@ import av
 import numpy as np
 import pytest
 import sqlalchemy as sa
+from hypothesis import HealthCheck, given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
 
 from basalt.cli.main import run
 from basalt.core.recording import Recording, find_recordings, sha256_of
@@ -55,6 +59,39 @@ def respoiled(path: Path, spoil: Callable[[zipfile.ZipFile, dict[str, bytes]], N
         for name, content in files.items():
             file.writestr(name, content)
     return out
+
+
+@examples(
+    deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.data())
+def test_a_damaged_bundle_is_refused_or_read_and_nothing_else(
+    bundle: Path, tmp_path: Path, data: st.DataObject
+) -> None:
+    content = bytearray(bundle.read_bytes())
+    # Names, flags and offsets are in the table of contents at the end, and before each file.
+    for _ in range(data.draw(st.integers(1, 4))):
+        near = data.draw(st.sampled_from([b"PK\x01\x02", b"PK\x03\x04", b"PK\x05\x06"]))
+        place = content.find(near) + data.draw(st.integers(4, 60))
+        if 0 <= place < len(content):
+            content[place] = data.draw(st.integers(0, 255))
+    damaged = tmp_path / "damaged.zip"
+    damaged.write_bytes(content)
+    shutil.rmtree(tmp_path / "into", ignore_errors=True)
+    with contextlib.suppress(BundleError):
+        unpack_bundle(damaged, tmp_path / "into")
+
+
+def test_a_name_that_is_not_utf_8_is_refused(bundle: Path, tmp_path: Path) -> None:
+    content = bundle.read_bytes()
+    entry = content.index(b"PK\x01\x02")
+    flags, name = entry + 8, entry + 46
+    broken = bytearray(content)
+    broken[flags + 1] |= 0x08  # "names are UTF-8"
+    broken[name] = 0xFF
+    (tmp_path / "broken.zip").write_bytes(broken)
+    with pytest.raises(BundleError, match="damaged"):
+        unpack_bundle(tmp_path / "broken.zip", tmp_path / "into")
 
 
 def test_a_bundle_comes_back_as_it_went_in(
