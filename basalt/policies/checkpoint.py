@@ -16,7 +16,7 @@ from typing import Any, ClassVar, TypeVar
 
 import torch
 from pydantic import ConfigDict
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -210,18 +210,25 @@ def load_policy(path: str | Path, device: torch.device) -> tuple[VPTPolicy, Chec
 def load_network(folder: Path, make: Callable[[], N]) -> N:
     """Make a network and load the weights of a checkpoint into it.
 
+    The sizes in checkpoint.json may be anything. So the network is first made on the meta device, where it takes no memory,
+    and compared with the weights: what is then made for real is as large as their file.
+
     Args:
         folder: Folder of the checkpoint.
-        make: Function that makes the network with the sizes of the checkpoint.
+        make: Function that makes the network with the sizes of the checkpoint; it is called twice.
 
     Raises:
         ConfigError: The weights are damaged, or are those of another network.
     """
     file = folder / "model.safetensors"
     try:
+        with torch.device("meta"):
+            wanted = {name: list(x.shape) for name, x in make().state_dict().items()}
+        if fault := _difference(wanted, _shapes(file)):
+            raise ValueError(fault)
         network = make()
         network.load_state_dict(_load(file))
-    except (RuntimeError, ValueError) as err:
+    except (RuntimeError, ValueError, TypeError, OverflowError) as err:
         # torch lists every difference on a line of its own; the first is enough.
         lines = [line.strip() for line in str(err).splitlines()]
         raise ConfigError(
@@ -237,6 +244,25 @@ def load_training(checkpoint: Path) -> dict[str, Tensor]:
         ConfigError: The file is damaged.
     """
     return _load(checkpoint / "training.safetensors")
+
+
+def _difference(wanted: Mapping[str, list[int]], found: Mapping[str, list[int]]) -> str | None:
+    """The first difference between the shapes of a network's weights and those of a file."""
+    for name in [*wanted, *found]:
+        if wanted.get(name) != found.get(name):
+            return (
+                f"{name}: expected {wanted.get(name, 'nothing')}, got {found.get(name, 'nothing')}"
+            )
+    return None
+
+
+def _shapes(file: Path) -> dict[str, list[int]]:
+    """Shapes of a file's tensors by name, without reading them."""
+    try:
+        with safe_open(file, framework="pt") as opened:
+            return {name: opened.get_slice(name).get_shape() for name in opened.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as err:
+        raise ConfigError(f"{file}: cannot be read ({err}); use another checkpoint") from err
 
 
 def _load(file: Path) -> dict[str, Tensor]:

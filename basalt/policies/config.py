@@ -21,8 +21,22 @@ _FIXED: dict[str, Any] = {
 }
 
 
-Size = Annotated[Positive, Field(allow_inf_nan=False)]
-"""A finite number above 0."""
+Size = Annotated[Positive, Field(allow_inf_nan=False, le=1024)]
+"""A number above 0."""
+
+# Far above all published policies. A file of a few bytes may say anything, and even on the meta device each layer is an
+# object that takes time to make.
+Width = Annotated[Count, Field(le=2**16)]
+"""Number of channels."""
+
+Length = Annotated[Count, Field(le=2**20)]
+"""Number of frames."""
+
+Few = Annotated[Count, Field(le=256)]
+"""Number of layers, heads, groups or frames in a stack."""
+
+Pixels = Annotated[Count, Field(le=4096)]
+"""Height or width of a frame."""
 
 
 @settings
@@ -50,22 +64,22 @@ class VPTConfig:
         temperature: Divisor of the heads' logits.
     """
 
-    hidsize: Count = 1024
-    attention_heads: Count = 8
-    attention_memory_size: Count = 256
-    timesteps: Count = 128
-    n_recurrence_layers: Count = 4
-    impala_chans: Annotated[tuple[Count, ...], Field(min_length=1)] = (16, 32, 32)
+    hidsize: Width = 1024
+    attention_heads: Few = 8
+    attention_memory_size: Length = 256
+    timesteps: Length = 128
+    n_recurrence_layers: Few = 4
+    impala_chans: Annotated[tuple[Width, ...], Field(min_length=1, max_length=16)] = (16, 32, 32)
     impala_width: Size = 4
-    img_shape: tuple[Count, Count, Count] = (128, 128, 3)
-    frame_stack: Count = 1
-    pointwise_ratio: Count = 4
+    img_shape: tuple[Pixels, Pixels, Few] = (128, 128, 3)
+    frame_stack: Few = 1
+    pointwise_ratio: Few = 4
     pointwise_use_activation: Annotated[bool, Strict()] = False
     use_pre_lstm_ln: Annotated[bool, Strict()] = False
     attention_mask_style: Literal["clipped_causal", "none"] = "clipped_causal"
     first_conv_norm: Annotated[bool, Strict()] = False
-    post_pool_groups: Count = 1
-    group_norm_groups: Count = 1
+    post_pool_groups: Width = 1
+    group_norm_groups: Width = 1
     temperature: Size = 1.0
 
     def __post_init__(self) -> None:
