@@ -11,7 +11,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -147,6 +147,8 @@ class Store:
 def open_store(location: str | Path, media: str | Path | None = None) -> Store:
     """Open a leaderboard; its tables are made or migrated if necessary.
 
+    An SQLite file that cannot be written, or is in a folder that cannot, is opened for reading.
+
     Args:
         location: Path of an SQLite file, or a URL: `sqlite:///FILE`, `postgresql://...`.
         media: Folder of the recordings, or an fsspec URL (`s3://bucket/folder`). The default is
@@ -158,15 +160,17 @@ def open_store(location: str | Path, media: str | Path | None = None) -> Store:
         MissingDependencyError: The database's driver is not installed.
     """
     url = store_url(location)
-    engine = _engine(url)
+    read_only = url.get_backend_name() == "sqlite" and _is_read_only(Path(str(url.database)))
+    engine = _engine(url, read_only=read_only)
     folder, remote = _media(url, media)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if url.get_backend_name() == "sqlite":
-            _use_write_ahead_log(engine)
+        if not read_only:
+            folder.mkdir(parents=True, exist_ok=True)
+            if url.get_backend_name() == "sqlite":
+                _use_write_ahead_log(engine)
         # Alembic keeps its state in module variables, so a process runs one migration at a time.
         with _migrating:
-            _migrate(engine)
+            _migrate(engine, read_only=read_only)
     except OSError as err:
         raise StoreError(f"{err.filename}: cannot be created ({err.strerror})") from err
     except DBAPIError as err:
@@ -283,12 +287,31 @@ def _is_sqlite(path: Path) -> bool:
         return False
 
 
-def _engine(url: URL) -> Engine:
+def _is_read_only(database: Path) -> bool:
+    return database.is_file() and not (
+        os.access(database, os.W_OK) and os.access(database.parent, os.W_OK)
+    )
+
+
+def _read_only_connection(database: Path) -> sqlite3.Connection:
+    # SQLite reads a file with a log only beside an index of the log, which it may have to write. Without a log nobody
+    # has the file open, and it can be read as one that does not change.
+    logged = database.with_name(f"{database.name}-wal").exists()
+    address = f"{database.resolve().as_uri()}?mode=ro{'' if logged else '&immutable=1'}"
+    return sqlite3.connect(address, uri=True, check_same_thread=False)
+
+
+def _engine(url: URL, *, read_only: bool = False) -> Engine:
     try:
         if url.get_backend_name() == "sqlite":
-            Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
+            database = Path(str(url.database))
+            database.parent.mkdir(parents=True, exist_ok=True)
+            reader: dict[str, Any] = (
+                {"creator": lambda: _read_only_connection(database)} if read_only else {}
+            )
             engine = sa.create_engine(
                 url,
+                **reader,
                 connect_args={"timeout": BUSY_SECONDS},
                 pool_size=10,
                 max_overflow=40,
@@ -373,10 +396,11 @@ def _on_sqlite_begin(connection: Connection) -> None:
     connection.exec_driver_sql(connection.get_execution_options().get("sqlite_begin", "BEGIN"))
 
 
-def _migrate(engine: Engine) -> None:
-    """Make or migrate the tables, in one transaction."""
-    writer = engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")
-    with _turn(engine), writer.begin() as connection:
+def _migrate(engine: Engine, *, read_only: bool = False) -> None:
+    """Make or migrate the tables, in one transaction; of a store for reading, only check them."""
+    begin = "BEGIN" if read_only else "BEGIN IMMEDIATE"
+    turn: AbstractContextManager[None] = contextlib.nullcontext() if read_only else _turn(engine)
+    with turn, engine.execution_options(sqlite_begin=begin).begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
         config = alembic_config(connection)
@@ -396,5 +420,10 @@ def _migrate(engine: Engine) -> None:
             raise StoreError(
                 f"{_shown(engine.url)}: was made by a newer version (tables {present}); "
                 "run: pip install --upgrade basalt-benchmark"
+            )
+        if read_only:
+            raise StoreError(
+                f"{_shown(engine.url)}: cannot be written, and its tables are of an older version; "
+                "open a copy of it that can be written"
             )
         command.upgrade(config, "head")

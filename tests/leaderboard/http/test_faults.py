@@ -78,7 +78,7 @@ FIELDS = ("pair", "winner", "justification", "responses", "video_events", "watch
 
 
 @settings(
-    deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(field=st.sampled_from(FIELDS), value=ODD_VALUES)
 @example(field="justification", value="\ud800")
@@ -105,7 +105,7 @@ def test_no_value_in_an_answer_is_a_fault_of_the_server(
 
 
 @settings(
-    deadline=None, max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
     place=st.sampled_from(

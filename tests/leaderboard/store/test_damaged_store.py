@@ -14,6 +14,7 @@ from leaderboard.judging.telemetry_judge import judge_by_telemetry
 from leaderboard.store.database import StoreError, open_store, store_url
 from leaderboard.studies.rules import demo_study
 from leaderboard.submissions.register import submit_recordings
+from tests.support.small_disk import on_a_read_only_disk
 from tests.support.three_players import SEEDS, unwatched_study
 
 
@@ -63,7 +64,7 @@ def test_a_damaged_table_is_one_line(
 
 
 @settings(
-    deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(data=st.data())
 def test_damaged_pages_are_at_most_one_line(
@@ -83,6 +84,33 @@ def test_damaged_pages_are_at_most_one_line(
     status = shown(path)
     lines = capsys.readouterr().err.splitlines()
     assert status in (0, 1) and len(lines) == status, lines
+
+
+COMMAND = "from basalt.cli.main import main; main()"
+
+
+def test_a_store_on_a_read_only_disk_can_be_shown_and_is_not_written(
+    sound: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "read-only"
+    folder.mkdir()
+    path = folder / "leaderboard.sqlite"
+    shutil.copy(sound, path)
+    (tmp_path / "elsewhere").mkdir()
+    store, out = ["--store", str(path)], str(tmp_path / "elsewhere" / "judgments.csv")
+    shown = on_a_read_only_disk(folder, COMMAND, "leaderboard", "show", "--replicates", "0", *store)
+    assert (shown.returncode, shown.stderr) == (0, "") and "Find Cave" in shown.stdout
+    exported = on_a_read_only_disk(folder, COMMAND, "leaderboard", "export", out, *store)
+    assert (exported.returncode, exported.stderr) == (0, "")
+    for argv in (
+        ["leaderboard", "export", str(folder / "x.csv"), *store],
+        ["leaderboard", "admin", "ada", "--email", "ada@lab.example", *store],
+    ):
+        refused = on_a_read_only_disk(folder, COMMAND, *argv)
+        assert refused.returncode == 1
+        (line,) = refused.stderr.splitlines()
+        assert line.startswith("basalt leaderboard: ")
+    assert [one.name for one in folder.iterdir()] == [path.name]
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ def respoiled(path: Path, spoil: Callable[[zipfile.ZipFile, dict[str, bytes]], N
 
 
 @examples(
-    deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(data=st.data())
 def test_a_damaged_bundle_is_refused_or_read_and_nothing_else(
