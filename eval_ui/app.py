@@ -15,6 +15,7 @@ from streamlit.starlette import App
 from eval_ui import charts, downloads, watch  # noqa: F401
 from eval_ui.judging import pair_judging  # noqa: F401
 from eval_ui.login import routes as login
+from eval_ui.page_headers import StrictPages
 from eval_ui.session import RaterCookie
 from eval_ui.store_access import the_store
 from eval_ui.study_admin import sections  # noqa: F401
@@ -24,7 +25,7 @@ from leaderboard.http.faults import ServerFaults
 SERVED = [Mount("/api", create_app(the_store)), *login.ROUTES, *downloads.ROUTES]
 """Routes that are served next to Streamlit's own."""
 
-MIDDLEWARE = [Middleware(ServerFaults), Middleware(RaterCookie)]
+MIDDLEWARE = [Middleware(StrictPages), Middleware(ServerFaults), Middleware(RaterCookie)]
 """What every request passes, the first one first."""
 
 app = App(
