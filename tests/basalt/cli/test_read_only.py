@@ -1,0 +1,31 @@
+"""A folder that cannot be written is one line, whichever command writes there, and nothing is left behind."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.support import ROOT
+from tests.support.small_disk import on_a_read_only_disk
+
+COMMAND = "from basalt.cli.main import main; main()"
+SAMPLE = str(ROOT / "data" / "sample")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["data", "stats", SAMPLE, "--quiet", "--out", "{}/stats"],
+        ["train", "agent=bc", "task=find_cave", "data=sample", "steps=1", "progress=false", "out={}/run"],
+        ["rollout", "agent=random", "task=find_cave", "seeds=100000", "out={}/rollout"],
+        ["feedback", "merge", f"files={SAMPLE}", "out={}/all.parquet"],
+    ],
+    ids=lambda arguments: arguments[0],
+)  # fmt: skip
+def test_a_read_only_folder_is_one_line(tmp_path: Path, arguments: list[str]) -> None:
+    folder = tmp_path / "read-only"
+    folder.mkdir()
+    done = on_a_read_only_disk(folder, COMMAND, *(one.format(folder) for one in arguments))
+    assert done.returncode == 1, done.stderr
+    lines = done.stderr.splitlines()
+    assert lines[-1].startswith(f"basalt {arguments[0]}: ") and "Traceback" not in done.stderr
+    assert list(folder.iterdir()) == []
