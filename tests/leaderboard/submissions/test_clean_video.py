@@ -70,7 +70,10 @@ def test_a_cleaned_video_shows_the_frames_of_the_one_submitted(
     assert times == pytest.approx([number / 20 for number in range(len(times))])
     before, after = list(read_frames(source)), list(read_frames(target))
     assert [number_of(frame) for frame in after] == [number_of(frame) for frame in before]
-    if how_cleaned == "remux" and how.codec == "libx264" and how.format != "avi":
+    # With an open GOP or periodic intra refresh, the points where decoding can begin are in SEI, which is left out: where
+    # that changes what is shown, the video is encoded again.
+    needs_sei = any(word in str(how.options) for word in ("open-gop=1", "intra-refresh=1"))
+    if how_cleaned == "remux" and how.codec == "libx264" and how.format != "avi" and not needs_sei:
         assert all(map(np.array_equal, before, after))
 
 
