@@ -386,7 +386,7 @@ def _keep_out(session: Session, key: bytes, study_id: str, rater: Rater) -> None
 
 
 def _rater_of(session: Session, token: str, key: bytes) -> Rater:
-    """The rater with a secret, added if there is none, and banned where the secret is excluded."""
+    """The rater who holds a secret; a new secret adds a rater, who is banned if the secret was excluded."""
     rater = session.scalar(sa.select(Rater).where(Rater.token_sha256 == hash_secret(token)))
     if rater is None:
         rater = Rater(id=new_id(), token_sha256=hash_secret(token), created=datetime.now(UTC))
