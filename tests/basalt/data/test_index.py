@@ -123,7 +123,7 @@ def test_other_names_are_not_bedds(stem):
         "data/find-cave/../a-0a9ad3ddd136-20220726-193610.mp4",
         "data/find-cave/..\\a-0a9ad3ddd136-20220726-193610.mp4",
         "data/find-cave/a-0a9ad3ddd136-20220726-193610.mp4/../../b.mp4",
-        "data/find-cave/a-0a9ad3ddd136-20220726-193610.mp4\0.sh",
+        "data/find-cave/a-0a9ad3ddd136-20220726-193610.mp4\n.sh",
         "https://elsewhere.org/a-0a9ad3ddd136-20220726-193610.mp4",
         "data/find-cave/evil.mp4",
         "",
@@ -142,7 +142,14 @@ def test_paths_without_suffix_are_the_same_recordings(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["{", "[]", '{"basedir": 1, "relpaths": []}', '{"basedir": "", "relpaths": [1]}']
+    "text",
+    [
+        "{",
+        "[]",
+        '{"basedir": 1, "relpaths": []}',
+        '{"basedir": "", "relpaths": [1]}',
+        '{"basedir": "", "relpaths": ["data/find-cave/evil\\u0000.mp4"]}',
+    ],
 )
 def test_a_damaged_index_is_named(tmp_path, text):
     (tmp_path / "find-cave-Jul-28.json").write_text(text)
