@@ -110,7 +110,7 @@ def open_video(path: Path) -> "av.container.InputContainer":
     if not path.is_file():
         raise RecordingError(f"{path}: no such video")
     try:
-        container = av.open(str(path))
+        container = av.open(str(path), format="mpegts" if _is_transport_stream(path) else None)
     except av.FFmpegError as err:
         raise RecordingError(f"{path}: not a video that can be read ({err})") from err
     streams = container.streams.video
@@ -120,3 +120,13 @@ def open_video(path: Path) -> "av.container.InputContainer":
         what = "no decoder for its video stream" if streams else "has no video stream"
         raise RecordingError(f"{path}: {what}")
     return container
+
+
+def _is_transport_stream(path: Path) -> bool:
+    """Whether a file is in MPEG-TS: packets of 188 bytes that each begin with 0x47 (ISO/IEC 13818-1, 2.4.3.2).
+
+    FFmpeg takes those of a few frames for another format.
+    """
+    with path.open("rb") as file:
+        head = file.read(16 * 188)
+    return len(head) >= 3 * 188 and set(head[::188]) == {0x47}

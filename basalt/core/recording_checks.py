@@ -112,7 +112,7 @@ def picture_faults(path: Path, info: VideoInfo) -> Iterator[Fault]:
     elif info.turned or not info.square:
         how = "turned or mirrored" if info.turned else "stretched"
         yield Fault("picture", path, f"is {how} by players; encode it upright with square pixels")
-    if abs(info.fps - STEPS_PER_SECOND) > RATE_TOLERANCE:
+    if info.frames > 1 and abs(info.fps - STEPS_PER_SECOND) > RATE_TOLERANCE:
         yield Fault("rate", path, f"runs at {info.fps:g} Hz, not {STEPS_PER_SECOND}")
 
 

@@ -88,7 +88,7 @@ class VideoInfo:
         width: Width in pixels, by the file's header.
         height: Height in pixels, by the file's header.
         frames: Number of frames shown, counted from the file's packets.
-        fps: Mean frames per second.
+        fps: Mean frames per second, by the times of the frames; 0 if there are no two times.
         codec: FFmpeg's name of the codec.
         pixel_format: FFmpeg's name of the pixel format.
         container: FFmpeg's names of the container format, comma-separated, whatever the file's name.
@@ -149,7 +149,7 @@ def probe(path: Path) -> VideoInfo:
             width=stream.codec_context.width,
             height=stream.codec_context.height,
             frames=len(shown),
-            fps=float(stream.average_rate or 0),
+            fps=_rate(known, unit),
             codec=stream.codec_context.name,
             pixel_format=stream.codec_context.pix_fmt or "",
             container=container.format.name,
@@ -161,6 +161,12 @@ def probe(path: Path) -> VideoInfo:
             turned=_turned(path),
             square=(stream.sample_aspect_ratio or 1) == 1,
         )
+
+
+def _rate(times: list[int], unit: Fraction) -> float:
+    """Frames per second of frames at these times, in order; the header's rate is missing in short MPEG-TS."""
+    span = (times[-1] - times[0]) * unit if times else 0
+    return float((len(times) - 1) / span) if span else 0.0
 
 
 def _turned(path: Path) -> bool:

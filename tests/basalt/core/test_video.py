@@ -1,6 +1,7 @@
 """Every frame of every encoding is the right one, or the file is refused with the reason."""
 
 from contextlib import closing
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -34,6 +35,8 @@ FAST = settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 BETWEEN = x264(keyint=6, min_keyint=1, scenecut=0, bframes=3, b_adapt=0)
+TS_MPEG4 = Encoding("mpeg4", (("g", "1"), ("bf", "2")), format="mpegts", shift=3)
+"""FFmpeg alone takes a few frames of it for another format, and does not know their rate."""
 
 
 def looked_at(video: Path, lines: int) -> Inspection:
@@ -52,6 +55,8 @@ def faults(video: Path, lines: int) -> dict[str, str]:
 @example(how=Encoding(options=BETWEEN, shift=-5), frames=20)
 @example(how=Encoding(options=BETWEEN, format="matroska", shift=3), frames=20)
 @example(how=Encoding(options=x264(keyint=6, open_gop=1, bframes=2, b_adapt=0)), frames=20)
+@example(how=replace(TS_MPEG4, cut=5), frames=7)
+@example(how=replace(TS_MPEG4, options=(("g", "30"), ("bf", "2")), cut=5), frames=8)
 def test_reading_from_any_frame_gives_what_reading_from_the_start_gives(
     tmp_path: Path, how: Encoding, frames: int
 ) -> None:
@@ -76,6 +81,9 @@ def test_reading_from_any_frame_gives_what_reading_from_the_start_gives(
 
 @FAST
 @given(how=encodings(cuts=(0, 0, 1, 5)), frames=st.integers(8, 20))
+@example(how=TS_MPEG4, frames=7)
+@example(how=replace(TS_MPEG4, options=(("g", "30"), ("bf", "2")), sound=True), frames=6)
+@example(how=replace(TS_MPEG4, cut=5), frames=7)
 def test_a_file_that_is_called_sound_shows_every_frame_that_it_stores(
     tmp_path: Path, how: Encoding, frames: int
 ) -> None:
@@ -89,6 +97,19 @@ def test_a_file_that_is_called_sound_shows_every_frame_that_it_stores(
         shown = [number_of(frame) for frame in read_frames(video)]
         assert found.frames == len(shown) == probe(video).frames
         assert shown == list(range(shown[0], shown[0] + len(shown)))
+
+
+@pytest.mark.parametrize("frames", range(1, 9))
+@pytest.mark.parametrize("name", ["mpegts", "flv", "matroska", "mp4", "avi"])
+def test_videos_of_a_few_frames_are_read_whatever_holds_them(
+    tmp_path: Path, name: str, frames: int
+) -> None:
+    for codec in ("libx264", "mpeg4") if name != "flv" else ("libx264",):
+        coded = PLAIN if codec == "libx264" else TS_MPEG4
+        video = encode(tmp_path / f"{codec}.mp4", frames, replace(coded, format=name, shift=0))
+        assert [number_of(frame) for frame in read_frames(video)] == list(range(frames))
+        assert set(faults(video, frames)) == {"picture"}
+        assert probe(video).fps == (pytest.approx(20, abs=0.1) if frames > 1 else 0)
 
 
 def test_a_plain_file_is_entered_at_its_key_frames(tmp_path: Path) -> None:
