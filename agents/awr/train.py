@@ -13,15 +13,13 @@ from agents.common.latents import EpisodeLatents, load_latents
 from agents.preferences.improve import HeadsMethod, ImproveResult, improve
 from agents.preferences.likelihood import Actions, log_probs, of_latents
 from agents.preferences.losses import advantage_weights, effective_share
-from agents.reward.saved import open_reward
-from basalt.core.tasks import get_task, refuse_test_seeds
+from agents.reward.scored import score_recordings
 from basalt.data.baselines import camera_counts
 from basalt.data.embeddings import open_shard
 from basalt.data.episodes import held_out_groups
 from basalt.io.console import note
-from basalt.io.errors import ConfigError
 from basalt.policies.checkpoint import choose_device
-from basalt.policies.source import fingerprint, open_policy
+from basalt.policies.source import open_policy
 from basalt.policies.vpt import VPTPolicy
 
 FEW = 0.2
@@ -34,43 +32,28 @@ def train(cfg: AWRConfig) -> ImproveResult:
     Raises:
         BasaltError: The reward model, the recordings, the policy or the folder of the run cannot be used.
     """
-    device = choose_device(cfg.device)
-    model, info = open_reward(cfg.reward, device)
-    task = get_task(cfg.task)
-    if info.task != task.name:
-        raise ConfigError(f"reward: expected a model of {task.name}, got one of {info.task}")
-    scored, _ = load_latents(
+    scored = score_recordings(
+        cfg.reward,
         cfg.recordings,
-        info.trunk,
-        expected=info.trunk_fingerprint,
+        task=cfg.task,
+        use="advantage-weighted regression",
+        pessimism=cfg.pessimism,
         device=cfg.device,
         progress=cfg.progress,
     )
-    world = (info.task, info.world, info.world_version)
-    wanted = [
-        video
-        for video, one in sorted(scored.items())
-        if one.meta.steps and (one.meta.task, one.meta.world, one.meta.world_version) == world
-    ]
-    refuse_test_seeds(task, (scored[one].meta.seed for one in wanted), "advantage-weighted regression")  # fmt: skip
-    if not wanted:
-        raise ConfigError(
-            f"recordings: expected episodes of {' '.join(world)}, which the reward model is about, got none"
-        )
+    chosen = sorted(scored.episodes, key=lambda one: one.meta.video_sha256)
+    videos = [one.meta.video_sha256 for one in chosen]
     episodes, _ = load_latents(
-        cfg.recordings, cfg.init, wanted=wanted, device=cfg.device, progress=cfg.progress
+        cfg.recordings, cfg.init, wanted=videos, device=cfg.device, progress=cfg.progress
     )
-    rewards = [
-        model.gated(model.rewards(torch.from_numpy(np.array(scored[one].values))), cfg.pessimism)
-        for one in wanted
-    ]
+    device = choose_device(cfg.device)
     policy = open_policy(cfg.init, device, "init")
     method = AWR(
         cfg,
         policy,
-        [episodes[one] for one in wanted],
-        [one.cpu().numpy() for one in rewards],
-        fingerprint(model),
+        [episodes[one] for one in videos],
+        [one.rewards for one in chosen],
+        scored.fingerprint,
         device,
     )
     return improve(cfg, method)
