@@ -1,21 +1,40 @@
 """Plays a checkpoint of behavioural cloning."""
 
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 from torch import Tensor
 
 from basalt.core.actions import INVENTORY_INDEX, NULL_CAMERA, indices_to_env
 from basalt.core.recording import PlayerKind
-from basalt.core.settings import Positive
+from basalt.core.settings import Float, Positive
 from basalt.io.errors import ConfigError
 from basalt.policies.attention import PolicyState
 from basalt.policies.checkpoint import Checkpoint, choose_device, load_policy
 from basalt.policies.preprocess import resize_frames
 from basalt.policies.vpt import VPTPolicy
+
+
+def nucleus(probabilities: Tensor, share: float) -> Tensor:
+    """Leave the fewest likeliest choices that have at least `share` of the probability together.
+
+    Args:
+        probabilities: float32 [B, n]; each row adds up to 1.
+        share: In (0, 1]; with 1 nothing changes.
+
+    Returns:
+        float32 [B, n], 0 for all other choices. The rows no longer add up to 1.
+    """
+    if share == 1:
+        return probabilities
+    ranked, order = probabilities.sort(descending=True, stable=True)
+    # A choice stays while those before it have not reached the share, so the likeliest always does.
+    ranked = ranked.masked_fill(ranked.cumsum(-1) - ranked >= share, 0)
+    return torch.zeros_like(probabilities).scatter(-1, order, ranked)
 
 
 class BCAgent:
@@ -33,6 +52,8 @@ class BCAgent:
             once the policy gives more than even odds that a player would have stopped by now.
         seed: Seed of the draws.
         temperature: Divisor of the logits that buttons and camera are sampled from.
+        top_p: Share of the probability that is sampled from: the fewest likeliest choices that have it together (nucleus sampling,
+            Holtzman et al. 2019, arXiv 1904.09751). At 1 every choice can be drawn; below, the rarest never are.
         esc: `never`, or `hazard` for the ablation.
 
     Attributes:
@@ -52,6 +73,7 @@ class BCAgent:
         deterministic: bool = False,
         seed: int = 0,
         temperature: Positive = 1.0,
+        top_p: Annotated[Float, Field(gt=0, le=1)] = 1.0,
         esc: Literal["never", "hazard"] = "never",
     ) -> None:
         if checkpoint is None:
@@ -59,6 +81,7 @@ class BCAgent:
         self.policy, self.info = self._open(checkpoint, choose_device(device))
         self._deterministic = deterministic
         self._temperature = temperature
+        self._top_p = top_p
         self.esc = esc
         self._generator = torch.Generator().manual_seed(seed)
         self._state: PolicyState | None = None
@@ -108,9 +131,8 @@ class BCAgent:
         logits = logits.cpu()
         if self._deterministic:
             return logits.argmax(-1)
-        return torch.multinomial(
-            (logits / self._temperature).softmax(-1), 1, generator=self._generator
-        )[:, 0]
+        probabilities = nucleus((logits / self._temperature).softmax(-1), self._top_p)
+        return torch.multinomial(probabilities, 1, generator=self._generator)[:, 0]
 
     def _press_esc(self, probability: Tensor, first: Tensor) -> Tensor:
         """Which episodes to end now, bool [B], given the probability of ESC [B] and where an episode begins [B]."""

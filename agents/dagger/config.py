@@ -6,7 +6,7 @@ from pydantic import Field
 
 from agents.bc.config import MAY_CHANGE as BC_MAY_CHANGE
 from agents.bc.config import TrainConfig
-from basalt.core.settings import Count, Int, Positive, settings
+from basalt.core.settings import Count, Float, Int, Positive, settings
 from basalt.core.tasks import TRAIN_SEEDS
 
 MAY_CHANGE = frozenset({*BC_MAY_CHANGE - {"steps", "out"}, "rounds", "jobs"})
@@ -30,6 +30,8 @@ class DaggerConfig(TrainConfig):
         max_steps: Number of steps after which an episode is cut.
         round_steps: Number of optimizer steps of each round after round 0, which has `steps`.
         temperature: Divisor of the logits that the policy's actions are sampled from when it plays.
+        top_p: Share of the probability that they are sampled from, as in `agent.top_p`. Where one wrong action spoils an episode, a
+            smaller share makes the policy reach, and the script label, more of it.
         jobs: Number of processes that play, each with a world of its own.
         world_name: Name of the world.
         world_args: Further arguments of its environment, as in `world.args`: {render_every: 1}; null for none.
@@ -41,6 +43,7 @@ class DaggerConfig(TrainConfig):
     max_steps: Count = 1_800
     round_steps: Count = 120
     temperature: Positive = 1.0
+    top_p: Annotated[Float, Field(gt=0, le=1)] = 1.0
     jobs: Count = 1
     world_name: str = "luanti"
     world_args: dict[str, Any] | None = None

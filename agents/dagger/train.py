@@ -151,6 +151,7 @@ def _play(cfg: DaggerConfig, number: int) -> None:
         "device": cfg.device,
         "seed": cfg.seed,
         "temperature": cfg.temperature,
+        "top_p": cfg.top_p,
     }
     plan = RolloutPlan(
         task=cfg.task,

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from agents.bc import train as bc
-from agents.bc.agent import BCAgent
+from agents.bc.agent import BCAgent, nucleus
 from agents.bc.config import TrainConfig
 from agents.bc.train import train
 from agents.common.evaluation_report import TrainingReport
@@ -282,6 +282,39 @@ def test_draws_are_the_seeds(trained: bc.TrainResult) -> None:
 
     assert play(1) == play(1)
     assert play(1) != play(2)
+
+
+@pytest.mark.parametrize(
+    ("share", "left"),
+    [
+        (0.01, [2]),
+        (0.5, [2]),
+        (0.51, [2, 0]),
+        (0.8, [2, 0]),
+        (0.81, [2, 0, 3]),
+        (1.0, [0, 1, 2, 3]),
+    ],
+)
+def test_the_nucleus_is_the_fewest_likeliest_choices_that_have_the_share(
+    share: float, left: list[int]
+) -> None:
+    chances = torch.tensor([[0.3, 0.05, 0.5, 0.15], [0.0, 1.0, 0.0, 0.0]])
+    kept, sure = nucleus(chances, share)
+    assert torch.equal(kept.nonzero()[:, 0], torch.tensor(sorted(left)))
+    assert torch.equal(kept[left], chances[0, left])
+    assert torch.equal(sure, chances[1])
+
+
+def test_the_least_share_is_the_likeliest_choice(trained: bc.TrainResult) -> None:
+    first = np.array([True, True])
+    agents = (
+        BCAgent(trained.run, device="cpu", seed=3, top_p=1e-6),
+        BCAgent(trained.run, device="cpu", deterministic=True),
+    )
+    picked = [
+        [str(one.act(screens(BLUE, RED), first * (t == 0))) for t in range(5)] for one in agents
+    ]
+    assert picked[0] == picked[1]
 
 
 def test_a_reset_row_forgets_and_the_others_do_not(trained: bc.TrainResult) -> None:
