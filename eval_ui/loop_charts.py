@@ -1,6 +1,7 @@
 """Plots and the table of a loop of feedback (`basalt loop`)."""
 
 from pathlib import Path
+from typing import Any
 
 import altair as alt
 import pandas as pd
@@ -8,6 +9,8 @@ import pandas as pd
 from basalt.core.loop_record import LoopRecord, find_loops
 from eval_ui.charts import GREEN, LABELS, ORANGE
 from eval_ui.probes_page.suites import DEEPEST, results_folder
+
+HEIGHT = 240
 
 
 def loops_by_title() -> dict[str, tuple[Path, LoopRecord]]:
@@ -46,22 +49,21 @@ def success_plot(record: LoopRecord) -> alt.LayerChart:
     axis = alt.Y("Success:Q", title="success", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format="%"))  # fmt: skip
     tooltip = ["Round", alt.Tooltip("Success:Q", format=".1%"), "Answers"]
     bars = base.mark_rule(strokeWidth=3, opacity=0.45, color=GREEN).encode(y="Low:Q", y2="High:Q")
-    line = base.mark_line(point=True, color=GREEN).encode(y=axis, tooltip=tooltip)
-    return (bars + line).properties(height=220).configure_axis(**LABELS)
+    line = base.mark_line(**_marks(GREEN)).encode(y=axis, tooltip=tooltip)
+    return (bars + line).properties(height=HEIGHT).configure_axis(**LABELS)
 
 
 def proxy_plot(record: LoopRecord) -> alt.Chart:
     """What each round's reward model makes of its policy, against the start."""
-    title = "reward above the start's, SD of its episodes"
     return (
         alt.Chart(rounds_table(record).dropna(subset=["Reward"]))
-        .mark_line(point=True, color=GREEN)
+        .mark_line(**_marks(GREEN))
         .encode(
             x=_rounds(),
-            y=alt.Y("Reward:Q", title=title),
+            y=alt.Y("Reward:Q", title="reward, in SD"),
             tooltip=["Round", alt.Tooltip("Reward:Q", format="+.2f"), alt.Tooltip("Accuracy:Q", format=".1%")],
         )
-        .properties(height=220)
+        .properties(height=HEIGHT)
         .configure_axis(**LABELS)
     )  # fmt: skip
 
@@ -72,16 +74,20 @@ def optimisation_plot(record: LoopRecord) -> alt.Chart:
     frame = frame.assign(distance=frame["KL"] ** 0.5)
     return (
         alt.Chart(frame)
-        .mark_line(point=True, color=ORANGE)
+        .mark_line(**_marks(ORANGE))
         .encode(
-            x=alt.X("distance:Q", title="square root of KL, nats a frame"),
-            y=alt.Y("Telemetry:Q", title="score by telemetry"),
+            x=alt.X("distance:Q", title="distance from the start, √KL"),
+            y=alt.Y("Telemetry:Q", title="score"),
             order="Round:Q",
             tooltip=["Round", alt.Tooltip("KL:Q", format=".4f"), alt.Tooltip("Telemetry:Q", format="+.3f")],
         )
-        .properties(height=220)
+        .properties(height=HEIGHT)
         .configure_axis(**LABELS)
     )  # fmt: skip
+
+
+def _marks(color: str) -> dict[str, Any]:
+    return {"color": color, "point": {"color": color, "size": 60}}
 
 
 def _rounds(field: str = "Round:Q") -> alt.X:

@@ -1,5 +1,6 @@
 """The Loops page: what each round of a loop of feedback found."""
 
+import altair as alt
 import streamlit as st
 
 from basalt.core.loop_record import LoopRecord
@@ -33,11 +34,16 @@ def page() -> None:
     if not record.rounds:
         st.info("No round is complete yet.")
         return
-    left, middle, right = st.columns(3)
-    left.altair_chart(success_plot(record), width="stretch")
-    middle.altair_chart(proxy_plot(record), width="stretch")
+    plots: list[tuple[str, str, alt.Chart | alt.LayerChart]] = [
+        ("Success", "of the episodes that each round's policy played, with 95% intervals", success_plot(record)),
+        ("What the reward model believes", "mean reward above that of the start, in SD of its episodes", proxy_plot(record)),
+    ]  # fmt: skip
     if any(one.gold is not None for one in record.rounds):
-        right.altair_chart(optimisation_plot(record), width="stretch")
+        plots.append(("What the world says", "score by telemetry; where it falls, the policy was improved too far", optimisation_plot(record)))  # fmt: skip
+    for column, (title, meaning, plot) in zip(st.columns(len(plots)), plots, strict=True):
+        column.markdown(f"**{title}**")
+        column.caption(meaning)
+        column.altair_chart(plot, width="stretch")
     _table(record)
 
 
@@ -63,7 +69,7 @@ def _table(record: LoopRecord) -> None:
             "Reward": st.column_config.NumberColumn(
                 format="%+.2f", help="by the round's model, above the start's, in standard deviations of the start's episodes"
             ),
-            "Telemetry": st.column_config.NumberColumn(format="%+.3f"),
+            "Telemetry": st.column_config.NumberColumn(format="%.3f", help="mean score by telemetry, which synthetic teachers look at"),
             "KL": st.column_config.NumberColumn(format="%.4f", help="nats a frame from the start"),
         },
     )  # fmt: skip
