@@ -19,7 +19,9 @@ from basalt.io.errors import BasaltError, ConfigError
 from basalt.machine_checks import missing_for_the_world
 from basalt.probes.settings import SmokeTestConfig
 from basalt.probes.smoke_test import smoke_test
-from basalt.rollouts.rollout import RolloutPlan, rollout, summary
+from basalt.rollouts.plan import RolloutPlan
+from basalt.rollouts.rollout import rollout
+from basalt.rollouts.summary import summary
 from basalt.worlds.luanti.version import world_version
 from leaderboard.judging.telemetry_judge import judge_by_telemetry
 from leaderboard.ratings.ranking import rate

@@ -16,7 +16,9 @@ from agents.common.registry import make_agent
 from basalt.core.recording import Recording
 from basalt.core.tasks import get_task
 from basalt.io.errors import BasaltError, ConfigError
-from basalt.rollouts.rollout import RolloutPlan, rollout, success
+from basalt.rollouts.plan import RolloutPlan
+from basalt.rollouts.rollout import rollout
+from basalt.rollouts.summary import success
 from basalt.worlds.luanti.version import world_version
 
 SEEDS = tuple(range(100_000, 100_010))

@@ -9,7 +9,8 @@ from agents.common.registry import learner, make_agent
 from basalt.core.recording import find_recordings
 from basalt.io.errors import StudyError
 from basalt.io.paths import data_folder
-from basalt.rollouts.rollout import RolloutPlan, rollout
+from basalt.rollouts.plan import RolloutPlan
+from basalt.rollouts.rollout import rollout
 
 PLAYERS = {
     "random": "Keys and mouse at random.",

@@ -30,7 +30,9 @@ from basalt.io.console import note
 from basalt.io.errors import ConfigError
 from basalt.io.locks import sole_writer
 from basalt.policies.checkpoint import find_checkpoint, has_checkpoint
-from basalt.rollouts.rollout import RolloutPlan, rollout, summary
+from basalt.rollouts.plan import RolloutPlan
+from basalt.rollouts.rollout import rollout
+from basalt.rollouts.summary import summary
 
 CRF = 23
 """Quality of the rollouts' videos; only the policy looks at them."""

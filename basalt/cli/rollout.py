@@ -13,7 +13,7 @@ from basalt.core.tasks import get_task, parse_seeds
 from basalt.core.video import DEFAULT_CRF
 
 if TYPE_CHECKING:
-    from basalt.rollouts.rollout import RolloutPlan
+    from basalt.rollouts.plan import RolloutPlan
 
 S = TypeVar("S", bound="RolloutSettings")
 
@@ -85,7 +85,8 @@ def run(
 def play(settings: RolloutSettings) -> None:
     """Play what is not recorded yet, and print a table of all episodes."""
     # Only here: it loads the worlds.
-    from basalt.rollouts.rollout import rollout, summary
+    from basalt.rollouts.rollout import rollout
+    from basalt.rollouts.summary import summary
 
     plan = agent_plan(settings)
     recordings = rollout(partial(make_agent, **settings.agent), plan, jobs=settings.jobs)
@@ -111,7 +112,7 @@ def plan_of(settings: Any, agent: dict[str, Any], seeds: Iterable[int]) -> "Roll
         agent: Settings of the agent that plays.
         seeds: Seeds to play.
     """
-    from basalt.rollouts.rollout import RolloutPlan
+    from basalt.rollouts.plan import RolloutPlan
 
     return RolloutPlan(
         task=settings.task,

@@ -50,7 +50,8 @@ from basalt.policies.source import open_policy
 from basalt.rollouts.evaluate import evaluate
 from basalt.rollouts.evaluation import FILE as EVALUATION
 from basalt.rollouts.evaluation import Evaluation
-from basalt.rollouts.rollout import RolloutPlan, rollout
+from basalt.rollouts.plan import RolloutPlan
+from basalt.rollouts.rollout import rollout
 
 START = "bc"
 """Agent that plays the start: any run that it can play is one."""

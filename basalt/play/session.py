@@ -12,7 +12,9 @@ from basalt.core.tasks import TRAIN_SEEDS, Task, get_task, parse_seeds
 from basalt.io.errors import ConfigError
 from basalt.io.interrupts import first_signal
 from basalt.play.player import HumanPlayer, Screen, Status
-from basalt.rollouts.rollout import RolloutPlan, rollout, success
+from basalt.rollouts.plan import RolloutPlan
+from basalt.rollouts.rollout import rollout
+from basalt.rollouts.summary import success
 
 
 def play_episode(plan: RolloutPlan, *, browser: bool | None, address: str) -> dict[str, Any] | None:

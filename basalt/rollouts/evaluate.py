@@ -15,7 +15,9 @@ from basalt.core.tasks import get_task
 from basalt.io.atomic import write_json
 from basalt.io.errors import ActionError, BasaltError, ConfigError
 from basalt.rollouts.evaluation import EvaluatedEpisode, Evaluation, Play
-from basalt.rollouts.rollout import MakeAgent, RolloutPlan, rollout, success
+from basalt.rollouts.plan import RolloutPlan
+from basalt.rollouts.rollout import MakeAgent, rollout
+from basalt.rollouts.summary import success
 
 ATTEMPTS = 2
 """How often a seed is tried if its world fails."""

@@ -29,7 +29,8 @@ from basalt.policies.checkpoint import save_checkpoint
 from basalt.policies.config import VPTConfig
 from basalt.policies.ending import EndingInputs, EndingNet, load_ending, open_ending
 from basalt.policies.vpt import VPTPolicy
-from basalt.rollouts.rollout import RolloutPlan, rollout
+from basalt.rollouts.plan import RolloutPlan
+from basalt.rollouts.rollout import rollout
 from basalt.testing import check_agent
 from tests.support import synthetic
 from tests.support.tiny_policy import TINY, tiny_run

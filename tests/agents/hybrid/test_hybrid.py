@@ -22,7 +22,8 @@ from basalt.core.actions import validate_action
 from basalt.core.recording import RecordingWriter
 from basalt.io.errors import ConfigError
 from basalt.policies import embed as embed_module
-from basalt.rollouts.rollout import RolloutPlan, rollout
+from basalt.rollouts.plan import RolloutPlan
+from basalt.rollouts.rollout import rollout
 from basalt.testing import check_agent
 from tests.support import synthetic
 from tests.support.synthetic import BLUE, GREEN, picture

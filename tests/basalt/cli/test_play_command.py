@@ -8,7 +8,8 @@ import pytest
 from basalt.cli.main import run
 from basalt.core.recording import Recording
 from basalt.core.recording_checks import check_recording
-from basalt.rollouts.rollout import RolloutPlan, rollout
+from basalt.rollouts.plan import RolloutPlan
+from basalt.rollouts.rollout import rollout
 from tests.support.toy_world import CountingWorld, Walker
 
 

@@ -10,7 +10,8 @@ from basalt.core.recording import Recording
 from basalt.core.recording_checks import check_recording
 from basalt.play.controls import Controls
 from basalt.play.player import HumanPlayer, Pace
-from basalt.rollouts.rollout import RolloutPlan, rollout
+from basalt.rollouts.plan import RolloutPlan
+from basalt.rollouts.rollout import rollout
 from tests.support.toy_world import CountingWorld
 
 

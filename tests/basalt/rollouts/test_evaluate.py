@@ -5,16 +5,16 @@ import json
 import pytest
 
 from basalt.io.errors import ConfigError, WorldError
-from basalt.rollouts import rollout as rollout_module
+from basalt.rollouts import player as player_module
 from basalt.rollouts.evaluate import evaluate
-from basalt.rollouts.rollout import RolloutPlan
+from basalt.rollouts.plan import RolloutPlan
 from tests.support.toy_world import CountingWorld, Walker
 
 
 @pytest.fixture(autouse=True)
 def toy_world(monkeypatch):
     monkeypatch.setattr(CountingWorld, "failures", [])
-    monkeypatch.setattr(rollout_module.gymnasium, "make", lambda *args, **kwargs: CountingWorld())
+    monkeypatch.setattr(player_module.gymnasium, "make", lambda *args, **kwargs: CountingWorld())
 
 
 class Broken(Walker):

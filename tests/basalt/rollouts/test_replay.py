@@ -10,8 +10,9 @@ from basalt.core.actions import null_action
 from basalt.core.recorder_lines import LineWriter
 from basalt.core.recording import Recording
 from basalt.io.errors import RecordingError
+from basalt.rollouts.plan import RolloutPlan
 from basalt.rollouts.replay import pressed_actions, replay
-from basalt.rollouts.rollout import RolloutPlan, rollout
+from basalt.rollouts.rollout import rollout
 from tests.support.toy_world import CountingWorld, Walker
 
 

@@ -19,15 +19,17 @@ from basalt.core.recording import Recording, find_recordings
 from basalt.core.recording_checks import check_recording
 from basalt.io.claims import claim
 from basalt.io.errors import ActionError, ConfigError, WorldError
-from basalt.rollouts import rollout as rollout_module
-from basalt.rollouts.rollout import RolloutPlan, RolloutSummary, rollout, summary
+from basalt.rollouts import player as player_module
+from basalt.rollouts.plan import RolloutPlan
+from basalt.rollouts.rollout import rollout
+from basalt.rollouts.summary import RolloutSummary, summary
 from tests.support.toy_world import CountingWorld, Walker
 
 
 @pytest.fixture(autouse=True)
 def toy_world(monkeypatch):
     monkeypatch.setattr(CountingWorld, "failures", [])
-    monkeypatch.setattr(rollout_module.gymnasium, "make", lambda *args, **kwargs: CountingWorld())
+    monkeypatch.setattr(player_module.gymnasium, "make", lambda *args, **kwargs: CountingWorld())
 
 
 def plan(out, seeds=(100_000, 100_001), **changes):
@@ -69,7 +71,7 @@ class Still:
 
 def test_a_recording_has_the_size_of_the_world_s_frames(tmp_path, monkeypatch):
     monkeypatch.setattr(
-        rollout_module.gymnasium, "make", lambda *args, size, **kwargs: CountingWorld(size=size)
+        player_module.gymnasium, "make", lambda *args, size, **kwargs: CountingWorld(size=size)
     )
     small = plan(tmp_path, (100_000,), world_args={"size": [128, 72]}, max_steps=3)
     (recording,) = rollout(Still, small, progress=False)
@@ -91,7 +93,7 @@ def test_an_episode_of_a_small_size_is_filmed_at_a_large_one(tmp_path, monkeypat
         worlds.append(CountingWorld(size=size))
         return worlds[-1]
 
-    monkeypatch.setattr(rollout_module.gymnasium, "make", make)
+    monkeypatch.setattr(player_module.gymnasium, "make", make)
     (filmed,) = rollout(Still, plan(tmp_path / "film", (100_000,), **FILM), progress=False)
     assert [world.size for world in worlds] == [(128, 72), (640, 360)]
     assert (filmed.meta.width, filmed.meta.height) == (640, 360)
@@ -113,7 +115,7 @@ def test_a_film_of_another_episode_is_refused(tmp_path, monkeypatch):
             return state.model_copy(update={"xpos": 7.0}) if self._step == 2 else state
 
     monkeypatch.setattr(
-        rollout_module.gymnasium,
+        player_module.gymnasium,
         "make",
         lambda *args, size, **kwargs: (CountingWorld if size == [128, 72] else Elsewhere)(
             size=size
@@ -130,7 +132,7 @@ def test_breath_alone_may_differ_in_a_film(tmp_path, monkeypatch):
             return super()._state().model_copy(update={"breath": 9})
 
     monkeypatch.setattr(
-        rollout_module.gymnasium,
+        player_module.gymnasium,
         "make",
         lambda *args, size, **kwargs: (CountingWorld if size == [128, 72] else LessBreath)(
             size=size
@@ -151,7 +153,7 @@ def test_a_player_who_left_is_filmed_until_then(tmp_path, monkeypatch):
             return super().act(pov, first)
 
     monkeypatch.setattr(
-        rollout_module.gymnasium, "make", lambda *args, size, **kwargs: CountingWorld(size=size)
+        player_module.gymnasium, "make", lambda *args, size, **kwargs: CountingWorld(size=size)
     )
     with pytest.raises(PlayerLeft):
         rollout(Leaver, plan(tmp_path, (100_000,), **FILM), progress=False)
@@ -161,7 +163,7 @@ def test_a_player_who_left_is_filmed_until_then(tmp_path, monkeypatch):
 
 def test_a_wrong_size_of_the_film_is_an_error_before_anything_is_played(tmp_path, monkeypatch):
     monkeypatch.setattr(
-        rollout_module.gymnasium, "make", lambda *args, size, **kwargs: CountingWorld(size=size)
+        player_module.gymnasium, "make", lambda *args, size, **kwargs: CountingWorld(size=size)
     )
     player = Still()
     player.act = None
@@ -172,7 +174,7 @@ def test_a_wrong_size_of_the_film_is_an_error_before_anything_is_played(tmp_path
 
 def test_a_crash_at_a_small_size_is_kept_aside_too(tmp_path, monkeypatch):
     monkeypatch.setattr(
-        rollout_module.gymnasium, "make", lambda *args, size, **kwargs: CountingWorld(size=size)
+        player_module.gymnasium, "make", lambda *args, size, **kwargs: CountingWorld(size=size)
     )
     CountingWorld.failures.append(1)
     (filmed,) = rollout(Still, plan(tmp_path, (100_000,), **FILM), progress=False)
@@ -440,7 +442,7 @@ HANGING_ROLLOUT = """
     from basalt.rollouts.rollout import rollout
     keep_interrupts()
     toy.CountingWorld.hanging_episode = int(sys.argv[2])
-    toy.rollout_module.gymnasium.make = lambda *args, **kwargs: toy.CountingWorld()
+    toy.player_module.gymnasium.make = lambda *args, **kwargs: toy.CountingWorld()
     rollout(toy.Walker, toy.plan(Path(sys.argv[1]), seeds=(1, 2, 3)), progress=False)
 """
 
@@ -485,7 +487,7 @@ class SlowWalker(Walker):
 
     def __init__(self):
         super().__init__(esc_at=3000)
-        rollout_module.gymnasium.make = lambda *args, **kwargs: CountingWorld()
+        player_module.gymnasium.make = lambda *args, **kwargs: CountingWorld()
 
     def act(self, pov, first):
         Path(os.environ["SLOW_WALKERS"], str(os.getpid())).touch()

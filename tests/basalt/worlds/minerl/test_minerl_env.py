@@ -20,7 +20,8 @@ from basalt.core.recording import Recording, find_recordings
 from basalt.core.recording_checks import check_recording
 from basalt.core.tasks import TASKS, get_task
 from basalt.io.errors import ConfigError, MissingDependencyError, WorldError
-from basalt.rollouts.rollout import RolloutPlan, rollout
+from basalt.rollouts.plan import RolloutPlan
+from basalt.rollouts.rollout import rollout
 from basalt.worlds import make_env
 from basalt.worlds.minerl import protocol
 from basalt.worlds.minerl.addresses import claim_address, parse_addresses
