@@ -21,11 +21,18 @@ from eval_ui.store_access import the_store
 from eval_ui.study_admin import sections  # noqa: F401
 from leaderboard.http.api import create_app
 from leaderboard.http.faults import ServerFaults
+from leaderboard.http.limits import AddressLimit
 
 SERVED = [Mount("/api", create_app(the_store)), *login.ROUTES, *downloads.ROUTES]
 """Routes that are served next to Streamlit's own."""
 
-MIDDLEWARE = [Middleware(StrictPages), Middleware(ServerFaults), Middleware(RaterCookie)]
+MIDDLEWARE = [
+    Middleware(StrictPages),
+    Middleware(ServerFaults),
+    # The API counts its own requests; Streamlit's scripts and styles cost little, and a page has many.
+    Middleware(AddressLimit, uncounted=["/api/", "/static/"]),
+    Middleware(RaterCookie),
+]
 """What every request passes, the first one first."""
 
 app = App(

@@ -5,19 +5,26 @@ scripts read them from the connection; only HTTP responses set them: `RaterCooki
 `eval_ui.login.routes` for admins.
 """
 
-import secrets
-
 import streamlit as st
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from eval_ui.store_access import the_store
+from leaderboard.http.limits import JOINS_PER_MINUTE, network_of
+from leaderboard.judging.raters import (
+    find_rater,
+    is_rater_secret,
+    new_rater_secret,
+    register_rater,
+)
 from leaderboard.studies.access import (
     AccessDeniedError,
     AdminIdentity,
     admin_of_email,
     admin_of_session,
+    throttle,
 )
 from leaderboard.studies.rules import StudyInfo, list_studies
 from leaderboard.studies.settings import get_settings
@@ -35,10 +42,28 @@ def browser_cookie(name: str) -> str | None:
 
 
 def rater_secret() -> str:
-    """The secret of this browser: its cookie, or, without cookies, that of this page's session."""
-    if kept := browser_cookie(RATER_COOKIE):
+    """The secret of this browser: its cookie, or, without one of ours, that of this page's session."""
+    kept = browser_cookie(RATER_COOKIE)
+    if kept and is_rater_secret(the_store(), kept):
         return kept
-    return st.session_state.setdefault("rater_secret", secrets.token_urlsafe(32))
+    if "rater_secret" not in st.session_state:
+        st.session_state["rater_secret"] = new_rater_secret(the_store())
+    return st.session_state["rater_secret"]
+
+
+def this_rater() -> str:
+    """Id of the rater who uses this browser; a new browser makes a new rater.
+
+    Raises:
+        TooManyRequestsError: Too many new raters came from its address.
+    """
+    store, secret = the_store(), rater_secret()
+    try:
+        return find_rater(store, secret)
+    except AccessDeniedError:
+        if address := st.context.ip_address:  # None: of this machine
+            throttle("joins", network_of(address), JOINS_PER_MINUTE)
+        return register_rater(store, secret)
 
 
 def admin_secret() -> str | None:
@@ -79,14 +104,15 @@ def may_see_probes() -> bool:
 
 
 class RaterCookie:
-    """Middleware that gives a browser without a rater cookie one of its own."""
+    """Middleware that gives a browser without a rater cookie of ours one of its own."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on; the response to a new browser's page request sets the cookie."""
-        if scope["type"] != "http" or not self._is_page_of_new_browser(scope):
+        given = await self._for_new_browser(scope) if scope["type"] == "http" else None
+        if given is None:
             await self.app(scope, receive, send)
             return
 
@@ -94,18 +120,24 @@ class RaterCookie:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message).append(
                     "Set-Cookie",
-                    cookie(scope, RATER_COOKIE, secrets.token_urlsafe(32), RATER_DAYS * 86_400),
+                    cookie(scope, RATER_COOKIE, given, RATER_DAYS * 86_400),
                 )
             await send(message)
 
         await self.app(scope, receive, send_with_cookie)
 
     @staticmethod
-    def _is_page_of_new_browser(scope: Scope) -> bool:
+    async def _for_new_browser(scope: Scope) -> str | None:
+        """A secret for a browser that asks for a page and has none of ours."""
         request = Request(scope)
-        return (
-            "text/html" in request.headers.get("accept", "") and RATER_COOKIE not in request.cookies
-        )
+        if "text/html" not in request.headers.get("accept", ""):
+            return None
+
+        def made() -> str | None:
+            store, kept = the_store(), request.cookies.get(RATER_COOKIE)
+            return None if kept and is_rater_secret(store, kept) else new_rater_secret(store)
+
+        return await run_in_threadpool(made)
 
 
 def cookie(scope: Scope, name: str, value: str, seconds: int) -> str:

@@ -23,6 +23,13 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress bars.")]
 Study = Annotated[
     str | None, typer.Option(metavar="NAME", help="Name of the study (default: the newest).")
 ]
+Proxy = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Address or network of a reverse proxy, whose X-Forwarded-For and -Proto are believed; may be repeated.",
+    ),
+]
 Jobs = Annotated[int, typer.Option(min=1, metavar="N", help="Number of processes.")]
 Folder = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the results.")]
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from basalt.cli.flags import Json, Store, Study, app, choice, run
+from basalt.cli.flags import Json, Proxy, Store, Study, app, choice, run
 from basalt.core.comparisons import SUFFIXES, write_comparisons
 from basalt.io.addresses import require_free
 from basalt.io.errors import ConfigError, StudyError
@@ -259,10 +259,12 @@ def _serve(
     ] = None,
     joins_per_minute: Annotated[
         int,
-        typer.Option(
-            help="Largest number of new raters from one address; raise it behind a proxy."
-        ),
+        typer.Option(min=1, help="Largest number of new raters per minute from one address."),
     ] = 60,
+    requests_per_minute: Annotated[
+        int, typer.Option(min=1, help="Largest number of requests per minute from one address.")
+    ] = 6000,
+    proxy: Proxy = None,
     store: Store = None,
 ) -> int:
     """Serve the HTTP API alone (`basalt ui` serves it beside the app)."""
@@ -270,10 +272,17 @@ def _serve(
     import uvicorn
 
     from leaderboard.http.api import create_server
+    from leaderboard.http.serving import prepare_uvicorn
 
     opened = open_existing(store)
     require_free(address, port)
-    server = create_server(opened, origins=origin or [], joins_per_minute=joins_per_minute)
+    prepare_uvicorn(proxy or [])
+    server = create_server(
+        opened,
+        origins=origin or [],
+        joins_per_minute=joins_per_minute,
+        requests_per_minute=requests_per_minute,
+    )
     uvicorn.run(server, host=address, port=port, log_level="warning")
     return 0
 

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from basalt.cli.flags import Store, run
+from basalt.cli.flags import Proxy, Store, run
 from basalt.io.addresses import require_free
 from basalt.io.errors import MissingDependencyError
 from eval_ui.store_access import STORE_VARIABLE
@@ -37,6 +37,7 @@ def _ui(
         str, typer.Option(help="Address to serve on; the default is for this machine only.")
     ] = LOOPBACK,
     headless: Annotated[bool, typer.Option("--headless", help="Do not open a browser.")] = False,
+    proxy: Proxy = None,
     store: Store = None,
 ) -> int:
     """Serve the judging app, with its Judge and Leaderboard pages, until interrupted."""
@@ -44,11 +45,19 @@ def _ui(
     open_existing(location).close()
     _require_streamlit()
     require_free(address, port)
+    _limit_strangers(proxy or [])
     os.environ[STORE_VARIABLE] = location
     if address == LOOPBACK:
         _offer_admin_link(address, port, headless=headless)
     serve(address, port)
     return 0
+
+
+def _limit_strangers(proxies: list[str]) -> None:
+    # Uvicorn belongs to the extra.
+    from leaderboard.http.serving import prepare_uvicorn
+
+    prepare_uvicorn(proxies)
 
 
 def serve(address: str, port: int) -> None:

@@ -10,6 +10,7 @@ from starlette.routing import Route
 
 from eval_ui.session import ADMIN_COOKIE, cookie
 from eval_ui.store_access import the_store
+from leaderboard.http.limits import address_of, log_in_from, too_many
 from leaderboard.http.models import LoginRequest
 from leaderboard.store.database import Store
 from leaderboard.studies.access import (
@@ -17,8 +18,8 @@ from leaderboard.studies.access import (
     AccessDeniedError,
     TooManyRequestsError,
     add_admin,
-    log_in,
     log_out,
+    start_session,
 )
 
 LOGIN_PATH = "/session/login"
@@ -56,9 +57,7 @@ ONE_TIME_KEY = OneTimeKey()
 
 def local_session(store: Store) -> str:
     """Start an admin session for the person who started the app; returns its secret."""
-    password = secrets.token_urlsafe(32)
-    add_admin(store, LOCAL_ADMIN, password=password)
-    return log_in(store, LOCAL_ADMIN, password)
+    return start_session(store, add_admin(store, LOCAL_ADMIN, password=secrets.token_urlsafe(32)))
 
 
 async def enter(request: Request) -> Response:
@@ -88,13 +87,14 @@ async def login(request: Request) -> Response:
             return JSONResponse({"detail": "request too long"}, status_code=413)
     try:
         sent = LoginRequest.model_validate_json(body)
-        secret = await run_in_threadpool(log_in, the_store(), sent.name, sent.password)
+        address = address_of(request.scope)
+        secret = await log_in_from(the_store(), sent.name, sent.password, address)
     except ValueError:
         return JSONResponse({"detail": "name and password are required"}, status_code=422)
     except AccessDeniedError as err:
         return JSONResponse({"detail": str(err)}, status_code=403)
     except TooManyRequestsError as err:
-        return JSONResponse({"detail": str(err)}, status_code=429)
+        return too_many(err)
     return _with_session(request, Response(status_code=204), secret)
 
 

@@ -8,7 +8,7 @@ from eval_ui.judging.acts import Reply
 from eval_ui.judging.clip_comparing import Act, ClipAnswer, ClipsView, ShownPair, compare_clips
 from eval_ui.judging.onboarding import CLIP_INSTRUCTIONS, closed, farewell, middle, welcome
 from eval_ui.judging.rater_footer import confirm_forgotten, footer, undo_button, undo_time
-from eval_ui.session import rater_secret
+from eval_ui.session import this_rater
 from eval_ui.store_access import the_store
 from eval_ui.study_picker import current_study, pick_study
 from leaderboard.http.video_urls import pair_videos
@@ -19,7 +19,6 @@ from leaderboard.judging.clip_queue import (
     clip_rater_view,
     queue_state,
 )
-from leaderboard.judging.raters import register_rater
 from leaderboard.store.database import Store
 from leaderboard.studies.rules import StudyInfo
 
@@ -34,7 +33,7 @@ def page() -> None:
     confirm_forgotten()
     try:
         study = current_study(store, clips=True)
-        rater = register_rater(store, rater_secret())
+        rater = this_rater()
         view, pairs = clip_rater_view(store, study, rater)
         status = view.status
         instructions = view.settings.instructions or CLIP_INSTRUCTIONS

@@ -7,14 +7,13 @@ from basalt.io.errors import BasaltError
 from eval_ui.judging.onboarding import INSTRUCTIONS, closed, farewell, middle, welcome
 from eval_ui.judging.pair_judging import Act, Answer, PairView, Reply, judge_pair
 from eval_ui.judging.rater_footer import confirm_forgotten, footer, undo_button, undo_time
-from eval_ui.session import may_see_results, rater_secret
+from eval_ui.session import may_see_results, this_rater
 from eval_ui.store_access import the_store
 from eval_ui.study_picker import current_study, only_clips, pick_study
 from leaderboard.http.video_urls import pair_videos
 from leaderboard.judging.assignments import ServedPair
 from leaderboard.judging.judgments import answer_pair, undo_last
 from leaderboard.judging.rater_view import RaterView, next_view
-from leaderboard.judging.raters import register_rater
 from leaderboard.store.database import Store
 from leaderboard.studies.rules import StudyInfo
 
@@ -31,7 +30,7 @@ def page() -> None:
         if only_clips(store):
             st.switch_page("views/compare.py")
         study = current_study(store, clips=False)
-        rater = register_rater(store, rater_secret())
+        rater = this_rater()
         view, pair = next_view(store, study, rater)
         status = view.status
         instructions = view.settings.instructions or INSTRUCTIONS

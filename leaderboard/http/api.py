@@ -6,6 +6,7 @@ secret as a bearer token. Mount the app at `/api` as `create_server` does: video
 
 from collections.abc import Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Path, Query, Request, Response
@@ -24,6 +25,15 @@ from basalt.io.errors import BasaltError, ConfigError
 from basalt.io.untrusted import unfit
 from leaderboard.http import models as shapes
 from leaderboard.http.faults import FAULTS, ServerFaults, malformed, unavailable
+from leaderboard.http.limits import (
+    ADDRESS_REQUESTS_PER_MINUTE,
+    JOINS_PER_MINUTE,
+    REQUESTS_PER_MINUTE,
+    AddressLimit,
+    address_of,
+    log_in_from,
+    too_many,
+)
 from leaderboard.http.media import BodyLimit, video_response
 from leaderboard.http.video_urls import pair_videos, video_of_ticket
 from leaderboard.judging.assignments import ServedPair, next_pair
@@ -31,7 +41,14 @@ from leaderboard.judging.invites import study_of_invite
 from leaderboard.judging.judgments import AnswerRefusedError, answer_pair, undo_last
 from leaderboard.judging.quality import RaterReport, StudyQuality, rater_reports, study_quality
 from leaderboard.judging.rater_view import rater_view, studies_for_rater
-from leaderboard.judging.raters import REASONS, erase, find_rater, join, rater_status
+from leaderboard.judging.raters import (
+    REASONS,
+    erase,
+    find_rater,
+    join,
+    new_rater_secret,
+    rater_status,
+)
 from leaderboard.ratings.analysis import analyse
 from leaderboard.ratings.models import DEFAULT_MODEL, RATING_MODELS
 from leaderboard.ratings.ranking import rate
@@ -42,8 +59,7 @@ from leaderboard.studies.access import (
     AdminIdentity,
     TooManyRequestsError,
     admin_of_session,
-    log_in,
-    new_secret,
+    is_secret,
     throttle,
 )
 from leaderboard.studies.events import ban, unban
@@ -58,24 +74,24 @@ DESCRIPTION = (
 )
 """Description of the API in its OpenAPI document."""
 
-REQUESTS_PER_MINUTE = 600
-"""Maximum number of requests by one rater, or from one address without a secret."""
-
-JOINS_PER_MINUTE = 60
-"""Maximum number of new raters from one address."""
-
 StoreSource = Store | Callable[[], Store]
 
 _bearer = HTTPBearer(auto_error=False)
 
 
-def create_app(store: StoreSource, *, joins_per_minute: int = JOINS_PER_MINUTE) -> FastAPI:
+def create_app(
+    store: StoreSource,
+    *,
+    joins_per_minute: int = JOINS_PER_MINUTE,
+    requests_per_minute: int = ADDRESS_REQUESTS_PER_MINUTE,
+) -> FastAPI:
     """The API, to be mounted at `/api`.
 
     Args:
         store: Leaderboard, or a function that returns it when it is needed.
-        joins_per_minute: Maximum number of new raters from one address; behind a proxy all raters have
-            the proxy's address.
+        joins_per_minute: Maximum number of new raters from one address; behind a proxy that the server does
+            not know, all raters have the proxy's address.
+        requests_per_minute: Maximum number of requests from one address.
     """
     app = FastAPI(
         title="BASALT leaderboard",
@@ -84,18 +100,27 @@ def create_app(store: StoreSource, *, joins_per_minute: int = JOINS_PER_MINUTE) 
         # These pages would load scripts from another site; the description is at /openapi.json.
         docs_url=None,
         redoc_url=None,
-        middleware=[Middleware(ServerFaults), Middleware(BodyLimit)],
+        middleware=[
+            Middleware(ServerFaults),
+            Middleware(AddressLimit, per_minute=requests_per_minute),
+            Middleware(BodyLimit),
+        ],
     )
     app.state.store = store if callable(store) else lambda: store
     app.state.joins_per_minute = joins_per_minute
     app.include_router(_router)
+    app.include_router(_videos)
     app.add_exception_handler(BasaltError, _refuse)
     app.add_exception_handler(RequestValidationError, malformed)
     return app
 
 
 def create_server(
-    store: StoreSource, *, origins: Sequence[str] = (), joins_per_minute: int = JOINS_PER_MINUTE
+    store: StoreSource,
+    *,
+    origins: Sequence[str] = (),
+    joins_per_minute: int = JOINS_PER_MINUTE,
+    requests_per_minute: int = ADDRESS_REQUESTS_PER_MINUTE,
 ) -> Starlette:
     """A server of the API alone, as `basalt leaderboard serve` runs it.
 
@@ -103,8 +128,11 @@ def create_server(
         store: Leaderboard, or a function that returns it when it is needed.
         origins: Sites whose pages may call the API (CORS).
         joins_per_minute: Maximum number of new raters from one address.
+        requests_per_minute: Maximum number of requests from one address.
     """
-    api = create_app(store, joins_per_minute=joins_per_minute)
+    api = create_app(
+        store, joins_per_minute=joins_per_minute, requests_per_minute=requests_per_minute
+    )
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> Any:
@@ -130,15 +158,14 @@ def create_server(
 async def _refuse(request: Request, err: Exception) -> Response:
     if isinstance(err, FAULTS):
         return unavailable(err)
+    if isinstance(err, TooManyRequestsError):
+        return too_many(err)
     status = 400
     if isinstance(err, AccessDeniedError):
         status = 403
-    elif isinstance(err, TooManyRequestsError):
-        status = 429
     elif isinstance(err, AnswerRefusedError):
         status = 409
-    headers = {"Retry-After": "60"} if status == 429 else None
-    return JSONResponse({"detail": str(err)}, status, headers)
+    return JSONResponse({"detail": str(err)}, status)
 
 
 def _the_store(request: Request) -> Store:
@@ -149,9 +176,34 @@ StoreArg = Annotated[Store, Depends(_the_store)]
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 
 
-def _paced(request: Request, credentials: Credentials) -> None:
-    address = request.client.host if request.client else ""
-    throttle("requests", credentials.credentials if credentials else address, REQUESTS_PER_MINUTE)
+@dataclass(frozen=True)
+class _Caller:
+    """Who sends a request, by its secret; a stranger is neither rater nor admin."""
+
+    rater: str | None = None
+    admin: AdminIdentity | None = None
+
+
+def _the_caller(request: Request, store: StoreArg, credentials: Credentials) -> _Caller:
+    """Who sends a request; each person's requests are counted together, and those of an address's strangers."""
+    caller = _caller_of(store, credentials.credentials if credentials else "")
+    if caller.admin is not None:
+        throttle("requests", f"admin {caller.admin.id}", REQUESTS_PER_MINUTE)
+    elif caller.rater is not None:
+        throttle("requests", f"rater {caller.rater}", REQUESTS_PER_MINUTE)
+    else:
+        throttle("requests", f"from {address_of(request.scope)}", REQUESTS_PER_MINUTE)
+    return caller
+
+
+def _caller_of(store: Store, secret: str) -> _Caller:
+    if not is_secret(secret):
+        return _Caller()
+    with suppress(AccessDeniedError):
+        return _Caller(rater=find_rater(store, secret))
+    with suppress(AccessDeniedError):
+        return _Caller(admin=admin_of_session(store, secret))
+    return _Caller()
 
 
 def _readable(request: Request) -> None:
@@ -166,41 +218,53 @@ def _the_study(
     return find_study(store, study)
 
 
-def _the_rater(store: StoreArg, credentials: Credentials) -> str:
+CallerArg = Annotated[_Caller, Depends(_the_caller)]
+
+
+def _the_rater(caller: CallerArg, credentials: Credentials) -> str:
     if credentials is None:
         raise AccessDeniedError("missing secret; send the header Authorization: Bearer SECRET")
-    return find_rater(store, credentials.credentials)
+    if caller.rater is None:
+        raise AccessDeniedError("unknown rater; join the study first")
+    return caller.rater
 
 
-def _the_admin(store: StoreArg, credentials: Credentials) -> AdminIdentity:
-    return admin_of_session(store, credentials.credentials if credentials else None)
+def _the_admin(caller: CallerArg) -> AdminIdentity:
+    if caller.admin is None:
+        raise AccessDeniedError("log in as an admin first")
+    return caller.admin
 
 
 StudyArg = Annotated[StudyInfo, Depends(_the_study)]
 RaterArg = Annotated[str, Depends(_the_rater)]
 AdminArg = Annotated[AdminIdentity, Depends(_the_admin)]
 
-_router = APIRouter(dependencies=[Depends(_paced), Depends(_readable)])
+_router = APIRouter(dependencies=[Depends(_the_caller), Depends(_readable)])
+# A video's link is its secret, and players ask for many parts: counted by address alone.
+_videos = APIRouter(dependencies=[Depends(_readable)])
 
 
 @_router.get("/studies", tags=["study"])
-def studies(store: StoreArg, credentials: Credentials) -> list[shapes.StudySummary]:
+def studies(
+    store: StoreArg, caller: CallerArg, credentials: Credentials
+) -> list[shapes.StudySummary]:
     """The studies that are open, show their results or were joined, the newest first; all for admins."""
-    return [_summary(store, study) for study in _visible(store, credentials)]
+    return [_summary(store, study) for study in _visible(store, caller, credentials)]
 
 
 @_router.get("/studies/{study}", tags=["study"])
 def study_details(
     store: StoreArg,
     study: StudyArg,
+    caller: CallerArg,
     credentials: Credentials,
     invite: Annotated[
         str | None, Query(max_length=100, description="token of an invite, before joining")
     ] = None,
 ) -> shapes.StudyDetails:
     """Instructions, consent text and questions of a study; by invitation only if it is not listed."""
-    invited = study_of_invite(store, invite) if invite else None
-    known = [*_visible(store, credentials), *([invited] if invited else [])]
+    invited = study_of_invite(store, invite) if invite and is_secret(invite) else None
+    known = [*_visible(store, caller, credentials), *([invited] if invited else [])]
     if study.id not in {one.id for one in known}:
         raise AccessDeniedError(REASONS["invite"])
     settings = get_settings(store, study)
@@ -230,13 +294,17 @@ def join_study(
     store: StoreArg,
     study: StudyArg,
     body: shapes.JoinRequest,
+    caller: CallerArg,
     credentials: Credentials,
 ) -> shapes.Joined:
     """Join, or add consent. Without a bearer token a new rater is made: keep the returned secret."""
-    secret = credentials.credentials if credentials else new_secret()
     if credentials is None:
-        address = request.client.host if request.client else ""
-        throttle("joins", address, request.app.state.joins_per_minute)
+        throttle("joins", address_of(request.scope), request.app.state.joins_per_minute)
+        secret = new_rater_secret(store)
+    elif caller.rater is None:
+        raise AccessDeniedError("unknown secret; join without one, and keep the secret you get")
+    else:
+        secret = credentials.credentials
     rater = join(store, study, secret, **body.model_dump())
     return shapes.Joined(secret=secret, rater=rater, state=rater_status(store, study, rater).state)
 
@@ -301,7 +369,7 @@ def forget_me(store: StoreArg, rater: RaterArg) -> None:
 def scores(
     store: StoreArg,
     study: StudyArg,
-    credentials: Credentials,
+    caller: CallerArg,
     source: Annotated[
         Source | None, Query(description="use only judgments from this source")
     ] = None,
@@ -314,15 +382,15 @@ def scores(
     The records are those of `show --json --replicates 0`.
     """
     if not get_settings(store, study).raters_see_results:
-        _the_admin(store, credentials)
+        _the_admin(caller)
     comparisons = load_comparisons(store, study, [source] if source else None)
     tables = rate(comparisons, model=RATING_MODELS.get(model))
     analyses = [analyse(table, replicates=0) for table in tables]
     return table_records(analyses, replayed(store, study))
 
 
-@_router.head("/video/{ticket}", tags=["rater"], response_class=Response)
-@_router.get("/video/{ticket}", tags=["rater"], response_class=Response)
+@_videos.head("/video/{ticket}", tags=["rater"], response_class=Response)
+@_videos.get("/video/{ticket}", tags=["rater"], response_class=Response)
 def video(
     request: Request, store: StoreArg, ticket: Annotated[str, Path(max_length=500)]
 ) -> Response:
@@ -333,9 +401,12 @@ def video(
 
 
 @_router.post("/admin/login", tags=["admin"])
-def admin_login(store: StoreArg, body: shapes.LoginRequest) -> shapes.LoggedIn:
+async def admin_login(
+    request: Request, store: StoreArg, body: shapes.LoginRequest
+) -> shapes.LoggedIn:
     """Log in as an admin; send the returned secret as bearer token."""
-    return shapes.LoggedIn(secret=log_in(store, body.name, body.password))
+    address = address_of(request.scope)
+    return shapes.LoggedIn(secret=await log_in_from(store, body.name, body.password, address))
 
 
 @_router.get("/studies/{study}/raters", tags=["admin"])
@@ -366,13 +437,13 @@ def unban_rater(
     unban(store, study, admin, rater_id, body.reason)
 
 
-def _visible(store: Store, credentials: HTTPAuthorizationCredentials | None) -> list[StudyInfo]:
+def _visible(
+    store: Store, caller: _Caller, credentials: HTTPAuthorizationCredentials | None
+) -> list[StudyInfo]:
     """Studies that the sender of a request may know of."""
-    secret = credentials.credentials if credentials else ""
-    with suppress(AccessDeniedError):
-        admin_of_session(store, secret)
+    if caller.admin is not None:
         return list_studies(store)
-    return studies_for_rater(store, secret)
+    return studies_for_rater(store, credentials.credentials if credentials else "")
 
 
 def _summary(store: Store, study: StudyInfo) -> shapes.StudySummary:

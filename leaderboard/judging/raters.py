@@ -38,6 +38,8 @@ from leaderboard.studies.access import (
     AccessDeniedError,
     AdminIdentity,
     hash_secret,
+    is_signed,
+    signed_secret,
     store_secret,
 )
 from leaderboard.studies.events import (
@@ -106,6 +108,22 @@ def register_rater(store: Store, token: str, name: str | None = None) -> str:
         rater = _rater_of(session, token, key)
         rater.name = name or rater.name
         return rater.id
+
+
+def new_rater_secret(store: Store) -> str:
+    """A secret for a new rater; the store learns of it when the rater joins."""
+    return signed_secret(store, "rater")
+
+
+def is_rater_secret(store: Store, secret: str) -> bool:
+    """Whether a secret was given out by this store: it is signed, or that of a rater from before secrets were signed."""
+    if is_signed(store, "rater", secret):
+        return True
+    try:
+        find_rater(store, secret)
+    except AccessDeniedError:
+        return False
+    return True
 
 
 def find_rater(store: Store, token: str) -> str:

@@ -3,11 +3,16 @@
 Functions that show or change what only an admin may see take an `AdminIdentity`, which only this module
 gives out. Secrets (of raters, invites, sessions) are stored as SHA-256: they are long and random, so a slow
 hash is not needed. Passwords are chosen by people and stored as Argon2id.
+
+Attempts are counted by the address that they come from, never by the name of an account: somebody who knows an admin's name
+could otherwise keep the admin out.
 """
 
 import hashlib
+import hmac
 import re
 import secrets
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,7 +22,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
-from limits.strategies import MovingWindowRateLimiter
+from limits.strategies import SlidingWindowCounterRateLimiter
 from sqlalchemy.exc import IntegrityError
 
 from basalt.io.errors import StudyError
@@ -32,12 +37,18 @@ MIN_PASSWORD = 12
 """Minimum length of an admin's password in characters."""
 
 LOGINS_PER_MINUTE = 5
-"""Maximum number of login attempts per minute with one admin's name."""
+"""Maximum number of login attempts per minute from one address."""
 
 _hasher = PasswordHasher()
 # Verified if the name is unknown, so that both cases take equally long.
 _NOBODY = _hasher.hash(secrets.token_hex(16))
-_limiter = MovingWindowRateLimiter(MemoryStorage())
+# Two numbers for each key, however many attempts are counted.
+_limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
+
+_LOG_IN = "log in as an admin first"
+_SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
+_RANDOM_BYTES = 24
+_SIGNATURE_BYTES = 8
 
 
 class AccessDeniedError(StudyError):
@@ -71,6 +82,35 @@ def new_secret() -> str:
     return secrets.token_urlsafe(32)
 
 
+def is_secret(text: str) -> bool:
+    """Whether a text has the form of the secrets that are made here; no other is looked for in the store."""
+    return _SECRET.fullmatch(text) is not None
+
+
+def signed_secret(store: Store, purpose: str) -> str:
+    """A random secret that `is_signed` recognises before the store has a row about it; looks like `new_secret`'s.
+
+    Args:
+        store: Leaderboard whose key signs it.
+        purpose: Kind of the secret; it is not recognised as one of another kind.
+    """
+    return _sign(store, purpose, secrets.token_bytes(_RANDOM_BYTES))
+
+
+def is_signed(store: Store, purpose: str, secret: str) -> bool:
+    """Whether a secret was made by `signed_secret` of this store for a purpose."""
+    if not is_secret(secret):
+        return False
+    random = urlsafe_b64decode(secret + "=")[:_RANDOM_BYTES]
+    return hmac.compare_digest(_sign(store, purpose, random), secret)
+
+
+def _sign(store: Store, purpose: str, random: bytes) -> str:
+    key = bytes.fromhex(store_secret(store, purpose))
+    signature = hmac.digest(key, random, "sha256")[:_SIGNATURE_BYTES]
+    return urlsafe_b64encode(random + signature).decode().rstrip("=")
+
+
 def hash_secret(secret: str) -> str:
     """Hash of a secret, as it is stored."""
     return hashlib.sha256(secret.encode()).hexdigest()
@@ -81,7 +121,7 @@ def throttle(what: str, key: str, per_minute: int) -> None:
 
     Args:
         what: Action, e.g. `login`.
-        key: Person or thing whose attempts are counted together.
+        key: Person or address whose attempts are counted together; never a text of the sender's choice.
         per_minute: Maximum number of attempts per minute.
 
     Raises:
@@ -153,15 +193,32 @@ def admin_names(store: Store) -> list[str]:
         return list(session.scalars(sa.select(Admin.name).order_by(Admin.name)))
 
 
-def log_in(store: Store, name: str, password: str, *, now: datetime | None = None) -> str:
-    """Start a session of an admin; returns its secret, valid for `SESSION_HOURS`.
+def log_in(
+    store: Store, name: str, password: str, *, address: str = "", now: datetime | None = None
+) -> str:
+    """Start a session of an admin by name and password; returns its secret, see `start_session`.
+
+    Args:
+        store: Leaderboard.
+        name: Login name.
+        password: Password.
+        address: Address that the attempt comes from.
+        now: Current time; tests set it.
 
     Raises:
         AccessDeniedError: The name or the password is wrong; the message does not say which.
-        TooManyRequestsError: There were too many attempts.
+        TooManyRequestsError: There were too many attempts from this address.
     """
-    throttle("login", name, LOGINS_PER_MINUTE)
-    now = now or datetime.now(UTC)
+    throttle("login", address, LOGINS_PER_MINUTE)
+    return start_session(store, admin_of_password(store, name, password), now=now)
+
+
+def admin_of_password(store: Store, name: str, password: str) -> AdminIdentity:
+    """The admin with a name and password. It takes 64 MiB and a fourth of a second, whether they are right or not.
+
+    Raises:
+        AccessDeniedError: The name or the password is wrong; the message does not say which.
+    """
     with store.read() as session:
         admin = session.scalar(sa.select(Admin).where(Admin.name == name))
     known = admin.password_hash if admin is not None else None
@@ -171,6 +228,12 @@ def log_in(store: Store, name: str, password: str, *, now: datetime | None = Non
         known = None
     if admin is None or known is None:
         raise AccessDeniedError("wrong name or password")
+    return AdminIdentity(admin.id, admin.name)
+
+
+def start_session(store: Store, admin: AdminIdentity, *, now: datetime | None = None) -> str:
+    """Start a session of an admin; returns its secret, valid for `SESSION_HOURS`."""
+    now = now or datetime.now(UTC)
     secret = new_secret()
     with store.write() as session:
         session.execute(sa.delete(AdminSession).where(AdminSession.expires <= now))
@@ -200,17 +263,19 @@ def admin_of_session(
     Raises:
         AccessDeniedError: There is no such session, or it has expired.
     """
+    if not secret or not is_secret(secret):
+        raise AccessDeniedError(_LOG_IN)
     with store.read() as session:
         row = session.execute(
             sa.select(Admin.id, Admin.name)
             .join(AdminSession, AdminSession.admin_id == Admin.id)
             .where(
-                AdminSession.token_sha256 == hash_secret(secret or ""),
+                AdminSession.token_sha256 == hash_secret(secret),
                 AdminSession.expires > (now or datetime.now(UTC)),
             )
         ).first()
     if row is None:
-        raise AccessDeniedError("log in as an admin first")
+        raise AccessDeniedError(_LOG_IN)
     return AdminIdentity(row.id, row.name)
 
 

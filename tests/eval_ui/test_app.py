@@ -124,7 +124,7 @@ def test_a_changed_address_gives_nothing(empty_store: Store, pair: ServedPair) -
         assert len(body) < 200
 
 
-def test_a_new_browser_gets_a_secret_of_its_own_once() -> None:
+def test_a_new_browser_gets_a_secret_of_its_own_once(empty_store: Store) -> None:
     secrets = set()
     for _ in range(2):
         _, headers, _ = get("/", accept="text/html")

@@ -46,6 +46,7 @@ class Server:
             [
                 sys.executable, "-c", SERVER, "leaderboard", "serve", "--store", self._location,
                 "--port", str(self.port), "--joins-per-minute", "100000",
+                "--requests-per-minute", "1000000",
             ],
             env=os.environ | {"PYTHONPATH": str(ROOT), "BASALT_MEDIA": str(self._media)},
         )  # fmt: skip
