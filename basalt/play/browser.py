@@ -206,6 +206,8 @@ class BrowserScreen:
         return _same(request.cookies.get(self._cookie_name, ""), self._cookie)
 
     async def _page(self, request: web.Request) -> web.Response:
+        if request.method == "HEAD":  # programs look at links before people open them
+            return web.Response(content_type="text/html")
         response = web.Response(text=_read("play.html"), content_type="text/html")
         if self._knows(request):
             return response

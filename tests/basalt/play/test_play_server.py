@@ -81,6 +81,22 @@ def test_the_link_opens_the_page_once(screen):
     run(visit())
 
 
+def test_looking_at_the_link_does_not_use_it_up(screen):
+    async def visit():
+        async with visitor(screen, knows=False) as session:
+            for url in (screen.url, screen.url, f"{base(screen)}/?token=wrong"):
+                async with session.head(url) as answer:
+                    assert answer.status == 200 and "Set-Cookie" not in answer.headers
+            async with session.get(f"{base(screen)}/play.js") as answer:
+                assert answer.status == 403  # looking lets nobody in
+            async with session.get(screen.url) as answer:
+                assert answer.status == 200 and "Set-Cookie" in answer.headers
+            async with session.head(screen.url) as answer:
+                assert answer.status == 200
+
+    run(visit())
+
+
 @pytest.mark.parametrize("query", ["", "?token=", "?token=wrong", "?token=%00%ff", "?token=None"])
 def test_a_wrong_token_opens_nothing_and_the_right_one_still_does(screen, query):
     async def visit():
