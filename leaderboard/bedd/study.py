@@ -33,7 +33,7 @@ from leaderboard.store.models import (
 from leaderboard.studies.events import BY_RULE, banned_raters, record_ban
 from leaderboard.studies.export import load_comparisons
 from leaderboard.studies.rules import StudyInfo, StudyRules, TaskRules, add_study, checked_name
-from leaderboard.submissions.checks import name_key
+from leaderboard.submissions.names import name_key
 from leaderboard.submissions.register import add_agent
 
 STUDY_NAME = "BEDD"

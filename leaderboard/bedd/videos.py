@@ -17,7 +17,12 @@ from leaderboard.store.models import Agent, Episode, Study
 from leaderboard.studies.rules import StudyInfo, StudyRules
 from leaderboard.submissions.checks import CheckedRecording, check_claims
 from leaderboard.submissions.legacy_episodes import LegacyOrigin, convert_legacy
-from leaderboard.submissions.register import copy_recordings, put_in_place, staging_folder
+from leaderboard.submissions.register import (
+    copy_recordings,
+    put_in_place,
+    staging_folder,
+    upload,
+)
 
 
 def add_videos(store: Store, study: StudyInfo, videos: Path) -> int:
@@ -121,6 +126,7 @@ def _add(store: Store, submission: str, episodes: list[tuple[str, CheckedRecordi
     staging = staging_folder(store)
     try:
         shown = copy_recordings(staging, episodes)
+        upload(store, staging, submission)
         with store.write() as session:
             for episode_id, item in episodes:
                 row = session.get_one(Episode, episode_id, with_for_update=True)

@@ -1,18 +1,19 @@
 """Checks of a submission against its study's rules; all problems are collected before anything is written."""
 
 import os
-import unicodedata
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from basalt.core.recording import Fault, Recording, RecordingMeta, find_videos
 from basalt.core.recording_checks import decoding_fault, inspect
+from basalt.core.video import VideoInfo
 from basalt.io.console import progress_bar
 from basalt.io.errors import RecordingError, StudyError, problem_list
 from leaderboard.studies.rules import StudyRules, checked_name
-from leaderboard.submissions.bundle import MAX_FILE_BYTES, About
+from leaderboard.submissions.bundle import MAX_FILE_BYTES, About, BundleManifest
 from leaderboard.submissions.clean_video import Cleaning, cleaning_of
+from leaderboard.submissions.names import name_taken
 
 
 class SubmissionError(StudyError):
@@ -87,6 +88,7 @@ def check_submission(
     *,
     taken: Collection[str] = (),
     source: Path | None = None,
+    manifest: BundleManifest | None = None,
 ) -> CheckedSubmission:
     """Check a folder of recordings against a study's rules.
 
@@ -97,6 +99,7 @@ def check_submission(
         name: Name of the agent; by default the player's name in the recordings.
         taken: Names of the agents that the study already has.
         source: What the user submitted, if it is not the folder itself; named in the error.
+        manifest: Manifest of the bundle that the folder was unpacked from, if it was.
 
     Raises:
         SubmissionError: With the list of all problems.
@@ -104,10 +107,34 @@ def check_submission(
     checked, faults = check_recordings(folder, rules)
     agent, name_faults = _agent_name(checked, name)
     faults += name_faults or name_taken(agent, taken)
+    if manifest is not None:
+        faults += _faults_of_manifest(manifest, folder, checked)
     source = source or folder
     if faults:
         raise SubmissionError(source, study, faults)
     return CheckedSubmission(source, study, agent, checked)
+
+
+def _faults_of_manifest(
+    manifest: BundleManifest, folder: Path, checked: list[CheckedRecording]
+) -> list[str]:
+    """Where a bundle's manifest and names of files differ from what its recordings say."""
+    faults = []
+    for item in checked:
+        name = item.recording.video_path.relative_to(folder).with_suffix("").as_posix()
+        said = f"{item.meta.task}/seed_{item.meta.seed}"
+        if name != said:
+            faults.append(f"{name}: is a recording of {said}; name it so")
+        if item.meta.world != manifest.world:
+            faults.append(
+                f"{name}: was played in {item.meta.world}; the manifest says {manifest.world}"
+            )
+    found = ", ".join(sorted({item.meta.world_version for item in checked}))
+    if checked and manifest.world_version != found:
+        faults.append(
+            f"the manifest says world_version {manifest.world_version!r}; the recordings say {found!r}"
+        )
+    return faults
 
 
 def check_recordings(folder: Path, rules: StudyRules) -> tuple[list[CheckedRecording], list[str]]:
@@ -191,6 +218,7 @@ def check_claims(
             unsound, warnings = (*unsound, *warnings), ()
         faults += [_without_path(fault, video.parent) for fault in unsound]
         if not faults and found.video is not None:
+            faults += _faults_of_claims(meta, found.video)
             recording.telemetry()
             # Last, since it takes longest.
             if fault := decoding_fault(recording.video_path, found.video):
@@ -226,6 +254,17 @@ def check_claims(
     return CheckedRecording(recording, meta, cleaning, warnings), faults
 
 
+def _faults_of_claims(meta: RecordingMeta, video: VideoInfo) -> list[str]:
+    """Where a recording's NAME.json differs from its video; steps, frames and hashes are compared by `inspect`."""
+    said = {"width": meta.width, "height": meta.height, "fps": meta.fps}
+    found = {"width": video.width, "height": video.height, "fps": round(video.fps)}
+    return [
+        f"NAME.json says {name} {said[name]}, the video has {found[name]}"
+        for name in said
+        if said[name] != found[name]
+    ]
+
+
 def _faults_of_end(recording: Recording, meta: RecordingMeta) -> list[str]:
     """What is wrong with how an episode says that it ended."""
     if meta.ended == "crash":
@@ -258,18 +297,3 @@ def _agent_name(checked: list[CheckedRecording], name: str | None) -> tuple[str,
         return checked_name(players[0] if name is None else name, "agent name"), []
     except StudyError as err:
         return "", [str(err)]
-
-
-def name_taken(name: str, taken: Collection[str]) -> list[str]:
-    """The problem with an agent's name if a study already has one that reads the same."""
-    key = name_key(name)
-    return [
-        f"agent name {name!r}: the study has {other!r} already; choose another with --name"
-        for other in taken
-        if name_key(other) == key
-    ]
-
-
-def name_key(name: str) -> str:
-    """Normal form of a name, without case, width, accents' spelling or blanks: equal names are refused."""
-    return "".join(unicodedata.normalize("NFKC", name).casefold().split())

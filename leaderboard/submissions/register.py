@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from basalt.core.recording import sha256_of
+from basalt.core.tasks import STEPS_PER_SECOND
 from basalt.io.console import progress_bar
 from basalt.io.errors import StudyError
 from leaderboard.store.database import Store
@@ -24,10 +25,9 @@ from leaderboard.submissions.checks import (
     CheckedSubmission,
     SubmissionError,
     check_submission,
-    name_key,
-    name_taken,
 )
 from leaderboard.submissions.clean_video import clean
+from leaderboard.submissions.names import name_key, name_taken
 
 _STAGING = ".staging-"
 _STAGING_SECONDS = 24 * 3600
@@ -84,8 +84,9 @@ def register(
 ) -> SubmissionInfo:
     """Register recordings that were checked against the study's rules.
 
-    The files are copied into the store's media folder under opaque names. A process killed at any
-    moment leaves no rows; its copies are removed by a submission a day later.
+    The files are copied into the store's media folder under opaque names, and to its object store before the
+    transaction begins, so that no answer waits for an upload. A process killed at any moment leaves no rows; its copies
+    are removed by a submission a day later.
 
     Args:
         store: Leaderboard to register in.
@@ -99,18 +100,20 @@ def register(
             its world; nothing is written.
     """
     submission_id = new_id()
-    staging = staging_folder(store)
+    staging = staging_folder(store, submission_id)
     episodes = [(new_id(), item) for item in submission.recordings]
     about = submission.described(about)
     manifest = manifest_of([item.recording for item in submission.recordings], about)
     try:
         shown = copy_recordings(staging, episodes)
+        upload(store, staging, submission_id)
         with store.write() as session:
             lock_study(session, study)
             decide_versions(session, study, submission.versions)
             # Under the lock: another submission may have taken the name since the check.
-            if taken := name_taken(submission.agent, _agent_names(session, study)):
-                raise SubmissionError(submission.source, study.name, taken)
+            taken = name_taken(submission.agent, _agent_names(session, study))
+            if faults := taken or _known_recordings(session, study, submission, shown, episodes):
+                raise SubmissionError(submission.source, study.name, faults)
             _add_rows(session, study, manifest, submission_id, episodes, shown, submission.replayed)
             put_in_place(store, staging, submission_id)
     except BaseException:
@@ -120,10 +123,26 @@ def register(
     return SubmissionInfo(submission_id, submission.agent, study.name, len(episodes))
 
 
-def staging_folder(store: Store) -> Path:
-    """Path of a new folder for files that are not registered yet; leftovers are removed after a day."""
-    _sweep_staging(store.media)
-    return store.media / f"{_STAGING}{new_id()}"
+def staging_folder(store: Store, submission_id: str | None = None) -> Path:
+    """Path of a new folder for files that are not registered yet; leftovers are removed after a day.
+
+    Args:
+        store: Leaderboard.
+        submission_id: Submission whose uploaded files are removed with the folder, unless it is registered.
+    """
+    _sweep_staging(store)
+    return store.media / f"{_STAGING}{submission_id or new_id()}"
+
+
+def upload(store: Store, staging: Path, submission_id: str) -> None:
+    """Copy a submission's files to the object store, if the leaderboard has one, before any row is written.
+
+    Raises:
+        MediaError: A file cannot be written.
+    """
+    if store.remote is not None:
+        for path in sorted(staging.iterdir()):
+            store.remote.put(path, f"{submission_id}/{path.name}")
 
 
 def put_in_place(store: Store, staging: Path, submission_id: str) -> None:
@@ -131,9 +150,6 @@ def put_in_place(store: Store, staging: Path, submission_id: str) -> None:
 
     So no row is ever without its files.
     """
-    if store.remote is not None:
-        for path in sorted(staging.iterdir()):
-            store.remote.put(path, f"{submission_id}/{path.name}")
     final = store.media / submission_id
     if final.exists():
         for path in sorted(staging.iterdir()):
@@ -236,21 +252,59 @@ def _add_rows(
     session.flush()
 
 
+def _known_recordings(
+    session: Session,
+    study: StudyInfo,
+    submission: CheckedSubmission,
+    shown: dict[str, str],
+    episodes: list[tuple[str, CheckedRecording]],
+) -> list[str]:
+    """The problem with a submission whose videos the study already has, one line each.
+
+    A stored video holds nothing but its coded pictures, so its hash is the same in whatever container it is submitted.
+    Different agents can share a moment (both press ESC at once), but no episode of a second or more, nor all of them.
+    """
+    of = {shown[episode_id]: item for episode_id, item in episodes}
+    of |= {item.meta.video_sha256: item for _, item in episodes}
+    rows = session.execute(
+        sa.select(Episode.video_sha256, Agent.name)
+        .join(Agent, Episode.agent_id == Agent.id)
+        .where(Episode.study_id == study.id, Episode.video_sha256.in_(of))
+    )
+    known = {of[sha256].key: (of[sha256], agent) for sha256, agent in rows}
+    if len(known) < len(episodes) and all(
+        item.meta.steps < STEPS_PER_SECOND for item, _ in known.values()
+    ):
+        return []
+    return [
+        f"{item.recording.video_path.name}: the study has this recording already, by {agent!r}; "
+        "submit an agent's own, once"
+        for item, agent in known.values()
+    ]
+
+
 def _remove_unregistered(store: Store, submission_id: str) -> None:
     """Remove a failed submission's files, unless its rows are durable after all."""
-    with store.read() as session:
-        registered = session.get(Submission, submission_id) is not None
-    if not registered:
+    if not _is_registered(store, submission_id):
         shutil.rmtree(store.media / submission_id, ignore_errors=True)
         if store.remote is not None:
             with suppress(OSError):
                 store.remote.remove(submission_id)
 
 
-def _sweep_staging(media: Path) -> None:
+def _is_registered(store: Store, submission_id: str) -> bool:
+    with store.read() as session:
+        return session.get(Submission, submission_id) is not None
+
+
+def _sweep_staging(store: Store) -> None:
     """Remove what killed submissions left a day ago or longer."""
-    for folder in media.glob(f"{_STAGING}*"):
+    for folder in store.media.glob(f"{_STAGING}*"):
         if time.time() - folder.stat().st_mtime > _STAGING_SECONDS:
+            submission_id = folder.name.removeprefix(_STAGING)
+            if store.remote is not None and not _is_registered(store, submission_id):
+                with suppress(OSError):
+                    store.remote.remove(submission_id)
             shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -69,12 +69,12 @@ class Prepared:
     Attributes:
         source: Path of the folder or bundle as the user gave it; messages name it.
         folder: Folder that holds the recordings, unpacked and converted.
-        about: Description of the agent in the bundle; None if there is no bundle.
+        about: The bundle's manifest; None if there is no bundle.
     """
 
     source: Path
     folder: Path
-    about: About | None = None
+    about: BundleManifest | None = None
 
     def world(self) -> tuple[str, dict[str, str]]:
         """World that all recordings were played in, and its version by task.
@@ -221,7 +221,15 @@ def _checked(
 ) -> CheckedSubmission:
     """The recordings, checked against rules and replayed; see `check_submission` for the arguments."""
     agent = name or (given.about.agent if given.about else None)
-    checked = check_submission(given.folder, study, rules, agent, taken=taken, source=given.source)
+    checked = check_submission(
+        given.folder,
+        study,
+        rules,
+        agent,
+        taken=taken,
+        source=given.source,
+        manifest=given.about,
+    )
     return replace(checked, replayed=_confirmed(checked, plan))
 
 

@@ -19,7 +19,8 @@ from leaderboard.store.database import Store, open_store
 from leaderboard.store.models import Agent, Episode, Submission
 from leaderboard.studies.rules import StudyInfo, create_study, demo_study, find_study
 from leaderboard.submissions import register as submissions
-from leaderboard.submissions.checks import SubmissionError, check_submission, name_key
+from leaderboard.submissions.checks import SubmissionError, check_submission
+from leaderboard.submissions.names import name_key
 from leaderboard.submissions.register import submit_recordings
 from tests.support import ROOT
 from tests.support.three_players import SEEDS, record
