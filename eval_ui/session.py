@@ -61,7 +61,8 @@ def this_rater() -> str:
     try:
         return find_rater(store, secret)
     except AccessDeniedError:
-        if address := st.context.ip_address:  # None: of this machine
+        address = st.context.ip_address
+        if isinstance(address, str):  # None: of this machine
             throttle("joins", network_of(address), JOINS_PER_MINUTE)
         return register_rater(store, secret)
 

@@ -4,7 +4,7 @@ import hmac
 import secrets
 
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
@@ -81,10 +81,13 @@ async def login(request: Request) -> Response:
     if not request.headers.get("content-type", "").startswith("application/json"):
         return JSONResponse({"detail": "expected JSON"}, status_code=415)
     body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MOST_BYTES:
-            return JSONResponse({"detail": "request too long"}, status_code=413)
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MOST_BYTES:
+                return JSONResponse({"detail": "request too long"}, status_code=413)
+    except ClientDisconnect:  # half-sent; nobody reads this response
+        return Response(status_code=400)
     try:
         sent = LoginRequest.model_validate_json(body)
         address = address_of(request.scope)

@@ -279,7 +279,9 @@ COMMANDS = {"serve": ["leaderboard", "serve"], "ui": ["ui", "--headless"]}
 
 
 @pytest.fixture(params=COMMANDS)
-def real_server(request: pytest.FixtureRequest, store: Store) -> Iterator[int]:
+def real_server(
+    request: pytest.FixtureRequest, store: Store, tmp_path: Path
+) -> Iterator[int]:
     """Port of `basalt leaderboard serve` or `basalt ui`, whose requests must arrive within a second."""
     port = free_port()
     argv = [*COMMANDS[request.param], "--store", str(store.url), "--port", str(port)]
@@ -287,9 +289,13 @@ def real_server(request: pytest.FixtureRequest, store: Store) -> Iterator[int]:
         "import sys; from leaderboard.http import serving; serving.REQUEST_SECONDS = 1; "
         "from basalt.cli.main import run; sys.exit(run(sys.argv[1:]))"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", program, *argv], env=os.environ | {"PYTHONPATH": str(ROOT)}
-    )
+    log = tmp_path / "log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-c", program, *argv],
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            stderr=output,
+        )
     try:
         deadline = time.monotonic() + 120
         while True:
@@ -303,6 +309,7 @@ def real_server(request: pytest.FixtureRequest, store: Store) -> Iterator[int]:
     finally:
         process.kill()
         process.wait()
+    assert "Traceback" not in log.read_text()
 
 
 def until_closed(connection: socket.socket, drip: bytes) -> bytes:
