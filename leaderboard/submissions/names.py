@@ -34,10 +34,15 @@ def name_key(name: str) -> str:
     return "".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
-def _looks(name: str) -> set[tuple[str, str]]:
-    """How a name looks as it is written, and without case; names that share one of the two look the same."""
-    written = "".join(unicodedata.normalize("NFKC", name).split())
-    return {("written", _skeleton(written)), ("without case", _skeleton(written.casefold()))}
+def _looks(name: str) -> set[str]:
+    """How a name looks: as it is written and without case. Names that have one of these in common look the same."""
+    looks = set()
+    for text in (name, unicodedata.normalize("NFKC", name)):
+        written = "".join(text.split())
+        # Letters of other scripts first: a Greek capital may look Latin, and its small letter not.
+        latin = "".join(one if one.isascii() else _drawn(one) for one in written)
+        looks |= {_skeleton(one) for one in (written, written.casefold(), latin.casefold())}
+    return looks
 
 
 def _skeleton(text: str) -> str:
