@@ -42,7 +42,7 @@ def browser_cookie(name: str) -> str | None:
 
 
 def rater_secret() -> str:
-    """The secret of this browser: its cookie, or, without one of ours, that of this page's session."""
+    """The secret of this browser: its cookie, or, without one that the app made, that of this page's session."""
     kept = browser_cookie(RATER_COOKIE)
     if kept and is_rater_secret(the_store(), kept):
         return kept
@@ -105,7 +105,7 @@ def may_see_probes() -> bool:
 
 
 class RaterCookie:
-    """Middleware that gives a browser without a rater cookie of ours one of its own."""
+    """Middleware that gives a browser a rater cookie, unless it has one that the app made."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -129,7 +129,7 @@ class RaterCookie:
 
     @staticmethod
     async def _for_new_browser(scope: Scope) -> str | None:
-        """A secret for a browser that asks for a page and has none of ours."""
+        """A secret for a browser that asks for a page and has none from this app."""
         request = Request(scope)
         if "text/html" not in request.headers.get("accept", ""):
             return None
