@@ -279,9 +279,7 @@ COMMANDS = {"serve": ["leaderboard", "serve"], "ui": ["ui", "--headless"]}
 
 
 @pytest.fixture(params=COMMANDS)
-def real_server(
-    request: pytest.FixtureRequest, store: Store, tmp_path: Path
-) -> Iterator[int]:
+def real_server(request: pytest.FixtureRequest, store: Store, tmp_path: Path) -> Iterator[int]:
     """Port of `basalt leaderboard serve` or `basalt ui`, whose requests must arrive within a second."""
     port = free_port()
     argv = [*COMMANDS[request.param], "--store", str(store.url), "--port", str(port)]
