@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from agents.common.registry import AGENTS, STOP, algorithm, parameters
 from basalt.core.registry import load
-from basalt.io.untrusted import parse_json
+from basalt.io.untrusted import parse_json, read_bounded
 
 _NOT_WEIGHTS = ("config.json", "metrics.jsonl", "report.json")
 """Files of a run that do not change how it plays: they name its place, or grow with it."""
@@ -98,7 +98,7 @@ def _training_seed(place: Path) -> int | None:
     """The `seed` of the nearest config.json at a checkpoint or above it, within its run."""
     for folder in (place, *place.parents[:2]):
         try:
-            seed = parse_json((folder / "config.json").read_text(encoding="utf-8")).get("seed")
+            seed = parse_json(read_bounded(folder / "config.json")).get("seed")
         except (OSError, ValueError, AttributeError):
             continue
         if isinstance(seed, int):

@@ -21,7 +21,7 @@ from basalt.core.actions import N_BUTTONS, N_CAMERA, indices_to_env
 from basalt.data.components import principal_components
 from basalt.io.atomic import replacing_folder
 from basalt.io.errors import ActionError, ConfigError
-from basalt.io.untrusted import parse_json
+from basalt.io.untrusted import parse_json, read_bounded
 
 FORMAT, VERSION = "basalt-latent-index", 2
 """Version 1 has no `pitch`; it is computed while such an index is opened."""
@@ -217,7 +217,7 @@ def open_index(folder: Path) -> LatentIndex:
         ConfigError: The folder holds no index, or a damaged one.
     """
     try:
-        header = parse_json((folder / "index.json").read_text(encoding="utf-8"))
+        header = parse_json(read_bounded(folder / "index.json"))
         if header.get("format") != FORMAT or header.get("version") not in (1, VERSION):
             raise ValueError(f"format {header.get('format')!r}, version {header.get('version')!r}")
         arrays = {

@@ -1,5 +1,6 @@
 """`basalt submit`: check a folder or bundle of recordings, and register it."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +18,7 @@ from leaderboard.submissions.submit import (
     described,
     pack,
     prepared,
+    study_episodes,
     submit,
 )
 
@@ -85,7 +87,8 @@ def _submit(
         raise typer.BadParameter("--check and --pack exclude each other; --pack verifies too")
     origin = LegacyOrigin(name or source.name, world, world_version, task)
     replays = ReplayPlan(_replay if replay else None, replay, random_seed)
-    with prepared(source, origin, study) as given:
+    episodes = partial(study_episodes, study, store, registers=not (check_only or bundle))
+    with prepared(source, origin, study, episodes) as given:
         about = described(
             given.about,
             agent=name,

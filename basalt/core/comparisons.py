@@ -6,11 +6,12 @@ video, so a row means the same on every machine. Left and right are as the rater
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import UTC
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import IO, Annotated, Any, Literal, get_args
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -30,6 +31,12 @@ MAX_COMPARISONS = 1_000_000
 
 MAX_BYTES = 256 * 2**20
 """Largest size of a file, compressed or not."""
+
+MAX_JSON_BYTES = 32 * 2**20
+"""Largest JSON file of comparisons, which is parsed as a whole; Parquet and CSV take larger ones."""
+
+MAX_ROW = 2**20
+"""Largest number of characters of a row of a CSV file."""
 
 MAX_TEXT = 100_000
 """Largest number of characters of a reason; CSV readers refuse fields that are not much longer."""
@@ -245,7 +252,8 @@ def write_comparisons(path: str | Path, comparisons: Iterable[Comparison]) -> in
         Number of comparisons written.
 
     Raises:
-        ComparisonError: The file has another suffix, or a comparison has a value that is not valid.
+        ComparisonError: The file has another suffix or would be too large to be read, or a comparison has a value that
+            is not valid.
         WriteError: The file cannot be written.
     """
     path = Path(path)
@@ -254,6 +262,7 @@ def write_comparisons(path: str | Path, comparisons: Iterable[Comparison]) -> in
     _check(path, map(_row, everything))  # what is written can be read
     with replacing(path) as partial:
         write(partial, everything)
+        _check_size(partial, path)
     return len(everything)
 
 
@@ -277,11 +286,17 @@ def read_comparisons(path: str | Path) -> list[Comparison]:
     return _check(path, read(path))
 
 
-def _check_size(path: Path) -> None:
-    if not path.is_file():
+def _check_size(file: Path, path: Path | None = None) -> None:
+    """Refuse a file that is too large; `path` is its final name."""
+    path = path or file
+    if not file.is_file():
         raise ComparisonError(f"{path}: no such file; expected a file of comparisons")
-    if (size := path.stat().st_size) > MAX_BYTES:
-        raise ComparisonError(f"{path}: expected at most {MAX_BYTES} bytes, got {size}")
+    limit = MAX_JSON_BYTES if path.suffix == ".json" else MAX_BYTES
+    if (size := file.stat().st_size) > limit:
+        raise ComparisonError(
+            f"{path}: expected at most {limit:,} bytes, got {size:,}; "
+            + ("use .parquet or .csv" if limit == MAX_JSON_BYTES else "split the comparisons")
+        )
 
 
 def _suffix(path: Path) -> str:
@@ -429,6 +444,35 @@ def _read_csv(path: Path) -> Iterator[dict[str, Any]]:
         yield {name: value for name, value in values.items() if value or name not in _OPTIONAL}
 
 
+class _RowTexts:
+    """Lines of a CSV file, of which no row may have more than `MAX_ROW` characters.
+
+    Args:
+        file: The file.
+
+    Attributes:
+        used: Number of characters of the row that is being read; the reader of rows sets it back.
+    """
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+        self.used = 0
+
+    def __iter__(self) -> "_RowTexts":
+        return self
+
+    def __next__(self) -> str:
+        text = self._file.readline(MAX_ROW + 1)
+        self.used += len(text)
+        if self.used > MAX_ROW:
+            raise csv.Error(
+                f"a row has more than {MAX_ROW:,} characters, expected at most that many"
+            )
+        if not text:
+            raise StopIteration
+        return text
+
+
 def csv_rows(path: Path) -> Iterator[dict[str, str]]:
     """Rows of a stranger's CSV file by column; the first is the header itself.
 
@@ -438,15 +482,16 @@ def csv_rows(path: Path) -> Iterator[dict[str, str]]:
     _check_size(path)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.reader(file, strict=True)
+            texts = _RowTexts(file)
+            rows = csv.reader(texts, strict=True)
             names = next(rows, [])
-            for name in names:
-                if names.count(name) > 1:
-                    raise ComparisonError(
-                        f"{path}: column {name!r} appears {names.count(name)} times"
-                    )
+            for name, times in Counter(names).items():
+                if times > 1:
+                    raise ComparisonError(f"{path}: column {name[:100]!r} appears {times} times")
             yield dict(zip(names, names, strict=True))
+            texts.used = 0
             for number, values in enumerate(rows, start=1):
+                texts.used = 0
                 if len(values) != len(names):
                     raise ComparisonError(
                         f"{path}, row {number}: expected {len(names)} values, got {len(values)}"

@@ -6,7 +6,6 @@ pairs and tested on the other half, both ways, so that a number that says nothin
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from basalt.core.comparisons import Comparison, Side
 from basalt.core.intervals import rate_interval
+from basalt.core.key_frames import open_video
 from basalt.core.tasks import STEPS_PER_SECOND
 from basalt.io.errors import RecordingError
 
@@ -139,13 +139,13 @@ def clip_brightness(video: Path, clips: Sequence[Side]) -> dict[Side, float]:
     """
     steps, values = [], []
     try:
-        with closing(av.open(str(video))) as container:
+        with open_video(video) as container:
             stream = container.streams.video[0]
             stream.codec_context.skip_frame = "NONKEY"
             for frame in container.decode(stream):
                 steps.append(round(float(frame.time or 0.0) * STEPS_PER_SECOND))
                 values.append(float(frame.to_ndarray(format="gray").mean()))
-    except (av.FFmpegError, IndexError) as err:
+    except av.FFmpegError as err:
         raise RecordingError(f"{video}: not a video that can be read ({err})") from err
     if not steps:
         raise RecordingError(f"{video}: has no frames; record it again")

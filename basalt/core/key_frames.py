@@ -13,6 +13,7 @@ from typing import Any
 
 import av
 
+from basalt.core.video_bounds import DECODER_BOUNDS, MAX_FRAMES, MAX_PIXELS, claimed_frames
 from basalt.io.errors import RecordingError
 
 _SLICES = {1, 2, 3, 4}
@@ -105,13 +106,19 @@ def open_video(path: Path) -> "av.container.InputContainer":
     """Open a video file.
 
     Raises:
-        RecordingError: The file is missing, is not a video, or has no video stream that can be decoded.
+        RecordingError: The file is missing, is not a video, has no video stream that can be decoded, or claims too many
+            frames or pixels.
     """
     if not path.is_file():
         raise RecordingError(f"{path}: no such video")
     try:
-        container = av.open(str(path), format="mpegts" if _is_transport_stream(path) else None)
-    except av.FFmpegError as err:
+        if (claimed := claimed_frames(path)) > MAX_FRAMES:
+            raise RecordingError(
+                f"{path}: expected at most {MAX_FRAMES:,} frames, got {claimed:,}; split the recording"
+            )
+        kind = "mpegts" if _is_transport_stream(path) else None
+        container = av.open(str(path), format=kind, options=DECODER_BOUNDS)
+    except (av.FFmpegError, OSError) as err:
         raise RecordingError(f"{path}: not a video that can be read ({err})") from err
     streams = container.streams.video
     # Pictures such as SVG have a stream for which FFmpeg has no decoder.
@@ -119,6 +126,14 @@ def open_video(path: Path) -> "av.container.InputContainer":
         container.close()
         what = "no decoder for its video stream" if streams else "has no video stream"
         raise RecordingError(f"{path}: {what}")
+    decoder = streams[0].codec_context
+    if decoder.width * decoder.height > MAX_PIXELS:
+        container.close()
+        raise RecordingError(
+            f"{path}: expected at most {MAX_PIXELS:,} pixels a frame, got {decoder.width}x{decoder.height}; encode it "
+            "smaller"
+        )
+    decoder.options = DECODER_BOUNDS
     return container
 
 

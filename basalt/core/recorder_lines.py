@@ -49,10 +49,10 @@ _Measure = Annotated[float, Field(ge=-1e9, le=1e9)]
 
 
 class _BEDDModel(BaseModel):
-    """Snake case in Python, BEDD's camel case in the file; keys of other recorder versions are kept."""
+    """Snake case in Python, BEDD's camel case in the file; keys of other recorders are left out."""
 
     model_config = ConfigDict(
-        alias_generator=to_camel, populate_by_name=True, extra="allow", allow_inf_nan=False
+        alias_generator=to_camel, populate_by_name=True, extra="ignore", allow_inf_nan=False
     )
 
 

@@ -29,8 +29,10 @@ from basalt.core.records import first_fault
 from basalt.core.tasks import STEPS_PER_SECOND
 from basalt.core.telemetry import Telemetry
 from basalt.core.video import DEFAULT_CRF, FRAME_SIZE, FrameSize, VideoWriter, read_frames
+from basalt.core.video_bounds import MAX_FRAMES
 from basalt.io.atomic import new_folder, scratch_folder
 from basalt.io.errors import RecordingError
+from basalt.io.untrusted import bounded_lines, read_bounded
 
 Ended = Literal["esc", "death", "limit", "cut", "crash", "unknown"]
 """How an episode ended.
@@ -42,8 +44,15 @@ limit, or the player left; `crash`: the world failed; `unknown`: not known, as f
 PlayerKind = Literal["agent", "scripted", "random", "human"]
 """What played: an agent from frames, a script that sees telemetry, an agent at random, or a person."""
 
-MAX_LINE_FILE_BYTES = 512 * 2**20
-"""Larger files of lines are refused unread; the longest task writes about 30 MB."""
+MAX_LINE_FILE_BYTES = 64 * 2**20
+"""Larger files of lines are refused unread; the longest task writes about 30 MB. Lines take about 14 times their text in
+memory."""
+
+MAX_LINE_BYTES = 256 * 2**10
+"""Longer lines are refused unread; ours have about 1 KB, and those of recorders with statistics 20 KB."""
+
+MAX_META_BYTES = 2**20
+"""Larger descriptions (NAME.json) are refused unread."""
 
 CRASHED = "crashed"
 """Folder beside a rollout's recordings with the episodes in which the world failed."""
@@ -162,9 +171,11 @@ class Recording:
         if not meta_file.is_file():
             return Recording(stem, None)
         try:
-            meta = RecordingMeta.model_validate_json(meta_file.read_bytes())
-        except ValidationError as err:
+            meta = RecordingMeta.model_validate_json(read_bounded(meta_file, MAX_META_BYTES))
+        except ValidationError as err:  # a ValueError, so it comes first
             raise RecordingError(f"{meta_file}: {_first_fault(err)}") from err
+        except (OSError, ValueError) as err:
+            raise RecordingError(f"{meta_file}: cannot be read ({err}); record it again") from err
         return Recording(stem, meta)
 
     @property
@@ -439,26 +450,41 @@ def parse_lines(path: Path) -> Iterator[tuple[Line | None, Fault | None]]:
     """Each line of a file of recorder lines, and what is wrong with it.
 
     Raises:
-        RecordingError: The file is too large to be a recording.
+        RecordingError: The file, a line or the number of lines is too large for a recording.
     """
-    if path.stat().st_size > MAX_LINE_FILE_BYTES:
-        raise RecordingError(f"{path}: is larger than {MAX_LINE_FILE_BYTES} bytes")
     tick: int | None = None
-    with path.open("rb") as file:
-        for number, text in enumerate(file, start=1):
-            try:
-                line = _parse_line(text)
-            except ValidationError as err:
-                kind = "json" if err.errors()[0]["type"] == "json_invalid" else "schema"
-                tick = None
-                yield None, Fault(kind, path, _first_fault(err), line=number)
-                continue
-            jump = None
-            if tick is not None and line.tick != tick + 1:
-                detail = f"tick {line.tick} follows {tick}; steps are missing"
-                jump = Fault("ticks", path, detail, line=number)
-            tick = line.tick
-            yield line, jump
+    for number, text in enumerate(line_texts(path), start=1):
+        try:
+            line = _parse_line(text)
+        except ValidationError as err:
+            kind = "json" if err.errors()[0]["type"] == "json_invalid" else "schema"
+            tick = None
+            yield None, Fault(kind, path, _first_fault(err), line=number)
+            continue
+        jump = None
+        if tick is not None and line.tick != tick + 1:
+            detail = f"tick {line.tick} follows {tick}; steps are missing"
+            jump = Fault("ticks", path, detail, line=number)
+        tick = line.tick
+        yield line, jump
+
+
+def line_texts(path: Path) -> Iterator[bytes]:
+    """The lines of a file, unparsed.
+
+    Raises:
+        RecordingError: The file, a line or the number of lines is too large for a recording.
+    """
+    try:
+        with path.open("rb") as file:
+            if (size := path.stat().st_size) > MAX_LINE_FILE_BYTES:
+                raise ValueError(f"expected at most {MAX_LINE_FILE_BYTES:,} bytes, got {size:,}")
+            for number, text in enumerate(bounded_lines(file, MAX_LINE_BYTES), start=1):
+                if number > MAX_FRAMES:
+                    raise ValueError(f"expected at most {MAX_FRAMES:,} lines, got more")
+                yield text
+    except ValueError as err:
+        raise RecordingError(f"{path}: {err}; split the recording, or record it again") from err
 
 
 _ESCAPE = re.compile(

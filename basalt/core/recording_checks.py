@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import av
+from av.video.frame import PictureType
 
 from basalt.core.key_frames import open_video
 from basalt.core.recording import Fault, Recording, parse_lines, sha256_of
 from basalt.core.tasks import STEPS_PER_SECOND
 from basalt.core.video import FRAME_SIZE, VideoInfo, probe
+from basalt.core.video_bounds import DECODER_BOUNDS
 from basalt.io.errors import RecordingError
 
 RATE_TOLERANCE = 0.1
@@ -186,17 +188,13 @@ def decoding_fault(path: Path, info: VideoInfo) -> Fault | None:
     if info.holes:
         detail = f"an edit list hides {info.holes} frames between others; encode it again"
         return Fault("decoding", path, detail)
-    with open_video(path) as container:
-        first = next(container.demux(container.streams.video[0]), None)
-        if first is None or not first.is_keyframe:
-            return Fault(
-                "decoding", path, "begins after its key frame; some of its frames are lost"
-            )
+    if not _begins_with_key(path):
+        return Fault("decoding", path, "begins after its key frame; some of its frames are lost")
     frames, damaged = 0, 0
     with open_video(path) as container:
         stream = container.streams.video[0]
         stream.thread_count = 1
-        stream.codec_context.options = {"err_detect": "explode"}
+        stream.codec_context.options = DECODER_BOUNDS | {"err_detect": "explode"}
         try:
             for frame in container.decode(stream):
                 if (frame.width, frame.height) != (info.width, info.height):
@@ -212,3 +210,23 @@ def decoding_fault(path: Path, info: VideoInfo) -> Fault | None:
         detail = f"{info.frames} frames are stored, {frames} can be decoded"
         return Fault("decoding", path, detail)
     return None
+
+
+def _begins_with_key(path: Path) -> bool:
+    """Whether nothing that the first picture needs is missing; an mp4 without a list of key frames claims that all are."""
+    with open_video(path) as container:
+        stream = container.streams.video[0]
+        stream.thread_count = 1
+        first = next(container.demux(stream), None)
+        if first is None or not first.is_keyframe:
+            return False
+        # A copy: FFmpeg shows nothing of a packet that an edit list hides.
+        alone, decoder = av.Packet(bytes(first)), stream.codec_context
+        try:
+            pictures = [*decoder.decode(alone), *decoder.decode(None)]
+        except av.FFmpegError:
+            return True  # damage is found, and named, where all are decoded
+        # Without what they refer to, some decoders show nothing, and others a grey picture that is of no type.
+        return bool(pictures) and not any(
+            one.pict_type in (PictureType.P, PictureType.B) for one in pictures
+        )

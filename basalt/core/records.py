@@ -10,7 +10,7 @@ import basalt
 from basalt.io.atomic import write_json
 from basalt.io.claims import claim
 from basalt.io.errors import ConfigError
-from basalt.io.untrusted import parse_json
+from basalt.io.untrusted import MAX_JSON_BYTES, parse_json, read_bounded
 
 
 class Record(BaseModel):
@@ -25,6 +25,8 @@ class Record(BaseModel):
 
     FORMAT: ClassVar[str]
     VERSION: ClassVar[int] = 1
+    MAX_BYTES: ClassVar[int] = MAX_JSON_BYTES
+    """Largest file that is read."""
 
     def to_json(self) -> dict[str, Any]:
         """The content as JSON values, headed by format and versions."""
@@ -76,10 +78,10 @@ class Record(BaseModel):
         """Read a file that this or an older version wrote.
 
         Raises:
-            ConfigError: the file is missing, damaged, of another format or of a newer version.
+            ConfigError: the file is missing, damaged, too large, of another format or of a newer version.
         """
         try:
-            content = parse_json(path.read_text(encoding="utf-8"))
+            content = parse_json(read_bounded(path, cls.MAX_BYTES))
         except (OSError, ValueError) as err:
             raise ConfigError(f"{path}: expected a {cls.FORMAT} file ({err})") from err
         return cls.from_json(content, str(path))

@@ -21,6 +21,7 @@ from basalt.core.actions import FRAME_SIZE as FRAME_SIZE
 from basalt.core.actions import FrameSize as FrameSize
 from basalt.core.key_frames import FIRST, Entry, last_entry, open_video
 from basalt.core.tasks import STEPS_PER_SECOND
+from basalt.core.video_bounds import MAX_FRAMES
 from basalt.io.errors import RecordingError
 
 DEFAULT_CRF = 23
@@ -128,7 +129,7 @@ def probe(path: Path) -> VideoInfo:
     """Properties of a video; only its first frame is decoded.
 
     Raises:
-        RecordingError: The file is not a readable video.
+        RecordingError: The file is not a readable video, or has too many frames.
     """
     shown: list[int | None] = []
     hidden: list[int | None] = []
@@ -139,6 +140,10 @@ def probe(path: Path) -> VideoInfo:
                 if packet.size:
                     time = packet.dts if packet.pts is None else packet.pts
                     (hidden if packet.is_discard else shown).append(time)
+                    if len(shown) + len(hidden) > MAX_FRAMES:
+                        raise RecordingError(
+                            f"{path}: expected at most {MAX_FRAMES:,} frames, got more; split the recording"
+                        )
         except av.FFmpegError as err:
             raise RecordingError(f"{path}: damaged video ({err}); record it again") from err
         unit = stream.time_base or Fraction(1)

@@ -18,11 +18,11 @@ import pandas as pd
 from pydantic import ValidationError
 
 from basalt.core.recorder_lines import Line
-from basalt.core.recording import CRASHED, Recording, recordings_folder
+from basalt.core.recording import CRASHED, Recording, line_texts, recordings_folder
 from basalt.core.tasks import TASKS, Task, get_task
 from basalt.io.console import note
 from basalt.io.errors import ConfigError, RecordingError
-from basalt.io.untrusted import parse_json, unfit
+from basalt.io.untrusted import MAX_JSON_BYTES, parse_json, read_bounded, unfit
 
 TASK_OF_FOLDER = {
     task.bedd_folder: task.name for task in TASKS.values() if task.bedd_folder is not None
@@ -147,7 +147,8 @@ def index_summary(table: pd.DataFrame) -> dict[str, Any]:
 def _read(address: str) -> bytes:
     try:
         fs, path = fsspec.core.url_to_fs(address)
-        return fs.cat_file(path)
+        with fs.open(path, "rb") as file:
+            text: bytes = file.read(MAX_JSON_BYTES + 1)
     except FileNotFoundError as err:
         raise ConfigError(f"{address}: no such index file") from err
     except Exception as err:  # every protocol has errors of its own
@@ -155,6 +156,11 @@ def _read(address: str) -> bytes:
             f"{address}: cannot be read ({type(err).__name__}: {err}); "
             "check the connection, or give --local FOLDER with copies of the index files"
         ) from err
+    if len(text) > MAX_JSON_BYTES:
+        raise ConfigError(
+            f"{address}: expected at most {MAX_JSON_BYTES:,} bytes of an index, got more; fetch it again"
+        )
+    return text
 
 
 def _index_rows(task: str, address: str, text: bytes) -> list[dict[str, Any]]:
@@ -255,10 +261,10 @@ def read_quarantine(folder: str | Path) -> dict[Path, list[str]]:
     quarantined: dict[Path, list[str]] = {}
     for path in [*filter(Path.is_file, above), *sorted(folder.rglob(QUARANTINE_FILE))]:
         try:
-            recordings = parse_json(path.read_text(encoding="utf-8"))["recordings"]
+            recordings = parse_json(read_bounded(path))["recordings"]
             for name, faults in recordings.items():
                 quarantined.setdefault(path.parent / name, []).extend(map(str, faults))
-        except (ValueError, KeyError, TypeError, AttributeError) as err:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as err:
             raise RecordingError(
                 f"{path}: not a list of quarantined recordings ({err}); make it again by "
                 f"basalt data validate {path.parent}"
@@ -351,10 +357,9 @@ def _continues(name: RecordingName, recording: Recording, after: RecordingName) 
 def _count_and_last(path: Path) -> tuple[int, Line | None]:
     """Number of lines, and the last one, None if damaged; nothing is kept in memory."""
     count, text = 0, b""
-    with path.open("rb") as file:
-        for count, text in enumerate(file, start=1):  # noqa: B007 (the last one is used)
-            pass
     try:
+        for count, text in enumerate(line_texts(path), start=1):  # noqa: B007 (the last one is used)
+            pass
         return count, Line.model_validate_json(text)
-    except ValidationError:
+    except (ValidationError, RecordingError):
         return count, None

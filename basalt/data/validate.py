@@ -60,6 +60,7 @@ class Validation(Record):
 
     FORMAT: ClassVar[str] = "basalt-validation"
     VERSION: ClassVar[int] = 2
+    MAX_BYTES: ClassVar[int] = 32 * 2**20
 
     findings: tuple[Finding, ...]
 

@@ -13,7 +13,7 @@ from typing import Any
 from basalt.io.atomic import new_folder, write_json
 from basalt.io.errors import ConfigError
 from basalt.io.paths import is_shipped
-from basalt.io.untrusted import parse_json
+from basalt.io.untrusted import parse_json, read_bounded
 
 _KINDS = {
     "rollout.json": "rollout",
@@ -125,7 +125,7 @@ def read_claim(file: Path, kind: str) -> dict[str, Any]:
         ConfigError: the file is not a JSON object.
     """
     try:
-        found = parse_json(file.read_text(encoding="utf-8"))
+        found = parse_json(read_bounded(file))
     except (OSError, ValueError) as err:
         raise ConfigError(
             f"{file}: expected the settings of a {kind} as JSON ({err}); use another out=FOLDER"

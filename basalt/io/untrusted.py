@@ -1,9 +1,17 @@
-"""Values that strangers send or keep in files: what is read as JSON, and what can be stored and written again."""
+"""Values that strangers send or keep in files: how much is read, as JSON or by line, and what can be stored again.
+
+Parsed JSON takes up to 35 times the memory of its text. So sizes are bounded before anything is parsed.
+"""
 
 import json
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from itertools import count
+from pathlib import Path
+from typing import IO, Any
+
+MAX_JSON_BYTES = 16 * 2**20
+"""Largest file that is parsed as JSON where its reader names no other size, in bytes."""
 
 MAX_DEPTH = 32
 """Largest number of lists and objects inside one another in a value that is stored."""
@@ -19,6 +27,47 @@ def parse_json(text: str | bytes) -> Any:
         return json.loads(text)
     except RecursionError as err:
         raise ValueError("nested too deeply") from err
+
+
+def read_bounded(path: Path, limit: int = MAX_JSON_BYTES) -> bytes:
+    """The content of a file, unless it is too large.
+
+    Args:
+        path: The file.
+        limit: Largest size in bytes.
+
+    Raises:
+        ValueError: the file is larger.
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as file:
+        # A size may lie (a pipe has none), so no more than the limit is read in any case.
+        size = path.stat().st_size
+        content = b"" if size > limit else file.read(limit + 1)
+    if max(size, len(content)) > limit:
+        raise ValueError(
+            f"expected at most {limit:,} bytes, got {f'{size:,}' if size > limit else 'more'}"
+        )
+    return content
+
+
+def bounded_lines(file: IO[bytes], limit: int) -> Iterator[bytes]:
+    """Lines of a file with their line breaks, none of which is read further than the limit.
+
+    Args:
+        file: File that was opened for reading.
+        limit: Largest size of a line in bytes.
+
+    Raises:
+        ValueError: a line is longer.
+    """
+    for number in count(1):
+        line = file.readline(limit + 1)
+        if len(line) > limit:
+            raise ValueError(f"line {number}: expected at most {limit:,} bytes, got more")
+        if not line:
+            return
+        yield line
 
 
 def unfit(value: Any) -> str | None:

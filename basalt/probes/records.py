@@ -273,6 +273,8 @@ class SAESums(Part):
 class ProbeRecord(Record):
     """A result file; a file without version is from before the models existed."""
 
+    MAX_BYTES: ClassVar[int] = 64 * 2**20
+
     @classmethod
     def upgrade(cls, content: dict[str, Any], version: int) -> dict[str, Any]:
         """Rename the keys of older versions to the present ones."""

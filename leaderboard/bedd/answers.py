@@ -28,7 +28,7 @@ from pydantic import (
 from basalt.core.comparisons import Winner
 from basalt.core.tasks import TASKS, Task
 from basalt.io.errors import StudyError, problem_list
-from basalt.io.untrusted import parse_json
+from basalt.io.untrusted import parse_json, read_bounded
 
 SHOWN_FAULTS = 20
 """Maximum number of a file's faults that are listed; the others are counted."""
@@ -38,6 +38,10 @@ _TASKS = {
     for task in TASKS.values()
     for name in (task.name, task.env_id, f"MineRLBasalt{task.env_id}-v0")
 }
+
+
+MAX_BYTES = 32 * 2**20
+"""Largest file of answers or banned workers that is read."""
 
 
 class BeddError(StudyError):
@@ -266,7 +270,7 @@ def answer_keys(answers: Sequence[BeddAnswer]) -> list[str]:
 
 def _json_list(path: Path) -> list[Any]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_bounded(path, MAX_BYTES).decode()
         data = json.loads(text, parse_constant=_refused)
     except OSError as err:
         raise BeddError(f"{path}: cannot be read ({err.strerror})") from err

@@ -1,15 +1,16 @@
 """Bundles: an agent's recordings for a study in one zip file, with a manifest.
 
 A bundle holds `manifest.json`, and `TASK/seed_N.mp4`, `.jsonl` and `.json` for each episode. It is untrusted:
-names, sizes and counts are bounded and checked before and while it is unpacked, and only files whose SHA-256
-is in the manifest are accepted.
+names, sizes and counts are bounded and compared with the study's episodes before anything is unpacked, and only files
+whose SHA-256 is in the manifest are accepted.
 """
 
 import hashlib
 import re
+import shutil
 import stat
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Literal
@@ -17,7 +18,7 @@ from typing import IO, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 import basalt
-from basalt.core.recording import Recording, sha256_of
+from basalt.core.recording import MAX_LINE_FILE_BYTES, MAX_META_BYTES, Recording, sha256_of
 from basalt.io.atomic import replacing
 from basalt.io.errors import StudyError, problem_list
 
@@ -30,12 +31,27 @@ MAX_FILE_BYTES = 2**30
 MAX_BYTES = 64 * 2**30
 """Maximum size of all unpacked files in bytes."""
 
+MAX_SIZES = {".mp4": MAX_FILE_BYTES, ".jsonl": MAX_LINE_FILE_BYTES, ".json": MAX_META_BYTES}
+"""Maximum size of an unpacked file in bytes, by suffix."""
+
+MAX_RATIO = 200
+"""Maximum size of an unpacked file divided by its size in the bundle. Lines of an agent that does nothing reach 83, and
+deflated zeros 1,000."""
+
+FREE_RATIO = 2**20
+"""Size in bytes up to which a file may unpack to any multiple of its size."""
+
 MAX_MANIFEST_BYTES = 2**20
+
+MAX_DIRECTORY_BYTES = 2**20
+"""Maximum size of a zip file's table of contents in bytes; each entry takes about 100."""
 
 MANIFEST = "manifest.json"
 
-_NAME = re.compile(r"[a-z_]{1,60}/seed_\d{1,19}\.(mp4|jsonl|json)")
+_NAME = re.compile(r"([a-z_]{1,60})/seed_([0-9]{1,19})(\.mp4|\.jsonl|\.json)")
 _CHUNK = 2**20
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_END, _END_64, _LOCATOR_64 = b"PK\5\6", b"PK\6\6", b"PK\6\7"
 
 
 class BundleError(StudyError):
@@ -138,16 +154,27 @@ def write_bundle(path: Path, recordings: list[Recording], about: About) -> Bundl
     return manifest
 
 
-def unpack_bundle(path: Path, into: Path) -> BundleManifest:
+def unpack_bundle(
+    path: Path, into: Path, episodes: Collection[tuple[str, int]] | None = None
+) -> BundleManifest:
     """Unpack a bundle's recordings into an empty folder and check their hashes.
+
+    Args:
+        path: The bundle.
+        into: The folder, made if it is missing.
+        episodes: Task and seed of each episode of the study, which may be in the bundle; None accepts all.
 
     Raises:
         BundleError: With the list of all problems; the caller removes what was unpacked so far.
     """
     try:
+        if fault := _directory_fault(path):
+            raise BundleError(path, [fault])
+        into.mkdir(parents=True, exist_ok=True)
         with zipfile.ZipFile(path) as file:
             manifest = _manifest(path, file)
-            faults = _faults_of_entries(file, manifest)
+            faults = _faults_of_entries(file, manifest, episodes)
+            faults = faults or _faults_of_sizes(path, file, shutil.disk_usage(into).free)
             if faults:
                 raise BundleError(path, faults)
             for name, claimed in manifest.files.items():
@@ -198,7 +225,69 @@ def _manifest(path: Path, file: zipfile.ZipFile) -> BundleManifest:
         raise BundleError(path, faults) from err
 
 
-def _faults_of_entries(file: zipfile.ZipFile, manifest: BundleManifest) -> list[str]:
+def _directory_fault(path: Path) -> str | None:
+    """What is wrong with the size of the table of contents; `zipfile` reads it whole into memory.
+
+    By PKWARE's APPNOTE.TXT, 4.3.14 to 4.3.16.
+    """
+    with path.open("rb") as file:
+        start = max(path.stat().st_size - 2**16 - 200, 0)  # the end has a comment of up to 64 KiB
+        file.seek(start)
+        tail = file.read()
+    end = tail.rfind(_END)
+    if end < 0:
+        return "not a zip file, or damaged (it has no table of contents)"
+    size = int.from_bytes(tail[end + 12 : end + 16], "little")
+    if tail[max(end - 20, 0) : end].startswith(_LOCATOR_64):
+        record = tail[max(end - 76, 0) : end - 20]
+        if not record.startswith(_END_64):
+            return "not a zip file, or damaged (its table of contents is not where it should be)"
+        size = int.from_bytes(record[40:48], "little")
+    if size > MAX_DIRECTORY_BYTES:
+        return (
+            f"expected a table of contents of at most {MAX_DIRECTORY_BYTES:,} bytes, got {size:,}"
+        )
+    return None
+
+
+def _faults_of_sizes(path: Path, file: zipfile.ZipFile, free: int) -> list[str]:
+    """Problems of the sizes of entries whose names are valid.
+
+    Args:
+        path: The bundle.
+        file: The same, opened.
+        free: Number of free bytes where it is unpacked.
+    """
+    faults = []
+    entries = file.infolist()
+    for entry in entries:
+        if entry.filename == MANIFEST:
+            continue
+        limit = MAX_SIZES[Path(entry.filename).suffix]
+        if entry.file_size > limit:
+            faults.append(
+                f"{entry.filename}: expected at most {limit:,} bytes, got {entry.file_size:,}"
+            )
+        elif entry.file_size > max(MAX_RATIO * entry.compress_size, FREE_RATIO):
+            faults.append(
+                f"{entry.filename}: unpacks from {entry.compress_size:,} bytes to {entry.file_size:,}, more than "
+                f"{MAX_RATIO} times as many; pack the recordings by `basalt submit --pack`"
+            )
+    if sum(entry.compress_size for entry in entries) > path.stat().st_size:
+        faults.append("files share their bytes; pack the recordings by `basalt submit --pack`")
+    total = sum(entry.file_size for entry in entries)
+    if total > free:
+        faults.append(
+            f"unpacks to {total:,} bytes, and the temporary folder has {free:,}; set TMPDIR to a larger disk"
+        )
+    return faults
+
+
+def _faults_of_entries(
+    file: zipfile.ZipFile,
+    manifest: BundleManifest,
+    episodes: Collection[tuple[str, int]] | None,
+) -> list[str]:
     """Problems of the table of contents, found before anything is unpacked."""
     entries = [entry for entry in file.infolist() if entry.filename != MANIFEST]
     if len(entries) > MAX_FILES:
@@ -208,12 +297,17 @@ def _faults_of_entries(file: zipfile.ZipFile, manifest: BundleManifest) -> list[
     for entry in entries:
         shown = ascii(entry.filename[:100])
         kind = stat.S_IFMT(entry.external_attr >> 16)
-        if not _NAME.fullmatch(entry.filename):
+        name = _NAME.fullmatch(entry.filename)
+        if name is None:
             faults.append(
                 f"{shown}: not a valid file name (expected TASK/seed_N.mp4, .jsonl or .json)"
             )
         elif kind not in (0, stat.S_IFREG):
             faults.append(f"{shown}: is not a regular file")
+        elif entry.compress_type not in _METHODS:
+            faults.append(f"{shown}: expected to be stored or deflated, got another compression")
+        elif episodes is not None and (name[1], int(name[2])) not in episodes:
+            faults.append(f"{shown}: the study has no episode of {name[1]} with seed {name[2]}")
         elif entry.filename in names:
             faults.append(f"{shown}: is present twice")
         elif entry.filename not in manifest.files:

@@ -6,7 +6,6 @@ is named after it (`find_cave`, `FindCave`, `MineRLBasaltFindCave-v0`). These fi
 without lines no input either.
 """
 
-import json
 import re
 import shutil
 from collections.abc import Iterator, Mapping
@@ -18,12 +17,13 @@ from typing import Any
 import basalt
 from basalt.core.actions import BUTTONS, validate_action
 from basalt.core.recorder_lines import Line, encode_input
-from basalt.core.recording import MAX_LINE_FILE_BYTES, Ended, RecordingMeta, sha256_of
+from basalt.core.recording import Ended, RecordingMeta, line_texts, sha256_of
 from basalt.core.tasks import TASKS, Task
 from basalt.core.video import probe
 from basalt.io.errors import BasaltError, RecordingError
+from basalt.io.untrusted import parse_json
 
-_NAME = re.compile(r"seed_(\d{1,18})\.mp4")
+_NAME = re.compile(r"seed_([0-9]{1,18})\.mp4")
 
 
 @dataclass(frozen=True)
@@ -129,24 +129,21 @@ def _unknown(steps: int) -> list[Line]:
 
 
 def _lines(path: Path) -> Iterator[Line]:
-    if path.stat().st_size > MAX_LINE_FILE_BYTES:
-        raise RecordingError(f"{path.name}: larger than {MAX_LINE_FILE_BYTES} bytes")
     line: Line | None = None
-    with path.open(encoding="utf-8") as file:
-        for tick, text in enumerate(file):
-            try:
-                data = json.loads(text)
-                # Zeros are omitted; arrays are lists, and the camera is nested in one more list.
-                given = {name: _flat(name, value) for name, value in data["action"].items()}
-                action = validate_action(given)
-            except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as err:
-                raise RecordingError(
-                    f"{path.name}, line {tick + 1}: has no valid action ({type(err).__name__}: {err})"
-                ) from err
-            except BasaltError as err:
-                raise RecordingError(f"{path.name}, line {tick + 1}: {err}") from err
-            line = _line(tick, action, line)
-            yield line
+    for tick, text in enumerate(line_texts(path)):
+        try:
+            data = parse_json(text)
+            # Zeros are omitted; arrays are lists, and the camera is nested in one more list.
+            given = {name: _flat(name, value) for name, value in data["action"].items()}
+            action = validate_action(given)
+        except (ValueError, KeyError, TypeError, AttributeError) as err:
+            raise RecordingError(
+                f"{path.name}, line {tick + 1}: has no valid action ({type(err).__name__}: {err})"
+            ) from err
+        except BasaltError as err:
+            raise RecordingError(f"{path.name}, line {tick + 1}: {err}") from err
+        line = _line(tick, action, line)
+        yield line
 
 
 def _flat(name: str, value: Any) -> Any:

@@ -94,17 +94,44 @@ class Prepared:
         return worlds.pop(), versions
 
 
+def study_episodes(
+    study: str | None, location: str | None, *, registers: bool
+) -> frozenset[tuple[str, int]]:
+    """Task and seed of each episode that a submission may hold.
+
+    Args:
+        study: Name of the study.
+        location: Location of the leaderboard; None takes the default one.
+        registers: Whether the submission is registered; otherwise no name means the official study.
+
+    Raises:
+        StudyError: There is no such study.
+    """
+    if study == OFFICIAL or (study is None and not registers):
+        tasks = official_study(OFFICIAL, OFFICIAL).tasks  # the seeds are the same in all worlds
+    else:
+        with closing(open_existing(location)) as store:
+            tasks = find_study(store, study).rules.tasks
+    return frozenset((task, seed) for task, rules in tasks.items() for seed in rules.seeds)
+
+
 @contextmanager
-def prepared(source: Path, origin: LegacyOrigin, study: str | None) -> Iterator[Prepared]:
+def prepared(
+    source: Path,
+    origin: LegacyOrigin,
+    study: str | None,
+    episodes: Callable[[], Collection[tuple[str, int]]],
+) -> Iterator[Prepared]:
     """Recordings in a folder: as they are, unpacked or converted; temporary files are removed at the end.
 
     Args:
         source: Folder of recordings or of the original benchmark's files, or a bundle.
         origin: What the original benchmark's files do not say.
         study: Name of the study; named in errors.
+        episodes: Function that gives task and seed of each episode that a bundle may hold, see `study_episodes`.
 
     Raises:
-        StudyError: There is no such folder or bundle.
+        StudyError: There is no such folder or bundle, or no such study.
         SubmissionError: Files of the original benchmark cannot be converted.
         BundleError: The bundle is not valid.
     """
@@ -118,7 +145,7 @@ def prepared(source: Path, origin: LegacyOrigin, study: str | None) -> Iterator[
     try:
         about = None
         if not legacy:
-            about = unpack_bundle(source, scratch)
+            about = unpack_bundle(source, scratch, episodes())
         elif faults := convert_legacy(source, scratch, origin):
             raise SubmissionError(source, study or OFFICIAL, faults)
         yield Prepared(source, scratch, about)

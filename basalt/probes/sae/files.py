@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from basalt.io.atomic import replacing_folder
 from basalt.io.errors import ConfigError
 from basalt.io.tensors import write_tensors
-from basalt.io.untrusted import parse_json
+from basalt.io.untrusted import parse_json, read_bounded
 from basalt.probes.sae.config import ARCHITECTURES, SAEConfig
 from basalt.probes.sae.model import SAE
 
@@ -83,7 +83,7 @@ def load_sae(folder: Path) -> tuple[SAE, SAEInfo]:
         ConfigError: files are missing or damaged, or hold a function of another kind.
     """
     try:
-        config = parse_json((folder / CONFIG).read_text(encoding="utf-8"))
+        config = parse_json(read_bounded(folder / CONFIG))
         tensors = load_file(folder / WEIGHTS)
         function, d_in, width = config["architecture"], config["d_in"], config["d_sae"]
         info = SAEInfo.model_validate(config.get("metadata", {}))

@@ -390,3 +390,36 @@ def test_what_could_not_be_read_again_is_not_written(tmp_path: Path) -> None:
 def test_every_optional_column_has_a_default() -> None:
     optional = {field.name for field in SCHEMA if field.nullable}
     assert optional == {item.name for item in fields(Comparison) if item.default is None}
+
+
+def many(count: int) -> list[Comparison]:
+    return [replace(WHOLE, comparison_id=f"c{number}") for number in range(count)]
+
+
+def test_what_is_too_large_to_be_read_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "c.json"
+    write_comparisons(path, many(20))
+    size = path.stat().st_size
+    monkeypatch.setattr(module, "MAX_JSON_BYTES", size - 1)
+    for use in (read_comparisons, lambda place: write_comparisons(place, many(20))):
+        with pytest.raises(ComparisonError, match=f"at most {size - 1:,} bytes, got {size:,}; use"):
+            use(path)
+    write_comparisons(tmp_path / "c.csv", many(20))
+    assert read_comparisons(tmp_path / "c.csv") == many(20)
+
+
+def test_a_csv_row_is_bounded_however_many_lines_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "c.csv"
+    write_comparisons(path, many(1))
+    most = len(path.read_text())
+    monkeypatch.setattr(module, "MAX_ROW", most)
+    write_comparisons(path, many(20))
+    assert read_comparisons(path) == many(20)
+    with path.open("a") as file:
+        file.write('"\n",' * most)
+    with pytest.raises(ComparisonError, match=f"a row has more than {most:,} characters"):
+        read_comparisons(path)

@@ -84,6 +84,12 @@ def test_reading_from_any_frame_gives_what_reading_from_the_start_gives(
 @example(how=TS_MPEG4, frames=7)
 @example(how=replace(TS_MPEG4, options=(("g", "30"), ("bf", "2")), sound=True), frames=6)
 @example(how=replace(TS_MPEG4, cut=5), frames=7)
+@example(
+    how=replace(
+        TS_MPEG4, options=(("g", "30"), ("bf", "2")), format="mp4", shift=-3, keep=3, cut=1
+    ),
+    frames=8,
+)
 def test_a_file_that_is_called_sound_shows_every_frame_that_it_stores(
     tmp_path: Path, how: Encoding, frames: int
 ) -> None:

@@ -1,5 +1,6 @@
 """Values of strangers: JSON of any depth is a clear error, and what cannot be stored is named."""
 
+import io
 import json
 import re
 from pathlib import Path
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from basalt.core.records import Record
 from basalt.io.claims import claim
 from basalt.io.errors import ConfigError
-from basalt.io.untrusted import MAX_DEPTH, parse_json, unfit
+from basalt.io.untrusted import MAX_DEPTH, bounded_lines, parse_json, read_bounded, unfit
 from tests.support import ROOT
 
 VALUES = st.recursive(
@@ -79,7 +80,6 @@ OWN = {
     # They refuse NaN as well, and catch what a deep file raises.
     "basalt/core/comparisons.py",
     "leaderboard/bedd/answers.py",
-    "leaderboard/submissions/legacy_episodes.py",
 }
 """Modules that may parse JSON by themselves."""
 
@@ -92,3 +92,30 @@ def test_files_of_others_are_parsed_by_one_function() -> None:
         if re.search(r"\bjson\.loads?\(", path.read_text())
     }
     assert found <= OWN
+
+
+@given(lines=st.lists(st.binary(max_size=12)), limit=st.integers(1, 12))
+def test_lines_are_whole_or_refused_with_their_number(lines: list[bytes], limit: int) -> None:
+    text = b"\n".join(lines)
+    found: list[bytes] = []
+    try:
+        found.extend(bounded_lines(io.BytesIO(text), limit))
+    except ValueError as err:
+        expected = list(io.BytesIO(text))
+        long = next(n for n, line in enumerate(expected, start=1) if len(line) > limit)
+        assert str(err).startswith(f"line {long}: expected at most {limit} bytes")
+    else:
+        assert found == list(io.BytesIO(text)) and max(map(len, found), default=0) <= limit
+
+
+@given(size=st.integers(0, 300), limit=st.integers(0, 300))
+def test_files_are_whole_or_refused_with_their_size(
+    tmp_path_factory: pytest.TempPathFactory, size: int, limit: int
+) -> None:
+    path = tmp_path_factory.mktemp("bounded") / "file"
+    path.write_bytes(bytes(size))
+    if size <= limit:
+        assert read_bounded(path, limit) == bytes(size)
+    else:
+        with pytest.raises(ValueError, match=f"expected at most {limit} bytes, got {size}"):
+            read_bounded(path, limit)

@@ -1,7 +1,9 @@
 """Bundles and plain folders become submissions; all problems are listed at once, and nothing changes."""
 
 import contextlib
+import hashlib
 import json
+import random
 import shutil
 import stat
 import zipfile
@@ -116,6 +118,30 @@ def bomb(file: zipfile.ZipFile, files: dict[str, bytes]) -> None:
     files["find_cave/seed_100001.jsonl"] = bytes(50 * 2**20)
 
 
+def zeros(file: zipfile.ZipFile, files: dict[str, bytes]) -> None:
+    name, content = "find_cave/seed_100001.jsonl", bytes(50 * 2**20)
+    files[name] = content
+    manifest = json.loads(files[MANIFEST])
+    manifest["files"][name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    files[MANIFEST] = json.dumps(manifest).encode()
+
+
+def large_description(file: zipfile.ZipFile, files: dict[str, bytes]) -> None:
+    name, content = "find_cave/seed_100001.json", random.Random(0).randbytes(2**20 + 1)
+    files[name] = content
+    manifest = json.loads(files[MANIFEST])
+    manifest["files"][name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    files[MANIFEST] = json.dumps(manifest).encode()
+
+
+def packed_by(method: int) -> Callable[[zipfile.ZipFile, dict[str, bytes]], None]:
+    def spoil(file: zipfile.ZipFile, files: dict[str, bytes]) -> None:
+        name = "find_cave/seed_100001.jsonl"
+        file.writestr(name, files.pop(name), method)
+
+    return spoil
+
+
 def changed(file: zipfile.ZipFile, files: dict[str, bytes]) -> None:
     name = "find_cave/seed_100001.jsonl"
     files[name] = files[name].replace(b"w", b"s", 1)
@@ -149,6 +175,10 @@ def nameless(file: zipfile.ZipFile, files: dict[str, bytes]) -> None:
         ),
         (symlink, "is not a regular file"),
         (bomb, "its size differs from the manifest"),
+        (zeros, "more than 200 times as many"),
+        (large_description, "expected at most 1,048,576 bytes, got 1,048,577"),
+        (packed_by(zipfile.ZIP_LZMA), "got another compression"),
+        (packed_by(zipfile.ZIP_BZIP2), "got another compression"),
         (changed, "differs from the manifest"),
         (lying_size, "less than or equal"),
         (nameless, "cannot be printed"),
@@ -165,6 +195,51 @@ def test_hostile_bundles_are_refused(
         path for path in tmp_path.iterdir() if path not in (bundle, spoilt, tmp_path / "inner")
     ]
     assert outside == []
+
+
+@examples(
+    deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(kept=st.sets(st.sampled_from(SEEDS)), other=st.sets(st.integers(0, 2**63 - 1), max_size=3))
+def test_nothing_is_unpacked_of_episodes_that_the_study_does_not_have(
+    bundle: Path, tmp_path: Path, kept: set[int], other: set[int]
+) -> None:
+    into = tmp_path / "into"
+    shutil.rmtree(into, ignore_errors=True)
+    episodes = {("find_cave", seed) for seed in kept | other}
+    missing = [seed for seed in SEEDS if ("find_cave", seed) not in episodes]
+    if not missing:
+        unpack_bundle(bundle, into, episodes)
+        return
+    with pytest.raises(BundleError) as error:
+        unpack_bundle(bundle, into, episodes)
+    assert not list(into.rglob("*"))
+    assert {fault.split(": ")[1] for fault in error.value.faults} == {
+        f"the study has no episode of find_cave with seed {seed}" for seed in missing
+    }
+
+
+def test_entries_that_share_bytes_are_refused(bundle: Path, tmp_path: Path) -> None:
+    content = bytearray(bundle.read_bytes())
+    # The table of contents says that each file takes nearly all of the bundle.
+    at, entries = 0, 0
+    while (at := content.find(b"PK\x01\x02", at)) >= 0:
+        content[at + 20 : at + 24] = (len(content) - 1000).to_bytes(4, "little")
+        at, entries = at + 4, entries + 1
+    assert entries > 2
+    (tmp_path / "shared.zip").write_bytes(content)
+    with pytest.raises(BundleError, match=r"share their bytes|damaged|Overlapped"):
+        unpack_bundle(tmp_path / "shared.zip", tmp_path / "into")
+
+
+def test_a_bundle_larger_than_the_disk_s_free_space_is_refused(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1_000))
+    with pytest.raises(BundleError, match=r"temporary folder has 1,000; set TMPDIR"):
+        unpack_bundle(bundle, tmp_path / "into")
+    assert not list((tmp_path / "into").rglob("*"))
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 not a zip", b"x" * 1000])
