@@ -41,7 +41,7 @@ def read_bounded(path: Path, limit: int = MAX_JSON_BYTES) -> bytes:
         OSError: the file cannot be read.
     """
     with path.open("rb") as file:
-        # A size may lie (a pipe has none), so no more than the limit is read in any case.
+        # A pipe has no size, so no more than the limit is read in any case.
         size = path.stat().st_size
         content = b"" if size > limit else file.read(limit + 1)
     if max(size, len(content)) > limit:
