@@ -3,17 +3,18 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 
 from agents.hybrid.checkpoint import load_hybrid
 from agents.hybrid.machine import WALKER, MachineRun
 from agents.hybrid.scripts import SCRIPTS, Action, Senses
 from basalt.core.recording import PlayerKind
-from basalt.core.settings import Positive
+from basalt.core.settings import Float, Positive
 from basalt.io.errors import ConfigError
 from basalt.policies.attention import PolicyState
 from basalt.policies.checkpoint import choose_device
@@ -48,6 +49,8 @@ class HybridAgent:
         device: `auto`, `cpu`, `cuda`...
         seed: Seed of the draws of its policies.
         temperature: Divisor of the logits that they sample from.
+        top_p: Share of the probability that they sample from, as in `agents.bc.agent.BCAgent`: below 1 the walker leaves rare decisive
+            actions, such as pouring, to the scripts.
         heads: Whether the heads are used; without them, as an ablation, no condition is ever met.
         scripts: Whether scripts play; without them, as an ablation, the walker plays in their states.
         esc: `never`, or `hazard` for the ablation in which ESC is drawn as the walker gives it.
@@ -63,6 +66,7 @@ class HybridAgent:
         device: str = "auto",
         seed: int = 0,
         temperature: Positive = 1.0,
+        top_p: Annotated[Float, Field(gt=0, le=1)] = 1.0,
         heads: bool = True,
         scripts: bool = True,
         esc: Literal["never", "hazard"] = "never",
@@ -84,6 +88,7 @@ class HybridAgent:
                 device=device,
                 seed=seed,
                 temperature=temperature,
+                top_p=top_p,
                 esc=esc,
             )
             for policy, run in self.info.runs.items()
