@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from agents.preferences.config import ImproveConfig
+from agents.preferences.config import NEEDS_REWARD, ImproveConfig
 from basalt.core.settings import Count, PathText, Positive, settings
 from basalt.io.errors import ConfigError
 
@@ -29,4 +29,4 @@ class AWRConfig(ImproveConfig):
 
     def __post_init__(self) -> None:
         if not self.reward:
-            raise ConfigError("reward: expected a run of a reward model; give reward=RUN")
+            raise ConfigError(NEEDS_REWARD)

@@ -10,7 +10,8 @@ from torch import Tensor
 from agents.awr.advantage import advantages, returns_of
 from agents.awr.config import AWRConfig
 from agents.common.latents import EpisodeLatents, load_latents
-from agents.preferences.improve import HeadsMethod, ImproveResult, improve
+from agents.common.runs import RunResult
+from agents.preferences.improve import HeadsMethod, ImproveReport, improve
 from agents.preferences.likelihood import Actions, log_probs, of_latents
 from agents.preferences.losses import advantage_weights, effective_share
 from agents.reward.scored import score_recordings
@@ -26,7 +27,7 @@ FEW = 0.2
 """Effective share of the steps below which a few of them decide."""
 
 
-def train(cfg: AWRConfig) -> ImproveResult:
+def train(cfg: AWRConfig) -> RunResult[ImproveReport]:
     """Weigh the steps of recordings by a reward model and imitate them, or resume the run in `cfg.out`.
 
     Raises:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from agents.preferences.config import CloneConfig
+from agents.preferences.config import NEEDS_REWARD, CloneConfig
 from basalt.core.settings import PathText, settings
 from basalt.io.errors import ConfigError
 
@@ -26,4 +26,4 @@ class BestOfNConfig(CloneConfig):
 
     def __post_init__(self) -> None:
         if not self.reward:
-            raise ConfigError("reward: expected a run of a reward model; give reward=RUN")
+            raise ConfigError(NEEDS_REWARD)

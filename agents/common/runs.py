@@ -1,10 +1,10 @@
-"""The folder of a training run: its config and its metrics."""
+"""A training run: its folder, with config and metrics, and its result."""
 
 import logging
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Generic, Protocol, TextIO, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -13,6 +13,42 @@ from basalt.io.claims import read_claim
 from basalt.io.errors import ConfigError
 
 log = logging.getLogger(__name__)
+
+
+class Report(Protocol):
+    """A report that can be printed."""
+
+    def lines(self) -> list[str]:
+        """The report in lines of text."""
+
+
+ReportT = TypeVar("ReportT", bound=Report, covariant=True)
+
+
+@dataclass(frozen=True)
+class RunResult(Generic[ReportT]):
+    """Result of a training run.
+
+    Attributes:
+        run: Folder of the run.
+        step: Number of steps that what it trains has had.
+        interrupted: Whether Ctrl-C stopped it early; the same settings resume it.
+        seconds: Wall time of this call.
+        report: How good it is, or how it ended; None when interrupted.
+        unit: What its steps are called.
+    """
+
+    run: Path
+    step: int
+    interrupted: bool
+    seconds: float
+    report: ReportT | None
+    unit: str = "steps"
+
+    def lines(self) -> list[str]:
+        """The result in lines of text."""
+        lines = [f"{self.step} {self.unit} in {self.seconds:.0f} s: {self.run}"]
+        return lines + (self.report.lines() if self.report else [])
 
 
 def upgrade_settings(file: Path, config: Callable[..., Any]) -> None:

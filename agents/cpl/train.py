@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from agents.common.latents import load_latents
+from agents.common.runs import RunResult
 from agents.cpl.config import CPLConfig
 from agents.preferences.answers import (
     AnswerSplit,
@@ -12,7 +13,7 @@ from agents.preferences.answers import (
     sides_of,
     winners_and_draws,
 )
-from agents.preferences.improve import HeadsMethod, ImproveResult, improve
+from agents.preferences.improve import HeadsMethod, ImproveReport, improve
 from agents.preferences.likelihood import clip_sums, log_probs, of_latents
 from agents.preferences.losses import contrast, draw_contrast
 from agents.reward.train import check_episodes, digest_of
@@ -25,7 +26,7 @@ AT_ONCE = 2_048
 """Number of frames that are scored at once; each has more than 8,000 logits."""
 
 
-def train(cfg: CPLConfig) -> ImproveResult:
+def train(cfg: CPLConfig) -> RunResult[ImproveReport]:
     """Learn from answers, or resume the run in `cfg.out`.
 
     Raises:

@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -22,7 +22,7 @@ from agents.common.optimization import (
     restore_optimizer,
     schedule,
 )
-from agents.common.runs import Metrics
+from agents.common.runs import Metrics, RunResult
 from agents.ending.config import MAY_CHANGE, EndingConfig
 from agents.ending.data import AT_ONCE, BalancedFrames, LabelledEpisode, load_labelled
 from agents.ending.rule import Scored, StopOutcome, choose_rule
@@ -112,30 +112,6 @@ class EndingReport(Record):
         return lines
 
 
-@dataclass(frozen=True)
-class EndingResult:
-    """Result of a training run.
-
-    Attributes:
-        run: Folder of the run.
-        step: Number of optimizer steps done.
-        interrupted: Whether Ctrl-C stopped it early; the same settings resume it.
-        seconds: Wall time of this call.
-        report: Report on the held-out episodes; None when interrupted.
-    """
-
-    run: Path
-    step: int
-    interrupted: bool
-    seconds: float
-    report: EndingReport | None
-
-    def lines(self) -> list[str]:
-        """The result in lines of text."""
-        lines = [f"{self.step} steps in {self.seconds:.0f} s: {self.run}"]
-        return lines + (self.report.lines() if self.report else [])
-
-
 def ending_loss(
     done_logit: Tensor, screen_logit: Tensor, done: Tensor, screen: Tensor
 ) -> tuple[Tensor, Tensor]:
@@ -146,7 +122,7 @@ def ending_loss(
     return of_done, F.binary_cross_entropy_with_logits(screen_logit, screen.float())
 
 
-def train(cfg: EndingConfig) -> EndingResult:
+def train(cfg: EndingConfig) -> RunResult[EndingReport]:
     """Train a stopping head and choose its rule, or resume the run in `cfg.out`.
 
     Raises:
@@ -174,7 +150,7 @@ def train(cfg: EndingConfig) -> EndingResult:
         if has_checkpoint(run):
             learner.resume()
         report = learner.learn()
-    return EndingResult(run, learner.step, report is None, time.monotonic() - began, report)
+    return RunResult(run, learner.step, report is None, time.monotonic() - began, report)
 
 
 class _Learner:

@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from agents.common.objective import choose_trained, kl_to_base
 from agents.common.optimization import make_optimizer, optimizer_tensors, restore_optimizer
-from agents.common.runs import Metrics
+from agents.common.runs import Metrics, RunResult
 from agents.ppo.config import MAY_CHANGE, PPOConfig
 from agents.ppo.objective import (
     advantages,
@@ -63,31 +63,7 @@ MEMORY = 0.9
 """Share of the returns' mean and spread that an iteration keeps."""
 
 
-@dataclass(frozen=True)
-class PPOResult:
-    """Result of a training run.
-
-    Attributes:
-        run: Folder of the run.
-        iterations: Number of iterations that its policy has had.
-        interrupted: Whether Ctrl-C stopped it early; the same settings resume it.
-        seconds: Wall time of this call.
-        report: How it ended; None when interrupted.
-    """
-
-    run: Path
-    iterations: int
-    interrupted: bool
-    seconds: float
-    report: ImproveReport | None
-
-    def lines(self) -> list[str]:
-        """The result in lines of text."""
-        lines = [f"{self.iterations} iterations in {self.seconds:.0f} s: {self.run}"]
-        return lines + (self.report.lines() if self.report else [])
-
-
-def train(cfg: PPOConfig) -> PPOResult:
+def train(cfg: PPOConfig) -> RunResult[ImproveReport]:
     """Improve a policy by playing, or resume the run in `cfg.out`.
 
     Raises:
@@ -116,7 +92,8 @@ def train(cfg: PPOConfig) -> PPOResult:
                 figures=learner.figures,
             )
             report.write(run / "report.json")
-    return PPOResult(run, learner.step, report is None, time.monotonic() - began, report)
+    seconds = time.monotonic() - began
+    return RunResult(run, learner.step, report is None, seconds, report, unit="iterations")
 
 
 def _open(

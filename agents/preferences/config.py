@@ -8,6 +8,7 @@ from basalt.core.settings import Count, Float, Natural, Paths, PathText, Positiv
 from basalt.io.errors import ConfigError
 
 NEEDS_ANSWERS = "comparisons: expected files of answers; give comparisons=FILE"
+NEEDS_REWARD = "reward: expected a run of a reward model; give reward=RUN"
 
 MAY_CHANGE = frozenset({"out", "device", "progress", "checkpoint_every"})
 """Settings that may differ when a run is resumed: they change nothing learned."""

@@ -11,7 +11,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,7 +26,7 @@ from agents.common.optimization import (
     restore_optimizer,
     schedule,
 )
-from agents.common.runs import Metrics
+from agents.common.runs import Metrics, RunResult
 from agents.preferences.config import MAY_CHANGE, ImproveConfig
 from agents.preferences.likelihood import PROBED, trunk_divergence
 from basalt.core.records import Record
@@ -73,30 +73,6 @@ class ImproveReport(Record):
         lines = [f"{self.divergence:.4f} nats a frame from the start"]
         lines += [f"{name}: {value:.4g}" for name, value in self.figures.items()]
         return lines + ([f"ended early: {self.ended}"] if self.ended else [])
-
-
-@dataclass(frozen=True)
-class ImproveResult:
-    """Result of a training run.
-
-    Attributes:
-        run: Folder of the run.
-        step: Number of optimizer steps that its policy has had.
-        interrupted: Whether Ctrl-C stopped it early; the same settings resume it.
-        seconds: Wall time of this call.
-        report: How it ended; None when interrupted.
-    """
-
-    run: Path
-    step: int
-    interrupted: bool
-    seconds: float
-    report: ImproveReport | None
-
-    def lines(self) -> list[str]:
-        """The result in lines of text."""
-        lines = [f"{self.step} steps in {self.seconds:.0f} s: {self.run}"]
-        return lines + (self.report.lines() if self.report else [])
 
 
 class Method(ABC):
@@ -168,7 +144,7 @@ class HeadsMethod(Method):
         return load_policy(folder, self.device)
 
 
-def improve(cfg: ImproveConfig, method: Method) -> ImproveResult:
+def improve(cfg: ImproveConfig, method: Method) -> RunResult[ImproveReport]:
     """Train until `cfg.steps`, the limit of divergence, a loss that is not finite, or Ctrl-C; or resume the run in `cfg.out`.
 
     Raises:
@@ -193,7 +169,7 @@ def improve(cfg: ImproveConfig, method: Method) -> ImproveResult:
                 figures=method.figures(),
             )
             report.write(run / "report.json")
-    return ImproveResult(run, learner.step, not finished, time.monotonic() - began, report)
+    return RunResult(run, learner.step, not finished, time.monotonic() - began, report)
 
 
 class _Learner:

@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from agents.common.optimization import (
     restore_optimizer,
     schedule,
 )
-from agents.common.runs import Metrics
+from agents.common.runs import Metrics, RunResult
 from agents.reward.answers import Split, load_split, place_of
 from agents.reward.config import MAY_CHANGE, RewardConfig
 from agents.reward.frames import Frames
@@ -51,31 +51,7 @@ REFERENCES = 4_096
 """Largest number of training frames that are kept for the support gate and the units of rewards."""
 
 
-@dataclass(frozen=True)
-class RewardResult:
-    """Result of a training run.
-
-    Attributes:
-        run: Folder of the run.
-        step: Number of optimizer steps done.
-        interrupted: Whether Ctrl-C stopped it early; the same settings resume it.
-        seconds: Wall time of this call.
-        report: Report on the held-out worlds; None when interrupted.
-    """
-
-    run: Path
-    step: int
-    interrupted: bool
-    seconds: float
-    report: RewardReport | None
-
-    def lines(self) -> list[str]:
-        """The result in lines of text."""
-        lines = [f"{self.step} steps in {self.seconds:.0f} s: {self.run}"]
-        return lines + (self.report.lines() if self.report else [])
-
-
-def train(cfg: RewardConfig) -> RewardResult:
+def train(cfg: RewardConfig) -> RunResult[RewardReport]:
     """Train a reward model and test it on held-out worlds, or resume the run in `cfg.out`.
 
     Raises:
@@ -104,7 +80,7 @@ def train(cfg: RewardConfig) -> RewardResult:
         if has_checkpoint(run):
             learner.resume()
         report = learner.learn()
-    return RewardResult(run, learner.step, report is None, time.monotonic() - began, report)
+    return RunResult(run, learner.step, report is None, time.monotonic() - began, report)
 
 
 def check_episodes(answers: Sequence[Comparison], episodes: Mapping[str, EpisodeLatents]) -> None:

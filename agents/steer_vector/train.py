@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from agents.common.latents import load_latents
 from agents.common.objective import kl_to_base
+from agents.common.runs import RunResult
 from agents.preferences.answers import AnswerSplit, Clips, Pairs, sides_of, winners_and_draws
-from agents.preferences.improve import ImproveResult, Method, improve
+from agents.preferences.improve import ImproveReport, Method, improve
 from agents.preferences.likelihood import PROBED, burn_in, clip_sums, log_probs, of_latents
 from agents.preferences.losses import contrast, draw_contrast
 from agents.reward.train import check_episodes, digest_of
@@ -35,7 +36,7 @@ REPORTED = 128
 """Largest number of pairs on which each accuracy is measured."""
 
 
-def train(cfg: SteerVectorConfig) -> ImproveResult:
+def train(cfg: SteerVectorConfig) -> RunResult[ImproveReport]:
     """Learn from answers, or resume the run in `cfg.out`.
 
     Raises:

@@ -15,11 +15,12 @@ import torch
 from agents.bc.agent import BCAgent
 from agents.common.identity import identify
 from agents.common.registry import learners, make_agent, play_settings, upgrade_claim
+from agents.common.runs import RunResult
 from agents.common.stopping import StoppingAgent
 from agents.ending import data as ending_data
 from agents.ending.config import EndingConfig
 from agents.ending.data import BalancedFrames, load_labelled
-from agents.ending.train import EndingReport, EndingResult, ending_loss, train
+from agents.ending.train import EndingReport, ending_loss, train
 from basalt.core.actions import null_action, validate_action
 from basalt.core.agent import Agent
 from basalt.core.recorder_lines import Label
@@ -107,7 +108,7 @@ def config(folder: Path, out: Path, **changes: Any) -> EndingConfig:
 
 
 @pytest.fixture(scope="module")
-def trained(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> EndingResult:
+def trained(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> RunResult[EndingReport]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(VPTConfig, "small", classmethod(lambda cls: TINY))
         patch.setenv("BASALT_CACHE", str(tmp_path_factory.getbasetemp() / "ending-cache"))
@@ -115,7 +116,7 @@ def trained(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> EndingRes
 
 
 def test_finds_a_planted_cue_that_neither_brightness_nor_time_within_it_shows(
-    trained: EndingResult,
+    trained: RunResult[EndingReport],
 ) -> None:
     report = trained.report
     assert report is not None
@@ -221,7 +222,7 @@ class Walker:
         return [null_action() | {"forward": 1} for _ in pov]
 
 
-def test_ends_each_row_by_what_it_sees(trained: EndingResult) -> None:
+def test_ends_each_row_by_what_it_sees(trained: RunResult[EndingReport]) -> None:
     agent = StoppingAgent(Walker(), trained.run, "cpu")
     assert (agent.name, agent.kind) == ("walker", "agent")
     rng = np.random.default_rng(0)
@@ -240,7 +241,7 @@ def test_ends_each_row_by_what_it_sees(trained: EndingResult) -> None:
     assert max(abs(one.average) for one in agent._filters) < 99
 
 
-def test_a_screen_hides_the_cue(trained: EndingResult) -> None:
+def test_a_screen_hides_the_cue(trained: RunResult[EndingReport]) -> None:
     agent = StoppingAgent(Walker(), trained.run, "cpu")
     rng = np.random.default_rng(0)
     for t in range(60):
@@ -252,13 +253,13 @@ def test_a_screen_hides_the_cue(trained: EndingResult) -> None:
     assert any(pressed)
 
 
-def test_it_keeps_the_contract_of_an_agent(trained: EndingResult) -> None:
+def test_it_keeps_the_contract_of_an_agent(trained: RunResult[EndingReport]) -> None:
     check_agent(partial(StoppingAgent, Walker(), trained.run, "cpu"))
     assert isinstance(StoppingAgent(Walker(), trained.run, "cpu"), Agent)
 
 
 def test_any_agent_can_use_it_but_one_that_ends_itself(
-    trained: EndingResult, tmp_path: Path
+    trained: RunResult[EndingReport], tmp_path: Path
 ) -> None:
     run, stop = tiny_run(tmp_path / "run"), str(trained.run)
     agent = make_agent("bc", checkpoint=str(run), device="cpu", stop=stop)
@@ -278,7 +279,9 @@ def test_any_agent_can_use_it_but_one_that_ends_itself(
         BCAgent(stop, device="cpu")
 
 
-def test_the_head_is_part_of_the_agents_identity(trained: EndingResult, tmp_path: Path) -> None:
+def test_the_head_is_part_of_the_agents_identity(
+    trained: RunResult[EndingReport], tmp_path: Path
+) -> None:
     bc = {"name": "bc", "checkpoint": str(tiny_run(tmp_path / "run"))}
     plain, stopped = identify(bc), identify(bc | {"stop": str(trained.run)})
     assert identify(bc | {"stop": None}).hash == plain.hash != stopped.hash

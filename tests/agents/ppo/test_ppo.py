@@ -196,7 +196,7 @@ def test_it_ends_at_the_last_policy_within_its_limit_and_plays(
     cfg = config(start, tmp_path / "run", kl_limit=0.02, warmup=0)
     result = ppo.train(cfg)
     assert result.report is not None and "above kl_limit=0.02" in result.report.ended
-    assert result.report.divergence <= 0.02 and result.iterations < 14
+    assert result.report.divergence <= 0.02 and result.step < 14
     assert ppo.train(cfg).report == result.report
     before, after = open_policy(start, CPU).state_dict(), open_policy(result.run, CPU).state_dict()
     changed = {name for name in before if not torch.equal(before[name], after[name])}
@@ -257,7 +257,7 @@ def test_a_killed_run_resumes_where_it_was(
     with pytest.raises(KeyboardInterrupt):
         ppo.train(cfg)
     result = ppo.train(cfg)
-    assert result.iterations == 3 and not result.interrupted and len(played) == 4
+    assert result.step == 3 and not result.interrupted and len(played) == 4
     assert all(torch.equal(one, played[3][name]) for name, one in played[2].items())
     rows = read_metrics(tmp_path / "run")
     assert [row.step for row in rows] == [1, 2, 3]

@@ -12,12 +12,13 @@ import pytest
 import torch
 
 from agents.common.registry import learners
+from agents.common.runs import RunResult
 from agents.reward import train as training
 from agents.reward.answers import read_answers, split_answers
 from agents.reward.config import RewardConfig
 from agents.reward.report import RewardReport, known_ceiling
 from agents.reward.saved import RewardCheckpoint, load_reward, open_reward
-from agents.reward.train import RewardResult, train
+from agents.reward.train import train
 from agents.teachers.labels import FILE, LABELS, LabelSet
 from agents.teachers.teacher import TEACHERS
 from basalt.cli.main import run
@@ -68,7 +69,7 @@ def config(played: list[Recording], trunk: Path, tmp_path: Path) -> Config:
     return make
 
 
-def finished(result: RewardResult) -> RewardReport:
+def finished(result: RunResult[RewardReport]) -> RewardReport:
     assert result.report is not None
     assert RewardReport.read(result.run / "report.json") == result.report
     return result.report
