@@ -1,8 +1,5 @@
 """Stores to test on (SQLite, and a PostgreSQL server of our own) and recordings to submit."""
 
-import os
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -14,9 +11,8 @@ from leaderboard.store.database import Store, open_store
 from leaderboard.studies import access
 from leaderboard.studies.rules import StudyInfo, demo_study
 from leaderboard.submissions.register import submit_recordings
+from tests.support.postgres_server import POSTGRES, PostgresServer
 from tests.support.three_players import SEEDS, record_three, unwatched_study
-
-POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))
 
 
 @pytest.fixture(scope="session")
@@ -30,29 +26,11 @@ def postgres_server() -> Iterator[str]:
     """URL of a PostgreSQL server of the tests' own, on a socket in a new folder."""
     if not POSTGRES:
         pytest.skip("PostgreSQL is not installed (Debian package postgresql)")
-    binaries = POSTGRES[-1].parent
-    # Short and outside pytest's folders: socket paths end at 107 characters, and the server's own
-    # account must reach it.
-    root = Path("/tmp") / f"pg-{uuid4().hex[:8]}"
-    root.mkdir(mode=0o755)
-    as_server: list[str] = []
-    if os.getuid() == 0:
-        shutil.chown(root, "postgres")
-        as_server = ["runuser", "-u", "postgres", "--"]
-
-    def run(*command: str) -> None:
-        subprocess.run([*as_server, *command], check=True, capture_output=True, cwd="/")
-
-    data = str(root / "data")
-    run(str(binaries / "initdb"), "-D", data, "-U", "basalt", "-A", "trust", "-N")
-    settings = f"-k {root} -c listen_addresses='' -c fsync=off"
-    log = str(root / "log")
-    run(str(binaries / "pg_ctl"), "-D", data, "-o", settings, "-l", log, "-w", "start")
+    server = PostgresServer(durable=False)
     try:
-        yield f"postgresql://basalt@/postgres?host={root}"
+        yield server.url
     finally:
-        run(str(binaries / "pg_ctl"), "-D", data, "-m", "immediate", "-w", "stop")
-        shutil.rmtree(root, ignore_errors=True)
+        server.close()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

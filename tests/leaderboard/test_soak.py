@@ -23,6 +23,7 @@ from leaderboard.studies.export import load_comparisons
 from leaderboard.studies.settings import change_settings
 from tests.support import ROOT
 from tests.support.filled_store import fill
+from tests.support.postgres_server import POSTGRES, PostgresServer
 
 PATIENCE_S = 300
 """How long anything may take on a machine that is busy with other things."""
@@ -74,6 +75,7 @@ class SimulatedRater:
     answers: int
     others: list[str]
     said: dict[str, str] = field(default_factory=dict)
+    faults: list[httpx2.Response] = field(default_factory=list)
     secret: str = ""
     failure: BaseException | None = None
 
@@ -107,14 +109,24 @@ class SimulatedRater:
                 answer = client.post(f"/api/{path}", json=body, headers=headers)
                 if answer.status_code < 500:
                     return answer
+                self.faults.append(answer)
             except httpx2.TransportError:
                 pass
             assert time.monotonic() < deadline, f"no answer to {path}"
             time.sleep(0.1)
 
 
-def soak(place: tuple[str, Path], raters: int, answers: int, kills: int) -> None:
-    """Let raters judge, kill the server again and again, and compare what they said with the store."""
+def soak(
+    place: tuple[str, Path],
+    raters: int,
+    answers: int,
+    kills: int,
+    database: PostgresServer | None = None,
+) -> list[SimulatedRater]:
+    """Let raters judge, kill the server again and again, and compare what they said with the store.
+
+    With a database, that is killed instead, and started when a rater has noticed.
+    """
     store = open_store(*place)
     study = fill(store, agents=6, seeds=4)
     change_settings(
@@ -134,8 +146,17 @@ def soak(place: tuple[str, Path], raters: int, answers: int, kills: int) -> None
             sum(len(one.said) for one in people) < goal
         ):
             time.sleep(0.01)
-        server.kill()
-        server.start()
+        if database is None:
+            server.kill()
+            server.start()
+            continue
+        before = sum(len(one.faults) for one in people)
+        database.kill()
+        while any(thread.is_alive() for thread in threads) and (
+            sum(len(one.faults) for one in people) == before
+        ):
+            time.sleep(0.01)
+        database.start()
     for thread in threads:
         thread.join(PATIENCE_S * 3)
     server.kill()
@@ -146,6 +167,7 @@ def soak(place: tuple[str, Path], raters: int, answers: int, kills: int) -> None
         stored = session.scalar(sa.select(sa.func.count()).select_from(Judgment))
     assert stored == len(load_comparisons(store, study)) == total
     store.close()
+    return people
 
 
 def assert_nothing_lost_doubled_or_crossed(store: Store, people: list[SimulatedRater]) -> None:
@@ -168,6 +190,24 @@ def assert_nothing_lost_doubled_or_crossed(store: Store, people: list[SimulatedR
 
 def test_a_few_raters_and_one_kill(store_place: tuple[str, Path]) -> None:
     soak(store_place, raters=6, answers=5, kills=1)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_postgresql_is_killed_in_the_middle_of_a_study(tmp_path: Path) -> None:
+    if not POSTGRES:
+        pytest.skip("PostgreSQL is not installed (Debian package postgresql)")
+    kills = 5
+    database = PostgresServer(durable=True)
+    try:
+        people = soak((database.url, tmp_path / "media"), 12, 15, kills, database)
+    finally:
+        database.close()
+    faults = [answer for one in people for answer in one.faults]
+    assert len(faults) >= kills
+    # Each of these was sent again, and counted once.
+    assert {answer.status_code for answer in faults} == {503}
+    assert all(int(answer.headers["retry-after"]) > 0 for answer in faults)
 
 
 @pytest.mark.long
