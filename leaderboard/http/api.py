@@ -21,7 +21,7 @@ from starlette.routing import Mount
 import basalt
 from basalt.core.comparisons import Source
 from basalt.core.tasks import get_task
-from basalt.io.errors import BasaltError, ConfigError
+from basalt.io.errors import BasaltError, ConfigError, StudyError
 from basalt.io.untrusted import unfit
 from leaderboard.http import models as shapes
 from leaderboard.http.faults import FAULTS, ServerFaults, malformed, unavailable
@@ -64,7 +64,7 @@ from leaderboard.studies.access import (
 )
 from leaderboard.studies.events import ban, unban
 from leaderboard.studies.export import load_comparisons
-from leaderboard.studies.rules import StudyInfo, find_study, list_studies
+from leaderboard.studies.rules import StudyInfo, list_studies
 from leaderboard.studies.settings import get_settings
 from leaderboard.submissions.episodes import replayed
 
@@ -143,6 +143,7 @@ def create_server(
     return Starlette(
         routes=[Mount("/api", api)],
         lifespan=lifespan,
+        exception_handlers={404: _no_such_address},
         middleware=[
             Middleware(
                 CORSMiddleware,
@@ -153,6 +154,10 @@ def create_server(
             )
         ],
     )
+
+
+async def _no_such_address(request: Request, err: Exception) -> Response:
+    return JSONResponse({"detail": "Not Found"}, 404)
 
 
 async def _refuse(request: Request, err: Exception) -> Response:
@@ -215,7 +220,10 @@ def _readable(request: Request) -> None:
 def _the_study(
     store: StoreArg, study: Annotated[str, Path(max_length=100, description="name")]
 ) -> StudyInfo:
-    return find_study(store, study)
+    found = next((one for one in list_studies(store) if one.name == study), None)
+    if found is None:  # without the names of the others, which may be private
+        raise StudyError("there is no study of that name")
+    return found
 
 
 CallerArg = Annotated[_Caller, Depends(_the_caller)]
@@ -239,12 +247,28 @@ StudyArg = Annotated[StudyInfo, Depends(_the_study)]
 RaterArg = Annotated[str, Depends(_the_rater)]
 AdminArg = Annotated[AdminIdentity, Depends(_the_admin)]
 
-_router = APIRouter(dependencies=[Depends(_the_caller), Depends(_readable)])
+_REFUSALS: dict[int | str, dict[str, Any]] = {
+    status: {"model": shapes.Refusal, "description": meaning}
+    for status, meaning in (
+        (400, "There is no such study, or a value is not valid"),
+        (403, "The sender may not see or do this"),
+        (404, "There is no such address"),
+        (409, "An answer that is not taken, and why"),
+        (413, "The body is too large"),
+        (429, "Too many requests; try again after `Retry-After` seconds"),
+        (503, "The server is at fault; send the same request again after `Retry-After` seconds"),
+    )
+}
+
+_NO_SECRET: dict[str, Any] = {"security": [{}]}
+"""For the description: a request does not need a secret."""
+
+_router = APIRouter(dependencies=[Depends(_the_caller), Depends(_readable)], responses=_REFUSALS)
 # A video's link is its secret, and players ask for many parts: counted by address alone.
-_videos = APIRouter(dependencies=[Depends(_readable)])
+_videos = APIRouter(dependencies=[Depends(_readable)], responses=_REFUSALS)
 
 
-@_router.get("/studies", tags=["study"])
+@_router.get("/studies", tags=["study"], openapi_extra=_NO_SECRET)
 def studies(
     store: StoreArg, caller: CallerArg, credentials: Credentials
 ) -> list[shapes.StudySummary]:
@@ -252,7 +276,7 @@ def studies(
     return [_summary(store, study) for study in _visible(store, caller, credentials)]
 
 
-@_router.get("/studies/{study}", tags=["study"])
+@_router.get("/studies/{study}", tags=["study"], openapi_extra=_NO_SECRET)
 def study_details(
     store: StoreArg,
     study: StudyArg,
@@ -288,7 +312,7 @@ def study_details(
     )
 
 
-@_router.post("/studies/{study}/join", tags=["rater"])
+@_router.post("/studies/{study}/join", tags=["rater"], openapi_extra=_NO_SECRET)
 def join_study(
     request: Request,
     store: StoreArg,
@@ -365,7 +389,7 @@ def forget_me(store: StoreArg, rater: RaterArg) -> None:
     erase(store, rater)
 
 
-@_router.get("/studies/{study}/scores", tags=["study"])
+@_router.get("/studies/{study}/scores", tags=["study"], openapi_extra=_NO_SECRET)
 def scores(
     store: StoreArg,
     study: StudyArg,
@@ -400,7 +424,7 @@ def video(
     return video_response(store, ticket, name, request.headers.get("range"), head=head)
 
 
-@_router.post("/admin/login", tags=["admin"])
+@_router.post("/admin/login", tags=["admin"], openapi_extra=_NO_SECRET)
 async def admin_login(
     request: Request, store: StoreArg, body: shapes.LoginRequest
 ) -> shapes.LoggedIn:

@@ -9,7 +9,7 @@ from basalt.core.comparisons import Winner
 from basalt.core.tasks import TASKS
 from basalt.io.untrusted import unfit
 from leaderboard.judging.judgments import MAX_EVENTS, MAX_TEXT, Feedback
-from leaderboard.judging.raters import State
+from leaderboard.judging.raters import Platform, State
 
 
 class _Taken(BaseModel):
@@ -33,7 +33,7 @@ class JoinRequest(_Taken):
     invite: str | None = Field(None, max_length=100, description="token of an invite")
     consent: bool = Field(False, description="whether the rater agreed to the consent text")
     name: str | None = Field(None, max_length=100, description="for the admin's list; optional")
-    platform: str | None = Field(None, max_length=20, description="prolific, mturk or other")
+    platform: Platform | None = None
     participant: str | None = Field(
         None, max_length=100, description="the person's id on the platform"
     )
@@ -103,6 +103,12 @@ class Reason(_Taken):
     """Reason for an admin's action; stored with the audit event."""
 
     reason: str = Field(min_length=1, max_length=500)
+
+
+class Refusal(_Given):
+    """Why a request is refused."""
+
+    detail: str
 
 
 class StudySummary(_Given):

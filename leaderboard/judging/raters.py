@@ -10,7 +10,7 @@ import json
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, get_args
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -54,7 +54,8 @@ from leaderboard.studies.events import (
 from leaderboard.studies.rules import StudyInfo, checked_name
 from leaderboard.studies.settings import JudgingSettings, read_settings
 
-PLATFORMS = ("prolific", "mturk", "other")
+Platform = Literal["prolific", "mturk", "other"]
+PLATFORMS: tuple[Platform, ...] = get_args(Platform)
 """Crowd platforms whose participant ids can be stored."""
 
 State = Literal["invite", "consent", "qualify", "failed", "judge", "done", "banned"]

@@ -159,6 +159,9 @@ def test_a_study_by_invitation_is_neither_listed_nor_described_to_strangers(
 
     for stranger in ("", "guessed"):
         assert seen(stranger) == (0, 403)
+    for path in ("studies/none", "studies/none/scores"):
+        unknown = client.get(f"/api/{path}")
+        assert unknown.status_code == 400 and "small" not in unknown.text
     assert seen("", "?invite=forged") == (0, 403)
     assert seen("", f"?invite={invite}") == (0, 200)
     assert seen(admin) == (1, 200)
