@@ -24,7 +24,7 @@ from basalt.core.records import Record
 from basalt.io.atomic import replacing_folder
 from basalt.io.console import note
 from basalt.io.errors import ConfigError
-from basalt.io.tensors import write_tensors
+from basalt.io.tensors import read_weights, write_tensors
 from basalt.policies.config import VPTConfig
 from basalt.policies.vpt import VPTPolicy
 
@@ -218,7 +218,7 @@ def load_network(folder: Path, make: Callable[[], N]) -> N:
         make: Function that makes the network with the sizes of the checkpoint; it is called twice.
 
     Raises:
-        ConfigError: The weights are damaged, or are those of another network.
+        ConfigError: The weights are damaged or not finite, or are those of another network.
     """
     file = folder / "model.safetensors"
     try:
@@ -227,7 +227,7 @@ def load_network(folder: Path, make: Callable[[], N]) -> N:
         if fault := _difference(wanted, _shapes(file)):
             raise ValueError(fault)
         network = make()
-        network.load_state_dict(_load(file))
+        network.load_state_dict(read_weights(file))
     except (RuntimeError, ValueError, TypeError, OverflowError) as err:
         # torch lists every difference on a line of its own; the first is enough.
         lines = [line.strip() for line in str(err).splitlines()]

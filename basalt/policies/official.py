@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from basalt.io.errors import ConfigError
+from basalt.io.tensors import check_finite
 from basalt.policies.config import VPTConfig
 from basalt.policies.vpt import VPTPolicy
 
@@ -169,6 +170,7 @@ def _fill(
             f"{weights_file}: {len(needed)} weights are missing, the first is {needed[0]}; "
             f"use the weights that belong to {model}, or download them again"
         )
+    check_finite(weights, weights_file)
     module.to_empty(device="cpu")
     with torch.no_grad():
         for name, parameter in module.state_dict().items():

@@ -2,15 +2,14 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
+from basalt.core.records import first_fault
 from basalt.io.atomic import replacing_folder
 from basalt.io.errors import ConfigError
-from basalt.io.tensors import write_tensors
+from basalt.io.tensors import read_weights, write_tensors
 from basalt.io.untrusted import parse_json, read_bounded
 from basalt.probes.sae.config import ARCHITECTURES, SAEConfig
 from basalt.probes.sae.model import SAE
@@ -38,6 +37,14 @@ class SAEInfo(BaseModel):
     network: str | None = None
     training: SAEConfig | None = None
     trained_as: str | None = None
+
+
+class _Sizes(BaseModel):
+    """Sizes in `cfg.json`, which may be a stranger's."""
+
+    d_in: Annotated[int, Field(ge=1, le=2**16)]
+    d_sae: Annotated[int, Field(ge=1, le=2**24)]
+    k: Annotated[int, Field(ge=1)] | None
 
 
 def save_sae(folder: Path, sae: SAE, info: SAEInfo) -> None:
@@ -84,11 +91,12 @@ def load_sae(folder: Path) -> tuple[SAE, SAEInfo]:
     """
     try:
         config = parse_json(read_bounded(folder / CONFIG))
-        tensors = load_file(folder / WEIGHTS)
         function, d_in, width = config["architecture"], config["d_in"], config["d_sae"]
         info = SAEInfo.model_validate(config.get("metadata", {}))
-        k = int(config["k"]) if function == "topk" else None
-    except (OSError, ValueError, KeyError, ValidationError, SafetensorError) as err:
+        sizes = _Sizes(d_in=d_in, d_sae=width, k=config["k"] if function == "topk" else None)
+    except ValidationError as err:  # a ValueError, so it comes first
+        raise ConfigError(f"{folder / CONFIG}: {first_fault(err, 'the object')}") from err
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as err:
         raise ConfigError(f"{folder}: expected a saved autoencoder ({err!r})") from err
     raw = (
         config.get("apply_b_dec_to_input") or config.get("normalize_activations", "none") != "none"
@@ -98,10 +106,16 @@ def load_sae(folder: Path) -> tuple[SAE, SAEInfo]:
             f"{folder / CONFIG}: architecture {function!r} cannot be read; "
             "expected standard, jumprelu or topk, folded to take raw activations"
         )
+    tensors = read_weights(folder / WEIGHTS)
+    shape = tuple(tensors["W_enc"].shape) if "W_enc" in tensors else ()
+    if shape != (sizes.d_in, sizes.d_sae):
+        raise ConfigError(
+            f"{folder / WEIGHTS}: does not fit {CONFIG}: expected W_enc of {(sizes.d_in, sizes.d_sae)}, got {shape or None}"
+        )
     trained_as = info.trained_as
     if trained_as is None or trained_as not in ARCHITECTURES:
         trained_as = "relu" if function == "standard" else function
-    sae = SAE(d_in, width, k=k, architecture=trained_as)
+    sae = SAE(sizes.d_in, sizes.d_sae, k=sizes.k, architecture=trained_as)
     tensors.setdefault("threshold", sae.threshold.detach().clone())
     try:
         sae.load_state_dict(tensors)
