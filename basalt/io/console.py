@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TextIO
 
 from tqdm import tqdm
 
@@ -26,12 +26,35 @@ def progress_bar(
         shown: False for a bar that is never drawn.
         initial: Units that were done before, when work is resumed.
     """
+    seen = sys.stderr.isatty()
     # leave=None: a bar inside another one is cleared when it is done.
-    interval = 0.2 if sys.stderr.isatty() else 15.0
-    return tqdm(
+    return _Bar(
         iterable, total=total, desc=title, unit=unit, disable=not shown, initial=initial,
-        mininterval=interval, leave=None, file=sys.stderr,
+        mininterval=0.2 if seen else 15.0, leave=None, file=sys.stderr if seen else _Lines(sys.stderr),
     )  # fmt: skip
+
+
+class _Bar(tqdm):  # type: ignore[type-arg]
+    """A bar whose figures are drawn with its next step, not whenever they change."""
+
+    def set_postfix(
+        self, ordered_dict: Any = None, refresh: bool | None = False, **kwargs: Any
+    ) -> None:
+        super().set_postfix(ordered_dict, refresh=refresh, **kwargs)
+
+
+class _Lines:
+    """A log: each state of a bar is a line of its own, since nothing there can be drawn over."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, text: str) -> None:
+        if text.strip():
+            self._file.write(text.strip() + "\n")
+
+    def flush(self) -> None:
+        self._file.flush()
 
 
 def note(text: str) -> None:
