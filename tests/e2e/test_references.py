@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 
 from basalt.cli import main as cli
+from basalt.core.actions import FrameSize
 from basalt.core.recording import Recording, find_recordings, sha256_of
 from basalt.core.tasks import get_task
 from basalt.worlds.luanti.version import world_version
 from leaderboard.store.database import open_store
 from leaderboard.studies.rules import create_study, demo_study, find_study
 from leaderboard.submissions.register import submitted_agents
+from tests.support.bedd_files import write_video
 
 pytestmark = pytest.mark.engine
 
@@ -67,7 +69,12 @@ def test_a_persons_recordings_are_opponents_too_and_only_a_persons(
     assert references(place, *arguments) == 1
     assert "random was not played by a person" in capsys.readouterr().err
     (recording,) = find_recordings(tmp_path / "played")
-    restate(recording, player="Ada", player_kind="human")
+    # Another play: the study knows random's.
+    assert recording.meta is not None
+    size = FrameSize(recording.meta.width, recording.meta.height)
+    write_video(recording.video_path, recording.meta.frames, size)
+    video = sha256_of(recording.video_path)
+    restate(recording, player="Ada", player_kind="human", video_sha256=video)
     for said in ("Ada: entered study 'tiny study'", "Ada: in study 'tiny study' already"):
         assert references(place, *arguments) == 0
         assert said in capsys.readouterr().out

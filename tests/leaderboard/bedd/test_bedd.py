@@ -200,14 +200,14 @@ def test_a_worker_banned_later_leaves_the_ratings_at_once(
         assert session.scalar(sa.select(sa.func.count()).select_from(Judgment)) == 6 + 4
 
 
-def the_videos(folder: Path, *agents: str, seed: int = 14169) -> Path:
+def the_videos(folder: Path, *agents: str, seed: int = 14169, shade: int = 0) -> Path:
     """The published folder's layout, invented; the pictures tell the agents apart."""
     for number, agent in enumerate(agents):
         task = folder / agent / ("FindCave" if number % 2 else "MineRLBasaltFindCave-v0")
         task.mkdir(parents=True)
         writer = VideoWriter(task / f"seed_{seed}.mp4")
         for step in range(7 + number):
-            writer.write(np.full((360, 640, 3), 40 * number + step, np.uint8))
+            writer.write(np.full((360, 640, 3), shade + 40 * number + step, np.uint8))
         writer.close()
     return folder
 
@@ -223,7 +223,7 @@ def test_a_new_agent_is_judged_against_the_published_ones(
     assert import_bedd(lite, answers).present == 6
     assert ratings(lite, "BEDD") == before
 
-    mine = the_videos(tmp_path / "mine", "Newcomer") / "Newcomer"
+    mine = the_videos(tmp_path / "mine", "Newcomer", shade=90) / "Newcomer"
     place = ["--study", "BEDD", "--store", str(tmp_path / "leaderboard.sqlite")]
     assert cli.run(["submit", str(mine), *place]) == 0
     study = find_study(lite, "BEDD")

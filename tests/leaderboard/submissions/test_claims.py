@@ -113,8 +113,9 @@ def test_a_bundles_claims_are_compared_with_its_recordings(
     files: dict[str, str], said: dict[str, object], expected: str,
 ) -> None:  # fmt: skip
     path = bundle_with(tmp_path / "b.zip", agents["good"], files, **said)
+    asked = {(task, seed) for task in ("find_cave", "make_waterfall") for seed in (*SEEDS, 7)}
     with (
-        prepared(path, LegacyOrigin("x", None, None), study.name) as given,
+        prepared(path, LegacyOrigin("x", None, None), study.name, lambda: asked) as given,
         pytest.raises(SubmissionError) as caught,
     ):
         submit(given, study.name, str(store.url), None, PLAN, None)
