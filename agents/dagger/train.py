@@ -20,8 +20,9 @@ from agents.bc.train import TrainResult
 from agents.bc.train import train as clone
 from agents.common.registry import make_agent
 from agents.dagger.config import MAY_CHANGE, DaggerConfig
-from agents.demonstrator.agent import LABEL_ANY_PLAY, Demonstrator
-from basalt.core.agent import Agent, Labeller
+from agents.dagger.expert import WalkingExpert
+from agents.demonstrator.agent import LABEL_ANY_PLAY
+from basalt.core.agent import Agent
 from basalt.core.tasks import TRAIN_SEEDS, get_task, refuse_test_seeds
 from basalt.data.embeddings import MANIFEST
 from basalt.io.atomic import replacing_folder
@@ -167,7 +168,11 @@ def _play(cfg: DaggerConfig, number: int) -> None:
         crf=CRF,
     )
     played = rollout(
-        partial(_player, player), plan, jobs=cfg.jobs, progress=cfg.progress, make_labeller=labeller
+        partial(_player, player),
+        plan,
+        jobs=cfg.jobs,
+        progress=cfg.progress,
+        make_labeller=WalkingExpert,
     )
     rate = summary(played).success_rate
     note(
@@ -178,13 +183,6 @@ def _play(cfg: DaggerConfig, number: int) -> None:
 
 def _player(settings: dict[str, object]) -> Agent:
     return make_agent(**settings)  # type: ignore[arg-type]
-
-
-def labeller() -> Labeller:
-    """The expert: a fresh demonstrator, whose label is a function of what the world reports now."""
-    expert: object = Demonstrator()
-    assert isinstance(expert, Labeller)
-    return expert
 
 
 def _publish(run: Path, number: int, result: TrainResult) -> None:

@@ -64,7 +64,7 @@ def _toy(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFacto
     monkeypatch.setattr(VPTConfig, "small", classmethod(lambda cls: TINY))
     monkeypatch.setenv("BASALT_CACHE", str(tmp_path_factory.getbasetemp() / "dagger-cache"))
     monkeypatch.setattr(gymnasium, "make", lambda *_, **__: TwoColours())
-    monkeypatch.setattr(dagger, "labeller", Expert)
+    monkeypatch.setattr(dagger, "WalkingExpert", Expert)
 
 
 @pytest.fixture(scope="module")
