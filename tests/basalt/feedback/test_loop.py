@@ -144,6 +144,7 @@ def test_the_proxy_is_in_units_of_the_start_whatever_those_of_the_model() -> Non
     assert against_start(ours, [1.0, 1.0]) is None
 
 
+@pytest.mark.long
 def test_killed_anywhere_it_resumes_to_the_same_answers_and_the_same_fit(
     finished: LoopRecord, work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
