@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.demonstrator.agent import Demonstrator
+from agents.demonstrator.imitable.strider import SLOW, SLOW_STEPS
 from basalt.core.actions import BUTTONS
 from basalt.core.recorder_lines import Label
 from basalt.core.telemetry import Telemetry
@@ -16,9 +17,6 @@ from basalt.core.world import Info
 
 TURN = 1.0
 """Least turn to the side of a label that is left out, in degrees per step."""
-
-STUCK_STEPS, STUCK = 12, 0.5
-"""The player is stuck if it has moved less than this distance, in nodes, in this many steps."""
 
 
 class WalkingExpert:
@@ -45,7 +43,7 @@ class WalkingExpert:
         self._states = self._states[: len(infos)]
         for row, info in enumerate(infos):
             if "site" in info:
-                self._states[row : row + 1] = [deque(maxlen=STUCK_STEPS + 1)]
+                self._states[row : row + 1] = [deque(maxlen=SLOW_STEPS + 1)]
             self._states[row].append(info["telemetry"])
 
     def labels(self, pov: NDArray[np.uint8]) -> list[Label]:
@@ -69,8 +67,8 @@ def only_turns(label: Label) -> bool:
 
 
 def is_stuck(states: Sequence[Telemetry]) -> bool:
-    """Return whether the player has hardly moved between the first and the last of `STUCK_STEPS` + 1 states."""
-    if len(states) <= STUCK_STEPS:
+    """Return whether the player has hardly moved between the first and the last of `SLOW_STEPS` + 1 states, as a script judges it."""
+    if len(states) <= SLOW_STEPS:
         return False
     old, new = states[0], states[-1]
-    return math.dist((old.xpos, old.ypos, old.zpos), (new.xpos, new.ypos, new.zpos)) < STUCK
+    return math.dist((old.xpos, old.ypos, old.zpos), (new.xpos, new.ypos, new.zpos)) < SLOW

@@ -16,17 +16,15 @@ _INVISIBLE = re.compile(
 def name_taken(name: str, taken: Collection[str]) -> list[str]:
     """The problem with an agent's name if a study already has one that reads the same."""
     key, seen = name_key(name), _looks(name)
-    return [
-        f"agent name {name!r}: the study has {other!r} already{how}; choose another with --name"
-        for other in taken
-        for how in _alike(key == name_key(other), not seen.isdisjoint(_looks(other)))
-    ]
-
-
-def _alike(same: bool, looks_the_same: bool) -> list[str]:
-    if same:
-        return [""]
-    return [", which looks the same"] if looks_the_same else []
+    problems = []
+    for other in taken:
+        same = key == name_key(other)
+        if same or not seen.isdisjoint(_looks(other)):
+            how = "" if same else ", which looks the same"
+            problems.append(
+                f"agent name {name!r}: the study has {other!r} already{how}; choose another with --name"
+            )
+    return problems
 
 
 def name_key(name: str) -> str:

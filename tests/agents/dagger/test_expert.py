@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from agents.dagger import expert
-from agents.dagger.expert import STUCK_STEPS, WalkingExpert, is_stuck, only_turns
+from agents.dagger.expert import WalkingExpert, is_stuck, only_turns
+from agents.demonstrator.imitable.strider import SLOW_STEPS
 from basalt.core.actions import null_action
 from basalt.core.recorder_lines import Label
 from basalt.core.telemetry import Telemetry
@@ -43,7 +44,7 @@ def test_a_label_that_only_turns_to_the_side(said: dict[str, Any], left_out: boo
     ("speed", "stuck"), [(0.2, False), (0.05, False), (0.04, True), (0.0, True)]
 )
 def test_who_moves_half_a_node_in_twelve_steps_is_not_stuck(speed: float, stuck: bool) -> None:
-    states = [at(speed * step) for step in range(STUCK_STEPS + 1)]
+    states = [at(speed * step) for step in range(SLOW_STEPS + 1)]
     assert is_stuck(states) is stuck
     assert not is_stuck(states[1:])  # too early to say
 
@@ -72,5 +73,5 @@ def test_turns_are_left_out_until_the_player_is_stuck(monkeypatch: pytest.Monkey
         made.observe(infos)
         said.append([one.expert is not None for one in made.labels(pov)])
     first, second = np.array(said).T
-    assert np.flatnonzero(first).tolist() == list(range(20 + STUCK_STEPS, 40))
-    assert np.flatnonzero(second).tolist() == list(range(STUCK_STEPS, 30))
+    assert np.flatnonzero(first).tolist() == list(range(20 + SLOW_STEPS, 40))
+    assert np.flatnonzero(second).tolist() == list(range(SLOW_STEPS, 30))
