@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
+from limits.storage import memory
 
 from leaderboard.store.database import Store, open_store
 from leaderboard.studies import access
@@ -69,6 +71,7 @@ def full_study(store: Store, study: StudyInfo, agents: dict[str, Path]) -> Study
 
 
 @pytest.fixture(autouse=True)
-def fresh_rate_limits() -> None:
-    """Limits count per process and minute; without this, one test's logins would refuse another's."""
+def fresh_rate_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Limits count per process and minute: one test's requests are not another's, and no minute ends in a test."""
     access._limiter.storage.reset()
+    monkeypatch.setattr(memory, "time", SimpleNamespace(time=lambda: 1_800_000_000.0))
