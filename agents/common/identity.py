@@ -11,8 +11,8 @@ from agents.common.registry import AGENTS, STOP, algorithm, parameters
 from basalt.core.registry import load
 from basalt.io.untrusted import parse_json, read_bounded
 
-_NOT_WEIGHTS = ("config.json", "metrics.jsonl", "report.json")
-"""Files of a run that do not change how it plays: they name its place, or grow with it."""
+_NOT_WEIGHTS = ("config.json", "metrics.jsonl", "report.json", "training.safetensors")
+"""Files of a run that do not change how it plays: they name its place, grow with it, or only resume it."""
 
 
 @dataclass(frozen=True)

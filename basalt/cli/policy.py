@@ -1,4 +1,4 @@
-"""`basalt policy`: OpenAI's published policies and their inverse dynamics model."""
+"""`basalt policy`: OpenAI's published policies and their inverse dynamics model, and policies to share."""
 
 import json
 from dataclasses import asdict
@@ -14,7 +14,7 @@ from basalt.io.errors import ConfigError
 from basalt.policies.catalogue import MODELS_FOLDER, PUBLISHED, policies_dir, published
 
 policy = app(
-    "OpenAI's published policies and their inverse dynamics model. "
+    "OpenAI's published policies and their inverse dynamics model; policies of your own to share. "
     f"Published names: {', '.join(PUBLISHED)}."
 )
 
@@ -76,6 +76,29 @@ def _info(
     for key, value in facts.items():
         shown = ", ".join(map(str, value)) or "none" if isinstance(value, list) else value
         print(f"{key:<24} {shown}")
+    return 0
+
+
+@policy.command("pack")
+def _pack(
+    source: Annotated[Path, typer.Argument(metavar="RUN", help="A run, or a checkpoint.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="New folder.")],
+    ending: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="The stopping head that goes with it.")
+    ] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Make a small copy of a policy to share: half precision, without what only training needs."""
+    from basalt.policies.pack import ENDING, pack
+
+    folder = pack(source, out, ending)
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    if as_json:
+        print(json.dumps({"out": str(folder), "bytes": size}))
+    else:
+        stop = f" agent.stop={folder / ENDING}" if ending else ""
+        print(f"{size / 1e6:.1f} MB; it plays as checkpoint={folder}{stop}")
     return 0
 
 
