@@ -19,6 +19,7 @@ ROOMS = (
     "basalt.feedback",
     "leaderboard.http",
     "leaderboard.bedd",
+    "leaderboard.oversight",
     "leaderboard.judging",
     "leaderboard.submissions",
     "leaderboard.ratings",
