@@ -1,4 +1,4 @@
-"""`basalt data`: list, fetch, check and count BEDD's recordings."""
+"""`basalt data`: list, fetch, check and count BEDD's recordings; choose demonstrations."""
 
 import json
 from dataclasses import asdict
@@ -27,7 +27,7 @@ def _table_file(value: Path | None) -> Path | None:
     return value
 
 
-data = app("List, fetch, check and count BEDD's recordings.")
+data = app("List, fetch, check and count BEDD's recordings; choose demonstrations.")
 
 Tasks = Annotated[
     str | None, typer.Option(metavar="NAMES", help="Tasks, comma-separated (default: all four).")
@@ -257,6 +257,27 @@ def _stats(
     print(held[held.sum(axis=1) > 0].to_string())
     for path in written:
         print(path)
+    return 0
+
+
+@data.command("select")
+def _select(
+    folders: Annotated[list[str], typer.Argument(metavar="FOLDER...", help="Recordings.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="New folder.")],
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Gather the recordings that succeed at their task by telemetry, to learn from them alone."""
+    from basalt.data.select import select_successful
+
+    found = select_successful(map(data_folder, folders), out)
+    if as_json:
+        print(json.dumps(asdict(found)))
+    else:
+        print(
+            f"{found.kept} recordings that succeed in {out}; left out: {found.failed} that fail, "
+            f"{found.unknown} that telemetry cannot score"
+        )
     return 0
 
 
