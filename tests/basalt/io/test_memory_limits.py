@@ -16,6 +16,8 @@ import pytest
 from tests.support import ROOT
 from tests.support.encodings import PLAIN, SMALL, encode
 
+pytestmark = pytest.mark.long
+
 MANY_OBJECTS = b'{"zzz":[' + b"{}," * 18 * 2**20 + b"{}]}"
 """54 MiB of JSON in one line, which Python's parser turns into 1.3 GB."""
 
