@@ -82,7 +82,7 @@ def _quality(quality: StudyQuality) -> None:
         facts_html(
             {
                 "Krippendorff's α": f"{alpha}  ({quality.shared_pairs} pairs judged by two or more)",
-                "Gwet's AC1": f"{ac1}  (of the same answers; firm where nearly all answers are alike)",
+                "Gwet's AC1": f"{ac1}  (less distorted when most answers are the same)",
                 "Left chosen": _share(quality.left),
                 "Longer video chosen": _share(quality.longer),
                 "Same answer to a repeated pair": _share(quality.repeated),

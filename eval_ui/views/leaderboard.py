@@ -114,7 +114,7 @@ def _tables(comparisons: list[Comparison], present: list[str]) -> list[Table]:
         )  # fmt: skip
         if RATING_MODELS.get(model).claims_order:
             st.multiselect(
-                "Control for", list(UNITS), key=CONTROL, width=260,
+                "Control for", list(UNITS), key=CONTROL, width=340,
                 help="Strengths between videos that are alike in these looks, beside the strengths without control.",
             )  # fmt: skip
     sources = set(chosen if isinstance(chosen, list) else [chosen or present[0]])

@@ -79,7 +79,8 @@ def control_for(table: Table, names: Sequence[str], looks: Looks) -> Control:
     known = [one for one in table.comparisons if one.decisive and one.comparison_id in looks]
     if not known:
         raise StudyError(
-            f"control for {', '.join(names)}: no comparison of task {table.task!r} has known values"
+            f"control for {', '.join(names)}: no comparison of task {table.task!r} has known values of all of these; "
+            "leave one out (brightness needs the videos)"
         )
     agents = table.agents
     centred = centring(known, agents)
