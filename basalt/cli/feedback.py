@@ -1,26 +1,6 @@
 """`basalt feedback`: what people are asked, and what they or synthetic teachers answered, for agents to learn from."""
 
-from typing import Any, NamedTuple
-
-from basalt.cli.hydra_app import add_option, hydra_app
-from basalt.core.registry import load
-from basalt.core.settings import unknown_option
-from basalt.io.errors import ConfigError
-
-
-class Action(NamedTuple):
-    """An action; it is imported when it is used, since some need torch.
-
-    Attributes:
-        config: Class of its settings, `module:Class`.
-        function: What it does with them, `module:function`; its result has `lines()`.
-        summary: What it does, in one line.
-    """
-
-    config: str
-    function: str
-    summary: str
-
+from basalt.cli.actions import Action, run_action
 
 ACTIONS = {
     "ask": Action(
@@ -57,22 +37,4 @@ def main(argv: list[str]) -> int:
     Raises:
         BasaltError: There is no such action or setting, or what the action raised.
     """
-    if not argv or argv[0] in ("-h", "--help"):
-        print("usage: basalt feedback ACTION key=value ...\n")
-        for name, action in ACTIONS.items():
-            print(f"  {name:<9} {action.summary}")
-        print("\nbasalt feedback ACTION --help lists the settings of an action.")
-        return 0
-    name, *overrides = argv
-    if name not in ACTIONS:
-        raise ConfigError(unknown_option("action", name, list(ACTIONS)))
-    config: type = load(ACTIONS[name].config)
-    defaults: list[Any] = ["/hydra/quiet", f"/settings/{config.__name__}"]
-    if name in ("ask", "label"):
-        defaults.append({"/task": "find_cave"})
-    add_option("feedback", name, {"defaults": [*defaults, "_self_"]}, package="_global_")
-
-    def run(settings: Any) -> None:
-        print("\n".join(load(ACTIONS[name].function)(settings).lines()))
-
-    return hydra_app(f"feedback/{name}", run, overrides, settings=config)
+    return run_action("feedback", ACTIONS, ("ask", "label"), argv)

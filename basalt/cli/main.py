@@ -128,6 +128,11 @@ COMMANDS: dict[str, Command] = {
         "basalt.cli.ui:ui_main",
         "ui",
     ),
+    "oversight": Command(
+        "let a judge decide between recordings with the help of debaters who may be wrong, and measure it",
+        "basalt oversight run task=find_cave recordings=sample truth=made",
+        "basalt.cli.oversight:main",
+    ),
     "probe": Command(
         "look inside a trained policy",
         "basalt probe sae checkpoint=runs/bc data=sample",
@@ -225,7 +230,17 @@ def run(argv: list[str]) -> int:
         return USER_ERROR
 
 
-EXPERIMENTS = ("play", "embed", "record", "train", "rollout", "evaluate", "feedback", "probe")
+EXPERIMENTS = (
+    "play",
+    "embed",
+    "record",
+    "train",
+    "rollout",
+    "evaluate",
+    "feedback",
+    "oversight",
+    "probe",
+)
 """Commands that are Hydra applications (`basalt.cli.hydra_app`)."""
 
 _OUR_PACKAGES = ("basalt", "agents", "leaderboard", "eval_ui", "configs")

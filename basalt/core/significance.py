@@ -79,6 +79,20 @@ def sign_test(wins: int, losses: int, *, mid: bool = False) -> float:
     return min(1.0, 2 * tail)
 
 
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjusted p-values of several tests by Holm's method (1979), in the order of the tests.
+
+    Each may be held against `SIGNIFICANCE`; the chance of any false alarm stays below it.
+    """
+    order = sorted(range(len(p_values)), key=lambda n: p_values[n])
+    adjusted = [0.0] * len(p_values)
+    largest = 0.0
+    for rank, n in enumerate(order):
+        largest = max(largest, min(1.0, (len(order) - rank) * p_values[n]))
+        adjusted[n] = largest
+    return adjusted
+
+
 def interquartile_mean(values: ArrayLike) -> float:
     """Mean of the middle half of all values (Agarwal et al. 2021, arXiv 2108.13264).
 

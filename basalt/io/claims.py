@@ -23,6 +23,7 @@ _KINDS = {
     "labels.json": "folder of labels",
     "scores.json": "folder of scores",
     "loop.json": "loop",
+    "oversight.json": "oversight run",
 }
 """Kind of a folder by the name of its claim."""
 

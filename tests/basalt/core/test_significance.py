@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from basalt.core.significance import (
+    holm,
     interquartile_mean,
     paired_difference,
     paired_power,
@@ -16,7 +17,15 @@ from basalt.io.errors import ConfigError
 
 @pytest.mark.parametrize(
     ("wins", "losses", "p"),
-    [(6, 0, 0.03125), (0, 6, 0.03125), (5, 0, 0.0625), (3, 3, 1.0), (0, 0, 1.0)],
+    [
+        (6, 0, 0.03125),
+        (0, 6, 0.03125),
+        (5, 0, 0.0625),
+        (3, 3, 1.0),
+        (0, 0, 1.0),
+        (1, 9, 0.021484375),
+        (5, 15, 0.04138946533203125),
+    ],
 )
 def test_sign_test(wins, losses, p):
     assert sign_test(wins, losses) == pytest.approx(p)
@@ -89,3 +98,9 @@ def test_the_interval_covers_the_truth():
 def test_arms_of_other_seeds_are_refused():
     with pytest.raises(ConfigError, match="same seeds, got 3 and 2"):
         paired_difference([[1, 0, 1]], [[1, 0]])
+
+
+def test_holm_adjusts_for_the_number_of_tests_that_are_left():
+    # R: p.adjust(c(0.01, 0.04, 0.03, 0.005), "holm")
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([]) == [] and holm([0.9, 0.8]) == [1.0, 1.0]

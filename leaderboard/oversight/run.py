@@ -1,0 +1,229 @@
+"""`basalt oversight run`: protocols over pairs of recordings whose truth is known, with scripted players."""
+
+import random
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from basalt.core.records import Record
+from basalt.core.settings import (
+    Count,
+    Natural,
+    Paths,
+    PathText,
+    Positive,
+    settings,
+    unknown_option,
+)
+from basalt.core.tasks import get_task
+from basalt.io.console import progress_bar
+from basalt.io.errors import ConfigError
+from basalt.io.locks import sole_writer
+from leaderboard.oversight.debaters import SCRIPTED, Scripted
+from leaderboard.oversight.judges import JUDGES, Bayes
+from leaderboard.oversight.messages import MOST_CLAIMS, ONE_SPEAKER, Protocol, digest
+from leaderboard.oversight.pairs import Pair, Truth, known_pairs, load_episodes
+from leaderboard.oversight.players import Debaters, Judge
+from leaderboard.oversight.report import Report, report
+from leaderboard.oversight.trials import Arm, TrialStore, run_pair
+
+FILE = "oversight.json"
+"""Name of the record in a run's folder."""
+
+KIND = "oversight run"
+
+ArmName = Literal[
+    "floor", "ceiling", "consultancy", "open_consultancy", "double_consultancy", "debate", "open_debate",
+]  # fmt: skip
+"""A form of protocol; `floor` and `ceiling` are direct judging with the judge's frames, or with everything."""
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+@settings
+class RunConfig:
+    """A judge decides which of two recordings is better, with and without the help of debaters.
+
+    Attributes:
+        task: Task of the recordings.
+        recordings: Folders of recordings on training or dev seeds, or `sample`.
+        truth: Ways in which it is known which recording is better: success, rank, made; each has its own table.
+        cuts: Seconds cut off a successful recording to make its worse twin, for made.
+        arms: Protocols: floor, ceiling, consultancy, open_consultancy, double_consultancy, debate, open_debate.
+        judges: Scripted judges: count, count_all, share, bayes, naive, always_left, coin, longest.
+        honest: Scripted debater for the better side: oracle, liar, selective, padder, conceder, injector, silent.
+        dishonest: Scripted debater for the other side.
+        honest_true: Chance that a claim of the honest debater is true; null takes the debater's own.
+        dishonest_true: The same of the dishonest one.
+        right: Chance that a scripted debater chooses the better side in an open protocol.
+        look: Chance that the judge's own look at the frames is right, simulated; null gives it none.
+        rounds: Number of rounds.
+        claims: Most claims of a speech.
+        words: Most words of a speech that are shown.
+        checked: Share of the claims that are checked.
+        prose: Whether the judge is shown the debaters' words, or their claims alone.
+        frames: Number of key frames of each recording that the judge is shown.
+        repeats: Number of times that each pair is argued.
+        seed: Seed of all draws.
+        out: Folder of the trials. The same command resumes; more arms, judges or repeats are added.
+        progress: Whether to show progress bars.
+    """
+
+    task: str
+    recordings: Annotated[Paths, Field(min_length=1)] = ("sample",)
+    truth: Annotated[tuple[Truth, ...], Field(min_length=1)] = ("made",)
+    cuts: tuple[Positive, ...] = (3.0, 6.0)
+    arms: Annotated[tuple[ArmName, ...], Field(min_length=1)] = (
+        "floor", "consultancy", "open_consultancy", "debate", "open_debate",
+    )  # fmt: skip
+    judges: Annotated[tuple[str, ...], Field(min_length=1)] = ("bayes",)
+    honest: str = "oracle"
+    dishonest: str = "liar"
+    honest_true: Share | None = None
+    dishonest_true: Share | None = None
+    right: Share = 0.85
+    look: Share | None = None
+    rounds: Annotated[int, Field(ge=1, le=10)] = 1
+    claims: Annotated[int, Field(ge=0, le=MOST_CLAIMS)] = 3
+    words: Annotated[int, Field(ge=0, le=1_000)] = 150
+    checked: Share = 1.0
+    prose: bool = True
+    frames: Annotated[int, Field(ge=0, le=64)] = 0
+    repeats: Count = 1
+    seed: Natural = 0
+    out: PathText = "runs/oversight/${task.name}"
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        for name, value in (("honest", self.honest), ("dishonest", self.dishonest)):
+            if value not in SCRIPTED:
+                raise ConfigError(unknown_option(name, value, list(SCRIPTED)))
+        for judge in self.judges:
+            if judge not in JUDGES:
+                raise ConfigError(unknown_option("judges", judge, list(JUDGES)))
+        two = [arm for arm in self.arms if arm not in (*ONE_SPEAKER, "floor", "ceiling")]
+        if "naive" in self.judges and two:
+            raise ConfigError(
+                f"judges: naive believes the only speaker, got arms with two ({', '.join(two)}); use it with arms of "
+                "floor, consultancy, open_consultancy"
+            )
+
+    def debaters(self) -> tuple[Scripted, Scripted]:
+        """The scripted debaters for the better side and for the other one."""
+        return (
+            _debater(self.honest, self.honest_true, self.right),
+            _debater(self.dishonest, self.dishonest_true, self.right),
+        )
+
+    def judge(self, name: str) -> Judge:
+        """A scripted judge; the rational one knows how often debaters are right."""
+        if name != "bayes":
+            return JUDGES[name]
+        honest, dishonest = self.debaters()
+        return Bayes(honest.true_share, dishonest.true_share, self.right)
+
+    def protocol(self, arm: ArmName) -> Protocol:
+        """The protocol of an arm; without debaters, their numbers are left at their defaults."""
+        if arm in ("floor", "ceiling"):
+            is_floor = arm == "floor"
+            return Protocol(
+                form="direct", frames=self.frames if is_floor else "all", lists=not is_floor
+            )
+        return Protocol(
+            form=arm,  # type: ignore[arg-type]  # the other names are those of forms
+            rounds=self.rounds,
+            claims=self.claims,
+            words=self.words,
+            checked=self.checked,
+            prose=self.prose,
+            frames=self.frames,
+        )
+
+
+def _debater(name: str, true_share: float | None, right: float) -> Scripted:
+    debater = replace(SCRIPTED[name], right=right)
+    return debater if true_share is None else replace(debater, true_share=true_share)
+
+
+class OversightRun(Record):
+    """What a run's folder was made with; fields as of `RunConfig`."""
+
+    FORMAT: ClassVar[str] = "basalt-oversight-run"
+
+    task: str
+    recordings: tuple[str, ...]
+    truth: tuple[Truth, ...]
+    cuts: tuple[float, ...]
+    arms: tuple[ArmName, ...]
+    judges: tuple[str, ...]
+    honest: str
+    dishonest: str
+    look: float | None
+    rounds: int
+    claims: int
+    words: int
+    checked: float
+    prose: bool
+    frames: int
+    repeats: int
+    seed: int
+    left_out: dict[Truth, int]
+
+
+def run(config: RunConfig) -> Report:
+    """Run every arm with every judge over all pairs, each in both orders, and report.
+
+    Raises:
+        ConfigError: A setting cannot be used, a seed is kept for testing, no truth is known, or the folder was made with
+            other settings.
+        RecordingError: The recordings cannot be used.
+        WriteError: The folder cannot be written.
+    """
+    task = get_task(config.task)
+    episodes = load_episodes(config.recordings, task)
+    found = {kind: known_pairs(episodes, task, kind, config.cuts) for kind in config.truth}
+    honest, dishonest = config.debaters()
+    record = OversightRun(
+        **{
+            name: getattr(config, name)
+            for name in OversightRun.model_fields
+            if name not in ("task", "honest", "dishonest", "left_out")
+        },
+        task=task.name,
+        honest=honest.name,
+        dishonest=dishonest.name,
+        left_out={kind: one.left_out for kind, one in found.items()},
+    )
+    folder = Path(config.out)
+    with sole_writer(folder, KIND):
+        record.claim(folder / FILE, KIND, may_change=("arms", "judges", "repeats"))
+        store = TrialStore(folder)
+        pairs = [pair for one in found.values() for pair in one.pairs]
+        arms = [
+            Arm(config.protocol(arm), Debaters(honest, dishonest), config.judge(judge))
+            for arm in config.arms
+            for judge in config.judges
+        ]
+        work = [(pair, repeat) for repeat in range(config.repeats) for pair in pairs]
+        for pair, repeat in progress_bar(
+            work, title="oversight", unit="pair", shown=config.progress
+        ):
+            look = None if config.look is None else drawn_look(pair, config.look, repeat, config.seed)  # fmt: skip
+            for arm in arms:
+                list(run_pair(pair, arm, store, look=look, repeat=repeat, seed=config.seed))
+    return report([folder])
+
+
+def drawn_look(pair: Pair, accuracy: float, repeat: int, seed: int) -> float:
+    """Return the chance that left is better by a simulated look, which is right with a given chance.
+
+    Args:
+        pair: The pair.
+        accuracy: Chance that it is right, which it knows.
+        repeat: Number of the repetition.
+        seed: Seed of the draw.
+    """
+    is_right = random.Random(digest(["look", pair.key, repeat, seed])).random() < accuracy
+    return accuracy if is_right == (pair.truth == "left") else round(1 - accuracy, 9)
