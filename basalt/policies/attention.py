@@ -113,10 +113,26 @@ class Attention(nn.Module):
         """[B, T, heads * e] -> [B, heads, T, e]."""
         return x.unflatten(2, (self.heads, self.head_size)).transpose(1, 2)
 
-    def relative_bias(self, x: Tensor, distance: Tensor) -> Tensor:
+    def relative_bias(self, r: Tensor, distance: Tensor) -> Tensor:
         """Float32 [B, heads, T, M + T]: sum over n of r_t[head, n] * b_nd[n, distance(t, s)]."""
-        r = self.r_layer(x).unflatten(2, (self.heads, N_BASIS)).float()
+        r = r.unflatten(2, (self.heads, N_BASIS)).float()
         return torch.einsum("bthn,nts->bhts", r, self.b_nd.float()[:, distance])
+
+    def logits(self, q: Tensor, keys: Tensor, r: Tensor | None, visibility: Visibility) -> Tensor:
+        """Attention logits, float32 [B, heads, T, M + T], `HIDDEN` for keys that a query does not see.
+
+        Args:
+            q: Output of `q_layer` [B, T, H].
+            keys: Keys of the memory and of these frames [B, M + T, H].
+            r: Output of `r_layer` [B, T, heads * 10]; None if all frames attend to all.
+            visibility: Mask of the call.
+        """
+        logits = self.split_heads(q).float() @ self.split_heads(keys).float().transpose(2, 3)
+        logits = logits / self.head_size
+        if r is None or visibility.visible is None:
+            return logits
+        logits = logits + self.relative_bias(r, visibility.distance)
+        return logits.masked_fill(~visibility.visible, HIDDEN)
 
     def forward(
         self, x: Tensor, keys: Tensor, values: Tensor, visibility: Visibility
@@ -132,11 +148,8 @@ class Attention(nn.Module):
         values = torch.cat([values.to(v.dtype), v], dim=1)
         # Logits in float32 also under autocast: they distinguish nearly equal frames.
         with torch.autocast(x.device.type, enabled=False):
-            logits = self.split_heads(q).float() @ self.split_heads(keys).float().transpose(2, 3)
-            logits = logits / self.head_size
-            if visibility.visible is not None:
-                logits = logits + self.relative_bias(x.float(), visibility.distance)
-                logits = logits.masked_fill(~visibility.visible, HIDDEN)
+            r = None if visibility.visible is None else self.r_layer(x.float())
+            logits = self.logits(q, keys, r, visibility)
         probs = self.attn_probs(logits.softmax(-1))
         z = probs.to(values.dtype) @ self.split_heads(values)
         out = self.proj_layer(self.attn_z(z.transpose(1, 2).flatten(2)))

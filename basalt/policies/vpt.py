@@ -142,17 +142,25 @@ class VPTPolicy(nn.Module):
         """An empty memory for `batch` rows, on the policy's device."""
         return self.net.recurrent_layer.initial_state(batch, self.device)
 
+    @property
+    def blocks(self) -> list[TransformerBlock]:
+        """The transformer's blocks, first one first."""
+        return [cast(TransformerBlock, block) for block in self.net.recurrent_layer.blocks]
+
     def hook_points(self) -> dict[str, nn.Module]:
         """Modules whose output is an activation that probes read or replace, by name of the hook point.
 
-        Every output is [B, T, width] with one token a frame: `embed`, `blocks.J.attn_z` (heads before
-        the output projection), `blocks.J.resid_mid`, `blocks.J.mlp_out`, `blocks.J.resid_post`,
-        `lastlayer` (after its ReLU) and `latent`.
+        Every output is [B, T, width] with one token a frame: `embed`, `blocks.J.q`, `.k`, `.v` and `.r` (queries,
+        keys, values and weights of the distance bias, all heads side by side), `blocks.J.attn_z` (heads before the
+        output projection), `blocks.J.resid_mid`, `blocks.J.mlp_out`, `blocks.J.resid_post`, `lastlayer` (after its
+        ReLU) and `latent`.
         """
         points: dict[str, nn.Module] = {"embed": self.net.embed}
-        for j, module in enumerate(self.net.recurrent_layer.blocks):
-            block = cast(TransformerBlock, module)
-            points[f"blocks.{j}.attn_z"] = block.r.orc_block.attn_z
+        for j, block in enumerate(self.blocks):
+            attention = block.r.orc_block
+            for name in "qkvr" if self.config.memory else "qkv":
+                points[f"blocks.{j}.{name}"] = getattr(attention, f"{name}_layer")
+            points[f"blocks.{j}.attn_z"] = attention.attn_z
             for name in ("resid_mid", "mlp_out", "resid_post"):
                 points[f"blocks.{j}.{name}"] = getattr(block, name)
         points["lastlayer"] = self.net.lastlayer_out

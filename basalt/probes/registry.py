@@ -8,6 +8,7 @@ from basalt.probes.settings import (
     HookPointsConfig,
     ImitabilityConfig,
     LatentConfig,
+    PatchConfig,
     SmokeTestConfig,
     SteeredConfig,
     SuiteConfig,
@@ -89,6 +90,12 @@ for _probe in (
         "measure how much of what a player acts on frames do not show, on recordings",
         ImitabilityConfig,
         "basalt.probes.imitability.gap:imitability",
+    ),
+    Probe(
+        "patch",
+        "find the heads, MLPs and memories that a choice runs through, by activation patching",
+        PatchConfig,
+        "basalt.probes.patching.probe:patch_nodes",
     ),
 ):
     PROBES.register(_probe.name, _probe)

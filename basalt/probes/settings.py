@@ -57,7 +57,7 @@ class SuiteConfig:
         checkpoint: Folder of a training run, or of one of its checkpoints.
         data: Folder with the recordings it was trained on; others in it count as held out.
         out: Folder of the suite.
-        sites: Names of the hook points; empty takes all but `resid_mid`.
+        sites: Names of the hook points; empty takes all but `resid_mid`, `q`, `k`, `v` and `r`.
         architectures: Names in `basalt.probes.sae.config.ARCHITECTURES`; empty takes all.
         widths: Numbers of latents.
         l0: Wanted numbers of active latents per frame.
@@ -193,3 +193,48 @@ class ImitabilityConfig:
     seed: Natural = 0
     device: str = "auto"
     progress: bool = True
+
+
+@settings
+class PatchConfig:
+    """Settings of `basalt probe patch`.
+
+    Attributes:
+        checkpoint: Folder of a training run, or of one of its checkpoints.
+        data: Folder with the recordings it was trained on; others in it count as held out.
+        out: JSON file for the report; None writes nothing.
+        method: `exhaustive` patches every node. `atp`, `atp_qk` (with the fix for queries and keys), `atp_star` (and
+            GradDrop) and `ig` (integrated gradients) estimate.
+        metric: What a patch changes at the last frame: the log-odds of a button such as `forward` or of `ESC`,
+            `camera.yaw` or `camera.pitch` (expected degrees), or `action` (log-probability of what the player did).
+        pairs: How the other window of a pair is made: `other` (another episode), `earlier` (a second earlier), `mirror`,
+            or `dark`.
+        count: Number of pairs.
+        frames: Number of frames of a window.
+        nodes: Kinds of nodes: `q`, `k`, `v`, `r`, `z` (of heads), `mlp`, `memory` (a head's key and value of a frame),
+            `resid`, `embed`.
+        by_frame: Whether each frame has nodes of its own; else a node is a part of the network at all frames.
+        verify: Number of nodes, from the top of the estimate, that are patched truly.
+        sets: Number of random sets for the bound on what was missed; 0 leaves the bound out.
+        share: Probability of each node to join a random set.
+        confidence: Confidence of the bound.
+        seed: Seed of the random sets and of the control.
+        device: Device of the policy.
+    """
+
+    checkpoint: PathText
+    data: PathText
+    out: PathText | None = None
+    method: str = "atp_star"
+    metric: str = "forward"
+    pairs: str = "other"
+    count: Count = 8
+    frames: Annotated[Count, Field(le=1024)] = 16
+    nodes: tuple[str, ...] = ("q", "k", "v", "r", "z", "mlp")
+    by_frame: bool = True
+    verify: Natural = 20
+    sets: Natural = 256
+    share: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.99
+    seed: Natural = 0
+    device: str = "auto"

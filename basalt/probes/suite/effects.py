@@ -37,12 +37,16 @@ CALL = 16
 _MEMBER = torch.from_numpy(BUTTON_TABLE[:, [COLUMN[b] for b in VPT_BUTTONS]].T.astype(bool))
 
 
+def button_log_odds(logits: Tensor, button: str) -> Tensor:
+    """Log-odds of pressing a button, from the logits of the joint buttons [..., 8641]: [...]."""
+    member = _MEMBER[VPT_BUTTONS.index(button)].to(logits.device)
+    with_it, without = (logits.masked_fill(mask, -torch.inf) for mask in (~member, member))
+    return with_it.logsumexp(-1) - without.logsumexp(-1)
+
+
 def measure_columns(output: PolicyOutput) -> list[Tensor]:
     """142 tensors [...] in the order of `MEASURES`, each with its own graph after the heads."""
-    logits, columns = output.buttons_logits, []
-    for member in _MEMBER.to(logits.device):
-        with_it, without = (logits.masked_fill(mask, -torch.inf) for mask in (~member, member))
-        columns.append(with_it.logsumexp(-1) - without.logsumexp(-1))
+    columns = [button_log_odds(output.buttons_logits, button) for button in VPT_BUTTONS]
     return [*columns, output.esc_logit, *output.camera_logits.log_softmax(-1).unbind(-1)]
 
 

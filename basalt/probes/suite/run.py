@@ -35,14 +35,15 @@ from basalt.probes.suite.report import write_report
 
 
 def suite_hook_points(policy: VPTPolicy, asked: Sequence[str] = ()) -> list[str]:
-    """The hook points asked for; by default all but `resid_mid`.
+    """The hook points asked for; by default all but `resid_mid` and the inputs of attention.
 
     Raises:
         ConfigError: unknown hook point.
     """
     for name in asked:
         hook_point(policy, name)
-    return list(asked) or [n for n in policy.hook_points() if not n.endswith("resid_mid")]
+    left_out = (".q", ".k", ".v", ".r", ".resid_mid")
+    return list(asked) or [name for name in policy.hook_points() if not name.endswith(left_out)]
 
 
 def sae_name(config: SAEConfig) -> str:

@@ -186,7 +186,7 @@ def test_hook_points_are_named_modules_that_pass_activations_through(tiny: VPTPo
         *(
             f"blocks.{j}.{s}"
             for j in range(2)
-            for s in ("attn_z", "resid_mid", "mlp_out", "resid_post")
+            for s in ("q", "k", "v", "r", "attn_z", "resid_mid", "mlp_out", "resid_post")
         ),
         "lastlayer",
         "latent",
@@ -200,9 +200,10 @@ def test_hook_points_are_named_modules_that_pass_activations_through(tiny: VPTPo
         handle = module.register_forward_hook(lambda _m, _i, out, s=shapes: s.append(out.shape))
         same, _ = run_chunks(tiny, img, np.zeros((1, 3), dtype=bool), [3])
         handle.remove()
-        assert shapes == [(1, 3, 64)], name
+        width = tiny.config.attention_heads * 10 if name.endswith(".r") else 64
+        assert shapes == [(1, 3, width)], name
         assert torch.equal(same.latent, clean.latent)
-        handle = module.register_forward_hook(lambda _m, _i, out: torch.zeros_like(out) + 0.5)
+        handle = module.register_forward_hook(lambda _m, _i, out: 5 - 9 * out)
         changed, _ = run_chunks(tiny, img, np.zeros((1, 3), dtype=bool), [3])
         handle.remove()
         assert not torch.allclose(changed.buttons_logits, clean.buttons_logits, atol=1e-3), name
