@@ -5,6 +5,8 @@ from typing import Any, NamedTuple, Protocol
 
 from basalt.core.registry import Registry, load
 from basalt.probes.settings import (
+    CircuitConfig,
+    DirectConfig,
     HookPointsConfig,
     ImitabilityConfig,
     LatentConfig,
@@ -96,6 +98,18 @@ for _probe in (
         "find the heads, MLPs and memories that a choice runs through, by activation patching",
         PatchConfig,
         "basalt.probes.patching.probe:patch_nodes",
+    ),
+    Probe(
+        "circuit",
+        "measure how much of a choice the nodes of largest effect carry, by their number",
+        CircuitConfig,
+        "basalt.probes.circuits.faithfulness:circuit",
+    ),
+    Probe(
+        "direct",
+        "attribute a choice to what each head, MLP and remembered frame writes to it directly",
+        DirectConfig,
+        "basalt.probes.circuits.direct:direct",
     ),
 ):
     PROBES.register(_probe.name, _probe)

@@ -238,3 +238,66 @@ class PatchConfig:
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.99
     seed: Natural = 0
     device: str = "auto"
+
+
+@settings
+class CircuitConfig:
+    """Settings of `basalt probe circuit`.
+
+    Attributes:
+        checkpoint: Folder of a training run, or of one of its checkpoints.
+        data: Folder with the recordings it was trained on; others in it count as held out.
+        out: JSON file for the report; None writes nothing.
+        method: What orders the nodes: a method of `basalt probe patch`.
+        metric: What the circuit carries: a metric of `basalt probe patch`.
+        pairs: How the other window of a pair is made, as for `basalt probe patch`.
+        count: Number of pairs.
+        frames: Number of frames of a window.
+        nodes: Kinds of nodes. Those of the default carry everything: with all of them replaced, the policy sees the other
+            window.
+        by_frame: Whether each frame has nodes of its own; else a node is a part of the network at all frames.
+        ablations: What replaces the nodes outside a circuit: `zero`, `mean`, `resample` (those of the other window).
+        random: Number of random orders of the control.
+        seed: Seed of the random orders.
+        device: Device of the policy.
+    """
+
+    checkpoint: PathText
+    data: PathText
+    out: PathText | None = None
+    method: str = "atp_star"
+    metric: str = "forward"
+    pairs: str = "other"
+    count: Count = 8
+    frames: Annotated[Count, Field(le=1024)] = 16
+    nodes: tuple[str, ...] = ("z", "mlp", "embed")
+    by_frame: bool = True
+    ablations: tuple[str, ...] = ("zero", "mean", "resample")
+    random: Count = 5
+    seed: Natural = 0
+    device: str = "auto"
+
+
+@settings
+class DirectConfig:
+    """Settings of `basalt probe direct`.
+
+    Attributes:
+        checkpoint: Folder of a training run, or of one of its checkpoints.
+        data: Folder with the recordings it was trained on; others in it count as held out.
+        out: JSON file for the report; None writes nothing.
+        metric: What is attributed: a metric of `basalt probe patch`.
+        pairs: How the other window of a pair is made, as for `basalt probe patch`.
+        count: Number of pairs.
+        frames: Number of frames of a window.
+        device: Device of the policy.
+    """
+
+    checkpoint: PathText
+    data: PathText
+    out: PathText | None = None
+    metric: str = "forward"
+    pairs: str = "other"
+    count: Count = 16
+    frames: Annotated[Count, Field(le=1024)] = 16
+    device: str = "auto"

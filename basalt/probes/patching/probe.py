@@ -177,7 +177,7 @@ def find_nodes(pairs: Pairs, episode: NDArray[np.int64], cfg: PatchConfig) -> Pa
             name=str(space.nodes[n]),
             **space.nodes[n]._asdict(),
             estimate=None if scores is None else float(ranking[n]),
-            effect=_over_episodes(effects[:, row].abs(), episode) if row < len(patched) else None,
+            effect=over_episodes(effects[:, row].abs(), episode) if row < len(patched) else None,
             change=float(effects[:, row].mean()) if row < len(patched) else None,
         )
         for row, n in enumerate(order)
@@ -193,7 +193,7 @@ def find_nodes(pairs: Pairs, episode: NDArray[np.int64], cfg: PatchConfig) -> Pa
         n_pairs=len(pairs),
         episodes=len(np.unique(episode)),
         frames=pairs.windows.frames,
-        change=_over_episodes(pairs.change.abs(), episode),
+        change=over_episodes(pairs.change.abs(), episode),
         nodes=tuple(results),
         components=_components(space, ranking),
         random_effect=float(control.mean()) if len(control) else None,
@@ -217,7 +217,7 @@ def _missed(pairs: Pairs, rest: list[int], cfg: PatchConfig) -> tuple[float | No
     return float(bounds.max()), str(space.nodes[rest[int(bounds.argmax())]])
 
 
-def _over_episodes(values: Tensor, episode: NDArray[np.int64]) -> Estimate:
+def over_episodes(values: Tensor, episode: NDArray[np.int64]) -> Estimate:
     """Mean over pairs, with its interval over their episodes."""
     _, group, counts = np.unique(episode, return_inverse=True, return_counts=True)
     totals = np.bincount(group, weights=values.double().cpu().numpy())
