@@ -58,11 +58,9 @@ class Planted:
 
     Attributes:
         policy: The policy, in evaluation mode.
-        seed: Seed of the distractors.
     """
 
     policy: VPTPolicy
-    seed: int
 
     def inputs(self, count: int, seed: int) -> Tensor:
         """Encoded frames of random windows, float [count, FRAMES, 32]."""
@@ -113,7 +111,7 @@ def planted_policy(seed: int = 0) -> Planted:
         _set_attention(policy)
         _set_mlps(policy)
         _set_heads(policy)
-    return Planted(policy, seed)
+    return Planted(policy)
 
 
 def _pair(vector: Tensor, feature: int, value: float) -> None:

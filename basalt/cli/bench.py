@@ -23,6 +23,10 @@ BENCHMARKS = {
     "ui": ("benchmarks.ui", "raters' waiting times in the judging app and over the API"),
     "search": ("benchmarks.search", "time and recall of a search among a million latents"),
     "sae": ("benchmarks.sae", "speed and quality of sparse autoencoders beside their peers"),
+    "patching": (
+        "benchmarks.patching",
+        "how well fast estimates of activation patching find what it finds, and what it costs",
+    ),
     "world": ("benchmarks.world", "speed and determinism of the embedded world"),
 }
 """Module with `run(argv) -> dict` of all keys but `machine`, and what it measures. By name: benchmarks are not

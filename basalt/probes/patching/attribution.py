@@ -42,7 +42,7 @@ class Gradients(NamedTuple):
     probs: list[Tensor]
 
 
-class Estimate(NamedTuple):
+class NodeScores(NamedTuple):
     """Estimated effects of nodes.
 
     Attributes:
@@ -54,7 +54,7 @@ class Estimate(NamedTuple):
     cost: float
 
 
-def estimate(pairs: Pairs, method: str) -> Estimate:
+def estimate(pairs: Pairs, method: str) -> NodeScores:
     """Estimate the effect of every node.
 
     Args:
@@ -67,13 +67,13 @@ def estimate(pairs: Pairs, method: str) -> Estimate:
     gather = pairs.space.gather
     if method == "ig":
         found = _integrated(pairs)
-        return Estimate(gather(found).abs(), 1 + 3 * IG_STEPS)
+        return NodeScores(gather(found).abs(), 1 + 3 * IG_STEPS)
     if method not in METHODS:
         raise ConfigError(f"method: expected exhaustive, {', '.join(METHODS)}, got {method!r}")
     fix = method != "atp"
     if method != "atp_star":
         found = _attribution(pairs, _gradients(pairs.windows, pairs.inputs, pairs), fix)
-        return Estimate(gather(found).abs(), 4)
+        return NodeScores(gather(found).abs(), 4)
     layers = [
         (j, kind) for j in range(len(pairs.windows.policy.blocks)) for kind in ("attention", "mlp")
     ]
@@ -84,7 +84,7 @@ def estimate(pairs: Pairs, method: str) -> Estimate:
     # A node inside a layer gets nothing when its own layer is dropped.
     inside = torch.tensor([node.kind not in ("resid", "embed") for node in pairs.space.nodes])
     counted = len(layers) - inside.float().to(total.device)
-    return Estimate(total / counted, 2 + 2 * len(layers))
+    return NodeScores(total / counted, 2 + 2 * len(layers))
 
 
 def _gradients(

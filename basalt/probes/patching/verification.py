@@ -122,7 +122,8 @@ def relative_cost(
     """Cost to find the nodes of largest effect by patching in an order, relative to an oracle's.
 
     To have found the true K largest, one must patch up to the last of them. The cost of that plus the method's own
-    passes, over K, is averaged over all K as a geometric mean with weights 1 / K.
+    passes, over K, is averaged over all K as a geometric mean with weights 1 / K. Of equal effects, those that come first
+    in the order count as the larger.
 
     Args:
         order: All nodes, first the one to be patched first.
@@ -134,7 +135,7 @@ def relative_cost(
     """
     rank = np.empty(len(effects))
     rank[np.asarray(order)] = np.arange(1, len(effects) + 1)
-    truth = np.argsort(-np.asarray(effects), kind="stable")
+    truth = np.lexsort((rank, -np.asarray(effects)))
     k = np.arange(1, len(effects) + 1)
     cost = passes + np.maximum.accumulate(rank[truth])
     return math.exp(float((np.log(cost / k) / k).sum() / (1 / k).sum()))

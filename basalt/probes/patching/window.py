@@ -37,14 +37,10 @@ class Windows:
         policy: Policy in evaluation mode.
         metric: The metric.
         frames: Number of frames T of a window.
-
-    Attributes:
-        passes: Number of windows that were run forward so far, each at most one forward pass.
     """
 
     def __init__(self, policy: VPTPolicy, metric: Metric, frames: int) -> None:
         self.policy, self.metric, self.frames = policy, metric, frames
-        self.passes = 0
         self.visibility = causal_visibility(
             policy.initial_state(1).mask, torch.arange(frames, device=policy.device)[None] == 0
         )
@@ -57,7 +53,6 @@ class Windows:
             block: Block to start with.
         """
         net, batch = self.policy.net, len(x)
-        self.passes += batch
         if block == 0:
             x = net.embed(x)
             x = x if net.pre_lstm_ln is None else net.pre_lstm_ln(x)
