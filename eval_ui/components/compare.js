@@ -7,8 +7,10 @@
 const ANSWERS = [
   ["left", "Left"], ["draw", "Draw", "Both are equally good."], ["right", "Right"],
   ["both_bad", "Both bad", "Neither is acceptable. Not the same as a draw."],
-  ["skip", "Skip", "No opinion, or a clip does not play."],
+  ["no_opinion", "No opinion", "Skip the pair."],
+  ["broken", "Video broken", "Skip the pair because a clip does not play."],
 ];
+const SKIPS = ["no_opinion", "broken"];
 
 // A pair of clips in one of the two places.
 class Slot {
@@ -144,7 +146,8 @@ class Comparing {
     this.act({
       kind: "answer",
       pair: slot.pair.pair,
-      winner: ANSWERS[index][0],
+      winner: SKIPS.includes(ANSWERS[index][0]) ? "skip" : ANSWERS[index][0],
+      skip_reason: SKIPS.includes(ANSWERS[index][0]) ? ANSWERS[index][0] : null,
       seconds: Math.round(this.answered - slot.since) / 1000,
       speed: Number(this.speed),
     });
@@ -188,7 +191,7 @@ class Comparing {
     if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || event.defaultPrevented) return;
     const field = event.composedPath()[0];
     if (field instanceof Element && (field.matches("input:not([type=range]), textarea, select") || field.closest("dialog"))) return;
-    if (/^[1-5]$/.test(event.key)) this.answer(Number(event.key) - 1);
+    if (/^[1-6]$/.test(event.key)) this.answer(Number(event.key) - 1);
     else if (event.key.toLowerCase() === "u") this.undo();
     else return;
     event.preventDefault();

@@ -8,8 +8,11 @@ const PLAYERS = [["left", "Left"], ["both", "Both"], ["right", "Right"], ["neith
 const OVERALL = [
   ["left", "Left did better"], ["draw", "Draw"], ["right", "Right did better"],
   ["both_bad", "Both bad", "Neither is acceptable. Not the same as a draw."],
-  ["skip", "Skip", "No opinion, or a video does not play. You will not see this pair again."],
+  ["no_opinion", "No opinion", "Skip the pair. It does not count, and you will not see it again."],
+  ["broken", "Video broken", "Skip the pair because a video does not play. It does not count."],
 ];
+
+const SKIPS = ["no_opinion", "broken"];
 
 class PairJudging {
   constructor(root, data, send) {
@@ -161,7 +164,7 @@ class PairJudging {
 
   // What is missing before the answer can be submitted; null when nothing is.
   missing() {
-    if (this.winner === "skip") return null;
+    if (SKIPS.includes(this.winner)) return null;
     const least = this.data.least;
     if (this.player.shares.some((share) => share < this.data.required)) {
       return this.data.required >= 0.995
@@ -207,7 +210,8 @@ class PairJudging {
     this.act({
       kind: "answer",
       pair: this.pair,
-      winner: this.winner,
+      winner: SKIPS.includes(this.winner) ? "skip" : this.winner,
+      skip_reason: SKIPS.includes(this.winner) ? this.winner : null,
       justification: this.reason.value,
       direct: questions.filter(([step]) => step.kind === "direct").map(([, answer]) => answer),
       comparative: questions.filter(([step]) => step.kind === "comparative").map(([, answer]) => answer),

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from basalt.core.comparisons import Winner
 from eval_ui.components import component
 from eval_ui.judging.acts import Reply, Undo, show_element
+from leaderboard.store.models import SkipReason
 
 _element = component(
     "basalt_compare",
@@ -24,6 +25,7 @@ class ClipAnswer(BaseModel):
     Attributes:
         pair: Id of the pair.
         winner: Which clip is better.
+        skip_reason: Why the pair is skipped; None for other answers.
         seconds: Time from when the pair could be played to the answer.
         speed: Playback speed.
     """
@@ -34,6 +36,7 @@ class ClipAnswer(BaseModel):
     nonce: str = Field(max_length=100)
     pair: str = Field(max_length=100)
     winner: Winner
+    skip_reason: SkipReason | None = None
     seconds: float = Field(ge=0, allow_inf_nan=False)
     speed: float = Field(gt=0, allow_inf_nan=False)
 

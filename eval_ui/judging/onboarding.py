@@ -20,7 +20,7 @@ see who they are; some are people, some are programs.
 1. Watch both to the end. They play in sync, at any speed you like.
 2. Answer the questions. They are about what the players did, not about the picture quality.
 3. Say which player did better overall. *Draw* means equally good; *Both bad* means that neither is
-   acceptable; *Skip* means that you have no opinion or that a video does not play.
+   acceptable. *No opinion* and *Video broken* skip the pair, which then does not count as judged.
 
 Everything works from the keyboard: press **?** on the judging page to see the keys. Each answer is saved
 as you submit it; you can leave at any time and continue later in this browser.
@@ -33,8 +33,8 @@ they are; some are people, some are programs.
 
 1. Look at both clips, as often as you like. They play in step and begin again together.
 2. Press a key: **1** if the left clip is better, **3** if the right one is, **2** if both are equally good, **4** if
-   neither is acceptable, **5** for no opinion or a clip that does not play. *Better* means: closer to what the task asks
-   for, not nicer to look at.
+   neither is acceptable, **5** for no opinion, **6** if a clip does not play. *Better* means: closer to what the task
+   asks for, not nicer to look at.
 3. The next pair follows at once. **U** takes the last answer back.
 
 An answer in less than half of the clips' length is not counted. Some pairs come twice, some have a known answer. Each
@@ -128,14 +128,18 @@ def welcome(
             )  # fmt: skip
 
 
-def farewell(answered: int, completion: tuple[str, str] | None) -> None:
+def farewell(status: RaterStatus, completion: tuple[str, str] | None) -> None:
     """The page after the last pair: thanks, and the completion code for a crowd platform."""
     with middle():
         st.markdown("## Thank you")
-        pairs = f"{answered} pair{'' if answered == 1 else 's'}"
-        st.markdown(
-            f"You have judged **{pairs}**, all that this study needs from you. Every answer is saved."
-        )
+        pairs = f"{status.answered} pair{'' if status.answered == 1 else 's'}"
+        skipped = f" and skipped {status.skipped}" if status.skipped else ""
+        enough = "all that this study needs from you" if completion else "and there are no more"
+        st.markdown(f"You have judged **{pairs}**{skipped}, {enough}. Every answer is saved.")
+        if completion is None:
+            st.markdown(
+                "Skipped pairs do not count, so the study is not complete and there is no completion code."
+            )
         code, address = completion or ("", "")
         if arrival().participant or address:
             st.markdown("Your completion code:")

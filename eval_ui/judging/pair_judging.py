@@ -16,6 +16,7 @@ from eval_ui.components import component
 from eval_ui.judging.acts import Reply as Reply
 from eval_ui.judging.acts import Undo as Undo
 from eval_ui.judging.acts import show_element
+from leaderboard.store.models import SkipReason
 
 _KEY = "pair"
 
@@ -28,6 +29,7 @@ class Answer(BaseModel):
     Attributes:
         pair: Id of the pair.
         winner: Who did better overall.
+        skip_reason: Why the pair is skipped; None for other answers.
         justification: The rater's reason.
         direct: An answer per direct question: who did it; None if left open.
         comparative: An answer per comparative question; `na` if it does not apply.
@@ -41,6 +43,7 @@ class Answer(BaseModel):
     nonce: str = Field(max_length=100)
     pair: str = Field(max_length=100)
     winner: Winner
+    skip_reason: SkipReason | None = None
     justification: str = Field(max_length=10_000)
     direct: tuple[Literal["left", "both", "right", "neither"] | None, ...] = Field(max_length=50)
     comparative: tuple[Literal["left", "draw", "right", "na"] | None, ...] = Field(max_length=50)

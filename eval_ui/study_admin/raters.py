@@ -54,6 +54,7 @@ def _table(reports: Sequence[RaterReport]) -> None:
             "Rater": [one.rater_id[:8] for one in reports],
             "Name": [one.name or "" for one in reports],
             "State": [_state(one) for one in reports],
+            "Flags": ["; ".join(one.flags) for one in reports],
             "Judged": [one.judged for one in reports],
             "Skipped": [one.skipped for one in reports],
             "Seconds": [one.median_seconds for one in reports],

@@ -82,6 +82,13 @@ def _fields(present: JudgingSettings) -> dict[str, object]:
             value=present.pairs_per_rater,
             placeholder="all pairs",
         )
+        out["skips_allowed"] = st.number_input(
+            "Skips per rater",
+            min_value=0,
+            value=present.skips_allowed,
+            placeholder="no limit",
+            help="Skipped pairs do not count as judged. Practice pairs and attention checks are included.",
+        )
         out["answers_per_minute"] = st.number_input(
             "Maximum answers per minute", min_value=1, value=present.answers_per_minute
         )

@@ -63,7 +63,14 @@ def _show(
                 undo_clips(store, study, rater)
                 return Reply(act.nonce, "Answer withdrawn. You can answer this pair again.")
             dropped = answer_clips(
-                store, study, act.pair, rater, act.winner, seconds=act.seconds, speed=act.speed
+                store,
+                study,
+                act.pair,
+                rater,
+                act.winner,
+                seconds=act.seconds,
+                speed=act.speed,
+                skip_reason=act.skip_reason,
             )
         except BasaltError as err:
             return Reply(act.nonce, str(err), ok=False)
@@ -94,7 +101,7 @@ def _show(
 
 def _end(store: Store, study: StudyInfo, rater: str, view: ClipRaterView) -> None:
     if view.completion is not None:
-        farewell(view.status.answered, view.completion)
+        farewell(view.status, view.completion)
     else:
         with middle():
             st.markdown("## No pair is open now")

@@ -106,9 +106,11 @@ def _answer(store: Store, rater: str, answer: Answer, responses: dict[str, objec
         responses=responses,
         video_events=answer.events,
         watched=answer.seen,
+        skip_reason=answer.skip_reason,
     ).feedback
     if feedback is None:
-        return Reply(answer.nonce, "Saved.")
+        skipped = " Skipped pairs do not count." if answer.winner == "skip" else ""
+        return Reply(answer.nonce, f"Saved.{skipped}")
     expected = {"left": "left did better", "right": "right did better", "draw": "a draw"}
     text = (
         "Correct." if feedback.right else f"The expected answer was: {expected[feedback.expected]}."
@@ -122,7 +124,7 @@ def _end(store: Store, study: StudyInfo, rater: str, view: RaterView) -> None:
             st.markdown("## Nothing to judge yet")
             st.write("This study has no pairs yet. It needs submissions from at least two agents.")
         return
-    farewell(view.status.answered, view.completion)
+    farewell(view.status, view.completion)
     with middle():
         undo_button(store, study, rater, view.undoable_until, undo_last)
         if may_see_results(study):

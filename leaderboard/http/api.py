@@ -343,6 +343,8 @@ def me(store: StoreArg, study: StudyArg, rater: RaterArg) -> shapes.Me:
         state=view.status.state,
         done=view.status.answered,
         total=view.total,
+        skipped=view.status.skipped,
+        skips_left=view.status.skips_left,
         qualification_answered=view.status.qualification.answered,
         qualification_pairs=view.status.qualification.pairs,
         undoable_until=view.undoable_until,
@@ -373,6 +375,7 @@ def answer(store: StoreArg, rater: RaterArg, body: shapes.AnswerRequest) -> shap
         responses=body.responses.model_dump() if body.responses else None,
         video_events=body.video_events,
         watched=watched,
+        skip_reason=body.skip_reason,
     )
     return shapes.Answered.model_validate({"answer": done.id, "feedback": done.feedback})
 

@@ -10,6 +10,7 @@ from basalt.core.tasks import TASKS
 from basalt.io.untrusted import unfit
 from leaderboard.judging.judgments import MAX_EVENTS, MAX_TEXT, Feedback
 from leaderboard.judging.raters import Platform, State
+from leaderboard.store.models import SkipReason
 
 
 class _Taken(BaseModel):
@@ -83,6 +84,7 @@ class AnswerRequest(_Taken):
 
     pair: str = Field(max_length=64, description="id of the served pair")
     winner: Winner
+    skip_reason: SkipReason | None = Field(None, description="why, with the winner `skip`")
     justification: str = Field("", max_length=MAX_TEXT)
     responses: Responses | None = Field(None, description="answers to the task's questions")
     video_events: list[Any] = Field(default_factory=list, max_length=MAX_EVENTS)
@@ -156,8 +158,12 @@ class Me(_Given):
 
     rater: str
     state: State
-    done: int
+    done: int = Field(description="pairs judged; skipped ones do not count")
     total: int
+    skipped: int
+    skips_left: int | None = Field(
+        description="pairs that may still be skipped; null for any number"
+    )
     qualification_answered: int
     qualification_pairs: int
     undoable_until: datetime | None

@@ -6,25 +6,27 @@ looked for each time, so that the time of a request does not reveal which one wa
 """
 
 import random
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from basalt.io.errors import StudyError
 from leaderboard.judging.attention_checks import find_check, qualification_pair, serve_check
 from leaderboard.judging.matchmaking import board_of
-from leaderboard.judging.pairs import require_source, reservation
+from leaderboard.judging.pairs import (
+    known_pairs,
+    open_reservation,
+    require_source,
+    reservation,
+    unanswered,
+)
 from leaderboard.judging.raters import REASONS, read_rater_status
 from leaderboard.store.database import Store
 from leaderboard.store.models import (
     Assignment,
     AttentionCheck,
-    CheckAnswer,
     Episode,
-    Judgment,
     Rater,
     pair_key,
 )
@@ -89,12 +91,12 @@ def next_pair(
         if session.get(Rater, rater_id) is None:
             raise StudyError("unknown rater; open the judging page again")
         settings = read_settings(session, study.id)
-        rater = read_rater_status(session, study, rater_id, settings)
+        rater = read_rater_status(session, study, rater_id, settings, now)
         if rater.state == "done":
             return None
         if rater.state not in ("judge", "qualify"):
             raise AccessDeniedError(REASONS[rater.state])
-        served = _open(session, study, rater_id, now)
+        served = open_reservation(session, study, rater_id, now)
         if served is None and rater.state == "qualify":
             served = qualification_pair(session, study, rater_id, now, rng)
         if served is None:
@@ -102,7 +104,7 @@ def next_pair(
             check = None
             if settings.check_share:
                 check = find_check(session, study, rater_id, settings.check_kinds, rng)
-            reserved = session.scalars(_unanswered(study, now))
+            reserved = session.scalars(unanswered(study, now))
             pair = board_of(store, session, study.id).choose(
                 rater_id,
                 known_pairs(session, study, rater_id),
@@ -142,50 +144,3 @@ def served_pair(session: Session, served: Assignment | AttentionCheck) -> Served
         served.expires,
         isinstance(served, AttentionCheck) and served.kind == "qualification",
     )
-
-
-def _open(
-    session: Session, study: StudyInfo, rater_id: str, now: datetime
-) -> Assignment | AttentionCheck | None:
-    """The rater's reservation that is not answered yet."""
-    assignment = session.scalar(
-        _unanswered(study, now).where(Assignment.rater_id == rater_id).limit(1)
-    )
-    if assignment is not None:
-        return assignment
-    return session.scalar(
-        sa.select(AttentionCheck)
-        .outerjoin(CheckAnswer, CheckAnswer.check_id == AttentionCheck.id)
-        .where(
-            AttentionCheck.study_id == study.id,
-            AttentionCheck.rater_id == rater_id,
-            AttentionCheck.expires > now,
-            CheckAnswer.number.is_(None),
-        )
-        .limit(1)
-    )
-
-
-def _unanswered(study: StudyInfo, now: datetime) -> sa.Select[Assignment]:
-    return (
-        sa.select(Assignment)
-        .outerjoin(Judgment, Judgment.assignment_id == Assignment.id)
-        .where(Assignment.study_id == study.id, Assignment.expires > now, Judgment.number.is_(None))
-    )
-
-
-def known_pairs(
-    session: Session,
-    study: StudyInfo,
-    rater_id: str,
-    kinds: Sequence[str] = ("qualification", "gold"),
-) -> Sequence[tuple[str, str]]:
-    """Pairs that a rater has seen as gold pairs; they are not served as ordinary pairs."""
-    rows = session.execute(
-        sa.select(AttentionCheck.left_episode_id, AttentionCheck.right_episode_id).where(
-            AttentionCheck.study_id == study.id,
-            AttentionCheck.rater_id == rater_id,
-            AttentionCheck.kind.in_(kinds),
-        )
-    )
-    return rows.all()

@@ -129,9 +129,12 @@ def serve_again(
 
 
 def passes(check: AttentionCheck, winner: str) -> bool:
-    """Whether an answer to a check is right; of a video against itself, neither side may be better."""
+    """Whether an answer to a check is right; of a video against itself, neither side may be better.
+
+    A skip is not right, and does not count as an answer to the check.
+    """
     if check.kind == "self":
-        return winner not in ("left", "right")
+        return winner in ("draw", "both_bad")
     return winner == check.expected
 
 
@@ -148,6 +151,7 @@ def after_check_answer(
         CheckAnswer.study_id == study_id,
         CheckAnswer.rater_id == rater_id,
         CheckAnswer.passed.is_(False),
+        CheckAnswer.winner != "skip",
         CheckAnswer.id.not_in(withdrawn_answers(session, study_id, rater_id)),
         AttentionCheck.kind.in_(("gold", "self")),
     )
@@ -158,7 +162,7 @@ def after_check_answer(
 def _qualification_answers(
     session: Session, study_id: str, rater_id: str
 ) -> list[tuple[AttentionCheck, CheckAnswer]]:
-    """The answers of a rater's current qualification that were not withdrawn."""
+    """The answers of a rater's current qualification that were not withdrawn; a skipped pair comes again."""
     query = (
         sa.select(AttentionCheck, CheckAnswer)
         .join(CheckAnswer, CheckAnswer.check_id == AttentionCheck.id)
@@ -166,6 +170,7 @@ def _qualification_answers(
             AttentionCheck.study_id == study_id,
             AttentionCheck.rater_id == rater_id,
             AttentionCheck.kind == "qualification",
+            CheckAnswer.winner != "skip",
         )
     )
     if (again := last_event(session, study_id, "requalify", rater_id)) is not None:

@@ -20,6 +20,8 @@ from leaderboard.judging.judgments import (
     AnswerRefusedError,
     check_answerable,
     check_repeated,
+    check_skip_reason,
+    check_skips,
     check_undo,
     check_winner,
     store_refused,
@@ -51,6 +53,7 @@ def answer_clips(
     *,
     seconds: float,
     speed: float = 1.0,
+    skip_reason: str | None = None,
     now: datetime | None = None,
 ) -> str:
     """Store a rater's answer; it is durable when this returns. The same answer sent twice counts once.
@@ -66,20 +69,23 @@ def answer_clips(
         seconds: Time from when the pair could be played to the answer, as the browser measured it; at most the time
             since the pair was reserved counts.
         speed: Playback speed.
+        skip_reason: Why the pair is skipped, one of `leaderboard.store.models.SKIP_REASONS`; None for other answers.
         now: Current time; tests set it.
 
     Returns:
         Why the answer does not count; empty if it does.
 
     Raises:
-        AnswerRefusedError: The pair is unknown, expired, served to another rater or answered differently before; or
-            the answer is malformed.
+        AnswerRefusedError: The pair is unknown, expired, served to another rater or answered differently before; the
+            rater has used up the study's skips; or the answer is malformed.
         AccessDeniedError: The rater is banned.
         TooManyRequestsError: More answers in a minute than the study allows; the pair stays reserved.
     """
     now = now or datetime.now(UTC)
     try:
-        _check_form(winner, seconds, speed)
+        check_winner(winner)
+        check_skip_reason(winner, skip_reason)
+        _check_pace(seconds, speed)
         with store.write() as session:
             # The numbers of answers grow in the order of commits.
             lock_study(session, study)
@@ -102,6 +108,8 @@ def answer_clips(
                 return earlier.dropped
             settings = read_settings(session, study.id)
             check_answerable(session, showing, settings, now)
+            if winner == "skip":
+                check_skips(session, showing, settings)
             took = min(seconds, (now - showing.created).total_seconds())
             answer = ClipAnswer(
                 id=new_id(),
@@ -113,6 +121,7 @@ def answer_clips(
                 seconds=took,
                 speed=speed,
                 created=now,
+                skip_reason=skip_reason,
             )
             session.add(answer)
             session.flush()
@@ -204,8 +213,7 @@ def answers_since(
     return NewAnswers(found, until)
 
 
-def _check_form(winner: str, seconds: float, speed: float) -> None:
-    check_winner(winner)
+def _check_pace(seconds: float, speed: float) -> None:
     if not 0 <= seconds < float("inf"):
         raise AnswerRefusedError(f"seconds: expected a time of at least 0, got {seconds}")
     if not 0 < speed <= FASTEST:
@@ -228,7 +236,7 @@ def _after_gold(
     if settings.ban_after_failed_checks is None:
         return
     failed = sum(
-        one.winner != one.gold
+        one.winner not in (one.gold, "skip")
         for one in counted_answers(session, study.id)
         if one.gold is not None and one.rater == rater_id
     )

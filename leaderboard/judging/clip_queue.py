@@ -46,7 +46,11 @@ CHECK_WEIGHTS = {"repeat": 2, "gold": 1}
 """How often each kind of check is drawn; with a `check_share` of 0.15: 10% repeats, 5% gold."""
 
 CLIP_SETTINGS = JudgingSettings(
-    check_share=0.15, check_kinds=("gold", "repeat"), overlap_share=0.15, watch_share=0.0
+    check_share=0.15,
+    check_kinds=("gold", "repeat"),
+    overlap_share=0.15,
+    skips_allowed=None,
+    watch_share=0.0,
 )
 """Settings of a new study of clips."""
 

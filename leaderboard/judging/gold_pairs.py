@@ -36,7 +36,7 @@ class GoldInfo:
         right: Name of the agent on the right.
         better: Right answer: `left`, `right` or `draw`.
         explanation: Text shown to raters after an answer of the qualification.
-        answered: Number of answers.
+        answered: Number of answers, skips left out.
         right_answers: Number of right answers. If few are right, the pair's answer may be wrong.
         retired: Time when the pair was retired; None while it is in use.
     """
@@ -131,7 +131,11 @@ def list_gold_pairs(store: Store, study: StudyInfo, admin: AdminIdentity) -> lis
         answers = session.execute(
             sa.select(AttentionCheck.gold_id, CheckAnswer.passed)
             .join(CheckAnswer, CheckAnswer.check_id == AttentionCheck.id)
-            .where(AttentionCheck.study_id == study.id, AttentionCheck.gold_id.is_not(None))
+            .where(
+                AttentionCheck.study_id == study.id,
+                AttentionCheck.gold_id.is_not(None),
+                CheckAnswer.winner != "skip",
+            )
         ).all()
         passed: dict[str | None, list[bool]] = defaultdict(list)
         for gold_id, right in answers:

@@ -16,9 +16,10 @@ from basalt.core.tasks import STEPS_PER_SECOND
 from basalt.io.errors import StudyError
 from leaderboard.judging.assignments import ServedPair, assign, served_pair
 from leaderboard.judging.attention_checks import after_check_answer, passes, serve_again
-from leaderboard.judging.raters import REASONS
+from leaderboard.judging.raters import REASONS, read_rater_status
 from leaderboard.store.database import Store
 from leaderboard.store.models import (
+    SKIP_REASONS,
     WINNERS,
     Assignment,
     AttentionCheck,
@@ -40,7 +41,7 @@ from leaderboard.studies.events import (
     give_back,
     withdrawn_answers,
 )
-from leaderboard.studies.rules import StudyInfo, lock_study
+from leaderboard.studies.rules import StudyInfo, lock_study, read_study
 from leaderboard.studies.settings import JudgingSettings, read_settings
 
 MAX_TEXT = 10_000
@@ -92,6 +93,7 @@ class _Answer(NamedTuple):
     responses: dict[str, Any]
     video_events: list[Any]
     watched: tuple[float, float] | None
+    skip_reason: str | None
 
 
 def answer_pair(
@@ -104,6 +106,7 @@ def answer_pair(
     responses: Mapping[str, Any] | None = None,
     video_events: Sequence[Any] = (),
     watched: tuple[float, float] | None = None,
+    skip_reason: str | None = None,
     now: datetime | None = None,
 ) -> StoredAnswer:
     """Store a rater's answer; it is durable when this returns. The same answer sent twice counts once.
@@ -119,16 +122,19 @@ def answer_pair(
         responses: Answers to the task's questions.
         video_events: Events reported by the player (first play, quarters).
         watched: Shares of the left and the right video that were played, 0 to 1; None if unknown.
+        skip_reason: Why the pair is skipped, one of `leaderboard.store.models.SKIP_REASONS`; None for other answers.
         now: Current time; tests set it.
 
     Raises:
         AnswerRefusedError: The pair is unknown, expired, served to another rater or answered differently
-            before; the videos were not watched; or the answer is malformed.
+            before; the videos were not watched; the rater has used up the study's skips; or the answer is
+            malformed.
         AccessDeniedError: The rater is banned.
         TooManyRequestsError: More answers in a minute than the study allows; the pair stays reserved.
     """
     now = now or datetime.now(UTC)
-    given = _Answer(winner, justification.strip(), dict(responses or {}), [*video_events], watched)
+    given = _Answer(winner, justification.strip(), dict(responses or {}), [*video_events], watched,
+                    skip_reason)  # fmt: skip
     try:
         _check_form(given)
         with store.write() as session:
@@ -142,7 +148,9 @@ def answer_pair(
                 return StoredAnswer(earlier.id, _feedback(session, served, earlier))
             settings = read_settings(session, served.study_id)
             check_answerable(session, served, settings, now)
-            if winner != "skip":
+            if winner == "skip":
+                check_skips(session, served, settings)
+            else:
                 _check_care(session, served, settings, given, now)
             answer = _store(session, served, given, now)
             return StoredAnswer(answer.id, _feedback(session, served, answer))
@@ -192,6 +200,39 @@ def check_winner(winner: str) -> None:
         )
 
 
+def check_skip_reason(winner: str, reason: str | None) -> None:
+    """Refuse a skip without a reason, and a reason without a skip.
+
+    Raises:
+        AnswerRefusedError: The reason is missing, unknown or out of place.
+    """
+    if winner == "skip" and reason not in SKIP_REASONS:
+        raise AnswerRefusedError(
+            f"skip_reason: expected one of {', '.join(SKIP_REASONS)}, got {str(reason)[:20]!r}"
+        )
+    if winner != "skip" and reason is not None:
+        raise AnswerRefusedError(f"skip_reason: belongs to a skip, got one with {winner!r}")
+
+
+def check_skips(
+    session: Session,
+    served: Assignment | AttentionCheck | ClipShowing,
+    settings: JudgingSettings,
+) -> None:
+    """Refuse a skip if the rater has skipped as many pairs as the study allows.
+
+    Raises:
+        AnswerRefusedError: The skips are used up.
+    """
+    study = read_study(session, served.study_id)
+    status = read_rater_status(session, study, served.rater_id, settings)
+    if status.skips_left == 0:
+        raise AnswerRefusedError(
+            f"this study allows {settings.skips_allowed} skipped pairs, and you have used them; answer this pair, "
+            "or contact the organisers if a video does not play"
+        )
+
+
 def check_undo(
     session: Session,
     study_id: str,
@@ -215,8 +256,9 @@ def check_undo(
 
 
 def _check_form(given: _Answer) -> None:
-    winner, justification, responses, video_events, watched = given
+    winner, justification, responses, video_events, watched, skip_reason = given
     check_winner(winner)
+    check_skip_reason(winner, skip_reason)
     if len(justification) > MAX_TEXT:
         raise AnswerRefusedError(f"the reason is longer than {MAX_TEXT} characters; shorten it")
     if "\0" in justification:
@@ -334,6 +376,7 @@ def _store(
         "video_events": given.video_events,
         "seconds": (now - served.created).total_seconds(),
         "created": now,
+        "skip_reason": given.skip_reason,
     }
     if isinstance(served, AttentionCheck):
         answer = CheckAnswer(**facts, check_id=served.id, passed=passes(served, given.winner))
@@ -371,7 +414,7 @@ def _feedback(
     session: Session, served: Assignment | AttentionCheck, answer: Judgment | CheckAnswer
 ) -> Feedback | None:
     if not (isinstance(served, AttentionCheck) and isinstance(answer, CheckAnswer)) or (
-        served.kind != "qualification"
+        served.kind != "qualification" or answer.winner == "skip"  # the pair comes again
     ):
         return None
     gold = session.get(GoldPair, served.gold_id)

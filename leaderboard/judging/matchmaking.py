@@ -41,8 +41,8 @@ class Board:
         place: Indices of task, agent and seed by episode id.
         mu: Ratings by people's judgments, float64 (tasks, agents).
         variance: Variances of the same ratings, float64 (tasks, agents).
-        shown: Number of times that each pair was judged or skipped, int (tasks, agents, agents, seeds);
-            symmetric in the agents.
+        shown: Number of times that each pair was judged, int (tasks, agents, agents, seeds); symmetric in the
+            agents.
         seen: Pairs that each rater has judged or skipped, as indices (task, agent, agent, seed).
         judgments: Number of judgments counted, and the highest number of a judgment among them.
         stamp: State of the study that the board was made from; if it changes, the board is made again.
@@ -65,10 +65,12 @@ class Board:
         if left not in self.place or right not in self.place:
             return
         (task, one, seed), (_, other, _) = self.place[left], self.place[right]
-        self.shown[task, one, other, seed] += 1
-        self.shown[task, other, one, seed] += 1
         if rater is not None:
             self.seen.setdefault(rater, []).append((task, one, other, seed))
+        if winner == "skip":  # nothing was learned about the pair: others are to see it
+            return
+        self.shown[task, one, other, seed] += 1
+        self.shown[task, other, one, seed] += 1
         if winner in ("left", "right", "draw"):
             first, second = (other, one) if winner == "right" else (one, other)
             both = [first, second]

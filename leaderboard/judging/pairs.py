@@ -1,5 +1,6 @@
 """The pairs of a study: two episodes of the same task and seed by different agents."""
 
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from itertools import combinations
 from typing import Any
@@ -8,7 +9,15 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, joinedload
 
 from basalt.io.errors import StudyError
-from leaderboard.store.models import Episode, new_id
+from leaderboard.store.models import (
+    Assignment,
+    AttentionCheck,
+    CheckAnswer,
+    Episode,
+    Judgment,
+    new_id,
+    pair_key,
+)
 from leaderboard.studies.rules import StudyInfo
 
 
@@ -42,6 +51,83 @@ def reservation(
         "created": now,
         "expires": now + timedelta(minutes=study.rules.reserve_minutes),
     }
+
+
+def unanswered(study: StudyInfo, now: datetime) -> sa.Select[Assignment]:
+    """Ordinary pairs of a study that are reserved and not answered yet."""
+    return (
+        sa.select(Assignment)
+        .outerjoin(Judgment, Judgment.assignment_id == Assignment.id)
+        .where(Assignment.study_id == study.id, Assignment.expires > now, Judgment.number.is_(None))
+    )
+
+
+def open_reservation(
+    session: Session, study: StudyInfo, rater_id: str, now: datetime
+) -> Assignment | AttentionCheck | None:
+    """The rater's reservation that is not answered yet."""
+    assignment = session.scalar(
+        unanswered(study, now).where(Assignment.rater_id == rater_id).limit(1)
+    )
+    if assignment is not None:
+        return assignment
+    return session.scalar(
+        sa.select(AttentionCheck)
+        .outerjoin(CheckAnswer, CheckAnswer.check_id == AttentionCheck.id)
+        .where(
+            AttentionCheck.study_id == study.id,
+            AttentionCheck.rater_id == rater_id,
+            AttentionCheck.expires > now,
+            CheckAnswer.number.is_(None),
+        )
+        .limit(1)
+    )
+
+
+def known_pairs(
+    session: Session,
+    study: StudyInfo,
+    rater_id: str,
+    kinds: Sequence[str] = ("qualification", "gold"),
+) -> Sequence[tuple[str, str]]:
+    """Pairs that a rater has seen as gold pairs; they are not served as ordinary pairs."""
+    rows = session.execute(
+        sa.select(AttentionCheck.left_episode_id, AttentionCheck.right_episode_id).where(
+            AttentionCheck.study_id == study.id,
+            AttentionCheck.rater_id == rater_id,
+            AttentionCheck.kind.in_(kinds),
+        )
+    )
+    return rows.all()
+
+
+def has_seen_all(
+    session: Session, study: StudyInfo, rater_id: str, gone: Collection[str], now: datetime
+) -> bool:
+    """Whether no pair of a study is left for a rater, who has judged, skipped or practised all of them.
+
+    Args:
+        session: Transaction.
+        study: Study of episodes.
+        rater_id: Rater.
+        gone: Ids of the judgments that the rater has withdrawn.
+        now: Current time.
+    """
+    seen = set(
+        session.scalars(
+            sa.select(Judgment.pair).where(
+                Judgment.study_id == study.id,
+                Judgment.rater_id == rater_id,
+                Judgment.source == "human",
+                Judgment.id.not_in(gone),
+            )
+        )
+    )
+    seen.update(pair_key(*pair) for pair in known_pairs(session, study, rater_id))
+    return (
+        len(seen) >= count_pairs(session, study)
+        and open_reservation(session, study, rater_id, now) is None
+    )
 
 
 def all_pairs(session: Session, study: StudyInfo) -> list[tuple[Episode, Episode]]:

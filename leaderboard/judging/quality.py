@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session, aliased
 from basalt.core.comparisons import MIRRORED, Winner
 from basalt.core.intervals import rate_interval
 from leaderboard.judging.clip_queue import given_answers
-from leaderboard.judging.raters import State, read_rater_status
+from leaderboard.judging.raters import RaterStatus, State, read_rater_status
 from leaderboard.store.database import Store
 from leaderboard.store.models import (
     AttentionCheck,
@@ -30,6 +30,12 @@ from leaderboard.studies.events import banned_raters, withdrawn_answers
 from leaderboard.studies.rules import StudyInfo
 from leaderboard.studies.settings import read_settings
 
+MANY_SKIPS = 0.25
+"""Share of skips among a rater's answers from which on the rater is flagged."""
+
+FEWEST_ANSWERS = 4
+"""Number of answers from which on that share says something."""
+
 
 @dataclass(frozen=True)
 class RaterReport:
@@ -44,13 +50,15 @@ class RaterReport:
         joined: Time of joining; None for raters of an open study who never joined.
         state: State, see `leaderboard.judging.raters.RaterStatus`.
         forgotten: Whether the rater's personal data was erased.
-        judged: Number of judgments that count, or would count if the rater were not banned.
-        skipped: Number of skipped pairs among them.
+        judged: Number of pairs judged that count, or would count if the rater were not banned; skips are not
+            among them.
+        skipped: Number of pairs skipped, attention checks and practice pairs included.
+        flags: Why an admin should look at this rater, in words; empty if nothing is striking.
         withdrawn: Number of withdrawn answers.
         gold: Numbers of passed and of answered gold pairs.
         self_pairs: Numbers of passed and of answered videos against themselves.
         repeats: Numbers of passed and of answered repeated pairs.
-        median_seconds: Median time from serving to answer in seconds; None without judgments.
+        median_seconds: Median time from serving to answer or skip in seconds; None without any.
         left_share: Share of left among left and right; None without any.
         agreement: Share of equal answers among other raters' answers to the same pairs; None if there are
             none.
@@ -66,6 +74,7 @@ class RaterReport:
     forgotten: bool
     judged: int
     skipped: int
+    flags: tuple[str, ...]
     withdrawn: int
     gold: tuple[int, int]
     self_pairs: tuple[int, int]
@@ -90,7 +99,7 @@ class StudyQuality:
     """Quality of a study's judgments by people, without banned raters and withdrawn answers.
 
     Attributes:
-        judgments: Number of judgments that count.
+        judgments: Number of judgments that count, skips left out.
         raters: Number of raters who made them.
         shared_pairs: Number of pairs that at least two raters have answered.
         alpha: Krippendorff's alpha (nominal: first, second, draw, both bad) over the shared pairs; None
@@ -134,7 +143,11 @@ class _Check(NamedTuple):
 def study_quality(store: Store, study: StudyInfo) -> StudyQuality:
     """Agreement and biases of a study's judgments by people."""
     votes, checks, banned, gone = _load(store, study)
-    votes = [one for one in votes if one.rater not in banned and one.id not in gone]
+    votes = [
+        one
+        for one in votes
+        if one.rater not in banned and one.id not in gone and one.winner != "skip"
+    ]
     decided = [one for one in votes if one.winner in ("left", "right")]
     unequal = [one for one in decided if one.longer]
     repeats = [
@@ -193,6 +206,7 @@ def rater_reports(store: Store, study: StudyInfo, admin: AdminIdentity) -> list[
                 if check.rater == rater_id and check.id not in gone:
                     passed[check.kind].append(check.passed)
             seconds = [one.seconds for one in own if one.seconds is not None]
+            status = read_rater_status(session, study, rater_id, settings)
             reports.append(
                 RaterReport(
                     rater_id=rater_id,
@@ -201,10 +215,11 @@ def rater_reports(store: Store, study: StudyInfo, admin: AdminIdentity) -> list[
                     platform=member.platform if member else None,
                     participant=member.participant if member else None,
                     joined=member.joined if member else None,
-                    state=read_rater_status(session, study, rater_id, settings).state,
+                    state=status.state,
                     forgotten=rater.erased,
-                    judged=len(own),
-                    skipped=sum(one.winner == "skip" for one in own),
+                    judged=sum(one.winner != "skip" for one in own),
+                    skipped=status.skipped,
+                    flags=_flags(status),
                     withdrawn=sum(one.rater == rater_id and one.id in gone for one in votes),
                     gold=(sum(passed["gold"]), len(passed["gold"])),
                     self_pairs=(sum(passed["self"]), len(passed["self"])),
@@ -215,6 +230,14 @@ def rater_reports(store: Store, study: StudyInfo, admin: AdminIdentity) -> list[
                 )
             )
     return sorted(reports, key=lambda one: (-one.judged, one.rater_id))
+
+
+def _flags(status: RaterStatus) -> tuple[str, ...]:
+    """What is striking about a rater's answers."""
+    answers = status.answered + status.skipped
+    used_up = status.skipped > 0 and status.skips_left == 0
+    often = answers >= FEWEST_ANSWERS and status.skipped >= MANY_SKIPS * answers
+    return (f"skipped {status.skipped} of {answers}",) if used_up or often else ()
 
 
 def agreement(answers: Sequence[tuple[str, str, str]]) -> tuple[float | None, int]:
@@ -327,7 +350,7 @@ def _episode_votes(session: Session, study: StudyInfo) -> tuple[list[_Vote], lis
     answered = session.execute(
         sa.select(AttentionCheck.kind, CheckAnswer.id, CheckAnswer.rater_id, CheckAnswer.passed)
         .join(CheckAnswer, CheckAnswer.check_id == AttentionCheck.id)
-        .where(AttentionCheck.study_id == study.id)
+        .where(AttentionCheck.study_id == study.id, CheckAnswer.winner != "skip")
     )
     return votes, [_Check(*row) for row in answered]
 
@@ -338,11 +361,11 @@ def _clip_votes(session: Session, study: StudyInfo) -> tuple[list[_Vote], list[_
     winners: dict[str, Winner] = {}
     for one in given_answers(session, study.id):
         winners[one.id] = one.winner
+        if one.is_check and one.winner == "skip":
+            continue
         if one.gold is not None:
             checks.append(_Check("gold", one.id, one.rater, one.winner == one.gold))
         elif one.repeats is not None:
-            if one.winner == "skip":
-                continue
             # A repeat is shown with the sides swapped.
             same = one.winner == MIRRORED[winners[one.repeats]]
             checks.append(_Check("repeat", one.id, one.rater, same))

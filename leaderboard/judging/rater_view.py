@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from leaderboard.judging.assignments import ServedPair, known_pairs, next_pair
+from leaderboard.judging.assignments import ServedPair, next_pair
 from leaderboard.judging.judgments import last_answer
-from leaderboard.judging.pairs import count_pairs
+from leaderboard.judging.pairs import count_pairs, known_pairs
 from leaderboard.judging.raters import RaterStatus, completion_code, read_rater_status
 from leaderboard.store.database import Store
 from leaderboard.store.models import Rater, pair_key
@@ -24,9 +24,9 @@ class RaterView:
     Attributes:
         settings: Settings that the study is judged under.
         status: State of the rater.
-        total: Number of pairs that the study asks of this rater, at least `status.answered`, which are done. It does
-            not depend on which of them were attention checks, so it does not reveal them: where the study asks for
-            all pairs, some come on top.
+        total: Number of pairs that the study asks of this rater, at least `status.answered`, which are done. It
+            depends neither on skips nor on which pairs were attention checks, so it does not reveal them: where the
+            study asks for all pairs, some come on top.
         undoable_until: Time until which the last answer can be withdrawn, UTC; None without such an answer.
         completion: Completion code, and the address to return to (or ""); None until the rater is done.
     """
@@ -43,7 +43,7 @@ def rater_view(store: Store, study: StudyInfo, rater_id: str) -> RaterView:
     with store.read() as session:
         settings = read_settings(session, study.id)
         status = read_rater_status(session, study, rater_id, settings)
-        return _view(store, session, study, rater_id, settings, status, status.state == "done")
+        return _view(store, session, study, rater_id, settings, status)
 
 
 def next_view(store: Store, study: StudyInfo, rater_id: str) -> tuple[RaterView, ServedPair | None]:
@@ -58,10 +58,9 @@ def next_view(store: Store, study: StudyInfo, rater_id: str) -> tuple[RaterView,
     pair = None
     if status.state in ("judge", "qualify"):
         pair = next_pair(store, study, rater_id)
-    done = status.state == "done" or (status.state == "judge" and pair is None)
     # After serving, which may take a practice pair out of the pairs that are left.
     with store.read() as session:
-        return _view(store, session, study, rater_id, settings, status, done), pair
+        return _view(store, session, study, rater_id, settings, status), pair
 
 
 def studies_for_rater(store: Store, token: str) -> list[StudyInfo]:
@@ -91,7 +90,6 @@ def _view(
     rater_id: str,
     settings: JudgingSettings,
     status: RaterStatus,
-    done: bool,
 ) -> RaterView:
     practised = known_pairs(session, study, rater_id, ("qualification",))
     pairs = count_pairs(session, study) - len({pair_key(*pair) for pair in practised})
@@ -103,5 +101,5 @@ def _view(
         status,
         max(total, status.answered),
         undoable,
-        completion_code(store, study, rater_id, settings) if done else None,
+        completion_code(store, study, rater_id, settings) if status.state == "done" else None,
     )

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from basalt.io.errors import StudyError
 from leaderboard.judging.attention_checks import Qualification, qualification
 from leaderboard.judging.invites import admit
+from leaderboard.judging.pairs import has_seen_all
 from leaderboard.store.database import Store
 from leaderboard.store.models import (
     ERASED,
@@ -76,10 +77,12 @@ class RaterStatus:
     Attributes:
         state: `invite` (needs an invitation), `consent` (must agree to the study's text), `qualify`
             (answers known pairs first), `failed` (did not pass the qualification), `judge`, `done` (has
-            answered all pairs asked for) or `banned`.
-        answered: Number of pairs answered and not withdrawn. Attention checks count like other pairs; the
-            qualification's pairs do not count.
+            answered all pairs asked for, or has judged at least one and seen all there are) or `banned`.
+        answered: Number of pairs answered and neither skipped nor withdrawn. Attention checks count like other
+            pairs; the qualification's pairs do not count.
         attention_checks: Number of attention checks among them; raters must not learn it.
+        skipped: Number of pairs skipped, attention checks and practice pairs included.
+        skips_left: Number of pairs that the rater may still skip; None for any number.
         limit: Number of pairs that the study asks of a rater; None for all pairs.
         qualification: Progress of the qualification.
     """
@@ -87,6 +90,8 @@ class RaterStatus:
     state: State
     answered: int
     attention_checks: int
+    skipped: int
+    skips_left: int | None
     limit: int | None
     qualification: Qualification
 
@@ -228,13 +233,16 @@ def read_rater_status(
     study: StudyInfo,
     rater_id: str,
     settings: JudgingSettings | None = None,
+    now: datetime | None = None,
 ) -> RaterStatus:
-    """State of a rater in a study, within a transaction."""
+    """State of a rater in a study, within a transaction; `now` is the current time, tests set it."""
     settings = settings or read_settings(session, study.id)
     member = session.get(Membership, (study.id, rater_id))
     qualified = qualification(session, study.id, rater_id, settings)
-    judged, checks = _answers_that_count(session, study, rater_id)
-    answered = judged + checks
+    gone = withdrawn_answers(session, study.id, rater_id)
+    judged, checks, skipped = _answers_that_count(session, study, rater_id, gone)
+    answered, allowed = judged + checks, settings.skips_allowed
+    skips_left = None if allowed is None else max(0, allowed - skipped)
     state: State = "judge"
     if rater_id in banned_raters(session, study.id):
         state = "banned"
@@ -246,15 +254,25 @@ def read_rater_status(
         state = "failed"
     elif qualified.state == "open":
         state = "qualify"
-    elif settings.pairs_per_rater is not None and answered >= settings.pairs_per_rater:
-        state = "done"
-    return RaterStatus(state, answered, checks, settings.pairs_per_rater, qualified)
+    else:
+        enough = settings.pairs_per_rater is not None and answered >= settings.pairs_per_rater
+        # A skip alone never earns a code, and a queue of clips may grow at any time.
+        may_end = answered > 0 and (allowed is None or skipped <= allowed)
+        may_end = may_end and not study.rules.clips
+        if enough or (
+            may_end and has_seen_all(session, study, rater_id, gone, now or datetime.now(UTC))
+        ):
+            state = "done"
+    return RaterStatus(
+        state, answered, checks, skipped, skips_left, settings.pairs_per_rater, qualified
+    )
 
 
-def _answers_that_count(session: Session, study: StudyInfo, rater_id: str) -> tuple[int, int]:
-    """Numbers of pairs and of attention checks that a rater has answered and not withdrawn."""
+def _answers_that_count(
+    session: Session, study: StudyInfo, rater_id: str, gone: Collection[str]
+) -> tuple[int, int, int]:
+    """Numbers of pairs judged, of attention checks answered, and of pairs skipped, withdrawn answers left out."""
     study_id = study.id
-    gone = withdrawn_answers(session, study_id, rater_id)
     if study.rules.clips:
         own = (
             ClipAnswer.study_id == study_id,
@@ -265,24 +283,29 @@ def _answers_that_count(session: Session, study: StudyInfo, rater_id: str) -> tu
             ClipShowing.question_id == ClipQuestion.id,
         )
         ordinary = (ClipShowing.repeats.is_(None), ClipQuestion.gold.is_(None))
-        judged = count(session, *own, *ordinary)
-        return judged, count(session, *own) - judged
-    judgments = count(
-        session,
+        skipped = count(session, *own, ClipAnswer.winner == "skip")
+        judged = count(session, *own, *ordinary, ClipAnswer.winner != "skip")
+        return judged, count(session, *own) - skipped - judged, skipped
+    judgment = (
         Judgment.study_id == study_id,
         Judgment.rater_id == rater_id,
         Judgment.source == "human",
         Judgment.id.not_in(gone),
     )
-    checks = count(
-        session,
+    check = (
         CheckAnswer.check_id == AttentionCheck.id,
         CheckAnswer.study_id == study_id,
         CheckAnswer.rater_id == rater_id,
         CheckAnswer.id.not_in(gone),
-        AttentionCheck.kind != "qualification",
     )
-    return judgments, checks
+    return (
+        count(session, *judgment, Judgment.winner != "skip"),
+        count(
+            session, *check, CheckAnswer.winner != "skip", AttentionCheck.kind != "qualification"
+        ),
+        count(session, *judgment, Judgment.winner == "skip")
+        + count(session, *check, CheckAnswer.winner == "skip"),
+    )
 
 
 def completion_code(

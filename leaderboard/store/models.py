@@ -7,7 +7,7 @@ rater's personal data is erased, written reasons and player events are blanked; 
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 from uuid import uuid4
 
 import sqlalchemy as sa
@@ -42,6 +42,11 @@ synthetic teachers are kept in files and never stored here."""
 WINNERS: tuple[Winner, ...] = get_args(Winner)
 """Answers to a pair. `both_bad` (neither is acceptable) and `skip` (no opinion) differ from `draw` (equally
 good)."""
+
+SkipReason = Literal["no_opinion", "broken"]
+SKIP_REASONS: tuple[SkipReason, ...] = get_args(SkipReason)
+"""Why a pair was skipped: the rater cannot say, or a video does not play. Answers from before reasons were asked have
+none."""
 
 CHECK_KINDS = ("qualification", "gold", "repeat", "self")
 """Kinds of pairs with a known answer, see `leaderboard.judging.attention_checks`."""
@@ -247,6 +252,7 @@ class Judgment(Base):
     __table_args__ = (
         _one_of("winner", WINNERS),
         _one_of("source", SOURCES),
+        _one_of("skip_reason", SKIP_REASONS),
         CheckConstraint("left_episode_id <> right_episode_id", name="two_episodes"),
         _once("human", "rater_id", "pair", "attempt"),
         _once("telemetry", "study_id", "pair"),
@@ -271,6 +277,7 @@ class Judgment(Base):
     attempt: Mapped[int] = mapped_column(server_default=text("0"))
     watched_left: Mapped[float | None]
     watched_right: Mapped[float | None]
+    skip_reason: Mapped[str | None] = mapped_column(String(15))
 
 
 class StoreSecret(Base):
@@ -400,6 +407,7 @@ class CheckAnswer(Base):
     __tablename__ = "check_answer"
     __table_args__ = (
         _one_of("winner", WINNERS),
+        _one_of("skip_reason", SKIP_REASONS),
         Index("ix_check_answer_rater", "study_id", "rater_id"),
     )
 
@@ -415,6 +423,7 @@ class CheckAnswer(Base):
     video_events: Mapped[list[Any]]
     seconds: Mapped[float]
     created: Mapped[datetime]
+    skip_reason: Mapped[str | None] = mapped_column(String(15))
 
 
 class Clip(Base):
@@ -511,6 +520,7 @@ class ClipAnswer(Base):
     __tablename__ = "clip_answer"
     __table_args__ = (
         _one_of("winner", WINNERS),
+        _one_of("skip_reason", SKIP_REASONS),
         Index("ix_clip_answer_study", "study_id", "number"),
     )
 
@@ -524,6 +534,7 @@ class ClipAnswer(Base):
     seconds: Mapped[float]
     speed: Mapped[float]
     created: Mapped[datetime]
+    skip_reason: Mapped[str | None] = mapped_column(String(15))
 
     showing: Mapped[ClipShowing] = relationship()
 

@@ -287,10 +287,19 @@ def get_study(store: Store, study_id: str) -> StudyInfo:
         StudyError: There is no such study.
     """
     with store.read() as session:
-        study = session.get(Study, study_id)
-        if study is None:
-            raise StudyError(f"there is no study with the id {study_id}")
-        return _info(study)
+        return read_study(session, study_id)
+
+
+def read_study(session: Session, study_id: str) -> StudyInfo:
+    """The study with that id, within a transaction.
+
+    Raises:
+        StudyError: There is no such study.
+    """
+    study = session.get(Study, study_id)
+    if study is None:
+        raise StudyError(f"there is no study with the id {study_id}")
+    return _info(study)
 
 
 def checked_name(name: str, what: str) -> str:

@@ -49,7 +49,10 @@ class JudgingSettings(BaseModel):
             agreement.
         ban_after_failed_checks: Number of failed checks (gold and self) after which a rater is banned;
             None never bans. Answering a repeated pair differently is counted, but never bans.
-        pairs_per_rater: Number of pairs that a rater answers, attention checks included; None for all.
+        pairs_per_rater: Number of pairs that a rater answers, attention checks included; None for all. Skipped
+            pairs do not count.
+        skips_allowed: Number of pairs that a rater may skip, attention checks and practice pairs included; None
+            for any number.
         answers_per_minute: Maximum number of answers per minute from one rater.
         watch_share: Share of each video that must be played before an answer other than `skip`; below 1,
             because a player may stop a frame early.
@@ -76,6 +79,7 @@ class JudgingSettings(BaseModel):
     overlap_share: float = Field(default=0.0, ge=0.0, le=1.0)
     ban_after_failed_checks: int | None = Field(default=None, gt=0)
     pairs_per_rater: int | None = Field(default=None, gt=0)
+    skips_allowed: int | None = Field(default=10, ge=0)
     answers_per_minute: int = Field(default=60, gt=0)
     watch_share: float = Field(default=0.9, ge=0.0, le=1.0)
     reason_characters: int = Field(default=0, ge=0, le=1000)

@@ -227,7 +227,8 @@ def test_one_screen_of_a_laptop_holds_videos_and_answers(address: str, page: Pag
                 "Draw",
                 "Right did better",
                 "Both bad",
-                "Skip",
+                "No opinion",
+                "Video broken",
                 "Submit",
             )
         ]

@@ -31,6 +31,8 @@ PASSWORD = "correct horse battery"
 class Comparing(Element[ClipsView, Act]):
     def answer(self, winner: str = "left", pair: str | None = None) -> Reply:
         given = {"kind": "answer", "nonce": "1", "winner": winner, "seconds": 9, "speed": 1}
+        if winner == "skip":
+            given["skip_reason"] = "no_opinion"
         return self.do(
             ClipAnswer.model_validate({**given, "pair": pair or self.shown.pairs[0].pair})
         )

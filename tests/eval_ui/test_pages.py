@@ -45,6 +45,7 @@ class PairJudging(Element[PairView, Act]):
             Answer.model_validate(
                 {
                     "kind": "answer", "nonce": "1", "pair": self.shown.pair, "winner": winner,
+                    "skip_reason": "no_opinion" if winner == "skip" else None,
                     "justification": "", "direct": [], "comparative": [], "seen": [1, 1], "events": [],
                 }
                 | changes
@@ -213,13 +214,26 @@ def test_the_end_is_a_thank_you_with_an_undo(
     empty_store: Store, study: StudyInfo, judging: PairJudging
 ) -> None:
     app = opened()
+    for winner in ("skip", "left", "draw", "right", "both_bad", "skip"):
+        reply = judging.answer(winner)
+        assert reply.ok and ("do not count" in reply.text) == (winner == "skip")
+        run(app)
+    assert "Thank you" in text(app)
+    assert "judged **4 pairs** and skipped 2" in text(app)
+    press(app, "Undo the last answer")
+    assert judging.shown.standing == "4 of 6 pairs judged"
+
+
+def test_who_only_skips_gets_no_code(
+    empty_store: Store, study: StudyInfo, judging: PairJudging
+) -> None:
+    change_settings(empty_store, study, ADMIN, completion_code="C0DE")
+    app = opened(PROLIFIC_PID="p1")
     for _ in range(6):
         judging.answer("skip")
         run(app)
-    assert "Thank you" in text(app)
-    assert "6 pairs" in text(app)
-    press(app, "Undo the last answer")
-    assert judging.shown.standing == "5 of 6 pairs judged"
+    assert "judged **0 pairs** and skipped 6" in text(app)
+    assert "no completion code" in text(app) and "C0DE" not in text(app)
 
 
 def test_an_answer_after_the_pairs_time_is_refused_with_the_reason(

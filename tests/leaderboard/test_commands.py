@@ -160,7 +160,10 @@ def judged(store: Store, study: StudyInfo, agents: dict[str, Path]) -> None:
     for winner in ("left", "draw", "both_bad", "skip", "right"):
         pair = next_pair(store, study, rater)
         assert pair is not None
-        answer_pair(store, pair.assignment_id, rater, winner, justification='said "x";\nand y')
+        answer_pair(
+            store, pair.assignment_id, rater, winner, justification='said "x";\nand y',
+            skip_reason="broken" if winner == "skip" else None,
+        )  # fmt: skip
 
 
 def test_exports_hold_every_judgment(

@@ -4,6 +4,7 @@ import random
 import shutil
 import tempfile
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -84,16 +85,19 @@ class Judging(RuleBasedStateMachine):
         served = self.open.get(name)
         if served is None:
             return
-        arguments = (self.store, served.assignment_id, self.ids[name], winner)
+        answer = partial(
+            answer_pair, self.store, served.assignment_id, self.ids[name], winner,
+            skip_reason="broken" if winner == "skip" else None, now=self.now,
+        )  # fmt: skip
         if name in self.banned:
             with pytest.raises(AccessDeniedError):
-                answer_pair(*arguments, now=self.now)
+                answer()
         elif self.reserved(name) is None:
             with pytest.raises(AnswerRefusedError, match="came too late"):
-                answer_pair(*arguments, now=self.now)
+                answer()
         else:
-            first = answer_pair(*arguments, now=self.now)
-            assert answer_pair(*arguments, now=self.now) == first
+            first = answer()
+            assert answer() == first
             self.said[name].append((self.pair_of(served), winner, self.now))
             self.old.append((name, served))
             del self.open[name]

@@ -79,18 +79,25 @@ class SimulatedRater:
     secret: str = ""
     failure: BaseException | None = None
 
+    @property
+    def judged(self) -> int:
+        """Number of answers that were no skips, which do not count."""
+        return sum(winner != "skip" for winner in self.said.values())
+
     def run(self) -> None:
         try:
             rng = random.Random(self.number)
             with httpx2.Client(base_url=self.url, timeout=60) as client:
                 self.secret = self._send(client, "studies/small/join", {}).json()["secret"]
-                while len(self.said) < self.answers:
+                while self.judged < self.answers:
                     pair = self._send(client, "studies/small/next").json()["pair"]
                     assert pair not in self.said
                     self.others.append(pair)
                     winner = rng.choice(["left", "right", "draw", "both_bad", "skip"])
+                    reason = {"skip_reason": "no_opinion"} if winner == "skip" else {}
+                    given = {"pair": pair, "winner": winner, **reason}
                     for _ in range(rng.choice([1, 1, 2])):
-                        answer = self._send(client, "answers", {"pair": pair, "winner": winner})
+                        answer = self._send(client, "answers", given)
                         assert answer.status_code == 200, answer.text
                     self.said[pair] = winner
                     foreign = rng.choice(self.others)
@@ -130,15 +137,16 @@ def soak(
     store = open_store(*place)
     study = fill(store, agents=6, seeds=4)
     change_settings(
-        store, study, command_line_admin(), pairs_per_rater=answers, answers_per_minute=100_000
-    )
+        store, study, command_line_admin(), pairs_per_rater=answers, answers_per_minute=100_000,
+        skips_allowed=None,
+    )  # fmt: skip
     server = Server(*place)
     shared: list[str] = []
     people = [SimulatedRater(server.url, number, answers, shared) for number in range(raters)]
     threads = [threading.Thread(target=one.run) for one in people]
     for thread in threads:
         thread.start()
-    total = raters * answers
+    total = raters * answers  # and the skips
     for number in range(kills):
         # Spread over the answers, not over time: every kill falls into the middle of the work.
         goal = (number + 1) * total // (kills + 1)
@@ -165,7 +173,8 @@ def soak(
     assert_nothing_lost_doubled_or_crossed(store, people)
     with store.read() as session:
         stored = session.scalar(sa.select(sa.func.count()).select_from(Judgment))
-    assert stored == len(load_comparisons(store, study)) == total
+    assert sum(one.judged for one in people) == total
+    assert stored == len(load_comparisons(store, study)) == sum(len(one.said) for one in people)
     store.close()
     return people
 

@@ -76,6 +76,7 @@ class Rater:
             self.id,
             winner,
             seconds=seconds,
+            skip_reason="no_opinion" if winner == "skip" else None,
             now=self.now,
         )
 
@@ -109,7 +110,8 @@ def test_a_rater_gets_each_question_once_with_the_next_one_ahead(
 ) -> None:
     seen, ahead = [], ""
     for done in range(6):
-        assert rater_status(store, study, rater.id).answered == done
+        # A skip, as the first one is, settles its question and is no answer of the rater.
+        assert rater_status(store, study, rater.id).answered == max(0, done - 1)
         pairs = rater.pairs()
         assert len(pairs) == min(AHEAD, 6 - done)
         assert rater.pairs()[0].assignment_id == pairs[0].assignment_id
@@ -122,7 +124,7 @@ def test_a_rater_gets_each_question_once_with_the_next_one_ahead(
     assert len(set(seen)) == 6
     assert queue_state(store, study).missing == 0
     view, pairs = clip_rater_view(store, study, rater.id)
-    assert (view.status.answered, view.missing, pairs) == (6, 0, [])
+    assert (view.status.answered, view.status.skipped, view.missing, pairs) == (5, 1, 0, [])
 
 
 def test_the_queue_is_asked_in_order_and_each_pair_once(store: Store, study: StudyInfo) -> None:

@@ -63,7 +63,7 @@ def filled(folder: Path, *, checks: bool) -> tuple[Store, StudyInfo]:
         for one, other in random.Random(1).sample(pairs, 30):
             add_gold_pair(store, study, ADMIN, one, other, "left")
         change_settings(store, study, ADMIN, check_share=0.5)
-    change_settings(store, study, ADMIN, answers_per_minute=100_000)
+    change_settings(store, study, ADMIN, answers_per_minute=100_000, skips_allowed=None)
     return store, study
 
 
@@ -125,6 +125,8 @@ def play(store: Store, study: StudyInfo, steps: int) -> list[tuple[Observation, 
             for side in ("left", "right"):
                 ask("GET", pair[side], f"{side} video")
             body = {"pair": pair["pair"], "winner": rng.choice(["left", "right", "draw", "skip"])}
+            if body["winner"] == "skip":
+                body["skip_reason"] = rng.choice(["no_opinion", "broken"])
             ask("POST", "/api/answers", "answer", body)
             if number % 5 == 4:
                 again = ask("POST", "/api/studies/small/undo", "undo").json()
@@ -233,21 +235,24 @@ def test_the_total_is_the_same_with_and_without_checks_until_the_pairs_are_used_
     study = fill(store, 4, 3)
     change_settings(
         store, study, ADMIN, check_share=0.5 * has_checks, check_kinds=("self", "repeat"),
-        pairs_per_rater=limit, answers_per_minute=100_000,
+        pairs_per_rater=limit, answers_per_minute=100_000, skips_allowed=None,
     )  # fmt: skip
     rater = register_rater(store, "alice")
     rng = random.Random(3)
     asked = min(limit or 18, 18)
-    answered = 0
+    answered = skipped = 0
     while True:
         view, pair = next_view(store, study, rater)
         assert (view.status.answered, view.total) == (answered, max(asked, answered))
         if pair is None:
             break
-        answer_pair(store, pair.assignment_id, rater, rng.choice(["left", "right", "skip"]))
-        answered += 1
-    assert answered >= asked if limit != 8 else answered == 8
-    assert has_checks or answered == asked
+        if skip := rng.random() < 1 / 3:
+            answer_pair(store, pair.assignment_id, rater, "skip", skip_reason="no_opinion")
+        else:
+            answer_pair(store, pair.assignment_id, rater, rng.choice(["left", "right"]))
+        answered, skipped = answered + (not skip), skipped + skip
+    assert answered + skipped >= asked if limit != 8 else answered == 8
+    assert has_checks or limit == 8 or answered + skipped == asked
     # A pair that comes after the last one could only be a check.
     assert all(next_pair(store, study, rater) is None for _ in range(30))
     store.close()

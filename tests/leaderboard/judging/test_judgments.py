@@ -42,7 +42,7 @@ def test_a_rater_sees_each_pair_once_and_then_is_done(store: Store, full_study: 
     for done in range(ALL_PAIRS):
         assert rater_view(store, full_study, rater).status.answered == done
         pair = served(store, full_study, rater)
-        answer_pair(store, pair.assignment_id, rater, "skip" if done == 0 else "left")
+        answer_pair(store, pair.assignment_id, rater, "draw" if done == 0 else "left")
     assert next_pair(store, full_study, rater) is None
     assert rater_view(store, full_study, rater) == rater_view(store, full_study, rater)
     assert rater_view(store, full_study, rater).total == ALL_PAIRS

@@ -376,7 +376,7 @@ def test_answers_need_watching_reasons_and_a_human_pace(
     ):
         with pytest.raises(AnswerRefusedError):
             answer_pair(store, pair.assignment_id, rater, "left", **options)
-    answer_pair(store, pair.assignment_id, rater, "skip", now=NOON)
+    answer_pair(store, pair.assignment_id, rater, "skip", skip_reason="broken", now=NOON)
     with store.read() as session:
         assert session.scalar(sa.select(sa.func.count()).select_from(RefusedAnswer)) == 4
     change_settings(
