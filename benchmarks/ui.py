@@ -18,7 +18,6 @@ import contextlib
 import json
 import os
 import random
-import secrets
 import socket
 import statistics
 import subprocess
@@ -40,6 +39,7 @@ from basalt.core.tasks import STEPS_PER_SECOND
 from basalt.core.telemetry import Telemetry
 from basalt.io.errors import BasaltError, ConfigError
 from eval_ui.session import RATER_COOKIE
+from leaderboard.judging.raters import join, new_rater_secret
 from leaderboard.store.database import open_store
 from leaderboard.studies.access import command_line_admin
 from leaderboard.studies.export import load_comparisons
@@ -92,14 +92,20 @@ def run(argv: list[str]) -> dict[str, Any]:
         raise ConfigError(f"bench ui: {options.agents} agents give {pairs} pairs; fewer answers")
     with tempfile.TemporaryDirectory(prefix="basalt-bench-ui-") as folder:
         place = Path(folder) / "leaderboard.sqlite"
-        _fill(place, Path(folder), options.agents)
+        people = _fill(place, Path(folder), options.agents, 2 * options.raters)
         with _server(place, Path(folder)) as address:
             asyncio.run(_warm_up(address))
             page = asyncio.run(
-                _all(options, "page", lambda times: _page_rater(address, options, times))
+                _all(
+                    options,
+                    "page",
+                    lambda times: _page_rater(address, people.pop(), options, times),
+                )
             )
             api = asyncio.run(
-                _all(options, "API", lambda times: _api_rater(address, options, times))
+                _all(
+                    options, "API", lambda times: _api_rater(address, people.pop(), options, times)
+                )
             )
         store = open_store(place)
         kept = len(load_comparisons(store, find_study(store, STUDY)))
@@ -247,8 +253,8 @@ def _trigger_id(element_id: str) -> str:
     return _make_trigger_id(element_id, "events")
 
 
-async def _page_rater(address: str, options: argparse.Namespace, times: Times) -> None:
-    headers = {"Cookie": f"{RATER_COOKIE}={secrets.token_urlsafe(32)}"}
+async def _page_rater(address: str, secret: str, options: argparse.Namespace, times: Times) -> None:
+    headers = {"Cookie": f"{RATER_COOKIE}={secret}"}
     url = f"{address}/_stcore/stream"
     async with aiohttp.ClientSession(headers=headers) as client:
         start = time.perf_counter()
@@ -282,7 +288,7 @@ def _act(pair: str, number: int) -> dict[str, Any]:
 # -- over the API -----------------------------------------------------------------------------------
 
 
-async def _api_rater(address: str, options: argparse.Namespace, times: Times) -> None:
+async def _api_rater(address: str, secret: str, options: argparse.Namespace, times: Times) -> None:
     root = f"{address}/api"
     async with aiohttp.ClientSession() as client:
 
@@ -295,9 +301,7 @@ async def _api_rater(address: str, options: argparse.Namespace, times: Times) ->
             times.setdefault(what, []).append(time.perf_counter() - start)
             return out
 
-        # The rater's own secret: no limit on new raters from one address is met.
-        joined = {"Authorization": f"Bearer {secrets.token_urlsafe(32)}"}
-        client.headers.update(joined)
+        client.headers.update({"Authorization": f"Bearer {secret}"})
         await post("join", f"/studies/{STUDY}/join", {})
         for _ in range(options.answers):
             pair = await post("next", f"/studies/{STUDY}/next", None)
@@ -312,8 +316,8 @@ async def _api_rater(address: str, options: argparse.Namespace, times: Times) ->
 # -- what is judged, and the server -----------------------------------------------------------------
 
 
-def _fill(place: Path, folder: Path, agents: int) -> None:
-    """A study of short recordings; their pictures do not matter here."""
+def _fill(place: Path, folder: Path, agents: int, raters: int) -> list[str]:
+    """A study of short recordings; their pictures do not matter here. Returns the secrets of raters who have joined."""
     store = open_store(place)
     study = create_study(store, STUDY, demo_study({"find_cave": SEEDS}, "bench", "1"))
     for number in tqdm(range(agents), desc="recordings", unit="agent", file=sys.stderr):
@@ -321,7 +325,11 @@ def _fill(place: Path, folder: Path, agents: int) -> None:
             _record(folder / str(number), seed, f"agent {number}")
         submit_recordings(store, study, folder / str(number), f"agent {number}")
     change_settings(store, study, command_line_admin(), answers_per_minute=10_000)
+    people = [new_rater_secret(store) for _ in range(raters)]
+    for secret in people:
+        join(store, study, secret)
     store.close()
+    return people
 
 
 def _record(folder: Path, seed: int, player: str, steps: int = STEPS) -> None:

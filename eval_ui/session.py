@@ -5,6 +5,8 @@ scripts read them from the connection; only HTTP responses set them: `RaterCooki
 `eval_ui.login.routes` for admins.
 """
 
+from typing import Any
+
 import streamlit as st
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
@@ -13,12 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from eval_ui.store_access import the_store
 from leaderboard.http.limits import JOINS_PER_MINUTE, network_of
-from leaderboard.judging.raters import (
-    find_rater,
-    is_rater_secret,
-    new_rater_secret,
-    register_rater,
-)
+from leaderboard.judging.raters import is_rater_secret, join, new_rater_secret
 from leaderboard.studies.access import (
     AccessDeniedError,
     AdminIdentity,
@@ -51,20 +48,21 @@ def rater_secret() -> str:
     return st.session_state["rater_secret"]
 
 
-def this_rater() -> str:
-    """Id of the rater who uses this browser; a new browser makes a new rater.
+def join_here(study: StudyInfo, **options: Any) -> str:
+    """Let the person at this browser join a study; returns the rater's id.
+
+    Args:
+        study: Study to join.
+        options: Further arguments of `leaderboard.judging.raters.join`.
 
     Raises:
-        TooManyRequestsError: Too many new raters came from its address.
+        TooManyRequestsError: Too many raters joined from its address.
+        AccessDeniedError: The person may not join.
     """
-    store, secret = the_store(), rater_secret()
-    try:
-        return find_rater(store, secret)
-    except AccessDeniedError:
-        address = st.context.ip_address
-        if isinstance(address, str):  # None: of this machine
-            throttle("joins", network_of(address), JOINS_PER_MINUTE)
-        return register_rater(store, secret)
+    address = st.context.ip_address
+    if isinstance(address, str):  # None: of this machine
+        throttle("joins", network_of(address), JOINS_PER_MINUTE)
+    return join(the_store(), study, rater_secret(), **options)
 
 
 def admin_secret() -> str | None:

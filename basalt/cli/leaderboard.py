@@ -1,5 +1,6 @@
 """`basalt leaderboard`: ratings and judgments of a study, and who may administer it."""
 
+import csv
 import dataclasses
 import getpass
 import json
@@ -17,6 +18,7 @@ from leaderboard.bedd.analysis import analyse_answers, text_analysis
 from leaderboard.bedd.answers import read_answers, read_banned
 from leaderboard.bedd.study import STUDY_NAME, export_bedd, import_bedd
 from leaderboard.bedd.videos import add_videos
+from leaderboard.judging.participants import PLATFORMS, personal_links
 from leaderboard.judging.telemetry_judge import judge_by_telemetry
 from leaderboard.ratings.analysis import analyse
 from leaderboard.ratings.bootstrap import REPLICATES
@@ -34,7 +36,7 @@ from leaderboard.store.database import (
     open_store,
 )
 from leaderboard.store.models import SOURCES
-from leaderboard.studies.access import add_admin, remove_admin
+from leaderboard.studies.access import add_admin, command_line_admin, remove_admin
 from leaderboard.studies.export import load_comparisons
 from leaderboard.studies.rules import find_study
 from leaderboard.submissions.episodes import replayed
@@ -319,6 +321,45 @@ def _asked_password() -> str:
     if password != getpass.getpass("Repeat password: "):
         raise StudyError("the two passwords differ; nothing was changed")
     return password
+
+
+@leaderboard.command("links")
+def _links(
+    people: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Text file with a participant's ID on each line.")
+    ],
+    invite: Annotated[str, typer.Option(metavar="TOKEN", help="Token of an invite of the study.")],
+    address: Annotated[
+        str, typer.Option(metavar="URL", help="Address of the app, e.g. https://judge.lab.example")
+    ],
+    platform: Annotated[
+        str,
+        typer.Option(
+            callback=choice(PLATFORMS), help=f"Platform of the IDs: {', '.join(PLATFORMS)}."
+        ),
+    ] = "other",
+    study: Study = None,
+    store: Store = None,
+) -> int:
+    """Print a personal link with a signed ID for each participant, as CSV."""
+    opened = open_existing(store)
+    try:
+        names = people.read_text(encoding="utf-8").split()
+    except (OSError, UnicodeDecodeError) as err:
+        raise ConfigError(f"{people}: cannot be read ({err})") from err
+    links = personal_links(
+        opened,
+        find_study(opened, study),
+        command_line_admin(),
+        address,
+        invite,
+        platform,
+        names,
+    )
+    writer = csv.writer(sys.stdout)
+    writer.writerow(("participant", "link"))
+    writer.writerows(zip(names, links, strict=True))
+    return 0
 
 
 @leaderboard.command("plan")

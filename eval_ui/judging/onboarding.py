@@ -6,9 +6,10 @@ import streamlit as st
 
 from basalt.io.errors import BasaltError
 from eval_ui.elements import attempt, show_text
-from eval_ui.session import rater_secret
+from eval_ui.session import join_here, rater_secret
 from leaderboard.judging.invites import check_invite
-from leaderboard.judging.raters import RaterStatus, join
+from leaderboard.judging.participants import LINK_IDS, Participant
+from leaderboard.judging.raters import RaterStatus, enter
 from leaderboard.store.database import Store
 from leaderboard.studies.rules import StudyInfo
 from leaderboard.studies.settings import JudgingSettings
@@ -51,35 +52,47 @@ class Arrival:
 
     Attributes:
         invite: Token of an invite, if the link has one.
-        platform: Crowd platform that sent the rater.
-        participant: Identifier of the person on that platform.
+        participant: The person on a crowd platform, if the link says.
         preview: True if MTurk shows the page to a worker who has not accepted the task yet.
     """
 
     invite: str | None
-    platform: str | None
-    participant: str | None
+    participant: Participant | None
     preview: bool
+
+
+_PARAMETERS = (
+    "invite", *(name for names in LINK_IDS.values() for name in names), "sig", "turkSubmitTo",
+)  # fmt: skip
 
 
 def arrival() -> Arrival:
     """The link's parameters; they are then removed from the address bar, since some are secret."""
-    if "arrival" not in st.session_state or "invite" in st.query_params:
-        query = st.query_params
-        platform, participant = None, None
-        if pid := query.get("PROLIFIC_PID"):
-            platform, participant = "prolific", pid
-        elif worker := query.get("workerId"):
-            platform, participant = "mturk", worker
-        elif person := query.get("participant"):
-            platform, participant = "other", person
-        st.session_state["arrival"] = Arrival(
-            query.get("invite"), platform, participant, query.get("assignmentId") == _PREVIEW
+    query = st.query_params
+    if "arrival" not in st.session_state or any(name in query for name in _PARAMETERS):
+        named = (
+            (platform, [query.get(name) for name in names]) for platform, names in LINK_IDS.items()
         )
-        for name in ("invite", "PROLIFIC_PID", "STUDY_ID", "SESSION_ID", "workerId", "participant",
-                     "assignmentId", "hitId", "turkSubmitTo"):  # fmt: skip
+        participant = next(
+            (
+                Participant(platform, person, study, session, query.get("sig"))
+                for platform, (person, study, session) in named
+                if person
+            ),
+            None,
+        )
+        preview = query.get("assignmentId") == _PREVIEW
+        st.session_state["arrival"] = Arrival(query.get("invite"), participant, preview)
+        for name in _PARAMETERS:
             query.pop(name, None)
     return st.session_state["arrival"]
+
+
+def rater_here(store: Store, study: StudyInfo) -> str:
+    """Id of the rater at this browser, who came by the link; "" for somebody who has not joined yet."""
+    came = arrival()
+    rater = enter(store, study, rater_secret(), participant=came.participant, invite=came.invite)
+    return rater or ""
 
 
 def welcome(
@@ -122,10 +135,12 @@ def welcome(
                 show_text(settings.consent)
             agreed = st.checkbox("I have read this and agree to take part.")
         if st.button("Begin", type="primary", disabled=not agreed):
-            attempt(
-                join, store, study, rater_secret(), invite=came.invite, consent=agreed,
-                platform=came.platform, participant=came.participant,
-            )  # fmt: skip
+            person = came.participant
+            ids = {} if person is None else {
+                "platform": person.platform, "participant": person.id, "platform_study": person.study,
+                "platform_session": person.session, "signature": person.signature,
+            }  # fmt: skip
+            attempt(join_here, study, invite=came.invite, consent=agreed, **ids)
 
 
 def farewell(status: RaterStatus, completion: tuple[str, str] | None) -> None:
@@ -134,14 +149,20 @@ def farewell(status: RaterStatus, completion: tuple[str, str] | None) -> None:
         st.markdown("## Thank you")
         pairs = f"{status.answered} pair{'' if status.answered == 1 else 's'}"
         skipped = f" and skipped {status.skipped}" if status.skipped else ""
-        enough = "all that this study needs from you" if completion else "and there are no more"
+        done = status.state == "done"
+        enough = "all that this study needs from you" if done else "and there are no more"
         st.markdown(f"You have judged **{pairs}**{skipped}, {enough}. Every answer is saved.")
-        if completion is None:
+        if status.held:
+            st.info(
+                "The organisers look at your answers before you get a completion code. Come back to this page "
+                "later, or contact them."
+            )
+        elif not done:
             st.markdown(
                 "Skipped pairs do not count, so the study is not complete and there is no completion code."
             )
         code, address = completion or ("", "")
-        if arrival().participant or address:
+        if code and (arrival().participant or address):
             st.markdown("Your completion code:")
             st.code(code, language=None)
         if address:

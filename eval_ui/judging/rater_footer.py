@@ -6,9 +6,8 @@ from datetime import UTC, datetime
 import streamlit as st
 
 from eval_ui.elements import attempt, show_text
-from eval_ui.session import rater_secret
 from eval_ui.study_picker import pick_study
-from leaderboard.judging.raters import erase, register_rater
+from leaderboard.judging.raters import erase, rename_rater
 from leaderboard.store.database import Store
 from leaderboard.studies.rules import StudyInfo
 
@@ -59,7 +58,7 @@ def footer(store: Store, study: StudyInfo, instructions: str, rater: str) -> Non
                 help="Only the study's organisers see it, next to your answers.",
             )
             if name:
-                register_rater(store, rater_secret(), name)
+                rename_rater(store, rater, name)
             st.markdown("**Forget me** deletes your name, your ID on the crowd platform and everything "
                         "you wrote. Your votes are kept anonymously. If you may not judge in this study any more, "
                         "a code remains that only recognises you if you come back.")  # fmt: skip

@@ -15,6 +15,9 @@ KINDS = {
     "withdraw": "answer withdrawn",
     "erase": "personal data deleted",
     "requalify": "qualification reset",
+    "attach": "participant went on in another browser",
+    "hold": "rater held for review",
+    "release": "rater released",
 }
 
 

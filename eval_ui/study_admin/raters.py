@@ -9,7 +9,7 @@ from leaderboard.judging.quality import RaterReport, rater_reports
 from leaderboard.judging.raters import erase, rater_of_code
 from leaderboard.store.database import Store
 from leaderboard.studies.access import AdminIdentity
-from leaderboard.studies.events import ban, requalify, unban
+from leaderboard.studies.events import ban, release, requalify, unban
 from leaderboard.studies.rules import StudyInfo
 
 STATES = {
@@ -65,6 +65,8 @@ def _table(reports: Sequence[RaterReport]) -> None:
             "Left": [share(one.left_share) for one in reports],
             "Invite": [one.invite or "" for one in reports],
             "Participant": [one.participant or "" for one in reports],
+            "Session": [one.platform_session or "" for one in reports],
+            "Browsers": [one.browsers for one in reports],
         },
         placeholder="",
         column_config={
@@ -74,6 +76,12 @@ def _table(reports: Sequence[RaterReport]) -> None:
             "Gold": st.column_config.TextColumn(help="gold pairs passed / answered"),
             "Identical": st.column_config.TextColumn(
                 help="pairs of identical videos passed / answered"
+            ),
+            "Session": st.column_config.TextColumn(
+                help="the platform's id of this participation: SESSION_ID, assignmentId"
+            ),
+            "Browsers": st.column_config.NumberColumn(
+                help="browsers in which the participant took part; see History"
             ),
             "Repeats": st.column_config.TextColumn(
                 help="repeated pairs with the same answer / answered"
@@ -97,7 +105,9 @@ def _actions(
             attempt(unban, store, study, admin, one.rater_id, reason)
     elif buttons[0].button("Ban", type="primary", width="stretch"):
         attempt(ban, store, study, admin, one.rater_id, reason)
-    if buttons[1].button("Reset qualification", width="stretch"):
+    if one.held and buttons[1].button("Release", width="stretch"):
+        attempt(release, store, study, admin, one.rater_id)
+    elif not one.held and buttons[1].button("Reset qualification", width="stretch"):
         attempt(requalify, store, study, admin, one.rater_id)
     with buttons[2].popover("Forget", width="stretch"):
         st.caption(
@@ -114,7 +124,8 @@ def _label(one: RaterReport) -> str:
 
 def _state(one: RaterReport) -> str:
     # A ban stays after the personal data was deleted, and can still be lifted.
-    return "data deleted" if one.forgotten and one.state != "banned" else STATES[one.state]
+    state = "data deleted" if one.forgotten and one.state != "banned" else STATES[one.state]
+    return f"{state}, held for review" if one.held else state
 
 
 def _passed(counts: tuple[int, int]) -> str:

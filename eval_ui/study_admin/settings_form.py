@@ -58,6 +58,12 @@ def _fields(present: JudgingSettings) -> dict[str, object]:
             present.show_results,
             wrap=True,
         )
+        out["signed_ids"] = st.checkbox(
+            "Accept participants' IDs only from personal links of `basalt leaderboard links` "
+            "(otherwise anyone who knows an ID can pose as that participant)",
+            present.signed_ids,
+            wrap=True,
+        )
         st.markdown("##### Answers")
         out["watch_share"] = (
             st.slider(

@@ -6,9 +6,15 @@ from basalt.core.tasks import get_task
 from basalt.io.errors import BasaltError
 from eval_ui.judging.acts import Reply
 from eval_ui.judging.clip_comparing import Act, ClipAnswer, ClipsView, ShownPair, compare_clips
-from eval_ui.judging.onboarding import CLIP_INSTRUCTIONS, closed, farewell, middle, welcome
+from eval_ui.judging.onboarding import (
+    CLIP_INSTRUCTIONS,
+    closed,
+    farewell,
+    middle,
+    rater_here,
+    welcome,
+)
 from eval_ui.judging.rater_footer import confirm_forgotten, footer, undo_button, undo_time
-from eval_ui.session import this_rater
 from eval_ui.store_access import the_store
 from eval_ui.study_picker import current_study, pick_study
 from leaderboard.http.video_urls import pair_videos
@@ -33,11 +39,11 @@ def page() -> None:
     confirm_forgotten()
     try:
         study = current_study(store, clips=True)
-        rater = this_rater()
+        rater = rater_here(store, study)
         view, pairs = clip_rater_view(store, study, rater)
         status = view.status
         instructions = view.settings.instructions or CLIP_INSTRUCTIONS
-        if status.state in ("invite", "consent"):
+        if not status.joined or status.state in ("invite", "consent"):
             welcome(store, study, view.settings, status, "Which clip is better?", instructions)
             pick_study(store, study, clips=True)
             return
@@ -100,7 +106,7 @@ def _show(
 
 
 def _end(store: Store, study: StudyInfo, rater: str, view: ClipRaterView) -> None:
-    if view.completion is not None:
+    if view.status.state == "done":
         farewell(view.status, view.completion)
     else:
         with middle():

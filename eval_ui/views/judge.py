@@ -4,10 +4,10 @@ import streamlit as st
 
 from basalt.core.tasks import Questions, get_task
 from basalt.io.errors import BasaltError
-from eval_ui.judging.onboarding import INSTRUCTIONS, closed, farewell, middle, welcome
+from eval_ui.judging.onboarding import INSTRUCTIONS, closed, farewell, middle, rater_here, welcome
 from eval_ui.judging.pair_judging import Act, Answer, PairView, Reply, judge_pair
 from eval_ui.judging.rater_footer import confirm_forgotten, footer, undo_button, undo_time
-from eval_ui.session import may_see_results, this_rater
+from eval_ui.session import may_see_results
 from eval_ui.store_access import the_store
 from eval_ui.study_picker import current_study, only_clips, pick_study
 from leaderboard.http.video_urls import pair_videos
@@ -30,11 +30,11 @@ def page() -> None:
         if only_clips(store):
             st.switch_page("views/compare.py")
         study = current_study(store, clips=False)
-        rater = this_rater()
+        rater = rater_here(store, study)
         view, pair = next_view(store, study, rater)
         status = view.status
         instructions = view.settings.instructions or INSTRUCTIONS
-        if status.state in ("invite", "consent"):
+        if not status.joined or status.state in ("invite", "consent"):
             welcome(store, study, view.settings, status, "Which player did better?", instructions)
             pick_study(store, study, clips=False)
             return

@@ -38,7 +38,12 @@ from leaderboard.http.media import BodyLimit, video_response
 from leaderboard.http.video_urls import pair_videos, video_of_ticket
 from leaderboard.judging.assignments import ServedPair, next_pair
 from leaderboard.judging.invites import study_of_invite
-from leaderboard.judging.judgments import AnswerRefusedError, answer_pair, undo_last
+from leaderboard.judging.judgments import (
+    AnswerRefusedError,
+    answer_pair,
+    study_of_pair,
+    undo_last,
+)
 from leaderboard.judging.quality import RaterReport, StudyQuality, rater_reports, study_quality
 from leaderboard.judging.rater_view import rater_view, studies_for_rater
 from leaderboard.judging.raters import (
@@ -237,6 +242,15 @@ def _the_rater(caller: CallerArg, credentials: Credentials) -> str:
     return caller.rater
 
 
+def _the_rater_here(
+    store: StoreArg, study: "StudyArg", caller: CallerArg, credentials: Credentials
+) -> str:
+    """The rater who uses the sender's secret in the study of the address."""
+    _the_rater(caller, credentials)
+    assert credentials is not None
+    return find_rater(store, credentials.credentials, study.id)
+
+
 def _the_admin(caller: CallerArg) -> AdminIdentity:
     if caller.admin is None:
         raise AccessDeniedError("log in as an admin first")
@@ -245,6 +259,7 @@ def _the_admin(caller: CallerArg) -> AdminIdentity:
 
 StudyArg = Annotated[StudyInfo, Depends(_the_study)]
 RaterArg = Annotated[str, Depends(_the_rater)]
+RaterHereArg = Annotated[str, Depends(_the_rater_here)]
 AdminArg = Annotated[AdminIdentity, Depends(_the_admin)]
 
 _REFUSALS: dict[int | str, dict[str, Any]] = {
@@ -334,7 +349,7 @@ def join_study(
 
 
 @_router.get("/studies/{study}/me", tags=["rater"])
-def me(store: StoreArg, study: StudyArg, rater: RaterArg) -> shapes.Me:
+def me(store: StoreArg, study: StudyArg, rater: RaterHereArg) -> shapes.Me:
     """State and progress of the rater."""
     view = rater_view(store, study, rater)
     code, url = view.completion or (None, None)
@@ -348,21 +363,27 @@ def me(store: StoreArg, study: StudyArg, rater: RaterArg) -> shapes.Me:
         qualification_answered=view.status.qualification.answered,
         qualification_pairs=view.status.qualification.pairs,
         undoable_until=view.undoable_until,
+        held=view.status.held,
         completion_code=code,
         completion_url=url or None,
     )
 
 
 @_router.post("/studies/{study}/next", tags=["rater"])
-def next_to_judge(store: StoreArg, study: StudyArg, rater: RaterArg) -> shapes.Pair | None:
+def next_to_judge(store: StoreArg, study: StudyArg, rater: RaterHereArg) -> shapes.Pair | None:
     """Reserve the next pair; null when the rater is done. Until it is answered, it stays the same."""
     pair = next_pair(store, study, rater)
     return None if pair is None else _shown(store, pair)
 
 
 @_router.post("/answers", tags=["rater"])
-def answer(store: StoreArg, rater: RaterArg, body: shapes.AnswerRequest) -> shapes.Answered:
+def answer(
+    store: StoreArg, caller: CallerArg, credentials: Credentials, body: shapes.AnswerRequest
+) -> shapes.Answered:
     """Answer a reserved pair. The answer is durable when this returns; sent twice, it counts once."""
+    rater = _the_rater(caller, credentials)
+    if credentials is not None and (study := study_of_pair(store, body.pair)) is not None:
+        rater = find_rater(store, credentials.credentials, study)
     watched = None
     if body.watched_left is not None and body.watched_right is not None:
         watched = (body.watched_left, body.watched_right)
@@ -381,7 +402,7 @@ def answer(store: StoreArg, rater: RaterArg, body: shapes.AnswerRequest) -> shap
 
 
 @_router.post("/studies/{study}/undo", tags=["rater"])
-def undo(store: StoreArg, study: StudyArg, rater: RaterArg) -> shapes.Pair:
+def undo(store: StoreArg, study: StudyArg, rater: RaterHereArg) -> shapes.Pair:
     """Withdraw the last answer; its pair is served again."""
     return _shown(store, undo_last(store, study, rater))
 

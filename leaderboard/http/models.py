@@ -9,7 +9,8 @@ from basalt.core.comparisons import Winner
 from basalt.core.tasks import TASKS
 from basalt.io.untrusted import unfit
 from leaderboard.judging.judgments import MAX_EVENTS, MAX_TEXT, Feedback
-from leaderboard.judging.raters import Platform, State
+from leaderboard.judging.participants import Platform
+from leaderboard.judging.raters import State
 from leaderboard.store.models import SkipReason
 
 
@@ -37,6 +38,13 @@ class JoinRequest(_Taken):
     platform: Platform | None = None
     participant: str | None = Field(
         None, max_length=100, description="the person's id on the platform"
+    )
+    platform_study: str | None = Field(None, max_length=100, description="STUDY_ID, hitId")
+    platform_session: str | None = Field(
+        None, max_length=100, description="SESSION_ID, assignmentId"
+    )
+    signature: str | None = Field(
+        None, max_length=100, description="of the participant's id, where the study requires it"
     )
 
 
@@ -167,6 +175,7 @@ class Me(_Given):
     qualification_answered: int
     qualification_pairs: int
     undoable_until: datetime | None
+    held: bool = Field(description="held for review: no completion code yet")
     completion_code: str | None
     completion_url: str | None
 

@@ -20,7 +20,7 @@ from basalt.io.errors import StudyError
 from leaderboard.judging.raters import (
     REASONS,
     RaterStatus,
-    completion_code,
+    completion_of,
     read_rater_status,
 )
 from leaderboard.store.database import Store
@@ -543,11 +543,10 @@ def clip_rater_view(
         settings = read_settings(session, study.id)
         status = read_rater_status(session, study, rater_id, settings)
         last = last_clip_answer(session, study.id, rater_id)
-    pairs = next_clips(store, study, rater_id) if status.state in ("judge", "qualify") else []
+    serves = status.joined and status.state in ("judge", "qualify")
+    pairs = next_clips(store, study, rater_id) if serves else []
     undoable = None if last is None else last.created + timedelta(seconds=settings.undo_seconds)
-    completion = (
-        completion_code(store, study, rater_id, settings) if status.state == "done" else None
-    )
+    completion = completion_of(store, study, rater_id, settings, status)
     queue = queue_state(store, study)
     view = ClipRaterView(settings, status, queue.missing, queue.asked, undoable, completion)
     return view, pairs

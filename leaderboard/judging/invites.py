@@ -125,6 +125,13 @@ def check_invite(store: Store, study: StudyInfo, token: str) -> None:
         admit(session, study, token, datetime.now(UTC))
 
 
+def belongs_to(session: Session, study: StudyInfo, token: str) -> bool:
+    """Whether a token is that of an invite of a study, whether or not more raters may join with it."""
+    return (
+        count(session, Invite.token_sha256 == hash_secret(token), Invite.study_id == study.id) > 0
+    )
+
+
 def admit(session: Session, study: StudyInfo, token: str, now: datetime) -> Invite:
     """The invite, if one more rater may join; its row is locked, so that no two take the last place.
 

@@ -159,6 +159,16 @@ def answer_pair(
         raise
 
 
+def study_of_pair(store: Store, assignment_id: str) -> str | None:
+    """Id of the study in which a pair was served; None for an unknown pair."""
+    with store.read() as session:
+        # Both are always looked for, so that the time does not reveal which one it is.
+        assignment = session.get(Assignment, assignment_id)
+        check = session.get(AttentionCheck, assignment_id)
+    served = assignment or check
+    return None if served is None else served.study_id
+
+
 def undo_last(
     store: Store, study: StudyInfo, rater_id: str, *, now: datetime | None = None
 ) -> ServedPair:

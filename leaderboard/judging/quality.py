@@ -18,6 +18,7 @@ from leaderboard.judging.raters import RaterStatus, State, read_rater_status
 from leaderboard.store.database import Store
 from leaderboard.store.models import (
     AttentionCheck,
+    Browser,
     CheckAnswer,
     Episode,
     Invite,
@@ -47,8 +48,12 @@ class RaterReport:
         invite: Label of the invite that the rater joined with; None if there was none.
         platform: Crowd platform; None if there was none or it was erased.
         participant: Rater's id on that platform; None if there is none or it was erased.
+        platform_study: The platform's id of its study; None as above.
+        platform_session: The platform's id of this participation; None as above.
+        browsers: Number of browsers in which the participant took part.
         joined: Time of joining; None for raters of an open study who never joined.
         state: State, see `leaderboard.judging.raters.RaterStatus`.
+        held: Whether the rater is held for review.
         forgotten: Whether the rater's personal data was erased.
         judged: Number of pairs judged that count, or would count if the rater were not banned; skips are not
             among them.
@@ -69,8 +74,12 @@ class RaterReport:
     invite: str | None
     platform: str | None
     participant: str | None
+    platform_study: str | None
+    platform_session: str | None
+    browsers: int
     joined: datetime | None
     state: State
+    held: bool
     forgotten: bool
     judged: int
     skipped: int
@@ -183,6 +192,13 @@ def rater_reports(store: Store, study: StudyInfo, admin: AdminIdentity) -> list[
             one.rater_id: one
             for one in session.scalars(sa.select(Membership).where(Membership.study_id == study.id))
         }
+        browsers = dict(
+            session.execute(
+                sa.select(Browser.rater_id, sa.func.count())
+                .where(Browser.study_id == study.id)
+                .group_by(Browser.rater_id)
+            ).all()
+        )
         labels = dict(
             session.execute(
                 sa.select(Invite.id, Invite.label).where(Invite.study_id == study.id)
@@ -214,8 +230,12 @@ def rater_reports(store: Store, study: StudyInfo, admin: AdminIdentity) -> list[
                     invite=labels.get(member.invite_id or "") if member else None,
                     platform=member.platform if member else None,
                     participant=member.participant if member else None,
+                    platform_study=member.platform_study if member else None,
+                    platform_session=member.platform_session if member else None,
+                    browsers=browsers.get(rater_id, 1),
                     joined=member.joined if member else None,
                     state=status.state,
+                    held=status.held,
                     forgotten=rater.erased,
                     judged=sum(one.winner != "skip" for one in own),
                     skipped=status.skipped,

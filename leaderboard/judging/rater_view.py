@@ -3,16 +3,15 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from leaderboard.judging.assignments import ServedPair, next_pair
 from leaderboard.judging.judgments import last_answer
 from leaderboard.judging.pairs import count_pairs, known_pairs
-from leaderboard.judging.raters import RaterStatus, completion_code, read_rater_status
+from leaderboard.judging.participants import rater_in_browser
+from leaderboard.judging.raters import RaterStatus, completion_of, read_rater_status
 from leaderboard.store.database import Store
-from leaderboard.store.models import Rater, pair_key
-from leaderboard.studies.access import hash_secret
+from leaderboard.store.models import pair_key
 from leaderboard.studies.rules import StudyInfo, list_studies
 from leaderboard.studies.settings import JudgingSettings, read_settings
 
@@ -28,7 +27,8 @@ class RaterView:
             depends neither on skips nor on which pairs were attention checks, so it does not reveal them: where the
             study asks for all pairs, some come on top.
         undoable_until: Time until which the last answer can be withdrawn, UTC; None without such an answer.
-        completion: Completion code, and the address to return to (or ""); None until the rater is done.
+        completion: Completion code, and the address to return to (or ""); None until the rater is done, and while the
+            rater is held for review.
     """
 
     settings: JudgingSettings
@@ -47,7 +47,7 @@ def rater_view(store: Store, study: StudyInfo, rater_id: str) -> RaterView:
 
 
 def next_view(store: Store, study: StudyInfo, rater_id: str) -> tuple[RaterView, ServedPair | None]:
-    """The rater's place in a study, and the next pair; None if the rater is done or may not judge.
+    """The rater's place in a study, and the next pair; None if the rater is done, may not judge or has not joined.
 
     Raises:
         StudyError: The study does not accept judgments by people, or the rater is unknown.
@@ -56,7 +56,7 @@ def next_view(store: Store, study: StudyInfo, rater_id: str) -> tuple[RaterView,
         settings = read_settings(session, study.id)
         status = read_rater_status(session, study, rater_id, settings)
     pair = None
-    if status.state in ("judge", "qualify"):
+    if status.joined and status.state in ("judge", "qualify"):
         pair = next_pair(store, study, rater_id)
     # After serving, which may take a practice pair out of the pairs that are left.
     with store.read() as session:
@@ -70,15 +70,15 @@ def studies_for_rater(store: Store, token: str) -> list[StudyInfo]:
     """
     studies = list_studies(store)
     with store.read() as session:
-        rater = session.scalar(sa.select(Rater.id).where(Rater.token_sha256 == hash_secret(token)))
 
         def is_visible(study: StudyInfo) -> bool:
             settings = read_settings(session, study.id)
             if settings.open_signup or settings.show_results:
                 return True
+            rater = rater_in_browser(session, study.id, token)
             if rater is None:
                 return False
-            return read_rater_status(session, study, rater, settings).state != "invite"
+            return read_rater_status(session, study, rater.id, settings).state != "invite"
 
         return [study for study in studies if is_visible(study)]
 
@@ -101,5 +101,5 @@ def _view(
         status,
         max(total, status.answered),
         undoable,
-        completion_code(store, study, rater_id, settings) if status.state == "done" else None,
+        completion_of(store, study, rater_id, settings, status),
     )

@@ -2,15 +2,16 @@
 
 A rater is identified by a secret: the app keeps it in a cookie, other front ends send it with each
 request. To join, the secret is presented once together with an invite's token (unless the study is open
-to all) and consent to the study's text.
+to all) and consent to the study's text. A participant of a crowd platform is also known by the platform's id
+(`leaderboard.judging.participants`).
 """
 
 import hmac
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal, get_args
+from typing import Literal
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -19,10 +20,23 @@ from basalt.io.errors import StudyError
 from leaderboard.judging.attention_checks import Qualification, qualification
 from leaderboard.judging.invites import admit
 from leaderboard.judging.pairs import has_seen_all
+from leaderboard.judging.participants import (
+    Participant,
+    attach,
+    checked_participant,
+    is_somebody_else,
+    membership_of,
+    rater_in_browser,
+    raters_of_browser,
+    signing_key,
+    use_browser,
+)
 from leaderboard.store.database import Store
 from leaderboard.store.models import (
     ERASED,
+    SECOND,
     AttentionCheck,
+    Browser,
     CheckAnswer,
     ClipAnswer,
     ClipQuestion,
@@ -49,15 +63,12 @@ from leaderboard.studies.events import (
     add_event,
     banned_raters,
     give_back,
+    is_held,
     record_ban,
     withdrawn_answers,
 )
 from leaderboard.studies.rules import StudyInfo, checked_name
 from leaderboard.studies.settings import JudgingSettings, read_settings
-
-Platform = Literal["prolific", "mturk", "other"]
-PLATFORMS: tuple[Platform, ...] = get_args(Platform)
-"""Crowd platforms whose participant ids can be stored."""
 
 State = Literal["invite", "consent", "qualify", "failed", "judge", "done", "banned"]
 
@@ -85,6 +96,8 @@ class RaterStatus:
         skips_left: Number of pairs that the rater may still skip; None for any number.
         limit: Number of pairs that the study asks of a rater; None for all pairs.
         qualification: Progress of the qualification.
+        joined: Whether the rater has joined the study, after its instructions and consent text.
+        held: Whether the rater is held for review, and gets no completion code yet.
     """
 
     state: State
@@ -94,6 +107,8 @@ class RaterStatus:
     skips_left: int | None
     limit: int | None
     qualification: Qualification
+    joined: bool
+    held: bool
 
 
 def register_rater(store: Store, token: str, name: str | None = None) -> str:
@@ -132,17 +147,103 @@ def is_rater_secret(store: Store, secret: str) -> bool:
     return True
 
 
-def find_rater(store: Store, token: str) -> str:
+def find_rater(store: Store, token: str, study_id: str | None = None) -> str:
     """The id of the rater with a secret.
+
+    Args:
+        store: Leaderboard.
+        token: Secret of the rater or of a browser in which the rater takes part.
+        study_id: Id of the study; None for the rater whose own secret it is, or who used it last.
 
     Raises:
         AccessDeniedError: No rater has it.
     """
     with store.read() as session:
-        rater = session.scalar(sa.select(Rater.id).where(Rater.token_sha256 == hash_secret(token)))
-    if rater is None:
+        if study_id is not None:
+            rater = rater_in_browser(session, study_id, token)
+            found = None if rater is None else rater.id
+        else:
+            hashed = hash_secret(token)
+            found = session.scalar(
+                sa.select(Rater.id).where(Rater.token_sha256 == hashed)
+            ) or session.scalar(
+                sa.select(Browser.rater_id)
+                .where(Browser.token_sha256 == hashed)
+                .order_by(Browser.used.desc())
+                .limit(1)
+            )
+    if found is None:
         raise AccessDeniedError("unknown rater; join the study first")
-    return rater
+    return found
+
+
+def rename_rater(store: Store, rater_id: str, name: str) -> None:
+    """Store a rater's name.
+
+    Raises:
+        StudyError: The name is not printable, or too long; or there is no such rater.
+    """
+    name = checked_name(name, "name")
+    with store.write() as session:
+        rater = session.get(Rater, rater_id)
+        if rater is None:
+            raise StudyError(f"there is no rater with the id {rater_id}")
+        rater.name = name
+
+
+def enter(
+    store: Store,
+    study: StudyInfo,
+    token: str,
+    *,
+    participant: Participant | None = None,
+    invite: str | None = None,
+    now: datetime | None = None,
+) -> str | None:
+    """The id of the rater who comes to a study in a browser; None for somebody who has yet to join.
+
+    A participant who has joined in another browser goes on in this one, see
+    `leaderboard.judging.participants.attach`.
+
+    Args:
+        store: Leaderboard.
+        study: Study that the link leads to.
+        token: The browser's secret.
+        participant: The person as the link says; None if it does not.
+        invite: Token of the invite in the link.
+        now: Current time; tests set it.
+
+    Raises:
+        AccessDeniedError: The participant's id lacks a signature that the study requires, or the participant may
+            not go on in another browser.
+        StudyError: An id is not printable.
+    """
+    key = signing_key(store)
+    with store.read() as session:
+        rater = rater_in_browser(session, study.id, token)
+        if participant is None:
+            return None if rater is None else rater.id
+        settings = read_settings(session, study.id)
+        person, signed = checked_participant(key, study, settings, participant)
+        member = membership_of(session, study.id, person)
+        if member is None:
+            return None
+        if rater is not None and member.rater_id == rater.id:
+            return rater.id
+    with store.write() as session:
+        member = membership_of(session, study.id, person)
+        if member is None:  # erased meanwhile
+            return None
+        attach(
+            session,
+            study,
+            member,
+            token,
+            invite=invite,
+            signed=signed,
+            now=now or datetime.now(UTC),
+        )
+        return member.rater_id
 
 
 def join(
@@ -155,66 +256,77 @@ def join(
     name: str | None = None,
     platform: str | None = None,
     participant: str | None = None,
+    platform_study: str | None = None,
+    platform_session: str | None = None,
+    signature: str | None = None,
     now: datetime | None = None,
 ) -> str:
     """Let a rater into a study, or add consent; returns the rater's id. Joining again changes nothing.
 
+    A participant who has joined goes on, in this browser too. Another participant than the one who used the browser
+    before is another rater, who is held for review if that one was banned or failed.
+
     Args:
         store: Leaderboard.
         study: Study to join.
-        token: Rater's own secret.
+        token: Secret of the rater's browser.
         invite: Token of an invite; required unless the study is open or the rater has joined before.
         consent: Whether the rater agreed to the study's current consent text.
         name: Name for the admin's list; optional, and can be erased.
         platform: Crowd platform, one of `PLATFORMS`; required with `participant`.
-        participant: Person's id on the platform; each may join a study once.
+        participant: Person's id on the platform; each is one rater of a study.
+        platform_study: The platform's id of its study.
+        platform_session: The platform's id of this participation.
+        signature: Signature of the participant's id, see
+            `leaderboard.judging.participants.participant_signature`.
         now: Current time; tests set it.
 
     Raises:
-        AccessDeniedError: There is no invite, or it is used up, expired or revoked; or the participant
-            has joined before with another secret; or was banned, or failed the qualification, before the
-            personal data was erased.
-        StudyError: The name is not printable, or the platform is unknown.
+        AccessDeniedError: There is no invite, or it is used up, expired or revoked; or the participant may not go
+            on in another browser, or lacks a signature that the study requires; or was banned, or failed the
+            qualification, before the personal data was erased.
+        StudyError: The name or an id is not printable, or the platform is unknown.
     """
     now = now or datetime.now(UTC)
     name = checked_name(name, "name") if name else None
+    person, signed = None, False
     if participant is not None:
-        participant = checked_name(participant, "participant's id")
-        if platform not in PLATFORMS:
-            raise StudyError(f"platform: expected one of {', '.join(PLATFORMS)}, got {platform!r}")
-    key = _exclusion_key(store)
+        person = Participant(
+            str(platform), participant, platform_study, platform_session, signature
+        )
+    key, signing = _exclusion_key(store), signing_key(store)
     with store.write() as session:
         settings = read_settings(session, study.id)
-        known = session.scalar(sa.select(Rater.id).where(Rater.token_sha256 == hash_secret(token)))
-        member = session.get(Membership, (study.id, known)) if known else None
+        rater = rater_in_browser(session, study.id, token)
+        member = session.get(Membership, (study.id, rater.id)) if rater is not None else None
+        if person is not None:
+            person, signed = checked_participant(signing, study, settings, person)
+            if (known := membership_of(session, study.id, person)) is not None:
+                if known is not member:
+                    attach(session, study, known, token, invite=invite, signed=signed, now=now)
+                member = known
+            elif member is not None and is_somebody_else(session, member, person):
+                member = None
         if member is None:
             admitted = None if invite is None else admit(session, study, invite, now)
             if admitted is None and not settings.open_signup:
                 raise AccessDeniedError(
                     "this study is by invitation only; open the link you were sent"
                 )
-            hashes = [*_hashes(key, study.id, hash_secret(token), platform, participant)]
-            if reason := _excluded(session, study.id, hashes):
-                raise AccessDeniedError(REASONS[reason])
-            if participant is not None and session.scalar(
-                sa.select(Membership.rater_id).where(
-                    Membership.study_id == study.id,
-                    Membership.platform == platform,
-                    Membership.participant == participant,
-                )
-            ):
-                raise AccessDeniedError(
-                    "this participant has joined already; continue in the browser that you started in"
-                )
             member = Membership(
                 study_id=study.id,
-                rater_id=_rater_of(session, token, key).id,
+                rater_id=_new_member(session, study, settings, token, key, person, now).id,
                 invite_id=admitted.id if admitted else None,
-                platform=platform if participant is not None else None,
-                participant=participant,
                 joined=now,
             )
             session.add(member)
+        if person is not None:
+            _refuse_excluded(
+                session, study.id, [_hashed(key, study.id, person.platform, person.id)]
+            )
+            member.platform, member.participant = person.platform, person.id
+            member.platform_study = person.study or member.platform_study
+            member.platform_session = person.session or member.platform_session
         if consent and settings.consent_sha256 != member.consent_sha256:
             member.consented, member.consent_sha256 = now, settings.consent_sha256
         if name:
@@ -264,7 +376,15 @@ def read_rater_status(
         ):
             state = "done"
     return RaterStatus(
-        state, answered, checks, skipped, skips_left, settings.pairs_per_rater, qualified
+        state,
+        answered,
+        checks,
+        skipped,
+        skips_left,
+        settings.pairs_per_rater,
+        qualified,
+        joined=member is not None,
+        held=is_held(session, study.id, rater_id),
     )
 
 
@@ -308,10 +428,12 @@ def _answers_that_count(
     )
 
 
-def completion_code(
-    store: Store, study: StudyInfo, rater_id: str, settings: JudgingSettings
-) -> tuple[str, str]:
-    """Completion code of a rater who is done, and the platform's address with the code filled in."""
+def completion_of(
+    store: Store, study: StudyInfo, rater_id: str, settings: JudgingSettings, status: RaterStatus
+) -> tuple[str, str] | None:
+    """Completion code of a rater, and the platform's address with the code filled in; None before there is one."""
+    if status.state != "done" or status.held:
+        return None
     code = settings.completion_code or _own_code(store, study.id, rater_id)
     return code, settings.completion_url.replace("{code}", code)
 
@@ -363,6 +485,8 @@ def erase(store: Store, rater_id: str, by: str = BY_RATER) -> None:
         now = datetime.now(UTC)
         for member in session.scalars(sa.select(Membership).where(Membership.rater_id == rater_id)):
             member.platform = member.participant = None
+            member.platform_study = member.platform_session = None
+        session.execute(sa.delete(Browser).where(Browser.rater_id == rater_id))
         for table in (Judgment, CheckAnswer):
             session.execute(
                 sa.update(table)
@@ -394,15 +518,16 @@ def _exclusion_key(store: Store) -> bytes:
     return bytes.fromhex(store_secret(store, "exclusion"))
 
 
-def _hashes(
-    key: bytes, study_id: str, token_sha256: str, platform: str | None, participant: str | None
-) -> Iterator[str]:
-    """Keyed hashes by which a person is recognised in a study: one of the secret, one of the id on a platform."""
-    people = [("secret", token_sha256)]
-    if platform is not None and participant is not None:
-        people.append((platform, participant))
-    for person in people:
-        yield hmac.new(key, json.dumps([study_id, *person]).encode(), "sha256").hexdigest()
+def _hashed(key: bytes, study_id: str, kind: str, identity: str) -> str:
+    """Keyed hash by which a person is recognised in a study.
+
+    Args:
+        key: The store's key.
+        study_id: Id of the study.
+        kind: `secret`, or a crowd platform.
+        identity: SHA-256 of the secret, or the person's id on the platform.
+    """
+    return hmac.new(key, json.dumps([study_id, kind, identity]).encode(), "sha256").hexdigest()
 
 
 def _excluded(session: Session, study_id: str, hashes: Collection[str]) -> str | None:
@@ -421,10 +546,68 @@ def _keep_out(session: Session, key: bytes, study_id: str, rater: Rater) -> None
         reason = "failed"
     if not reason or rater.erased:
         return
+    browsers = sa.select(Browser.token_sha256).where(
+        Browser.study_id == study_id, Browser.rater_id == rater.id
+    )
+    people = {("secret", token) for token in session.scalars(browsers)}
+    if not rater.token_sha256.startswith(SECOND):
+        people.add(("secret", rater.token_sha256))
     member = session.get(Membership, (study_id, rater.id))
-    platform, participant = (member.platform, member.participant) if member else (None, None)
-    for person in _hashes(key, study_id, rater.token_sha256, platform, participant):
+    if member is not None and member.platform is not None and member.participant is not None:
+        people.add((member.platform, member.participant))
+    for kind, identity in people:
+        person = _hashed(key, study_id, kind, identity)
         session.merge(Exclusion(study_id=study_id, person_hmac=person, reason=reason))
+
+
+def _refuse_excluded(session: Session, study_id: str, hashes: Collection[str]) -> None:
+    if reason := _excluded(session, study_id, hashes):
+        raise AccessDeniedError(REASONS[reason])
+
+
+def _new_member(
+    session: Session,
+    study: StudyInfo,
+    settings: JudgingSettings,
+    token: str,
+    key: bytes,
+    person: Participant | None,
+    now: datetime,
+) -> Rater:
+    """The rater of somebody who joins in a browser; a second one if the browser's own is another participant.
+
+    Raises:
+        AccessDeniedError: The person was excluded.
+    """
+    if person is not None:
+        _refuse_excluded(session, study.id, [_hashed(key, study.id, person.platform, person.id)])
+    browser = _hashed(key, study.id, "secret", hash_secret(token))
+    doubt = _excluded(session, study.id, [browser])
+    if doubt and person is None:
+        raise AccessDeniedError(REASONS[doubt])
+    banned = banned_raters(session, study.id)
+    others = raters_of_browser(session, study.id, token)
+    own = session.scalar(sa.select(Rater).where(Rater.token_sha256 == hash_secret(token)))
+    is_free = own is None or session.get(Membership, (study.id, own.id)) is None
+    if person is not None:
+        for other in others:
+            if other in banned:
+                doubt = "banned"
+            elif qualification(session, study.id, other, settings).state == "failed":
+                doubt = doubt or "failed"
+    if is_free and not (doubt and person is not None):
+        rater = _rater_of(session, token, key)
+    else:
+        rater = Rater(id=new_id(), created=now)
+        rater.token_sha256 = f"{SECOND}{rater.id}"
+        session.add(rater)
+        session.flush()
+    use_browser(session, study.id, rater.id, token, now)
+    if doubt:
+        why = {"banned": "was banned", "failed": "failed the qualification"}[doubt]
+        data = {"reason": f"another participant {why} in this browser"}
+        add_event(session, study.id, "hold", BY_RULE, rater_id=rater.id, data=data, now=now)
+    return rater
 
 
 def _rater_of(session: Session, token: str, key: bytes) -> Rater:
@@ -435,8 +618,8 @@ def _rater_of(session: Session, token: str, key: bytes) -> Rater:
         session.add(rater)
         session.flush()
         for study_id in session.scalars(sa.select(Exclusion.study_id).distinct()).all():
-            hashes = [*_hashes(key, study_id, rater.token_sha256, None, None)]
-            if reason := _excluded(session, study_id, hashes):
+            person = _hashed(key, study_id, "secret", rater.token_sha256)
+            if reason := _excluded(session, study_id, [person]):
                 why = f"{reason} before the personal data was deleted"
                 record_ban(session, study_id, rater.id, BY_RULE, why)
     return rater

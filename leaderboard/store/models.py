@@ -51,7 +51,9 @@ none."""
 CHECK_KINDS = ("qualification", "gold", "repeat", "self")
 """Kinds of pairs with a known answer, see `leaderboard.judging.attention_checks`."""
 
-EVENT_KINDS = ("settings", "ban", "unban", "withdraw", "erase", "requalify")
+EVENT_KINDS = (
+    "settings", "ban", "unban", "withdraw", "erase", "requalify", "attach", "hold", "release",
+)  # fmt: skip
 """Kinds of audit events, see `leaderboard.studies.events`."""
 
 CLIPS = "clips"
@@ -206,6 +208,9 @@ class Episode(Base):
 ERASED = "erased:"
 """Prefix of the value that replaces an erased rater's hash, so that no secret matches it."""
 
+SECOND = "second:"
+"""Prefix of the value in place of a hash for a rater whose browser is somebody else's by its secret; see `Browser`."""
+
 
 class Rater(Base):
     """A person who judges, identified by the hash of a secret that the person's browser keeps.
@@ -329,7 +334,8 @@ class Invite(Base):
 class Membership(Base):
     """A rater's membership in a study: how they joined, and what they consented to.
 
-    `participant` is the person's id on the crowd platform (PROLIFIC_PID, workerId); it can be erased.
+    The ids are the crowd platform's, and can be erased: `participant` is the person's (PROLIFIC_PID, workerId),
+    `platform_study` the study's (STUDY_ID, hitId), `platform_session` the participation's (SESSION_ID, assignmentId).
     """
 
     __tablename__ = "membership"
@@ -343,6 +349,26 @@ class Membership(Base):
     consented: Mapped[datetime | None]
     consent_sha256: Mapped[str | None] = mapped_column(String(64))
     joined: Mapped[datetime]
+    platform_study: Mapped[str | None] = mapped_column(String(100))
+    platform_session: Mapped[str | None] = mapped_column(String(100))
+
+
+class Browser(Base):
+    """A browser in which a rater takes part in a study, identified by the hash of its secret.
+
+    The rater of a browser is the one who used it last (the highest `used`). A browser without a row here belongs to the
+    rater with its secret.
+    """
+
+    __tablename__ = "browser"
+    __table_args__ = (UniqueConstraint("study_id", "token_sha256", "rater_id"),)
+
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    study_id: Mapped[str] = mapped_column(ForeignKey("study.id"))
+    token_sha256: Mapped[str] = mapped_column(String(64))
+    rater_id: Mapped[str] = mapped_column(ForeignKey("rater.id"), index=True)
+    created: Mapped[datetime]
+    used: Mapped[datetime]
 
 
 class Exclusion(Base):

@@ -4,7 +4,9 @@
 - `ban`, `unban`: a rater's judgments leave the ratings, or return; nothing is deleted;
 - `withdraw`: a rater withdrew an answer; the judgment stays but does not count in ratings;
 - `erase`: a rater's personal data was erased; the votes stay;
-- `requalify`: a rater may try the qualification again.
+- `requalify`: a rater may try the qualification again;
+- `attach`: a participant went on in another browser;
+- `hold`, `release`: a rater gets no completion code, or gets it after all.
 
 The current state follows from the events in order of their numbers, so ratings change at once and the whole
 history can be read.
@@ -64,6 +66,34 @@ def requalify(store: Store, study: StudyInfo, admin: AdminIdentity, rater_id: st
     with store.write() as session:
         _require_rater(session, rater_id)
         add_event(session, study.id, "requalify", admin.name, rater_id=rater_id)
+
+
+def release(store: Store, study: StudyInfo, admin: AdminIdentity, rater_id: str) -> None:
+    """Let a rater who is held for review have the completion code.
+
+    Raises:
+        StudyError: There is no such rater, or the rater is not held.
+    """
+    with store.write() as session:
+        _require_rater(session, rater_id)
+        if not is_held(session, study.id, rater_id):
+            raise StudyError(f"rater {rater_id} is not held for review")
+        add_event(session, study.id, "release", admin.name, rater_id=rater_id)
+
+
+def is_held(session: Session, study_id: str, rater_id: str) -> bool:
+    """Whether a rater is held for review: no completion code until an admin releases the rater."""
+    latest = session.scalar(
+        sa.select(Event.kind)
+        .where(
+            Event.study_id == study_id,
+            Event.rater_id == rater_id,
+            Event.kind.in_(("hold", "release")),
+        )
+        .order_by(Event.number.desc())
+        .limit(1)
+    )
+    return latest == "hold"
 
 
 def history(store: Store, study: StudyInfo, admin: AdminIdentity) -> list[Event]:

@@ -37,6 +37,8 @@ class JudgingSettings(BaseModel):
 
     Attributes:
         open_signup: Whether anybody may judge; otherwise an invite is required.
+        signed_ids: Whether a participant's id counts only with the signature that a personal link has
+            (`leaderboard.judging.participants`); otherwise whoever knows an id can pose as that participant.
         consent: Text that a rater must agree to first; empty for none. Raters are asked again when it
             changes.
         instructions: Instructions for raters in Markdown; empty for the app's own.
@@ -70,6 +72,7 @@ class JudgingSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     open_signup: bool = True
+    signed_ids: bool = False
     consent: str = Field(default="", max_length=20_000)
     instructions: str = Field(default="", max_length=20_000)
     qualification_pairs: int = Field(default=0, ge=0, le=50)

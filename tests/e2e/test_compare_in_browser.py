@@ -14,7 +14,7 @@ from leaderboard.studies.export import load_comparisons
 from leaderboard.studies.rules import StudyInfo, find_study
 from leaderboard.studies.settings import change_settings
 from tests.support.clip_recordings import record_cave
-from tests.support.real_browser import CHROMIUM, LAPTOP, PATIENCE, running_app
+from tests.support.real_browser import CHROMIUM, LAPTOP, PATIENCE, begin, running_app
 
 pytest.importorskip("playwright", reason="Playwright is not installed (pip install playwright)")
 from playwright.sync_api import Page, expect
@@ -127,6 +127,7 @@ def test_a_person_compares_clips_by_keys(
     requests: list[str] = []
     page.on("request", lambda request: requests.append(request.url))
     page.goto(address)  # there is nothing else to judge, so this is the first page
+    begin(page)
     page.get_by_role("heading", name="Find Cave: which clip is better?").wait_for()
     first = pair(page)
 
@@ -211,6 +212,7 @@ def test_a_missing_clip_says_so_and_is_skipped(
     for name in set(known_clips(store, study).values()):
         (store.media / name).unlink()
     page.goto(f"{address}/compare")
+    begin(page)
     first = pair(page)
     expect(page.locator(".slot:not(.behind) .trouble")).to_contain_text("cannot be played")
     answered, _ = answer(page, KEYS["skip"], seconds=0)
@@ -223,6 +225,7 @@ def test_one_screen_of_a_laptop_holds_clips_and_answers(address: str, page: Page
     for height in (LAPTOP["height"], 625):
         page.set_viewport_size({"width": LAPTOP["width"], "height": height})
         page.goto(f"{address}/compare")
+        begin(page)
         pair(page)
         boxes = [one.bounding_box() for one in page.locator(".slot:not(.behind) video").all()]
         boxes += [
@@ -241,6 +244,7 @@ def test_on_a_phone_clips_are_below_one_another_and_answers_in_reach(
 ) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     page.goto(f"{address}/compare")
+    begin(page)
     pair(page)
     left, right = (one.bounding_box() for one in page.locator(".slot:not(.behind) video").all())
     assert left and right and min(left["width"], right["width"]) >= 350

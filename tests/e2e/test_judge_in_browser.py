@@ -15,7 +15,7 @@ from leaderboard.studies.access import command_line_admin
 from leaderboard.studies.rules import create_study, demo_study, find_study
 from leaderboard.studies.settings import change_settings
 from leaderboard.submissions.register import submit_recordings
-from tests.support.real_browser import CHROMIUM, LAPTOP, PATIENCE, running_app
+from tests.support.real_browser import CHROMIUM, LAPTOP, PATIENCE, begin, running_app
 from tests.support.three_players import SEEDS, record_three
 
 pytest.importorskip("playwright", reason="Playwright is not installed (pip install playwright)")
@@ -83,6 +83,7 @@ def videos(page: Page) -> tuple[Locator, Locator]:
 
 def ready(page: Page) -> None:
     """Wait until a pair is shown whose two videos can play."""
+    begin(page)
     for video in videos(page):
         video.wait_for()
         handle = video.element_handle()

@@ -77,7 +77,12 @@ def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def opened() -> AppTest:
     app = AppTest.from_file(str(MAIN), default_timeout=60)
-    return show(run(app), "compare")
+    show(run(app), "compare")
+    for button in app.button:
+        if button.label == "Begin":
+            button.click()
+            return run(app)
+    return app
 
 
 def run(app: AppTest) -> AppTest:

@@ -75,11 +75,14 @@ def as_admin(empty_store: Store, cookies: dict[str, str]) -> None:
     cookies[session.ADMIN_COOKIE] = log_in(empty_store, name, PASSWORD)
 
 
-def opened(**query: str) -> AppTest:
+def opened(*, begin: bool = True, **query: str) -> AppTest:
+    """The Judge page by a link, past the instructions where they need no consent."""
     app = AppTest.from_file(str(MAIN), default_timeout=60)
     for name, value in query.items():
         app.query_params[name] = value
-    return run(app)
+    run(app)
+    open_buttons = [one for one in app.button if one.label == "Begin" and not one.disabled]
+    return press(app, "Begin") if begin and open_buttons else app
 
 
 def run(app: AppTest) -> AppTest:
@@ -162,6 +165,25 @@ def test_pictures_in_an_admins_texts_are_not_loaded(
         shown = text(opened())
         assert "pix.png" in shown or "x.example" in shown
         assert "![" not in shown
+
+
+def test_instructions_come_first_and_the_ids_of_the_link_are_kept_in_an_open_study(
+    empty_store: Store, study: StudyInfo, judging: PairJudging
+) -> None:
+    ids = {"PROLIFIC_PID": "p1", "STUDY_ID": "s1", "SESSION_ID": "a1"}
+    app = opened(begin=False, **ids)
+    assert "two videos side by side" in text(app)
+    assert judging.view is None and not app.query_params
+    press(app, "Begin")
+    assert judging.shown.standing == "0 of 6 pairs judged"
+    with empty_store.read() as session_:
+        (member,) = session_.scalars(sa.select(Membership))
+    kept = (member.participant, member.platform_study, member.platform_session)
+    assert kept == tuple(ids.values())
+    # Once is enough.
+    judging.view = None
+    opened(begin=False)
+    assert judging.view is not None
 
 
 def test_an_answer_is_stored_whole_and_the_next_pair_shown(
@@ -332,13 +354,16 @@ def test_an_invited_rater_agrees_then_judges(
     with empty_store.read() as session_:
         (member,) = session_.scalars(sa.select(Membership))
     assert (member.platform, member.participant) == ("prolific", "p1")
-    # The same participant in another browser has joined already.
+    judging.answer("left")
+    # The same participant goes on in another browser, and need not read and agree again.
     cookies[session.RATER_COOKIE] = "another browser's"
-    again = opened(invite=token, PROLIFIC_PID="p1")
-    next(box for box in again.checkbox if "agree" in box.label).check()
-    run(again)
-    press(again, "Begin")
-    assert "has joined already" in text(again)
+    opened(begin=False, invite=token, PROLIFIC_PID="p1")
+    assert judging.shown.standing == "1 of 6 pairs judged"
+    # Another participant in the first browser is somebody else, who has.
+    cookies[session.RATER_COOKIE] = "the tests' secret"
+    other = opened(begin=False, invite=token, PROLIFIC_PID="p2")
+    assert "We keep your answers." in text(other)
+    assert next(one for one in other.button if one.label == "Begin").disabled
 
 
 def test_a_preview_on_mturk_cannot_begin(empty_store: Store, study: StudyInfo) -> None:

@@ -11,10 +11,14 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support import ROOT
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = [
@@ -73,3 +77,11 @@ def running_app(store: Path, folder: Path, log: Path, port: int | None = None) -
             server.kill()
             server.wait()
         out.close()
+
+
+def begin(page: "Page") -> None:
+    """Go past the instructions, where they are shown."""
+    button = page.get_by_role("button", name="Begin", exact=True)
+    button.or_(page.locator("video.left").first).first.wait_for()
+    if button.is_visible():
+        button.click()

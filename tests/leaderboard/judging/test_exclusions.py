@@ -17,7 +17,8 @@ from leaderboard.judging.gold_pairs import add_gold_pair
 from leaderboard.judging.invites import create_invite
 from leaderboard.judging.judgments import answer_pair
 from leaderboard.judging.pairs import all_pairs
-from leaderboard.judging.raters import PLATFORMS, erase, join, rater_status, register_rater
+from leaderboard.judging.participants import PLATFORMS
+from leaderboard.judging.raters import erase, join, rater_status, register_rater
 from leaderboard.store.database import Store, open_store
 from leaderboard.store.models import AttentionCheck, Base, Exclusion, Membership, Rater
 from leaderboard.studies.access import AccessDeniedError, command_line_admin, hash_secret

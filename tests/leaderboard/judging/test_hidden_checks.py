@@ -19,7 +19,7 @@ from leaderboard.judging.gold_pairs import add_gold_pair
 from leaderboard.judging.judgments import answer_pair
 from leaderboard.judging.pairs import all_pairs
 from leaderboard.judging.rater_view import next_view
-from leaderboard.judging.raters import register_rater
+from leaderboard.judging.raters import join
 from leaderboard.store.database import Store, open_store
 from leaderboard.store.models import AttentionCheck, Episode
 from leaderboard.studies.access import command_line_admin
@@ -237,7 +237,7 @@ def test_the_total_is_the_same_with_and_without_checks_until_the_pairs_are_used_
         store, study, ADMIN, check_share=0.5 * has_checks, check_kinds=("self", "repeat"),
         pairs_per_rater=limit, answers_per_minute=100_000, skips_allowed=None,
     )  # fmt: skip
-    rater = register_rater(store, "alice")
+    rater = join(store, study, "alice")
     rng = random.Random(3)
     asked = min(limit or 18, 18)
     answered = skipped = 0

@@ -130,10 +130,10 @@ def test_consent_comes_first_and_again_when_the_text_changes(
 
 
 def test_a_participant_of_a_platform_joins_once(store: Store, full_study: StudyInfo) -> None:
-    join(store, full_study, "a", platform="prolific", participant="5f1")
+    first = join(store, full_study, "a", platform="prolific", participant="5f1")
     with pytest.raises(AccessDeniedError, match="joined already"):
         join(store, full_study, "b", platform="prolific", participant="5f1")
-    join(store, full_study, "c", platform="mturk", participant="5f1")
+    assert join(store, full_study, "c", platform="mturk", participant="5f1") != first
     with pytest.raises(StudyError, match="platform"):
         join(store, full_study, "d", platform="pigeon", participant="5f1")
 
@@ -474,7 +474,7 @@ def test_video_addresses_are_opaque_signed_and_expire(store: Store, full_study: 
 def test_a_page_of_the_app_is_read_in_three_sessions(
     store: Store, full_study: StudyInfo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rater = register_rater(store, "alice")
+    rater = join(store, full_study, "alice")
     opened: list[str] = []
 
     def counted(kind: str, real: Callable[[], Any]) -> Callable[[], Any]:

@@ -13,7 +13,7 @@ from leaderboard.judging.matchmaking import board_of
 from leaderboard.judging.pairs import all_pairs
 from leaderboard.judging.quality import rater_reports, study_quality
 from leaderboard.judging.rater_view import next_view, rater_view
-from leaderboard.judging.raters import join, rater_status, register_rater
+from leaderboard.judging.raters import join, rater_status
 from leaderboard.store.database import Store, open_store
 from leaderboard.store.models import AttentionCheck, Judgment
 from leaderboard.studies.access import command_line_admin
@@ -58,7 +58,7 @@ def add_gold(store: Store, study: StudyInfo) -> None:
 def test_skips_do_not_pay_what_a_rater_owes(place: tuple[Store, StudyInfo]) -> None:
     store, study = place
     change_settings(store, study, ADMIN, pairs_per_rater=2)
-    rater = register_rater(store, "alice")
+    rater = join(store, study, "alice")
     for _ in range(3):
         skip(store, study, rater)
     status = rater_status(store, study, rater)
@@ -71,7 +71,7 @@ def test_skips_do_not_pay_what_a_rater_owes(place: tuple[Store, StudyInfo]) -> N
 
 def test_who_skips_everything_is_never_done(place: tuple[Store, StudyInfo]) -> None:
     store, study = place
-    rater = register_rater(store, "alice")
+    rater = join(store, study, "alice")
     for _ in range(PAIRS):
         skip(store, study, rater)
     view, pair = next_view(store, study, rater)
@@ -85,7 +85,7 @@ def test_who_has_judged_and_seen_all_pairs_is_done(
 ) -> None:
     store, study = place
     change_settings(store, study, ADMIN, pairs_per_rater=limit)
-    rater = register_rater(store, "alice")
+    rater = join(store, study, "alice")
     for number in range(PAIRS):
         assert rater_status(store, study, rater).state == "judge"
         skip(store, study, rater) if number % 2 else judge(store, study, rater)
@@ -100,7 +100,7 @@ def test_who_has_judged_and_seen_all_pairs_is_done(
 def test_the_budget_holds_and_is_given_back_by_undo(place: tuple[Store, StudyInfo]) -> None:
     store, study = place
     change_settings(store, study, ADMIN, skips_allowed=1)
-    rater = register_rater(store, "alice")
+    rater = join(store, study, "alice")
     skip(store, study, rater, "broken")
     with pytest.raises(AnswerRefusedError, match="allows 1 skipped pairs"):
         skip(store, study, rater)
@@ -114,7 +114,7 @@ def test_the_budget_holds_and_is_given_back_by_undo(place: tuple[Store, StudyInf
 
 def test_a_skip_has_a_reason_and_other_answers_have_none(place: tuple[Store, StudyInfo]) -> None:
     store, study = place
-    rater = register_rater(store, "alice")
+    rater = join(store, study, "alice")
     pair = served(store, study, rater).assignment_id
     for winner, reason in (("skip", None), ("skip", "bored"), ("left", "broken")):
         with pytest.raises(AnswerRefusedError, match="skip_reason"):
@@ -126,7 +126,7 @@ def test_a_skip_has_a_reason_and_other_answers_have_none(place: tuple[Store, Stu
 
 def test_a_skipped_pair_stays_with_the_others(place: tuple[Store, StudyInfo]) -> None:
     store, study = place
-    alice, bob = register_rater(store, "alice"), register_rater(store, "bob")
+    alice, bob = join(store, study, "alice"), join(store, study, "bob")
     for _ in range(PAIRS):
         skip(store, study, alice)
     with store.read() as session:
@@ -166,7 +166,7 @@ def test_a_skipped_practice_pair_comes_again_and_tells_nothing(
     store, study = place
     add_gold(store, study)
     change_settings(store, study, ADMIN, qualification_pairs=2, qualification_right=2)
-    rater = register_rater(store, "alice")
+    rater = join(store, study, "alice")
     for _ in range(3):
         pair = served(store, study, rater)
         assert pair.qualification
@@ -182,7 +182,7 @@ def test_raters_who_skip_are_flagged(place: tuple[Store, StudyInfo]) -> None:
     people = {"often": (3, 1), "sometimes": (1, 4), "never": (0, 4), "early": (1, 1)}
     flags = {}
     for name, (skips, judged) in people.items():
-        rater = register_rater(store, name)
+        rater = join(store, study, name)
         for _ in range(judged):
             judge(store, study, rater)
         for _ in range(skips):
