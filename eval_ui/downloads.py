@@ -17,11 +17,12 @@ from basalt.core.comparisons import write_comparisons
 from basalt.io.errors import BasaltError
 from eval_ui.store_access import the_store
 from leaderboard.bedd.study import export_bedd
+from leaderboard.judging.payments import payment_list, write_payments
 from leaderboard.ratings.analysis import analyse
 from leaderboard.ratings.html_report import write_page
 from leaderboard.ratings.ranking import rate
 from leaderboard.store.database import Store
-from leaderboard.studies.access import AdminIdentity, store_secret
+from leaderboard.studies.access import AdminIdentity, command_line_admin, store_secret
 from leaderboard.studies.export import load_comparisons
 from leaderboard.studies.rules import StudyInfo, get_study
 from leaderboard.submissions.episodes import replayed
@@ -35,8 +36,9 @@ FILES = {
     "judgments.json": "The same as a list of objects",
     "leaderboard.html": "The leaderboard as a single page for any web server",
     "human_answers.json": "Wins, losses and draws in the format of the BEDD evaluation data set",
+    "payments.csv": "One row per rater, for paying: the platform's IDs, outcome, minutes active and code",
 }
-"""File names and descriptions. Raters appear under pseudonyms only."""
+"""File names and descriptions. Raters appear under pseudonyms only, except in the list of payments."""
 
 
 def download_address(store: Store, study: StudyInfo, admin: AdminIdentity, file: str) -> str:
@@ -81,6 +83,9 @@ def _write(store: Store, study_id: str, path: Path) -> None:
         write_page(path, study.name, analyses, replayed(store, study))
     elif path.name == "human_answers.json":
         export_bedd(path, store, study, "human")
+    elif path.name == "payments.csv":
+        # The link was signed for an admin.
+        write_payments(path, payment_list(store, study, command_line_admin()))
     else:
         write_comparisons(path, load_comparisons(store, study))
 

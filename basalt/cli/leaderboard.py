@@ -19,6 +19,7 @@ from leaderboard.bedd.answers import read_answers, read_banned
 from leaderboard.bedd.study import STUDY_NAME, export_bedd, import_bedd
 from leaderboard.bedd.videos import add_videos
 from leaderboard.judging.participants import PLATFORMS, personal_links
+from leaderboard.judging.payments import payment_list, write_payments
 from leaderboard.judging.telemetry_judge import judge_by_telemetry
 from leaderboard.ratings.analysis import analyse
 from leaderboard.ratings.bootstrap import REPLICATES
@@ -359,6 +360,23 @@ def _links(
     writer = csv.writer(sys.stdout)
     writer.writerow(("participant", "link"))
     writer.writerows(zip(names, links, strict=True))
+    return 0
+
+
+@leaderboard.command("payments")
+def _payments(
+    file: Annotated[Path, typer.Argument(metavar="FILE.csv", help="CSV file to write.")],
+    study: Study = None,
+    store: Store = None,
+) -> int:
+    """Write who is to be paid: participant, session, outcome, minutes active and code of each rater."""
+    opened = open_existing(store)
+    payments = payment_list(opened, find_study(opened, study), command_line_admin())
+    try:
+        write_payments(file, payments)
+    except OSError as err:
+        raise ConfigError(f"{file}: cannot be written ({err.strerror})") from err
+    print(f"{file}: wrote {len(payments)} raters")
     return 0
 
 

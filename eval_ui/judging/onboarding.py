@@ -7,12 +7,12 @@ import streamlit as st
 from basalt.io.errors import BasaltError
 from eval_ui.elements import attempt, show_text
 from eval_ui.session import join_here, rater_secret
-from leaderboard.judging.invites import check_invite
+from leaderboard.judging.invites import StudyFullError, check_invite
 from leaderboard.judging.participants import LINK_IDS, Participant
 from leaderboard.judging.raters import RaterStatus, enter
 from leaderboard.store.database import Store
 from leaderboard.studies.rules import StudyInfo
-from leaderboard.studies.settings import JudgingSettings
+from leaderboard.studies.settings import Ending, JudgingSettings
 
 INSTRUCTIONS = """
 You will see **two videos side by side**: two players doing the same task in the same place. You will not
@@ -44,6 +44,12 @@ answer is saved as you give it; you can leave at any time and continue later in 
 """Instructions for raters of clips in a study that has no text of its own."""
 
 _PREVIEW = "ASSIGNMENT_ID_NOT_AVAILABLE"
+
+
+CLOSED = ("failed", "banned", "paused")
+"""States of raters who get no pair."""
+
+_DECLINED = "declined"
 
 
 @dataclass(frozen=True)
@@ -105,6 +111,9 @@ def welcome(
 ) -> None:
     """The page before the first pair: instructions, consent and the Begin button."""
     came = arrival()
+    if st.session_state.get(_DECLINED) == study.id:
+        _declined(settings)
+        return
     with middle():
         st.markdown(f"## {title}")
         if status.state == "invite" and came.invite is None:
@@ -115,6 +124,8 @@ def welcome(
                 check_invite(store, study, came.invite)
             except BasaltError as err:
                 st.error(str(err))
+                if isinstance(err, StudyFullError):
+                    _way_back(settings.ending("closed"))
                 return
         show_text(instructions)
         if practice := settings.qualification_pairs:
@@ -141,9 +152,34 @@ def welcome(
                 "platform_session": person.session, "signature": person.signature,
             }  # fmt: skip
             attempt(join_here, study, invite=came.invite, consent=agreed, **ids)
+        if settings.consent and st.button("I do not agree", type="tertiary"):
+            st.session_state[_DECLINED] = study.id
+            st.rerun()
 
 
-def farewell(status: RaterStatus, completion: tuple[str, str] | None) -> None:
+def _declined(settings: JudgingSettings) -> None:
+    """The page of somebody who does not agree to the consent text; nothing is stored about it."""
+    with middle():
+        st.markdown("## You did not agree to take part")
+        st.markdown("Nothing was stored. You can close this page.")
+        _way_back(settings.ending("no_consent"))
+        if st.button("Back to the consent form"):
+            del st.session_state[_DECLINED]
+            st.rerun()
+
+
+def _way_back(ending: Ending | None, of: str = "code for the platform") -> None:
+    """The code of an outcome, and the button that leads back to the crowd platform."""
+    if ending is None or not ending.code:
+        return
+    if arrival().participant or ending.url:
+        st.markdown(f"Your {of}:")
+        st.code(ending.code, language=None)
+    if ending.url:
+        st.link_button("Return to the platform", ending.address, type="primary")
+
+
+def farewell(status: RaterStatus, ending: Ending | None) -> None:
     """The page after the last pair: thanks, and the completion code for a crowd platform."""
     with middle():
         st.markdown("## Thank you")
@@ -161,16 +197,11 @@ def farewell(status: RaterStatus, completion: tuple[str, str] | None) -> None:
             st.markdown(
                 "Skipped pairs do not count, so the study is not complete and there is no completion code."
             )
-        code, address = completion or ("", "")
-        if code and (arrival().participant or address):
-            st.markdown("Your completion code:")
-            st.code(code, language=None)
-        if address:
-            st.link_button("Return to the platform", address, type="primary")
+        _way_back(ending, "completion code")
 
 
-def closed(status: RaterStatus) -> None:
-    """The page of a rater who failed the qualification or was banned."""
+def closed(status: RaterStatus, ending: Ending | None) -> None:
+    """The page of a rater who failed the qualification or was banned, or of a study that is paused."""
     with middle():
         if status.state == "failed":
             st.markdown("## Thank you for trying")
@@ -179,9 +210,13 @@ def closed(status: RaterStatus) -> None:
                 f"were correct; this study requires {status.qualification.needed}. "
                 "You cannot judge in this study, and your answers do not count in any ranking."
             )
+        elif status.state == "paused":
+            st.markdown("## This study is paused")
+            st.markdown("Nothing is lost: come back later to continue where you stopped.")
         else:
             st.markdown("## You can no longer judge in this study")
             st.markdown("If you think this is a mistake, please contact the organisers.")
+        _way_back(ending)
 
 
 def middle() -> "st.delta_generator.DeltaGenerator":

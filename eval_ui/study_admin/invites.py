@@ -21,8 +21,12 @@ CROWD = {
 
 def draw(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
     """Draw the section."""
-    if get_settings(store, study).open_signup:
+    settings = get_settings(store, study)
+    if settings.open_signup:
         st.info("This study is open: anyone who can reach the app may judge without an invite.")
+    missing = settings.missing
+    if missing:
+        st.warning("Before an invite can be made, give " + "; ".join(missing) + " under Settings.")
     if link := st.session_state.get("new-invite"):
         _show_link(link)
     with st.form("invite", clear_on_submit=True, border=True):
@@ -34,7 +38,7 @@ def draw(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
             "Maximum raters", min_value=1, value=None, placeholder="no limit"
         )
         until = until_box.date_input("Expires", value=None)
-        if st.form_submit_button("Create link", type="primary"):
+        if st.form_submit_button("Create link", type="primary", disabled=bool(missing)):
             try:
                 expires = datetime.combine(until, time.max, UTC) if until else None
                 token = create_invite(store, study, admin, label, max_raters=limit, expires=expires)
@@ -73,6 +77,11 @@ def _show_link(link: str) -> None:
         for name, addition in CROWD.items():
             st.caption(name)
             st.code(link + addition, language=None)
+        st.caption(
+            "On Mechanical Turk, workers open the link in a tab of its own and paste the code into the task: this app "
+            "cannot be shown in Mechanical Turk's frame. Both platforms are set up by their documentation; neither was "
+            "tried live."
+        )
 
 
 def _moment(when: datetime | None) -> str:

@@ -20,6 +20,7 @@ STATES = {
     "judge": "judging",
     "done": "done",
     "banned": "banned",
+    "paused": "study paused",
 }
 
 

@@ -7,13 +7,22 @@ from eval_ui.elements import attempt
 from leaderboard.store.database import Store
 from leaderboard.studies.access import MIN_PASSWORD, AdminIdentity, add_admin, admin_names
 from leaderboard.studies.rules import StudyInfo
-from leaderboard.studies.settings import JudgingSettings, change_settings, get_settings
+from leaderboard.studies.settings import (
+    OUTCOME_NAMES,
+    OUTCOMES,
+    PROLIFIC_RETURN,
+    JudgingSettings,
+    change_settings,
+    get_settings,
+)
 
 CHECKS = {
     "gold": "gold pairs",
     "repeat": "a repeated pair with sides swapped",
     "self": "two identical videos",
 }
+
+PLATFORM_NAMES = {"": "None", "prolific": "Prolific", "mturk": "Mechanical Turk", "other": "Other"}
 
 
 def draw(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
@@ -63,6 +72,9 @@ def _fields(present: JudgingSettings) -> dict[str, object]:
             "(otherwise anyone who knows an ID can pose as that participant)",
             present.signed_ids,
             wrap=True,
+        )
+        out["paused"] = st.checkbox(
+            "Paused: nobody can begin or get another pair", present.paused, wrap=True
         )
         st.markdown("##### Answers")
         out["watch_share"] = (
@@ -125,15 +137,7 @@ def _fields(present: JudgingSettings) -> dict[str, object]:
             "Failed checks before a rater is banned",
             min_value=1, value=present.ban_after_failed_checks, placeholder="never",
         )  # fmt: skip
-        st.markdown("##### Crowd platform")
-        out["completion_code"] = st.text_input(
-            "Completion code", present.completion_code, max_chars=100,
-            help="Leave empty to give each rater a code of their own; the Raters section recognises it.",
-        )  # fmt: skip
-        out["completion_url"] = st.text_input(
-            "Return URL", present.completion_url, max_chars=500,
-            placeholder="https://app.prolific.com/submissions/complete?cc={code}",
-        )  # fmt: skip
+        out |= _endings(present)
     out["consent"] = st.text_area(
         "Consent form (Markdown; leave empty for none). After a change, raters are asked again.",
         present.consent, max_chars=20_000, height=160,
@@ -143,3 +147,35 @@ def _fields(present: JudgingSettings) -> dict[str, object]:
         max_chars=20_000, height=160,
     )  # fmt: skip
     return out
+
+
+def _endings(present: JudgingSettings) -> dict[str, object]:
+    """Draw the crowd platform's fields, a code and a return address for each outcome; returns their values."""
+    st.markdown("##### Crowd platform")
+    out: dict[str, object] = {
+        "platform": st.selectbox(
+            "Platform", list(PLATFORM_NAMES), list(PLATFORM_NAMES).index(present.platform),
+            format_func=PLATFORM_NAMES.__getitem__,
+            help="For Prolific, return addresses may be left empty, and each outcome that can happen needs the code "
+            "that Prolific shows for it.",
+        )
+    }  # fmt: skip
+    endings = {}
+    for outcome in OUTCOMES:
+        ending = present.ending(outcome)
+        name = OUTCOME_NAMES[outcome]
+        code_box, url_box = st.columns([1, 2])
+        code = code_box.text_input(
+            f"Code: {name}", ending.code, max_chars=100, key=f"code {outcome}",
+            placeholder="one for each rater" if outcome == "completed" else "none",
+        )  # fmt: skip
+        url = url_box.text_input(
+            f"Return address: {name}", "" if ending.url == PROLIFIC_RETURN else ending.url,
+            max_chars=500, key=f"url {outcome}",
+            placeholder=PROLIFIC_RETURN if present.platform == "prolific" else "none",
+        )  # fmt: skip
+        if outcome == "completed":
+            out |= {"completion_code": code, "completion_url": url}
+        else:
+            endings[outcome] = {"code": code, "url": url}
+    return out | {"endings": endings}

@@ -8,6 +8,7 @@ from eval_ui.judging.acts import Reply
 from eval_ui.judging.clip_comparing import Act, ClipAnswer, ClipsView, ShownPair, compare_clips
 from eval_ui.judging.onboarding import (
     CLIP_INSTRUCTIONS,
+    CLOSED,
     closed,
     farewell,
     middle,
@@ -43,17 +44,18 @@ def page() -> None:
         view, pairs = clip_rater_view(store, study, rater)
         status = view.status
         instructions = view.settings.instructions or CLIP_INSTRUCTIONS
-        if not status.joined or status.state in ("invite", "consent"):
+        if status.state in CLOSED:
+            closed(status, view.ending)
+        elif not status.joined or status.state in ("invite", "consent"):
             welcome(store, study, view.settings, status, "Which clip is better?", instructions)
             pick_study(store, study, clips=True)
             return
-        if status.state in ("failed", "banned"):
-            closed(status)
         elif pairs:
             _show(store, study, rater, view, pairs)
         else:
             _end(store, study, rater, view)
-        footer(store, study, instructions, rater)
+        if status.joined:
+            footer(store, study, instructions, rater)
     except BasaltError as err:
         st.info(str(err))
 
@@ -107,7 +109,7 @@ def _show(
 
 def _end(store: Store, study: StudyInfo, rater: str, view: ClipRaterView) -> None:
     if view.status.state == "done":
-        farewell(view.status, view.completion)
+        farewell(view.status, view.ending)
     else:
         with middle():
             st.markdown("## No pair is open now")

@@ -4,7 +4,15 @@ import streamlit as st
 
 from basalt.core.tasks import Questions, get_task
 from basalt.io.errors import BasaltError
-from eval_ui.judging.onboarding import INSTRUCTIONS, closed, farewell, middle, rater_here, welcome
+from eval_ui.judging.onboarding import (
+    CLOSED,
+    INSTRUCTIONS,
+    closed,
+    farewell,
+    middle,
+    rater_here,
+    welcome,
+)
 from eval_ui.judging.pair_judging import Act, Answer, PairView, Reply, judge_pair
 from eval_ui.judging.rater_footer import confirm_forgotten, footer, undo_button, undo_time
 from eval_ui.session import may_see_results
@@ -34,17 +42,18 @@ def page() -> None:
         view, pair = next_view(store, study, rater)
         status = view.status
         instructions = view.settings.instructions or INSTRUCTIONS
-        if not status.joined or status.state in ("invite", "consent"):
+        if status.state in CLOSED:
+            closed(status, view.ending)
+        elif not status.joined or status.state in ("invite", "consent"):
             welcome(store, study, view.settings, status, "Which player did better?", instructions)
             pick_study(store, study, clips=False)
             return
-        if status.state in ("failed", "banned"):
-            closed(status)
         elif pair is None:
             _end(store, study, rater, view)
         else:
             _show(store, study, rater, view, pair)
-        footer(store, study, instructions, rater)
+        if status.joined:
+            footer(store, study, instructions, rater)
     except BasaltError as err:
         st.info(str(err))
 
@@ -124,7 +133,7 @@ def _end(store: Store, study: StudyInfo, rater: str, view: RaterView) -> None:
             st.markdown("## Nothing to judge yet")
             st.write("This study has no pairs yet. It needs submissions from at least two agents.")
         return
-    farewell(view.status, view.completion)
+    farewell(view.status, view.ending)
     with middle():
         undo_button(store, study, rater, view.undoable_until, undo_last)
         if may_see_results(study):

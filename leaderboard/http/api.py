@@ -52,6 +52,7 @@ from leaderboard.judging.raters import (
     find_rater,
     join,
     new_rater_secret,
+    outcome_of,
     rater_status,
 )
 from leaderboard.ratings.analysis import analyse
@@ -70,7 +71,7 @@ from leaderboard.studies.access import (
 from leaderboard.studies.events import ban, unban
 from leaderboard.studies.export import load_comparisons
 from leaderboard.studies.rules import StudyInfo, list_studies
-from leaderboard.studies.settings import get_settings
+from leaderboard.studies.settings import Ending, get_settings
 from leaderboard.submissions.episodes import replayed
 
 DESCRIPTION = (
@@ -352,7 +353,7 @@ def join_study(
 def me(store: StoreArg, study: StudyArg, rater: RaterHereArg) -> shapes.Me:
     """State and progress of the rater."""
     view = rater_view(store, study, rater)
-    code, url = view.completion or (None, None)
+    ending = view.ending or Ending()
     return shapes.Me(
         rater=rater,
         state=view.status.state,
@@ -364,8 +365,9 @@ def me(store: StoreArg, study: StudyArg, rater: RaterHereArg) -> shapes.Me:
         qualification_pairs=view.status.qualification.pairs,
         undoable_until=view.undoable_until,
         held=view.status.held,
-        completion_code=code,
-        completion_url=url or None,
+        outcome=outcome_of(view.status),
+        completion_code=ending.code or None,
+        completion_url=ending.address or None,
     )
 
 

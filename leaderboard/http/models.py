@@ -12,6 +12,7 @@ from leaderboard.judging.judgments import MAX_EVENTS, MAX_TEXT, Feedback
 from leaderboard.judging.participants import Platform
 from leaderboard.judging.raters import State
 from leaderboard.store.models import SkipReason
+from leaderboard.studies.settings import Outcome
 
 
 class _Taken(BaseModel):
@@ -176,8 +177,11 @@ class Me(_Given):
     qualification_pairs: int
     undoable_until: datetime | None
     held: bool = Field(description="held for review: no completion code yet")
-    completion_code: str | None
-    completion_url: str | None
+    outcome: Outcome | None = Field(
+        description="how the study ended for the rater; null if it has not"
+    )
+    completion_code: str | None = Field(description="code of that outcome")
+    completion_url: str | None = Field(description="address to return to, with the code")
 
 
 class Pair(_Given):

@@ -20,7 +20,7 @@ from basalt.io.errors import StudyError
 from leaderboard.judging.raters import (
     REASONS,
     RaterStatus,
-    completion_of,
+    ending_of,
     read_rater_status,
 )
 from leaderboard.store.database import Store
@@ -37,7 +37,7 @@ from leaderboard.store.models import (
 from leaderboard.studies.access import AccessDeniedError
 from leaderboard.studies.events import banned_raters, withdrawn_answers
 from leaderboard.studies.rules import StudyInfo, lock_study
-from leaderboard.studies.settings import JudgingSettings, read_settings
+from leaderboard.studies.settings import Ending, JudgingSettings, read_settings
 
 DECIDED = ("left", "right")
 """Answers that are worth a repeat."""
@@ -520,7 +520,7 @@ class ClipRaterView:
             it: an answer to a check leaves it as it was.
         asked: Number of questions in the queue.
         undoable_until: Time until which the last answer can be withdrawn, UTC; None without such an answer.
-        completion: Completion code, and the address to return to (or ""); None until the rater is done.
+        ending: Code of the rater's outcome, and the address to return to; None while there is no outcome.
     """
 
     settings: JudgingSettings
@@ -528,7 +528,7 @@ class ClipRaterView:
     missing: int
     asked: int
     undoable_until: datetime | None
-    completion: tuple[str, str] | None
+    ending: Ending | None
 
 
 def clip_rater_view(
@@ -546,9 +546,9 @@ def clip_rater_view(
     serves = status.joined and status.state in ("judge", "qualify")
     pairs = next_clips(store, study, rater_id) if serves else []
     undoable = None if last is None else last.created + timedelta(seconds=settings.undo_seconds)
-    completion = completion_of(store, study, rater_id, settings, status)
+    ending = ending_of(store, study, rater_id, settings, status)
     queue = queue_state(store, study)
-    view = ClipRaterView(settings, status, queue.missing, queue.asked, undoable, completion)
+    view = ClipRaterView(settings, status, queue.missing, queue.asked, undoable, ending)
     return view, pairs
 
 

@@ -11,6 +11,11 @@ from leaderboard.store.database import Store
 from leaderboard.store.models import Invite, Membership, count
 from leaderboard.studies.access import AccessDeniedError, AdminIdentity, hash_secret, new_secret
 from leaderboard.studies.rules import StudyInfo, checked_name, get_study
+from leaderboard.studies.settings import read_settings
+
+
+class StudyFullError(AccessDeniedError):
+    """As many raters have joined with an invite as it lets in."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +59,16 @@ def create_invite(
         expires: Time when it expires; None if it does not.
 
     Raises:
-        StudyError: The label is not printable, or the limit is below 1.
+        StudyError: The label is not printable, or the limit is below 1; or the settings lack what the crowd platform
+            needs.
     """
     label = checked_name(label, "label of the invite")
     if max_raters is not None and max_raters < 1:
         raise StudyError(f"max_raters: expected at least 1, got {max_raters}")
     token = new_secret()
     with store.write() as session:
+        if missing := read_settings(session, study.id).missing:
+            raise StudyError(f"no invite can be made yet; the settings lack {'; '.join(missing)}")
         session.add(
             Invite(
                 study_id=study.id,
@@ -136,7 +144,7 @@ def admit(session: Session, study: StudyInfo, token: str, now: datetime) -> Invi
     """The invite, if one more rater may join; its row is locked, so that no two take the last place.
 
     Raises:
-        AccessDeniedError: The invite is unknown, used up, expired or revoked.
+        AccessDeniedError: The invite is unknown, expired or revoked; a `StudyFullError` if it is used up.
     """
     invite = session.scalar(
         sa.select(Invite)
@@ -149,7 +157,7 @@ def admit(session: Session, study: StudyInfo, token: str, now: datetime) -> Invi
         raise AccessDeniedError("this invitation has expired or was revoked; ask for a new one")
     used = count(session, Membership.invite_id == invite.id)
     if invite.max_raters is not None and used >= invite.max_raters:
-        raise AccessDeniedError(
+        raise StudyFullError(
             "this invitation was already used; continue in the browser that you started in"
         )
     return invite

@@ -9,11 +9,11 @@ from leaderboard.judging.assignments import ServedPair, next_pair
 from leaderboard.judging.judgments import last_answer
 from leaderboard.judging.pairs import count_pairs, known_pairs
 from leaderboard.judging.participants import rater_in_browser
-from leaderboard.judging.raters import RaterStatus, completion_of, read_rater_status
+from leaderboard.judging.raters import RaterStatus, ending_of, read_rater_status
 from leaderboard.store.database import Store
 from leaderboard.store.models import pair_key
 from leaderboard.studies.rules import StudyInfo, list_studies
-from leaderboard.studies.settings import JudgingSettings, read_settings
+from leaderboard.studies.settings import Ending, JudgingSettings, read_settings
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class RaterView:
             depends neither on skips nor on which pairs were attention checks, so it does not reveal them: where the
             study asks for all pairs, some come on top.
         undoable_until: Time until which the last answer can be withdrawn, UTC; None without such an answer.
-        completion: Completion code, and the address to return to (or ""); None until the rater is done, and while the
+        ending: Code of the rater's outcome, and the address to return to; None while there is no outcome, and while the
             rater is held for review.
     """
 
@@ -35,7 +35,7 @@ class RaterView:
     status: RaterStatus
     total: int
     undoable_until: datetime | None
-    completion: tuple[str, str] | None
+    ending: Ending | None
 
 
 def rater_view(store: Store, study: StudyInfo, rater_id: str) -> RaterView:
@@ -101,5 +101,5 @@ def _view(
         status,
         max(total, status.answered),
         undoable,
-        completion_of(store, study, rater_id, settings, status),
+        ending_of(store, study, rater_id, settings, status),
     )

@@ -68,15 +68,16 @@ from leaderboard.studies.events import (
     withdrawn_answers,
 )
 from leaderboard.studies.rules import StudyInfo, checked_name
-from leaderboard.studies.settings import JudgingSettings, read_settings
+from leaderboard.studies.settings import Ending, JudgingSettings, Outcome, read_settings
 
-State = Literal["invite", "consent", "qualify", "failed", "judge", "done", "banned"]
+State = Literal["invite", "consent", "qualify", "failed", "judge", "done", "banned", "paused"]
 
 REASONS = {
     "invite": "this study is by invitation only; open the link you were sent",
     "consent": "read and accept the study's terms first",
     "failed": "you did not pass the qualification; thank you for trying",
     "banned": "you can no longer judge in this study; contact its organisers",
+    "paused": "this study is paused; come back later",
 }
 """Why a rater in that state may not judge."""
 
@@ -88,7 +89,8 @@ class RaterStatus:
     Attributes:
         state: `invite` (needs an invitation), `consent` (must agree to the study's text), `qualify`
             (answers known pairs first), `failed` (did not pass the qualification), `judge`, `done` (has
-            answered all pairs asked for, or has judged at least one and seen all there are) or `banned`.
+            answered all pairs asked for, or has judged at least one and seen all there are), `banned`, or `paused` (the
+            study is, for whoever is not done).
         answered: Number of pairs answered and neither skipped nor withdrawn. Attention checks count like other
             pairs; the qualification's pairs do not count.
         attention_checks: Number of attention checks among them; raters must not learn it.
@@ -284,7 +286,7 @@ def join(
     Raises:
         AccessDeniedError: There is no invite, or it is used up, expired or revoked; or the participant may not go
             on in another browser, or lacks a signature that the study requires; or was banned, or failed the
-            qualification, before the personal data was erased.
+            qualification, before the personal data was erased; or the study is paused.
         StudyError: The name or an id is not printable, or the platform is unknown.
     """
     now = now or datetime.now(UTC)
@@ -297,6 +299,8 @@ def join(
     key, signing = _exclusion_key(store), signing_key(store)
     with store.write() as session:
         settings = read_settings(session, study.id)
+        if settings.paused:
+            raise AccessDeniedError(REASONS["paused"])
         rater = rater_in_browser(session, study.id, token)
         member = session.get(Membership, (study.id, rater.id)) if rater is not None else None
         if person is not None:
@@ -375,6 +379,8 @@ def read_rater_status(
             may_end and has_seen_all(session, study, rater_id, gone, now or datetime.now(UTC))
         ):
             state = "done"
+    if settings.paused and state in ("invite", "consent", "qualify", "judge"):
+        state = "paused"
     return RaterStatus(
         state,
         answered,
@@ -428,14 +434,30 @@ def _answers_that_count(
     )
 
 
-def completion_of(
+_OUTCOMES: dict[State, Outcome] = {
+    "done": "completed", "failed": "screened_out", "banned": "failed_checks", "paused": "closed",
+}  # fmt: skip
+
+
+def outcome_of(status: RaterStatus) -> Outcome | None:
+    """How the study ended for a rater; None while it has not, or the rater is held for review."""
+    return None if status.held and status.state == "done" else _OUTCOMES.get(status.state)
+
+
+def ending_of(
     store: Store, study: StudyInfo, rater_id: str, settings: JudgingSettings, status: RaterStatus
-) -> tuple[str, str] | None:
-    """Completion code of a rater, and the platform's address with the code filled in; None before there is one."""
-    if status.state != "done" or status.held:
+) -> Ending | None:
+    """The code of a rater's outcome, and the address to return to; None while there is no outcome.
+
+    Who completed a study that has no code of its own gets a personal one.
+    """
+    outcome = outcome_of(status)
+    if outcome is None:
         return None
-    code = settings.completion_code or _own_code(store, study.id, rater_id)
-    return code, settings.completion_url.replace("{code}", code)
+    ending = settings.ending(outcome)
+    if outcome == "completed" and not ending.code:
+        return ending.model_copy(update={"code": _own_code(store, study.id, rater_id)})
+    return ending
 
 
 def rater_of_code(store: Store, study: StudyInfo, admin: AdminIdentity, code: str) -> str | None:

@@ -5,7 +5,7 @@ Each change is an audit event, so the settings of any time are known.
 """
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, get_args
 
 import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -30,6 +30,36 @@ from leaderboard.studies.rules import (
 )
 
 CheckKind = Literal["gold", "repeat", "self"]
+
+Outcome = Literal["completed", "screened_out", "failed_checks", "no_consent", "closed"]
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+"""Ways in which a study ends for a person: all pairs judged; the qualification failed; banned; no consent given; the
+study full or paused."""
+
+PROLIFIC_RETURN = "https://app.prolific.com/submissions/complete?cc={code}"
+"""Address to which Prolific's participants return, by Prolific's documentation; not tried on the live service."""
+
+_CODE = r"^[A-Za-z0-9_-]*$"
+_ADDRESS = r"^(https://\S+)?$"
+
+
+class Ending(BaseModel):
+    """What a person gets at the end of a study, for a crowd platform.
+
+    Attributes:
+        code: The platform's code of this outcome; empty for none.
+        url: Address to return to, with `{code}`; empty for none.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    code: str = Field(default="", max_length=100, pattern=_CODE)
+    url: str = Field(default="", max_length=500, pattern=_ADDRESS)
+
+    @property
+    def address(self) -> str:
+        """The address with the code filled in; empty for none."""
+        return self.url.replace("{code}", self.code)
 
 
 class JudgingSettings(BaseModel):
@@ -61,10 +91,13 @@ class JudgingSettings(BaseModel):
         reason_characters: Minimum length of the justification; 0 makes it optional. The original study
             required 100.
         undo_seconds: Number of seconds in which a rater may withdraw the last answer.
+        platform: Crowd platform that raters come from, e.g. `prolific`, whose return address is then known; empty
+            for none.
         completion_code: Crowd platform's code, shown when a rater is done; empty makes one for each
             rater, which `leaderboard.judging.raters.rater_of_code` recognises.
-        completion_url: Address to send the rater to, with `{code}`, e.g.
-            `https://app.prolific.com/submissions/complete?cc={code}`; empty for none.
+        completion_url: Address to send the rater to, with `{code}`; empty for none, or the platform's.
+        endings: Codes and addresses of the other outcomes.
+        paused: Whether nobody may begin or get another pair now; answers to open pairs are still taken.
         show_results: Whether raters see the score tables, the episodes and players' names while the study
             runs; otherwise only admins do. While there are attention checks, only admins do anyway.
     """
@@ -87,8 +120,11 @@ class JudgingSettings(BaseModel):
     watch_share: float = Field(default=0.9, ge=0.0, le=1.0)
     reason_characters: int = Field(default=0, ge=0, le=1000)
     undo_seconds: int = Field(default=60, ge=0, le=3600)
-    completion_code: str = Field(default="", max_length=100, pattern=r"^[A-Za-z0-9_-]*$")
-    completion_url: str = Field(default="", max_length=500, pattern=r"^(https://\S+)?$")
+    platform: Literal["", "prolific", "mturk", "other"] = ""
+    completion_code: str = Field(default="", max_length=100, pattern=_CODE)
+    completion_url: str = Field(default="", max_length=500, pattern=_ADDRESS)
+    endings: dict[Literal["screened_out", "failed_checks", "no_consent", "closed"], Ending] = {}
+    paused: bool = False
     show_results: bool = True
 
     @model_validator(mode="after")
@@ -102,11 +138,47 @@ class JudgingSettings(BaseModel):
         """Whether raters see the tables now: their counts would reveal which answers were attention checks."""
         return self.show_results and not self.check_share
 
+    def ending(self, outcome: Outcome) -> Ending:
+        """The code and the address of an outcome; the address of the platform where none is given."""
+        if outcome == "completed":
+            found = Ending(code=self.completion_code, url=self.completion_url)
+        else:
+            found = self.endings.get(outcome, Ending())
+        if self.platform == "prolific" and found.code and not found.url:
+            return found.model_copy(update={"url": PROLIFIC_RETURN})
+        return found
+
+    @property
+    def missing(self) -> list[str]:
+        """What the platform needs before raters can be invited, in words."""
+        if self.platform != "prolific":
+            return []
+        possible: dict[Outcome, object] = {
+            "completed": True,
+            "screened_out": self.qualification_pairs,
+            "failed_checks": self.ban_after_failed_checks,
+            "no_consent": self.consent,
+        }
+        return [
+            f"the code for {OUTCOME_NAMES[outcome]} (Prolific takes only codes of its own study)"
+            for outcome, happens in possible.items()
+            if happens and not self.ending(outcome).code
+        ]
+
     @property
     def consent_sha256(self) -> str | None:
         """Hash of the consent text; None if there is none."""
         return hash_secret(self.consent) if self.consent else None
 
+
+OUTCOME_NAMES: dict[Outcome, str] = {
+    "completed": "completed",
+    "screened_out": "screened out (qualification failed)",
+    "failed_checks": "failed checks (banned)",
+    "no_consent": "no consent",
+    "closed": "study full or paused",
+}
+"""Names of the outcomes, as admins see them."""
 
 OFFICIAL_SETTINGS = JudgingSettings(open_signup=False, overlap_share=0.1, show_results=False)
 """Settings of a new official study: by invitation, videos watched, results hidden from raters."""

@@ -366,6 +366,26 @@ def test_an_invited_rater_agrees_then_judges(
     assert next(one for one in other.button if one.label == "Begin").disabled
 
 
+def test_who_does_not_agree_gets_the_way_back_and_leaves_nothing(
+    empty_store: Store, study: StudyInfo, judging: PairJudging
+) -> None:
+    change_settings(
+        empty_store, study, ADMIN, consent="We keep your answers.", platform="prolific",
+        completion_code="DONE", endings={"no_consent": {"code": "NO"}, "closed": {"code": "LATER"}},
+    )  # fmt: skip
+    app = press(opened(PROLIFIC_PID="p1"), "I do not agree")
+    assert "You did not agree" in text(app) and "NO" in text(app)
+    (link,) = app.get("link_button")
+    assert link.proto.url == "https://app.prolific.com/submissions/complete?cc=NO"
+    with empty_store.read() as session_:
+        assert not [*session_.scalars(sa.select(Membership)), *session_.scalars(sa.select(Rater))]
+    assert "We keep your answers." in text(press(app, "Back to the consent form"))
+    change_settings(empty_store, study, ADMIN, paused=True)
+    paused = run(app)
+    assert "paused" in text(paused) and "LATER" in text(paused)
+    assert judging.view is None
+
+
 def test_a_preview_on_mturk_cannot_begin(empty_store: Store, study: StudyInfo) -> None:
     change_settings(empty_store, study, ADMIN, open_signup=False)
     token = create_invite(empty_store, study, ADMIN, "lab")

@@ -30,7 +30,7 @@ from leaderboard.judging.clip_queue import (
 from leaderboard.judging.judgments import AnswerRefusedError
 from leaderboard.judging.quality import rater_reports, study_quality
 from leaderboard.judging.raters import (
-    completion_of,
+    ending_of,
     erase,
     rater_of_code,
     rater_status,
@@ -431,8 +431,8 @@ def test_a_rater_who_is_done_gets_a_code(store: Store, study: StudyInfo, rater: 
     rater.answer()
     assert rater.pairs() == []
     view, _ = clip_rater_view(store, study, rater.id)
-    assert view.completion == completion_of(store, study, rater.id, settings, view.status)
-    assert rater_of_code(store, study, ADMIN, view.completion[0]) == rater.id
+    assert view.ending == ending_of(store, study, rater.id, settings, view.status)
+    assert rater_of_code(store, study, ADMIN, view.ending.code) == rater.id
 
 
 def test_clips_are_served_by_signed_links_that_name_nobody(

@@ -63,8 +63,8 @@ def judge(place: Place, rater: str) -> None:
 
 
 def code(place: Place, rater: str) -> str | None:
-    completion = rater_view(place[0], place[1], rater).completion
-    return None if completion is None else completion[0]
+    view = rater_view(place[0], place[1], rater)
+    return view.ending.code if view.ending and view.status.state == "done" else None
 
 
 def test_a_participant_goes_on_in_another_browser_and_the_owner_sees_it(place: Place) -> None:

@@ -344,20 +344,19 @@ def test_limits_and_completion_codes(store: Store, full_study: StudyInfo) -> Non
         store, full_study, ADMIN, pairs_per_rater=2, completion_url="https://x.test/done?cc={code}"
     )
     rater = register_rater(store, "alice")
-    assert rater_view(store, full_study, rater).completion is None
+    assert rater_view(store, full_study, rater).ending is None
     answer(store, full_study, rater)
     answer(store, full_study, rater)
     assert next_pair(store, full_study, rater) is None
     assert rater_view(store, full_study, rater).total == 2
-    done = rater_view(store, full_study, rater).completion
-    assert done is not None and done[1] == f"https://x.test/done?cc={done[0]}"
-    assert rater_of_code(store, full_study, ADMIN, done[0].lower()) == rater
+    done = rater_view(store, full_study, rater).ending
+    assert done is not None and done.address == f"https://x.test/done?cc={done.code}"
+    assert rater_of_code(store, full_study, ADMIN, done.code.lower()) == rater
     assert rater_of_code(store, full_study, ADMIN, "F" * 12) is None
     change_settings(store, full_study, ADMIN, completion_code="C0DE")
-    assert rater_view(store, full_study, rater).completion == (
-        "C0DE",
-        "https://x.test/done?cc=C0DE",
-    )
+    done = rater_view(store, full_study, rater).ending
+    assert done is not None
+    assert (done.code, done.address) == ("C0DE", "https://x.test/done?cc=C0DE")
 
 
 def test_answers_need_watching_reasons_and_a_human_pace(
@@ -484,7 +483,7 @@ def test_a_page_of_the_app_is_read_in_three_sessions(
         monkeypatch.setattr(store, kind, counted(kind, getattr(store, kind)))
     view, pair = next_view(store, full_study, rater)
     assert pair is not None and pair_videos(store, pair).left
-    assert (view.status.state, view.status.answered, view.completion) == ("judge", 0, None)
+    assert (view.status.state, view.status.answered, view.ending) == ("judge", 0, None)
     # Serving writes; links to videos are signed with the store's own secret, read once.
     assert opened[:3] == ["read", "write", "read"] and len(opened) <= 5
     opened.clear()

@@ -66,7 +66,7 @@ def test_skips_do_not_pay_what_a_rater_owes(place: tuple[Store, StudyInfo]) -> N
     judge(store, study, rater)
     judge(store, study, rater)
     view = rater_view(store, study, rater)
-    assert view.status.state == "done" and view.completion is not None
+    assert view.status.state == "done" and view.ending is not None
 
 
 def test_who_skips_everything_is_never_done(place: tuple[Store, StudyInfo]) -> None:
@@ -76,7 +76,7 @@ def test_who_skips_everything_is_never_done(place: tuple[Store, StudyInfo]) -> N
         skip(store, study, rater)
     view, pair = next_view(store, study, rater)
     assert pair is None
-    assert (view.status.state, view.completion) == ("judge", None)
+    assert (view.status.state, view.ending) == ("judge", None)
 
 
 @pytest.mark.parametrize("limit", [None, PAIRS])
@@ -91,10 +91,10 @@ def test_who_has_judged_and_seen_all_pairs_is_done(
         skip(store, study, rater) if number % 2 else judge(store, study, rater)
     assert rater_status(store, study, rater).state == "done"
     view, pair = next_view(store, study, rater)
-    assert pair is None and view.completion is not None
+    assert pair is None and view.ending is not None
     # The owner may find later that this was too much skipping.
     change_settings(store, study, ADMIN, skips_allowed=2)
-    assert rater_view(store, study, rater).completion is None
+    assert rater_view(store, study, rater).ending is None
 
 
 def test_the_budget_holds_and_is_given_back_by_undo(place: tuple[Store, StudyInfo]) -> None:
