@@ -15,7 +15,7 @@ KINDS = {
     "withdraw": "answer withdrawn",
     "erase": "personal data deleted",
     "requalify": "qualification reset",
-    "attach": "participant went on in another browser",
+    "attach": "participant continued in another browser",
     "hold": "rater held for review",
     "release": "rater released",
 }

@@ -380,10 +380,9 @@ def next_to_judge(store: StoreArg, study: StudyArg, rater: RaterHereArg) -> shap
 
 @_router.post("/answers", tags=["rater"])
 def answer(
-    store: StoreArg, caller: CallerArg, credentials: Credentials, body: shapes.AnswerRequest
+    store: StoreArg, rater: RaterArg, credentials: Credentials, body: shapes.AnswerRequest
 ) -> shapes.Answered:
     """Answer a reserved pair. The answer is durable when this returns; sent twice, it counts once."""
-    rater = _the_rater(caller, credentials)
     if credentials is not None and (study := study_of_pair(store, body.pair)) is not None:
         rater = find_rater(store, credentials.credentials, study)
     watched = None

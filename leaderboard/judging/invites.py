@@ -59,8 +59,8 @@ def create_invite(
         expires: Time when it expires; None if it does not.
 
     Raises:
-        StudyError: The label is not printable, or the limit is below 1; or the settings lack what the crowd platform
-            needs.
+        StudyError: The label is not printable, or the limit is below 1; or the crowd platform needs settings that
+            are missing.
     """
     label = checked_name(label, "label of the invite")
     if max_raters is not None and max_raters < 1:
@@ -68,7 +68,9 @@ def create_invite(
     token = new_secret()
     with store.write() as session:
         if missing := read_settings(session, study.id).missing:
-            raise StudyError(f"no invite can be made yet; the settings lack {'; '.join(missing)}")
+            raise StudyError(
+                f"no invite can be made yet; missing in the settings: {'; '.join(missing)}"
+            )
         session.add(
             Invite(
                 study_id=study.id,

@@ -111,7 +111,8 @@ def answer_pair(
 ) -> StoredAnswer:
     """Store a rater's answer; it is durable when this returns. The same answer sent twice counts once.
 
-    A refused answer changes nothing; it is stored apart, with the reason.
+    An answer after the pair's time is taken, unless another one stands in its place. A refused answer changes nothing;
+    it is stored apart, with the reason.
 
     Args:
         store: Leaderboard.
@@ -126,8 +127,8 @@ def answer_pair(
         now: Current time; tests set it.
 
     Raises:
-        AnswerRefusedError: The pair is unknown, expired, served to another rater or answered differently
-            before; the videos were not watched; the rater has used up the study's skips; or the answer is
+        AnswerRefusedError: The pair is unknown, served to another rater, answered differently before, or answered by
+            somebody else since its time was over; the videos were not watched; the rater has used up the study's skips; or the answer is
             malformed.
         AccessDeniedError: The rater is banned.
         TooManyRequestsError: More answers in a minute than the study allows; the pair stays reserved.
@@ -147,12 +148,15 @@ def answer_pair(
                 check_repeated(session, served.study_id, earlier, winner)
                 return StoredAnswer(earlier.id, _feedback(session, served, earlier))
             settings = read_settings(session, served.study_id)
-            check_answerable(session, served, settings, now)
+            check_answerable(session, served, settings, now, late=True)
+            if now >= served.expires:
+                _check_late(session, served)
             if winner == "skip":
                 check_skips(session, served, settings)
             else:
                 _check_care(session, served, settings, given, now)
             answer = _store(session, served, given, now)
+            _end_others(session, served, now)
             return StoredAnswer(answer.id, _feedback(session, served, answer))
     except (AnswerRefusedError, AccessDeniedError) as err:
         store_refused(store, assignment_id, rater_id, winner, str(err), now)
@@ -191,11 +195,18 @@ def undo_last(
             session, study.id, "withdraw", BY_RATER, rater_id=rater_id, answer_id=last.id, now=now
         )
         give_back(session, study.id, rater_id, now)
+        before: Assignment | AttentionCheck
+        again: Assignment | AttentionCheck
         if isinstance(last, Judgment):
             sides = (last.left_episode_id, last.right_episode_id)
-            return served_pair(session, assign(session, study, rater_id, sides, now))
-        check = session.get_one(AttentionCheck, last.check_id)
-        return served_pair(session, serve_again(session, study, check, now))
+            before = session.get_one(Assignment, last.assignment_id)
+            again = assign(session, study, rater_id, sides, now)
+        else:
+            before = check = session.get_one(AttentionCheck, last.check_id)
+            again = serve_again(session, study, check, now)
+        # What was watched was watched: the time since the pair was first served counts.
+        again.created = before.created
+        return served_pair(session, again)
 
 
 def check_winner(winner: str) -> None:
@@ -311,8 +322,17 @@ def check_answerable(
     served: Assignment | AttentionCheck | ClipShowing,
     settings: JudgingSettings,
     now: datetime,
+    *,
+    late: bool = False,
 ) -> None:
     """Refuse the answer of a banned rater, to a pair that is no longer reserved, or in too quick succession.
+
+    Args:
+        session: Transaction.
+        served: Reservation of the pair.
+        settings: Settings of the study.
+        now: Current time.
+        late: Whether a pair that is no longer reserved may be answered.
 
     Raises:
         AccessDeniedError: The rater is banned.
@@ -321,12 +341,72 @@ def check_answerable(
     """
     if served.rater_id in banned_raters(session, served.study_id):
         raise AccessDeniedError(REASONS["banned"])
-    if now >= served.expires:
+    if now >= served.expires and not late:
         raise AnswerRefusedError(
             f"the pair was reserved until {served.expires:%H:%M} UTC; "
             "the answer came too late and was not stored"
         )
     _check_pace(session, served.rater_id, settings, now)
+
+
+def _check_late(session: Session, served: Assignment | AttentionCheck) -> None:
+    """Refuse an answer that comes after the pair's time if another answer stands in its place.
+
+    That is an answer by the rater in another reservation of the same pair, or one by somebody else who got the pair
+    when its time was over.
+
+    Raises:
+        AnswerRefusedError: Another answer stands.
+    """
+    sides = {served.left_episode_id, served.right_episode_id}
+    pair = "-".join(sorted(sides)) if len(sides) == 2 else ""
+    gone = withdrawn_answers(session, served.study_id)
+    given = (
+        Judgment.study_id == served.study_id,
+        Judgment.pair == pair,
+        Judgment.source == "human",
+        Judgment.id.not_in(gone),
+    )
+    own = count(session, *given, Judgment.rater_id == served.rater_id)
+    others = count(
+        session, *given, Judgment.rater_id != served.rater_id, Judgment.created >= served.expires
+    )
+    again = count(
+        session,
+        CheckAnswer.check_id == AttentionCheck.id,
+        CheckAnswer.rater_id == served.rater_id,
+        CheckAnswer.study_id == served.study_id,
+        CheckAnswer.id.not_in(gone),
+        AttentionCheck.left_episode_id.in_(sides),
+        AttentionCheck.right_episode_id.in_(sides),
+        AttentionCheck.created >= served.created,
+    )
+    # A repeat is about a pair that the rater has answered before.
+    if isinstance(served, AttentionCheck) and served.kind == "repeat":
+        own = 0
+    if own or again or others:
+        raise AnswerRefusedError(
+            f"the pair was reserved until {served.expires:%H:%M} UTC and has been answered since; your answer came "
+            "too late and does not count"
+        )
+
+
+def _end_others(session: Session, served: Assignment | AttentionCheck, now: datetime) -> None:
+    """After an answer, end the rater's other reservations of the same pair: it would be asked again."""
+    sides = (served.left_episode_id, served.right_episode_id)
+    for table in (Assignment, AttentionCheck):
+        session.execute(
+            sa.update(table)
+            .where(
+                table.study_id == served.study_id,
+                table.rater_id == served.rater_id,
+                table.id != served.id,
+                table.left_episode_id.in_(sides),
+                table.right_episode_id.in_(sides),
+                table.expires > now,
+            )
+            .values(expires=now)
+        )
 
 
 def _check_pace(session: Session, rater_id: str, settings: JudgingSettings, now: datetime) -> None:

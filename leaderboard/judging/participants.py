@@ -1,7 +1,7 @@
 """Participants of crowd platforms: who arrives by a link, and in which browsers a person takes part.
 
 A participant is known by the platform's id, in whatever browser. With an invite of the study, or a signed id, the person
-goes on in up to `MOST_BROWSERS` browsers; each further one is an audit event. Another id in the same browser is another
+continues in up to `MOST_BROWSERS` browsers; each further one is an audit event. Another id in the same browser is another
 participant. Ids can be forged unless the links are signed: then the link has a keyed hash of the id.
 """
 
@@ -234,7 +234,7 @@ def attach(
     signed: bool,
     now: datetime,
 ) -> None:
-    """Let a participant who has joined go on in a browser; a further browser is an audit event.
+    """Let a participant who has joined continue in a browser; a further browser is an audit event.
 
     Args:
         session: Transaction.
@@ -273,7 +273,7 @@ def attach(
             )
         add_event(
             session, study.id, "attach", BY_RATER, rater_id=rater.id,
-            data={"reason": f"went on in browser {len(known) + 1}"}, now=now,
+            data={"reason": f"continued in browser {len(known) + 1}"}, now=now,
         )  # fmt: skip
     use_browser(session, study.id, rater.id, secret, now)
 

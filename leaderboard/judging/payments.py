@@ -16,7 +16,7 @@ from leaderboard.studies.rules import StudyInfo
 from leaderboard.studies.settings import Outcome, read_settings
 
 LONGEST_ANSWER_S = 600.0
-"""Seconds that count at most for one answer: a pair that stayed open during a break is no work."""
+"""Seconds that count at most for one answer: a pair may stay open during a break."""
 
 
 @dataclass(frozen=True)

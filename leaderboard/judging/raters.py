@@ -67,7 +67,7 @@ from leaderboard.studies.events import (
     record_ban,
     withdrawn_answers,
 )
-from leaderboard.studies.rules import StudyInfo, checked_name
+from leaderboard.studies.rules import StudyInfo, checked_name, lock_study
 from leaderboard.studies.settings import Ending, JudgingSettings, Outcome, read_settings
 
 State = Literal["invite", "consent", "qualify", "failed", "judge", "done", "banned", "paused"]
@@ -90,7 +90,7 @@ class RaterStatus:
         state: `invite` (needs an invitation), `consent` (must agree to the study's text), `qualify`
             (answers known pairs first), `failed` (did not pass the qualification), `judge`, `done` (has
             answered all pairs asked for, or has judged at least one and seen all there are), `banned`, or `paused` (the
-            study is, for whoever is not done).
+            study is paused, and the rater is not done).
         answered: Number of pairs answered and neither skipped nor withdrawn. Attention checks count like other
             pairs; the qualification's pairs do not count.
         attention_checks: Number of attention checks among them; raters must not learn it.
@@ -204,7 +204,7 @@ def enter(
 ) -> str | None:
     """The id of the rater who comes to a study in a browser; None for somebody who has yet to join.
 
-    A participant who has joined in another browser goes on in this one, see
+    A participant who has joined in another browser continues in this one, see
     `leaderboard.judging.participants.attach`.
 
     Args:
@@ -216,15 +216,16 @@ def enter(
         now: Current time; tests set it.
 
     Raises:
-        AccessDeniedError: The participant's id lacks a signature that the study requires, or the participant may
-            not go on in another browser.
+        AccessDeniedError: The study requires a signature that the participant's id does not have, or the
+            participant may not continue in another browser.
         StudyError: An id is not printable.
     """
-    key = signing_key(store)
     with store.read() as session:
         rater = rater_in_browser(session, study.id, token)
-        if participant is None:
-            return None if rater is None else rater.id
+    if participant is None:
+        return None if rater is None else rater.id
+    key = signing_key(store)
+    with store.read() as session:
         settings = read_settings(session, study.id)
         person, signed = checked_participant(key, study, settings, participant)
         member = membership_of(session, study.id, person)
@@ -233,6 +234,7 @@ def enter(
         if rater is not None and member.rater_id == rater.id:
             return rater.id
     with store.write() as session:
+        lock_study(session, study)
         member = membership_of(session, study.id, person)
         if member is None:  # erased meanwhile
             return None
@@ -265,7 +267,7 @@ def join(
 ) -> str:
     """Let a rater into a study, or add consent; returns the rater's id. Joining again changes nothing.
 
-    A participant who has joined goes on, in this browser too. Another participant than the one who used the browser
+    A participant who has joined continues, in this browser too. Another participant than the one who used the browser
     before is another rater, who is held for review if that one was banned or failed.
 
     Args:
@@ -284,8 +286,8 @@ def join(
         now: Current time; tests set it.
 
     Raises:
-        AccessDeniedError: There is no invite, or it is used up, expired or revoked; or the participant may not go
-            on in another browser, or lacks a signature that the study requires; or was banned, or failed the
+        AccessDeniedError: There is no invite, or it is used up, expired or revoked; or the participant may not
+            continue in another browser, or has no signature where the study requires one; or was banned, or failed the
             qualification, before the personal data was erased; or the study is paused.
         StudyError: The name or an id is not printable, or the platform is unknown.
     """
@@ -294,10 +296,11 @@ def join(
     person, signed = None, False
     if participant is not None:
         person = Participant(
-            str(platform), participant, platform_study, platform_session, signature
+            platform or "", participant, platform_study, platform_session, signature
         )
     key, signing = _exclusion_key(store), signing_key(store)
     with store.write() as session:
+        lock_study(session, study)  # two browsers of one participant may come at once
         settings = read_settings(session, study.id)
         if settings.paused:
             raise AccessDeniedError(REASONS["paused"])

@@ -5,7 +5,7 @@
 - `withdraw`: a rater withdrew an answer; the judgment stays but does not count in ratings;
 - `erase`: a rater's personal data was erased; the votes stay;
 - `requalify`: a rater may try the qualification again;
-- `attach`: a participant went on in another browser;
+- `attach`: a participant continued in another browser;
 - `hold`, `release`: a rater gets no completion code, or gets it after all.
 
 The current state follows from the events in order of their numbers, so ratings change at once and the whole

@@ -68,7 +68,7 @@ class JudgingSettings(BaseModel):
     Attributes:
         open_signup: Whether anybody may judge; otherwise an invite is required.
         signed_ids: Whether a participant's id counts only with the signature that a personal link has
-            (`leaderboard.judging.participants`); otherwise whoever knows an id can pose as that participant.
+            (`leaderboard.judging.participants`); otherwise anyone who knows an id can pose as that participant.
         consent: Text that a rater must agree to first; empty for none. Raters are asked again when it
             changes.
         instructions: Instructions for raters in Markdown; empty for the app's own.

@@ -17,7 +17,7 @@ from leaderboard.judging.assignments import next_pair
 from leaderboard.judging.gold_pairs import add_gold_pair
 from leaderboard.judging.invites import create_invite
 from leaderboard.judging.judgments import answer_pair
-from leaderboard.judging.raters import register_rater
+from leaderboard.judging.raters import new_rater_secret, register_rater
 from leaderboard.judging.telemetry_judge import judge_by_telemetry
 from leaderboard.ratings.models import RATING_MODELS, RatingModel, Ratings
 from leaderboard.store.database import Store
@@ -168,8 +168,9 @@ def test_pictures_in_an_admins_texts_are_not_loaded(
 
 
 def test_instructions_come_first_and_the_ids_of_the_link_are_kept_in_an_open_study(
-    empty_store: Store, study: StudyInfo, judging: PairJudging
+    empty_store: Store, study: StudyInfo, judging: PairJudging, cookies: dict[str, str]
 ) -> None:
+    cookies[session.RATER_COOKIE] = new_rater_secret(empty_store)
     ids = {"PROLIFIC_PID": "p1", "STUDY_ID": "s1", "SESSION_ID": "a1"}
     app = opened(begin=False, **ids)
     assert "two videos side by side" in text(app)
@@ -258,16 +259,15 @@ def test_who_only_skips_gets_no_code(
     assert "no completion code" in text(app) and "C0DE" not in text(app)
 
 
-def test_an_answer_after_the_pairs_time_is_refused_with_the_reason(
+def test_an_answer_after_the_pairs_time_is_taken_while_no_other_stands(
     empty_store: Store, study: StudyInfo, judging: PairJudging
 ) -> None:
     opened()
     with empty_store.write() as session_:
         session_.execute(sa.text("UPDATE assignment SET expires = '2000-01-01 00:00:00'"))
-    reply = judging.answer("skip")
-    assert not reply.ok
-    assert "reserved until" in reply.text
-    assert not judgments(empty_store)
+    assert judging.answer("left", justification="after lunch").ok
+    (stored,) = judgments(empty_store)
+    assert stored.justification == "after lunch"
 
 
 def test_a_name_is_kept_and_forgotten_on_wish(
@@ -342,6 +342,8 @@ def test_an_invited_rater_agrees_then_judges(
 ) -> None:
     change_settings(empty_store, study, ADMIN, open_signup=False, consent="We keep your answers.")
     token = create_invite(empty_store, study, ADMIN, "lab")
+    laptop, phone = new_rater_secret(empty_store), new_rater_secret(empty_store)
+    cookies[session.RATER_COOKIE] = laptop
     app = opened(invite=token, PROLIFIC_PID="p1")
     assert "We keep your answers." in text(app)
     assert "invite" not in app.query_params
@@ -355,12 +357,12 @@ def test_an_invited_rater_agrees_then_judges(
         (member,) = session_.scalars(sa.select(Membership))
     assert (member.platform, member.participant) == ("prolific", "p1")
     judging.answer("left")
-    # The same participant goes on in another browser, and need not read and agree again.
-    cookies[session.RATER_COOKIE] = "another browser's"
+    # The same participant continues in another browser, and need not read and agree again.
+    cookies[session.RATER_COOKIE] = phone
     opened(begin=False, invite=token, PROLIFIC_PID="p1")
     assert judging.shown.standing == "1 of 6 pairs judged"
     # Another participant in the first browser is somebody else, who has.
-    cookies[session.RATER_COOKIE] = "the tests' secret"
+    cookies[session.RATER_COOKIE] = laptop
     other = opened(begin=False, invite=token, PROLIFIC_PID="p2")
     assert "We keep your answers." in text(other)
     assert next(one for one in other.button if one.label == "Begin").disabled

@@ -59,6 +59,16 @@ class Judging(RuleBasedStateMachine):
         served = self.open.get(name)
         return served if served is not None and served.expires > self.now else None
 
+    def is_answered_since(self, name: str, served: ServedPair) -> bool:
+        """Whether an answer stands in place of one that comes after the pair's time."""
+        with self.store.read() as session:
+            row = session.get_one(Assignment, served.assignment_id)
+        return any(
+            pair == row.pair and (other == name or when >= row.expires)
+            for other in RATERS
+            for pair, _, when in self.said[other]
+        )
+
     @rule(name=raters)
     def serve(self, name: str) -> None:
         if name in self.banned:
@@ -92,7 +102,7 @@ class Judging(RuleBasedStateMachine):
         if name in self.banned:
             with pytest.raises(AccessDeniedError):
                 answer()
-        elif self.reserved(name) is None:
+        elif self.reserved(name) is None and self.is_answered_since(name, served):
             with pytest.raises(AnswerRefusedError, match="came too late"):
                 answer()
         else:

@@ -110,7 +110,7 @@ def test_a_rater_gets_each_question_once_with_the_next_one_ahead(
 ) -> None:
     seen, ahead = [], ""
     for done in range(6):
-        # A skip, as the first one is, settles its question and is no answer of the rater.
+        # A skip, as the first one is, settles its question and does not count as an answer of the rater.
         assert rater_status(store, study, rater.id).answered == max(0, done - 1)
         pairs = rater.pairs()
         assert len(pairs) == min(AHEAD, 6 - done)

@@ -11,18 +11,26 @@ import sqlalchemy as sa
 from basalt.core.recording import sha256_of
 from basalt.io.errors import StudyError
 from leaderboard.http.video_urls import served_video_name
-from leaderboard.judging.assignments import ServedPair, next_pair
-from leaderboard.judging.judgments import AnswerRefusedError, StoredAnswer, answer_pair
+from leaderboard.judging.assignments import ServedPair, next_pair, renew
+from leaderboard.judging.judgments import (
+    AnswerRefusedError,
+    StoredAnswer,
+    answer_pair,
+    undo_last,
+)
 from leaderboard.judging.rater_view import rater_view
 from leaderboard.judging.raters import register_rater
 from leaderboard.judging.telemetry_judge import judge_by_telemetry
 from leaderboard.ratings.ranking import rate
 from leaderboard.store.database import Store
-from leaderboard.store.models import Episode, Judgment, Rater
+from leaderboard.store.models import Assignment, Episode, Judgment, Rater
+from leaderboard.studies.access import command_line_admin
 from leaderboard.studies.export import load_comparisons
 from leaderboard.studies.rules import StudyInfo, create_study
+from leaderboard.studies.settings import change_settings
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+ADMIN = command_line_admin()
 ALL_PAIRS = 6
 
 
@@ -90,21 +98,92 @@ def test_asked_again_before_the_answer_it_is_the_same_pair(
     assert served(store, full_study, rater) == served(store, full_study, rater)
 
 
-def test_an_expired_pair_is_given_back_and_its_late_answer_refused(
-    store: Store, full_study: StudyInfo
-) -> None:
+def test_an_expired_pair_is_given_back(store: Store, full_study: StudyInfo) -> None:
     rater = register_rater(store, "secret")
     pair = served(store, full_study, rater, now=NOON)
     assert pair.expires == NOON + timedelta(minutes=30)
     late = pair.expires
-    with pytest.raises(AnswerRefusedError, match="came too late"):
-        answer_pair(store, pair.assignment_id, rater, "left", now=late)
     with pytest.raises(StudyError, match="no longer reserved"):
         store.media_file(served_video_name(store, pair.assignment_id, "left", now=late))
-    assert not pairs_judged(store)
     again = served(store, full_study, rater, now=late)
     assert again.assignment_id != pair.assignment_id
     answer_pair(store, again.assignment_id, rater, "left", now=late)
+
+
+def pair_of(store: Store, assignment_id: str) -> str:
+    with store.read() as session:
+        return session.get_one(Assignment, assignment_id).pair
+
+
+def test_a_late_answer_is_taken_and_its_pair_not_asked_again(
+    store: Store, full_study: StudyInfo
+) -> None:
+    rater = register_rater(store, "secret")
+    pair = served(store, full_study, rater, now=NOON)
+    late = pair.expires + timedelta(hours=2)
+    # The page was loaded again meanwhile; the pair may be the same one.
+    again = served(store, full_study, rater, now=late)
+    assert answer_pair(store, pair.assignment_id, rater, "left", now=late)
+    seen = {pair_of(store, pair.assignment_id)}
+    while one := next_pair(store, full_study, rater, now=late):
+        key = pair_of(store, one.assignment_id)
+        assert key not in seen
+        seen.add(key)
+        answer_pair(store, one.assignment_id, rater, "left", now=late)
+    assert len(seen) == ALL_PAIRS and set(pairs_judged(store).values()) == {1}
+    if pair_of(store, again.assignment_id) == pair_of(store, pair.assignment_id):
+        with pytest.raises(AnswerRefusedError, match="answered since"):
+            answer_pair(store, again.assignment_id, rater, "left", now=late)
+
+
+def test_a_late_answer_does_not_count_beside_somebody_elses(
+    store: Store, full_study: StudyInfo
+) -> None:
+    alice, bob = register_rater(store, "alice"), register_rater(store, "bob")
+    early, lost = served(store, full_study, alice, now=NOON), NOON + timedelta(hours=1)
+    key = pair_of(store, early.assignment_id)
+    while pair := next_pair(store, full_study, bob, now=lost):
+        answer_pair(store, pair.assignment_id, bob, "left", now=lost)
+    assert pairs_judged(store)[key] == 1
+    with pytest.raises(AnswerRefusedError, match="answered since; your answer came too late"):
+        answer_pair(store, early.assignment_id, alice, "right", now=lost)
+    assert pairs_judged(store)[key] == 1
+
+
+def test_a_pair_is_renewed_while_its_page_is_open(store: Store, full_study: StudyInfo) -> None:
+    rater = register_rater(store, "secret")
+    pair = served(store, full_study, rater, now=NOON)
+    for minutes in range(10, 100, 10):
+        now = NOON + timedelta(minutes=minutes)
+        assert renew(store, full_study, rater, pair.assignment_id, now=now)
+        assert served(store, full_study, rater, now=now).assignment_id == pair.assignment_id
+    # The machine slept, and nobody asked for another pair meanwhile.
+    later = NOON + timedelta(hours=9)
+    assert renew(store, full_study, rater, pair.assignment_id, now=later)
+    assert store.media_file(served_video_name(store, pair.assignment_id, "left", now=later))
+    for other, now in ((register_rater(store, "other"), later), (rater, later)):
+        assert renew(store, full_study, other, pair.assignment_id, now=now) == (other == rater)
+    over = later + timedelta(hours=9)
+    again = served(store, full_study, rater, now=over)
+    assert not renew(store, full_study, rater, pair.assignment_id, now=over)
+    answer_pair(store, again.assignment_id, rater, "left", now=over)
+    assert not renew(store, full_study, rater, again.assignment_id, now=over)
+    assert not renew(store, full_study, rater, "0" * 32, now=over)
+
+
+def test_what_was_watched_before_an_undo_need_not_be_watched_again(
+    store: Store, full_study: StudyInfo
+) -> None:
+    change_settings(store, full_study, ADMIN, watch_share=0.9)
+    with store.write() as session:
+        session.execute(sa.update(Episode).values(steps=20 * 180))
+    rater = register_rater(store, "secret")
+    pair = served(store, full_study, rater, now=NOON)
+    later = NOON + timedelta(seconds=60)
+    answer_pair(store, pair.assignment_id, rater, "left", watched=(1, 1), now=later)
+    again = undo_last(store, full_study, rater, now=later)
+    answer_pair(store, again.assignment_id, rater, "right", watched=(1, 1), now=later)
+    assert [one.winner for one in load_comparisons(store, full_study)] == ["right"]
 
 
 def test_two_raters_get_different_pairs_while_there_are_some(

@@ -77,7 +77,7 @@ def test_a_participant_goes_on_in_another_browser_and_the_owner_sees_it(place: P
     assert find_rater(store, "phone", study.id) == rater == find_rater(store, "phone")
     assert begin(place, "phone", "P1") == rater
     (event,) = [one for one in history(store, study, ADMIN) if one.kind == "attach"]
-    assert (event.rater_id, event.data["reason"]) == (rater, "went on in browser 2")
+    assert (event.rater_id, event.data["reason"]) == (rater, "continued in browser 2")
     (report,) = rater_reports(store, study, ADMIN)
     assert report.browsers == 2
 
@@ -100,7 +100,7 @@ def test_an_id_without_an_invite_is_not_enough(place: Place) -> None:
     for token in (None, "forged"):
         with pytest.raises(AccessDeniedError, match="open the invitation link"):
             enter(store, study, "thief", participant=person, invite=token)
-    # An invite that lets nobody new in will do: the participant is no newcomer.
+    # An invite that lets nobody new in will do: the participant has joined before.
     (info,) = list_invites(store, study, ADMIN)
     revoke_invite(store, study, ADMIN, info.id)
     assert enter(store, study, "phone", participant=person, invite=invite) == rater
@@ -116,7 +116,7 @@ def test_another_participant_in_the_same_browser_gets_no_code_of_the_first(place
     assert arrive(place, "shared", None) == second
     judge(place, second)
     assert code(place, second) not in (None, code(place, first))
-    # Each link leads to its own participant, whoever used the browser last.
+    # Each link leads to its own participant, no matter who used the browser last.
     assert arrive(place, "shared", "P1") == first
     assert arrive(place, "shared", "P2") == second
     # Without an id, one browser is one person.
