@@ -21,9 +21,11 @@ def current_study(store: Store, *, clips: bool | None = None) -> StudyInfo:
         clips: True for studies of clips only, False for studies of episodes only, None for all.
 
     Raises:
-        StudyError: the store has no such study.
+        StudyError: The store has no such study, or the link has an invite that no study has.
     """
     invite = arrival().invite
+    if invite is not None and study_of_invite(store, invite) is None:
+        raise StudyError("unknown invitation; open the link you were sent, as it is")
     studies = _of_kind(list_studies(store), clips)
     if not studies:
         find_study(store)  # without any study, its message says how to make one

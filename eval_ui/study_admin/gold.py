@@ -21,6 +21,7 @@ from leaderboard.studies.settings import get_settings
 from leaderboard.submissions.episodes import list_episodes
 
 ANSWERS = {"left": "Left", "draw": "Equally good", "right": "Right"}
+USES = {True: "practice", False: "attention checks", None: "both"}
 
 
 def draw(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
@@ -31,13 +32,23 @@ def draw(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
     settings = get_settings(store, study)
     pairs = list_gold_pairs(store, study, admin)
     in_use = [pair for pair in pairs if pair.retired is None]
+    practice = sum(pair.practice is not False for pair in in_use)
+    checks = sum(pair.practice is not True for pair in in_use)
     st.markdown(
-        f"**{len(in_use)}** in use; the qualification needs **{settings.qualification_pairs}**. "
-        "If many raters fail a gold pair, its reference answer may be wrong."
+        f"**{practice}** for practice, of which the qualification needs **{settings.qualification_pairs}**; "
+        f"**{checks}** for attention checks. If many raters fail a gold pair, its reference answer may be wrong."
     )
-    if len(in_use) < settings.qualification_pairs:
+    if practice < settings.qualification_pairs:
         st.warning(
-            "There are fewer gold pairs than the qualification needs, so nobody can pass it."
+            "There are fewer practice pairs than the qualification needs, so nobody can pass it."
+        )
+    # Pairs for both that were shown in practice are not shown as checks.
+    both = sum(pair.practice is None for pair in in_use)
+    spare = checks - min(both, settings.qualification_pairs)
+    if settings.check_share and "gold" in settings.check_kinds and spare <= 0:
+        st.warning(
+            "The settings ask for gold pairs as attention checks, and there are none left for them: add some, or the "
+            "checks are of other kinds only."
         )
     if pairs:
         show_table(
@@ -47,6 +58,7 @@ def draw(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
                 "Left": [pair.left for pair in pairs],
                 "Right": [pair.right for pair in pairs],
                 "Better": [pair.better for pair in pairs],
+                "For": [USES[pair.practice] for pair in pairs],
                 "Answered": [pair.answered for pair in pairs],
                 "Correct": [pair.right_answers for pair in pairs],
                 "In use": [pair.retired is None for pair in pairs],
@@ -90,14 +102,30 @@ def _add(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
     )
     with st.form("gold", clear_on_submit=True, border=False):
         better = st.radio(
-            "Which did better?", list(ANSWERS), format_func=ANSWERS.__getitem__, horizontal=True
+            "Which did better?",
+            list(ANSWERS),
+            index=None,
+            format_func=ANSWERS.__getitem__,
+            horizontal=True,
+        )
+        practice = st.radio(
+            "Use it for", [True, False], index=None, format_func=USES.__getitem__, horizontal=True
         )
         explanation = st.text_input(
-            "Explanation, shown to raters after they answer in the qualification", max_chars=2000
+            "Explanation, shown to raters after they answer in the qualification",
+            max_chars=2000,
+            placeholder="{better} walked into the cave, {worse} stayed outside",
+            help="Sides are drawn each time: write {better} and {worse} for the players.",
         )
         if st.form_submit_button("Add gold pair", type="primary"):
-            ids = (one.id for one in pair)
-            attempt(add_gold_pair, store, study, admin, *ids, better, explanation)
+            if better is None or practice is None:
+                st.error("Choose which did better, and what the pair is used for.")
+            else:
+                ids = (one.id for one in pair)
+                attempt(
+                    add_gold_pair, store, study, admin, *ids, better, explanation,
+                    practice=practice,
+                )  # fmt: skip
 
 
 def _label(pair: GoldInfo) -> str:

@@ -95,7 +95,7 @@ def qualification_pair(
     done = {check.gold_id for check, _ in _qualification_answers(session, study.id, rater_id)}
     free = [
         _known("qualification", gold)
-        for gold in pairs_in_use(session, study.id)
+        for gold in pairs_in_use(session, study.id, practice=True)
         if gold.id not in done
     ]
     if not free:
@@ -197,7 +197,7 @@ def _gold(session: Session, study: StudyInfo, rater_id: str) -> list[Known]:
     """Gold pairs that the rater has neither seen nor judged."""
     seen = {check.gold_id for check in _seen(session, study, rater_id)}
     judged = set(session.scalars(sa.select(Judgment.pair).where(Judgment.rater_id == rater_id)))
-    known = [_known("gold", gold) for gold in pairs_in_use(session, study.id)]
+    known = [_known("gold", gold) for gold in pairs_in_use(session, study.id, practice=False)]
     return [one for one in known if one.gold_id not in seen and pair_key(*one.sides) not in judged]
 
 

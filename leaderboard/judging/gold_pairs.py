@@ -1,5 +1,6 @@
 """Gold pairs: pairs of episodes with an answer known to an admin, to qualify raters and to check them."""
 
+import re
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,6 +25,9 @@ MIRRORED = {"left": "right", "right": "left", "draw": "draw"}
 """Right answers of a gold pair, and each with the sides swapped."""
 
 
+_SIDE = re.compile(r"\b(left|right)\b", re.IGNORECASE)
+
+
 @dataclass(frozen=True)
 class GoldInfo:
     """A gold pair, as an admin sees it.
@@ -36,6 +40,7 @@ class GoldInfo:
         right: Name of the agent on the right.
         better: Right answer: `left`, `right` or `draw`.
         explanation: Text shown to raters after an answer of the qualification.
+        practice: Whether it is a practice pair (True) or an attention check (False); None for both.
         answered: Number of answers, skips left out.
         right_answers: Number of right answers. If few are right, the pair's answer may be wrong.
         retired: Time when the pair was retired; None while it is in use.
@@ -48,6 +53,7 @@ class GoldInfo:
     right: str
     better: str
     explanation: str
+    practice: bool | None
     answered: int
     right_answers: int
     retired: datetime | None
@@ -61,6 +67,8 @@ def add_gold_pair(
     right_episode_id: str,
     better: str,
     explanation: str = "",
+    *,
+    practice: bool | None = None,
 ) -> str:
     """Add a pair of episodes with a known answer; returns the gold pair's id.
 
@@ -72,15 +80,25 @@ def add_gold_pair(
         right_episode_id: Id of another episode of the same task and seed. Sides are drawn each time the
             pair is shown.
         better: Right answer: `left`, `right` or `draw`.
-        explanation: Reason, shown to raters after an answer of the qualification.
+        explanation: Reason, shown to raters after an answer of the qualification. `{better}` and `{worse}` stand for
+            the players: raters read them as the side on which they see them.
+        practice: Whether it is a practice pair (True) or an attention check (False); None for both.
 
     Raises:
-        StudyError: The episodes are not of this study with a common seed, or are a gold pair already.
+        StudyError: The episodes are not of this study with a common seed, or are a gold pair already; or the
+            explanation names a side.
     """
     if better not in MIRRORED:
         raise StudyError(f"better: expected one of {', '.join(MIRRORED)}, got {better!r}")
     if len(explanation) > 2000:
         raise StudyError("the explanation is longer than 2000 characters; shorten it")
+    if side := _SIDE.search(explanation):
+        raise StudyError(
+            f"explanation: sides are drawn each time, so {side[0]!r} would be wrong half of the time; "
+            "write {better} and {worse} for the two players"
+        )
+    if better == "draw" and any(name in explanation for name in ("{better}", "{worse}")):
+        raise StudyError("explanation: of two equally good players neither is {better} or {worse}")
     with store.write() as session:
         left, right = (
             session.get(Episode, episode) for episode in (left_episode_id, right_episode_id)
@@ -107,6 +125,7 @@ def add_gold_pair(
             better=better,
             explanation=explanation.strip(),
             created=datetime.now(UTC),
+            practice=practice,
         )
         session.add(gold)
         return gold.id
@@ -149,6 +168,7 @@ def list_gold_pairs(store: Store, study: StudyInfo, admin: AdminIdentity) -> lis
                 right=gold.right.agent.name,
                 better=gold.better,
                 explanation=gold.explanation,
+                practice=gold.practice,
                 answered=len(passed[gold.id]),
                 right_answers=sum(passed[gold.id]),
                 retired=gold.retired,
@@ -159,12 +179,29 @@ def list_gold_pairs(store: Store, study: StudyInfo, admin: AdminIdentity) -> lis
         ]
 
 
-def pairs_in_use(session: Session, study_id: str) -> list[GoldPair]:
-    """The gold pairs of a study that are not retired."""
-    return list(
-        session.scalars(
-            sa.select(GoldPair)
-            .where(GoldPair.study_id == study_id, GoldPair.retired.is_(None))
-            .order_by(GoldPair.id)
-        )
-    )
+def pairs_in_use(
+    session: Session, study_id: str, *, practice: bool | None = None
+) -> list[GoldPair]:
+    """The gold pairs of a study that are not retired.
+
+    Args:
+        session: Transaction.
+        study_id: Id of the study.
+        practice: True for practice pairs only, False for attention checks only, None for all.
+    """
+    found = sa.select(GoldPair).where(GoldPair.study_id == study_id, GoldPair.retired.is_(None))
+    if practice is not None:
+        found = found.where(sa.or_(GoldPair.practice.is_(None), GoldPair.practice.is_(practice)))
+    return list(session.scalars(found.order_by(GoldPair.id)))
+
+
+def explained(explanation: str, expected: str) -> str:
+    """An explanation with the players named by the side on which a rater sees them.
+
+    Args:
+        explanation: Explanation of a gold pair.
+        expected: Right answer as shown: `left`, `right` or `draw`.
+    """
+    text = explanation.replace("{better}", f"the {expected} player")
+    text = text.replace("{worse}", f"the {MIRRORED[expected]} player")
+    return text[:1].upper() + text[1:] if explanation.startswith("{") else text

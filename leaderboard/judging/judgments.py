@@ -16,6 +16,7 @@ from basalt.core.tasks import STEPS_PER_SECOND
 from basalt.io.errors import StudyError
 from leaderboard.judging.assignments import ServedPair, assign, served_pair
 from leaderboard.judging.attention_checks import after_check_answer, passes, serve_again
+from leaderboard.judging.gold_pairs import explained
 from leaderboard.judging.raters import REASONS, read_rater_status
 from leaderboard.store.database import Store
 from leaderboard.store.models import (
@@ -508,7 +509,8 @@ def _feedback(
     ):
         return None
     gold = session.get(GoldPair, served.gold_id)
-    return Feedback(answer.passed, served.expected, gold.explanation if gold else "")
+    explanation = explained(gold.explanation, served.expected) if gold else ""
+    return Feedback(answer.passed, served.expected, explanation)
 
 
 def store_refused(

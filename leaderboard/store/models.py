@@ -387,7 +387,11 @@ class Exclusion(Base):
 
 
 class GoldPair(Base):
-    """Two episodes with an answer known to an admin, to qualify and check raters."""
+    """Two episodes with an answer known to an admin, to qualify and check raters.
+
+    `practice` says whether it is a practice pair of the qualification or an attention check; pairs from before there were
+    two sets have None, and are used for both.
+    """
 
     __tablename__ = "gold_pair"
     __table_args__ = (_one_of("better", ("left", "right", "draw")),)
@@ -400,6 +404,7 @@ class GoldPair(Base):
     explanation: Mapped[str] = mapped_column(Text)
     retired: Mapped[datetime | None]
     created: Mapped[datetime]
+    practice: Mapped[bool | None]
 
     left: Mapped[Episode] = relationship(foreign_keys=[left_episode_id])
     right: Mapped[Episode] = relationship(foreign_keys=[right_episode_id])
