@@ -112,7 +112,7 @@ def answer_pair(
 ) -> StoredAnswer:
     """Store a rater's answer; it is durable when this returns. The same answer sent twice counts once.
 
-    An answer after the pair's time is taken, unless another one stands in its place. A refused answer changes nothing;
+    An answer after the pair's time is taken, unless another answer has replaced it. A refused answer changes nothing;
     it is stored apart, with the reason.
 
     Args:
@@ -351,7 +351,7 @@ def check_answerable(
 
 
 def _check_late(session: Session, served: Assignment | AttentionCheck) -> None:
-    """Refuse an answer that comes after the pair's time if another answer stands in its place.
+    """Refuse an answer that comes after the pair's time if another answer has replaced it.
 
     That is an answer by the rater in another reservation of the same pair, or one by somebody else who got the pair
     when its time was over.

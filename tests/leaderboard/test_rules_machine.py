@@ -60,7 +60,7 @@ class Judging(RuleBasedStateMachine):
         return served if served is not None and served.expires > self.now else None
 
     def is_answered_since(self, name: str, served: ServedPair) -> bool:
-        """Whether an answer stands in place of one that comes after the pair's time."""
+        """Whether another answer has replaced one that comes after the time of the pair."""
         with self.store.read() as session:
             row = session.get_one(Assignment, served.assignment_id)
         return any(
