@@ -14,7 +14,10 @@ _KEY = "study"
 
 
 def current_study(store: Store, *, clips: bool | None = None) -> StudyInfo:
-    """The study to show: the one picked, else the one in the link, else the newest.
+    """The study to show: the one picked, else the one in the address, else the newest.
+
+    Where there are several, its name is put into the address: after a reload, or with a server that was started again,
+    a rater is in the same study.
 
     Args:
         store: Leaderboard.
@@ -45,10 +48,14 @@ def current_study(store: Store, *, clips: bool | None = None) -> StudyInfo:
         elif named in known:
             st.session_state[_KEY] = named
     chosen = st.session_state.get(_KEY)
-    for study in studies:
-        if study.name == chosen:
-            return study
-    return next(iter(_of_kind(visible_studies(store), clips)), studies[0])
+    shown = next((study for study in studies if study.name == chosen), None)
+    if shown is None:
+        shown = next(iter(_of_kind(visible_studies(store), clips)), None)
+    if shown is None:
+        return studies[0]  # whose name this browser may not know
+    if st.query_params.get("study") != shown.name:
+        st.query_params["study"] = shown.name
+    return shown
 
 
 def _of_kind(studies: list[StudyInfo], clips: bool | None) -> list[StudyInfo]:

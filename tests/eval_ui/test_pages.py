@@ -462,8 +462,13 @@ def test_the_study_is_chosen_where_there_are_several(
     app.selectbox[0].select("small")
     run(app)
     assert judging.shown.title == "Find Cave"
+    assert app.query_params["study"] == ["small"]
     show(app, "leaderboard")
     assert app.selectbox[0].value == "small"
+    # Another session of the same address, as after a reload: the same study.
+    judging.view = None
+    opened(study="small")
+    assert judging.shown.title == "Find Cave"
 
 
 def boards(app: AppTest) -> list[str]:
