@@ -33,6 +33,7 @@ from leaderboard.store.models import (
     RefusedAnswer,
     count,
     new_id,
+    pair_key,
 )
 from leaderboard.studies.access import AccessDeniedError, TooManyRequestsError
 from leaderboard.studies.events import (
@@ -359,8 +360,7 @@ def _check_late(session: Session, served: Assignment | AttentionCheck) -> None:
     Raises:
         AnswerRefusedError: Another answer stands.
     """
-    sides = {served.left_episode_id, served.right_episode_id}
-    pair = "-".join(sorted(sides)) if len(sides) == 2 else ""
+    pair = pair_key(served.left_episode_id, served.right_episode_id)
     gone = withdrawn_answers(session, served.study_id)
     given = (
         Judgment.study_id == served.study_id,
@@ -378,8 +378,7 @@ def _check_late(session: Session, served: Assignment | AttentionCheck) -> None:
         CheckAnswer.rater_id == served.rater_id,
         CheckAnswer.study_id == served.study_id,
         CheckAnswer.id.not_in(gone),
-        AttentionCheck.left_episode_id.in_(sides),
-        AttentionCheck.right_episode_id.in_(sides),
+        _shows_the_same(AttentionCheck, served),
         AttentionCheck.created >= served.created,
     )
     # A repeat is about a pair that the rater has answered before.
@@ -392,9 +391,19 @@ def _check_late(session: Session, served: Assignment | AttentionCheck) -> None:
         )
 
 
+def _shows_the_same(
+    table: type[Assignment | AttentionCheck], served: Assignment | AttentionCheck
+) -> sa.ColumnElement[bool]:
+    """Whether a reservation is of the same two videos, on whatever sides."""
+    left, right = served.left_episode_id, served.right_episode_id
+    return sa.or_(
+        sa.and_(table.left_episode_id == left, table.right_episode_id == right),
+        sa.and_(table.left_episode_id == right, table.right_episode_id == left),
+    )
+
+
 def _end_others(session: Session, served: Assignment | AttentionCheck, now: datetime) -> None:
     """After an answer, end the rater's other reservations of the same pair: it would be asked again."""
-    sides = (served.left_episode_id, served.right_episode_id)
     for table in (Assignment, AttentionCheck):
         session.execute(
             sa.update(table)
@@ -402,8 +411,7 @@ def _end_others(session: Session, served: Assignment | AttentionCheck, now: date
                 table.study_id == served.study_id,
                 table.rater_id == served.rater_id,
                 table.id != served.id,
-                table.left_episode_id.in_(sides),
-                table.right_episode_id.in_(sides),
+                _shows_the_same(table, served),
                 table.expires > now,
             )
             .values(expires=now)
