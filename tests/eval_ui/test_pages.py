@@ -460,7 +460,7 @@ def test_the_study_is_chosen_where_there_are_several(
     assert app.selectbox[0].options == ["later", "small"]
     assert "no pairs yet" in text(app)
     app.selectbox[0].select("small")
-    run(app)
+    press(run(app), "Begin")
     assert judging.shown.title == "Find Cave"
     assert app.query_params["study"] == ["small"]
     show(app, "leaderboard")
