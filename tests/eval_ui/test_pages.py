@@ -462,7 +462,7 @@ def test_the_study_is_chosen_where_there_are_several(
     app.selectbox[0].select("small")
     press(run(app), "Begin")
     assert judging.shown.title == "Find Cave"
-    assert app.query_params["study"] == ["small"]
+    assert app.query_params["study"] == "small"
     show(app, "leaderboard")
     assert app.selectbox[0].value == "small"
     # Another session of the same address, as after a reload: the same study.
