@@ -19,7 +19,7 @@ from eval_ui.session import may_see_results
 from eval_ui.store_access import the_store
 from eval_ui.study_picker import current_study, only_clips, pick_study
 from leaderboard.http.video_urls import pair_videos
-from leaderboard.judging.assignments import RENEW_AFTER, ServedPair, renew
+from leaderboard.judging.assignments import ServedPair
 from leaderboard.judging.judgments import answer_pair, undo_last
 from leaderboard.judging.rater_view import RaterView, next_view
 from leaderboard.store.database import Store
@@ -103,13 +103,6 @@ def _show(
         ),
         handle,
     )
-    _keep_reserved(store, study, rater, pair.assignment_id)
-
-
-@st.fragment(run_every=RENEW_AFTER)
-def _keep_reserved(store: Store, study: StudyInfo, rater: str, pair: str) -> None:
-    """Keep the pair on screen reserved while the page is open."""
-    renew(store, study, rater, pair)
 
 
 def _answer(store: Store, rater: str, answer: Answer, responses: dict[str, object]) -> Reply:
