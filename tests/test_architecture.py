@@ -42,6 +42,7 @@ ROOMS = (
     "agents.teachers",
     "agents.demonstrator",
     "agents.random",
+    "agents.remote",
     "agents.noop",
     "agents.common",
     "basalt.testing",

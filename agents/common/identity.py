@@ -54,6 +54,9 @@ def _identify(settings: Mapping[str, Any], digest: "hashlib._Hash") -> tuple[boo
     if name in AGENTS:
         found = algorithm(name)
         learns = found.train is not None
+        if found.trained_elsewhere:
+            learns = bool(settings.get("learns", True))
+            training_seed = settings.get("training_seed")
         paths |= {
             one.name
             for one in parameters(load(found.agent))

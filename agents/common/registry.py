@@ -29,11 +29,14 @@ class Algorithm:
         config: Class of its training's settings, `module:Class`; see `basalt.core.settings.settings`.
             It has the fields `out`, `task` and `data`.
         train: Function that trains by such settings, `module:function`; returns a `Training`.
+        trained_elsewhere: Whether its training is not part of this project: then its settings `learns` and `training_seed`
+            say whether it learns and the seed of its training.
     """
 
     agent: str | type
     config: str | None = None
     train: str | None = None
+    trained_elsewhere: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,7 @@ for _name in (
     "noop",
     "ppo",
     "random",
+    "remote",
     "search",
     "steer_vector",
     "steered",

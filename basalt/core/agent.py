@@ -53,6 +53,9 @@ class Agent(Protocol):
 
         Returns:
             B action dictionaries; missing keys count as not pressed (`basalt.core.actions.validate_action`).
+
+        Raises:
+            AgentError: An agent in another process was lost; its episodes have crashed.
         """
         ...
 

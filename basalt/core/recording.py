@@ -38,7 +38,7 @@ Ended = Literal["esc", "death", "limit", "cut", "crash", "unknown"]
 """How an episode ended.
 
 `esc`: by the player; `death`: by the player's death; `limit`: at the task's step limit; `cut`: by a shorter
-limit, or the player left; `crash`: the world failed; `unknown`: not known, as for a video without actions.
+limit, or the player left; `crash`: the world failed or the agent was lost; `unknown`: not known, as for a video without actions.
 """
 
 PlayerKind = Literal["agent", "scripted", "random", "human"]
@@ -55,7 +55,7 @@ MAX_META_BYTES = 2**20
 """Larger descriptions (NAME.json) are refused unread."""
 
 CRASHED = "crashed"
-"""Folder beside a rollout's recordings with the episodes in which the world failed."""
+"""Folder beside a rollout's recordings with the episodes in which the world failed or the agent was lost."""
 
 _SUFFIXES = (".mp4", ".jsonl", ".json")
 

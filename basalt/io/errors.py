@@ -45,6 +45,10 @@ class WorldError(BasaltError):
     """A world that did not start, timed out or died."""
 
 
+class AgentError(BasaltError):
+    """An agent in another process or on another machine that was lost, is too slow, or is not the one that was asked for."""
+
+
 class StudyError(BasaltError):
     """A submission or judgment that breaks the rules of its study."""
 

@@ -13,7 +13,7 @@ from basalt.core.recording import Recording
 from basalt.core.scoring import harm, milestones
 from basalt.core.tasks import get_task
 from basalt.io.atomic import write_json
-from basalt.io.errors import ActionError, BasaltError, ConfigError
+from basalt.io.errors import ActionError, AgentError, BasaltError, ConfigError
 from basalt.rollouts.evaluation import EvaluatedEpisode, Evaluation, Play
 from basalt.rollouts.plan import RolloutPlan
 from basalt.rollouts.rollout import MakeAgent, rollout
@@ -57,13 +57,16 @@ def evaluate(
     Raises:
         ConfigError: The folder holds another rollout or one of other weights, or success is not reported.
         WorldError: The worlds of several seeds in a row failed.
+        AgentError: The agent was lost at several seeds in a row, or cannot be reached.
     """
     if get_task(plan.task).success is None:
         raise ConfigError(f"task: {plan.task} has no success by telemetry; let people judge it")
     unplayed = plan.out / "unplayed"
 
     def keep(seed: int, err: BasaltError) -> None:
-        play: Play = "bad action" if isinstance(err, ActionError) else "world failed"
+        play: Play = "world failed"
+        if isinstance(err, ActionError | AgentError):
+            play = "bad action" if isinstance(err, ActionError) else "agent lost"
         write_json(
             _file(unplayed, seed), _Unplayed(seed=seed, play=play, error=str(err)).model_dump()
         )

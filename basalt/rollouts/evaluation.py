@@ -39,7 +39,7 @@ MIN_TRAINING_SEEDS = 3
 MAX_MISSING = 0.05
 """Largest share of seeds that may be missing because a world failed; above it there is no verdict."""
 
-Play = Literal["played", "world failed", "bad action"]
+Play = Literal["played", "world failed", "bad action", "agent lost"]
 
 
 class EvaluatedEpisode(BaseModel):
@@ -48,7 +48,8 @@ class EvaluatedEpisode(BaseModel):
     Attributes:
         seed: Seed of the world.
         play: Whether it was played. `world failed`: not, and the agent is not to blame. `bad action`: the agent
-            returned something that is not an action, which counts as a failure of the agent.
+            returned something that is not an action. `agent lost`: the agent, in another process, was lost twice. Both
+            count as failures of the agent, so that none gains by leaving.
         ended: How the episode ended; None if it was not played to an end.
         steps: Number of steps.
         success: Success by telemetry.
@@ -156,7 +157,7 @@ class Evaluation(Record):
 
     @property
     def milestones(self) -> dict[int, dict[str, bool | None]]:
-        """Milestones of the episodes that count, by seed; an agent whose action was not valid reached none."""
+        """Milestones of the episodes that count, by seed; an agent that was lost or whose action was not valid reached none."""
         names = [*(one.name for one in get_task(self.task).milestones), ENDED_THERE]
         return {
             seed: {

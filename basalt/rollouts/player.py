@@ -1,5 +1,6 @@
 """An agent and its world: episodes are played, recorded and, where wanted, filmed at another size."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,10 +18,13 @@ from basalt.core.tasks import Task, get_task
 from basalt.core.telemetry import Telemetry
 from basalt.core.world import Info
 from basalt.io.console import note, progress_bar
-from basalt.io.errors import WorldError
+from basalt.io.errors import AgentError, WorldError
 from basalt.rollouts.plan import RolloutPlan, recording_name
 
 MakeLabeller = Callable[[], Labeller]
+
+AGENT_ATTEMPTS = 2
+"""How often an episode is played if its agent is lost (an AgentError), each time from its start."""
 
 
 @dataclass
@@ -88,17 +92,23 @@ class EpisodePlayer:
 
     def play(self, seed: int, *, progress: bool, title: str = "") -> Path:
         """Record one episode and return the path of its recording without suffix."""
-        for attempt in range(1, self._plan.attempts + 1):
+        attempts = {WorldError: self._plan.attempts, AgentError: AGENT_ATTEMPTS}
+        failures: Counter[type] = Counter()
+        while True:
             try:
                 return self._episode(seed, progress, title)
-            except WorldError as err:
-                self.close()
-                if attempt == self._plan.attempts:
-                    raise WorldError(
-                        f"seed {seed}: the world failed {attempt} times; last: {err}"
+            except (WorldError, AgentError) as err:
+                kind, what = (
+                    (WorldError, "world") if isinstance(err, WorldError) else (AgentError, "agent")
+                )
+                if kind is WorldError:
+                    self.close()
+                failures[kind] += 1
+                if failures[kind] == attempts[kind]:
+                    raise kind(
+                        f"seed {seed}: the {what} failed {failures[kind]} times; last: {err}"
                     ) from err
                 note(f"seed {seed}: {err}; playing it again")
-        raise AssertionError("unreachable")
 
     def _episode(self, seed: int, progress: bool, title: str) -> Path:
         plan = self._plan
@@ -145,12 +155,13 @@ class EpisodePlayer:
                     raise
                 played.left = err
                 return played
+            except AgentError:
+                self._keep_crashed(writer, played.seed)
+                raise
             try:
                 observation, _, terminated, truncated, info = env.step(action)
             except WorldError:
-                # The frames until then are kept aside, for finding the reason.
-                crashed = plan.out / CRASHED
-                writer.finish("crash", crashed, _crash_name(crashed, played.seed))
+                self._keep_crashed(writer, played.seed)
                 raise
             state = info["telemetry"]
             writer.step(action, info["applied"]["camera"], observation["pov"], state, label)
@@ -161,6 +172,11 @@ class EpisodePlayer:
                 return played
             if state.step >= plan.step_limit:
                 return played
+
+    def _keep_crashed(self, writer: RecordingWriter, seed: int) -> None:
+        """Keep the frames until a failure aside, for finding the reason."""
+        crashed = self._plan.out / CRASHED
+        writer.finish("crash", crashed, _crash_name(crashed, seed))
 
     def _writer(self, seed: int, size: FrameSize) -> RecordingWriter:
         return RecordingWriter(

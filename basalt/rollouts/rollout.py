@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager
 from basalt.core.agent import Agent, check_kind
 from basalt.core.recording import Recording
 from basalt.io.console import note, progress_bar
-from basalt.io.errors import ActionError, BasaltError, ConfigError, WorldError
+from basalt.io.errors import ActionError, AgentError, BasaltError, ConfigError, WorldError
 from basalt.io.locks import sole_writer
 from basalt.io.processes import spawned_pool
 from basalt.rollouts.plan import RolloutPlan, recording_name
@@ -25,7 +25,7 @@ OnFailure = Callable[[int, BasaltError], None]
 """Takes the seed and the error of an episode that could not be played."""
 
 FAILED_SEEDS = 3
-"""A rollout stops when the worlds of this many seeds kept failing."""
+"""A rollout stops when the worlds or the agent kept failing at this many seeds in a row."""
 
 
 def rollout(
@@ -45,9 +45,10 @@ def rollout(
         plan: What to play.
         jobs: Number of processes, each with its own world.
         progress: Whether to show a progress bar on stderr.
-        on_failure: Called for each seed whose world kept failing (a WorldError) or whose agent returned
-            something that is not an action (an ActionError), instead of raising. Failures of worlds are reported
-            only when another episode could be played; `FAILED_SEEDS` in a row are raised.
+        on_failure: Called for each seed whose world kept failing (a WorldError), whose agent was lost twice (an
+            AgentError) or returned something that is not an action (an ActionError), instead of raising. Failures of
+            worlds and lost agents are reported only when another episode could be played; `FAILED_SEEDS` in a row are
+            raised.
         make_labeller: Factory of the expert that labels every step of the agent's play, called like `make_agent`.
             By default an agent that is a `Labeller` labels its own play, and no other play is labelled.
 
@@ -59,6 +60,7 @@ def rollout(
             kind is unknown.
         WorldError: A world kept failing. The other seeds are still played, unless `FAILED_SEEDS` worlds did;
             finished episodes are kept.
+        AgentError: The agent was lost twice at a seed, like `WorldError`; or it cannot be reached at all.
         PlayerLeft: The player left; its episode is kept, ended as `cut`.
     """
     if jobs < 1:
@@ -101,7 +103,7 @@ class _Failures:
     def __init__(self, seeds: int, report: OnFailure | None) -> None:
         self._seeds = seeds
         self._report = report
-        self._errors: dict[int, WorldError] = {}
+        self._errors: dict[int, WorldError | AgentError] = {}
 
     @contextmanager
     def of(self, seed: int) -> Iterator[None]:
@@ -112,7 +114,7 @@ class _Failures:
             if self._report is None:
                 raise
             self._report(seed, err)
-        except WorldError as err:
+        except (WorldError, AgentError) as err:
             self._errors[seed] = err
             if len(self._errors) >= FAILED_SEEDS:
                 self._raise_any()
@@ -128,7 +130,7 @@ class _Failures:
         self._raise_any()
 
     def _flush(self) -> None:
-        """The world works, so what failed before was the fault of those seeds."""
+        """World and agent work, so what failed before was the fault of those seeds."""
         if self._report is not None:
             for seed, err in self._errors.items():
                 self._report(seed, err)
@@ -139,7 +141,7 @@ class _Failures:
         if len(errors) == 1:
             raise errors[0]
         if errors:
-            raise WorldError(f"{len(errors)} seeds failed; first: {errors[0]}")
+            raise type(errors[0])(f"{len(errors)} seeds failed; first: {errors[0]}")
 
 
 _process_player: EpisodePlayer | None = None

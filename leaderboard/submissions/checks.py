@@ -268,7 +268,7 @@ def _faults_of_claims(meta: RecordingMeta, video: VideoInfo) -> list[str]:
 def _faults_of_end(recording: Recording, meta: RecordingMeta) -> list[str]:
     """What is wrong with how an episode says that it ended."""
     if meta.ended == "crash":
-        return ["ended by a failure of the world; record this seed again"]
+        return ["ended by a failure of the world or the agent; record this seed again"]
     if meta.ended == "limit" and meta.steps < meta.step_limit:
         return [f"says that it ended at the limit of {meta.step_limit} steps, after {meta.steps}"]
     if meta.ended == "cut" and meta.steps < meta.step_limit:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from basalt.io.errors import ConfigError, WorldError
+from basalt.io.errors import AgentError, ConfigError, WorldError
 from basalt.rollouts import player as player_module
 from basalt.rollouts.evaluate import evaluate
 from basalt.rollouts.plan import RolloutPlan
@@ -44,6 +44,24 @@ def test_an_action_that_is_none_is_a_failure_of_the_agent(tmp_path):
     found = run(tmp_path, Broken)
     assert [one.play for one in found.episodes] == ["played", "bad action", "played"]
     assert found.success_rate == pytest.approx(2 / 3) and found.missing == 0
+
+
+class Lost(Walker):
+    """Is elsewhere, and always lost in the second seed."""
+
+    def act(self, pov, first):
+        actions = super().act(pov, first)
+        if self.firsts.count(True) in (2, 3):
+            raise AgentError("ws://far: lost the connection")
+        return actions
+
+
+def test_an_agent_that_is_lost_twice_has_failed_at_that_seed(tmp_path):
+    found = run(tmp_path, Lost)
+    assert [one.play for one in found.episodes] == ["played", "agent lost", "played"]
+    assert found.success_rate == pytest.approx(2 / 3) and found.missing == 0
+    assert any("agent lost 1" in line for line in found.lines())
+    assert run(tmp_path) == found  # it gets no third try
 
 
 def test_a_world_that_fails_twice_is_missing_and_not_tried_again(tmp_path):

@@ -18,7 +18,7 @@ from basalt.core.recorder_lines import Label
 from basalt.core.recording import Recording, find_recordings
 from basalt.core.recording_checks import check_recording
 from basalt.io.claims import claim
-from basalt.io.errors import ActionError, ConfigError, WorldError
+from basalt.io.errors import ActionError, AgentError, ConfigError, WorldError
 from basalt.rollouts import player as player_module
 from basalt.rollouts.plan import RolloutPlan
 from basalt.rollouts.rollout import rollout
@@ -67,6 +67,59 @@ class Still:
 
     def act(self, pov, first):
         return [{} for _ in pov]
+
+
+class Lost(Walker):
+    """An agent elsewhere that is lost at the third step of some of its attempts."""
+
+    attempts = ()
+
+    def act(self, pov, first):
+        if first[0]:
+            self.is_lost, *self.attempts = self.attempts or (False,)
+        actions = super().act(pov, first)
+        if self.is_lost and self.steps == 2:
+            raise AgentError("ws://far: lost the connection")
+        return actions
+
+
+def lost(*attempts):
+    agent = Lost()
+    agent.attempts = attempts
+    return lambda: agent
+
+
+def test_a_seed_whose_agent_was_lost_is_played_again_once(tmp_path):
+    recordings = rollout(lost(True, False), plan(tmp_path), progress=False)
+    assert [one.meta.steps for one in recordings] == [6, 6]
+    assert [one.name for one in find_recordings(tmp_path)] == ["seed_100000", "seed_100001"]
+    crashed = Recording.open(tmp_path / "crashed" / "seed_100000_1")
+    check_recording(crashed)
+    assert (crashed.meta.ended, crashed.meta.steps) == ("crash", 2)
+    assert CountingWorld.failures == []  # the world was not to blame, and plays on
+
+
+def test_an_agent_that_is_lost_twice_is_an_error_after_the_other_seeds(tmp_path):
+    seeds = (100_000, 100_001, 100_002)
+    message = "seed 100000: the agent failed 2 times; last: ws://far: lost the connection"
+    with pytest.raises(AgentError, match=message):
+        rollout(lost(True, True), plan(tmp_path, seeds), progress=False)
+    assert [one.name for one in find_recordings(tmp_path)] == ["seed_100001", "seed_100002"]
+    assert len(rollout(Walker, plan(tmp_path, seeds), progress=False)) == 3
+
+
+def test_an_agent_that_is_lost_at_three_seeds_stops_the_rollout(tmp_path):
+    seeds = tuple(range(100_000, 100_009))
+    agent = lost(*[True] * 99)
+    with pytest.raises(AgentError, match="3 seeds failed"):
+        rollout(agent, plan(tmp_path, seeds), progress=False)
+    assert len(agent().attempts) == 99 - 6
+
+
+def test_failures_of_world_and_agent_are_counted_apart(tmp_path):
+    CountingWorld.failures[:] = [4, None, 4]
+    (recording,) = rollout(lost(False, True), plan(tmp_path, (100_000,)), progress=False)
+    assert recording.meta.ended == "esc" and len(list((tmp_path / "crashed").glob("*.mp4"))) == 3
 
 
 def test_a_recording_has_the_size_of_the_world_s_frames(tmp_path, monkeypatch):
