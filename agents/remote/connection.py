@@ -27,8 +27,8 @@ MAX_ANSWER = 2**20
 """Largest answer in bytes. One action of all keys is some 400 bytes of JSON."""
 
 TOKEN = "BASALT_AGENT_TOKEN"
-"""Environment variable with a secret that is sent to the server as `Authorization: Bearer`. It is no setting, since settings are
-written into every recording's folder."""
+"""Environment variable with a secret that is sent to the server as `Authorization: Bearer`. It is not a setting, since settings
+are written into every recording's folder."""
 
 _CHUNK = 2**16
 """Number of bytes that are sent or received at once."""
