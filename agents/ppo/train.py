@@ -213,8 +213,7 @@ class _Learner:
         cfg = self._cfg
         if self.ended or self.step >= cfg.iterations:
             return True
-        sizes = self._rewards.sizes
-        kept = sizes.stride * (sizes.window if sizes.model == "transformer" else 1)
+        kept = self._rewards.sizes.memory
         # A run that is resumed plays other seeds than it began with.
         seeds = seeds[self.step % len(seeds) :] + seeds[: self.step % len(seeds)]
         worlds = open_worlds(

@@ -59,6 +59,11 @@ class RewardSizes(BaseModel):
         """Number of features of a step."""
         return self.components * (2 if self.changes else 1)
 
+    @property
+    def memory(self) -> int:
+        """Number of latents before a step's own that its score is computed from while an episode is played."""
+        return self.stride * (self.window if self.model == "transformer" else 1)
+
 
 class Steps(NamedTuple):
     """What a member says of clips of T steps.
