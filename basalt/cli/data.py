@@ -223,10 +223,17 @@ def _stats(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Count lengths, actions, camera, endings and null steps, per task and player."""
+    """Analyse demonstrations or any recordings: lengths, actions, what players do and when, camera, endings, null steps."""
     from basalt.data.bedd import find_plays
     from basalt.data.labels import label_mode
-    from basalt.data.stats import camera_histogram, play_table, summarise, write_tables
+    from basalt.data.stats import (
+        ACTIVITIES,
+        activity_table,
+        camera_histogram,
+        play_table,
+        summarise,
+        write_tables,
+    )
 
     plays = find_plays(data_folder(folder))
     table = play_table(plays, label_mode(labels), progress=not quiet)
@@ -245,16 +252,25 @@ def _stats(
             "tasks": by_task.to_dict("records"),
             "players": by_player.to_dict("records"),
             "camera": camera_histogram(table).to_dict("records"),
+            "activities": activity_table(table).to_dict("records"),
             "files": [str(path) for path in written],
         }
         print(json.dumps(content))
         return 0
-    shown = [column for column in by_player if not str(column).startswith("share.")]
+    shown = [column for column in by_player if "." not in str(column)]
     print(by_player[shown].to_string(index=False))
-    held = by_task.set_index("task").filter(like="share.").T
-    held.index = held.index.str.removeprefix("share.")
-    print("\nshare of steps in which it is held")
-    print(held[held.sum(axis=1) > 0].to_string())
+    for prefix, what in (
+        ("share.", "share of steps in which it is held"),
+        ("per_minute.", "how often it goes down in a minute"),
+    ):
+        found = by_task.set_index("task").filter(like=prefix).T
+        found.index = found.index.str.removeprefix(prefix)
+        print(f"\n{what}")
+        print(found[found.sum(axis=1) > 0].to_string())
+    done = activity_table(table)
+    steps = done.pivot_table(index="activity", columns="task", values="steps", aggfunc="sum")
+    print("\nwhat players do, share of steps")
+    print((steps / steps.sum()).loc[list(ACTIVITIES)].round(5).to_string())
     for path in written:
         print(path)
     return 0

@@ -9,7 +9,15 @@ import pandas as pd
 
 from basalt.core.actions import BUTTONS, N_CAMERA_BINS
 from basalt.core.tasks import STEPS_PER_SECOND, TASKS
-from basalt.data.stats import AXES, UNKNOWN_TASK, camera_histogram, summarise
+from basalt.data.stats import (
+    ACTIVITIES,
+    AXES,
+    PARTS,
+    UNKNOWN_TASK,
+    activity_table,
+    camera_histogram,
+    summarise,
+)
 from basalt.io.claims import make_folder
 from basalt.io.errors import MissingDependencyError
 
@@ -27,9 +35,13 @@ _COLOURS = dict(
     )
 )
 
+_ACTIVITY_COLOURS = (
+    "tab:purple", "tab:orange", "tab:red", "tab:blue", "tab:cyan", "tab:olive", "0.85",
+)  # fmt: skip
+
 
 def write_plots(table: pd.DataFrame, out: Path) -> list[Path]:
-    """Draw lengths, actions, camera and endings as PNG files.
+    """Draw lengths, actions, activities, camera and endings as PNG files.
 
     Args:
         table: Table from `basalt.data.stats.play_table`.
@@ -53,6 +65,7 @@ def write_plots(table: pd.DataFrame, out: Path) -> list[Path]:
     draws: dict[str, Callable[[Any, pd.DataFrame], None]] = {
         "lengths.png": _draw_lengths,
         "actions.png": _draw_actions,
+        "activities.png": _draw_activities,
         "camera.png": _draw_camera,
         "endings.png": _draw_endings,
     }
@@ -128,6 +141,29 @@ def _draw_actions(figure: Any, table: pd.DataFrame) -> None:
     axes.set(xlabel="steps in which the button is held (%)")
     axes.set_title(f"Actions{_of(table)}" + (f"; {never} others are never used" if never else ""))
     _legend(axes)
+
+
+def _draw_activities(figure: Any, table: pd.DataFrame) -> None:
+    shares = activity_table(table)
+    tasks = list(shares.groupby("task", sort=True))
+    columns = min(len(tasks), 2)
+    lines = -(-len(tasks) // columns)
+    figure.set_size_inches(_WIDTH, 0.8 + 3.2 * lines)
+    grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
+    for axes in grid.flat[len(tasks) :]:
+        axes.remove()
+    for axes, (task, rows) in zip(grid.flat, tasks, strict=False):
+        by_tenth = 100 * rows.pivot(index="tenth", columns="activity", values="share")
+        axes.stackplot(
+            np.arange(PARTS) * 100 / PARTS + 50 / PARTS,
+            [by_tenth[activity] for activity in ACTIVITIES],
+            labels=ACTIVITIES,
+            colors=_ACTIVITY_COLOURS,
+        )
+        axes.set(title=_title(task), xlim=(50 / PARTS, 100 - 50 / PARTS), ylim=(0, 100))
+        axes.set(xlabel="course of a play (%)", ylabel="steps (%)")
+    figure.suptitle("What players do")
+    _legend(grid.flat[min(columns, len(tasks)) - 1])
 
 
 def _draw_camera(figure: Any, table: pd.DataFrame) -> None:

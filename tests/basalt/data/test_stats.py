@@ -2,13 +2,23 @@
 
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from basalt.cli import main as cli
+from basalt.core.actions import EnvActions
 from basalt.data.bedd import find_plays
 from basalt.data.plots import write_plots
-from basalt.data.stats import camera_histogram, play_table, summarise, write_tables
+from basalt.data.stats import (
+    ACTIVITIES,
+    activities,
+    activity_table,
+    camera_histogram,
+    play_table,
+    summarise,
+    write_tables,
+)
 from basalt.io.errors import RecordingError
 from tests.support.bedd_files import bedd_line, esc_line, write_bedd
 
@@ -57,6 +67,46 @@ def test_shares_are_per_task_and_player(table):
     assert (whole["plays"], whole["steps"]) == (3, 13)
 
 
+def test_each_step_has_the_first_activity_that_applies():
+    steps = [
+        ({"use": 1}, True, True, "screen"),
+        ({"use": 1, "attack": 1, "forward": 1}, True, False, "use"),
+        ({"attack": 1, "forward": 1}, False, False, "attack"),
+        ({"jump": 1}, True, False, "move"),
+        ({"sprint": 1}, True, False, "look"),
+        ({"hotbar.3": 1}, False, False, "other"),
+        ({"ESC": 1}, False, False, "idle"),
+        ({}, False, False, "idle"),
+    ]
+    buttons = EnvActions.stack([keys for keys, *_ in steps]).buttons
+    camera, screen = (np.array([step[n] for step in steps]) for n in (1, 2))
+    found = activities(buttons, camera, screen)
+    assert [ACTIVITIES[index] for index in found] == [step[-1] for step in steps]
+
+
+def test_activities_are_counted_by_tenths_of_each_play(table):
+    found = activity_table(table).set_index(["task", "activity", "tenth"])
+    assert found.groupby("task")["steps"].sum().to_dict() == {
+        "build_village_house": 2,
+        "find_cave": 11,
+    }
+    # bob's 5 steps are idle; ann walks 4 of 6 steps, then has a screen open, then presses ESC.
+    cave = found.loc["find_cave"]["steps"].unstack()
+    assert cave.loc["idle"].tolist() == [1, 0, 1, 0, 1, 0, 1, 0, 2, 0]
+    assert cave.loc["move"].tolist() == [1, 1, 0, 1, 0, 1, 0, 0, 0, 0]
+    assert cave.loc["screen"].tolist() == [0, 0, 0, 0, 0, 0, 1, 0, 0, 0]
+    assert found.loc["find_cave"].loc["move"]["share"].tolist()[:2] == [0.5, 1.0]
+    assert found.loc["build_village_house"].loc["look"]["steps"].sum() == 2
+
+
+def test_a_key_that_is_held_is_one_press(table):
+    ann = table.set_index("player").loc["ann"]
+    assert (ann["steps.forward"], ann["presses.forward"], ann["presses.ESC"]) == (4, 1, 1)
+    cave = summarise(table).set_index("task").loc["find_cave"]
+    assert cave["per_minute.forward"] == round(1 / (11 / 20 / 60), 5)
+    assert (cave["lower_quartile_s"], cave["upper_quartile_s"]) == (5.25 / 20, 5.75 / 20)
+
+
 def test_camera_bins_add_up_to_the_steps(table):
     histogram = camera_histogram(table)
     sums = histogram.groupby(["task", "axis"])["steps"].sum()
@@ -91,12 +141,13 @@ def test_tables_and_pictures_are_written(table, tmp_path):
         "tasks.csv",
         "players.csv",
         "camera.csv",
+        "activities.csv",
     ]
     pd.testing.assert_frame_equal(pd.read_parquet(tables[0]), table)
     assert len(pd.read_csv(tables[2])) == 3
     pytest.importorskip("matplotlib")
     plots = write_plots(table, tmp_path / "out")
-    assert len(plots) == 4
+    assert len(plots) == 5
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in plots)
 
 
@@ -121,7 +172,8 @@ def test_the_command_prints_one_json_object(folder, tmp_path, capsys):
     content = json.loads(text)
     assert code == 0 and content["total"]["plays"] == 3
     assert [row["task"] for row in content["tasks"]] == ["build_village_house", "find_cave"]
-    assert not list(out.glob("*.png")) and len(content["files"]) == 4
+    assert {row["activity"] for row in content["activities"]} == set(ACTIVITIES)
+    assert not list(out.glob("*.png")) and len(content["files"]) == 5
     code, text, _ = run(capsys, "validate", f"data={folder}", "--json", "--quiet", "--quick")
     assert code == 0 and json.loads(text)["recordings"] == 4
     code, text, _ = run(capsys, "labels-report", folder, "--json")
@@ -132,7 +184,7 @@ def test_the_command_prints_one_json_object(folder, tmp_path, capsys):
 def test_the_command_prints_tables_for_people(folder, capsys):
     (folder / "build-house" / "eve-2a9ad3ddd136-20220726-100000.mp4").unlink()
     code, text, _ = run(capsys, "stats", folder, "--quiet")
-    assert code == 0 and "share_esc_end" in text and "forward" in text
+    assert code == 0 and "share_esc_end" in text and "what players do" in text
     code, text, _ = run(capsys, "labels-report", folder)
     assert code == 0 and "none of the hotbar presses" in text
     code, text, _ = run(capsys, "validate", folder, "--quick", "--quiet")
