@@ -130,7 +130,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "oversight": Command(
         "let a judge decide between recordings with the help of debaters who may be wrong, and measure it",
-        "basalt oversight run task=find_cave recordings=sample truth=made",
+        "basalt oversight run task=find_cave recordings=sample truth=[made]",
         "basalt.cli.oversight:main",
     ),
     "probe": Command(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from basalt.io.errors import ConfigError
 from leaderboard.oversight.messages import JudgeRequest, Name, Ruling, ShownClaim, ShownTurn
-from leaderboard.oversight.players import Judge, name_with_settings
+from leaderboard.oversight.players import Frames, Judge, name_with_settings
 
 SURE = 0.99
 """Largest chance that a scripted judge gives, and 1 minus the smallest."""
@@ -24,7 +24,7 @@ class Count:
     name: str = "count"
     relevance: bool = True
 
-    def decide(self, request: JudgeRequest) -> Ruling:
+    def decide(self, request: JudgeRequest, frames: Frames | None = None) -> Ruling:
         """Return its answer."""
         votes = 0
         for turn, claim in _claims(request):
@@ -40,7 +40,7 @@ class ShareOfVerified:
 
     name: str = "share"
 
-    def decide(self, request: JudgeRequest) -> Ruling:
+    def decide(self, request: JudgeRequest, frames: Frames | None = None) -> Ruling:
         """Return its answer."""
         shares = []
         for name in ("P1", "P2"):
@@ -72,7 +72,7 @@ class Bayes:
         """Name in records, with all settings that are not the default."""
         return name_with_settings("bayes", self)
 
-    def decide(self, request: JudgeRequest) -> Ruling:
+    def decide(self, request: JudgeRequest, frames: Frames | None = None) -> Ruling:
         """Return its answer."""
         s, q = (min(max(share, 1 - SURE), SURE) for share in (self.honest, self.dishonest))
         odds = 0.0 if request.look is None else _logit(request.look)
@@ -95,7 +95,7 @@ class Naive:
 
     name: str = "naive"
 
-    def decide(self, request: JudgeRequest) -> Ruling:
+    def decide(self, request: JudgeRequest, frames: Frames | None = None) -> Ruling:
         """Return its answer.
 
         Raises:
@@ -116,7 +116,7 @@ class AlwaysLeft:
 
     name: str = "always_left"
 
-    def decide(self, request: JudgeRequest) -> Ruling:
+    def decide(self, request: JudgeRequest, frames: Frames | None = None) -> Ruling:
         """Return its answer."""
         return _by_sign(1)
 
@@ -127,7 +127,7 @@ class Coin:
 
     name: str = "coin"
 
-    def decide(self, request: JudgeRequest) -> Ruling:
+    def decide(self, request: JudgeRequest, frames: Frames | None = None) -> Ruling:
         """Return its answer."""
         return _by_sign(1 if int(request.digest, 16) % 2 else -1)
 
@@ -138,7 +138,7 @@ class Longest:
 
     name: str = "longest"
 
-    def decide(self, request: JudgeRequest) -> Ruling:
+    def decide(self, request: JudgeRequest, frames: Frames | None = None) -> Ruling:
         """Return its answer."""
         return _by_sign(sum(_sign(turn.speaker) * words(turn) for turn in request.turns))
 

@@ -5,12 +5,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
+from pathlib import Path
 from typing import Literal
+
+import cv2
 
 from basalt.core.recording import find_recordings
 from basalt.core.relevance import OVERALL
 from basalt.core.scoring import outcome, telemetry_judge
 from basalt.core.tasks import STEPS_PER_SECOND, Outcome, Task, refuse_test_seeds
+from basalt.core.video import read_frames
 from basalt.io.errors import ConfigError, RecordingError
 from basalt.io.paths import data_folder
 from leaderboard.oversight.claims import Evidence, Side
@@ -25,19 +29,24 @@ prefers one. `made`: one of the two is the other, cut before it succeeded. None 
 """
 
 
+SHOWN_SIZE, SHOWN_QUALITY = (320, 180), 85
+"""Width and height of frames that a model is shown, and their quality as JPEG."""
+
+
 @dataclass(frozen=True, eq=False)
 class Pair:
     """Two recordings of one task.
 
     Attributes:
         task: Name of the task.
-        question: Question about the pair; empty for which player did better.
         seed: Seed of the left recording's world; pairs of one seed are not independent.
         left: Evidence of the left recording.
         right: Evidence of the right recording.
         videos: SHA-256 of the left and the right recording's video.
         truth: The better side; None for a recording paired with itself.
         kind: How the truth is known.
+        question: Question about the pair; empty for which player did better.
+        paths: Videos of the left and the right recording; None where nobody looks at them.
     """
 
     task: str
@@ -48,6 +57,7 @@ class Pair:
     truth: Side | None
     kind: Truth
     question: str = OVERALL
+    paths: tuple[Path | None, Path | None] = (None, None)
 
     @cached_property
     def key(self) -> str:
@@ -67,15 +77,34 @@ class Pair:
         """Evidence of a side."""
         return self.left if side == "left" else self.right
 
+    def frame(self, side: Side, state: int) -> bytes:
+        """A frame of a side as JPEG of 320x180 pixels.
+
+        Raises:
+            RecordingError: The video cannot be read, or has no such frame.
+        """
+        path = self.paths[side == "right"]
+        if path is None:
+            raise RecordingError("frames: expected a pair with videos, got one without")
+        picture = next(read_frames(path, state, state + 1), None)
+        if picture is None:
+            raise RecordingError(f"{path}: expected a frame {state}, found fewer; record it again")
+        small = cv2.resize(picture, SHOWN_SIZE, interpolation=cv2.INTER_AREA)
+        colours = cv2.cvtColor(small, cv2.COLOR_RGB2BGR)
+        _, data = cv2.imencode(".jpg", colours, [cv2.IMWRITE_JPEG_QUALITY, SHOWN_QUALITY])
+        return data.tobytes()
+
 
 @dataclass(frozen=True, eq=False)
 class Episode:
-    """A recording with its outcome by telemetry."""
+    """A recording with its outcome by telemetry, its video, and whether a person played."""
 
     video: str
     seed: int
     evidence: Evidence
     outcome: Outcome
+    path: Path | None = None
+    is_person: bool = False
 
 
 @dataclass(frozen=True)
@@ -113,8 +142,9 @@ def load_episodes(folders: Sequence[str], task: Task) -> list[Episode]:
             worlds.add(f"{meta.world} {meta.world_version}")
             evidence = Evidence(one.telemetry(), meta.ended)
             found[meta.video_sha256] = Episode(
-                meta.video_sha256, meta.seed, evidence, outcome(task, evidence.states, meta.ended)
-            )
+                meta.video_sha256, meta.seed, evidence, outcome(task, evidence.states, meta.ended), one.video_path,
+                meta.player_kind == "human",
+            )  # fmt: skip
     if len(worlds) > 1:
         raise RecordingError(
             f"recordings: expected recordings of one world and version, got {', '.join(sorted(worlds))}; use folders of "
@@ -178,7 +208,7 @@ def _made(episodes: Sequence[Episode], task: Task, cuts: Sequence[float]) -> Ite
                 continue
             shorter = Evidence(one.evidence.states[:-steps], "cut")
             result = outcome(task, shorter.states, shorter.ended)
-            yield _pair(task, "made", one, Episode(one.video, one.seed, shorter, result))
+            yield _pair(task, "made", one, Episode(one.video, one.seed, shorter, result, one.path))
 
 
 def _pair(task: Task, kind: Truth, better: Episode, worse: Episode) -> Pair:
@@ -193,4 +223,5 @@ def _pair(task: Task, kind: Truth, better: Episode, worse: Episode) -> Pair:
         videos=(left.video, right.video),
         truth=truth,
         kind=kind,
+        paths=(left.path, right.path),
     )

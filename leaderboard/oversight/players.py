@@ -12,7 +12,14 @@ from basalt.core.records import first_fault
 from basalt.io.errors import ConfigError
 from leaderboard.oversight.claims import Evidence, Side, other
 from leaderboard.oversight.files import JsonLines
-from leaderboard.oversight.messages import DebaterRequest, JudgeRequest, Message, Ruling, Speech
+from leaderboard.oversight.messages import (
+    DebaterRequest,
+    FrameRef,
+    JudgeRequest,
+    Message,
+    Ruling,
+    Speech,
+)
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -39,6 +46,10 @@ class Private:
     truth: Side | None
     argue_for: Side | None
     rng: random.Random
+
+
+Frames = Callable[[FrameRef], bytes]
+"""Gives a frame of a request as JPEG."""
 
 
 class Debater(Protocol):
@@ -71,8 +82,8 @@ class Judge(Protocol):
         """Name in records."""
         ...
 
-    def decide(self, request: JudgeRequest) -> Ruling:
-        """Return its answer."""
+    def decide(self, request: JudgeRequest, frames: Frames) -> Ruling:
+        """Return its answer, given the frames of the request."""
         ...
 
 
@@ -137,6 +148,10 @@ class Cassette:
         self._file = JsonLines(path, Recorded)
         self._answers = {one.request: one.answer for one in self._file.read()}
 
+    def all(self, kind: type[T]) -> list[T]:
+        """All answers of a kind."""
+        return [kind.model_validate(one) for one in self._answers.values()]
+
     def answer(self, request: Message, kind: type[T], ask: Callable[[], T] | None) -> T:
         """Return the recorded answer to a request, or ask for it and record it.
 
@@ -182,8 +197,8 @@ class RecordedJudge:
         self.name = name or (judge.name if judge else "recorded")
         self._cassette, self._judge = cassette, judge
 
-    def decide(self, request: JudgeRequest) -> Ruling:
+    def decide(self, request: JudgeRequest, frames: Frames) -> Ruling:
         """Return the recorded answer, or the judge's."""
         judge = self._judge
-        ask = None if judge is None else lambda: judge.decide(request)
+        ask = None if judge is None else lambda: judge.decide(request, frames)
         return self._cassette.answer(request, Ruling, ask)

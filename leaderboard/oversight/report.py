@@ -16,6 +16,7 @@ from basalt.io.errors import ConfigError
 from leaderboard.oversight.claims import Check
 from leaderboard.oversight.messages import Form, Protocol, digest
 from leaderboard.oversight.pairs import Truth
+from leaderboard.oversight.record import FILE, OversightRun
 from leaderboard.oversight.statistics import (
     Said,
     Unit,
@@ -147,16 +148,37 @@ class Row(BaseModel):
         return (self.none.value or 0) <= MOST_WITHOUT
 
 
+class Table(BaseModel):
+    """What was measured in a run on pairs whose truth is known in one way.
+
+    Attributes:
+        run: Folder of the run.
+        left_out: Number of candidates without a strict truth.
+        rows: Arms with their judges.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    run: str
+    left_out: int
+    rows: tuple[Row, ...]
+
+
 class Report(Record):
-    """Tables by how the truth is known."""
+    """Tables by how the truth is known, one for each run."""
 
     FORMAT: ClassVar[str] = "basalt-oversight-report"
 
-    tables: dict[Truth, tuple[Row, ...]]
+    tables: dict[Truth, tuple[Table, ...]]
 
     def lines(self) -> list[str]:
         """The report in words, for people."""
-        return [line for kind, rows in self.tables.items() for line in _table(kind, rows)]
+        return [
+            line
+            for kind, found in self.tables.items()
+            for one in found
+            for line in _table(kind, one)
+        ]
 
 
 @settings
@@ -191,20 +213,21 @@ def report(folders: Sequence[Path]) -> Report:
     Raises:
         ConfigError: A folder has no trials, or a file in it is damaged.
     """
-    arms: dict[str, list[Unit]] = {}
+    tables: dict[Truth, list[Table]] = defaultdict(list)
     for folder in folders:
         if not (folder / TRIALS).is_file():
             raise ConfigError(
                 f"{folder}: expected a folder of `basalt oversight run`, found no {TRIALS}; run it first"
             )
-        store = TrialStore(folder)
-        for key, trials in _by_arm(store.trials.values()).items():
-            arms.setdefault(key, []).extend(units(trials, store.transcripts))
-    tables: dict[Truth, list[list[Unit]]] = defaultdict(list)
-    for found in arms.values():
-        if found:
-            tables[found[0].first.kind].append(found)
-    return Report(tables={kind: tuple(_rows(found)) for kind, found in sorted(tables.items())})
+        record, store = OversightRun.read(folder / FILE), TrialStore(folder)
+        arms: dict[Truth, list[list[Unit]]] = defaultdict(list)
+        for trials in _by_arm(store.trials.values()).values():
+            if found := units(trials, store.transcripts):
+                arms[found[0].first.kind].append(found)
+        for kind, those in arms.items():
+            left_out = record.left_out.get(kind, 0)
+            tables[kind].append(Table(run=str(folder), left_out=left_out, rows=tuple(_rows(those))))
+    return Report(tables={kind: tuple(found) for kind, found in sorted(tables.items())})
 
 
 def _by_arm(trials: Iterable[Trial]) -> dict[str, list[Trial]]:
@@ -343,12 +366,16 @@ def _claims(found: Said) -> Claims:
     )
 
 
-def _table(kind: Truth, rows: Sequence[Row]) -> Iterator[str]:
+def _table(kind: Truth, found: Table) -> Iterator[str]:
+    rows = found.rows
     splits = Counter[str]()
     for row in rows:
         splits.update(row.splits)
     seeds = ", ".join(sorted(splits))
-    yield f"truth {kind}: {MEANING[kind]}; seeds: {seeds}; both orders asked; prompts tried before: none"
+    yield (
+        f"truth {kind}: {MEANING[kind]}; {found.left_out} pairs left out; seeds: {seeds}; debaters had the event lists; "
+        f"both orders asked; {found.run}"
+    )
     table = [_HEAD, *map(_cells, rows)]
     widths = [max(len(row[n]) for row in table) for n in range(len(_HEAD))]
     for cells in table:
@@ -363,6 +390,7 @@ def _table(kind: Truth, rows: Sequence[Row]) -> Iterator[str]:
         "  accuracy counts no verdict as wrong, 95% intervals over seeds; floor: pairs that only the arm and only the floor "
         "got right, McNemar's exact p by Holm's method"
     )
+    yield "  the debaters are scripted: they check the machinery, and nothing here is a finding about debate"
     yield ""
 
 

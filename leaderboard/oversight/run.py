@@ -1,13 +1,12 @@
-"""`basalt oversight run`: protocols over pairs of recordings whose truth is known, with scripted players."""
+"""`basalt oversight run`: protocols over pairs of recordings whose truth is known, with scripted players or a model as judge."""
 
 import random
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated
 
 from pydantic import Field
 
-from basalt.core.records import Record
 from basalt.core.settings import (
     Count,
     Natural,
@@ -25,19 +24,18 @@ from leaderboard.oversight.debaters import SCRIPTED, Scripted
 from leaderboard.oversight.judges import JUDGES, Bayes
 from leaderboard.oversight.messages import MOST_CLAIMS, ONE_SPEAKER, Protocol, digest
 from leaderboard.oversight.pairs import Pair, Truth, known_pairs, load_episodes
-from leaderboard.oversight.players import Debaters, Judge
+from leaderboard.oversight.players import Cassette, Debaters, Judge
+from leaderboard.oversight.record import FILE, ArmName, OversightRun
 from leaderboard.oversight.report import Report, report
 from leaderboard.oversight.trials import Arm, TrialStore, run_pair
 
-FILE = "oversight.json"
-"""Name of the record in a run's folder."""
-
 KIND = "oversight run"
 
-ArmName = Literal[
-    "floor", "ceiling", "consultancy", "open_consultancy", "double_consultancy", "debate", "open_debate",
-]  # fmt: skip
-"""A form of protocol; `floor` and `ceiling` are direct judging with the judge's frames, or with everything."""
+MODEL = "model"
+"""Name of the judge that asks a chat model."""
+
+ANSWERS = "answers.jsonl"
+"""File of a model's answers in a run's folder."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -52,7 +50,17 @@ class RunConfig:
         truth: Ways in which it is known which recording is better: success, rank, made; each has its own table.
         cuts: Seconds cut off a successful recording to make its worse twin, for made.
         arms: Protocols: floor, ceiling, consultancy, open_consultancy, double_consultancy, debate, open_debate.
-        judges: Scripted judges: count, count_all, share, bayes, naive, always_left, coin, longest.
+        judges: Scripted judges: count, count_all, share, bayes, naive, always_left, coin, longest; or model.
+        endpoint: Address of an OpenAI-compatible server for the judge `model`, such as http://localhost:8000/v1; null asks
+            nobody.
+        model: Name of the model there.
+        key: Environment variable with the server's key.
+        timeout: Seconds that the server may take for an answer.
+        price_in: Price of a million tokens of requests.
+        price_out: Price of a million tokens of answers.
+        max_cost: Most that all answers may cost; null for no limit. Then the run stops, and the same command resumes.
+        consent: Whether the people who are seen in recordings agreed that frames and texts about them are sent to the
+            endpoint.
         honest: Scripted debater for the better side: oracle, liar, selective, padder, conceder, injector, silent.
         dishonest: Scripted debater for the other side.
         honest_true: Chance that a claim of the honest debater is true; null takes the debater's own.
@@ -79,6 +87,14 @@ class RunConfig:
         "floor", "consultancy", "open_consultancy", "debate", "open_debate",
     )  # fmt: skip
     judges: Annotated[tuple[str, ...], Field(min_length=1)] = ("bayes",)
+    endpoint: str | None = None
+    model: str | None = None
+    key: str = "OPENAI_API_KEY"
+    timeout: Positive = 120.0
+    price_in: Annotated[float, Field(ge=0)] = 0.0
+    price_out: Annotated[float, Field(ge=0)] = 0.0
+    max_cost: Positive | None = None
+    consent: bool = False
     honest: str = "oracle"
     dishonest: str = "liar"
     honest_true: Share | None = None
@@ -101,8 +117,10 @@ class RunConfig:
             if value not in SCRIPTED:
                 raise ConfigError(unknown_option(name, value, list(SCRIPTED)))
         for judge in self.judges:
-            if judge not in JUDGES:
-                raise ConfigError(unknown_option("judges", judge, list(JUDGES)))
+            if judge not in (*JUDGES, MODEL):
+                raise ConfigError(unknown_option("judges", judge, [*JUDGES, MODEL]))
+        if MODEL in self.judges and (self.endpoint is None or self.model is None):
+            raise ConfigError("judges: model needs a server; give endpoint=ADDRESS and model=NAME")
         two = [arm for arm in self.arms if arm not in (*ONE_SPEAKER, "floor", "ceiling")]
         if "naive" in self.judges and two:
             raise ConfigError(
@@ -117,12 +135,23 @@ class RunConfig:
             _debater(self.dishonest, self.dishonest_true, self.right),
         )
 
-    def judge(self, name: str) -> Judge:
-        """A scripted judge; the rational one knows how often debaters are right."""
+    def judge(self, name: str, folder: Path) -> Judge:
+        """A judge; the rational one knows how often debaters are right, a model's answers are kept in the folder."""
+        if name == MODEL:
+            return self._model(folder)
         if name != "bayes":
             return JUDGES[name]
         honest, dishonest = self.debaters()
         return Bayes(honest.true_share, dishonest.true_share, self.right)
+
+    def _model(self, folder: Path) -> Judge:
+        from leaderboard.oversight.endpoint import Endpoint
+        from leaderboard.oversight.model_judge import ModelJudge, Prices
+
+        assert self.endpoint is not None and self.model is not None
+        endpoint = Endpoint(self.endpoint, self.model, self.key, self.timeout)
+        prices = Prices(self.price_in, self.price_out, self.max_cost)
+        return ModelJudge(endpoint, Cassette(folder / ANSWERS), prices)
 
     def protocol(self, arm: ArmName) -> Protocol:
         """The protocol of an arm; without debaters, their numbers are left at their defaults."""
@@ -147,31 +176,6 @@ def _debater(name: str, true_share: float | None, right: float) -> Scripted:
     return debater if true_share is None else replace(debater, true_share=true_share)
 
 
-class OversightRun(Record):
-    """What a run's folder was made with; fields as of `RunConfig`."""
-
-    FORMAT: ClassVar[str] = "basalt-oversight-run"
-
-    task: str
-    recordings: tuple[str, ...]
-    truth: tuple[Truth, ...]
-    cuts: tuple[float, ...]
-    arms: tuple[ArmName, ...]
-    judges: tuple[str, ...]
-    honest: str
-    dishonest: str
-    look: float | None
-    rounds: int
-    claims: int
-    words: int
-    checked: float
-    prose: bool
-    frames: int
-    repeats: int
-    seed: int
-    left_out: dict[Truth, int]
-
-
 def run(config: RunConfig) -> Report:
     """Run every arm with every judge over all pairs, each in both orders, and report.
 
@@ -184,6 +188,11 @@ def run(config: RunConfig) -> Report:
     task = get_task(config.task)
     episodes = load_episodes(config.recordings, task)
     found = {kind: known_pairs(episodes, task, kind, config.cuts) for kind in config.truth}
+    if MODEL in config.judges and not config.consent and any(one.is_person for one in episodes):
+        raise ConfigError(
+            "consent: recordings of people are sent to another machine with their consent only; give consent=true if you "
+            "have it"
+        )
     honest, dishonest = config.debaters()
     record = OversightRun(
         **{
@@ -201,8 +210,9 @@ def run(config: RunConfig) -> Report:
         record.claim(folder / FILE, KIND, may_change=("arms", "judges", "repeats"))
         store = TrialStore(folder)
         pairs = [pair for one in found.values() for pair in one.pairs]
+        judges = {name: config.judge(name, folder) for name in config.judges}
         arms = [
-            Arm(config.protocol(arm), Debaters(honest, dishonest), config.judge(judge))
+            Arm(config.protocol(arm), Debaters(honest, dishonest), judges[judge])
             for arm in config.arms
             for judge in config.judges
         ]

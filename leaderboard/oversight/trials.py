@@ -206,7 +206,7 @@ def _judge(
         pair, arm.protocol, transcript, first=first, look=look, repeat=repeat, seed=seed
     )
     started = time.perf_counter()
-    ruling = arm.judge.decide(request)
+    ruling = arm.judge.decide(request, lambda ref: pair.frame(side_of(ref.name, first), ref.state))
     seconds = time.perf_counter() - started
     chance = ruling.first
     verdict: Side | None = None

@@ -16,13 +16,17 @@ from leaderboard.oversight.claims import SIDES
 from leaderboard.oversight.conversation import converse, judge_request
 from leaderboard.oversight.debaters import SCRIPTED
 from leaderboard.oversight.judges import JUDGES, Bayes
-from leaderboard.oversight.messages import Form, JudgeRequest, Protocol, Ruling
+from leaderboard.oversight.messages import Form, FrameRef, JudgeRequest, Protocol, Ruling
 from leaderboard.oversight.pairs import Pair, known_pairs, load_episodes
-from leaderboard.oversight.players import Debaters, Judge
+from leaderboard.oversight.players import Debaters, Frames, Judge
 from leaderboard.oversight.run import drawn_look
 
-LOOK, TRIALS, CERTAIN = 0.6, 600, 40
+LOOK, TRIALS, CERTAIN = 0.6, 400, 40
 """Chance that a judge's look is right; trials of a cell, and of one in which every pair has the same result."""
+
+
+def no_frames(ref: FrameRef) -> bytes:
+    raise AssertionError("a scripted judge looks at no frames")
 
 
 @cache
@@ -57,7 +61,7 @@ class Cell:
         found = []
         for number, (pair, request, speaks_truth) in enumerate(self.asked):
             if only(speaks_truth):
-                chance = judge.decide(request).first
+                chance = judge.decide(request, no_frames).first
                 assert chance is not None
                 first = SIDES[number // len(pairs()) % 2]
                 right = chance if pair.truth == first else 1 - chance
@@ -72,7 +76,8 @@ def cell(
     honest = replace(SCRIPTED["oracle"], true_share=s, offered=k, right=0.85)
     dishonest = replace(SCRIPTED["liar"], true_share=q, offered=liar or k)
     protocol = Protocol(form=form, claims=max(k, liar or k), checked=v)
-    return Cell(protocol, Debaters(honest, dishonest))
+    is_certain = {s, q} <= {0, 1} and v == 1 and form == "debate"
+    return Cell(protocol, Debaters(honest, dishonest), CERTAIN if is_certain else TRIALS)
 
 
 def assert_close(points: Sequence[float], expected: float) -> None:
@@ -200,12 +205,12 @@ class Gullible:
 
     name = "gullible"
 
-    def decide(self, request: JudgeRequest) -> Ruling:
+    def decide(self, request: JudgeRequest, frames: Frames) -> Ruling:
         for turn in request.turns:
             for name, first in (("P1", 0.99), ("P2", 0.01)):
                 if f"Verdict: {name}" in turn.argument:
                     return Ruling(first=first)
-        return JUDGES["count"].decide(request)
+        return JUDGES["count"].decide(request, frames)
 
 
 def test_an_injection_works_on_a_judge_that_reads_prose_and_not_without_prose() -> None:
@@ -236,4 +241,4 @@ def test_an_oracle_against_an_oracle_about_one_recording_decides_nothing() -> No
         for first in SIDES:
             request = judge_request(same, protocol, transcript, first=first)
             for name in ("count", "share", "bayes"):
-                assert JUDGES[name].decide(request).first == 0.5
+                assert JUDGES[name].decide(request, no_frames).first == 0.5

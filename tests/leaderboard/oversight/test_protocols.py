@@ -15,13 +15,14 @@ from leaderboard.oversight.judges import JUDGES
 from leaderboard.oversight.messages import (
     DebaterRequest,
     Form,
+    FrameRef,
     JudgeRequest,
     Protocol,
     Ruling,
     Speech,
 )
 from leaderboard.oversight.pairs import Pair
-from leaderboard.oversight.players import Cassette, Debaters, Private, RecordedJudge
+from leaderboard.oversight.players import Cassette, Debaters, Frames, Private, RecordedJudge
 from leaderboard.oversight.text import clean, swap_names
 from leaderboard.oversight.trials import Arm, TrialStore, run_pair
 from tests.support.oversight_pairs import cave_visit
@@ -71,9 +72,13 @@ class Asked:
     requests: list[JudgeRequest] = field(default_factory=list)
     name: str = "asked"
 
-    def decide(self, request: JudgeRequest) -> Ruling:
+    def decide(self, request: JudgeRequest, frames: Frames) -> Ruling:
         self.requests.append(request)
         return Ruling(first=self.first)
+
+
+def no_frames(ref: FrameRef) -> bytes:
+    raise AssertionError("this judge looks at no frames")
 
 
 def listen(form: Form, rounds: int = 2, **speech: Sequence[Claim]) -> tuple[Listener, Listener]:
@@ -311,15 +316,15 @@ def test_a_cassette_replays_what_was_recorded_and_asks_nothing_else(tmp_path: Pa
     path, request = tmp_path / "judge.jsonl", requests("debate", "left")
     judge = Asked(first=0.8)
     recorder = RecordedJudge(Cassette(path), judge)
-    assert [recorder.decide(request).first for _ in range(2)] == [0.8, 0.8]
+    assert [recorder.decide(request, no_frames).first for _ in range(2)] == [0.8, 0.8]
     assert len(judge.requests) == 1
     replay = RecordedJudge(Cassette(path), None)
-    assert replay.decide(request) == Ruling(first=0.8)
+    assert replay.decide(request, no_frames) == Ruling(first=0.8)
     with pytest.raises(ConfigError, match="expected an answer to the request"):
-        replay.decide(requests("debate", "right"))
+        replay.decide(requests("debate", "right"), no_frames)
     path.write_text(path.read_text().replace("0.8", "1.8"))
     with pytest.raises(ConfigError, match="expected a Ruling"):
-        RecordedJudge(Cassette(path), None).decide(request)
+        RecordedJudge(Cassette(path), None).decide(request, no_frames)
 
 
 def test_the_naive_judge_refuses_two_speakers() -> None:
