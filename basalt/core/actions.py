@@ -8,6 +8,7 @@
    arXiv 2206.11795), and ESC as an output of its own.
 """
 
+import reprlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import product
@@ -147,7 +148,7 @@ def validate_action(action: Mapping[str, Any]) -> dict[str, Any]:
     for key in action:
         if key not in ACTION_KEYS:
             raise ActionError(
-                f"action: unknown key {key!r}; {did_you_mean(str(key), ACTION_KEYS)}"
+                f"action: unknown key {reprlib.repr(key)}; {did_you_mean(str(key), ACTION_KEYS)}"
                 f"available: {', '.join(ACTION_KEYS)}"
             )
     checked: dict[str, Any] = {
@@ -158,22 +159,30 @@ def validate_action(action: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _pressed(button: str, value: Any) -> int:
-    array = np.asarray(value)
+    array = _array(button, value, "the integer 0 or 1")
     if array.size != 1 or array.dtype.kind not in "iub":
-        raise ActionError(f"action[{button!r}]: expected the integer 0 or 1, got {value!r}")
+        raise _unfit(button, value, "the integer 0 or 1")
     held = int(array.reshape(()))
     if held not in (0, 1):
         raise ActionError(f"action[{button!r}]: expected 0 or 1, got {held}")
     return held
 
 
-def _camera(value: Any) -> NDArray[np.float32]:
+def _array(key: str, value: Any, expected: str) -> NDArray[Any]:
     try:
-        array = np.asarray(value)
-    except ValueError as err:
-        raise ActionError(f"action['camera']: expected [pitch, yaw], got {value!r}") from err
+        return np.asarray(value)
+    except (ValueError, TypeError) as err:  # lists of unlike lengths
+        raise _unfit(key, value, expected) from err
+
+
+def _unfit(key: str, value: Any, expected: str) -> ActionError:
+    return ActionError(f"action[{key!r}]: expected {expected}, got {reprlib.repr(value)}")
+
+
+def _camera(value: Any) -> NDArray[np.float32]:
+    array = _array("camera", value, "two numbers [pitch, yaw]")
     if array.dtype.kind not in "iuf" or array.size != 2:
-        raise ActionError(f"action['camera']: expected two numbers [pitch, yaw], got {value!r}")
+        raise _unfit("camera", value, "two numbers [pitch, yaw]")
     camera = array.astype(np.float32).reshape(2)
     if not np.isfinite(camera).all():
         raise ActionError(f"action['camera']: expected finite numbers, got {camera.tolist()}")

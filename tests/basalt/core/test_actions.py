@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from basalt.core.actions import (
@@ -133,6 +133,29 @@ def test_missing_keys_count_as_not_pressed():
 def test_impossible_actions_name_the_key(action, message):
     with pytest.raises(ActionError, match=message):
         validate_action(action)
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+@given(key=st.sampled_from(ACTION_KEYS) | st.text(), value=ANYTHING)
+@example(key="jump", value=[[1], [1, 2]])
+@example(key="camera", value=["x" * 10_000])
+@example(key="x" * 10_000, value=0)
+@example(key="camera", value=[10**400, 0])
+def test_whatever_an_agent_returns_is_an_action_or_one_short_error(key, value):
+    try:
+        action = validate_action({key: value})
+    except ActionError as err:
+        assert len(str(err)) < 700
+    else:
+        assert action["camera"].shape == (2,) and {action[one] for one in BUTTONS} <= {0, 1}
 
 
 def test_stack_and_step_are_inverse():
