@@ -454,5 +454,7 @@ def test_a_phone_shows_everything_below_one_another(address: str, page: Page) ->
     page.set_viewport_size({"width": 400, "height": 800})
     for where in ("", "/leaderboard", "/episodes"):
         page.goto(f"{address}{where}")
+        if not where:
+            begin(page)
         page.locator("video.left, .board").first.wait_for()
         assert page.evaluate("() => document.documentElement.scrollWidth") <= 400

@@ -97,8 +97,9 @@ def test_a_latent_is_chosen_seen_noted_and_exported(place: Path, page: Page) -> 
         assert notes[number].text == "blue <b>walls</b>"
 
         page.get_by_role("button", name=re.compile("^Static page of")).click()
-        with page.expect_download() as download:
-            page.get_by_role("button", name="Download", exact=True).click()
+        with page.expect_download(timeout=4 * PATIENCE) as download:
+            # A hundred clips are cut first.
+            page.get_by_role("button", name="Download", exact=True).click(timeout=4 * PATIENCE)
         download.value.save_as(place / "export.html")
     # Served by nobody, it still shows all.
     page.goto((place / "export.html").as_uri())
