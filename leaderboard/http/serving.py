@@ -44,6 +44,8 @@ def prepare_uvicorn(proxies: Sequence[str]) -> None:
 class PromptRequests(H11Protocol):
     """Uvicorn's protocol, which closes a connection whose request has not arrived after `REQUEST_SECONDS`.
 
+    WebSockets are left alone.
+
     Uvicorn limits the time between two requests, but neither that of a request's headers nor that of its body.
     """
 
@@ -66,7 +68,9 @@ class PromptRequests(H11Protocol):
 
     def _watch(self) -> None:
         arriving = self.conn.their_state in (h11.IDLE, h11.SEND_BODY)
-        if not arriving or self.transport.is_closing():
+        # Once it is a WebSocket, the connection has another protocol, and stays open.
+        ours = self.transport.get_protocol() is self
+        if not (arriving and ours) or self.transport.is_closing():
             self._stop()
         elif self._deadline is None:
             self._deadline = self.loop.call_later(REQUEST_SECONDS, self._give_up)

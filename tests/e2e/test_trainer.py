@@ -70,12 +70,11 @@ def test_the_demo_goes_round(tmp_path):
     assert cli.run(["demo", "--out", str(tmp_path / "demo"), "--json", str(summary)]) == 0
     result = json.loads(summary.read_text())
     assert set(result) == {"training", "recordings", "table", "sae", "seconds"}
-    assert len(result["recordings"]) == 6
+    assert len(result["recordings"]) == 8
     for video in result["recordings"]:
         check_recording(Recording.open(video))
     agents = {row["agent"]: row for row in result["table"]}
-    assert set(agents) == {"bc", "random", "demonstrator"}
-    assert all(row["source"] == "telemetry" and row["comparisons"] == 4 for row in agents.values())
-    assert max(agents, key=lambda agent: agents[agent]["mu"]) == "demonstrator"
+    assert set(agents) == {"bc", "find_cave-small", "random", "demonstrator"}
+    assert all(row["source"] == "telemetry" and row["comparisons"] == 6 for row in agents.values())
     assert set(result["sae"]) >= {"variance_explained", "l0", "dead_share", "bc_loss_change"}
     assert result["training"]["last_loss"] > 0

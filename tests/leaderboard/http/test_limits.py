@@ -373,3 +373,18 @@ def test_slow_and_half_sent_requests_are_cut_off_by_the_real_server(real_server:
             response.begin()
             assert response.status == 200 and response.read()
             time.sleep(0.8)
+
+
+@pytest.mark.parametrize("real_server", ["ui"], indirect=True)
+def test_a_websocket_stays_open_beyond_the_time_of_a_request(real_server: int) -> None:
+    with socket.create_connection(("127.0.0.1", real_server), timeout=60) as connection:
+        connection.sendall(
+            b"GET /_stcore/stream HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\n"
+            b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+            b"Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n"
+        )
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 101")
+        connection.settimeout(3)  # three times as long as a request may take
+        with pytest.raises(TimeoutError):
+            while connection.recv(65_536):
+                pass
