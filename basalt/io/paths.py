@@ -1,4 +1,4 @@
-"""Folders of the package: its cache, and the sample recordings that it ships."""
+"""Folders of the package: its cache, and the sample recordings and trained policies that it ships."""
 
 import os
 from pathlib import Path
@@ -6,7 +6,8 @@ from pathlib import Path
 from basalt.io.errors import BasaltError
 
 _PACKAGE = Path(__file__).resolve().parents[1]
-_SAMPLES = (_PACKAGE / "sample", _PACKAGE.parent / "data" / "sample")
+_SAMPLES = (_PACKAGE / "shipped" / "sample", _PACKAGE.parent / "data" / "sample")
+_POLICIES = tuple(folder.with_name("policies") for folder in _SAMPLES)
 
 
 def cache_dir() -> Path:
@@ -34,13 +35,23 @@ def sample_dir() -> Path:
     Raises:
         BasaltError: neither exists.
     """
-    for path in _SAMPLES:
-        if path.is_dir():
-            return path
-    raise BasaltError(
-        f"the sample recordings are missing from {_SAMPLES[1]}; "
-        "use data=folder data.source=DIR, or reinstall basalt-benchmark"
-    )
+    return _first(_SAMPLES, "use data=folder data.source=DIR")
+
+
+def shipped_policies() -> Path:
+    """Folder of the shipped policies: in the installed package, or `data/policies` of a clone.
+
+    Raises:
+        BasaltError: neither exists.
+    """
+    return _first(_POLICIES, "train one with basalt train")
+
+
+def _first(folders: tuple[Path, ...], otherwise: str) -> Path:
+    for folder in folders:
+        if folder.is_dir():
+            return folder
+    raise BasaltError(f"{folders[-1]} is missing; {otherwise}, or reinstall basalt-benchmark")
 
 
 def data_folder(source: str | Path) -> Path:
@@ -49,5 +60,7 @@ def data_folder(source: str | Path) -> Path:
 
 
 def is_shipped(path: Path) -> bool:
-    """Whether a path is part of the installed package or its sample recordings, where nothing is written."""
-    return any(path.resolve().is_relative_to(folder) for folder in (_PACKAGE, *_SAMPLES))
+    """Whether a path is part of the installed package or of the data that it ships, where nothing is written."""
+    return any(
+        path.resolve().is_relative_to(folder) for folder in (_PACKAGE, *_SAMPLES, *_POLICIES)
+    )
