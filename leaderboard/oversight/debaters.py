@@ -210,7 +210,7 @@ def _windowed(side: Side, known: Evidence, fact: str, is_there: bool) -> Iterato
 
 
 def _sample(known: Evidence, fact: str) -> bool | int | float | None:
-    """A value of a fact that is true or false or a number; None if there is none."""
+    """The value of a fact if it is a truth value or a number, else None."""
     return next(
         (one for one in known.series(fact) if one is not None and not isinstance(one, str)), None
     )

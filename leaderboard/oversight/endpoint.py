@@ -83,7 +83,7 @@ class Completion:
     """An answer.
 
     Attributes:
-        text: Its text; None if there is none, or it was cut short or filtered.
+        text: Its text; None if it is empty, cut short or filtered.
         why: Why there is no text.
         tokens_in: Tokens of the request; None if unknown.
         tokens_out: Tokens of the answer; None if unknown.

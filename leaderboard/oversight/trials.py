@@ -122,7 +122,7 @@ class TrialStore:
         self._made[transcript.made_by] = transcript
 
     def made_by(self, key: str) -> Transcript | None:
-        """The transcript that was made from what a digest says; None if there is none."""
+        """The transcript that was made from the inputs with this digest, or None if there is not one yet."""
         return self._made.get(key)
 
     def add_transcript(self, transcript: Transcript) -> None:

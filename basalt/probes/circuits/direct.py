@@ -20,15 +20,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from basalt.probes.hooks.points import record
-from basalt.probes.patching.contexts import make_contexts
 from basalt.probes.patching.exact import Pairs, effects_of_nodes
-from basalt.probes.patching.metrics import find_metric
-from basalt.probes.patching.nodes import NodeSpace
-from basalt.probes.patching.probe import over_episodes
+from basalt.probes.patching.probe import held_out_pairs, over_episodes
 from basalt.probes.patching.window import Windows, hooked
 from basalt.probes.records import Estimate, Part, ProbeRecord
 from basalt.probes.settings import DirectConfig
-from basalt.probes.subject import load_subject
 
 BIAS = "biases"
 
@@ -138,13 +134,8 @@ def direct(cfg: DirectConfig) -> DirectReport:
     Raises:
         BasaltError: The checkpoint or data is missing or too short, or a setting is unknown.
     """
-    subject = load_subject(cfg.checkpoint, cfg.data, cfg.device)
-    policy = subject.policy.requires_grad_(False)
-    contexts = make_contexts(policy, subject.held_out, cfg.pairs, cfg.count, cfg.frames)
-    windows = Windows(policy, find_metric(cfg.metric, contexts.actions), cfg.frames)
-    space = NodeSpace(policy, cfg.frames, ("z", "mlp", "embed"))
-    pairs = Pairs.of(windows, space, contexts.clean, contexts.noise)
-    report = attribute(pairs, contexts.episode, cfg)
+    pairs, episode = held_out_pairs(cfg, ("z", "mlp", "embed"))
+    report = attribute(pairs, episode, cfg)
     if cfg.out:
         report.write(Path(cfg.out))
     return report

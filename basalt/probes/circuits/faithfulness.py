@@ -18,14 +18,10 @@ from torch import Tensor
 
 from basalt.io.errors import ConfigError
 from basalt.probes.patching.attribution import estimate
-from basalt.probes.patching.contexts import make_contexts
 from basalt.probes.patching.exact import Pairs, effects_of_nodes, effects_of_sets
-from basalt.probes.patching.metrics import find_metric
-from basalt.probes.patching.nodes import NodeSpace
-from basalt.probes.patching.window import Windows
+from basalt.probes.patching.probe import held_out_pairs
 from basalt.probes.records import Estimate, Part, ProbeRecord, number
 from basalt.probes.settings import CircuitConfig
-from basalt.probes.subject import load_subject
 
 SHARES = (0.0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 """Sizes of circuits, as shares of all nodes (MIB's)."""
@@ -105,13 +101,8 @@ def circuit(cfg: CircuitConfig) -> CircuitReport:
     Raises:
         BasaltError: The checkpoint or data is missing or too short, or a setting is unknown.
     """
-    subject = load_subject(cfg.checkpoint, cfg.data, cfg.device)
-    policy = subject.policy.requires_grad_(False)
-    space = NodeSpace(policy, cfg.frames, cfg.nodes, by_frame=cfg.by_frame)
-    contexts = make_contexts(policy, subject.held_out, cfg.pairs, cfg.count, cfg.frames)
-    windows = Windows(policy, find_metric(cfg.metric, contexts.actions), cfg.frames)
-    pairs = Pairs.of(windows, space, contexts.clean, contexts.noise)
-    report = measure_circuits(pairs, contexts.episode, cfg)
+    pairs, episode = held_out_pairs(cfg, cfg.nodes, by_frame=cfg.by_frame)
+    report = measure_circuits(pairs, episode, cfg)
     if cfg.out:
         report.write(Path(cfg.out))
     return report

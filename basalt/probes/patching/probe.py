@@ -1,5 +1,6 @@
 """`basalt probe patch`: the nodes that a policy's choice runs through."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -15,7 +16,7 @@ from basalt.probes.patching.nodes import NodeSpace
 from basalt.probes.patching.verification import missed_bounds, random_sets
 from basalt.probes.patching.window import Windows
 from basalt.probes.records import Estimate, Part, ProbeRecord, number
-from basalt.probes.settings import PatchConfig
+from basalt.probes.settings import CircuitConfig, DirectConfig, PatchConfig
 from basalt.probes.subject import load_subject
 
 SHOWN = 30
@@ -27,7 +28,7 @@ class NodeResult(Part):
 
     Attributes:
         name: Its name, such as `blocks.0.k.1@-3`: kind k, head 1, three frames before the last.
-        kind, block, head, age: The same in parts; `block` is -1 for `embed`, `head` and `age` None where there is none.
+        kind, block, head, age: The same in parts; `block` is -1 for `embed`; `head` and `age` are None for nodes without a head or an age.
         estimate: Mean of |I| over pairs by the method; None if it was patched only.
         effect: Mean of |I| over pairs by patching, with its interval over episodes; None if it was not patched.
         change: Mean of the signed I by patching, in units of the metric.
@@ -121,19 +122,35 @@ class PatchReport(ProbeRecord):
         return found
 
 
-def patch_nodes(cfg: PatchConfig) -> PatchReport:
-    """Run `basalt probe patch`: find the nodes that a choice runs through, and write the report to `cfg.out`.
+def held_out_pairs(
+    cfg: PatchConfig | CircuitConfig | DirectConfig, nodes: Sequence[str], *, by_frame: bool = True
+) -> tuple[Pairs, NDArray[np.int64]]:
+    """The pairs of windows that a command's settings ask for, and the episode of each, int64 [P].
+
+    Args:
+        cfg: Settings of the command.
+        nodes: Kinds of nodes.
+        by_frame: Whether each frame has nodes of its own.
 
     Raises:
         BasaltError: The checkpoint or data is missing or too short, or a setting is unknown.
     """
     subject = load_subject(cfg.checkpoint, cfg.data, cfg.device)
     policy = subject.policy.requires_grad_(False)
-    space = NodeSpace(policy, cfg.frames, cfg.nodes, by_frame=cfg.by_frame)
+    space = NodeSpace(policy, cfg.frames, nodes, by_frame=by_frame)
     contexts = make_contexts(policy, subject.held_out, cfg.pairs, cfg.count, cfg.frames)
     windows = Windows(policy, find_metric(cfg.metric, contexts.actions), cfg.frames)
-    pairs = Pairs.of(windows, space, contexts.clean, contexts.noise)
-    report = find_nodes(pairs, contexts.episode, cfg)
+    return Pairs.of(windows, space, contexts.clean, contexts.noise), contexts.episode
+
+
+def patch_nodes(cfg: PatchConfig) -> PatchReport:
+    """Run `basalt probe patch`: find the nodes that a choice runs through, and write the report to `cfg.out`.
+
+    Raises:
+        BasaltError: The checkpoint or data is missing or too short, or a setting is unknown.
+    """
+    pairs, episode = held_out_pairs(cfg, cfg.nodes, by_frame=cfg.by_frame)
+    report = find_nodes(pairs, episode, cfg)
     if cfg.out:
         report.write(Path(cfg.out))
     return report
