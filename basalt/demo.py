@@ -16,7 +16,9 @@ from basalt.core.tasks import get_task
 from basalt.io.atomic import write_json
 from basalt.io.console import note
 from basalt.io.errors import BasaltError, ConfigError
+from basalt.io.paths import shipped_policies
 from basalt.machine_checks import missing_for_the_world
+from basalt.policies.pack import ENDING
 from basalt.probes.settings import SmokeTestConfig
 from basalt.probes.smoke_test import smoke_test
 from basalt.rollouts.plan import RolloutPlan
@@ -36,6 +38,8 @@ TASK = get_task("find_cave")
 STEP_LIMIT = 400
 SEEDS = (95099, 78472)
 """Official seeds with a cave so close that 400 steps are enough to walk into it."""
+SHIPPED = "find_cave-small"
+"""The shipped policy that plays beside the minute's clone."""
 STUDY = "demo"
 ROLLOUTS = "rollouts"
 SUMMARY = "summary.json"
@@ -141,8 +145,10 @@ class Demo:
         print(f"  on held-out episodes: {shown}")
 
     def _play(self) -> dict[str, list[Recording]]:
+        shipped = shipped_policies() / SHIPPED
         players: dict[str, Mapping[str, Any]] = {
             "bc": {"name": "bc", "checkpoint": str(self.out / "bc"), "esc": "hazard"},
+            SHIPPED: {"name": "bc", "checkpoint": str(shipped), "stop": str(shipped / ENDING)},
             "random": {"name": "random"},
             "demonstrator": {"name": "demonstrator", "knowing": True},
         }
@@ -157,7 +163,7 @@ class Demo:
                 max_steps=STEP_LIMIT,
             )
             played[name] = rollout(partial(make_agent, **agent), plan)
-            _print_episodes(played[name])
+            _print_episodes(name, played[name])
         self.results["recordings"] = [
             str(recording.video_path) for each in played.values() for recording in each
         ]
@@ -205,11 +211,11 @@ def _study(store: Store) -> StudyInfo:
     return create_study(store, STUDY, rules)
 
 
-def _print_episodes(recordings: Sequence[Recording]) -> None:
+def _print_episodes(player: str, recordings: Sequence[Recording]) -> None:
     for row in summary(recordings).episodes:
         cut = f", cut at {STEP_LIMIT} steps" if row.ended == "cut" else f", ended by {row.ended}"
         where = "in a cave" if row.facts["in_cave"] else "not in a cave"
         print(
-            f"  {row.player:<13} seed {row.seed}: {row.steps} steps{cut}, "
+            f"  {player:<15} seed {row.seed}: {row.steps} steps{cut}, "
             f"walked {row.distance_walked:.0f} nodes, {where}"
         )
