@@ -18,7 +18,7 @@ run names the folders of the rounds before."""
 class DaggerConfig(TrainConfig):
     """Settings of DAgger (Ross et al. 2011, arXiv 1011.0686): those of behavioural cloning, and of its rounds.
 
-    Round 0 clones the demonstrations in `data`. Each further round lets the policy of the round before play, records
+    Round 0 clones the demonstrations in `data`, from the weights in `init` if there are any. Each further round lets the policy of the round before play, records
     what the demonstrator's script would have done in every state, and trains on all recordings so far, from the
     weights of the round before. The label is never executed. Since the worlds grow with each round, a world that a
     round holds out may have been trained on by an earlier one: choose by playing, not by the held-out loss.

@@ -114,11 +114,6 @@ def _check(cfg: DaggerConfig) -> None:
         raise ConfigError(
             f"data: expected recordings, to which those of each round are added, got embeddings in {cfg.data}"
         )
-    if cfg.init:
-        raise ConfigError(
-            f"init: expected none, since each round starts from the policy of the previous one, got {cfg.init!r}; "
-            "use init= with agent=bc"
-        )
 
 
 def _folder(cfg: DaggerConfig, number: int) -> Path:
@@ -140,7 +135,7 @@ def _cloning(cfg: DaggerConfig, number: int) -> TrainConfig:
         | {
             "out": str(_folder(cfg, number) / "policy"),
             "rollouts": [*cfg.rollouts, *played],
-            "init": str(_folder(cfg, number - 1) / "policy") if number else "",
+            "init": str(_folder(cfg, number - 1) / "policy") if number else cfg.init,
             "steps": cfg.round_steps if number else cfg.steps,
         }
     )

@@ -237,7 +237,6 @@ def test_embeddings_are_refused_before_anything_is_trained(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"init": "runs/bc"}, "init: expected none, since each round starts"),
         ({"first_seed": 240_000}, "first_seed: expected a value below 200000, got 240000"),
         ({"first_seed": 199_999, "episodes": 30_010}, "seeds: 23000. is"),
         ({"first_seed": 199_999}, "first_seed: expected at most 199996, .* where dev seeds begin"),
