@@ -43,6 +43,7 @@ def played(place: Path, player: str) -> Path:
     return place / "played" / "tiny-study" / player
 
 
+@pytest.mark.long
 def test_one_command_enters_the_opponents_and_goes_on_where_it_stopped(
     place: Path, capsys: pytest.CaptureFixture
 ) -> None:

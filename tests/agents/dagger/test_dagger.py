@@ -117,6 +117,14 @@ def test_it_learns_where_the_demonstrations_never_were(
     assert isinstance(DaggerAgent(tmp_path / "run", device="cpu"), BCAgent)
 
 
+def test_it_may_start_from_a_trained_policy(demonstrations: Path, tmp_path: Path) -> None:
+    dagger.train(config(demonstrations, tmp_path / "first", steps=1, round_steps=150))
+    cfg = config(demonstrations, tmp_path / "second", steps=1, round_steps=1, episodes=1, lr=1e-6)
+    dagger.train(replace(cfg, init=str(tmp_path / "first")))
+    # Fresh weights would not know red after a single step on blue.
+    assert on_red(tmp_path / "second/rounds/0/policy")["attack"] == 1
+
+
 def test_the_experts_answer_is_learned_and_not_what_was_done(
     demonstrations: Path, tmp_path: Path
 ) -> None:

@@ -35,6 +35,7 @@ def env():
     env.close()
 
 
+@pytest.mark.long
 def test_it_plays_the_same_again(env):
     """The way to the plot: positions, inventory, harm are all telemetry."""
     first, _ = play(env, 120)

@@ -194,6 +194,7 @@ def animals(info):
     return {one.id: (one.kind, *one.position) for one in info["telemetry"].animals}
 
 
+@pytest.mark.long
 @pytest.mark.engine
 def test_one_animal_is_another_kind_elsewhere_or_gone_and_the_others_go_their_ways():
     ours, theirs = (make_env("create_village_animal_pen", size=SMALL) for _ in range(2))

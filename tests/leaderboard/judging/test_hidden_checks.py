@@ -191,6 +191,7 @@ def guess_share(seen: list[tuple[Observation, bool]]) -> tuple[float, float, str
     return share(best, second), chance, best
 
 
+@pytest.mark.long
 def test_a_rater_who_reads_everything_guesses_checks_no_better_than_by_chance(
     tmp_path: Path,
 ) -> None:

@@ -375,6 +375,7 @@ def test_water_that_does_not_fall_is_in_view_where_it_is_looked_at(staged_env):
     assert not play(env, 20).facts["water_in_view"]
 
 
+@pytest.mark.long
 def test_equal_actions_give_equal_facts(staged_env):
     """In a village that is looked at, hit, dug and built over, three times."""
     rng = np.random.default_rng(5)

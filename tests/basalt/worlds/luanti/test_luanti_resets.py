@@ -145,6 +145,7 @@ def test_several_games_are_kept(make):
     )
 
 
+@pytest.mark.long
 def test_a_game_that_was_started_in_the_background_is_as_fresh_as_any(make):
     expected = wandering(make(), OTHER_SEED, 40)[0]
     env = make(prepare_next=True)
