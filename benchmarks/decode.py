@@ -23,13 +23,13 @@ import av
 import cv2
 import numpy as np
 
+from basalt.core.published import data_folder
 from basalt.data.bedd import Play, find_plays
 from basalt.data.cursor import paste_cursor
 from basalt.data.dataset import single_pass
 from basalt.data.episodes import DEFAULT_INPUT_SIZE, Episode, load_episodes
 from basalt.data.steps import pointer_table, step_table
 from basalt.io.errors import ConfigError
-from basalt.io.paths import data_folder
 from benchmarks.processes import Usage, measure
 
 SIZE = DEFAULT_INPUT_SIZE

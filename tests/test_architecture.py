@@ -46,6 +46,7 @@ ROOMS = (
     "agents.noop",
     "agents.common",
     "basalt.testing",
+    "basalt.hub",
     "basalt.probes",
     "basalt.play",
     "basalt.rollouts",

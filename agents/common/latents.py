@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from basalt.core.published import data_folder
 from basalt.core.recording import Recording, RecordingMeta, find_recordings
 from basalt.data.sources import EmbeddingSource
 from basalt.io.errors import RecordingError
 from basalt.io.locks import locked
-from basalt.io.paths import cache_dir, data_folder
+from basalt.io.paths import cache_dir
 from basalt.policies.checkpoint import choose_device
 from basalt.policies.embed import EmbedConfig, embed, shard_path
 from basalt.policies.source import fingerprint, open_policy

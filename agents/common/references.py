@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from agents.common.registry import learner, make_agent
+from basalt.core.published import data_folder
 from basalt.core.recording import find_recordings
 from basalt.io.errors import StudyError
-from basalt.io.paths import data_folder
 from basalt.rollouts.plan import RolloutPlan
 from basalt.rollouts.rollout import rollout
 

@@ -15,16 +15,20 @@ from basalt.core.recorder_lines import Label
 from basalt.core.telemetry import Telemetry
 from basalt.core.world import Info
 
+MOVES = frozenset({"back", "forward", "jump", "left", "right", "sneak", "sprint"})
+"""Buttons that only move the player."""
+
 TURN = 1.0
 """Least turn to the side of a label that is left out, in degrees per step."""
 
 
 class WalkingExpert:
-    """Labels an agent's play with what the demonstrator would do, except that it never has the agent stop walking to turn.
+    """Labels an agent's play with what the demonstrator would do, except that it has no walking agent turn to what was not in view.
 
-    Once the agent has left the demonstrator's way, the script says: stop, and turn to where the way leads. That is often behind
-    the player's back, and no frame shows it, so a clone of these labels learns to stop and turn anywhere. They are left out
-    as long as the player gets on. Where it is stuck, turning is right, and frames show why.
+    Once the agent has left the demonstrator's way, the script turns to where the way leads. That is often behind the
+    player's back, and no frame shows it, so a clone of these labels learns to turn anywhere: after two rounds of them an agent
+    turned three times as fast as before, and came to fewer places. They are left out as long as the player gets on.
+    Where it is stuck, turning is right, and frames show why.
     """
 
     name = "demonstrator"
@@ -53,15 +57,17 @@ class WalkingExpert:
             ConfigError: `observe` did not see every episode from its start.
         """
         return [
-            replace(label, expert=None) if only_turns(label) and not is_stuck(states) else label
+            replace(label, expert=None) if turns_blindly(label) and not is_stuck(states) else label
             for label, states in zip(self._expert.labels(pov), self._states, strict=True)
         ]
 
 
-def only_turns(label: Label) -> bool:
-    """Return whether a label is a turn to the side and nothing else."""
+def turns_blindly(label: Label) -> bool:
+    """Return whether a label turns to the side though its cue was not in view, and otherwise only moves."""
     action = label.expert
-    if action is None or any(action[button] for button in BUTTONS):
+    if action is None or label.cue_visible:
+        return False
+    if any(action[button] for button in BUTTONS if button not in MOVES):
         return False
     return abs(float(action["camera"][1])) >= TURN
 

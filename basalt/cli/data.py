@@ -9,10 +9,10 @@ import pandas as pd
 import typer
 
 from basalt.cli.flags import Jobs, Json, Quiet, app, run, settings_as_flags
+from basalt.core.published import data_folder
 from basalt.core.tasks import get_task
 from basalt.io.atomic import replacing
 from basalt.io.errors import ConfigError
-from basalt.io.paths import data_folder
 from basalt.io.spreadsheet import write_csv
 
 _SHOWN = 20
@@ -294,6 +294,24 @@ def _select(
             f"{found.kept} recordings that succeed in {out}; left out: {found.failed} that fail, "
             f"{found.unknown} that telemetry cannot score"
         )
+    return 0
+
+
+@data.command("lerobot")
+def _lerobot(
+    folders: Annotated[list[str], typer.Argument(metavar="FOLDER...", help="Recordings.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="New folder.")],
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Write recordings as a LeRobot dataset (v3.0), for libraries that read those."""
+    from basalt.data.lerobot import export_lerobot
+
+    found = export_lerobot(map(data_folder, folders), out, progress=not quiet)
+    if as_json:
+        print(json.dumps(asdict(found)))
+    else:
+        print(f"{found.episodes} episodes, {found.steps} steps, tasks: {found.tasks}; {out}")
     return 0
 
 

@@ -54,6 +54,12 @@ COMMANDS: dict[str, Command] = {
         "basalt data download --task find_cave --max-gb 5 --out bedd",
         "basalt.cli.data:main",
     ),
+    "hub": Command(
+        "publish recordings, policies, suites and comparisons, and fetch those of others",
+        "basalt hub publish data/policies/find_cave-small hf://USER/NAME --licence mit",
+        "basalt.cli.hub:main",
+        "train,hub",
+    ),
     "play": Command(
         "play in a window or a browser and be recorded, or replay a recording",
         "basalt play task=find_cave",

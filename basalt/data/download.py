@@ -1,6 +1,6 @@
 """Download recordings of BEDD: choose them, check their sizes, and fetch several at a time.
 
-Files that are already present are skipped. See `basalt.data.transfer` for the transfer of one file.
+Files that are already present are skipped. See `basalt.io.transfer` for the transfer of one file.
 """
 
 import hashlib
@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from basalt.data.transfer import ATTEMPTS, Remote, StoppedError, Transfer, reason
 from basalt.io.atomic import is_full
 from basalt.io.console import progress_bar
 from basalt.io.errors import ConfigError
 from basalt.io.locks import sole_writer
+from basalt.io.transfer import ATTEMPTS, Remote, StoppedError, Transfer, reason
 
 if TYPE_CHECKING:
     from tqdm import tqdm

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from basalt.core.actions import VPTActions
+from basalt.core.published import data_folder
 from basalt.core.recording import Recording
 from basalt.core.tasks import TASKS, Task, refuse_test_seeds
 from basalt.core.video import FrameSize
@@ -20,7 +21,6 @@ from basalt.data.labels import LabelMode
 from basalt.data.sources import CacheSource, FrameSource, VideoSource
 from basalt.data.steps import prepare_step_tables, step_table
 from basalt.io.errors import ConfigError, RecordingError
-from basalt.io.paths import data_folder
 
 DEFAULT_CACHE_GB = 2.0
 
@@ -75,13 +75,9 @@ class Episode:
 
     def read(self) -> NDArray[Any]:
         """The source's inputs at all used frames, [n, *source.shape]."""
-        return self.read_frames(self.kept)
-
-    def read_frames(self, frames: NDArray[np.integer]) -> NDArray[Any]:
-        """The source's inputs at frames of the play, used ones or not, [len(frames), *source.shape]."""
-        inputs = np.empty((len(frames), *self.source.shape), self.source.dtype)
+        inputs = np.empty((len(self), *self.source.shape), self.source.dtype)
         with closing(self.source.open()) as reader:
-            reader.read_into(inputs, frames)
+            reader.read_into(inputs, self.kept)
         return inputs
 
 

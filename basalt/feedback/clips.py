@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from basalt.core.comparisons import Side
+from basalt.core.published import data_folder
 from basalt.core.recording import Recording, RecordingMeta, find_recordings
 from basalt.core.scoring import can_score, visible_change
 from basalt.core.tasks import Task, refuse_test_seeds
@@ -20,7 +21,6 @@ from basalt.core.tasks.visible import Changes
 from basalt.core.telemetry import Telemetry
 from basalt.io.console import progress_bar
 from basalt.io.errors import RecordingError
-from basalt.io.paths import data_folder
 
 BEFORE_ESC = 10
 """Steps before ESC that half of the clips of an end leave out, so that a picture of the end alone decides nothing."""

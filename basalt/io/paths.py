@@ -54,11 +54,6 @@ def _first(folders: tuple[Path, ...], otherwise: str) -> Path:
     raise BasaltError(f"{folders[-1]} is missing; {otherwise}, or reinstall basalt-benchmark")
 
 
-def data_folder(source: str | Path) -> Path:
-    """The folder of a data setting: the shipped sample recordings for `sample`, or the folder itself."""
-    return sample_dir() if source == "sample" else Path(source)
-
-
 def is_shipped(path: Path) -> bool:
     """Whether a path is part of the installed package or of the data that it ships, where nothing is written."""
     return any(

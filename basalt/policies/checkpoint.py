@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from basalt.core.published import local_copy
 from basalt.core.records import Record
 from basalt.io.atomic import replacing_folder
 from basalt.io.console import note
@@ -144,14 +145,14 @@ def find_checkpoint(
     """The checkpoint folder: `path` itself, or the newest one of the run in `path`.
 
     Args:
-        path: Folder of a checkpoint or a run.
+        path: Folder of a checkpoint or a run, or the address of a published one.
         setting: Name of the setting that gave the path, for the message.
         command: Command that makes such runs, for the message.
 
     Raises:
         ConfigError: `path` is neither a checkpoint nor a run with checkpoints.
     """
-    path = Path(path)
+    path = local_copy(path)
     if (path / "checkpoint.json").is_file():
         return path
     found = _checkpoints(path)

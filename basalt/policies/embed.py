@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from basalt.core.published import data_folder
 from basalt.core.settings import Count, Int, PathText, settings
 from basalt.core.tasks import get_task
 from basalt.data.batch import Batch
@@ -31,7 +32,6 @@ from basalt.data.sources import EmbeddingSource
 from basalt.data.steps import step_table
 from basalt.io.console import progress_bar
 from basalt.io.errors import ConfigError
-from basalt.io.paths import data_folder
 from basalt.policies.checkpoint import choose_device
 from basalt.policies.source import fingerprint, open_policy
 from basalt.policies.vpt import VPTPolicy

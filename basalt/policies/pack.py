@@ -16,7 +16,7 @@ from basalt.policies.ending import EndingCheckpoint, open_ending
 ENDING = "ending"
 """Name of the stopping head's folder in a packed run."""
 
-_FACTS = ("config.json", "report.json")
+FACTS = ("config.json", "report.json")
 """Files of a run that are kept, where there are any."""
 
 
@@ -69,7 +69,7 @@ def _copy(checkpoint: Path, kind: type[Record], out: Path) -> None:
     run = checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else checkpoint
     new = out / "checkpoints" / checkpoint.name
     new.mkdir(parents=True)
-    for name in _FACTS:
+    for name in FACTS:
         if (run / name).is_file():
             shutil.copyfile(run / name, out / name)
     kind.read(checkpoint / "checkpoint.json").write(new / "checkpoint.json")

@@ -80,9 +80,7 @@ def rollout(
         else:
             del agent  # every process makes its own
             with (
-                spawned_pool(
-                    jobs, initializer=_start_worker, initargs=(make_agent, plan, make_labeller)
-                ) as pool,
+                spawned_pool(jobs, _start_worker, (make_agent, plan, make_labeller)) as pool,
                 progress_bar(
                     total=len(missing), title=plan.task, unit="episode", shown=progress
                 ) as bar,

@@ -10,13 +10,13 @@ from typing import Literal
 
 import cv2
 
+from basalt.core.published import data_folder
 from basalt.core.recording import find_recordings
 from basalt.core.relevance import OVERALL
 from basalt.core.scoring import outcome, telemetry_judge
 from basalt.core.tasks import STEPS_PER_SECOND, Outcome, Task, refuse_test_seeds
 from basalt.core.video import read_frames
 from basalt.io.errors import ConfigError, RecordingError
-from basalt.io.paths import data_folder
 from leaderboard.oversight.claims import Evidence, Side
 from leaderboard.oversight.events import EventList, event_list
 from leaderboard.oversight.messages import digest

@@ -1,4 +1,4 @@
-"""A walking agent is not labelled with turns towards what no frame shows; a stuck one is."""
+"""A walking agent is not labelled with turns towards what was not in view; a stuck one is."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from agents.dagger import expert
-from agents.dagger.expert import WalkingExpert, is_stuck, only_turns
+from agents.dagger.expert import WalkingExpert, is_stuck, turns_blindly
 from agents.demonstrator.imitable.strider import SLOW_STEPS
 from basalt.core.actions import null_action
 from basalt.core.recorder_lines import Label
@@ -28,16 +28,17 @@ def label(**said: Any) -> Label:
     ("said", "left_out"),
     [
         (TURN, True),
-        (TURN | {"forward": 1}, False),
+        (TURN | {"forward": 1, "sprint": 1}, True),
         (TURN | {"use": 1}, False),
         (TURN | {"ESC": 1}, False),
         ({"camera": np.array([9.0, 0.9])}, False),
         ({}, False),
     ],
 )
-def test_a_label_that_only_turns_to_the_side(said: dict[str, Any], left_out: bool) -> None:
-    assert only_turns(label(**said)) is left_out
-    assert not only_turns(Label(None, cue_visible=True))
+def test_a_label_that_turns_to_what_was_not_in_view(said: dict[str, Any], left_out: bool) -> None:
+    assert turns_blindly(label(**said)) is left_out
+    assert not turns_blindly(Label(null_action() | said, cue_visible=True))
+    assert not turns_blindly(Label(None, cue_visible=False))
 
 
 @pytest.mark.parametrize(

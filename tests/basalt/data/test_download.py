@@ -12,9 +12,9 @@ import pytest
 
 from basalt.core.tasks import TASKS
 from basalt.data import download as download_module
-from basalt.data import transfer
 from basalt.data.bedd import load_index
 from basalt.data.download import Downloader, choose_plays
+from basalt.io import transfer
 from basalt.io.errors import ConfigError
 from basalt.io.locks import sole_writer
 from tests.support.range_server import Server

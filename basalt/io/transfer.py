@@ -109,13 +109,32 @@ class Transfer:
     def _info(self, url: str) -> dict[str, Any]:
         fs, path = self._source_of(url)
         try:
-            return fs.info(path)
+            return dict(fs.info(path))
         except FileNotFoundError as err:
             # fsspec reports every failure of an HTTP server as a missing file; the cause says which.
-            status = getattr(err.__cause__, "status", None)
-            if err.__cause__ is not None and status not in (404, 410):
+            if err.__cause__ is not None and _status(err.__cause__) not in (404, 410):
                 raise err.__cause__ from err
             raise
+
+    def read(self, url: str, limit: int) -> bytes:
+        """The content of a small file.
+
+        Args:
+            url: Its address.
+            limit: Largest size in bytes.
+
+        Raises:
+            FileNotFoundError: The server does not have the file.
+            ConfigError: The file is larger, or its size is not known.
+            Exception: Another failure of the server or the connection; see `reason`.
+        """
+        fs, source = self._source_of(url)
+        fs.invalidate_cache()  # another process may have written the file since
+        remote = self.look_up(url)
+        if remote.size is None or remote.size > limit:
+            size = "an unknown number" if remote.size is None else f"{remote.size:,}"
+            raise ConfigError(f"{url}: expected at most {limit:,} bytes, got {size}")
+        return bytes(self._retried(lambda: fs.cat_file(source, start=0, end=remote.size)))
 
     def fetch(self, path: str, remote: Remote, on_bytes: Callable[[int], object]) -> None:
         """Fetch one file, resuming an earlier attempt.
@@ -186,7 +205,7 @@ class Transfer:
                 # One byte more than is left reveals a server that reported too small a size.
                 stop = stop if stop < size else size + 1
                 try:
-                    return fs.cat_file(source, start=start, end=stop)
+                    return bytes(fs.cat_file(source, start=start, end=stop))
                 except Exception:
                     # Smaller requests succeed where connections are cut early.
                     length = max(length // 4, LEAST_CHUNK_BYTES)
@@ -195,7 +214,7 @@ class Transfer:
             try:
                 data = self._retried(read)
             except Exception as err:
-                if getattr(err, "status", None) == 416:
+                if _status(err) == 416:
                     raise LengthError(size, start) from err
                 raise
             asked = min(length, size - start)
@@ -253,8 +272,17 @@ def reason(error: BaseException) -> str:
     """Why a transfer failed, in a few words."""
     if isinstance(error, LengthError):
         return str(error)
+    status = _status(error)
+    first = str(error).strip().partition("\n")[0]
+    return f"HTTP {status}" if status else f"{type(error).__name__}: {first}".rstrip(": ")
+
+
+def _status(error: BaseException) -> int | None:
+    """The server's HTTP status where an error has one: aiohttp's have `status`, those of hubs a `response`."""
     status = getattr(error, "status", None)
-    return f"HTTP {status}" if status else f"{type(error).__name__}: {error}".rstrip(": ")
+    if status is None:
+        status = getattr(getattr(error, "response", None), "status_code", None)
+    return status if isinstance(status, int) and status else None
 
 
 def _is_temporary(error: BaseException) -> bool:
@@ -263,8 +291,7 @@ def _is_temporary(error: BaseException) -> bool:
         return False
     if is_full(error):
         return False
-    status = getattr(error, "status", None)
-    if isinstance(status, int) and status:
+    if status := _status(error):
         return status >= 500 or status in (408, 425, 429)
     if type(error).__module__.split(".")[0] == "aiohttp":
         return True
@@ -285,13 +312,14 @@ def _file_system(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
         client = {"timeout": timeout, "headers": headers}
         settings = {"client_kwargs": client, "use_listings_cache": False}
     try:
-        return fsspec.core.url_to_fs(url, **settings)
+        system, path = fsspec.core.url_to_fs(url, **settings)
     except ImportError as err:
         raise ConfigError(f"{url}: {err}") from err
     except ValueError as err:
         raise ConfigError(
             f"{url}: expected a path or an address that fsspec supports ({err})"
         ) from err
+    return system, path
 
 
 def _is_local(fs: fsspec.AbstractFileSystem) -> bool:
