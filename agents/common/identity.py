@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Any, get_args
 
 from agents.common.registry import AGENTS, STOP, algorithm, parameters
+from basalt.core.published import CARD, MANIFEST, local_copy
 from basalt.core.registry import load
 from basalt.io.untrusted import parse_json, read_bounded
 
-_NOT_WEIGHTS = ("config.json", "metrics.jsonl", "report.json", "training.safetensors")
-"""Files of a run that do not change how it plays: they name its place, grow with it, or only resume it."""
+_NOT_WEIGHTS = (
+    *("config.json", "metrics.jsonl", "report.json", "training.safetensors"),
+    *(CARD, MANIFEST),
+)
+"""Files of a run that do not change how it plays: they name its place, grow with it, only resume or describe it."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +75,8 @@ def _identify(settings: Mapping[str, Any], digest: "hashlib._Hash") -> tuple[boo
             inner_learns, inner_seed = _identify(value, digest)
             learns = learns or inner_learns
             training_seed = inner_seed if training_seed is None else training_seed
-        elif key in paths and isinstance(value, str | Path) and Path(value).exists():
-            place = Path(value)
+        elif key in paths and isinstance(value, str | Path) and local_copy(value).exists():
+            place = local_copy(value)
             training_seed = _training_seed(place) if training_seed is None else training_seed
             for file, named in _files(place):
                 digest.update(json.dumps(named).encode())

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from agents.common.identity import identify
 from basalt.cli import main as cli
 from basalt.core.comparisons import read_comparisons, write_comparisons
 from basalt.core.published import CARD, MANIFEST, data_folder, local_copy
@@ -72,6 +73,8 @@ def test_a_run_is_published_without_what_only_training_needs(tmp_path: Path) -> 
     theirs, mine = (open_policy(one, torch.device("cpu")) for one in (address, run))
     for one, other in zip(theirs.parameters(), mine.parameters(), strict=True):
         assert torch.equal(one, other)
+    played = {"name": "bc", "seed": 0}
+    assert identify(played | {"checkpoint": address}) == identify(played | {"checkpoint": str(run)})
     assert "No licence was given" in (tmp_path / "there" / CARD).read_text()
 
 
