@@ -75,9 +75,13 @@ class Episode:
 
     def read(self) -> NDArray[Any]:
         """The source's inputs at all used frames, [n, *source.shape]."""
-        inputs = np.empty((len(self), *self.source.shape), self.source.dtype)
+        return self.read_frames(self.kept)
+
+    def read_frames(self, frames: NDArray[np.integer]) -> NDArray[Any]:
+        """The source's inputs at frames of the play, used ones or not, [len(frames), *source.shape]."""
+        inputs = np.empty((len(frames), *self.source.shape), self.source.dtype)
         with closing(self.source.open()) as reader:
-            reader.read_into(inputs, self.kept)
+            reader.read_into(inputs, frames)
         return inputs
 
 

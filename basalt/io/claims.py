@@ -20,6 +20,7 @@ _KINDS = {
     "config.json": "training run",
     "embeddings.json": "folder of embeddings",
     "store.json": "activation store",
+    "twins.json": "library of twins",
     "labels.json": "folder of labels",
     "scores.json": "folder of scores",
     "loop.json": "loop",

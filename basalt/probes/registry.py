@@ -14,6 +14,7 @@ from basalt.probes.settings import (
     SmokeTestConfig,
     SteeredConfig,
     SuiteConfig,
+    TwinsConfig,
 )
 
 
@@ -92,6 +93,12 @@ for _probe in (
         "measure how much of what a player acts on frames do not show, on recordings",
         ImitabilityConfig,
         "basalt.probes.imitability.gap:imitability",
+    ),
+    Probe(
+        "twins",
+        "play recordings again with one thing of their world changed, as pairs for `patch`",
+        TwinsConfig,
+        "basalt.probes.twins.make:make_twins",
     ),
     Probe(
         "patch",

@@ -196,19 +196,43 @@ class ImitabilityConfig:
 
 
 @settings
+class TwinsConfig:
+    """Settings of `basalt probe twins`.
+
+    Attributes:
+        data: Folder of recordings whose actions are played again.
+        task: Task of the recordings.
+        out: Folder of the library. The same command resumes an interrupted one.
+        changes: What is changed: `black` or `bright` (a block ahead), `left` or `right` (a bright block to a side), `item` (in
+            the hand), `no_animal` or `other_animal`; empty takes all that fit.
+        count: Largest number of recordings.
+        steps: Number of steps that are played. Blocks are placed where the player looks after the last one.
+    """
+
+    data: PathText
+    task: str
+    out: PathText = "runs/twins"
+    changes: tuple[str, ...] = ()
+    count: Count = 8
+    steps: Count = 60
+
+
+@settings
 class PatchConfig:
     """Settings of `basalt probe patch`.
 
     Attributes:
         checkpoint: Folder of a training run, or of one of its checkpoints.
-        data: Folder with the recordings it was trained on; others in it count as held out.
+        data: Folder with the recordings it was trained on, of which others count as held out; or of twins.
         out: JSON file for the report; None writes nothing.
         method: `exhaustive` patches every node. `atp`, `atp_qk` (with the fix for queries and keys), `atp_star` (and
             GradDrop) and `ig` (integrated gradients) estimate.
         metric: What a patch changes at the last frame: the log-odds of a button such as `forward` or of `ESC`,
             `camera.yaw` or `camera.pitch` (expected degrees), or `action` (log-probability of what the player did).
-        pairs: How the other window of a pair is made: `other` (another episode), `earlier` (a second earlier), `mirror`,
-            or `dark`.
+        pairs: How the other window of a pair is made: `other` (another episode), `earlier` (a second earlier), `past` (other
+            frames before the last one), `mirror`, `dark`, `covered` (an edited picture), or `twins` (the same play in a
+            changed world; `data` is a folder of `basalt probe twins`).
+        changes: Changes of the twins that are used; empty takes all.
         count: Number of pairs.
         frames: Number of frames of a window.
         nodes: Kinds of nodes: `q`, `k`, `v`, `r`, `z` (of heads), `mlp`, `memory` (a head's key and value of a frame),
@@ -228,6 +252,7 @@ class PatchConfig:
     method: str = "atp_star"
     metric: str = "forward"
     pairs: str = "other"
+    changes: tuple[str, ...] = ()
     count: Count = 8
     frames: Annotated[Count, Field(le=1024)] = 16
     nodes: tuple[str, ...] = ("q", "k", "v", "r", "z", "mlp")
@@ -251,6 +276,7 @@ class CircuitConfig:
         method: What orders the nodes: a method of `basalt probe patch`.
         metric: What the circuit carries: a metric of `basalt probe patch`.
         pairs: How the other window of a pair is made, as for `basalt probe patch`.
+        changes: Changes of the twins that are used; empty takes all.
         count: Number of pairs.
         frames: Number of frames of a window.
         nodes: Kinds of nodes. Those of the default carry everything: with all of them replaced, the policy sees the other
@@ -268,6 +294,7 @@ class CircuitConfig:
     method: str = "atp_star"
     metric: str = "forward"
     pairs: str = "other"
+    changes: tuple[str, ...] = ()
     count: Count = 8
     frames: Annotated[Count, Field(le=1024)] = 16
     nodes: tuple[str, ...] = ("z", "mlp", "embed")
@@ -288,6 +315,7 @@ class DirectConfig:
         out: JSON file for the report; None writes nothing.
         metric: What is attributed: a metric of `basalt probe patch`.
         pairs: How the other window of a pair is made, as for `basalt probe patch`.
+        changes: Changes of the twins that are used; empty takes all.
         count: Number of pairs.
         frames: Number of frames of a window.
         device: Device of the policy.
@@ -298,6 +326,7 @@ class DirectConfig:
     out: PathText | None = None
     metric: str = "forward"
     pairs: str = "other"
+    changes: tuple[str, ...] = ()
     count: Count = 16
     frames: Annotated[Count, Field(le=1024)] = 16
     device: str = "auto"

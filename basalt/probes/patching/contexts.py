@@ -1,7 +1,6 @@
 """Pairs of windows from recordings: a window and another that differs from it."""
 
 from collections.abc import Sequence
-from contextlib import closing
 from typing import NamedTuple
 
 import numpy as np
@@ -14,17 +13,25 @@ from basalt.core.tasks import STEPS_PER_SECOND
 from basalt.data.episodes import Episode
 from basalt.io.errors import ConfigError
 from basalt.policies.vpt import VPTPolicy
+from basalt.probes.twins.windows import TwinWindows
 
 DARKER = 0.25
 """Factor by which darkened frames are dimmer."""
 
+GREY = 128
+
 KINDS = {
     "other": "a window of another episode",
     "earlier": "the window that ended a second earlier",
+    "past": "the same last frame after the frames of another episode",
     "mirror": "the window mirrored left to right",
     "dark": "the window at a quarter of its brightness",
+    "covered": "the window with the middle ninth of each picture grey",
 }
-"""How the other window of a pair is made."""
+"""How the other window of a pair is made from recordings."""
+
+TWINS = "twins"
+"""The further kind of pairs, from a library of twins."""
 
 
 class Contexts(NamedTuple):
@@ -60,10 +67,12 @@ def make_contexts(
     """
     if kind not in KINDS:
         known = "; ".join(f"{name} ({what})" for name, what in KINDS.items())
-        raise ConfigError(f"pairs: expected one of {known}, got {kind!r}")
+        raise ConfigError(
+            f"pairs: expected one of {known}; {TWINS} (the same play in a changed world), got {kind!r}"
+        )
     shortest = frames + STEPS_PER_SECOND
     long = [i for i, episode in enumerate(episodes) if len(episode) >= shortest]
-    needed = 2 if kind == "other" else 1
+    needed = 2 if kind in ("other", "past") else 1
     if len(long) < needed:
         raise ConfigError(
             f"data: expected at least {needed} held-out episode(s) of {shortest} frames or more for windows of "
@@ -77,26 +86,56 @@ def make_contexts(
         # The last frame of the window, from `shortest` - 1 to the end of the episode.
         end = _moment(len(episodes[i]), shortest, number // len(long), rounds)
         last.append((i, end))
-        images = _read(episodes[i], end - frames + 1, frames)
+        images = _window(episodes[i], end, frames)
         clean.append(images)
-        if kind == "other":
+        if kind in ("other", "past"):
             other = episodes[long[(place + 1) % len(long)]]
             at = _moment(len(other), shortest, number // len(long), rounds)
-            noise.append(_read(other, at - frames + 1, frames))
+            noise.append(_window(other, at, frames))
         elif kind == "earlier":
-            noise.append(_read(episodes[i], end - STEPS_PER_SECOND - frames + 1, frames))
-        elif kind == "mirror":
-            noise.append(images[:, :, ::-1])
+            noise.append(_window(episodes[i], end - STEPS_PER_SECOND, frames))
         else:
-            noise.append((images * DARKER).astype(np.uint8))
-    actions = [episodes[i].actions_between(t, t + 1) for i, t in last]
-    joined = VPTActions(*(np.concatenate(column) for column in zip(*actions, strict=True)))
-    return Contexts(
-        clean=_encode(policy, clean),
-        noise=_encode(policy, noise),
-        actions=joined,
+            noise.append(_edited(images, kind))
+    contexts = Contexts(
+        clean=encode_windows(policy, clean),
+        noise=encode_windows(policy, noise),
+        actions=_joined([episodes[i].actions_between(t, t + 1) for i, t in last]),
         episode=np.array([i for i, _ in last]),
     )
+    if kind == "past":
+        contexts.noise[:, -1] = contexts.clean[:, -1]
+    return contexts
+
+
+def twin_contexts(policy: VPTPolicy, windows: Sequence[TwinWindows]) -> Contexts:
+    """Pairs of windows of twins: the play as it was, and the same play in a changed world; `episode` is the seed.
+
+    Args:
+        policy: Policy whose encoder reads the frames.
+        windows: Windows of the twins.
+    """
+    return Contexts(
+        clean=encode_windows(policy, [one.plain for one in windows]),
+        noise=encode_windows(policy, [one.changed for one in windows]),
+        actions=_joined([one.action for one in windows]),
+        episode=np.array([one.twin.seed for one in windows]),
+    )
+
+
+def _joined(actions: Sequence[VPTActions]) -> VPTActions:
+    return VPTActions(*(np.concatenate(column) for column in zip(*actions, strict=True)))
+
+
+def _edited(images: NDArray[np.uint8], kind: str) -> NDArray[np.uint8]:
+    """Frames [T, height, width, 3] with an edit of the picture, the same on each."""
+    if kind == "mirror":
+        return images[:, :, ::-1]
+    if kind == "dark":
+        return (images * DARKER).astype(np.uint8)
+    found = images.copy()
+    height, width = images.shape[1:3]
+    found[:, height // 3 : height * 2 // 3, width // 3 : width * 2 // 3] = GREY
+    return found
 
 
 def _moment(length: int, shortest: int, number: int, rounds: int) -> int:
@@ -104,16 +143,13 @@ def _moment(length: int, shortest: int, number: int, rounds: int) -> int:
     return shortest - 1 + int((number + 0.5) / rounds * (length - shortest + 1))
 
 
-def _read(episode: Episode, start: int, frames: int) -> NDArray[np.uint8]:
-    """Frames uint8 [T, height, width, 3]."""
-    images = np.empty((frames, *episode.source.shape), np.uint8)
-    with closing(episode.source.open()) as reader:
-        reader.read_into(images, episode.kept[start : start + frames])
-    return images
+def _window(episode: Episode, end: int, frames: int) -> NDArray[np.uint8]:
+    """The used frames up to the end-th, uint8 [T, height, width, 3]."""
+    return episode.read_frames(episode.kept[end - frames + 1 : end + 1])
 
 
 @torch.no_grad()
-def _encode(policy: VPTPolicy, windows: Sequence[NDArray[np.uint8]]) -> Tensor:
+def encode_windows(policy: VPTPolicy, windows: Sequence[NDArray[np.uint8]]) -> Tensor:
     """Encoded frames of windows that each begin with an empty memory, float [P, T, H]."""
     encoded = []
     for images in windows:

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from basalt.policies.checkpoint import choose_device, find_checkpoint, load_policy
 from basalt.probes.patching.attribution import estimate
-from basalt.probes.patching.contexts import make_contexts
+from basalt.probes.patching.contexts import TWINS, make_contexts, twin_contexts
 from basalt.probes.patching.exact import Pairs, effects_of_nodes, effects_of_sets
 from basalt.probes.patching.metrics import find_metric
 from basalt.probes.patching.nodes import NodeSpace
@@ -18,6 +19,7 @@ from basalt.probes.patching.window import Windows
 from basalt.probes.records import Estimate, Part, ProbeRecord, number
 from basalt.probes.settings import CircuitConfig, DirectConfig, PatchConfig
 from basalt.probes.subject import load_subject
+from basalt.probes.twins.windows import twin_windows
 
 SHOWN = 30
 """Number of nodes that the terminal shows."""
@@ -135,10 +137,16 @@ def held_out_pairs(
     Raises:
         BasaltError: The checkpoint or data is missing or too short, or a setting is unknown.
     """
-    subject = load_subject(cfg.checkpoint, cfg.data, cfg.device)
-    policy = subject.policy.requires_grad_(False)
+    if cfg.pairs == TWINS:
+        policy, info = load_policy(find_checkpoint(cfg.checkpoint), choose_device(cfg.device))
+        twins = twin_windows(info, cfg.data, cfg.changes, cfg.count, cfg.frames)
+        contexts = twin_contexts(policy, twins)
+    else:
+        subject = load_subject(cfg.checkpoint, cfg.data, cfg.device)
+        policy = subject.policy
+        contexts = make_contexts(policy, subject.held_out, cfg.pairs, cfg.count, cfg.frames)
+    policy.requires_grad_(False)
     space = NodeSpace(policy, cfg.frames, nodes, by_frame=by_frame)
-    contexts = make_contexts(policy, subject.held_out, cfg.pairs, cfg.count, cfg.frames)
     windows = Windows(policy, find_metric(cfg.metric, contexts.actions), cfg.frames)
     return Pairs.of(windows, space, contexts.clean, contexts.noise), contexts.episode
 
