@@ -1,12 +1,14 @@
 """How well fast estimates find what activation patching finds, on a planted circuit and on a policy with random weights."""
 
 import argparse
+import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from basalt.policies.config import VPTConfig
@@ -15,11 +17,13 @@ from basalt.probes.patching.attribution import METHODS, estimate
 from basalt.probes.patching.exact import Pairs, effects_of_nodes, effects_of_sets
 from basalt.probes.patching.metrics import find_metric
 from basalt.probes.patching.nodes import NodeSpace
+from basalt.probes.patching.search import search_blocks, search_tree
 from basalt.probes.patching.verification import (
     differences,
     missed_bounds,
     random_sets,
     relative_cost,
+    search_cost,
 )
 from basalt.probes.patching.window import Windows
 from basalt.probes.suite.concepts import column_auc, ranks
@@ -27,6 +31,9 @@ from benchmarks.planted_circuit import FRAMES, planted_policy
 
 AIM = 50
 """Times that the estimate of all nodes is to be cheaper than patching all of them, in forward passes."""
+
+BLOCK, BRANCHING = 12, 3
+"""Nodes of a block, here those of one part at all frames; and parts that a group is split into."""
 
 NODES = ("q", "k", "v", "r", "z", "mlp")
 
@@ -51,15 +58,21 @@ def run(argv: list[str]) -> dict[str, Any]:
     parser.add_argument(
         "--sets", type=int, default=512, help="random sets of the subsampling baseline"
     )
+    parser.add_argument(
+        "--large", action="store_true", help="also time and memory of the published 1x architecture"
+    )
     options = parser.parse_args(argv)
     torch.set_num_threads(1)
     figures: dict[str, Any] = {}
     for metric in ("camera.yaw", "forward"):
         pairs, true = _planted(metric, options.pairs)
         figures[f"planted {metric}"] = _compared(pairs, true, options.sets) | {
-            "bound_coverage": _coverage(pairs, options.draws)
+            "search": _searched(pairs),
+            "bound_coverage": _coverage(pairs, options.draws),
         }
-    pairs = _random(options.frames, 1)
+    if options.large:
+        figures["random 1x policy"] = _large(options.frames)
+    pairs = _random("small", options.frames, 1)
     figures["random small policy"] = found = _compared(pairs, None, options.sets)
     ratio = found["methods"]["exhaustive"]["passes"] / found["methods"]["atp_star"]["passes"]
     return {
@@ -78,12 +91,33 @@ def _planted(metric: str, count: int) -> tuple[Pairs, Tensor]:
     return pairs, planted.true_nodes(space, metric)
 
 
-def _random(frames: int, count: int) -> Pairs:
+def _random(size: str, frames: int, count: int) -> Pairs:
     torch.manual_seed(0)
-    policy = VPTPolicy(VPTConfig.small()).eval().requires_grad_(False)
+    policy = VPTPolicy(VPTConfig.preset(size)).eval().requires_grad_(False)
     x, y = torch.randn(2, count, frames, policy.config.hidsize)
     windows = Windows(policy, find_metric("camera.yaw"), frames)
     return Pairs.of(windows, NodeSpace(policy, frames, NODES), x, y)
+
+
+def _large(frames: int) -> dict[str, Any]:
+    """What estimates and patching cost on one pair of windows of the 1x architecture, its frames encoded before."""
+    pairs = _random("1x", frames, 1)
+    nodes = len(pairs.space)
+    seconds = {}
+    for method in ("atp", "atp_star", "ig"):
+        began = time.process_time()
+        estimate(pairs, method)
+        seconds[method] = time.process_time() - began
+    # A run begins at the block that is patched, so nodes evenly over the blocks stand for all.
+    drawn = np.linspace(0, nodes - 1, 8).astype(int).tolist()
+    began = time.process_time()
+    effects_of_nodes(pairs, drawn)
+    node = (time.process_time() - began) / len(drawn)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    return {
+        "frames": frames, "nodes": nodes, "cpu_s": seconds, "cpu_s_per_patched_node": node,
+        "cpu_h_exhaustive": node * nodes / 3600, "peak_memory_mb": peak,
+    }  # fmt: skip
 
 
 def _scores(pairs: Pairs, n_sets: int) -> Iterator[tuple[str, Tensor, float]]:
@@ -113,6 +147,23 @@ def _compared(pairs: Pairs, true: Tensor | None, n_sets: int) -> dict[str, Any]:
     for name, scores, passes in _scores(pairs, n_sets):
         found[name] = _figures(scores, effects, true, passes)
     return {"nodes": nodes, "pairs": len(pairs), "methods": found}
+
+
+def _searched(pairs: Pairs) -> dict[str, float]:
+    """By search: its cost to find the nodes of largest effect, relative to an oracle's."""
+    nodes = len(pairs.space)
+    effects = effects_of_nodes(pairs, range(nodes)).abs().mean(0).numpy()
+
+    def measure(parts: Sequence[Sequence[int]]) -> NDArray[np.float64]:
+        sets = torch.zeros(len(parts), nodes, dtype=torch.bool)
+        for row, part in enumerate(parts):
+            sets[row, torch.tensor(list(part))] = True
+        return effects_of_sets(pairs, sets).double().abs().mean(0).numpy()
+
+    return {
+        "blocks": search_cost(search_blocks(nodes, BLOCK, measure), effects),
+        "hierarchical": search_cost(search_tree(nodes, BRANCHING, measure), effects),
+    }
 
 
 def _figures(scores: Tensor, effects: Tensor, true: Tensor | None, passes: float) -> dict[str, Any]:

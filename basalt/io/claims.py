@@ -21,6 +21,7 @@ _KINDS = {
     "embeddings.json": "folder of embeddings",
     "store.json": "activation store",
     "twins.json": "library of twins",
+    "grok.json": "folder of grokking runs",
     "labels.json": "folder of labels",
     "scores.json": "folder of scores",
     "loop.json": "loop",

@@ -7,10 +7,13 @@ from basalt.core.registry import Registry, load
 from basalt.probes.settings import (
     CircuitConfig,
     DirectConfig,
+    ElicitConfig,
+    GrokConfig,
     HookPointsConfig,
     ImitabilityConfig,
     LatentConfig,
     PatchConfig,
+    RemovalConfig,
     SmokeTestConfig,
     SteeredConfig,
     SuiteConfig,
@@ -89,6 +92,12 @@ for _probe in (
         "basalt.probes.steering:compare_steered",
     ),
     Probe(
+        "removal",
+        "remove the features of a concept and see which probes lose it (TPP and SCR)",
+        RemovalConfig,
+        "basalt.probes.removal.probe:removal",
+    ),
+    Probe(
         "imitability",
         "measure how much of what a player acts on frames do not show, on recordings",
         ImitabilityConfig,
@@ -117,6 +126,18 @@ for _probe in (
         "attribute a choice to what each head, MLP and remembered frame writes to it directly",
         DirectConfig,
         "basalt.probes.circuits.direct:direct",
+    ),
+    Probe(
+        "elicit",
+        "fit probes without labels to contrast pairs, with the checks that they must pass",
+        ElicitConfig,
+        "basalt.probes.elicitation.probe:elicit",
+    ),
+    Probe(
+        "grok",
+        "test the four predictions of circuit efficiency on small networks; needs no policy",
+        GrokConfig,
+        "basalt.probes.grokking.probe:grok",
     ),
 ):
     PROBES.register(_probe.name, _probe)

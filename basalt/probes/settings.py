@@ -236,7 +236,8 @@ class PatchConfig:
         count: Number of pairs.
         frames: Number of frames of a window.
         nodes: Kinds of nodes: `q`, `k`, `v`, `r`, `z` (of heads), `mlp`, `memory` (a head's key and value of a frame),
-            `resid`, `embed`.
+            `resid`, `embed`, `latent` (of `sae`).
+        sae: Folder of the autoencoder whose latents are nodes, `SUITE/saes/HOOK_POINT/NAME`.
         by_frame: Whether each frame has nodes of its own; else a node is a part of the network at all frames.
         verify: Number of nodes, from the top of the estimate, that are patched truly.
         sets: Number of random sets for the bound on what was missed; 0 leaves the bound out.
@@ -256,6 +257,7 @@ class PatchConfig:
     count: Count = 8
     frames: Annotated[Count, Field(le=1024)] = 16
     nodes: tuple[str, ...] = ("q", "k", "v", "r", "z", "mlp")
+    sae: PathText | None = None
     by_frame: bool = True
     verify: Natural = 20
     sets: Natural = 256
@@ -330,3 +332,93 @@ class DirectConfig:
     count: Count = 16
     frames: Annotated[Count, Field(le=1024)] = 16
     device: str = "auto"
+
+
+@settings
+class ElicitConfig:
+    """Settings of `basalt probe elicit`.
+
+    Attributes:
+        checkpoint: Folder of a training run, or of one of its checkpoints.
+        data: Folder with the recordings it was trained on, of which others count as held out; or of twins.
+        out: JSON file for the report; None writes nothing.
+        pairs: Contrast pairs: `mirror` (windows before a turn and their mirror images) or `twins` (a play and the same play in
+            a changed world; `data` is a folder of `basalt probe twins`).
+        changes: Changes of the twins that are used; empty takes all.
+        site: Name of the hook point.
+        count: Largest number of pairs.
+        frames: Number of frames of a window.
+        seed: Seed of the split, of the planted distractors and of the fits.
+        device: Device of the policy.
+    """
+
+    checkpoint: PathText
+    data: PathText
+    out: PathText | None = None
+    pairs: str = "mirror"
+    changes: tuple[str, ...] = ()
+    site: str = "lastlayer"
+    count: Count = 256
+    frames: Annotated[Count, Field(le=1024)] = 8
+    seed: Natural = 0
+    device: str = "auto"
+
+
+@settings
+class GrokConfig:
+    """Settings of `basalt probe grok`. The defaults are of the small network; numbers of pairs are of 1431 unordered ones.
+
+    Attributes:
+        out: Folder of the runs. The same command resumes an interrupted one; other seeds and sizes extend it.
+        network: `small` (summed embeddings and a ReLU layer) or `transformer` (one layer of attention and MLP; slow).
+        p: Modulus.
+        seeds: Seeds of the order of pairs and of the weights.
+        steps: Number of steps of each training; 2.5 times as many for `scratch`.
+        lr: Step size.
+        weight_decay: Weight decay.
+        memorise: Numbers of pairs with random answers.
+        generalise: Numbers of pairs from which a network generalises.
+        scratch: Numbers of pairs near the critical one.
+        source: The one of `generalise` whose network is trained on with fewer pairs.
+        ungrok: Numbers of pairs with which it is trained on.
+        decays: Weight decays of `ungrok`, as factors.
+    """
+
+    out: PathText = "runs/grok"
+    network: str = "small"
+    p: Annotated[Count, Field(ge=3)] = 53
+    seeds: Annotated[tuple[Natural, ...], Field(min_length=1)] = (0, 1, 2)
+    steps: Count = 4000
+    lr: Positive = 3e-3
+    weight_decay: Positive = 1.0
+    memorise: tuple[Count, ...] = (200, 350, 500, 700, 900)
+    generalise: tuple[Count, ...] = (900, 1100, 1300)
+    scratch: tuple[Count, ...] = (430, 500, 570)
+    source: Count = 1100
+    ungrok: tuple[Count, ...] = (150, 300, 450, 600, 750, 900)
+    decays: Annotated[tuple[Positive, ...], Field(min_length=1)] = (0.5, 1.0, 2.0)
+
+
+@settings
+class RemovalConfig:
+    """Settings of `basalt probe removal`.
+
+    Attributes:
+        suite: Folder of a suite, which `basalt probe scope` wrote.
+        out: JSON file for the report; None writes nothing.
+        site: Name of the hook point.
+        saes: Names of autoencoders in it, such as `gated-w512-l08`; empty takes all.
+        features: Numbers of features that are removed.
+        pairs: Pairs TARGET:SPURIOUS of concepts that a probe may mix up.
+        frames: Number of frames of each split.
+        seed: Seed of the choice of frames and of the random directions.
+    """
+
+    suite: PathText = "runs/scope"
+    out: PathText | None = None
+    site: str = "lastlayer"
+    saes: tuple[str, ...] = ()
+    features: Annotated[tuple[Count, ...], Field(min_length=1)] = (2, 5, 10, 20, 50)
+    pairs: tuple[str, ...] = ("in_cave:dark", "dark:in_cave")
+    frames: Count = 16_384
+    seed: Natural = 0

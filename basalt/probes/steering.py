@@ -20,12 +20,11 @@ from basalt.io.errors import ConfigError
 from basalt.policies.imitation import TensorBatch, encode_episodes
 from basalt.policies.vpt import PolicyOutput, VPTPolicy
 from basalt.probes.hooks.patching import Comparison, Variant, run_patched
-from basalt.probes.hooks.points import hook_point, hook_point_widths
+from basalt.probes.hooks.points import hook_point
 from basalt.probes.records import Estimate, Part, ProbeRecord, number
-from basalt.probes.sae.files import load_sae
 from basalt.probes.sae.model import SAE
 from basalt.probes.settings import LatentConfig, SteeredConfig
-from basalt.probes.subject import load_subject
+from basalt.probes.subject import load_sae_of, load_subject
 from basalt.probes.suite.effects import LOG_ODDS, MEASURES, measures
 
 MODES = ("clamp", "scale", "add")
@@ -115,18 +114,8 @@ def read_steering(
         raise ConfigError(
             "sae: expected the autoencoder of the latent; add sae=SUITE/saes/SITE/NAME"
         )
-    loaded, info = load_sae(Path(sae))
-    if info.hook_point != name:
-        raise ConfigError(
-            f"sae: expected an autoencoder of {name!r}, got {sae} of {info.hook_point!r}"
-        )
-    width = hook_point_widths(policy)[str(name)]
-    if loaded.W_dec.shape[1] != width:
-        raise ConfigError(
-            f"sae: expected an autoencoder of activations of width {width}, that of this policy's {name}, "
-            f"got {sae} of width {loaded.W_dec.shape[1]}"
-        )
-    steering = Steering(str(name), loaded.to(policy.device), latent, float(value), str(mode))
+    _, loaded = load_sae_of(policy, sae, str(name))
+    steering = Steering(str(name), loaded, latent, float(value), str(mode))
     return steering if along == "latent" else steering.at_random()
 
 

@@ -14,6 +14,9 @@ from basalt.io.errors import ConfigError
 from basalt.policies.checkpoint import Checkpoint, choose_device, find_checkpoint, load_policy
 from basalt.policies.imitation import start_at_marginals
 from basalt.policies.vpt import VPTPolicy
+from basalt.probes.hooks.points import hook_point_widths
+from basalt.probes.sae.files import load_sae
+from basalt.probes.sae.model import SAE
 
 
 @dataclass(frozen=True)
@@ -85,3 +88,35 @@ def load_subject(checkpoint: str | Path, data: str | Path, device: str = "auto")
         )
     fingerprint = sha256_of(folder / "model.safetensors")
     return Subject(folder, fingerprint, policy, info, training, held_out)
+
+
+def load_sae_of(
+    policy: VPTPolicy, folder: str | Path, hook_point: str | None = None
+) -> tuple[str, SAE]:
+    """Load an autoencoder of a policy's activations.
+
+    Args:
+        policy: The policy.
+        folder: Folder of the autoencoder, `SUITE/saes/HOOK_POINT/NAME`.
+        hook_point: Hook point that it should be of; None for any.
+
+    Returns:
+        Its hook point, and the autoencoder on the policy's device.
+
+    Raises:
+        ConfigError: There is no such autoencoder, or it is of another hook point or of activations of another width.
+    """
+    sae, info = load_sae(Path(folder))
+    widths = hook_point_widths(policy)
+    name = hook_point or info.hook_point
+    if info.hook_point != name or name not in widths:
+        raise ConfigError(
+            f"sae: expected an autoencoder of {hook_point or 'a hook point of this policy'!r}, got {folder} of "
+            f"{info.hook_point!r}"
+        )
+    if sae.W_dec.shape[1] != widths[name]:
+        raise ConfigError(
+            f"sae: expected an autoencoder of activations of width {widths[name]}, that of this policy's {name}, "
+            f"got {folder} of width {sae.W_dec.shape[1]}"
+        )
+    return name, sae.to(policy.device)

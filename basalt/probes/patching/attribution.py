@@ -82,7 +82,10 @@ def estimate(pairs: Pairs, method: str) -> NodeScores:
         gradients = _gradients(pairs.windows, pairs.inputs, pairs, dropped=layer)
         total += gather(_attribution(pairs, gradients, fix)).abs()
     # A node inside a layer gets nothing when its own layer is dropped.
-    inside = torch.tensor([node.kind not in ("resid", "embed") for node in pairs.space.nodes])
+    outside = {"resid", "embed"} | {
+        site.kind for site in pairs.space.sites if ".resid_" in site.name
+    }
+    inside = torch.tensor([node.kind not in outside for node in pairs.space.nodes])
     counted = len(layers) - inside.float().to(total.device)
     return NodeScores(total / counted, 2 + 2 * len(layers))
 
@@ -118,9 +121,9 @@ def _linear(pairs: Pairs, gradients: dict[str, Tensor]) -> Estimates:
     """(other - clean) . gradient for each unit; for `memory`, the sum of key and value."""
     found: Estimates = {}
     for site in pairs.space.sites:
-        moved = pairs.noise.activations[site.name] - pairs.clean.activations[site.name]
-        product = moved * gradients[site.name]
-        found[site.block, site.kind] = product.unflatten(-1, (site.groups, -1)).sum(-1)
+        moved = site.values(pairs.noise.activations[site.name])
+        moved = moved - site.values(pairs.clean.activations[site.name])
+        found[site.block, site.kind] = site.product(moved, gradients[site.name])
     for block in range(len(pairs.windows.policy.blocks)):
         if (block, "k") in found and (block, "v") in found:
             found[block, "memory"] = found[block, "k"] + found[block, "v"]

@@ -13,12 +13,12 @@ from basalt.probes.patching.attribution import estimate
 from basalt.probes.patching.contexts import TWINS, make_contexts, twin_contexts
 from basalt.probes.patching.exact import Pairs, effects_of_nodes, effects_of_sets
 from basalt.probes.patching.metrics import find_metric
-from basalt.probes.patching.nodes import NodeSpace
+from basalt.probes.patching.nodes import Dictionary, NodeSpace
 from basalt.probes.patching.verification import missed_bounds, random_sets
 from basalt.probes.patching.window import Windows
 from basalt.probes.records import Estimate, Part, ProbeRecord, number
 from basalt.probes.settings import CircuitConfig, DirectConfig, PatchConfig
-from basalt.probes.subject import load_subject
+from basalt.probes.subject import load_sae_of, load_subject
 from basalt.probes.twins.windows import twin_windows
 
 SHOWN = 30
@@ -30,7 +30,7 @@ class NodeResult(Part):
 
     Attributes:
         name: Its name, such as `blocks.0.k.1@-3`: kind k, head 1, three frames before the last.
-        kind, block, head, age: The same in parts; `block` is -1 for `embed`; `head` and `age` are None for nodes without a head or an age.
+        kind, block, head, age: The same in parts; `block` is -1 for `embed`; `head` is the latent's number for latents; `head` and `age` are None for nodes without.
         estimate: Mean of |I| over pairs by the method; None if it was patched only.
         effect: Mean of |I| over pairs by patching, with its interval over episodes; None if it was not patched.
         change: Mean of the signed I by patching, in units of the metric.
@@ -125,7 +125,11 @@ class PatchReport(ProbeRecord):
 
 
 def held_out_pairs(
-    cfg: PatchConfig | CircuitConfig | DirectConfig, nodes: Sequence[str], *, by_frame: bool = True
+    cfg: PatchConfig | CircuitConfig | DirectConfig,
+    nodes: Sequence[str],
+    *,
+    by_frame: bool = True,
+    sae: str | None = None,
 ) -> tuple[Pairs, NDArray[np.int64]]:
     """The pairs of windows that a command's settings ask for, and the episode of each, int64 [P].
 
@@ -133,6 +137,7 @@ def held_out_pairs(
         cfg: Settings of the command.
         nodes: Kinds of nodes.
         by_frame: Whether each frame has nodes of its own.
+        sae: Folder of the autoencoder of the nodes `latent`.
 
     Raises:
         BasaltError: The checkpoint or data is missing or too short, or a setting is unknown.
@@ -146,7 +151,8 @@ def held_out_pairs(
         policy = subject.policy
         contexts = make_contexts(policy, subject.held_out, cfg.pairs, cfg.count, cfg.frames)
     policy.requires_grad_(False)
-    space = NodeSpace(policy, cfg.frames, nodes, by_frame=by_frame)
+    dictionary = None if sae is None else Dictionary(*load_sae_of(policy, sae))
+    space = NodeSpace(policy, cfg.frames, nodes, by_frame=by_frame, dictionary=dictionary)
     windows = Windows(policy, find_metric(cfg.metric, contexts.actions), cfg.frames)
     return Pairs.of(windows, space, contexts.clean, contexts.noise), contexts.episode
 
@@ -157,7 +163,7 @@ def patch_nodes(cfg: PatchConfig) -> PatchReport:
     Raises:
         BasaltError: The checkpoint or data is missing or too short, or a setting is unknown.
     """
-    pairs, episode = held_out_pairs(cfg, cfg.nodes, by_frame=cfg.by_frame)
+    pairs, episode = held_out_pairs(cfg, cfg.nodes, by_frame=cfg.by_frame, sae=cfg.sae)
     report = find_nodes(pairs, episode, cfg)
     if cfg.out:
         report.write(Path(cfg.out))

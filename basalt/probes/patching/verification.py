@@ -119,11 +119,7 @@ def missed_bounds(
 def relative_cost(
     order: Sequence[int], effects: NDArray[np.floating], passes: float = 0.0
 ) -> float:
-    """Cost to find the nodes of largest effect by patching in an order, relative to an oracle's.
-
-    To have found the true K largest, one must patch up to the last of them. The cost of that plus the method's own
-    passes, over K, is averaged over all K as a geometric mean with weights 1 / K. Of equal effects, those that come first
-    in the order count as the larger.
+    """Cost to find the nodes of largest effect by patching in an order, relative to an oracle's; see `search_cost`.
 
     Args:
         order: All nodes, first the one to be patched first.
@@ -133,9 +129,25 @@ def relative_cost(
     Returns:
         1 for an oracle.
     """
-    rank = np.empty(len(effects))
-    rank[np.asarray(order)] = np.arange(1, len(effects) + 1)
-    truth = np.lexsort((rank, -np.asarray(effects)))
+    cost = np.empty(len(effects))
+    cost[np.asarray(order)] = passes + np.arange(1, len(effects) + 1)
+    return search_cost(cost, effects)
+
+
+def search_cost(cost: NDArray[np.floating], effects: NDArray[np.floating]) -> float:
+    """Cost to find the nodes of largest effect, relative to an oracle's.
+
+    To have found the true K largest, one must have patched the last of them. The cost of that, over K, is averaged over all
+    K as a geometric mean with weights 1 / K. Of equal effects, those that are found first count as the larger.
+
+    Args:
+        cost: Forward passes after which each node had been patched alone.
+        effects: True contribution of each node.
+
+    Returns:
+        1 for an oracle.
+    """
+    truth = np.lexsort((cost, -np.asarray(effects)))
     k = np.arange(1, len(effects) + 1)
-    cost = passes + np.maximum.accumulate(rank[truth])
-    return math.exp(float((np.log(cost / k) / k).sum() / (1 / k).sum()))
+    spent = np.maximum.accumulate(np.asarray(cost, dtype=float)[truth])
+    return math.exp(float((np.log(spent / k) / k).sum() / (1 / k).sum()))

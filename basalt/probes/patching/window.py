@@ -6,6 +6,7 @@ that all of them are activations of that call, and can be patched and have gradi
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from basalt.policies.attention import causal_visibility
 from basalt.policies.vpt import PolicyOutput, VPTPolicy
-from basalt.probes.hooks.points import Patch, patch, record
+from basalt.probes.hooks.points import patch, record
 from basalt.probes.patching.metrics import Metric
 from basalt.probes.patching.nodes import Site
 
@@ -102,17 +103,9 @@ class Windows:
             for site in sites:
                 mask = masks[site.name].to(x.device)
                 if site.block >= block - (block == 0) and mask.any():
-                    replacement = _replace(mask, values[site.name][pair])
+                    replacement = partial(site.replaced, mask=mask, value=values[site.name][pair])
                     stack.enter_context(patch(self.policy, site.name, replacement))
             return self.run(x[pair], pair, block)
-
-
-def _replace(mask: Tensor, value: Tensor) -> Patch:
-    def replacement(x: Tensor) -> Tensor:
-        whole = mask.repeat_interleave(x.shape[-1] // mask.shape[-1], -1)
-        return torch.where(whole, value.to(x), x)
-
-    return replacement
 
 
 @contextmanager

@@ -5,6 +5,7 @@ held-out ones. Neighbouring frames are near-copies, so intervals resample episod
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -222,22 +223,32 @@ def auc_interval(
     return float(low), float(high)
 
 
-def linear_probe(
-    x: Tensor, flags: Tensor, held_out: Tensor, *, weight_decay: float = 1e-3
-) -> Tensor:
+class LinearProbe(NamedTuple):
+    """Logistic regressions on raw features.
+
+    Attributes:
+        weight: Weights, float [d, C].
+        bias: Biases [C].
+    """
+
+    weight: Tensor
+    bias: Tensor
+
+    def scores(self, x: Tensor) -> Tensor:
+        """Log-odds of each concept, float32 [n, C]."""
+        return x @ self.weight + self.bias
+
+
+def fit_linear(x: Tensor, flags: Tensor, *, weight_decay: float = 1e-3) -> LinearProbe:
     """Logistic regression of each concept on features, by L-BFGS.
 
     Args:
         x: Training features [n, d].
-        flags: Labels of the training rows, bool [n, C].
-        held_out: Held-out features [m, d].
+        flags: Labels, bool [n, C].
         weight_decay: L2 penalty on standardised features.
-
-    Returns:
-        Scores of the held-out rows, float32 [m, C].
     """
     mean, deviation = x.mean(0), x.std(0).clamp(min=1e-6)
-    x, held_out = (x - mean) / deviation, (held_out - mean) / deviation
+    x = (x - mean) / deviation
     target = flags.float()
     weight = torch.zeros(x.shape[1], flags.shape[1], requires_grad=True)
     bias = torch.zeros(flags.shape[1], requires_grad=True)
@@ -253,8 +264,8 @@ def linear_probe(
         return float(total.detach())
 
     optimizer.step(closure)
-    with torch.no_grad():
-        return held_out @ weight + bias
+    raw = weight.detach() / deviation[:, None]
+    return LinearProbe(raw, bias.detach() - mean @ raw)
 
 
 class ConceptRows:
@@ -347,9 +358,8 @@ class ConceptRows:
             order = scores[c].argsort(descending=True)
             for k in SPARSE:
                 few = order[:k]
-                column = linear_probe(
-                    training[:, few], self.flags["training"][:, [c]], held_out[:, few]
-                )[:, 0]
+                probe = fit_linear(training[:, few], self.flags["training"][:, [c]])
+                column = probe.scores(held_out[:, few])[:, 0]
                 flags = self.flags["held_out"][:, c].numpy()
                 found[name][str(k)] = finite(column_auc(column.numpy(), flags))
         return found
@@ -358,7 +368,7 @@ class ConceptRows:
         """Held-out AUC, by concept, of a logistic probe on the whole activation."""
         if not self.names:
             return ()
-        scores = linear_probe(training, self.flags["training"], held_out)
+        scores = fit_linear(training, self.flags["training"]).scores(held_out)
         return tuple(
             self._score(name, scores[:, c].numpy(), self.flags["held_out"][:, c].numpy())
             for c, name in enumerate(self.names)

@@ -12,6 +12,10 @@ FILE = "twins.json"
 PLAIN = "plain"
 """Name of the play in the world without an edit."""
 
+SEEN = 0.5
+"""Mean absolute difference of two pictures, of 255, above which something is seen. Two plays of the same world differ by
+up to 0.2, since the engine draws some lights in another order and videos are lossy."""
+
 
 class Twin(Part):
     """A play in a world with one thing changed, beside the same actions in the world as it is.
@@ -23,7 +27,7 @@ class Twin(Part):
         seen: First frame whose picture differs; None if none does.
         differs: First state whose telemetry differs in more than what the edit itself changes; None if none does.
         fields: Names of the fields that differ then.
-        moment: The frame at which the pictures differ most, of those before telemetry differs; None if none does.
+        moment: The last frame before telemetry differs at which the pictures differ about as much as ever; None if none does.
         picture: Mean absolute difference of the pictures at that frame, of 255.
     """
 

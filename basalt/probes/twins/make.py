@@ -22,14 +22,13 @@ from basalt.io.errors import ConfigError
 from basalt.io.paths import data_folder
 from basalt.probes.settings import TwinsConfig
 from basalt.probes.twins.changes import CHANGES, OWN_FIELDS
-from basalt.probes.twins.library import FILE, PLAIN, Twin, TwinLibrary
+from basalt.probes.twins.library import FILE, PLAIN, SEEN, Twin, TwinLibrary
 from basalt.rollouts.plan import RolloutPlan
 from basalt.rollouts.replay import pressed_actions
 from basalt.rollouts.rollout import rollout
 
-SEEN = 0.5
-"""Mean absolute difference of two pictures, of 255, above which something is seen. Two plays of the same world differ by
-up to 0.2, since the engine draws some lights in another order and videos are lossy."""
+WELL = 0.75
+"""Share of the largest difference of the pictures at which a change is seen about as well as ever."""
 
 
 class ActionPlayer:
@@ -211,7 +210,10 @@ def compare(plain: Recording, changed: Recording, change: str, edit: Mapping[str
     seen = np.flatnonzero(pictures > SEEN)
     # Frame t shows state t; the actions of a step are labels of the frame before it, so the last frame has none.
     same = pictures[: len(pictures) - 1 if differs is None else differs]
-    moment = int(same.argmax()) if len(same) and same.max() > SEEN else None
+    moment = None
+    if len(same) and same.max() > SEEN:
+        # The last frame at which it is seen about as well as ever, so that long windows fit before it.
+        moment = int(np.flatnonzero(same >= max(WELL * same.max(), SEEN))[-1])
     return Twin(
         seed=plain.meta.seed,
         change=change,

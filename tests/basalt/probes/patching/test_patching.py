@@ -1,6 +1,6 @@
 """Patching does what it says, estimates are exact where they should be, and what they miss is bounded."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,21 +19,27 @@ from basalt.probes.patching.contexts import KINDS as PAIR_KINDS
 from basalt.probes.patching.contexts import make_contexts
 from basalt.probes.patching.exact import Pairs, effects_of_nodes, effects_of_sets
 from basalt.probes.patching.metrics import METRICS, find_metric
-from basalt.probes.patching.nodes import KINDS, NodeSpace
+from basalt.probes.patching.nodes import KINDS, Dictionary, NodeSpace
 from basalt.probes.patching.probe import PatchReport, find_nodes
+from basalt.probes.patching.search import search_blocks, search_tree
 from basalt.probes.patching.verification import (
     missed_bounds,
     random_sets,
     relative_cost,
+    search_cost,
     t_quantile,
 )
 from basalt.probes.patching.window import Windows
+from basalt.probes.sae.files import SAEInfo, save_sae
+from basalt.probes.sae.model import SAE
 from basalt.probes.settings import PatchConfig
 from basalt.probes.suite.concepts import column_auc
 from benchmarks.planted_circuit import FRAMES, LIGHT, UNIT, Planted, planted_policy
 from tests.support.tiny_policy import TINY
 
 T = 6
+ALL = tuple(kind for kind in KINDS if kind != "latent")
+"""Kinds of nodes that every policy has."""
 
 
 def tiny(seed: int = 3) -> VPTPolicy:
@@ -49,7 +55,7 @@ def esc(output: PolicyOutput, _pair: Tensor) -> Tensor:
 
 def random_pairs(
     policy: VPTPolicy,
-    kinds: tuple[str, ...] = KINDS,
+    kinds: tuple[str, ...] = ALL,
     *,
     by_frame: bool = True,
     apart: float = 1.0,
@@ -61,10 +67,10 @@ def random_pairs(
 
 
 def test_each_node_has_its_own_units() -> None:
-    space = NodeSpace(tiny(), T, KINDS)
+    space = NodeSpace(tiny(), T, ALL)
     assert len({str(node) for node in space.nodes}) == len(space)
     assert len(space) == T * (1 + 2 * (6 * 2 + 2))
-    single = NodeSpace(tiny(), T, [kind for kind in KINDS if kind != "memory"])
+    single = NodeSpace(tiny(), T, [kind for kind in ALL if kind != "memory"])
     for n in range(len(single)):
         masks = single.masks(torch.arange(len(single))[None] == n)
         values = {(s.block, s.kind): masks[s.name].float() for s in single.sites}
@@ -120,6 +126,67 @@ def test_all_inputs_replaced_are_the_other_run_and_nothing_replaced_is_this_one(
     assert effects[:, 1].abs().max() < 1e-6
     last = [n for n, node in enumerate(pairs.space.nodes) if str(node) == "blocks.1.resid@-0"]
     torch.testing.assert_close(effects_of_nodes(pairs, last)[:, 0], pairs.change, rtol=0, atol=1e-5)
+
+
+def exact_sae(policy: VPTPolicy, name: str) -> Dictionary:
+    """An autoencoder that rebuilds everything: each direction of an orthonormal basis both ways."""
+    basis = torch.linalg.qr(torch.randn(32, 32, generator=torch.Generator().manual_seed(4))).Q
+    sae = SAE(32, 64)
+    sae.W_dec.data = torch.cat([basis, -basis])
+    sae.W_enc.data = sae.W_dec.data.T.clone()
+    return Dictionary(name, sae)
+
+
+def test_a_latent_is_patched_alone_and_all_of_them_are_the_activation() -> None:
+    policy = tiny()
+    clean, noise = torch.randn(2, 3, T, 32, generator=torch.Generator().manual_seed(1))
+    windows = Windows(policy, esc, T)
+    dictionary = exact_sae(policy, "blocks.0.resid_post")
+    space = NodeSpace(policy, T, ["latent", "mlp"], dictionary=dictionary)
+    pairs = Pairs.of(windows, space, clean, noise)
+    names = [str(node) for node in space.nodes]
+    assert len(names) == T * (64 + 2)
+    n = names.index("blocks.0.latent.5@-2")
+    before = pairs.clean.activations[dictionary.name]
+    encode = dictionary.sae.encode
+    moved = encode(pairs.noise.activations[dictionary.name]) - encode(before)
+    change = torch.zeros_like(before)
+    change[:, T - 3] = moved[:, T - 3, 5:6] * dictionary.sae.W_dec[5]
+    with patch(policy, dictionary.name, lambda x: x + change):
+        wanted = windows.run(clean) - pairs.clean.metric
+    effect = effects_of_nodes(pairs, [n])[:, 0]
+    torch.testing.assert_close(effect, wanted, rtol=0, atol=1e-5)
+    assert wanted.abs().max() > 1e-4
+    everything = torch.tensor([node.kind == "latent" for node in space.nodes])[None]
+    whole = Pairs.of(windows, NodeSpace(policy, T, ["resid"]), clean, noise)
+    first = torch.tensor([node.block == 0 for node in whole.space.nodes])[None]
+    torch.testing.assert_close(
+        effects_of_sets(pairs, everything), effects_of_sets(whole, first), rtol=0, atol=1e-5
+    )
+
+
+def test_estimates_of_latents_are_exact_where_the_rest_is_linear() -> None:
+    policy = linear_after_attention(tiny())
+    clean, noise = torch.randn(2, 3, T, 32, generator=torch.Generator().manual_seed(1))
+    for name in ("blocks.1.resid_mid", "blocks.1.resid_post"):
+        space = NodeSpace(policy, T, ["latent"], dictionary=exact_sae(policy, name))
+        pairs = Pairs.of(Windows(policy, esc, T), space, clean, noise)
+        truth = effects_of_nodes(pairs, range(len(space))).abs()
+        for method in ("atp", "atp_qk"):
+            got = estimate(pairs, method).scores
+            torch.testing.assert_close(got, truth, rtol=1e-3, atol=1e-5)
+        assert truth.max() > 1e-3
+        assert estimate(pairs, "atp_star").scores.shape == truth.shape
+
+
+def test_latents_need_an_autoencoder_of_a_block_and_no_second_node_there() -> None:
+    policy = tiny()
+    with pytest.raises(ConfigError, match=r"expected `latent` and sae=.* together"):
+        NodeSpace(policy, T, ["latent"])
+    with pytest.raises(ConfigError, match=r"resid_post of a block, got one of lastlayer"):
+        NodeSpace(policy, T, ["latent"], dictionary=exact_sae(policy, "lastlayer"))
+    with pytest.raises(ConfigError, match=r"the latents of blocks\.1\.mlp_out or the whole of it"):
+        NodeSpace(policy, T, ["latent", "mlp"], dictionary=exact_sae(policy, "blocks.1.mlp_out"))
 
 
 def linear_after_attention(policy: VPTPolicy) -> VPTPolicy:
@@ -223,6 +290,28 @@ def test_the_cost_of_an_order_is_that_of_finding_the_largest() -> None:
     assert relative_cost(range(10), effects, passes=4) > 1.5
 
 
+def test_searches_find_every_node_and_a_tree_finds_few_large_ones_early() -> None:
+    effects = np.zeros(81)
+    effects[[10, 11, 70]] = 5.0, 4.0, 3.0
+    patched: list[list[int]] = []
+
+    def measure(parts: Sequence[Sequence[int]]) -> np.ndarray:
+        patched.extend(list(part) for part in parts)
+        return np.array([effects[list(part)].sum() for part in parts])
+
+    blocks = search_blocks(81, 9, measure)
+    # Nine blocks, then that of 10 and 11, of which they are the second and third node, then that of 70.
+    assert [blocks[n] for n in (10, 11, 70)] == [9 + 2, 9 + 3, 9 + 9 + 8]
+    assert sorted(blocks) == list(range(10, 91)) and len(patched) == 9
+    patched.clear()
+    tree = search_tree(81, 3, measure)
+    alone = {part[0]: at for at, part in enumerate(patched, start=1) if len(part) == 1}
+    assert [alone[n] for n in range(81)] == tree.tolist() and len(patched) == 3 + 9 + 27 + 81
+    assert max(tree[n] for n in (10, 11, 70)) <= 24
+    assert search_cost(tree, effects) < search_cost(np.arange(1.0, 82), effects)
+    assert sorted(search_tree(5, 3, lambda parts: np.zeros(len(parts)))) == [2, 4, 5, 6, 7]
+
+
 def test_quantiles_of_student() -> None:
     for freedom, wanted in ((5, 3.3649), (10, 2.7638), (30, 2.4573), (np.inf, 2.3263)):
         got = t_quantile(0.99, np.array([float(freedom)]))[0]
@@ -267,7 +356,7 @@ def planted() -> Planted:
 
 
 def planted_pairs(
-    planted: Planted, metric: str, kinds: tuple[str, ...] = KINDS, count: int = 8
+    planted: Planted, metric: str, kinds: tuple[str, ...] = ALL, count: int = 8
 ) -> Pairs:
     space = NodeSpace(planted.policy, FRAMES, kinds)
     windows = Windows(planted.policy, find_metric(metric), FRAMES)
@@ -375,5 +464,11 @@ def test_the_command_runs_it(
     assert cli.run(["probe", "patch", *arguments, *quick]) == 0
     assert "random nodes instead" in capsys.readouterr().out
     assert PatchReport.read(tmp_path / "r.json").n_pairs == 4
+    dictionary = exact_sae(tiny(), "blocks.1.mlp_out")
+    save_sae(tmp_path / "sae", dictionary.sae, SAEInfo(hook_point=dictionary.name))
+    latents = ["nodes=[latent]", f"sae={tmp_path}/sae", "method=atp"]
+    assert cli.run(["probe", "patch", *arguments, *quick, *latents]) == 0
+    report = PatchReport.read(tmp_path / "r.json")
+    assert report.n_nodes == 6 * 64 and report.nodes[0].kind == "latent"
     assert cli.run(["probe", "patch", *arguments, "frames=6", "method=atp2"]) == 1
     assert "expected exhaustive, atp, atp_qk, atp_star, ig, got 'atp2'" in capsys.readouterr().err

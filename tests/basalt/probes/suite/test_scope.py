@@ -45,7 +45,7 @@ from basalt.probes.smoke_test import SmokeReport
 from basalt.probes.steering import RolloutComparison, Steering, SteeringReport, change_of_choices
 from basalt.probes.subject import load_subject
 from basalt.probes.suite import effects, evaluation
-from basalt.probes.suite.concepts import CONCEPTS, auc, column_auc, linear_probe, ranks
+from basalt.probes.suite.concepts import CONCEPTS, auc, column_auc, fit_linear, ranks
 from basalt.probes.suite.effects import MEASURES, latent_effects, measures
 from basalt.probes.suite.latents import describe_latents
 from basalt.probes.suite.metrics import principal_components, principal_unexplained, reconstruction
@@ -257,7 +257,7 @@ def test_auc_is_the_chance_of_the_right_order() -> None:
 def test_a_linear_probe_finds_what_is_linear() -> None:
     x = torch.randn(600, 8, generator=torch.Generator().manual_seed(0))
     flags = torch.stack([x[:, 2] + x[:, 5] > 0.3, x[:, 0] ** 2 > 1], 1)
-    scores = linear_probe(x[:400], flags[:400], x[400:])
+    scores = fit_linear(x[:400], flags[:400]).scores(x[400:])
     linear, square = (column_auc(scores[:, c].numpy(), flags[400:, c].numpy()) for c in range(2))
     assert linear > 0.99
     assert square < 0.7
