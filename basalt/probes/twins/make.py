@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from basalt.core.actions import EnvActions
+from basalt.core.published import data_folder
 from basalt.core.recording import PlayerKind, Recording, RecordingMeta, find_recordings
 from basalt.core.registry import did_you_mean
 from basalt.core.tasks import get_task, refuse_test_seeds
@@ -19,7 +20,6 @@ from basalt.core.telemetry import Telemetry
 from basalt.io.claims import make_folder
 from basalt.io.console import progress_bar
 from basalt.io.errors import ConfigError
-from basalt.io.paths import data_folder
 from basalt.probes.settings import TwinsConfig
 from basalt.probes.twins.changes import CHANGES, OWN_FIELDS
 from basalt.probes.twins.library import FILE, PLAIN, SEEN, Twin, TwinLibrary
