@@ -1,7 +1,7 @@
 """Probes on contrast pairs: CCS, principal axis, k-means, and logistic regression as their supervised ceiling.
 
 A pair is the activations x+ and x- of two inputs, of which a statement holds for exactly one. Both sides are centred
-on their own mean over the pairs, so that what always differs between the sides is no cue. All probes decide by the sign
+on their own mean over the pairs, so that what always differs between the sides does not count. All probes decide by the sign
 of w . (x+ - x-) + c; CCS does because p(x) = sigmoid(w . x + b) is larger on the side on which w . x is.
 
 Sources: CCS is that of Burns et al. 2023 (arXiv 2212.03827); the baselines on differences are those of Farquhar et al. 2023

@@ -28,7 +28,7 @@ from basalt.probes.records import Part, ProbeRecord, number
 from basalt.probes.settings import GrokConfig
 
 Kind = Literal["memorise", "generalise", "scratch", "ungrok"]
-"""memorise: random answers; generalise: true answers, so many that it generalises; scratch: true answers, few; ungrok: the
+"""memorise: random answers; generalise: true answers, enough to generalise; scratch: true answers, few; ungrok: the
 generalising network of `source` pairs trained on with fewer pairs."""
 
 KIND = "folder of grokking runs"

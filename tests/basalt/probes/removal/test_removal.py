@@ -56,7 +56,7 @@ def test_removing_the_spurious_feature_leaves_the_target() -> None:
     assert closed["true"] > 0.8
     assert closed["random directions"] < 0.3 and closed["neurons"] < 0.4
     everything = pair.score(true_basis(), [D])[0].value
-    assert everything is not None and everything < 0.3, "a probe of nothing is no better"
+    assert everything is not None and everything < 0.3, "a probe of nothing does not gain"
 
 
 def test_removing_a_concept_takes_it_from_its_own_probe_alone() -> None:
