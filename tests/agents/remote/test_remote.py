@@ -26,18 +26,22 @@ from agents.common.registry import make_agent
 from agents.remote.agent import RemoteAgent
 from basalt.cli import main as cli
 from basalt.core.actions import validate_action
+from basalt.core.recording import find_recordings
 from basalt.core.recording_checks import check_recording
+from basalt.core.tasks import get_task
 from basalt.io.errors import ActionError, AgentError, ConfigError
 from basalt.policies.preprocess import resize_frames
 from basalt.rollouts import player as player_module
 from basalt.rollouts.evaluate import evaluate
+from basalt.rollouts.evaluation import Evaluation
 from basalt.rollouts.plan import RolloutPlan
 from basalt.rollouts.rollout import rollout
 from basalt.testing import check_agent
+from basalt.worlds.luanti.version import world_version
 from basalt.worlds.processes import free_port
 from leaderboard.store.database import open_store
-from leaderboard.studies.rules import demo_study
-from leaderboard.submissions.register import submit_recordings
+from leaderboard.studies.rules import create_study, demo_study, find_study
+from leaderboard.submissions.register import submit_recordings, submitted_agents
 from tests.support import ROOT
 from tests.support.three_players import unwatched_study
 from tests.support.toy_world import CountingWorld
@@ -387,3 +391,26 @@ def test_the_command_names_its_settings(capsys) -> None:
     wrong = ["rollout", "agent=remote", "agent.url=ws://127.0.0.1:1", "agent.answer_timeout_s=0"]
     assert cli.run(wrong) == 1
     assert "agent.answer_timeout_s: expected" in capsys.readouterr().err
+
+
+@pytest.mark.long
+@pytest.mark.engine
+def test_it_plays_the_real_engine_is_evaluated_and_enters_a_study(documented, tmp_path) -> None:
+    agent = ["agent=remote", f"agent.url={documented}", "agent.learns=false", "task=find_cave"]
+    limit = ["max_steps=20"]
+    assert cli.run(["evaluate", *agent, *limit, "seeds=dev:2", f"out={tmp_path / 'eval'}"]) == 0
+    found = Evaluation.read(tmp_path / "eval" / "evaluation.json")
+    assert [one.play for one in found.episodes] == ["played", "played"]
+    assert cli.run(["rollout", *agent, *limit, "seeds=[200000]", f"out={tmp_path / 'play'}"]) == 0
+    (recording,) = find_recordings(tmp_path / "play")
+    assert recording.meta is not None
+    assert (recording.meta.player, recording.meta.player_kind) == ("my-policy", "agent")
+    store = open_store(tmp_path / "board.sqlite")
+    version = world_version(get_task("find_cave"))
+    create_study(
+        store, "tiny", demo_study({"find_cave": (200_000,)}, "luanti", version, step_limit=20)
+    )
+    place = ["--study", "tiny", "--store", str(tmp_path / "board.sqlite")]
+    assert cli.run(["submit", str(tmp_path / "play"), *place, "--replay", "1"]) == 0
+    assert submitted_agents(store, find_study(store)) == {"my-policy"}
+    store.close()
