@@ -35,6 +35,9 @@ from basalt.worlds.luanti.worldcache import saved_world
 Play = Callable[[Body, Mapping[str, Any]], Routine[None]]
 """Function that plays an episode with a body, given what the world knows about the site."""
 
+MakeScript = Callable[[Body, Mapping[str, Any], Land], Script]
+"""Function that returns the script of an episode, given the player, the site and the land."""
+
 
 def script_of(task: str) -> Play:
     """Return the script of a task: `play` in the module `agents/demonstrator/TASK.py`.
@@ -74,6 +77,11 @@ class Demonstrator:
 
     name = "demonstrator"
     kind: PlayerKind = "scripted"
+
+    @property
+    def scripts(self) -> Mapping[str, MakeScript]:
+        """Its scripts by task, where it does not know the site from the start."""
+        return IMITABLE
 
     def __init__(self, seed: int = 0, knowing: bool = False, noise: bool = False) -> None:
         if knowing and noise:
@@ -117,7 +125,7 @@ class Demonstrator:
         if self._knowing:
             script = Recipe(body, _whole_episode(script_of(site["task"]), body, site))
         else:
-            script = imitable_script(site["task"], body, site, info["seed"])
+            script = imitable_script(site["task"], body, site, info["seed"], self.scripts)
         noise = Noise(np.random.default_rng([self._seed, 1, *spawn])) if self._noise else None
         return _Episode(body, script, noise)
 
@@ -218,7 +226,9 @@ class Recipe:
         return Label(action, cue_visible=self._cue())
 
 
-def imitable_script(task: str, body: Body, site: Mapping[str, Any], seed: int) -> Script:
+def imitable_script(
+    task: str, body: Body, site: Mapping[str, Any], seed: int, scripts: Mapping[str, MakeScript]
+) -> Script:
     """Return the script of a task that acts only on what has been in view.
 
     Args:
@@ -226,21 +236,22 @@ def imitable_script(task: str, body: Body, site: Mapping[str, Any], seed: int) -
         body: The player.
         site: Site of the episode.
         seed: Seed of the episode.
+        scripts: Scripts by task.
 
     Raises:
         ConfigError: The task has no such script.
     """
-    if task not in IMITABLE:
+    if task not in scripts:
         raise ConfigError(
             f"agent: the demonstrator has no script for {task} that acts only on what is in view; "
-            f"available: {', '.join(IMITABLE)}; agent.knowing=true plays the other one"
+            f"available: {', '.join(scripts)}; agent.knowing=true plays the other one"
         )
     x, _, z = (round(part) for part in site["spawn"])
     land = read_land(saved_world(get_task(task), seed).folder, x, z)
-    return IMITABLE[task](body, site, land)
+    return scripts[task](body, site, land)
 
 
-def _recipe(where_seen: Callable[..., Any]) -> Callable[[Body, Mapping[str, Any], Land], Script]:
+def _recipe(where_seen: Callable[..., Any]) -> MakeScript:
     def script(body: Body, site: Mapping[str, Any], land: Land) -> Script:
         routine, cue = where_seen(body, site, land)
         return Recipe(body, _and_end(body, routine), cue)
@@ -248,7 +259,7 @@ def _recipe(where_seen: Callable[..., Any]) -> Callable[[Body, Mapping[str, Any]
     return script
 
 
-IMITABLE: dict[str, Callable[[Body, Mapping[str, Any], Land], Script]] = {
+IMITABLE: dict[str, MakeScript] = {
     "find_cave": lambda body, site, land: FindCave(site, land),
     "make_waterfall": lambda body, site, land: MakeWaterfall(site, land),
     "create_village_animal_pen": _recipe(make_pen_where_seen),
