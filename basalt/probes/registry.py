@@ -16,6 +16,7 @@ from basalt.probes.settings import (
     RemovalConfig,
     SmokeTestConfig,
     SteeredConfig,
+    SubspaceConfig,
     SuiteConfig,
     TwinsConfig,
 )
@@ -126,6 +127,12 @@ for _probe in (
         "attribute a choice to what each head, MLP and remembered frame writes to it directly",
         DirectConfig,
         "basalt.probes.circuits.direct:direct",
+    ),
+    Probe(
+        "subspace",
+        "keep a few dimensions of a head's queries, keys and values and measure what is lost",
+        SubspaceConfig,
+        "basalt.probes.circuits.subspaces:subspace",
     ),
     Probe(
         "elicit",

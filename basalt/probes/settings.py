@@ -335,6 +335,39 @@ class DirectConfig:
 
 
 @settings
+class SubspaceConfig:
+    """Settings of `basalt probe subspace`.
+
+    Attributes:
+        checkpoint: Folder of a training run, or of one of its checkpoints.
+        data: Folder with the recordings it was trained on, of which others count as held out; or of twins.
+        out: JSON file for the report; None writes nothing.
+        head: The head, `blocks.BLOCK.HEAD`.
+        ranks: Numbers of axes that are kept.
+        metric: What is watched: a metric of `basalt probe patch`. For a button, windows with and without it are the classes.
+        pairs: What the axes are tried on besides: the other windows of pairs, as for `basalt probe patch`.
+        changes: Changes of the twins that are used; empty takes all.
+        count: Number of windows; the axes are those of half of the episodes.
+        frames: Number of frames of a window.
+        seed: Seed of the split and of the random axes.
+        device: Device of the policy.
+    """
+
+    checkpoint: PathText
+    data: PathText
+    out: PathText | None = None
+    head: str = "blocks.0.0"
+    ranks: Annotated[tuple[Natural, ...], Field(min_length=1)] = (0, 1, 2, 3, 4, 8)
+    metric: str = "forward"
+    pairs: str = "other"
+    changes: tuple[str, ...] = ()
+    count: Count = 64
+    frames: Annotated[Count, Field(le=1024)] = 16
+    seed: Natural = 0
+    device: str = "auto"
+
+
+@settings
 class ElicitConfig:
     """Settings of `basalt probe elicit`.
 

@@ -235,7 +235,7 @@ def _passed(result: MethodResult, ceiling: Estimate, floor: float) -> dict[str, 
     value, most = result.accuracy.value or 0.0, ceiling.value or 0.0
     found = {
         "above_random": _above(result.accuracy, floor),
-        "near_ceiling": value > most - 2 * NEAR,
+        "near_ceiling": _above(ceiling, floor) and value > most - 2 * NEAR,
         "agreement": min(result.agreement.values()) > result.random_agreement,
         **{
             look: _above(one.truth, floor) and (one.truth.value or 0) > (one.planted.value or 0)

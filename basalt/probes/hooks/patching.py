@@ -150,8 +150,8 @@ def _measures(clean: PolicyOutput, labels: TensorBatch) -> Comparison:
     def compare(output: PolicyOutput) -> Tensor:
         columns = (
             _loss(output, labels),
-            _kl(log_buttons, output.buttons_logits),
-            _kl(log_camera, output.camera_logits),
+            categorical_kl(log_buttons, output.buttons_logits),
+            categorical_kl(log_camera, output.camera_logits),
             bernoulli_kl(clean.esc_logit, output.esc_logit),
             output.buttons_logits.argmax(-1) == likeliest,
         )
@@ -160,7 +160,8 @@ def _measures(clean: PolicyOutput, labels: TensorBatch) -> Comparison:
     return compare
 
 
-def _kl(log_p: Tensor, logits: Tensor) -> Tensor:
+def categorical_kl(log_p: Tensor, logits: Tensor) -> Tensor:
+    """KL(p || q) of distributions [..., n], of which q is given by logits, nats: [...]."""
     return (log_p.exp() * (log_p - logits.log_softmax(-1))).sum(-1)
 
 

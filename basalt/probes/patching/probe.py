@@ -9,15 +9,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from basalt.policies.checkpoint import choose_device, find_checkpoint, load_policy
+from basalt.policies.vpt import VPTPolicy
 from basalt.probes.patching.attribution import estimate
-from basalt.probes.patching.contexts import TWINS, make_contexts, twin_contexts
+from basalt.probes.patching.contexts import TWINS, Contexts, make_contexts, twin_contexts
 from basalt.probes.patching.exact import Pairs, effects_of_nodes, effects_of_sets
 from basalt.probes.patching.metrics import find_metric
 from basalt.probes.patching.nodes import Dictionary, NodeSpace
 from basalt.probes.patching.verification import missed_bounds, random_sets
 from basalt.probes.patching.window import Windows
 from basalt.probes.records import Estimate, Part, ProbeRecord, number
-from basalt.probes.settings import CircuitConfig, DirectConfig, PatchConfig
+from basalt.probes.settings import CircuitConfig, DirectConfig, PatchConfig, SubspaceConfig
 from basalt.probes.subject import load_sae_of, load_subject
 from basalt.probes.twins.windows import twin_windows
 
@@ -142,19 +143,32 @@ def held_out_pairs(
     Raises:
         BasaltError: The checkpoint or data is missing or too short, or a setting is unknown.
     """
-    if cfg.pairs == TWINS:
-        policy, info = load_policy(find_checkpoint(cfg.checkpoint), choose_device(cfg.device))
-        twins = twin_windows(info, cfg.data, cfg.changes, cfg.count, cfg.frames)
-        contexts = twin_contexts(policy, twins)
-    else:
-        subject = load_subject(cfg.checkpoint, cfg.data, cfg.device)
-        policy = subject.policy
-        contexts = make_contexts(policy, subject.held_out, cfg.pairs, cfg.count, cfg.frames)
+    policy, contexts = held_out_contexts(cfg)
     policy.requires_grad_(False)
     dictionary = None if sae is None else Dictionary(*load_sae_of(policy, sae))
     space = NodeSpace(policy, cfg.frames, nodes, by_frame=by_frame, dictionary=dictionary)
     windows = Windows(policy, find_metric(cfg.metric, contexts.actions), cfg.frames)
     return Pairs.of(windows, space, contexts.clean, contexts.noise), contexts.episode
+
+
+def held_out_contexts(
+    cfg: PatchConfig | CircuitConfig | DirectConfig | SubspaceConfig,
+) -> tuple[VPTPolicy, Contexts]:
+    """The policy and the windows that a command's settings ask for.
+
+    Args:
+        cfg: Settings of the command.
+
+    Raises:
+        BasaltError: The checkpoint or data is missing or too short, or a setting is unknown.
+    """
+    if cfg.pairs == TWINS:
+        policy, info = load_policy(find_checkpoint(cfg.checkpoint), choose_device(cfg.device))
+        twins = twin_windows(info, cfg.data, cfg.changes, cfg.count, cfg.frames)
+        return policy, twin_contexts(policy, twins)
+    subject = load_subject(cfg.checkpoint, cfg.data, cfg.device)
+    made = make_contexts(subject.policy, subject.held_out, cfg.pairs, cfg.count, cfg.frames)
+    return subject.policy, made
 
 
 def patch_nodes(cfg: PatchConfig) -> PatchReport:
