@@ -4,8 +4,8 @@ The server is `basalt ui` as a user starts it, with a store and recordings made 
 ways, one after the other:
 
 - **page**: each rater is a Streamlit session of its own, over Streamlit's websocket with Streamlit's own
-  messages, as the browser sends them; only the browser (drawing, videos) is left out. *open* is from the
-  connection to the pair; *answer* is from the answer to the next pair, which the page brings only after the
+  messages, as the browser sends them, and answers by HTTP; only the browser (drawing, videos) is left out. *open* is
+  from the connection to the pair; *answer* is from the answer to the next pair, which the page asks for when the
   answer is durable.
 - **API**: each rater joins and then asks for pairs and answers them over HTTP.
 
@@ -38,6 +38,7 @@ from basalt.core.recording import RecordingWriter
 from basalt.core.tasks import STEPS_PER_SECOND
 from basalt.core.telemetry import Telemetry
 from basalt.io.errors import BasaltError, ConfigError
+from eval_ui.judging.routes import ACT_PATH
 from eval_ui.session import RATER_COOKIE
 from leaderboard.judging.raters import join, new_rater_secret
 from leaderboard.store.database import open_store
@@ -193,21 +194,22 @@ class _Session:
         self.socket = socket_
         self.element_id = ""
         self.pair = ""
+        self.ticket = ""
         self.page_hash = ""
         self.reply: object = None
 
-    async def rerun(self, act: dict[str, Any] | None = None) -> None:
-        """Ask for the page, with an action of the pair element, and read until it is whole."""
+    async def rerun(self) -> None:
+        """Ask for the page, as the pair element does after an answer, and read until it is whole."""
         # Streamlit belongs to an extra, and is heavy.
         from streamlit.proto.BackMsg_pb2 import BackMsg
 
         message = BackMsg()
         message.rerun_script.query_string = ""
         message.rerun_script.page_script_hash = self.page_hash
-        if act is not None:
+        if self.element_id:
             widget = message.rerun_script.widget_states.widgets.add()
             widget.id = _trigger_id(self.element_id)
-            widget.json_trigger_value = json.dumps([{"event": "act", "value": act}])
+            widget.json_trigger_value = json.dumps([{"event": "next", "value": time.time()}])
         await self.socket.send_bytes(message.SerializeToString())
         while not self._read(await self.socket.receive(timeout=PATIENCE_S)):
             pass
@@ -240,7 +242,11 @@ class _Session:
                 judging = element.bidi_component
                 if judging.component_name == "basalt_pair":
                     data = json.loads(judging.mixed.json or judging.json)
-                    self.element_id, self.pair, self.reply = judging.id, data["pair"], data["reply"]
+                    self.element_id, self.pair, self.ticket = (
+                        judging.id,
+                        data["pair"],
+                        data["ticket"],
+                    )
         return (
             kind == "script_finished"
             and message.script_finished != ForwardMsg.FINISHED_EARLY_FOR_RERUN
@@ -267,19 +273,22 @@ async def _page_rater(address: str, secret: str, options: argparse.Namespace, ti
             for number in range(options.answers):
                 await session.stay(_thought(options))
                 before = session.pair
-                act = _act(before, number)
+                act = _act(before, session.ticket, number)
                 start = time.perf_counter()
-                await session.rerun(act)
+                async with client.post(f"{address}{ACT_PATH}", json=act) as reply:
+                    if reply.status != 200 or not (await reply.json())["stored"]:
+                        raise BenchError(f"{ACT_PATH}: {reply.status} {await reply.text()}")
+                await session.rerun()
                 times.setdefault("answer", []).append(time.perf_counter() - start)
                 if session.pair == before:
                     raise BenchError(f"expected the next pair after an answer, got {session.reply}")
 
 
-def _act(pair: str, number: int) -> dict[str, Any]:
+def _act(pair: str, ticket: str, number: int) -> dict[str, Any]:
     """An answer as the pair element sends it."""
     events = [{"type": f"quarter-{n}", "at": n / 20, "clock": 0} for n in range(1, 5)]
     return {
-        "kind": "answer", "nonce": f"{pair}-{number}", "pair": pair,
+        "kind": "answer", "nonce": f"{pair}-{number}", "pair": pair, "ticket": ticket,
         "winner": random.choice(("left", "right", "draw")), "justification": "because it went on",
         "direct": [], "comparative": [], "seen": [1, 1], "events": events,
     }  # fmt: skip

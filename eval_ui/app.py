@@ -14,6 +14,7 @@ from streamlit.starlette import App
 # Imported now, so that the first rater does not wait for it.
 from eval_ui import charts, downloads, watch  # noqa: F401
 from eval_ui.judging import pair_judging  # noqa: F401
+from eval_ui.judging import routes as judging
 from eval_ui.login import routes as login
 from eval_ui.page_headers import StrictPages
 from eval_ui.session import RaterCookie
@@ -23,7 +24,7 @@ from leaderboard.http.api import create_app
 from leaderboard.http.faults import ServerFaults
 from leaderboard.http.limits import AddressLimit
 
-SERVED = [Mount("/api", create_app(the_store)), *login.ROUTES, *downloads.ROUTES]
+SERVED = [Mount("/api", create_app(the_store)), *login.ROUTES, *judging.ROUTES, *downloads.ROUTES]
 """Routes that are served next to Streamlit's own."""
 
 MIDDLEWARE = [

@@ -1,8 +1,7 @@
 // Comparing clips: one key answers, and the next pair, which loaded meanwhile, is on screen at once.
 //
-// data: the fields of `ClipsView` (clip_comparing.py), and `reply`: {nonce, text, ok} to the last action, or null.
-// Actions go out as the trigger "act": {kind: "answer" | "undo", nonce, ...}, one at a time: the next one waits for the
-// reply, so that none is lost however fast the keys are.
+// data: the fields of `ClipsView` (clip_comparing.py). Answers and undo go out by the outbox, so that none is lost however fast
+// the keys are; the trigger "next" asks Streamlit to draw the page again.
 
 const ANSWERS = [
   ["left", "Left"], ["draw", "Draw", "Both are equally good."], ["right", "Right"],
@@ -46,17 +45,21 @@ class Slot {
 }
 
 class Comparing {
-  constructor(root, data, send) {
+  constructor(root) {
     const find = (selector) => root.querySelector(selector);
     this.root = root;
-    this.send = send;
     this.stage = find(".stage");
     this.places = [...root.querySelectorAll(".slot")];
     this.hint = find(".hint");
     this.undoButton = find(".undo");
     this.waiting = find(".waiting");
     this.slots = []; // the first one is on screen
-    this.outbox = [];
+    this.stored = new Set(); // pairs whose answers the server has; the page may not know yet
+    this.redraw = new Redraw();
+    this.outbox = new Outbox({
+      tell: (act, reply) => this.told(act, reply),
+      slow: (text) => this.say(text, ""),
+    });
     this.speed = "1";
     this.answered = null; // when the last answer was given
     this.listeners = new AbortController();
@@ -68,38 +71,45 @@ class Comparing {
     }
     this.drawOptions();
     this.clock = setInterval(() => { this.showUndo(); this.watch(); }, 100);
-    this.update(data);
   }
 
   destroy() {
     clearInterval(this.clock);
+    this.redraw.end();
+    this.outbox.destroy();
     this.listeners.abort();
     for (const slot of this.slots) slot.destroy();
   }
 
-  // Streamlit redrew the page: other pairs, and the reply to the action that was sent.
+  // Streamlit drew the page again.
   update(data) {
     const find = (selector) => this.root.querySelector(selector);
     this.data = data;
     find(".title").textContent = data.title;
     find(".instruction").textContent = data.instruction;
     find(".count").textContent = data.standing;
-    if (this.outbox.length && data.reply?.nonce === this.outbox[0].nonce) {
-      this.outbox.shift();
-      this.say(data.reply.text, data.reply.ok ? "right" : "wrong");
-      if (this.outbox.length) this.send(this.outbox[0]);
-    }
+    if (!this.outbox.queue.length && !data.pairs.some((pair) => this.stored.has(pair.pair))) this.redraw.end();
+    this.undone = false;
     this.settle();
     this.showUndo();
   }
 
-  get undoing() { return this.outbox.some((act) => act.kind === "undo"); }
+  told(act, reply) {
+    if (reply.stored && act.pair) this.stored.add(act.pair);
+    this.undone = act.kind === "undo" && reply.stored;
+    this.say(reply.text, reply.ok ? "right" : "wrong");
+    if (reply.stored) this.redraw.begin();
+    else this.redraw.ask();
+  }
+
+  // An undo is on its way, or the page does not show its pair yet.
+  get undoing() { return this.undone || this.outbox.queue.some((act) => act.kind === "undo"); }
 
   // Show the server's pairs without those whose answers are on their way; load what is new.
   settle() {
     if (this.undoing) return;
-    const answered = new Set(this.outbox.map((act) => act.pair));
-    const wanted = this.data.pairs.filter((pair) => !answered.has(pair.pair)).slice(0, this.places.length);
+    const isOpen = (pair) => !this.stored.has(pair.pair) && !this.outbox.has(pair.pair);
+    const wanted = this.data.pairs.filter(isOpen).slice(0, this.places.length);
     const kept = this.slots.filter((slot) => wanted.some((pair) => pair.pair === slot.pair.pair));
     for (const slot of this.slots) if (!kept.includes(slot)) slot.destroy();
     const free = this.places.filter((place) => !kept.some((slot) => slot.place === place));
@@ -144,7 +154,7 @@ class Comparing {
     this.speed = slot.player.speed.value;
     this.flash(index);
     this.act({
-      kind: "answer",
+      kind: "clip_answer",
       pair: slot.pair.pair,
       winner: SKIPS.includes(ANSWERS[index][0]) ? "skip" : ANSWERS[index][0],
       skip_reason: SKIPS.includes(ANSWERS[index][0]) ? ANSWERS[index][0] : null,
@@ -155,15 +165,14 @@ class Comparing {
   }
 
   undo() {
-    if (this.undoSeconds() > 0 && !this.undoing) this.act({ kind: "undo" });
+    if (this.undoSeconds() > 0 && !this.undoing) this.act({ kind: "undo", answer: this.data.undo });
   }
 
   act(what) {
     // Move the focus away from buttons, so that keys act on the next pair.
     this.stage.focus({ preventScroll: true });
-    this.outbox.push({ ...what, nonce: `${Date.now()}-${Math.random()}` });
-    if (this.outbox.length === 1) this.send(this.outbox[0]);
     this.say("Saving …", "");
+    this.outbox.add({ ...what, ticket: this.data.ticket });
   }
 
   say(text, mood) {
@@ -178,7 +187,7 @@ class Comparing {
   }
 
   undoSeconds() {
-    return this.data.undo_until ? Math.ceil((this.data.undo_until - Date.now()) / 1000) : 0;
+    return this.data?.undo_until ? Math.ceil((this.data.undo_until - Date.now()) / 1000) : 0;
   }
 
   showUndo() {
@@ -198,10 +207,11 @@ class Comparing {
   }
 }
 
-// Streamlit calls this at every rerun of the page; the element stays the same for all pairs.
+// Streamlit calls this each time it draws the page; the element stays the same for all pairs.
 export default function ({ parentElement, data, setTriggerValue }) {
-  if (parentElement.comparing) parentElement.comparing.update(data);
-  else parentElement.comparing = new Comparing(parentElement, data, (act) => setTriggerValue("act", act));
+  parentElement.comparing ??= new Comparing(parentElement);
+  parentElement.comparing.redraw.ask = () => setTriggerValue("next", Date.now());
+  parentElement.comparing.update(data);
   return () => {
     parentElement.comparing?.destroy();
     delete parentElement.comparing;

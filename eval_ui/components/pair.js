@@ -1,7 +1,7 @@
 // Judging a pair: the player, the task's questions one at a time, and the answer as a whole.
 //
-// data: the fields of `PairView` (pair_judging.py), and `reply`: {nonce, text, ok} to the last action, or null.
-// Actions go out as the trigger "act": {kind: "answer" | "undo", nonce, ...}.
+// data: the fields of `PairView` (pair_judging.py). Answers and undo go out by the outbox; the trigger "next" asks Streamlit to
+// draw the page again.
 
 const SIDES = [["left", "Left"], ["draw", "Draw"], ["right", "Right"]];
 const PLAYERS = [["left", "Left"], ["both", "Both"], ["right", "Right"], ["neither", "Neither"]];
@@ -13,12 +13,77 @@ const OVERALL = [
 ];
 
 const SKIPS = ["no_opinion", "broken"];
+const RENEW_EVERY = 60_000; // milliseconds
+const DRAFT = "basalt-draft";       // of the pair on screen, in the browser's storage
+const ANSWERED = "basalt-answered"; // of the last pair, for when its answer is withdrawn
+
+// All pairs of a visit: what is on its way to the server, and which pair is on screen.
+class Visit {
+  constructor(root) {
+    this.root = root;
+    this.reply = null; // to the last act; shown until the rater starts the next pair
+    this.redraw = new Redraw();
+    this.outbox = new Outbox({
+      tell: (act, reply) => this.told(act, reply),
+      slow: (text) => this.judging?.wait(text),
+    });
+    this.renewal = setInterval(() => this.renew(), RENEW_EVERY);
+  }
+
+  destroy() {
+    clearInterval(this.renewal);
+    this.redraw.end();
+    this.outbox.destroy();
+    this.judging?.destroy();
+  }
+
+  // Streamlit drew the page.
+  show(data) {
+    const same = this.judging?.pair === data.pair;
+    this.ticket = data.ticket;
+    this.latest = data;
+    if (same) {
+      this.judging.update(data);
+    } else if (!this.judging?.held) {
+      this.redraw.end();
+      this.judging?.destroy();
+      this.judging = new PairJudging(this.root, data, this);
+    }
+  }
+
+  send(act) { this.outbox.add({ ...act, ticket: this.ticket }); }
+
+  told(act, reply) {
+    const own = act.kind === "undo" || act.pair === this.judging?.pair;
+    this.reply = own ? reply : { ...reply, text: `An earlier answer: ${reply.text}` };
+    if (reply.stored && act.kind === "answer") PairJudging.keepAnswered(act.pair);
+    if (reply.hold && own) this.judging.hold(reply);
+    else if (reply.stored && own) this.redraw.begin();
+    else this.redraw.ask();
+    if (!(own && reply.stored) && !this.outbox.has(this.judging?.pair)) this.judging?.release();
+  }
+
+  // The rater has read the verdict: on to the pair that came meanwhile, or comes now.
+  proceed() {
+    this.judging.held = false;
+    this.reply = null;
+    this.judging.wait("Loading the next pair …");
+    if (this.latest.pair === this.judging.pair) this.redraw.begin();
+    else this.show(this.latest);
+  }
+
+  // The pair stays reserved, and its videos can be loaded, while the page is open.
+  async renew() {
+    const pair = this.judging?.pair;
+    if (pair && !this.judging.pending) await post({ kind: "renew", pair, ticket: this.ticket }).catch(() => null);
+  }
+}
 
 class PairJudging {
-  constructor(root, data, send) {
+  constructor(root, data, visit) {
     const find = (selector) => root.querySelector(selector);
     this.root = root;
-    this.send = send;
+    this.visit = visit;
     this.question = find(".question");
     this.options = find(".options");
     this.dots = find(".dots");
@@ -28,6 +93,8 @@ class PairJudging {
     this.submitButton = find(".last .submit");
     this.hint = find(".hint");
     this.undoButton = find(".undo");
+    this.card = find(".answers");
+    this.verdict = find(".verdict");
     this.steps = [
       ...data.questions.direct.map((text) => ({ kind: "direct", text, options: PLAYERS })),
       ...data.questions.comparative.map((text) => ({
@@ -36,22 +103,27 @@ class PairJudging {
       { kind: "overall", text: "Overall, which player did better?", options: OVERALL },
     ];
     this.pair = data.pair;
-    const draft = PairJudging.draft(data.pair);
+    const draft = PairJudging.draft(DRAFT, [data.pair]) ?? PairJudging.draft(ANSWERED, data.earlier);
     this.answers = draft?.answers ?? this.steps.map(() => null);
     this.reason.value = draft?.reason ?? "";
     this.current = draft?.current ?? 0;
-    this.pending = null;
+    this.pending = visit.outbox.has(data.pair) ? "Saving …" : null;
+    this.held = false;
+    this.card.hidden = false;
+    this.verdict.hidden = true;
     this.player = new Player(root, {
       names: ["Left", "Right"],
       urls: [data.left, data.right],
       memory: draft?.memory,
       announce: () => this.showGate(),
+      revive: () => visit.renew(),
     });
     const on = this.player.on;
     on(this.previousButton, "click", () => this.go(this.current - 1));
     on(this.nextButton, "click", () => this.go(this.current + 1));
     on(this.submitButton, "click", () => this.submit());
     on(this.undoButton, "click", () => this.undo());
+    on(find(".continue"), "click", () => this.visit.proceed());
     on(this.reason, "keydown", (event) => this.onReasonKey(event));
     on(this.reason, "input", () => { this.complaint = null; this.keep(); });
     on(document, "keydown", (event) => this.onKey(event));
@@ -66,21 +138,26 @@ class PairJudging {
     this.player.destroy();
   }
 
-  // What was watched and answered of this pair survives a reload.
-  static draft(pair) {
+  // What was watched, answered and typed survives a reload, and comes back with a pair whose answer was withdrawn.
+  static draft(key, pairs) {
     try {
-      const kept = JSON.parse(localStorage.getItem("basalt-draft"));
-      return kept?.pair === pair ? kept : null;
+      const kept = JSON.parse(localStorage.getItem(key));
+      return pairs.includes(kept?.pair) ? kept : null;
     } catch { return null; }
+  }
+
+  static keepAnswered(pair) {
+    const kept = PairJudging.draft(DRAFT, [pair]);
+    try { if (kept) localStorage.setItem(ANSWERED, JSON.stringify(kept)); } catch { /* storage is full or blocked */ }
   }
 
   keep() {
     const { pair, answers, current } = this;
     const kept = { pair, answers, current, reason: this.reason.value, memory: this.player.memory };
-    try { localStorage.setItem("basalt-draft", JSON.stringify(kept)); } catch { /* storage is full or blocked */ }
+    try { localStorage.setItem(DRAFT, JSON.stringify(kept)); } catch { /* storage is full or blocked */ }
   }
 
-  // Streamlit redrew the page: new texts, and the reply to the last action.
+  // Streamlit drew the page again.
   update(data) {
     const find = (selector) => this.root.querySelector(selector);
     this.data = data;
@@ -92,8 +169,6 @@ class PairJudging {
     find(".count").textContent = data.standing;
     find("progress").value = data.share;
     this.reason.placeholder = data.least ? "Why? In your own words (W)" : "Why? Optional, in your own words (W)";
-    if (this.pending !== null && data.reply?.nonce === this.pending) this.pending = null;
-    this.reply = data.reply;
     this.complaint = null;
     this.showUndo();
     this.showGate();
@@ -156,7 +231,7 @@ class PairJudging {
     const again = this.answers[this.current] === option[0];
     this.answers[this.current] = again ? null : option[0];
     this.complaint = null;
-    this.reply = null;
+    this.visit.reply = null;
     if (!again && this.step.kind !== "overall") this.go(this.current + 1);
     else this.go(this.current);
     this.keep();
@@ -189,13 +264,14 @@ class PairJudging {
     this.submitButton.setAttribute("aria-disabled", String(!open));
     let text = missing ?? "Ready to submit.";
     let mood = "";
-    if (this.pending !== null) text = "Saving …";
+    const reply = this.visit.reply;
+    if (this.pending !== null) text = this.pending;
     else if (this.complaint) [text, mood] = [this.complaint, "wrong"];
-    else if (this.reply?.text) [text, mood] = [this.reply.text, this.reply.ok ? "right" : "wrong"];
+    else if (reply?.text) [text, mood] = [reply.text, reply.ok ? "right" : "wrong"];
     if (this.hint.textContent !== text) this.hint.textContent = text;
     this.hint.className = `hint ${mood}`;
     // The reply to the last answer stays until the rater starts this pair.
-    if (this.reply && this.player.playing) this.reply = null;
+    if (reply && this.player.playing) this.visit.reply = null;
   }
 
   submit() {
@@ -221,16 +297,40 @@ class PairJudging {
   }
 
   undo() {
-    if (this.pending === null && this.undoSeconds() > 0) this.act({ kind: "undo" });
+    if (this.pending === null && this.undoSeconds() > 0) this.act({ kind: "undo", answer: this.data.undo });
   }
 
   act(what) {
-    this.pending = `${Date.now()}-${Math.random()}`;
-    this.reply = null;
+    this.keep();
+    this.visit.reply = null;
     // Move the focus away from fields and buttons, so that keys act on the next pair.
     this.root.querySelector(".stage").focus({ preventScroll: true });
-    this.send({ ...what, nonce: this.pending });
+    this.wait("Saving …");
+    this.visit.send(what);
+  }
+
+  // Nothing can be submitted meanwhile.
+  wait(text) {
+    this.pending = text;
     this.showGate();
+  }
+
+  release() {
+    this.pending = null;
+    this.showGate();
+  }
+
+  // Practice: the pair stays on screen with the verdict until the rater continues.
+  hold(reply) {
+    this.held = true;
+    this.pending = null;
+    const given = OVERALL.find(([value]) => value === this.winner)[1];
+    this.verdict.querySelector(".said").textContent = `You answered: ${given}. ${reply.text}`;
+    this.verdict.classList.toggle("wrong", !reply.ok);
+    this.card.hidden = true;
+    this.verdict.hidden = false;
+    this.undoButton.hidden = true;
+    this.verdict.querySelector(".continue").focus({ preventScroll: true });
   }
 
   undoSeconds() {
@@ -239,7 +339,7 @@ class PairJudging {
 
   showUndo() {
     const seconds = this.undoSeconds();
-    this.undoButton.hidden = seconds <= 0;
+    this.undoButton.hidden = seconds <= 0 || this.held;
     this.undoButton.textContent = `Undo last answer (${seconds} s)`;
   }
 
@@ -253,6 +353,10 @@ class PairJudging {
     const field = event.composedPath()[0];
     if (field instanceof Element && (field.matches("input:not([type=range]), textarea, select") || field.closest("dialog"))) return;
     if (field instanceof Element && field.matches("button, a, summary") && event.key === "Enter") return;
+    if (this.held) {
+      if (event.key === "Enter") this.visit.proceed();
+      return;
+    }
     const last = this.current === this.steps.length - 1;
     const actions = {
       Enter: () => last ? this.submit() : this.go(this.current + 1),
@@ -269,16 +373,13 @@ class PairJudging {
   }
 }
 
-// Streamlit calls this at every rerun of the page; the element is built once per pair.
+// Streamlit calls this each time it draws the page.
 export default function ({ parentElement, data, setTriggerValue }) {
-  if (parentElement.judging?.pair !== data.pair) {
-    parentElement.judging?.destroy();
-    parentElement.judging = new PairJudging(parentElement, data, (act) => setTriggerValue("act", act));
-  } else {
-    parentElement.judging.update(data);
-  }
+  parentElement.visit ??= new Visit(parentElement);
+  parentElement.visit.redraw.ask = () => setTriggerValue("next", Date.now());
+  parentElement.visit.show(data);
   return () => {
-    parentElement.judging?.destroy();
-    delete parentElement.judging;
+    parentElement.visit?.destroy();
+    delete parentElement.visit;
   };
 }

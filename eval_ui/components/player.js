@@ -4,6 +4,8 @@ const TOLERANCE = 0.1;    // seconds, two frames at 20 Hz: closer than this coun
 const CHECK_EVERY = 100;  // milliseconds
 const FRAME = 1 / 20;     // seconds
 const MOST_EVENTS = 400;  // kept per pair
+const LOAD_AGAIN = [1_000, 2_000, 4_000, 10_000]; // milliseconds until a failed video loads again; from then on the last
+const STALLED = 15_000;   // milliseconds without data after which a video loads again
 
 // Which parts of a video were played in a visible tab, in slices of a quarter of a second.
 class Seen {
@@ -31,13 +33,19 @@ class Seen {
 
 class Player {
   // names: captions of the videos; urls: their addresses; announce(player) is called at each change; memory: what was
-  // watched before; loop: begin again, both together, when both have ended
-  constructor(root, { names, urls, announce = () => {}, memory = null, loop = false }) {
+  // watched before, and where; loop: begin again, both together, when both have ended; revive() is called before a failed
+  // video loads again
+  constructor(root, { names, urls, announce = () => {}, memory = null, loop = false, revive = async () => {} }) {
     const find = (selector) => root.querySelector(selector);
     this.root = root;
     this.box = find(".player");
     this.sides = [find("video.left"), find("video.right")].slice(0, urls.length);
     this.names = names;
+    this.urls = urls;
+    this.revive = revive;
+    this.loads = this.sides.map(() => ({
+      failures: 0, timer: null, loaded: false, at: memory?.position ?? 0, waiting: null,
+    }));
     this.seenLabels = [...root.querySelectorAll(".seen")];
     this.playButton = find(".play");
     this.scrub = find(".scrub");
@@ -53,7 +61,6 @@ class Player {
     this.playing = false;
     this.loop = loop;
     this.idle = false; // an idle player takes no keys
-    this.failed = false;
     this.required = 0; // required share of each video; 0 for no requirement
     this.listeners = new AbortController();
     this.box.classList.toggle("single", urls.length === 1);
@@ -80,18 +87,21 @@ class Player {
     on(document, "visibilitychange", () => { if (document.hidden && this.playing) this.toggle(); });
     this.sides.forEach((video, index) => {
       video.setAttribute("aria-label", `Video: ${names[index]}`);
-      on(video, "loadedmetadata", () => this.show());
+      on(video, "loadedmetadata", () => this.loaded(index));
       on(video, "error", () => this.fail(index));
+      on(video, "progress", () => { this.loads[index].waiting = null; });
       on(video, "click", () => this.toggle());
       video.src = urls[index];
     });
     this.timer = setInterval(() => this.keepInStep(), CHECK_EVERY);
+    if (memory?.speed) this.speed.value = memory.speed;
     this.setRates();
     this.show();
   }
 
   destroy() {
     clearInterval(this.timer);
+    for (const load of this.loads) clearTimeout(load.timer);
     this.listeners.abort();
     for (const video of this.sides) {
       video.pause();
@@ -108,8 +118,18 @@ class Player {
   }
   get position() { return this.leader.currentTime; }
   get shares() { return this.sides.map((video, index) => this.seen[index].share(this.lengthOf(video))); }
-  get memory() { return { events: this.events, slices: this.seen.map((seen) => [...seen.slices]) }; }
-  atEnd(video) { return video.ended || video.currentTime >= this.lengthOf(video) - 0.001; }
+  get memory() {
+    return {
+      events: this.events,
+      slices: this.seen.map((seen) => [...seen.slices]),
+      position: this.position,
+      speed: this.speed.value,
+    };
+  }
+  // A video that has not loaded is nowhere: the other waits for it.
+  atEnd(video) { return this.lengthOf(video) > 0 && (video.ended || video.currentTime >= this.lengthOf(video) - 0.001); }
+  // Whether a video could not be loaded several times.
+  get failed() { return this.loads.some((load) => load.failures >= LOAD_AGAIN.length); }
 
   toggle() {
     if (!this.playing && this.atEnd(this.leader)) this.seek(0);
@@ -149,7 +169,10 @@ class Player {
   keepInStep() {
     const running = this.sides.filter((video) => !this.atEnd(video));
     const ready = this.sides.every((video) => video.readyState >= 3 && !video.seeking || this.atEnd(video));
-    this.sides.forEach((video, index) => this.seen[index].watch(video, Number(this.speed.value)));
+    this.sides.forEach((video, index) => {
+      this.seen[index].watch(video, Number(this.speed.value));
+      this.noticeStall(video, index);
+    });
     if (this.playing && running.length === 0 && this.loop) this.seek(0);
     else if (this.playing && running.length === 0) {
       this.playing = false;
@@ -263,11 +286,51 @@ class Player {
     };
   }
 
+  loaded(index) {
+    const video = this.sides[index];
+    const load = this.loads[index];
+    if (load.at) video.currentTime = Math.min(load.at, this.lengthOf(video));
+    video.playbackRate = Number(this.speed.value);
+    load.loaded = true;
+    load.failures = 0;
+    this.showTrouble();
+    this.show();
+  }
+
+  // A lost connection does not always end in an error.
+  noticeStall(video, index) {
+    const load = this.loads[index];
+    if (load.loaded) load.at = video.currentTime;
+    const waits = this.playing && video.readyState < 3 && !this.atEnd(video) && load.timer === null;
+    if (!waits) load.waiting = null;
+    else if (load.waiting === null) load.waiting = performance.now();
+    else if (performance.now() - load.waiting > STALLED) this.fail(index);
+  }
+
+  // Load a video again after a while, from where it was.
   fail(index) {
-    this.failed = true;
-    this.playing = false;
-    this.trouble.hidden = false;
-    this.trouble.textContent =
-      `The video "${this.names[index]}" cannot be played. Reload the page; if that does not help, skip the pair.`;
+    const load = this.loads[index];
+    if (load.timer !== null) return;
+    const wait = LOAD_AGAIN[Math.min(load.failures, LOAD_AGAIN.length - 1)];
+    load.loaded = false;
+    load.failures += 1;
+    load.waiting = null;
+    load.timer = setTimeout(async () => {
+      await this.revive();
+      load.timer = null;
+      if (this.listeners.signal.aborted) return;
+      this.sides[index].src = this.urls[index];
+    }, wait);
+    this.showTrouble();
+  }
+
+  showTrouble() {
+    const failing = this.loads.findIndex((load) => load.failures > 0);
+    this.trouble.hidden = failing < 0;
+    if (failing < 0) return;
+    const name = `The video "${this.names[failing]}"`;
+    this.trouble.textContent = this.failed
+      ? `${name} cannot be played. It is loaded again every few seconds; if that does not help, skip the pair.`
+      : `${name} is loading again …`;
   }
 }

@@ -1,78 +1,240 @@
-"""Elements in which raters act: what their browser sends is checked, handled, and answered by a reply."""
+"""What raters do on the pages for judging, as their browser sends it: checked, carried out, and answered by a reply.
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, TypeVar
+It comes by HTTP (`eval_ui.judging.routes`), not through the page's session, which ends when the connection is lost or the
+server is started again: the browser sends it until it is answered. So each act may come twice, and counts once.
+"""
 
-import streamlit as st
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
-from basalt.io.untrusted import unfit
+from itsdangerous import BadData, URLSafeTimedSerializer
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from basalt.core.comparisons import Winner
+from basalt.core.tasks import Questions, get_task
+from basalt.io.errors import BasaltError
+from leaderboard.http.faults import FAULTS
+from leaderboard.judging.assignments import renew
+from leaderboard.judging.clip_answers import answer_clips, undo_clips
+from leaderboard.judging.clip_queue import next_clips
+from leaderboard.judging.judgments import answer_pair, task_of_pair, undo_last
+from leaderboard.judging.raters import require_present
+from leaderboard.store.database import Store
+from leaderboard.store.models import SkipReason
+from leaderboard.studies.access import AccessDeniedError, TooManyRequestsError, store_secret
+from leaderboard.studies.rules import StudyInfo, get_study
+
+TICKET_DAYS = 30
+"""Days after which what a page sends is no longer taken."""
 
 
-class Undo(BaseModel):
-    """The rater withdraws the last answer."""
-
+class _Sent(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
+
+class Answer(_Sent):
+    """The browser's answer to a pair. It is untrusted: checked here, and by the store.
+
+    Attributes:
+        pair: Id of the pair.
+        winner: Who did better overall.
+        skip_reason: Why the pair is skipped; None for other answers.
+        justification: The rater's reason.
+        direct: An answer per direct question: who did it; None if left open.
+        comparative: An answer per comparative question; `na` if it does not apply.
+        seen: Shares of the left and right video that were played, 0 to 1.
+        events: Player events: `type`, `at` (seconds), `clock` (milliseconds since 1970).
+    """
+
+    kind: Literal["answer"]
+    pair: str = Field(max_length=100)
+    winner: Winner
+    skip_reason: SkipReason | None = None
+    justification: str = Field(max_length=10_000)
+    direct: tuple[Literal["left", "both", "right", "neither"] | None, ...] = Field(max_length=50)
+    comparative: tuple[Literal["left", "draw", "right", "na"] | None, ...] = Field(max_length=50)
+    seen: tuple[float, float]
+    events: list[dict[str, Any]] = Field(max_length=1_000)
+
+    def responses(self, questions: Questions) -> dict[str, Any]:
+        """The answers to a task's questions in stored form.
+
+        A direct question has True or False for each player, None for both if left open; a comparative
+        question has `left`, `draw`, `right`, `na` or None.
+        """
+        return {
+            "direct": [
+                {
+                    "question": question,
+                    "left": None if answer is None else answer in ("left", "both"),
+                    "right": None if answer is None else answer in ("right", "both"),
+                }
+                for question, answer in _together(questions.direct, self.direct)
+            ],
+            "comparative": [
+                {"question": question, "answer": answer}
+                for question, answer in _together(questions.comparative, self.comparative)
+            ],
+        }
+
+
+class ClipAnswer(_Sent):
+    """The browser's answer to a pair of clips. It is untrusted: checked here, and by the store.
+
+    Attributes:
+        pair: Id of the pair.
+        winner: Which clip is better.
+        skip_reason: Why the pair is skipped; None for other answers.
+        seconds: Time from when the pair could be played to the answer.
+        speed: Playback speed.
+    """
+
+    kind: Literal["clip_answer"]
+    pair: str = Field(max_length=100)
+    winner: Winner
+    skip_reason: SkipReason | None = None
+    seconds: float = Field(ge=0, allow_inf_nan=False)
+    speed: float = Field(gt=0, allow_inf_nan=False)
+
+
+class Undo(_Sent):
+    """The rater withdraws the last answer.
+
+    Attributes:
+        answer: Id of that answer: sent twice, it does not withdraw the one before.
+    """
+
     kind: Literal["undo"]
-    nonce: str = Field(max_length=100)
+    answer: str = Field(max_length=100)
+
+
+class Renewal(_Sent):
+    """The page is still open.
+
+    Attributes:
+        pair: Id of the pair on screen.
+    """
+
+    kind: Literal["renew"]
+    pair: str = Field(max_length=100)
+
+
+Act = Answer | ClipAnswer | Undo | Renewal
+
+ACTS: TypeAdapter[Act] = TypeAdapter(Annotated[Act, Field(discriminator="kind")])
 
 
 @dataclass(frozen=True)
 class Reply:
-    """The result of an action, shown to the rater.
+    """The result of an act, shown to the rater.
 
     Attributes:
-        nonce: Nonce of the action.
         text: Message for the rater.
         ok: False shows the message as an error.
+        stored: Whether the act was carried out; the page then goes on to the next pair.
+        hold: Whether the pair stays on screen with the message until the rater continues.
     """
 
-    nonce: str
     text: str
     ok: bool = True
+    stored: bool = True
+    hold: bool = False
 
 
-Act = TypeVar("Act")
+def rater_ticket(store: Store, study: StudyInfo, rater_id: str) -> str:
+    """What a page shows for its acts: signed, so that they are those of its rater, in its study, whatever comes between."""
+    return str(_serializer(store).dumps([study.id, rater_id]))
 
 
-def show_element(
-    element: Callable[..., Any],
-    key: str,
-    data: Mapping[str, Any],
-    acts: TypeAdapter[Act],
-    handle: Callable[[Act], Reply],
-) -> None:
-    """Show an element, and handle what its rater does.
+def holder_of_ticket(store: Store, ticket: str) -> tuple[StudyInfo, str]:
+    """The study and the rater of a page.
 
-    Args:
-        element: Component from `eval_ui.components.component`; it sends the trigger `act`.
-        key: Key of the element, the same for all pairs, so that the page does not jump when the next one comes.
-        data: What it shows; the reply to the last action is added as `reply`.
-        acts: The actions that it may send.
-        handle: Function that is called with the rater's action, before the page is redrawn.
+    Raises:
+        AccessDeniedError: The ticket is forged or older than `TICKET_DAYS`, or the rater's personal data was erased.
     """
+    try:
+        study_id, rater_id = _serializer(store).loads(ticket, max_age=TICKET_DAYS * 86_400)
+    except (BadData, ValueError, TypeError) as err:
+        raise AccessDeniedError("this page is too old; reload it") from err
+    require_present(store, rater_id)
+    return get_study(store, study_id), rater_id
 
-    def on_act() -> None:
-        sent = (st.session_state.get(key) or {}).get("act")
-        if not isinstance(sent, Mapping):
-            return
-        nonce = str(sent.get("nonce"))[:100]
-        if fault := unfit(dict(sent)):
-            known = "" if unfit(nonce) else nonce
-            st.session_state[f"{key} reply"] = Reply(known, f"not saved: {fault}", False)
-            return
-        try:
-            reply = handle(acts.validate_python(dict(sent)))
-        except ValidationError as err:
-            field = ".".join(str(part) for part in err.errors()[0]["loc"])
-            reply = Reply(nonce, f"not saved: {field} is malformed", False)
-        st.session_state[f"{key} reply"] = reply
 
-    reply: Reply | None = st.session_state.get(f"{key} reply")
-    element(
-        key=key,
-        data=dict(data) | {"reply": asdict(reply) if reply else None},
-        on_act_change=on_act,
+def perform(store: Store, study: StudyInfo, rater_id: str, act: Act) -> Reply:
+    """Carry out an act; what the rules refuse is a reply that says why.
+
+    Raises:
+        TooManyRequestsError: More answers in a minute than the study allows; the act can be sent again.
+        BasaltError: The database or the disk failed; the act can be sent again.
+    """
+    try:
+        match act:
+            case Answer():
+                return _answer(store, study, rater_id, act)
+            case ClipAnswer():
+                return _answer_clips(store, study, rater_id, act)
+            case Undo():
+                undo = undo_clips if study.rules.clips else undo_last
+                undo(store, study, rater_id, answer=act.answer)
+                return Reply("Answer withdrawn. You can answer this pair again.")
+            case Renewal() if study.rules.clips:
+                next_clips(store, study, rater_id)  # which renews those that are reserved
+                return Reply("")
+            case Renewal():
+                return Reply("", stored=renew(store, study, rater_id, act.pair))
+    except (TooManyRequestsError, *FAULTS):
+        raise
+    except BasaltError as err:
+        text = str(err)
+        return Reply(text[:1].upper() + text[1:], ok=False, stored=False)
+
+
+def _answer(store: Store, study: StudyInfo, rater_id: str, answer: Answer) -> Reply:
+    task = task_of_pair(store, answer.pair)
+    asked = study.rules.ask_questions and task is not None
+    feedback = answer_pair(
+        store,
+        answer.pair,
+        rater_id,
+        answer.winner,
+        justification=answer.justification,
+        responses=answer.responses(get_task(task).questions) if asked and task else {},
+        video_events=answer.events,
+        watched=answer.seen,
+        skip_reason=answer.skip_reason,
+    ).feedback
+    if feedback is None:
+        skipped = " Skipped pairs do not count." if answer.winner == "skip" else ""
+        return Reply(f"Saved.{skipped}")
+    expected = {"left": "left did better", "right": "right did better", "draw": "a draw"}
+    text = (
+        "Correct." if feedback.right else f"The expected answer was: {expected[feedback.expected]}."
     )
+    return Reply(f"{text} {feedback.explanation}".strip(), ok=feedback.right, hold=True)
+
+
+def _answer_clips(store: Store, study: StudyInfo, rater_id: str, answer: ClipAnswer) -> Reply:
+    dropped = answer_clips(
+        store,
+        study,
+        answer.pair,
+        rater_id,
+        answer.winner,
+        seconds=answer.seconds,
+        speed=answer.speed,
+        skip_reason=answer.skip_reason,
+    )
+    return Reply(f"Not counted: {dropped}.", ok=False) if dropped else Reply("Saved.")
+
+
+def _together(
+    questions: Sequence[str], answers: Sequence[str | None]
+) -> list[tuple[str, str | None]]:
+    """Questions with their answers; missing answers count as left open."""
+    padded = [*answers, *([None] * len(questions))]
+    return list(zip(questions, padded, strict=False))
+
+
+def _serializer(store: Store) -> URLSafeTimedSerializer:
+    return URLSafeTimedSerializer(store_secret(store, "rater page"), salt="rater page")

@@ -1,49 +1,15 @@
 """The element for comparing clips: two looping clips in step, one key an answer, the next pair loaded behind them."""
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
-
-from basalt.core.comparisons import Winner
 from eval_ui.components import component
-from eval_ui.judging.acts import Reply, Undo, show_element
-from leaderboard.store.models import SkipReason
 
 _element = component(
     "basalt_compare",
     frame="compare.html",
     styles=["pair.css", "compare.css"],
-    scripts=["compare.js"],
+    scripts=["outbox.js", "compare.js"],
 )
-
-
-class ClipAnswer(BaseModel):
-    """The browser's answer to a pair of clips. It is untrusted: checked here, and by the store.
-
-    Attributes:
-        pair: Id of the pair.
-        winner: Which clip is better.
-        skip_reason: Why the pair is skipped; None for other answers.
-        seconds: Time from when the pair could be played to the answer.
-        speed: Playback speed.
-    """
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    kind: Literal["answer"]
-    nonce: str = Field(max_length=100)
-    pair: str = Field(max_length=100)
-    winner: Winner
-    skip_reason: SkipReason | None = None
-    seconds: float = Field(ge=0, allow_inf_nan=False)
-    speed: float = Field(gt=0, allow_inf_nan=False)
-
-
-Act = ClipAnswer | Undo
-
-_ACT: TypeAdapter[Act] = TypeAdapter(Act)
 
 
 @dataclass(frozen=True)
@@ -70,21 +36,20 @@ class ClipsView:
         title: Title of the task.
         instruction: Instruction that the players had.
         standing: Progress in words.
-        undo_until: Time until which the last answer can be withdrawn, milliseconds since 1970.
+        undo: Id of the last answer, if it can be withdrawn.
+        undo_until: Time until which it can, milliseconds since 1970.
+        ticket: What the page sends with the rater's acts, see `eval_ui.judging.acts.rater_ticket`.
     """
 
     pairs: tuple[ShownPair, ...]
     title: str
     instruction: str
     standing: str
+    undo: str | None
     undo_until: int | None
+    ticket: str
 
 
-def compare_clips(view: ClipsView, handle: Callable[[Act], Reply]) -> None:
-    """Show the element.
-
-    Args:
-        view: What it shows.
-        handle: Called with the rater's action, before the page is redrawn.
-    """
-    show_element(_element, "clips", asdict(view), _ACT, handle)
+def compare_clips(view: ClipsView) -> None:
+    """Show the element; what the rater does goes to `eval_ui.judging.routes`, and draws the page again."""
+    _element(key="clips", data=asdict(view), on_next_change=lambda: None)

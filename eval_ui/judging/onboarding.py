@@ -46,7 +46,7 @@ answer is saved as you give it; you can leave at any time and continue later in 
 _PREVIEW = "ASSIGNMENT_ID_NOT_AVAILABLE"
 
 
-CLOSED = ("failed", "banned", "paused")
+CLOSED = ("failed", "banned", "paused", "ended")
 """States of raters who get no pair."""
 
 _DECLINED = "declined"
@@ -201,7 +201,7 @@ def farewell(status: RaterStatus, ending: Ending | None) -> None:
 
 
 def closed(status: RaterStatus, ending: Ending | None) -> None:
-    """The page of a rater who failed the qualification or was banned, or of a study that is paused."""
+    """The page of a rater who failed the qualification or was banned, or of a study that is paused or has ended."""
     with middle():
         if status.state == "failed":
             st.markdown("## Thank you for trying")
@@ -213,6 +213,9 @@ def closed(status: RaterStatus, ending: Ending | None) -> None:
         elif status.state == "paused":
             st.markdown("## This study is paused")
             st.markdown("Nothing is lost: come back later to continue where you stopped.")
+        elif status.state == "ended":
+            st.markdown("## This study has ended")
+            st.markdown("Thank you. Every answer that you gave is saved.")
         else:
             st.markdown("## You can no longer judge in this study")
             st.markdown("If you think this is a mistake, please contact the organisers.")

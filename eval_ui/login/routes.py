@@ -4,10 +4,11 @@ import hmac
 import secrets
 
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from eval_ui.json_requests import is_from_this_site, read_json
 from eval_ui.session import ADMIN_COOKIE, cookie
 from eval_ui.store_access import the_store
 from leaderboard.http.limits import address_of, log_in_from, too_many
@@ -78,16 +79,9 @@ async def enter(request: Request) -> Response:
 
 async def login(request: Request) -> Response:
     """Log in with name and password, sent as JSON since forms of other sites cannot send that."""
-    if not request.headers.get("content-type", "").startswith("application/json"):
-        return JSONResponse({"detail": "expected JSON"}, status_code=415)
-    body = b""
-    try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > MOST_BYTES:
-                return JSONResponse({"detail": "request too long"}, status_code=413)
-    except ClientDisconnect:  # half-sent; nobody reads this response
-        return Response(status_code=400)
+    body = await read_json(request, MOST_BYTES)
+    if isinstance(body, Response):
+        return body
     try:
         sent = LoginRequest.model_validate_json(body)
         address = address_of(request.scope)
@@ -103,7 +97,7 @@ async def login(request: Request) -> Response:
 
 async def logout(request: Request) -> Response:
     """End the session in the browser and in the store, if a page of this site asks for it."""
-    if not _is_from_this_site(request):
+    if not is_from_this_site(request):
         return JSONResponse({"detail": "log out on the page itself"}, status_code=403)
     if secret := request.cookies.get(ADMIN_COOKIE):
         await run_in_threadpool(log_out, the_store(), secret)
@@ -117,14 +111,6 @@ ROUTES = [
     Route(LOGOUT_PATH, logout, methods=["POST"]),
     Route(f"{ENTER_PATH}/{{key}}", enter),
 ]
-
-
-def _is_from_this_site(request: Request) -> bool:
-    """Whether no page of another site sent a request; browsers say which site did, other programs need not."""
-    if (site := request.headers.get("sec-fetch-site")) is not None:
-        return site in ("same-origin", "none")
-    origin = request.headers.get("origin")
-    return origin is None or origin.partition("://")[2] == request.headers.get("host")
 
 
 def _with_session(request: Request, answer: Response, secret: str) -> Response:

@@ -4,8 +4,8 @@ import streamlit as st
 
 from basalt.core.tasks import get_task
 from basalt.io.errors import BasaltError
-from eval_ui.judging.acts import Reply
-from eval_ui.judging.clip_comparing import Act, ClipAnswer, ClipsView, ShownPair, compare_clips
+from eval_ui.judging.acts import rater_ticket
+from eval_ui.judging.clip_comparing import ClipsView, ShownPair, compare_clips
 from eval_ui.judging.onboarding import (
     CLIP_INSTRUCTIONS,
     CLOSED,
@@ -19,7 +19,7 @@ from eval_ui.judging.rater_footer import confirm_forgotten, footer, undo_button,
 from eval_ui.store_access import the_store
 from eval_ui.study_picker import current_study, pick_study
 from leaderboard.http.video_urls import pair_videos
-from leaderboard.judging.clip_answers import answer_clips, undo_clips
+from leaderboard.judging.clip_answers import undo_clips
 from leaderboard.judging.clip_queue import (
     ClipRaterView,
     ServedClips,
@@ -65,27 +65,6 @@ def _show(
 ) -> None:
     task = get_task(pairs[0].task)
 
-    def handle(act: Act) -> Reply:
-        try:
-            if not isinstance(act, ClipAnswer):
-                undo_clips(store, study, rater)
-                return Reply(act.nonce, "Answer withdrawn. You can answer this pair again.")
-            dropped = answer_clips(
-                store,
-                study,
-                act.pair,
-                rater,
-                act.winner,
-                seconds=act.seconds,
-                speed=act.speed,
-                skip_reason=act.skip_reason,
-            )
-        except BasaltError as err:
-            return Reply(act.nonce, str(err), ok=False)
-        if dropped:
-            return Reply(act.nonce, f"Not counted: {dropped}.", ok=False)
-        return Reply(act.nonce, "Saved.")
-
     videos = [pair_videos(store, pair) for pair in pairs]
     left = (
         f"{view.asked} questions in the study"
@@ -101,9 +80,10 @@ def _show(
             title=f"{task.title}: which clip is better?",
             instruction=task.instruction,
             standing=f"{view.status.answered} answered, {left}",
+            undo=view.undoable,
             undo_until=undo_time(view.undoable_until),
-        ),
-        handle,
+            ticket=rater_ticket(store, study, rater),
+        )
     )
 
 

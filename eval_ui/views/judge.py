@@ -4,6 +4,7 @@ import streamlit as st
 
 from basalt.core.tasks import Questions, get_task
 from basalt.io.errors import BasaltError
+from eval_ui.judging.acts import rater_ticket
 from eval_ui.judging.onboarding import (
     CLOSED,
     INSTRUCTIONS,
@@ -13,14 +14,14 @@ from eval_ui.judging.onboarding import (
     rater_here,
     welcome,
 )
-from eval_ui.judging.pair_judging import Act, Answer, PairView, Reply, judge_pair
+from eval_ui.judging.pair_judging import PairView, judge_pair
 from eval_ui.judging.rater_footer import confirm_forgotten, footer, undo_button, undo_time
 from eval_ui.session import may_see_results
 from eval_ui.store_access import the_store
 from eval_ui.study_picker import current_study, only_clips, pick_study
 from leaderboard.http.video_urls import pair_videos
 from leaderboard.judging.assignments import ServedPair
-from leaderboard.judging.judgments import answer_pair, undo_last
+from leaderboard.judging.judgments import undo_last
 from leaderboard.judging.rater_view import RaterView, next_view
 from leaderboard.store.database import Store
 from leaderboard.studies.rules import StudyInfo
@@ -75,17 +76,6 @@ def _show(
     if pair.qualification:
         done, total = view.status.qualification.answered, view.status.qualification.pairs
 
-    def handle(act: Act) -> Reply:
-        try:
-            if not isinstance(act, Answer):
-                undo_last(store, study, rater)
-                return Reply(act.nonce, "Answer withdrawn. You can answer this pair again.")
-            return _answer(
-                store, rater, act, act.responses(asked) if study.rules.ask_questions else {}
-            )
-        except BasaltError as err:
-            return Reply(act.nonce, str(err), ok=False)
-
     judge_pair(
         PairView(
             pair=pair.assignment_id,
@@ -99,32 +89,12 @@ def _show(
             questions=asked,
             required=settings.watch_share,
             least=settings.reason_characters,
+            undo=view.undoable,
             undo_until=undo_time(view.undoable_until),
-        ),
-        handle,
+            earlier=pair.earlier,
+            ticket=rater_ticket(store, study, rater),
+        )
     )
-
-
-def _answer(store: Store, rater: str, answer: Answer, responses: dict[str, object]) -> Reply:
-    feedback = answer_pair(
-        store,
-        answer.pair,
-        rater,
-        answer.winner,
-        justification=answer.justification,
-        responses=responses,
-        video_events=answer.events,
-        watched=answer.seen,
-        skip_reason=answer.skip_reason,
-    ).feedback
-    if feedback is None:
-        skipped = " Skipped pairs do not count." if answer.winner == "skip" else ""
-        return Reply(answer.nonce, f"Saved.{skipped}")
-    expected = {"left": "left did better", "right": "right did better", "draw": "a draw"}
-    text = (
-        "Correct." if feedback.right else f"The expected answer was: {expected[feedback.expected]}."
-    )
-    return Reply(answer.nonce, f"{text} {feedback.explanation}".strip(), ok=feedback.right)
 
 
 def _end(store: Store, study: StudyInfo, rater: str, view: RaterView) -> None:

@@ -62,14 +62,15 @@ def video_of_ticket(store: Store, ticket: str, *, now: datetime | None = None) -
         kind, name, side, until = _serializer(store).loads(ticket)
     except (BadSignature, ValueError, TypeError) as err:
         raise AccessDeniedError("no such video") from err
-    if now.timestamp() >= until:
-        raise AccessDeniedError("this video link has expired; reload the page")
     if kind == "episode":
+        if now.timestamp() >= until:
+            raise AccessDeniedError("this video link has expired; reload the page")
         with store.read() as session:
             episode = session.get(Episode, name)
         if episode is None:
             raise AccessDeniedError("no such video")
         return f"{episode.media_name}.mp4"
+    # The link of a pair is valid as long as the pair is reserved, which may be renewed.
     return served_video_name(store, name, "left" if side == "l" else "right", now=now)
 
 

@@ -7,8 +7,9 @@ looked for each time, so that the time of a request does not reveal which one wa
 
 import random
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
+import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from basalt.io.errors import StudyError
@@ -26,13 +27,20 @@ from leaderboard.store.database import Store
 from leaderboard.store.models import (
     Assignment,
     AttentionCheck,
+    CheckAnswer,
     Episode,
+    Judgment,
     Rater,
+    count,
     pair_key,
 )
 from leaderboard.studies.access import AccessDeniedError
+from leaderboard.studies.events import banned_raters
 from leaderboard.studies.rules import StudyInfo, lock_study
 from leaderboard.studies.settings import read_settings
+
+RENEW_AFTER = timedelta(minutes=1)
+"""Time after which a reservation is renewed while its page is open."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +54,7 @@ class ServedPair:
         steps: Lengths of the left and the right episode, in steps of 50 ms.
         expires: Time until which the pair is reserved for this rater, UTC.
         qualification: Whether the pair belongs to the rater's qualification, which the rater may know.
+        earlier: Ids under which the pair was served before its answer was withdrawn.
     """
 
     assignment_id: str
@@ -54,6 +63,7 @@ class ServedPair:
     steps: tuple[int, int]
     expires: datetime
     qualification: bool = False
+    earlier: tuple[str, ...] = ()
 
 
 def next_pair(
@@ -122,6 +132,52 @@ def next_pair(
         return served_pair(session, served)
 
 
+def renew(
+    store: Store,
+    study: StudyInfo,
+    rater_id: str,
+    assignment_id: str,
+    *,
+    now: datetime | None = None,
+) -> bool:
+    """Keep a pair reserved while its rater has it on screen, also after its time if the rater has got no other since.
+
+    Returns:
+        Whether the pair is reserved for the rater.
+    """
+    now = now or datetime.now(UTC)
+    until = now + timedelta(minutes=study.rules.reserve_minutes)
+    with store.read() as session:
+        present = _own_unanswered(session, rater_id, assignment_id)
+        if present is None or present.expires > until - RENEW_AFTER:
+            return present is not None
+    with store.write() as session:
+        lock_study(session, study)
+        served = _own_unanswered(session, rater_id, assignment_id)
+        other = open_reservation(session, study, rater_id, now)
+        if served is None or (other is not None and other.id != served.id):
+            return False
+        if rater_id in banned_raters(session, study.id):
+            return False
+        served.expires = until
+        return True
+
+
+def _own_unanswered(
+    session: Session, rater_id: str, assignment_id: str
+) -> Assignment | AttentionCheck | None:
+    """A rater's pair that is not answered yet, reserved or not."""
+    # Both are always looked for, so that the time does not reveal which one it is.
+    assignment = session.get(Assignment, assignment_id)
+    check = session.get(AttentionCheck, assignment_id)
+    judged = count(session, Judgment.assignment_id == assignment_id)
+    answered = count(session, CheckAnswer.check_id == assignment_id)
+    served = assignment or check
+    if served is None or served.rater_id != rater_id or judged or answered:
+        return None
+    return served
+
+
 def assign(
     session: Session, study: StudyInfo, rater_id: str, sides: tuple[str, str], now: datetime
 ) -> Assignment:
@@ -136,6 +192,14 @@ def served_pair(session: Session, served: Assignment | AttentionCheck) -> Served
     """The part of a reservation that its rater may know."""
     left = session.get_one(Episode, served.left_episode_id)
     right = session.get_one(Episode, served.right_episode_id)
+    # A pair that is served again keeps the time at which it was first served.
+    table = type(served)
+    earlier = sa.select(table.id).where(
+        table.study_id == served.study_id,
+        table.rater_id == served.rater_id,
+        table.created == served.created,
+        table.id != served.id,
+    )
     return ServedPair(
         served.id,
         left.task,
@@ -143,4 +207,5 @@ def served_pair(session: Session, served: Assignment | AttentionCheck) -> Served
         (left.steps, right.steps),
         served.expires,
         isinstance(served, AttentionCheck) and served.kind == "qualification",
+        tuple(session.scalars(earlier)),
     )

@@ -24,10 +24,11 @@ from leaderboard.judging.judgments import (
     check_skips,
     check_undo,
     check_winner,
+    replaced,
     store_refused,
 )
 from leaderboard.store.database import Store
-from leaderboard.store.models import ClipAnswer, ClipShowing, new_id
+from leaderboard.store.models import ClipAnswer, ClipShowing, count, new_id
 from leaderboard.studies.access import AccessDeniedError
 from leaderboard.studies.events import (
     BY_RATER,
@@ -35,6 +36,7 @@ from leaderboard.studies.events import (
     add_event,
     give_back,
     record_ban,
+    withdrawn_answers,
 )
 from leaderboard.studies.export import load_clip_comparisons
 from leaderboard.studies.rules import StudyInfo, lock_study
@@ -58,7 +60,8 @@ def answer_clips(
 ) -> str:
     """Store a rater's answer; it is durable when this returns. The same answer sent twice counts once.
 
-    An answer that was given too fast is stored with the reason and does not count. A refused one is stored apart.
+    An answer that was given too fast is stored with the reason and does not count. One after the pair's time is taken,
+    unless another answer has replaced it. A refused one is stored apart.
 
     Args:
         store: Leaderboard.
@@ -76,8 +79,8 @@ def answer_clips(
         Why the answer does not count; empty if it does.
 
     Raises:
-        AnswerRefusedError: The pair is unknown, expired, served to another rater or answered differently before; the
-            rater has used up the study's skips; or the answer is malformed.
+        AnswerRefusedError: The pair is unknown, served to another rater, answered differently before, or answered by
+            somebody else since its time was over; the rater has used up the study's skips; or the answer is malformed.
         AccessDeniedError: The rater is banned.
         TooManyRequestsError: More answers in a minute than the study allows; the pair stays reserved.
     """
@@ -108,6 +111,8 @@ def answer_clips(
                 return earlier.dropped
             settings = read_settings(session, study.id)
             check_answerable(session, showing, settings, now)
+            if now >= showing.expires:
+                _check_late(session, showing)
             if winner == "skip":
                 check_skips(session, showing, settings)
             took = min(seconds, (now - showing.created).total_seconds())
@@ -125,6 +130,7 @@ def answer_clips(
             )
             session.add(answer)
             session.flush()
+            _end_others(session, showing, now)
             _after_gold(session, study, rater_id, settings)
             return answer.dropped
     except (AnswerRefusedError, AccessDeniedError) as err:
@@ -132,10 +138,60 @@ def answer_clips(
         raise
 
 
+def _check_late(session: Session, showing: ClipShowing) -> None:
+    """Refuse an answer that comes after the pair's time if another answer has replaced it, as for a pair of episodes.
+
+    Raises:
+        AnswerRefusedError: Another answer stands.
+    """
+    given = (
+        ClipAnswer.showing_id == ClipShowing.id,
+        ClipShowing.question_id == showing.question_id,
+        ClipAnswer.dropped == "",
+        ClipAnswer.id.not_in(withdrawn_answers(session, showing.study_id)),
+    )
+    own = (ClipAnswer.rater_id == showing.rater_id, ClipAnswer.created >= showing.created)
+    others = (ClipAnswer.rater_id != showing.rater_id, ClipAnswer.created >= showing.expires)
+    # Checks are about one rater: what others answer replaces nothing.
+    is_check = showing.repeats is not None or showing.question.gold is not None
+    if count(session, *given, *own) or (
+        not is_check and count(session, *given, *others, ClipShowing.repeats.is_(None))
+    ):
+        raise replaced(showing.expires)
+
+
+def _end_others(session: Session, showing: ClipShowing, now: datetime) -> None:
+    """After an answer, end the rater's other reservations of the same question: it would be asked again."""
+    session.execute(
+        sa.update(ClipShowing)
+        .where(
+            ClipShowing.study_id == showing.study_id,
+            ClipShowing.rater_id == showing.rater_id,
+            ClipShowing.question_id == showing.question_id,
+            ClipShowing.id != showing.id,
+            ClipShowing.repeats.is_(None),
+            ClipShowing.expires > now,
+        )
+        .values(expires=now)
+    )
+
+
 def undo_clips(
-    store: Store, study: StudyInfo, rater_id: str, *, now: datetime | None = None
+    store: Store,
+    study: StudyInfo,
+    rater_id: str,
+    *,
+    answer: str | None = None,
+    now: datetime | None = None,
 ) -> None:
     """Withdraw a rater's last answer; `leaderboard.judging.clip_queue.next_clips` then serves its pair first.
+
+    Args:
+        store: Leaderboard.
+        study: Study of the answer.
+        rater_id: Rater who gave it.
+        answer: Id of the answer, which makes it safe to ask twice; None for whichever is the last.
+        now: Current time; tests set it.
 
     Raises:
         AnswerRefusedError: There is no answer, or it is older than the study allows.
@@ -145,8 +201,10 @@ def undo_clips(
     require_clips(study)
     with store.write() as session:
         lock_study(session, study)
+        if answer in withdrawn_answers(session, study.id, rater_id):
+            return
         last = last_clip_answer(session, study.id, rater_id)
-        check_undo(session, study.id, rater_id, last, now)
+        check_undo(session, study.id, rater_id, last, now, answer)
         assert last is not None
         add_event(
             session, study.id, "withdraw", BY_RATER, rater_id=rater_id, answer_id=last.id, now=now

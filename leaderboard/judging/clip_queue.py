@@ -519,7 +519,8 @@ class ClipRaterView:
         missing: Number of questions that nobody has answered. While there are attention checks, raters must not learn
             it: an answer to a check leaves it as it was.
         asked: Number of questions in the queue.
-        undoable_until: Time until which the last answer can be withdrawn, UTC; None without such an answer.
+        undoable: Id of the last answer that can be withdrawn; None without such an answer.
+        undoable_until: Time until which it can, UTC.
         ending: Code of the rater's outcome, and the address to return to; None while there is no outcome.
     """
 
@@ -527,6 +528,7 @@ class ClipRaterView:
     status: RaterStatus
     missing: int
     asked: int
+    undoable: str | None
     undoable_until: datetime | None
     ending: Ending | None
 
@@ -545,10 +547,11 @@ def clip_rater_view(
         last = last_clip_answer(session, study.id, rater_id)
     serves = status.joined and status.state in ("judge", "qualify")
     pairs = next_clips(store, study, rater_id) if serves else []
-    undoable = None if last is None else last.created + timedelta(seconds=settings.undo_seconds)
+    undoable = None if last is None else last.id
+    until = None if last is None else last.created + timedelta(seconds=settings.undo_seconds)
     ending = ending_of(store, study, rater_id, settings, status)
     queue = queue_state(store, study)
-    view = ClipRaterView(settings, status, queue.missing, queue.asked, undoable, ending)
+    view = ClipRaterView(settings, status, queue.missing, queue.asked, undoable, until, ending)
     return view, pairs
 
 

@@ -17,6 +17,7 @@ from basalt.io.errors import StudyError
 from leaderboard.judging.assignments import ServedPair, assign, served_pair
 from leaderboard.judging.attention_checks import after_check_answer, passes, serve_again
 from leaderboard.judging.gold_pairs import explained
+from leaderboard.judging.pairs import open_reservation
 from leaderboard.judging.raters import REASONS, read_rater_status
 from leaderboard.store.database import Store
 from leaderboard.store.models import (
@@ -150,7 +151,7 @@ def answer_pair(
                 check_repeated(session, served.study_id, earlier, winner)
                 return StoredAnswer(earlier.id, _feedback(session, served, earlier))
             settings = read_settings(session, served.study_id)
-            check_answerable(session, served, settings, now, late=True)
+            check_answerable(session, served, settings, now)
             if now >= served.expires:
                 _check_late(session, served)
             if winner == "skip":
@@ -168,19 +169,42 @@ def answer_pair(
 def study_of_pair(store: Store, assignment_id: str) -> str | None:
     """Id of the study in which a pair was served; None for an unknown pair."""
     with store.read() as session:
-        # Both are always looked for, so that the time does not reveal which one it is.
-        assignment = session.get(Assignment, assignment_id)
-        check = session.get(AttentionCheck, assignment_id)
-    served = assignment or check
-    return None if served is None else served.study_id
+        served = _reservation(session, assignment_id)
+        return None if served is None else served.study_id
+
+
+def task_of_pair(store: Store, assignment_id: str) -> str | None:
+    """Name of the task of a served pair; None for an unknown pair."""
+    with store.read() as session:
+        served = _reservation(session, assignment_id)
+        return None if served is None else session.get_one(Episode, served.left_episode_id).task
+
+
+def _reservation(session: Session, served_id: str) -> Assignment | AttentionCheck | None:
+    # Both are always looked for, so that the time does not reveal which one it is.
+    assignment = session.get(Assignment, served_id)
+    check = session.get(AttentionCheck, served_id)
+    return assignment or check
 
 
 def undo_last(
-    store: Store, study: StudyInfo, rater_id: str, *, now: datetime | None = None
+    store: Store,
+    study: StudyInfo,
+    rater_id: str,
+    *,
+    answer: str | None = None,
+    now: datetime | None = None,
 ) -> ServedPair:
     """Withdraw a rater's last answer and serve its pair again, with the same sides.
 
     The judgment stays in the store; an event takes it out of the ratings.
+
+    Args:
+        store: Leaderboard.
+        study: Study of the answer.
+        rater_id: Rater who gave it.
+        answer: Id of the answer, which makes it safe to ask twice; None for whichever is the last.
+        now: Current time; tests set it.
 
     Raises:
         AnswerRefusedError: There is no answer, it is older than the study allows, or it belongs to the
@@ -190,8 +214,12 @@ def undo_last(
     now = now or datetime.now(UTC)
     with store.write() as session:
         lock_study(session, study)
+        if answer in withdrawn_answers(session, study.id, rater_id):
+            served = open_reservation(session, study, rater_id, now)
+            if served is not None:
+                return served_pair(session, served)
         last = last_answer(session, study, rater_id)
-        check_undo(session, study.id, rater_id, last, now)
+        check_undo(session, study.id, rater_id, last, now, answer)
         assert last is not None
         add_event(
             session, study.id, "withdraw", BY_RATER, rater_id=rater_id, answer_id=last.id, now=now
@@ -262,11 +290,12 @@ def check_undo(
     rater_id: str,
     last: Judgment | CheckAnswer | ClipAnswer | None,
     now: datetime,
+    answer: str | None = None,
 ) -> None:
-    """Refuse to withdraw a rater's last answer, where there is none or it is too old.
+    """Refuse to withdraw a rater's last answer, where there is none, it is too old, or another one is meant.
 
     Raises:
-        AnswerRefusedError: There is no answer, or it is older than the study allows.
+        AnswerRefusedError: There is no answer, it is older than the study allows, or it is not the one with the id `answer`.
         AccessDeniedError: The rater is banned.
     """
     if rater_id in banned_raters(session, study_id):
@@ -274,6 +303,8 @@ def check_undo(
     seconds = read_settings(session, study_id).undo_seconds
     if last is None:
         raise AnswerRefusedError("there is no answer to withdraw")
+    if answer not in (None, last.id):
+        raise AnswerRefusedError("this answer is no longer the last one, and cannot be withdrawn")
     if now - last.created > timedelta(seconds=seconds):
         raise AnswerRefusedError(f"an answer can be withdrawn only within {seconds} s")
 
@@ -324,30 +355,15 @@ def check_answerable(
     served: Assignment | AttentionCheck | ClipShowing,
     settings: JudgingSettings,
     now: datetime,
-    *,
-    late: bool = False,
 ) -> None:
-    """Refuse the answer of a banned rater, to a pair that is no longer reserved, or in too quick succession.
-
-    Args:
-        session: Transaction.
-        served: Reservation of the pair.
-        settings: Settings of the study.
-        now: Current time.
-        late: Whether a pair that is no longer reserved may be answered.
+    """Refuse the answer of a banned rater, or in too quick succession.
 
     Raises:
         AccessDeniedError: The rater is banned.
-        AnswerRefusedError: The pair is no longer reserved for the rater.
         TooManyRequestsError: There were too many answers within a minute.
     """
     if served.rater_id in banned_raters(session, served.study_id):
         raise AccessDeniedError(REASONS["banned"])
-    if now >= served.expires and not late:
-        raise AnswerRefusedError(
-            f"the pair was reserved until {served.expires:%H:%M} UTC; "
-            "the answer came too late and was not stored"
-        )
     _check_pace(session, served.rater_id, settings, now)
 
 
@@ -385,10 +401,15 @@ def _check_late(session: Session, served: Assignment | AttentionCheck) -> None:
     if isinstance(served, AttentionCheck) and served.kind == "repeat":
         own = 0
     if own or again or others:
-        raise AnswerRefusedError(
-            f"the pair was reserved until {served.expires:%H:%M} UTC and has been answered since; your answer came "
-            "too late and does not count"
-        )
+        raise replaced(served.expires)
+
+
+def replaced(expires: datetime) -> AnswerRefusedError:
+    """The refusal of an answer that came after the pair's time, when another one stood."""
+    return AnswerRefusedError(
+        f"the pair was reserved until {expires:%H:%M} UTC and has been answered since; your answer came too late and "
+        "does not count"
+    )
 
 
 def _shows_the_same(

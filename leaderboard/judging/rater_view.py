@@ -26,7 +26,8 @@ class RaterView:
         total: Number of pairs that the study asks of this rater, at least `status.answered`, which are done. It
             depends neither on skips nor on which pairs were attention checks, so it does not reveal them: where the
             study asks for all pairs, some come on top.
-        undoable_until: Time until which the last answer can be withdrawn, UTC; None without such an answer.
+        undoable: Id of the last answer that can be withdrawn; None without such an answer.
+        undoable_until: Time until which it can, UTC.
         ending: Code of the rater's outcome, and the address to return to; None while there is no outcome, and while the
             rater is held for review.
     """
@@ -34,6 +35,7 @@ class RaterView:
     settings: JudgingSettings
     status: RaterStatus
     total: int
+    undoable: str | None
     undoable_until: datetime | None
     ending: Ending | None
 
@@ -95,11 +97,12 @@ def _view(
     pairs = count_pairs(session, study) - len({pair_key(*pair) for pair in practised})
     total = pairs if status.limit is None else min(status.limit, pairs)
     last = last_answer(session, study, rater_id)
-    undoable = None if last is None else last.created + timedelta(seconds=settings.undo_seconds)
+    until = None if last is None else last.created + timedelta(seconds=settings.undo_seconds)
     return RaterView(
         settings,
         status,
         max(total, status.answered),
-        undoable,
+        None if last is None else last.id,
+        until,
         ending_of(store, study, rater_id, settings, status),
     )

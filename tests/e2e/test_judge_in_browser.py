@@ -15,11 +15,13 @@ from leaderboard.studies.access import command_line_admin
 from leaderboard.studies.rules import create_study, demo_study, find_study
 from leaderboard.studies.settings import change_settings
 from leaderboard.submissions.register import submit_recordings
-from tests.support.real_browser import CHROMIUM, LAPTOP, PATIENCE, begin, running_app
+from tests.support.real_browser import CHROMIUM, LAPTOP, PATIENCE, begin, free_port, running_app
 from tests.support.three_players import SEEDS, record_three
 
 pytest.importorskip("playwright", reason="Playwright is not installed (pip install playwright)")
-from playwright.sync_api import Browser, Locator, Page, Request, expect
+from playwright.sync_api import Browser, Page, Request, expect
+
+from tests.support.judging_in_browser import hint, pair_shown, ready, submit, videos, watch
 
 # Names that occur in no text of the page nor of Streamlit.
 PLAYERS = {"good": "Quartzwalker", "middling": "Ludwigia", "poor": "Zamioculcas"}
@@ -77,19 +79,6 @@ def watch_requests(page: Page) -> list[Request]:
     return seen
 
 
-def videos(page: Page) -> tuple[Locator, Locator]:
-    return page.locator("video.left"), page.locator("video.right")
-
-
-def ready(page: Page) -> None:
-    """Wait until a pair is shown whose two videos can play."""
-    begin(page)
-    for video in videos(page):
-        video.wait_for()
-        handle = video.element_handle()
-        page.wait_for_function("video => video.readyState >= 3", arg=handle)
-
-
 def positions(page: Page) -> tuple[float, float]:
     """Where both videos are now, in seconds, read in one go."""
     left, right = (video.element_handle() for video in videos(page))
@@ -97,30 +86,6 @@ def positions(page: Page) -> tuple[float, float]:
         "([left, right]) => [left.currentTime, right.currentTime]", [left, right]
     )
     return values[0], values[1]
-
-
-def pair_shown(page: Page) -> str:
-    return str(videos(page)[0].get_attribute("src"))
-
-
-def hint(page: Page) -> Locator:
-    return page.locator(".hint")
-
-
-def watch(page: Page) -> None:
-    """Play both to the end, by keyboard."""
-    ready(page)
-    page.keyboard.press("Space")
-    page.get_by_role("button", name="Pause", exact=True).wait_for()
-    page.get_by_role("button", name="Play", exact=True).wait_for()
-    expect(page.get_by_text("seen ✓")).to_have_count(2)
-
-
-def submit(page: Page, key: str) -> None:
-    """Choose an answer and submit it, by keyboard."""
-    page.keyboard.press(key)
-    expect(hint(page)).to_have_text("Ready to submit.", timeout=PATIENCE)
-    page.keyboard.press("Enter")
 
 
 def answer(page: Page, key: str) -> None:
@@ -279,22 +244,37 @@ def test_one_control_moves_both_videos(address: str, page: Page) -> None:
     assert "space" in keys and "W" in keys and len(keys) == len(set(keys)) == 11
 
 
-def test_the_last_answer_is_taken_back(address: str, page: Page, store: Store) -> None:
-    page.goto(address)
-    ready(page)
-    first = page.locator("video.left").evaluate("video => video.duration")
-    watch(page)
-    answer(page, "1")
-    page.get_by_text("1 of 6 pairs judged").wait_for()
-    page.keyboard.press("u")
-    page.get_by_text("0 of 6 pairs judged").wait_for()
-    ready(page)
-    assert page.locator("video.left").evaluate("video => video.duration") == first
-    expect(page.locator(".undo")).to_be_hidden()
-    watch(page)
-    answer(page, "1")
-    page.get_by_text("1 of 6 pairs judged").wait_for()
-    assert [one.attempt for one in human(store)] == [0, 1]
+def test_an_answer_outlives_the_server_and_is_taken_back_with_everything(
+    place: Path, tmp_path: Path, log: Path, page: Page, store: Store
+) -> None:
+    change_settings(store, find_study(store), ADMIN, undo_seconds=600)
+    port = free_port()
+    with running_app(place, tmp_path, log, port) as address:
+        page.goto(address)
+        watch(page)
+    page.keyboard.press("3")
+    page.keyboard.press("w")
+    page.keyboard.type("walks straight in")
+    page.keyboard.press("Control+Enter")
+    expect(hint(page)).to_contain_text("sent again by itself", timeout=PATIENCE)
+    with running_app(place, tmp_path, log, port):
+        page.get_by_text("1 of 6 pairs judged").wait_for()
+        ready(page)
+        (stored,) = human(store)
+        assert (stored.winner, stored.justification) == ("right", "walks straight in")
+        # Nothing of it has to be watched, chosen or typed again.
+        page.keyboard.press("u")
+        page.get_by_text("0 of 6 pairs judged").wait_for()
+        ready(page)
+        expect(page.get_by_text("seen ✓")).to_have_count(2)
+        expect(page.get_by_role("button", name="Right did better")).to_have_attribute(
+            "aria-pressed", "true"
+        )
+        assert page.locator("textarea.reason").input_value() == "walks straight in"
+        expect(page.locator(".undo")).to_be_hidden()
+        page.keyboard.press("Enter")
+        page.get_by_text("1 of 6 pairs judged").wait_for()
+    assert [(one.attempt, one.winner) for one in human(store)] == [(0, "right"), (1, "right")]
 
 
 def qualify(store: Store, page: Page) -> None:
@@ -306,7 +286,13 @@ def qualify(store: Store, page: Page) -> None:
                 AttentionCheck.id.not_in(sa.select(CheckAnswer.check_id))
             )
         )
-    answer(page, {"left": "1", "draw": "2", "right": "3"}[open_one.expected])
+    shown = pair_shown(page)
+    submit(page, {"left": "1", "draw": "2", "right": "3"}[open_one.expected])
+    # The verdict comes with its pair, which stays until the rater continues.
+    expect(page.get_by_role("status", name="Practice")).to_contain_text("It walked straight in.")
+    assert pair_shown(page) == shown
+    page.keyboard.press("Enter")
+    expect(videos(page)[0]).not_to_have_attribute("src", shown, timeout=PATIENCE)
 
 
 def test_invite_qualify_judge_leave_come_back_and_be_banned(
@@ -349,7 +335,6 @@ def test_invite_qualify_judge_leave_come_back_and_be_banned(
     page.get_by_text("0 of 1 practice pairs").wait_for()
     page.mouse.click(5, 400)
     qualify(store, page)
-    expect(hint(page)).to_contain_text("It walked straight in.")
     # The practice pair is not asked about again.
     page.get_by_text("0 of 5 pairs judged").wait_for()
 
@@ -408,8 +393,17 @@ def test_two_browsers_are_two_raters(
     page.get_by_text("1 of 6 pairs judged").wait_for()
     other = browser.new_context().new_page()
     other.set_default_timeout(PATIENCE)
+    # Videos that fail are loaded again, and nothing is said about them any more.
+    lost = iter(range(2))
+    other.route(
+        "**/api/video/**",
+        lambda route: route.continue_() if next(lost, None) is None else route.abort(),
+    )
     other.goto(address)
+    begin(other)
+    expect(other.locator(".trouble")).to_contain_text("is loading again", timeout=PATIENCE)
     ready(other)
+    expect(other.locator(".trouble")).to_be_hidden()
     other.get_by_text("0 of 6 pairs judged").wait_for()
     assert pair_shown(other) != pair_shown(page)
     assert [one.skip_reason for one in human(store)] == ["no_opinion", None]

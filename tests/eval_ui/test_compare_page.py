@@ -9,8 +9,8 @@ from streamlit.testing.v1 import AppTest
 import eval_ui
 from basalt.feedback.ask import AskConfig, ask
 from eval_ui import session
-from eval_ui.judging.acts import Reply, Undo
-from eval_ui.judging.clip_comparing import Act, ClipAnswer, ClipsView
+from eval_ui.judging.acts import Reply
+from eval_ui.judging.clip_comparing import ClipsView
 from leaderboard.judging.clip_queue import next_clips, queue_state
 from leaderboard.judging.raters import register_rater
 from leaderboard.store.database import Store
@@ -28,14 +28,13 @@ ADMIN = command_line_admin()
 PASSWORD = "correct horse battery"
 
 
-class Comparing(Element[ClipsView, Act]):
+class Comparing(Element[ClipsView]):
     def answer(self, winner: str = "left", pair: str | None = None) -> Reply:
-        given = {"kind": "answer", "nonce": "1", "winner": winner, "seconds": 9, "speed": 1}
-        if winner == "skip":
-            given["skip_reason"] = "no_opinion"
         return self.do(
-            ClipAnswer.model_validate({**given, "pair": pair or self.shown.pairs[0].pair})
-        )
+            kind="clip_answer", winner=winner, seconds=9, speed=1,
+            skip_reason="no_opinion" if winner == "skip" else None,
+            pair=pair or self.shown.pairs[0].pair,
+        )  # fmt: skip
 
 
 @pytest.fixture
@@ -143,10 +142,13 @@ def test_the_last_answer_is_taken_back(
     app = opened()
     comparing.answer("left")
     run(app)
-    assert "Answer withdrawn" in comparing.do(Undo(kind="undo", nonce="2")).text
+    # Sent twice, it withdraws one answer.
+    for _ in range(2):
+        reply = comparing.do(kind="undo", answer=comparing.shown.undo)
+        assert "Answer withdrawn" in reply.text
     run(app)
     assert comparing.shown.standing == "0 answered, 4 open"
-    assert not comparing.do(Undo(kind="undo", nonce="3")).ok
+    assert not comparing.do(kind="undo", answer="0" * 32).ok
     assert queue_state(empty_store, clips).missing == 4
 
 

@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from basalt.core.tasks import Questions
-from eval_ui.judging.pair_judging import Answer
+from eval_ui.judging.acts import Answer
 
 QUESTIONS = Questions(
     direct=("Found a cave?", "Harmed the village?"), comparative=("Faster?", "Human-like?")
@@ -14,7 +14,6 @@ QUESTIONS = Questions(
 def sent(**changes: object) -> dict[str, object]:
     return {
         "kind": "answer",
-        "nonce": "1",
         "pair": "0" * 32,
         "winner": "left",
         "justification": "",

@@ -195,18 +195,46 @@ def test_two_raters_at_once_never_hold_the_same_question(store: Store, study: St
     assert len(late.pairs()) == AHEAD
 
 
-def test_an_expired_pair_is_given_back_and_its_late_answer_refused(
+def test_an_expired_pair_is_given_back_and_its_late_answer_taken_once(
     store: Store, study: StudyInfo, rater: Rater
 ) -> None:
     (pair, _) = rater.pairs()
     late = NOON + timedelta(minutes=study.rules.reserve_minutes)
-    with pytest.raises(AnswerRefusedError, match="came too late"):
-        answer_clips(store, study, pair.assignment_id, rater.id, "left", seconds=9, now=late)
     with pytest.raises(AccessDeniedError, match="no longer reserved"):
         served_video_name(store, pair.assignment_id, "left", now=late)
     rater.now = late
-    assert rater.pairs()[0].assignment_id != pair.assignment_id
-    assert exported(store, study) == []
+    again = rater.pairs()[0]
+    assert again.assignment_id != pair.assignment_id
+    assert shown(store, again).question_id == shown(store, pair).question_id
+
+    def answer(served: ServedClips) -> str:
+        return answer_clips(
+            store, study, served.assignment_id, rater.id, "left", seconds=9, now=late
+        )
+
+    for _ in range(2):
+        assert answer(pair) == ""
+    assert [one.winner for one in exported(store, study)] == ["left"]
+    # It is not asked again, nor answered twice.
+    assert again.assignment_id not in [one.assignment_id for one in rater.pairs()]
+    with pytest.raises(AnswerRefusedError, match="answered since"):
+        answer(again)
+
+
+def test_a_late_answer_does_not_count_beside_somebody_elses(
+    store: Store, study: StudyInfo, rater: Rater
+) -> None:
+    (pair, _) = rater.pairs()
+    late = NOON + timedelta(minutes=study.rules.reserve_minutes)
+    other = Rater(store, study, "other")
+    other.now = late
+    assert shown(store, other.pairs()[0]).question_id == shown(store, pair).question_id
+    other.answer("right")
+    with pytest.raises(AnswerRefusedError, match="answered since"):
+        answer_clips(store, study, pair.assignment_id, rater.id, "left", seconds=9, now=other.now)
+    other.undo()
+    answer_clips(store, study, pair.assignment_id, rater.id, "left", seconds=9, now=other.now)
+    assert [one.winner for one in exported(store, study)] == ["left"]
 
 
 def test_a_visit_renews_the_reservations(store: Store, study: StudyInfo, rater: Rater) -> None:

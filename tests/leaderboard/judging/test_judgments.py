@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from basalt.core.recording import sha256_of
 from basalt.io.errors import StudyError
 from leaderboard.http.video_urls import served_video_name
-from leaderboard.judging.assignments import ServedPair, next_pair
+from leaderboard.judging.assignments import ServedPair, next_pair, renew
 from leaderboard.judging.judgments import (
     AnswerRefusedError,
     StoredAnswer,
@@ -148,6 +148,27 @@ def test_a_late_answer_does_not_count_beside_somebody_elses(
     with pytest.raises(AnswerRefusedError, match="answered since; your answer came too late"):
         answer_pair(store, early.assignment_id, alice, "right", now=lost)
     assert pairs_judged(store)[key] == 1
+
+
+def test_a_pair_is_renewed_while_its_page_is_open(store: Store, full_study: StudyInfo) -> None:
+    rater = register_rater(store, "secret")
+    pair = served(store, full_study, rater, now=NOON)
+    for minutes in range(10, 100, 10):
+        now = NOON + timedelta(minutes=minutes)
+        assert renew(store, full_study, rater, pair.assignment_id, now=now)
+        assert served(store, full_study, rater, now=now).assignment_id == pair.assignment_id
+    # The machine slept, and nobody asked for another pair meanwhile.
+    later = NOON + timedelta(hours=9)
+    assert renew(store, full_study, rater, pair.assignment_id, now=later)
+    assert store.media_file(served_video_name(store, pair.assignment_id, "left", now=later))
+    for other, now in ((register_rater(store, "other"), later), (rater, later)):
+        assert renew(store, full_study, other, pair.assignment_id, now=now) == (other == rater)
+    over = later + timedelta(hours=9)
+    again = served(store, full_study, rater, now=over)
+    assert not renew(store, full_study, rater, pair.assignment_id, now=over)
+    answer_pair(store, again.assignment_id, rater, "left", now=over)
+    assert not renew(store, full_study, rater, again.assignment_id, now=over)
+    assert not renew(store, full_study, rater, "0" * 32, now=over)
 
 
 def test_what_was_watched_before_an_undo_need_not_be_watched_again(
