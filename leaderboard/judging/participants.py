@@ -1,15 +1,16 @@
 """Participants of crowd platforms: who arrives by a link, and in which browsers a person takes part.
 
 A participant is known by the platform's id, in whatever browser. With an invite of the study, or a signed id, the person
-continues in up to `MOST_BROWSERS` browsers; each further one is an audit event. Another id in the same browser is another
-participant. Ids can be forged unless the links are signed: then the link has a keyed hash of the id.
+continues in up to `MOST_BROWSERS` browsers; each further one is an audit event. While another browser of the participant is
+active, the owner of the study decides. Another id in the same browser is another participant. Ids can be forged unless the links are signed: then the link has a keyed hash of the id.
 """
 
 import hmac
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal, get_args
 from urllib.parse import urlencode
 
@@ -22,9 +23,13 @@ from leaderboard.store.database import Store
 from leaderboard.store.models import (
     ERASED,
     SECOND,
+    Assignment,
+    AttentionCheck,
     Browser,
     CheckAnswer,
     ClipAnswer,
+    ClipShowing,
+    Event,
     Judgment,
     Membership,
     Rater,
@@ -37,7 +42,7 @@ from leaderboard.studies.access import (
     store_secret,
 )
 from leaderboard.studies.events import BY_RATER, add_event
-from leaderboard.studies.rules import StudyInfo, checked_name
+from leaderboard.studies.rules import StudyInfo, checked_name, lock_study
 from leaderboard.studies.settings import JudgingSettings
 
 Platform = Literal["prolific", "mturk", "other"]
@@ -53,6 +58,41 @@ LINK_IDS: dict[str, tuple[str, str, str]] = {
 
 MOST_BROWSERS = 3
 """Maximum number of browsers in which one participant takes part in a study."""
+
+ACTIVE = timedelta(minutes=3)
+"""Time since a participant's last answer, and since an open page last kept its pair reserved, in which a browser is active."""
+
+
+class ActiveElsewhereError(AccessDeniedError):
+    """A participant came in another browser while one is active.
+
+    Attributes:
+        rater_id: The participant.
+        browser: Keyed hash of the new browser.
+    """
+
+    def __init__(self, rater_id: str, browser: str) -> None:
+        super().__init__(
+            "this study is open in another of your browsers; close it there and reload this page after "
+            f"{ACTIVE.seconds // 60} minutes, or ask the organisers to let you continue here"
+        )
+        self.rater_id = rater_id
+        self.browser = browser
+
+
+@dataclass(frozen=True)
+class BrowserRequest:
+    """A participant who came in another browser while one was active, and whom no admin has let in.
+
+    Attributes:
+        rater_id: The participant.
+        browser: Keyed hash of the browser.
+        asked: Time of the first attempt.
+    """
+
+    rater_id: str
+    browser: str
+    asked: datetime
 
 
 @dataclass(frozen=True)
@@ -232,6 +272,7 @@ def attach(
     *,
     invite: str | None,
     signed: bool,
+    key: bytes,
     now: datetime,
 ) -> None:
     """Let a participant who has joined continue in a browser; a further browser is an audit event.
@@ -243,11 +284,13 @@ def attach(
         secret: The browser's secret.
         invite: Token of an invite of the study; one that has expired or is used up will do.
         signed: Whether the participant's id is signed.
+        key: Key of `signing_key`.
         now: Current time.
 
     Raises:
         AccessDeniedError: The id is neither signed nor came with an invite, or the participant has used
             `MOST_BROWSERS` browsers already.
+        ActiveElsewhereError: Another browser is active, and no admin has allowed this one.
     """
     token = hash_secret(secret)
     rater = session.get_one(Rater, member.rater_id)
@@ -271,11 +314,101 @@ def attach(
                 f"you have used this study in {MOST_BROWSERS} browsers already; continue in one of them, or contact "
                 "the organisers"
             )
+        browser = hmac.new(key, token.encode(), "sha256").hexdigest()[:16]
+        allowed = ("allow", browser) in _asked_and_allowed(session, study.id, rater.id)
+        if not allowed and _is_active(session, study, rater.id, now):
+            raise ActiveElsewhereError(rater.id, browser)
         add_event(
             session, study.id, "attach", BY_RATER, rater_id=rater.id,
             data={"reason": f"continued in browser {len(known) + 1}"}, now=now,
         )  # fmt: skip
     use_browser(session, study.id, rater.id, secret, now)
+
+
+@contextmanager
+def asking_owner(store: Store, study: StudyInfo) -> Iterator[None]:
+    """Where `attach` refuses a participant because another browser is active, add the event that asks the study's owner.
+
+    It is added once for each browser, after the transaction that was refused.
+    """
+    try:
+        yield
+    except ActiveElsewhereError as err:
+        with store.write() as session:
+            lock_study(session, study)
+            if ("ask", err.browser) not in _asked_and_allowed(session, study.id, err.rater_id):
+                data = {
+                    "browser": err.browser,
+                    "reason": "another browser of the participant was active",
+                }
+                add_event(session, study.id, "ask", BY_RATER, rater_id=err.rater_id, data=data)
+        raise
+
+
+def browser_requests(store: Store, study: StudyInfo, admin: AdminIdentity) -> list[BrowserRequest]:
+    """The participants who wait for an admin to let them continue in another browser, in the order they came."""
+    with store.read() as session:
+        events = session.scalars(
+            sa.select(Event)
+            .where(Event.study_id == study.id, Event.kind.in_(("ask", "allow")))
+            .order_by(Event.number)
+        )
+        waiting: dict[tuple[str, str], BrowserRequest] = {}
+        for one in events:
+            assert one.rater_id is not None
+            which = (one.rater_id, str(one.data["browser"]))
+            if one.kind == "allow":
+                waiting.pop(which, None)
+            else:
+                waiting[which] = BrowserRequest(*which, one.created)
+        return list(waiting.values())
+
+
+def allow_browser(
+    store: Store, study: StudyInfo, admin: AdminIdentity, request: BrowserRequest
+) -> None:
+    """Let a participant continue in another browser, although one is active.
+
+    Raises:
+        StudyError: There is no such request.
+    """
+    with store.write() as session:
+        lock_study(session, study)
+        known = _asked_and_allowed(session, study.id, request.rater_id)
+        if ("ask", request.browser) not in known:
+            raise StudyError("there is no such request; reload the page")
+        data = {"browser": request.browser}
+        add_event(session, study.id, "allow", admin.name, rater_id=request.rater_id, data=data)
+
+
+def _asked_and_allowed(session: Session, study_id: str, rater_id: str) -> set[tuple[str, str]]:
+    """The kinds of events about a participant's further browsers, with the browser."""
+    events = session.scalars(
+        sa.select(Event).where(
+            Event.study_id == study_id,
+            Event.rater_id == rater_id,
+            Event.kind.in_(("ask", "allow")),
+        )
+    )
+    return {(one.kind, str(one.data["browser"])) for one in events}
+
+
+def _is_active(session: Session, study: StudyInfo, rater_id: str, now: datetime) -> bool:
+    """Whether a rater has answered, or been served a pair that is kept reserved, within `ACTIVE`."""
+    reserved = now - ACTIVE + timedelta(minutes=study.rules.reserve_minutes)
+    return any(
+        count(session, table.study_id == study.id, table.rater_id == rater_id, since)
+        for table, since in (
+            *(
+                (table, table.created > now - ACTIVE)
+                for table in (Judgment, CheckAnswer, ClipAnswer)
+            ),
+            *(
+                (table, table.expires > reserved)
+                for table in (Assignment, AttentionCheck, ClipShowing)
+            ),
+        )
+    )
 
 
 def use_browser(session: Session, study_id: str, rater_id: str, secret: str, now: datetime) -> None:

@@ -22,6 +22,7 @@ from leaderboard.judging.invites import admit
 from leaderboard.judging.pairs import has_seen_all
 from leaderboard.judging.participants import (
     Participant,
+    asking_owner,
     attach,
     checked_participant,
     is_somebody_else,
@@ -70,7 +71,9 @@ from leaderboard.studies.events import (
 from leaderboard.studies.rules import StudyInfo, checked_name, lock_study
 from leaderboard.studies.settings import Ending, JudgingSettings, Outcome, read_settings
 
-State = Literal["invite", "consent", "qualify", "failed", "judge", "done", "banned", "paused"]
+State = Literal[
+    "invite", "consent", "qualify", "failed", "judge", "done", "banned", "paused", "ended"
+]
 
 REASONS = {
     "invite": "this study is by invitation only; open the link you were sent",
@@ -78,6 +81,7 @@ REASONS = {
     "failed": "you did not pass the qualification; thank you for trying",
     "banned": "you can no longer judge in this study; contact its organisers",
     "paused": "this study is paused; come back later",
+    "ended": "this study has ended; thank you",
 }
 """Why a rater in that state may not judge."""
 
@@ -89,8 +93,8 @@ class RaterStatus:
     Attributes:
         state: `invite` (needs an invitation), `consent` (must agree to the study's text), `qualify`
             (answers known pairs first), `failed` (did not pass the qualification), `judge`, `done` (has
-            answered all pairs asked for, or has judged at least one and seen all there are), `banned`, or `paused` (the
-            study is paused, and the rater is not done).
+            answered all pairs asked for, or has judged at least one and seen all there are), `banned`, or `paused` or
+            `ended` (the study is, and the rater is not done).
         answered: Number of pairs answered and neither skipped nor withdrawn. Attention checks count like other
             pairs; the qualification's pairs do not count.
         attention_checks: Number of attention checks among them; raters must not learn it.
@@ -179,6 +183,18 @@ def find_rater(store: Store, token: str, study_id: str | None = None) -> str:
     return found
 
 
+def require_present(store: Store, rater_id: str) -> None:
+    """Refuse a rater who is not in the store, or whose personal data was erased.
+
+    Raises:
+        AccessDeniedError: There is no such rater any more.
+    """
+    with store.read() as session:
+        rater = session.get(Rater, rater_id)
+    if rater is None or rater.erased:
+        raise AccessDeniedError("unknown rater; reload the page")
+
+
 def rename_rater(store: Store, rater_id: str, name: str) -> None:
     """Store a rater's name.
 
@@ -217,7 +233,7 @@ def enter(
 
     Raises:
         AccessDeniedError: The study requires a signature that the participant's id does not have, or the
-            participant may not continue in another browser.
+            participant may not continue in another browser; while one is active, an event asks the owner.
         StudyError: An id is not printable.
     """
     with store.read() as session:
@@ -233,7 +249,7 @@ def enter(
             return None
         if rater is not None and member.rater_id == rater.id:
             return rater.id
-    with store.write() as session:
+    with asking_owner(store, study), store.write() as session:
         lock_study(session, study)
         member = membership_of(session, study.id, person)
         if member is None:  # erased meanwhile
@@ -245,6 +261,7 @@ def enter(
             token,
             invite=invite,
             signed=signed,
+            key=key,
             now=now or datetime.now(UTC),
         )
         return member.rater_id
@@ -288,7 +305,7 @@ def join(
     Raises:
         AccessDeniedError: There is no invite, or it is used up, expired or revoked; or the participant may not
             continue in another browser, or has no signature where the study requires one; or was banned, or failed the
-            qualification, before the personal data was erased; or the study is paused.
+            qualification, before the personal data was erased; or the study is paused or has ended.
         StudyError: The name or an id is not printable, or the platform is unknown.
     """
     now = now or datetime.now(UTC)
@@ -299,18 +316,27 @@ def join(
             platform or "", participant, platform_study, platform_session, signature
         )
     key, signing = _exclusion_key(store), signing_key(store)
-    with store.write() as session:
+    with asking_owner(store, study), store.write() as session:
         lock_study(session, study)  # two browsers of one participant may come at once
         settings = read_settings(session, study.id)
-        if settings.paused:
-            raise AccessDeniedError(REASONS["paused"])
+        if settings.paused or settings.ended:
+            raise AccessDeniedError(REASONS["ended" if settings.ended else "paused"])
         rater = rater_in_browser(session, study.id, token)
         member = session.get(Membership, (study.id, rater.id)) if rater is not None else None
         if person is not None:
             person, signed = checked_participant(signing, study, settings, person)
             if (known := membership_of(session, study.id, person)) is not None:
                 if known is not member:
-                    attach(session, study, known, token, invite=invite, signed=signed, now=now)
+                    attach(
+                        session,
+                        study,
+                        known,
+                        token,
+                        invite=invite,
+                        signed=signed,
+                        key=signing,
+                        now=now,
+                    )
                 member = known
             elif member is not None and is_somebody_else(session, member, person):
                 member = None
@@ -382,8 +408,8 @@ def read_rater_status(
             may_end and has_seen_all(session, study, rater_id, gone, now or datetime.now(UTC))
         ):
             state = "done"
-    if settings.paused and state in ("invite", "consent", "qualify", "judge"):
-        state = "paused"
+    if (settings.paused or settings.ended) and state in ("invite", "consent", "qualify", "judge"):
+        state = "ended" if settings.ended else "paused"
     return RaterStatus(
         state,
         answered,
@@ -439,6 +465,7 @@ def _answers_that_count(
 
 _OUTCOMES: dict[State, Outcome] = {
     "done": "completed", "failed": "screened_out", "banned": "failed_checks", "paused": "closed",
+    "ended": "closed",
 }  # fmt: skip
 
 

@@ -53,6 +53,7 @@ CHECK_KINDS = ("qualification", "gold", "repeat", "self")
 
 EVENT_KINDS = (
     "settings", "ban", "unban", "withdraw", "erase", "requalify", "attach", "hold", "release",
+    "ask", "allow",
 )  # fmt: skip
 """Kinds of audit events, see `leaderboard.studies.events`."""
 

@@ -6,6 +6,7 @@
 - `erase`: a rater's personal data was erased; the votes stay;
 - `requalify`: a rater may try the qualification again;
 - `attach`: a participant continued in another browser;
+- `ask`, `allow`: a participant came in another browser while one was active, and an admin lets the person continue there;
 - `hold`, `release`: a rater gets no completion code, or gets it after all.
 
 The current state follows from the events in order of their numbers, so ratings change at once and the whole

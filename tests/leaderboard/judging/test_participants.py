@@ -1,5 +1,6 @@
 """Participants are known by their platform's id: in each of their browsers, and apart from others in the same one."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -9,12 +10,19 @@ from starlette.testclient import TestClient
 
 from basalt.io.errors import StudyError
 from leaderboard.http.api import create_server
-from leaderboard.judging.assignments import next_pair
+from leaderboard.judging.assignments import next_pair, renew
 from leaderboard.judging.gold_pairs import add_gold_pair
 from leaderboard.judging.invites import create_invite, list_invites, revoke_invite
 from leaderboard.judging.judgments import answer_pair
 from leaderboard.judging.pairs import all_pairs
-from leaderboard.judging.participants import MOST_BROWSERS, Participant, personal_links
+from leaderboard.judging.participants import (
+    MOST_BROWSERS,
+    BrowserRequest,
+    Participant,
+    allow_browser,
+    browser_requests,
+    personal_links,
+)
 from leaderboard.judging.quality import rater_reports
 from leaderboard.judging.rater_view import rater_view
 from leaderboard.judging.raters import enter, erase, find_rater, join, rater_status
@@ -48,11 +56,14 @@ def begin(place: Place, browser: str, person: str | None, **options: Any) -> str
     return join(store, study, browser, invite=invite, **ids, **options)
 
 
-def arrive(place: Place, browser: str, person: str | None, **options: Any) -> str | None:
-    """Open the link; None for somebody who has yet to join."""
+def arrive(
+    place: Place, browser: str, person: str | None, *, minutes: float = 0, **options: Any
+) -> str | None:
+    """Open the link, now or some minutes later; None for somebody who has yet to join."""
     store, study, invite = place
     named = None if person is None else Participant("prolific", person, **options)
-    return enter(store, study, browser, participant=named, invite=invite)
+    now = datetime.now(UTC) + timedelta(minutes=minutes)
+    return enter(store, study, browser, participant=named, invite=invite, now=now)
 
 
 def judge(place: Place, rater: str) -> None:
@@ -71,7 +82,7 @@ def test_a_participant_goes_on_in_another_browser_and_the_owner_sees_it(place: P
     store, study, _ = place
     rater = begin(place, "laptop", "P1")
     judge(place, rater)
-    assert arrive(place, "phone", "P1") == rater == arrive(place, "laptop", "P1")
+    assert arrive(place, "phone", "P1", minutes=4) == rater == arrive(place, "laptop", "P1")
     # Back later without the link, in both.
     assert arrive(place, "phone", None) == rater == arrive(place, "laptop", None)
     assert find_rater(store, "phone", study.id) == rater == find_rater(store, "phone")
@@ -80,6 +91,34 @@ def test_a_participant_goes_on_in_another_browser_and_the_owner_sees_it(place: P
     assert (event.rater_id, event.data["reason"]) == (rater, "continued in browser 2")
     (report,) = rater_reports(store, study, ADMIN)
     assert report.browsers == 2
+
+
+def test_while_another_browser_is_active_the_owner_decides(place: Place) -> None:
+    store, study, _ = place
+    rater = begin(place, "laptop", "P1")
+    pair = next_pair(store, study, rater)
+    assert pair is not None
+    for _ in range(2):
+        with pytest.raises(AccessDeniedError, match="open in another of your browsers"):
+            arrive(place, "phone", "P1")
+    assert [one.kind for one in history(store, study, ADMIN)].count("ask") == 1
+    # An open page is active, too; the first browser continues.
+    later = datetime.now(UTC) + timedelta(minutes=10)
+    assert renew(store, study, rater, pair.assignment_id, now=later)
+    with pytest.raises(AccessDeniedError, match="open in another of your browsers"):
+        arrive(place, "phone", "P1", minutes=12)
+    assert arrive(place, "laptop", "P1") == rater
+    (request,) = browser_requests(store, study, ADMIN)
+    assert request.rater_id == rater and "phone" not in request.browser
+    allow_browser(store, study, ADMIN, request)
+    assert browser_requests(store, study, ADMIN) == []
+    assert arrive(place, "phone", "P1", minutes=12) == rater
+    # Only that browser; and none has to be allowed once the page is closed.
+    with pytest.raises(AccessDeniedError, match="open in another of your browsers"):
+        arrive(place, "tablet", "P1", minutes=12)
+    assert arrive(place, "tablet", "P1", minutes=14) == rater
+    with pytest.raises(StudyError, match="no such request"):
+        allow_browser(store, study, ADMIN, BrowserRequest(rater, "0" * 16, later))
 
 
 def test_three_browsers_are_enough(place: Place) -> None:
