@@ -58,6 +58,11 @@ def current_study(store: Store, *, clips: bool | None = None) -> StudyInfo:
     return shown
 
 
+def choose_study(study: StudyInfo) -> None:
+    """Show this study from now on, on every page."""
+    st.session_state[_KEY] = study.name
+
+
 def _of_kind(studies: list[StudyInfo], clips: bool | None) -> list[StudyInfo]:
     return [one for one in studies if clips is None or one.rules.clips == clips]
 

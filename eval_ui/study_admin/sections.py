@@ -2,7 +2,16 @@
 
 from collections.abc import Callable
 
-from eval_ui.study_admin import exports, gold, history, invites, progress, raters, settings_form
+from eval_ui.study_admin import (
+    exports,
+    gold,
+    history,
+    invites,
+    progress,
+    raters,
+    settings_form,
+    studies,
+)
 from leaderboard.store.database import Store
 from leaderboard.studies.access import AdminIdentity
 from leaderboard.studies.rules import StudyInfo
@@ -15,5 +24,6 @@ SECTIONS: dict[str, Callable[[Store, StudyInfo, AdminIdentity], None]] = {
     "Settings": settings_form.draw,
     "Export": exports.draw,
     "History": history.draw,
+    "Studies": studies.draw,
 }
 """Tab names and what draws them."""

@@ -68,13 +68,18 @@ def _fields(present: JudgingSettings) -> dict[str, object]:
             wrap=True,
         )
         out["signed_ids"] = st.checkbox(
-            "Accept participants' IDs only from personal links of `basalt leaderboard links` "
+            "Accept participants' IDs only from personal links of `basalt leaderboard study links` "
             "(otherwise anyone who knows an ID can pose as that participant)",
             present.signed_ids,
             wrap=True,
         )
         out["paused"] = st.checkbox(
             "Paused: nobody can begin or get another pair", present.paused, wrap=True
+        )
+        out["ended"] = st.checkbox(
+            "Ended: nobody can begin or get another pair, and raters see the results",
+            present.ended,
+            wrap=True,
         )
         st.markdown("##### Answers")
         out["watch_share"] = (

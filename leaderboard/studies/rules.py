@@ -21,6 +21,9 @@ DEMO_STEP_LIMIT = 400
 RESERVE_MINUTES = 30
 """Minutes that a pair stays reserved for a rater, as in the BEDD study."""
 
+DELETED = "deleted:"
+"""Prefix of the value that replaces the name of a deleted study, which no page or command shows."""
+
 OFFICIAL = "official"
 """Value of `--study` for the study of the official seeds in the recordings' world."""
 
@@ -209,6 +212,8 @@ def create_study(store: Store, name: str, rules: StudyRules) -> StudyInfo:
         StudyError: The name is taken or not valid.
     """
     name = checked_name(name, "study name")
+    if name.startswith(DELETED):
+        raise StudyError(f"study name: expected another beginning than {DELETED!r}")
     with store.write() as session:
         if session.scalar(sa.select(Study.id).where(Study.name == name)):
             raise StudyError(f"study {name!r} exists already; choose another name")
@@ -255,11 +260,10 @@ def free_study_name(store: Store, name: str) -> str:
 
 
 def list_studies(store: Store) -> list[StudyInfo]:
-    """All studies, the newest first."""
+    """All studies, the newest first, without deleted ones."""
     with store.read() as session:
-        return [
-            _info(row) for row in session.scalars(sa.select(Study).order_by(Study.created.desc()))
-        ]
+        found = sa.select(Study).where(Study.name.not_like(f"{DELETED}%"))
+        return [_info(row) for row in session.scalars(found.order_by(Study.created.desc()))]
 
 
 def find_study(store: Store, name: str | None = None) -> StudyInfo:

@@ -34,7 +34,7 @@ CheckKind = Literal["gold", "repeat", "self"]
 Outcome = Literal["completed", "screened_out", "failed_checks", "no_consent", "closed"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 """Ways in which a study ends for a person: all pairs judged; the qualification failed; banned; no consent given; the
-study full or paused."""
+study full, paused or ended."""
 
 PROLIFIC_RETURN = "https://app.prolific.com/submissions/complete?cc={code}"
 """Address to which Prolific's participants return, by Prolific's documentation; not tried on the live service."""
@@ -98,6 +98,7 @@ class JudgingSettings(BaseModel):
         completion_url: Address to send the rater to, with `{code}`; empty for none, or the platform's.
         endings: Codes and addresses of the other outcomes.
         paused: Whether nobody may begin or get another pair now; answers to open pairs are still taken.
+        ended: Whether the study is over: nobody may begin or get another pair, and raters see the results.
         show_results: Whether raters see the score tables, the episodes and players' names while the study
             runs; otherwise only admins do. While there are attention checks, only admins do anyway.
     """
@@ -125,6 +126,7 @@ class JudgingSettings(BaseModel):
     completion_url: str = Field(default="", max_length=500, pattern=_ADDRESS)
     endings: dict[Literal["screened_out", "failed_checks", "no_consent", "closed"], Ending] = {}
     paused: bool = False
+    ended: bool = False
     show_results: bool = True
 
     @model_validator(mode="after")
@@ -135,8 +137,8 @@ class JudgingSettings(BaseModel):
 
     @property
     def raters_see_results(self) -> bool:
-        """Whether raters see the tables now: their counts would reveal which answers were attention checks."""
-        return self.show_results and not self.check_share
+        """Whether raters see the tables now: until the end their counts would reveal which answers were attention checks."""
+        return self.ended or (self.show_results and not self.check_share)
 
     def ending(self, outcome: Outcome) -> Ending:
         """The code and the address of an outcome; the address of the platform where none is given."""
@@ -176,7 +178,7 @@ OUTCOME_NAMES: dict[Outcome, str] = {
     "screened_out": "screened out (qualification failed)",
     "failed_checks": "failed checks (banned)",
     "no_consent": "no consent",
-    "closed": "study full or paused",
+    "closed": "study full, paused or ended",
 }
 """Names of the outcomes, as admins see them."""
 
