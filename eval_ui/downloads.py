@@ -17,6 +17,7 @@ from basalt.core.comparisons import write_comparisons
 from basalt.io.errors import BasaltError
 from eval_ui.store_access import the_store
 from leaderboard.bedd.study import export_bedd
+from leaderboard.judging.archive import write_archive
 from leaderboard.judging.payments import payment_list, write_payments
 from leaderboard.ratings.analysis import analyse
 from leaderboard.ratings.html_report import write_page
@@ -36,6 +37,8 @@ FILES = {
     "judgments.json": "The same as a list of objects",
     "leaderboard.html": "The leaderboard as a single page for any web server",
     "human_answers.json": "Wins, losses and draws in the format of the BEDD evaluation data set",
+    "study.zip": "Everything that was asked, as tables with a data dictionary: answers to questions, checks, raters, audit "
+    "events, watched shares; withdrawn answers and banned raters are marked",
     "payments.csv": "One row per rater, for paying: the platform's IDs, outcome, minutes active and code",
 }
 """File names and descriptions. Raters appear under pseudonyms only, except in the list of payments."""
@@ -83,6 +86,8 @@ def _write(store: Store, study_id: str, path: Path) -> None:
         write_page(path, study.name, analyses, replayed(store, study))
     elif path.name == "human_answers.json":
         export_bedd(path, store, study, "human")
+    elif path.name == "study.zip":
+        write_archive(path, store, study, command_line_admin())
     elif path.name == "payments.csv":
         # The link was signed for an admin.
         write_payments(path, payment_list(store, study, command_line_admin()))

@@ -1,6 +1,5 @@
 """`basalt leaderboard`: ratings and judgments of a study, and who may administer it."""
 
-import csv
 import dataclasses
 import getpass
 import json
@@ -11,6 +10,7 @@ from typing import Annotated
 import typer
 
 from basalt.cli.flags import Json, Proxy, Store, Study, app, choice, run
+from basalt.cli.study import study as study_commands
 from basalt.core.comparisons import SUFFIXES, write_comparisons
 from basalt.io.addresses import require_free
 from basalt.io.errors import ConfigError, StudyError
@@ -18,7 +18,7 @@ from leaderboard.bedd.analysis import analyse_answers, text_analysis
 from leaderboard.bedd.answers import read_answers, read_banned
 from leaderboard.bedd.study import STUDY_NAME, export_bedd, import_bedd
 from leaderboard.bedd.videos import add_videos
-from leaderboard.judging.participants import PLATFORMS, personal_links
+from leaderboard.judging.archive import write_archive
 from leaderboard.judging.payments import payment_list, write_payments
 from leaderboard.judging.telemetry_judge import judge_by_telemetry
 from leaderboard.ratings.analysis import analyse
@@ -40,13 +40,14 @@ from leaderboard.store.models import SOURCES
 from leaderboard.studies.access import add_admin, command_line_admin, remove_admin
 from leaderboard.studies.export import load_comparisons
 from leaderboard.studies.rules import find_study
-from leaderboard.submissions.episodes import replayed
+from leaderboard.submissions.episodes import replayed, uncompared
 
 MAX_REPLICATES = 10_000
 """Largest number of bootstrap replicates; more add nothing, and fill the memory."""
 
 
 leaderboard = app("Show, export and administer a leaderboard.")
+leaderboard.add_typer(study_commands, name="study")
 
 Source = Annotated[
     str | None,
@@ -72,7 +73,9 @@ Control = Annotated[
 
 def leaderboard_main(argv: list[str]) -> int:
     """Run `basalt leaderboard ARGUMENTS`; returns the exit status."""
-    return run("leaderboard", leaderboard, argv, several=("--judgments", "--control"))
+    return run(
+        "leaderboard", leaderboard, argv, several=("--judgments", "--control", "--task", "--seeds")
+    )
 
 
 @leaderboard.command("show")
@@ -109,12 +112,19 @@ def _show(
         analyse(table, replicates=replicates, control=control or (), looks=looks)
         for table in tables
     ]
+    entered = replayed(opened, found)
     if as_json:
-        print(json.dumps(table_records(analyses, replayed(opened, found)), indent=1))
-    elif tables:
-        print(f"Study {found.name!r}\n\n{text_tables(analyses, replayed(opened, found))}")
+        print(json.dumps(table_records(analyses, entered), indent=1))
+        return 0
+    if tables:
+        print(f"Study {found.name!r}\n\n{text_tables(analyses, entered)}")
     else:
         print(f"Study {found.name!r}: no judgments yet; `basalt ui` opens the judging app")
+    if waiting := uncompared(entered, comparisons):
+        print(
+            f"\n0 comparisons: {', '.join(waiting)}; people compare them in `basalt ui`, and "
+            "`basalt leaderboard judge-by-telemetry` stands in until they have"
+        )
     return 0
 
 
@@ -123,7 +133,8 @@ def _export(
     file: Annotated[
         Path,
         typer.Argument(
-            help="A .parquet, .csv or .json file of judgments, or a .html page of the tables."
+            help="A .parquet, .csv or .json file of judgments, a .html page of the tables, or a .zip of everything that "
+            "was asked, with a data dictionary."
         ),
     ],
     study: Study = None,
@@ -155,6 +166,13 @@ def _export(
         count = export_bedd(file, opened, found, source)
         print(f"wrote {count} answers of study {found.name!r} to {file}, in BEDD's format")
         return 0
+    if file.suffix == ".zip":
+        try:
+            rows = write_archive(file, opened, found, command_line_admin())
+        except OSError as err:
+            raise ConfigError(f"{file}: cannot be written ({err.strerror})") from err
+        print(f"wrote {rows} rows of study {found.name!r} to {file}")
+        return 0
     if file.suffix == ".html":
         comparisons = load_comparisons(opened, found, [source] if source else None)
         tables = rate(comparisons, model=RATING_MODELS.get(model))
@@ -165,7 +183,7 @@ def _export(
     else:
         if file.suffix not in SUFFIXES:
             raise ConfigError(
-                f"{file}: expected a file name that ends in {', '.join(SUFFIXES)} or .html"
+                f"{file}: expected a file name that ends in {', '.join(SUFFIXES)}, .html or .zip"
             )
         comparisons = load_comparisons(
             opened, found, [source] if source else None, questions=questions, checks=checks
@@ -322,45 +340,6 @@ def _asked_password() -> str:
     if password != getpass.getpass("Repeat password: "):
         raise StudyError("the two passwords differ; nothing was changed")
     return password
-
-
-@leaderboard.command("links")
-def _links(
-    people: Annotated[
-        Path, typer.Argument(metavar="FILE", help="Text file with a participant's ID on each line.")
-    ],
-    invite: Annotated[str, typer.Option(metavar="TOKEN", help="Token of an invite of the study.")],
-    address: Annotated[
-        str, typer.Option(metavar="URL", help="Address of the app, e.g. https://judge.lab.example")
-    ],
-    platform: Annotated[
-        str,
-        typer.Option(
-            callback=choice(PLATFORMS), help=f"Platform of the IDs: {', '.join(PLATFORMS)}."
-        ),
-    ] = "other",
-    study: Study = None,
-    store: Store = None,
-) -> int:
-    """Print a personal link with a signed ID for each participant, as CSV."""
-    opened = open_existing(store)
-    try:
-        names = people.read_text(encoding="utf-8").split()
-    except (OSError, UnicodeDecodeError) as err:
-        raise ConfigError(f"{people}: cannot be read ({err})") from err
-    links = personal_links(
-        opened,
-        find_study(opened, study),
-        command_line_admin(),
-        address,
-        invite,
-        platform,
-        names,
-    )
-    writer = csv.writer(sys.stdout)
-    writer.writerow(("participant", "link"))
-    writer.writerows(zip(names, links, strict=True))
-    return 0
 
 
 @leaderboard.command("payments")

@@ -107,6 +107,11 @@ def _submit(
             return 0
         done = submit(*target, about)
     print(f"registered {done.agent!r} in study {done.study!r}: {done.episodes} episodes")
+    if replay:
+        print(f"  replayed to the same places: {done.replayed} of {min(replay, done.episodes)}")
+    print(
+        f"  0 comparisons so far; `basalt leaderboard show --study {done.study!r}` says what is next"
+    )
     return 0
 
 

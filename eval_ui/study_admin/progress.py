@@ -11,6 +11,7 @@ from basalt.core.reliability import reliability
 from eval_ui.charts import GREEN
 from eval_ui.elements import facts_html, percent, show_table
 from leaderboard.judging.clip_queue import queue_state
+from leaderboard.judging.funnel import read_funnel
 from leaderboard.judging.quality import Share, StudyQuality, study_quality
 from leaderboard.ratings.columns import task_title
 from leaderboard.store.database import Store
@@ -35,6 +36,7 @@ def draw(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
             }
         )
     )
+    _funnel(store, study, admin)
     if study.rules.clips:
         _queue(store, study)
     _quality(quality)
@@ -52,6 +54,29 @@ def draw(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
         st.markdown("##### By task")
         counts = pd.Series([task_title(one.task) for one in judged]).value_counts()
         show_table({"Task": counts.index, "Judgments": counts.to_numpy()})
+
+
+@st.fragment(run_every=20)
+def _funnel(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
+    """How far the raters have come; drawn again by itself."""
+    stages = read_funnel(store, study, admin)
+    places = "no limit" if stages.places is None else str(stages.places)
+    st.html(
+        facts_html(
+            {
+                "Places in open invites": places,
+                "Joined": str(stages.joined),
+                "Consented": str(stages.consented),
+                "Qualified": str(stages.qualified),
+                "Judging": str(stages.judging),
+                "Done": str(stages.done),
+                "Failed": str(stages.failed),
+                "Banned": str(stages.banned),
+                "Held for review": str(stages.held),
+            },
+            small=True,
+        )
+    )
 
 
 def _queue(store: Store, study: StudyInfo) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from eval_ui.elements import attempt, show_table
+from leaderboard.judging.participants import allow_browser, browser_requests
 from leaderboard.judging.quality import RaterReport, rater_reports
 from leaderboard.judging.raters import erase, rater_of_code
 from leaderboard.store.database import Store
@@ -21,6 +22,7 @@ STATES = {
     "done": "done",
     "banned": "banned",
     "paused": "study paused",
+    "ended": "study ended",
 }
 
 
@@ -30,9 +32,11 @@ def draw(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
     if not reports:
         st.caption("No raters yet. Create an invite link under Invites.")
         return
+    _requests(store, study, admin)
     _table(reports)
     st.caption(
-        "Agreement: share of other raters' answers to the same pairs that match. Left: share of left among "
+        "Raters with most flags come first: look at their answers before you ban or pay. Agreement: share of other raters' "
+        "answers to the same pairs that match. Left: share of left among "
         "left and right. A ban removes a rater's answers from every rating at once; nothing is deleted, and "
         "the ban can be lifted."
     )
@@ -43,6 +47,18 @@ def draw(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
             st.markdown(
                 f"Rater `{rater[:8]}`" if rater else "No rater of this study has this code."
             )
+
+
+def _requests(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
+    """Participants who came in another browser while one was active."""
+    for one in browser_requests(store, study, admin):
+        text, button = st.columns([5, 1], vertical_alignment="center")
+        text.warning(
+            f"Rater `{one.rater_id[:8]}` came in another browser at {one.asked:%Y-%m-%d %H:%M} UTC, while one was "
+            "active. It may be the same person, or somebody who has the link."
+        )
+        if button.button("Allow", key=f"allow {one.rater_id} {one.browser}", width="stretch"):
+            attempt(allow_browser, store, study, admin, one)
 
 
 def _table(reports: Sequence[RaterReport]) -> None:

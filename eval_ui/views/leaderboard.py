@@ -24,7 +24,7 @@ from leaderboard.ratings.ranking import Table, rate
 from leaderboard.store.database import Store
 from leaderboard.studies.export import load_comparisons
 from leaderboard.studies.rules import StudyInfo
-from leaderboard.submissions.episodes import replayed
+from leaderboard.submissions.episodes import replayed, uncompared
 
 TITLE = "Leaderboard"
 ICON = ":material/leaderboard:"
@@ -61,6 +61,13 @@ def page() -> None:
 
 def _results(store: Store, study: StudyInfo) -> None:
     comparisons = load_comparisons(store, study)
+    confirmed = replayed(store, study)
+    if waiting := uncompared(confirmed, comparisons):
+        st.info(
+            f"0 comparisons: {', '.join(waiting)}. Judge them on the Judge page; "
+            "`basalt leaderboard judge-by-telemetry` stands in until people have.",
+            icon=":material/hourglass_empty:",
+        )
     present = [source for source in BADGES if any(one.source == source for one in comparisons)]
     if not present:
         st.info(
@@ -81,7 +88,6 @@ def _results(store: Store, study: StudyInfo) -> None:
         )
     if chosen == OVERALL:
         _show_overall(tables)
-    confirmed = replayed(store, study)
     for table in tables:
         if chosen in (None, table.task):
             _show(store, study, table, confirmed)

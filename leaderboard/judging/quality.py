@@ -1,9 +1,11 @@
 """Quality of judgments: agreement, attention checks, and bias to one side or to longer videos."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import combinations
+from math import comb
 from statistics import median
 from typing import NamedTuple
 
@@ -13,6 +15,7 @@ from sqlalchemy.orm import Session, aliased
 
 from basalt.core.comparisons import MIRRORED, Winner
 from basalt.core.intervals import rate_interval
+from basalt.core.tasks import STEPS_PER_SECOND
 from leaderboard.judging.clip_queue import given_answers
 from leaderboard.judging.raters import RaterStatus, State, read_rater_status
 from leaderboard.store.database import Store
@@ -35,7 +38,19 @@ MANY_SKIPS = 0.25
 """Share of skips among a rater's answers from which on the rater is flagged."""
 
 FEWEST_ANSWERS = 4
-"""Number of answers from which on that share says something."""
+"""Number of answers from which on that share, and that of fast answers, says something."""
+
+FAST = 3.0
+"""Playback speed that an answer's time must allow at least; half of the answers faster than that are flagged."""
+
+ONE_SIDED = 0.01
+"""Two-sided probability, if left and right were drawn with equal chance, below which a share of left is flagged."""
+
+FAILED_CHECKS = 1 / 3
+"""Share of failed attention checks from which on a rater is flagged."""
+
+FEWEST_SHARED = 10
+"""Number of other raters' answers from which on a low agreement is flagged."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +154,7 @@ class _Vote:
     winner: str
     verdict: str
     longer: str
+    length: float
     seconds: float | None
 
 
@@ -179,7 +195,7 @@ def study_quality(store: Store, study: StudyInfo) -> StudyQuality:
 
 
 def rater_reports(store: Store, study: StudyInfo, admin: AdminIdentity) -> list[RaterReport]:
-    """All raters of a study, sorted by number of judgments."""
+    """All raters of a study: those with most flags first, then by number of judgments."""
     votes, checks, _, gone = _load(store, study)
     counted = [one for one in votes if one.id not in gone]
     by_pair: dict[str, list[_Vote]] = defaultdict(list)
@@ -204,6 +220,7 @@ def rater_reports(store: Store, study: StudyInfo, admin: AdminIdentity) -> list[
                 sa.select(Invite.id, Invite.label).where(Invite.study_id == study.id)
             ).all()
         )
+        usual = _mean_agreement(by_pair)
         ids = {*members, *(one.rater for one in votes), *(one.rater for one in checks)}
         reports = []
         for rater_id in ids:
@@ -239,7 +256,7 @@ def rater_reports(store: Store, study: StudyInfo, admin: AdminIdentity) -> list[
                     forgotten=rater.erased,
                     judged=sum(one.winner != "skip" for one in own),
                     skipped=status.skipped,
-                    flags=_flags(status),
+                    flags=_flags(status, own, decided, same, usual, passed),
                     withdrawn=sum(one.rater == rater_id and one.id in gone for one in votes),
                     gold=(sum(passed["gold"]), len(passed["gold"])),
                     self_pairs=(sum(passed["self"]), len(passed["self"])),
@@ -249,15 +266,65 @@ def rater_reports(store: Store, study: StudyInfo, admin: AdminIdentity) -> list[
                     agreement=sum(same) / len(same) if same else None,
                 )
             )
-    return sorted(reports, key=lambda one: (-one.judged, one.rater_id))
+    return sorted(reports, key=lambda one: (-len(one.flags), -one.judged, one.rater_id))
 
 
-def _flags(status: RaterStatus) -> tuple[str, ...]:
-    """What is striking about a rater's answers."""
+def _mean_agreement(by_pair: Mapping[str, Sequence[_Vote]]) -> float:
+    """Share of equal answers among all pairs of answers by two raters to the same pair; 1 without any."""
+    same = [
+        one.verdict == other.verdict
+        for votes in by_pair.values()
+        for one, other in combinations(votes, 2)
+        if one.rater != other.rater
+    ]
+    return sum(same) / len(same) if same else 1.0
+
+
+def _flags(
+    status: RaterStatus,
+    own: Sequence[_Vote],
+    left: Sequence[bool],
+    same: Sequence[bool],
+    usual: float,
+    passed: Mapping[str, Sequence[bool]],
+) -> tuple[str, ...]:
+    """What is striking about a rater's answers, in words.
+
+    Args:
+        status: State of the rater.
+        own: The rater's answers.
+        left: Whether left was chosen, of each answer for one side.
+        same: Whether it was the same, of each answer by another rater to one of the pairs.
+        usual: Agreement of all raters.
+        passed: Whether it was passed, of each attention check by its kind.
+    """
+    found = []
     answers = status.answered + status.skipped
     used_up = status.skipped > 0 and status.skips_left == 0
     often = answers >= FEWEST_ANSWERS and status.skipped >= MANY_SKIPS * answers
-    return (f"skipped {status.skipped} of {answers}",) if used_up or often else ()
+    if used_up or often:
+        found.append(f"skipped {status.skipped} of {answers}")
+    judged = [one for one in own if one.winner != "skip" and one.seconds is not None]
+    fast = sum(one.seconds * FAST < one.length for one in judged if one.seconds is not None)
+    if len(judged) >= FEWEST_ANSWERS and 2 * fast >= len(judged):
+        found.append(f"answered {fast} of {len(judged)} faster than {FAST:g}x speed allows")
+    if left and _coin(sum(left), len(left)) < ONE_SIDED:
+        found.append(f"chose left in {sum(left)} of {len(left)}")
+    checks = [*passed.get("gold", ()), *passed.get("self", ())]
+    failed = len(checks) - sum(checks)
+    if failed and failed >= FAILED_CHECKS * len(checks):
+        found.append(f"failed {failed} of {len(checks)} attention checks")
+    if len(same) >= FEWEST_SHARED and rate_interval(sum(same), len(same))[1] < usual:
+        found.append(
+            f"agrees with others in {sum(same) / len(same):.0%}, all raters in {usual:.0%}"
+        )
+    return tuple(found)
+
+
+def _coin(heads: int, tosses: int) -> float:
+    """Probability that a fair coin gives a number of heads at least as far from the half, on either side."""
+    few = min(heads, tosses - heads)
+    return min(1.0, 2 * sum(comb(tosses, k) for k in range(few + 1)) / 2**tosses)
 
 
 def agreement(answers: Sequence[tuple[str, str, str]]) -> tuple[float | None, int]:
@@ -363,6 +430,7 @@ def _episode_votes(session: Session, study: StudyInfo) -> tuple[list[_Vote], lis
             winner=one.winner,
             verdict=_verdict(one),
             longer="" if steps == other else "left" if steps > other else "right",
+            length=max(steps, other) / STEPS_PER_SECOND,
             seconds=one.seconds,
         )
         for one, steps, other in rows
@@ -398,6 +466,7 @@ def _clip_votes(session: Session, study: StudyInfo) -> tuple[list[_Vote], list[_
                     winner=one.winner,
                     verdict=one.verdict,
                     longer="",
+                    length=0.0,
                     seconds=one.seconds,
                 )
             )

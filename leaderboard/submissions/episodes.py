@@ -1,8 +1,11 @@
 """The episodes of a study, for people who may see the players' names."""
 
+from collections.abc import Collection, Iterable
+
 import sqlalchemy as sa
 from sqlalchemy.orm import contains_eager
 
+from basalt.core.comparisons import Comparison
 from basalt.core.recording import Recording
 from basalt.core.telemetry import Telemetry
 from leaderboard.store.database import Store
@@ -46,6 +49,24 @@ def replayed(store: Store, study: StudyInfo) -> dict[tuple[str, str], tuple[int,
             (task, agent): (confirmed, count)
             for task, agent, confirmed, count in session.execute(query)
         }
+
+
+def uncompared(
+    entered: Collection[tuple[str, str]], comparisons: Iterable[Comparison]
+) -> list[str]:
+    """Names of the agents of a study that no table has yet, since nobody has compared them.
+
+    Args:
+        entered: Task and agent of what was submitted, e.g. the keys of `replayed`.
+        comparisons: The study's comparisons; skips compare nothing.
+    """
+    compared = {
+        name
+        for one in comparisons
+        if one.winner != "skip"
+        for name in (one.left_agent, one.right_agent)
+    }
+    return sorted({agent for _, agent in entered} - compared)
 
 
 def episode_telemetry(store: Store, episode_id: str) -> tuple[Telemetry, ...]:

@@ -42,12 +42,14 @@ class SubmissionInfo:
         agent: Name of the agent in the study.
         study: Name of the study.
         episodes: Number of episodes.
+        replayed: Number of them that a replay led to the same places.
     """
 
     id: str
     agent: str
     study: str
     episodes: int
+    replayed: int
 
 
 def submit_recordings(
@@ -120,7 +122,9 @@ def register(
         shutil.rmtree(staging, ignore_errors=True)
         _remove_unregistered(store, submission_id)
         raise
-    return SubmissionInfo(submission_id, submission.agent, study.name, len(episodes))
+    return SubmissionInfo(
+        submission_id, submission.agent, study.name, len(episodes), len(submission.replayed)
+    )
 
 
 def staging_folder(store: Store, submission_id: str | None = None) -> Path:

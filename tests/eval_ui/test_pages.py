@@ -12,7 +12,8 @@ from streamlit.testing.v1 import AppTest
 import eval_ui
 from basalt.core.comparisons import Comparison
 from eval_ui import session
-from eval_ui.judging.pair_judging import Act, Answer, PairView, Reply, Undo
+from eval_ui.judging.acts import Reply
+from eval_ui.judging.pair_judging import PairView
 from leaderboard.judging.assignments import next_pair
 from leaderboard.judging.gold_pairs import add_gold_pair
 from leaderboard.judging.invites import create_invite
@@ -25,8 +26,14 @@ from leaderboard.store.models import AttentionCheck, Episode, Judgment, Membersh
 from leaderboard.studies.access import add_admin, command_line_admin, log_in
 from leaderboard.studies.events import ban
 from leaderboard.studies.export import load_comparisons
-from leaderboard.studies.rules import StudyInfo, create_study, demo_study
-from leaderboard.studies.settings import change_settings
+from leaderboard.studies.rules import (
+    StudyInfo,
+    create_study,
+    demo_study,
+    find_study,
+    list_studies,
+)
+from leaderboard.studies.settings import change_settings, get_settings
 from leaderboard.submissions.register import submit_recordings
 from tests.support.element import Element
 from tests.support.filled_store import fill
@@ -39,18 +46,19 @@ PASSWORD = "correct horse battery"
 HOSTILE = '<img src=x onerror="alert(1)">'
 
 
-class PairJudging(Element[PairView, Act]):
+class PairJudging(Element[PairView]):
     def answer(self, winner: str = "left", **changes: object) -> Reply:
         return self.do(
-            Answer.model_validate(
-                {
-                    "kind": "answer", "nonce": "1", "pair": self.shown.pair, "winner": winner,
-                    "skip_reason": "no_opinion" if winner == "skip" else None,
-                    "justification": "", "direct": [], "comparative": [], "seen": [1, 1], "events": [],
-                }
-                | changes
-            )
+            **{
+                "kind": "answer", "pair": self.shown.pair, "winner": winner,
+                "skip_reason": "no_opinion" if winner == "skip" else None,
+                "justification": "", "direct": [], "comparative": [], "seen": [1, 1], "events": [],
+            }
+            | changes
         )  # fmt: skip
+
+    def undo(self) -> Reply:
+        return self.do(kind="undo", answer=self.shown.undo)
 
 
 @pytest.fixture
@@ -209,15 +217,19 @@ def test_the_answer_is_taken_back_and_its_pair_shown_again(
     empty_store: Store, study: StudyInfo, judging: PairJudging
 ) -> None:
     app = opened()
+    first = judging.shown
     judging.answer("left")
     run(app)
-    reply = judging.do(Undo(kind="undo", nonce="2"))
-    assert "Answer withdrawn" in reply.text
+    # Sent twice, it withdraws one answer.
+    for _ in range(2):
+        assert "Answer withdrawn" in judging.undo().text
     run(app)
     assert judging.shown.standing == "0 of 6 pairs judged"
-    assert judging.shown.undo_until is None
+    # The browser finds what it kept under the pair's earlier id.
+    assert judging.shown.earlier == (first.pair,)
+    assert judging.shown.undo is None and judging.shown.undo_until is None
     assert load_comparisons(empty_store, study) == []
-    assert not judging.do(Undo(kind="undo", nonce="3")).ok
+    assert not judging.do(kind="undo", answer="0" * 32).ok
 
 
 def test_an_answer_before_both_videos_were_seen_is_refused_here_too(
@@ -584,7 +596,16 @@ def test_the_study_page_is_for_admins(
     assert "Judgments by people" not in text(app)
 
 
-SECTIONS = ("Progress", "Raters", "Gold pairs", "Invites", "Settings", "Export", "History")
+SECTIONS = (
+    "Progress",
+    "Raters",
+    "Gold pairs",
+    "Invites",
+    "Settings",
+    "Export",
+    "History",
+    "Studies",
+)
 
 
 def section(app: AppTest, name: str) -> AppTest:
@@ -602,9 +623,43 @@ def test_every_section_of_the_study_page_is_drawn_empty_and_filled(
     judge_once(empty_store, study)
     gold_pairs(empty_store, study)
     create_invite(empty_store, study, ADMIN, HOSTILE)
+    change_settings(empty_store, study, ADMIN, pairs_per_rater=7)
     for name in SECTIONS:
         section(app, name)
         assert HOSTILE not in text(app)
+        if name == "History":
+            changed = app.dataframe[0].value["Why, or what changed"]
+            assert changed[0] == "pairs_per_rater: null → 7"
+
+
+@pytest.mark.usefixtures("as_admin")
+def test_an_admin_ends_copies_makes_and_deletes_studies(
+    empty_store: Store, study: StudyInfo, judging: PairJudging
+) -> None:
+    def write(label: str, value: str) -> None:
+        next(one for one in app.text_input if one.label == label).set_value(value)
+
+    app = section(show(opened(), "study"), "Studies")
+    assert "small is running" in text(app)
+    press(app, "End")
+    assert "small has ended" in text(app) and get_settings(empty_store, study).ended
+    press(app, "Resume")
+    write("Name of the copy", "copy")
+    press(app, "Duplicate")
+    assert find_study(empty_store, "copy").rules == study.rules
+    # The new study is shown at once.
+    assert "copy is running" in text(app)
+    write("Name", "caves")
+    press(app, "Make study")
+    assert "choose at least one task" in "".join(one.value for one in app.error)
+    app.multiselect[0].set_value(["find_cave"])
+    write("Seeds of each task", "100001, 100002")
+    press(app, "Make study")
+    made = find_study(empty_store, "caves").rules
+    assert made.tasks["find_cave"].seeds == (100_001, 100_002) and made.world == "test"
+    next(one for one in app.checkbox if one.label.startswith("I want to delete")).check()
+    press(run(app), "Delete study")
+    assert {one.name for one in list_studies(empty_store)} == {"small", "copy"}
 
 
 @pytest.mark.usefixtures("as_admin")

@@ -44,13 +44,15 @@ def test_submit_judge_and_show(
     assert submit_main([str(agents["good"]), "--name", "my agent", *store]) == 0
     assert "registered 'my agent' in study 'small': 2 episodes" in capsys.readouterr().out
     assert leaderboard_main(["show", *store]) == 0
-    assert "no judgments yet" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "no judgments yet" in shown and "0 comparisons: my agent;" in shown
     assert submit_main([str(agents["poor"]), *store]) == 0
     assert leaderboard_main(["judge-by-telemetry", *store]) == 0
     assert "2 pairs newly judged" in capsys.readouterr().out
     assert leaderboard_main(["show", "--study", "small", *store]) == 0
     shown = capsys.readouterr().out
     assert "Find Cave, test 1 (judged by telemetry: a stand-in" in shown
+    assert "0 comparisons" not in shown
     assert shown.index("1  my agent") < shown.index("2  poor ")
     assert leaderboard_main(["show", "--json", *store]) == 0
     records = json.loads(capsys.readouterr().out)
