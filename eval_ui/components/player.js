@@ -47,6 +47,7 @@ class Player {
       failures: 0, timer: null, loaded: false, at: memory?.position ?? 0, waiting: null,
     }));
     this.seenLabels = [...root.querySelectorAll(".seen")];
+    this.seenBars = [...root.querySelectorAll(".watched")];
     this.playButton = find(".play");
     this.scrub = find(".scrub");
     this.time = find(".time");
@@ -222,9 +223,11 @@ class Player {
     const label = this.seenLabels[index];
     const length = this.lengthOf(video);
     const parts = [];
+    const share = this.seen[index].share(length);
+    this.seenBars[index].hidden = !this.required;
+    this.seenBars[index].firstElementChild.style.width = `${this.required ? 100 * Math.min(1, share / this.required) : 0}%`;
     if (length && this.atEnd(video) && !this.loop) parts.push("ended");
     if (this.required && length) {
-      const share = this.seen[index].share(length);
       const done = share >= this.required;
       label.classList.toggle("done", done);
       parts.push(done ? "seen ✓" : `seen ${Math.floor(share * 100)}%`);
