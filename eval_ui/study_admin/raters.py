@@ -4,10 +4,14 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from eval_ui.elements import attempt, show_table
+from eval_ui.elements import attempt, percent, show_table
+from eval_ui.watch import watch
+from leaderboard.http.video_urls import episode_video
 from leaderboard.judging.participants import allow_browser, browser_requests
 from leaderboard.judging.quality import RaterReport, rater_reports
+from leaderboard.judging.rater_answers import RaterAnswer, rater_answers
 from leaderboard.judging.raters import erase, rater_of_code
+from leaderboard.ratings.columns import task_title
 from leaderboard.store.database import Store
 from leaderboard.studies.access import AdminIdentity
 from leaderboard.studies.events import ban, release, requalify, unban
@@ -40,7 +44,10 @@ def draw(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
         "left and right. A ban removes a rater's answers from every rating at once; nothing is deleted, and "
         "the ban can be lifted."
     )
-    _actions(store, study, admin, reports)
+    one = _actions(store, study, admin, reports)
+    if not study.rules.clips:
+        _answers(store, study, admin, one)
+    _ban_several(store, study, admin, reports)
     with st.expander("Whose completion code is this?"):
         if code := st.text_input("Completion code", max_chars=100):
             rater = rater_of_code(store, study, admin, code)
@@ -65,7 +72,7 @@ def _table(reports: Sequence[RaterReport]) -> None:
     def share(value: float | None) -> float | None:
         return None if value is None else round(100 * value)
 
-    percent = st.column_config.NumberColumn(format="%d%%")
+    share_column = st.column_config.NumberColumn(format="%d%%")
     show_table(
         {
             "Rater": [one.rater_id[:8] for one in reports],
@@ -103,15 +110,16 @@ def _table(reports: Sequence[RaterReport]) -> None:
             "Repeats": st.column_config.TextColumn(
                 help="repeated pairs with the same answer / answered"
             ),
-            "Agreement": percent,
-            "Left": percent,
+            "Agreement": share_column,
+            "Left": share_column,
         },
     )
 
 
 def _actions(
     store: Store, study: StudyInfo, admin: AdminIdentity, reports: Sequence[RaterReport]
-) -> None:
+) -> RaterReport:
+    """Draw the box to choose a rater and what can be done; returns the rater."""
     who, why, *buttons = st.columns([2, 2.4, 1, 1.3, 1], vertical_alignment="bottom")
     # Ids rather than reports: the box keeps its choice across reruns, reports change.
     known = {one.rater_id: one for one in reports}
@@ -132,6 +140,56 @@ def _actions(
         )
         if st.button("Delete personal data"):
             attempt(erase, store, one.rater_id, admin.name)
+    return one
+
+
+def _answers(store: Store, study: StudyInfo, admin: AdminIdentity, rater: RaterReport) -> None:
+    """What the chosen rater answered, beside the videos."""
+    with st.expander(f"Answers of {_label(rater)}"):
+        given = {one.id: one for one in rater_answers(store, study, admin, rater.rater_id)}
+        if not given:
+            st.caption("None yet.")
+            return
+        one = given[
+            st.selectbox("Answer", list(given), format_func=lambda name: _answer_label(given[name]))
+        ]
+        watch(
+            f"answer {one.id}",
+            [side.agent.name for side in (one.left, one.right)],
+            [episode_video(store, side.id) for side in (one.left, one.right)],
+            [],
+        )
+        shares = " and ".join(
+            "unknown" if share is None else percent(share) for share in one.watched
+        )
+        seconds = "unknown" if one.seconds is None else f"{one.seconds:.0f} s"
+        st.caption(f"Time: {seconds}. Watched: {shares}.{' Withdrawn.' * one.withdrawn}")
+        if one.reason:
+            st.text(one.reason)
+
+
+def _answer_label(one: RaterAnswer) -> str:
+    names = f"{one.left.agent.name} – {one.right.agent.name}"
+    return f"{task_title(one.left.task)}, seed {one.left.seed}: {names}: {one.winner.replace('_', ' ')}"
+
+
+def _ban_several(
+    store: Store, study: StudyInfo, admin: AdminIdentity, reports: Sequence[RaterReport]
+) -> None:
+    """Draw the form to ban several raters for one reason."""
+    known = {one.rater_id: one for one in reports if one.state != "banned"}
+    with st.popover("Ban several"), st.form("ban several", border=False):
+        chosen = st.multiselect("Raters", list(known), format_func=lambda one: _label(known[one]))
+        reason = st.text_input("Reason for all", max_chars=500)
+        if st.form_submit_button("Ban them", type="primary"):
+            attempt(_ban_all, store, study, admin, chosen, reason)
+
+
+def _ban_all(
+    store: Store, study: StudyInfo, admin: AdminIdentity, raters: Sequence[str], reason: str
+) -> None:
+    for rater in raters:
+        ban(store, study, admin, rater, reason)
 
 
 def _label(one: RaterReport) -> str:

@@ -668,11 +668,18 @@ def test_an_admin_bans_and_the_table_follows(
 ) -> None:
     person = judge_once(empty_store, study)
     app = section(show(opened(), "study"), "Raters")
+    # What is to be banned can be looked at.
+    (answer,) = [box for box in app.selectbox if box.label == "Answer"]
+    assert answer.options[0].startswith("Find Cave, seed 10000")
     next(field for field in app.text_input if field.label == "Reason").set_value("at random")
     press(app, "Ban")
     assert load_comparisons(empty_store, study) == []
     assert "No judgments yet" in text(show(opened(), "leaderboard"))
     app = section(show(opened(), "study"), "Raters")
     press(app, "Lift ban")
+    next(box for box in app.multiselect if box.label == "Raters").set_value([person])
+    press(app, "Ban them")
+    assert load_comparisons(empty_store, study) == []
+    press(section(show(opened(), "study"), "Raters"), "Lift ban")
     (back,) = load_comparisons(empty_store, study)
     assert back.rater == person
