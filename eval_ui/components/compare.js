@@ -71,10 +71,18 @@ class Comparing {
     }
     this.drawOptions();
     this.clock = setInterval(() => { this.showUndo(); this.watch(); }, 100);
+    // The pairs stay reserved, and their clips can be loaded, while the page is open.
+    this.renewal = setInterval(() => this.renew(), RENEW_EVERY);
+  }
+
+  async renew() {
+    const pair = this.slots[0]?.pair.pair;
+    if (pair) await post({ kind: "renew", pair, ticket: this.data.ticket }).catch(() => null);
   }
 
   destroy() {
     clearInterval(this.clock);
+    clearInterval(this.renewal);
     this.redraw.end();
     this.outbox.destroy();
     this.listeners.abort();

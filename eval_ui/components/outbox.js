@@ -6,6 +6,7 @@ const ACT_PATH = "/judging/act";
 const UNSENT = "basalt-unsent-";                       // keys in the browser's storage, one for each answer
 const PATIENCE = 20_000;                               // milliseconds for one attempt
 const WAITS = [500, 1_000, 2_000, 4_000, 8_000];       // milliseconds between attempts; from then on the last
+const RENEW_EVERY = 60_000;                            // milliseconds
 const REDRAW_EVERY = 3_000;                            // milliseconds
 const RELOAD_AFTER = 15_000;                           // milliseconds
 

@@ -13,7 +13,6 @@ const OVERALL = [
 ];
 
 const SKIPS = ["no_opinion", "broken"];
-const RENEW_EVERY = 60_000; // milliseconds
 const DRAFT = "basalt-draft";       // of the pair on screen, in the browser's storage
 const ANSWERED = "basalt-answered"; // of the last pair, for when its answer is withdrawn
 
