@@ -54,6 +54,7 @@ class Comparing {
     this.undoButton = find(".undo");
     this.waiting = find(".waiting");
     this.slots = []; // the first one is on screen
+    this.undone = null; // the reply to an undo whose pair the page does not show yet
     this.stored = new Set(); // pairs whose answers the server has; the page may not know yet
     this.redraw = new Redraw();
     this.outbox = new Outbox({
@@ -97,21 +98,22 @@ class Comparing {
     find(".instruction").textContent = data.instruction;
     find(".count").textContent = data.standing;
     if (!this.outbox.queue.length && !data.pairs.some((pair) => this.stored.has(pair.pair))) this.redraw.end();
-    this.undone = false;
+    if (this.undone) this.say(this.undone.text, "right");
+    this.undone = null;
     this.settle();
     this.showUndo();
   }
 
   told(act, reply) {
     if (reply.stored && act.pair) this.stored.add(act.pair);
-    this.undone = act.kind === "undo" && reply.stored;
-    this.say(reply.text, reply.ok ? "right" : "wrong");
+    this.undone = act.kind === "undo" && reply.stored ? reply : null;
+    if (!this.undone) this.say(reply.text, reply.ok ? "right" : "wrong");
     if (reply.stored) this.redraw.begin();
     else this.redraw.ask();
   }
 
   // An undo is on its way, or the page does not show its pair yet.
-  get undoing() { return this.undone || this.outbox.queue.some((act) => act.kind === "undo"); }
+  get undoing() { return this.undone !== null || this.outbox.queue.some((act) => act.kind === "undo"); }
 
   // Show the server's pairs without those whose answers are on their way; load what is new.
   settle() {
