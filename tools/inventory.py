@@ -119,7 +119,7 @@ def crawl(module: str) -> dict[str, list[str]]:
             for name in [one for one in names if one.startswith(f"{group}=")]:
                 names += settings(help_text(run, [*path, name]))
         found[" ".join(["basalt", *path])] = sorted(flags | set(names))
-        if len(path) < 2 and "== Config ==" not in text:
+        if len(path) < 3 and "== Config ==" not in text:
             for name in listed(text):
                 if path != ["bench"] or name != "bench":
                     visit([*path, name])

@@ -42,13 +42,13 @@ def fault(line: str) -> str | None:
     words = [word for word in shlex.split(line, comments=True)[1:] if word not in ("...", "--help")]
     if not _help((words[0],)):  # hidden commands have a help, too
         return f"{line}: unknown command {words[0]!r}"
-    path = (words[0],)
-    subcommands = [] if COMPOSED in _help(path) else listed(_help(path))
-    if subcommands and len(words) > 1:
-        if words[1] not in subcommands:
-            return f"{line}: unknown command {' '.join(words[:2])!r}"
-        path = (words[0], words[1])
+    path: tuple[str, ...] = (words[0],)
     text = _help(path)
+    while len(path) < len(words) and COMPOSED not in text and (subcommands := listed(text)):
+        path = tuple(words[: len(path) + 1])
+        if path[-1] not in subcommands:
+            return f"{line}: unknown command {' '.join(path)!r}"
+        text = _help(path)
     if COMPOSED in text:
         out = io.StringIO()
         if sweep := {"-m", "--multirun"} & set(words):
