@@ -54,6 +54,7 @@ class Comparing {
     this.undoButton = find(".undo");
     this.waiting = find(".waiting");
     this.slots = []; // the first one is on screen
+    this.undoWanted = false; // the page does not know the last answer yet
     this.undone = null; // the reply to an undo whose pair the page does not show yet
     this.stored = new Set(); // pairs whose answers the server has; the page may not know yet
     this.redraw = new Redraw();
@@ -102,6 +103,10 @@ class Comparing {
     this.undone = null;
     this.settle();
     this.showUndo();
+    if (this.undoWanted && !this.redraw.timer) {
+      this.undoWanted = false;
+      this.undo();
+    }
   }
 
   told(act, reply) {
@@ -112,8 +117,8 @@ class Comparing {
     else this.redraw.ask();
   }
 
-  // An undo is on its way, or the page does not show its pair yet.
-  get undoing() { return this.undone !== null || this.outbox.queue.some((act) => act.kind === "undo"); }
+  // An undo waits or is on its way, or the page does not show its pair yet.
+  get undoing() { return this.undoWanted || this.undone !== null || this.outbox.queue.some((act) => act.kind === "undo"); }
 
   // Show the server's pairs without those whose answers are on their way; load what is new.
   settle() {
@@ -175,7 +180,9 @@ class Comparing {
   }
 
   undo() {
-    if (this.undoSeconds() > 0 && !this.undoing) this.act({ kind: "undo", answer: this.data.undo });
+    if (this.undoing) return;
+    if (this.outbox.queue.length || this.redraw.timer) this.undoWanted = true;
+    else if (this.undoSeconds() > 0) this.act({ kind: "undo", answer: this.data.undo });
   }
 
   act(what) {
