@@ -123,7 +123,7 @@ def _show(
     if waiting := uncompared(entered, comparisons):
         print(
             f"\n0 comparisons: {', '.join(waiting)}; people compare them in `basalt ui`, and "
-            "`basalt leaderboard judge-by-telemetry` stands in until they have"
+            "`basalt leaderboard judge-by-telemetry` judges them by a rule until they have"
         )
     return 0
 

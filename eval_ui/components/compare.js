@@ -59,7 +59,7 @@ class Comparing {
     this.stored = new Set(); // pairs whose answers the server has; the page may not know yet
     this.redraw = new Redraw();
     this.outbox = new Outbox({
-      tell: (act, reply) => this.told(act, reply),
+      reply: (act, reply) => this.replied(act, reply),
       slow: (text) => this.say(text, ""),
     });
     this.speed = "1";
@@ -109,7 +109,7 @@ class Comparing {
     }
   }
 
-  told(act, reply) {
+  replied(act, reply) {
     if (reply.stored && act.pair) this.stored.add(act.pair);
     this.undone = act.kind === "undo" && reply.stored ? reply : null;
     if (!this.undone) this.say(reply.text, reply.ok ? "right" : "wrong");

@@ -20,9 +20,9 @@ const post = (act) => fetch(ACT_PATH, {
 });
 
 class Outbox {
-  // tell(act, reply): the server has answered; slow(text): it has not, and the act is sent again
-  constructor({ tell, slow }) {
-    this.tell = tell;
+  // reply(act, reply): the server has answered; slow(text): it has not, and the act is sent again
+  constructor({ reply, slow }) {
+    this.reply = reply;
     this.slow = slow;
     this.queue = Outbox.kept();
     this.online = () => this.wake?.();
@@ -30,10 +30,10 @@ class Outbox {
     this.run();
   }
 
-  // The page is gone: what is on its way is still sent, but nobody is told.
+  // The page is gone: what is on its way is still sent, but nobody hears of the reply.
   destroy() {
     window.removeEventListener("online", this.online);
-    this.tell = this.slow = () => {};
+    this.reply = this.slow = () => {};
   }
 
   has(pair) { return this.queue.some((act) => act.pair === pair); }
@@ -61,7 +61,7 @@ class Outbox {
       const reply = await this.deliver(this.queue[0]);
       const act = this.queue.shift();
       try { localStorage.removeItem(UNSENT + act.nonce); } catch { /* storage is blocked */ }
-      this.tell(act, reply);
+      this.reply(act, reply);
     }
     this.running = false;
   }

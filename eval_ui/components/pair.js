@@ -23,7 +23,7 @@ class Visit {
     this.reply = null; // to the last act; shown until the rater starts the next pair
     this.redraw = new Redraw();
     this.outbox = new Outbox({
-      tell: (act, reply) => this.told(act, reply),
+      reply: (act, reply) => this.replied(act, reply),
       slow: (text) => this.judging?.wait(text),
     });
     this.renewal = setInterval(() => this.renew(), RENEW_EVERY);
@@ -52,7 +52,7 @@ class Visit {
 
   send(act) { this.outbox.add({ ...act, ticket: this.ticket }); }
 
-  told(act, reply) {
+  replied(act, reply) {
     const own = act.kind === "undo" || act.pair === this.judging?.pair;
     this.reply = own ? reply : { ...reply, text: `An earlier answer: ${reply.text}` };
     if (reply.stored && act.kind === "answer") PairJudging.keepAnswered(act.pair);

@@ -132,7 +132,7 @@ class Reply:
     Attributes:
         text: Message for the rater.
         ok: False shows the message as an error.
-        stored: Whether the act was carried out; the page then goes on to the next pair.
+        stored: Whether the act was carried out; the page then continues with the next pair.
         hold: Whether the pair stays on screen with the message until the rater continues.
     """
 

@@ -65,7 +65,7 @@ def _results(store: Store, study: StudyInfo) -> None:
     if waiting := uncompared(confirmed, comparisons):
         st.info(
             f"0 comparisons: {', '.join(waiting)}. Judge them on the Judge page; "
-            "`basalt leaderboard judge-by-telemetry` stands in until people have.",
+            "`basalt leaderboard judge-by-telemetry` judges them by a rule until people have.",
             icon=":material/hourglass_empty:",
         )
     present = [source for source in BADGES if any(one.source == source for one in comparisons)]

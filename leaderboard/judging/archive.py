@@ -214,7 +214,7 @@ def _dictionary(study: StudyInfo, form: str) -> str:
     ]
     if form == "csv":
         lines.append(
-            "In CSV files, an apostrophe stands in front of texts that a spreadsheet would run as a formula."
+            "In CSV files, an apostrophe precedes texts that a spreadsheet would run as a formula."
         )
     for name, (what, columns) in COLUMNS.items():
         lines += ["", f"## {name}.{form}", "", what, "", "| column | |", "|---|---|"]

@@ -56,7 +56,7 @@ def read_funnel(store: Store, study: StudyInfo, admin: AdminIdentity) -> Funnel:
                 status.answered > 0,
                 status.state == "done",
             ]
-            # Whoever is not through one stage has not come to the next.
+            # A rater who is not through one stage has not come to the next.
             stages.append(passed.index(False) if False in passed else len(passed))
         limits = session.scalars(
             sa.select(Invite.max_raters).where(

@@ -98,7 +98,7 @@ class JudgingSettings(BaseModel):
         completion_url: Address to send the rater to, with `{code}`; empty for none, or the platform's.
         endings: Codes and addresses of the other outcomes.
         paused: Whether nobody may begin or get another pair now; answers to open pairs are still taken.
-        ended: Whether the study is over: nobody may begin or get another pair, and raters see the results.
+        ended: Whether the study has ended: nobody may begin or get another pair, and raters see the results.
         show_results: Whether raters see the score tables, the episodes and players' names while the study
             runs; otherwise only admins do. While there are attention checks, only admins do anyway.
     """

@@ -119,7 +119,7 @@ class Participant:
         expect(practised).to_have_count(0, timeout=PATIENCE)
 
     def judge(self, key: str | None = None) -> None:
-        """Answer a pair, rightly unless told otherwise; the last one ends the study."""
+        """Answer a pair, rightly unless a key is given; the last one ends the study."""
         watch(self.page)
         before = pair_shown(self.page)
         submit(self.page, key or KEYS[self.expected() or "left"])
