@@ -14,6 +14,7 @@ from basalt.core.records import first_fault
 from basalt.core.settings import unknown_option
 from basalt.core.tasks import TASKS
 from basalt.io.errors import ConfigError, StudyError
+from basalt.io.untrusted import parse_json
 from leaderboard.judging.participants import PLATFORMS, personal_links
 from leaderboard.store.database import default_store, open_existing, open_store
 from leaderboard.studies import lifecycle
@@ -245,7 +246,7 @@ def _parsed(changes: list[str] | tuple[()]) -> dict[str, object]:
                 raise ConfigError(f"{field}: {text[1:]} cannot be read ({err})") from err
             continue
         try:
-            parsed[field] = json.loads(text)
+            parsed[field] = parse_json(text)
         except ValueError:
             parsed[field] = text
     return parsed

@@ -18,6 +18,7 @@ from leaderboard.judging.assignments import next_pair
 from leaderboard.judging.gold_pairs import add_gold_pair
 from leaderboard.judging.invites import create_invite
 from leaderboard.judging.judgments import answer_pair
+from leaderboard.judging.participants import allow_browser, browser_requests
 from leaderboard.judging.raters import new_rater_secret, register_rater
 from leaderboard.judging.telemetry_judge import judge_by_telemetry
 from leaderboard.ratings.models import RATING_MODELS, RatingModel, Ratings
@@ -370,8 +371,12 @@ def test_an_invited_rater_agrees_then_judges(
         (member,) = session_.scalars(sa.select(Membership))
     assert (member.platform, member.participant) == ("prolific", "p1")
     judging.answer("left")
-    # The same participant continues in another browser, and need not read and agree again.
+    # The same participant continues in another browser once an admin agrees, and need not read and agree again.
     cookies[session.RATER_COOKIE] = phone
+    waiting = opened(begin=False, invite=token, PROLIFIC_PID="p1")
+    assert "open in another of your browsers" in text(waiting)
+    (request,) = browser_requests(empty_store, study, ADMIN)
+    allow_browser(empty_store, study, ADMIN, request)
     opened(begin=False, invite=token, PROLIFIC_PID="p1")
     assert judging.shown.standing == "1 of 6 pairs judged"
     # Another participant in the first browser is somebody else, who has.
