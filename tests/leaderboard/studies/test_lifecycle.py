@@ -96,10 +96,11 @@ def test_a_study_that_has_ended_takes_open_answers_and_shows_its_results(
     place = tmp_path / "leaderboard.sqlite"
     store = open_store(place)
     study = fill(store, 3, 2)
-    change_settings(store, study, ADMIN, watch_share=0, check_share=0.1, show_results=False)
+    change_settings(store, study, ADMIN, watch_share=0, show_results=False)
     rater = join(store, study, "secret")
     pair = next_pair(store, study, rater)
     assert pair is not None
+    change_settings(store, study, ADMIN, check_share=0.1)  # only now, so that the pair is an ordinary one
     options = [study.name, "--store", str(place)]
     for command, state in (("pause", "paused"), ("end", "ended"), ("resume", "judge")):
         assert leaderboard_main(["study", command, *options]) == 0
