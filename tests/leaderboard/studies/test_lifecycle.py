@@ -100,7 +100,9 @@ def test_a_study_that_has_ended_takes_open_answers_and_shows_its_results(
     rater = join(store, study, "secret")
     pair = next_pair(store, study, rater)
     assert pair is not None
-    change_settings(store, study, ADMIN, check_share=0.1)  # only now, so that the pair is an ordinary one
+    change_settings(
+        store, study, ADMIN, check_share=0.1
+    )  # only now, so that the pair is an ordinary one
     options = [study.name, "--store", str(place)]
     for command, state in (("pause", "paused"), ("end", "ended"), ("resume", "judge")):
         assert leaderboard_main(["study", command, *options]) == 0
