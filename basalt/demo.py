@@ -148,7 +148,12 @@ class Demo:
         shipped = shipped_policies() / SHIPPED
         players: dict[str, Mapping[str, Any]] = {
             "bc": {"name": "bc", "checkpoint": str(self.out / "bc"), "esc": "hazard"},
-            SHIPPED: {"name": "bc", "checkpoint": str(shipped), "stop": str(shipped / ENDING)},
+            SHIPPED: {
+                "name": "bc",
+                "checkpoint": str(shipped),
+                "stop": str(shipped / ENDING),
+                "top_p": 0.9,  # as in its card
+            },
             "random": {"name": "random"},
             "demonstrator": {"name": "demonstrator", "knowing": True},
         }

@@ -9,22 +9,22 @@ from agents.demonstrator.motion import direction, wrap
 from agents.demonstrator.wilds import Node
 
 ASIDES = (0, 20, -20, 40, -40, 70, -70, 110, -110, 150, -150, 180)
-"""Directions in which it looks for a way on, from the player's view to the right, in degrees; the first free one is taken."""
+"""Directions in which it looks for a route, from the player's view to the right, in degrees; the first free one is taken."""
 
 LEGS = (16.0, 9.0)
-"""Lengths of a way on that it tries, in nodes."""
+"""Distances to the end of a route that it tries, in nodes."""
 
 DETOUR = 1.6
-"""Longest way on, as a multiple of the straight line."""
+"""Longest route, as a multiple of the straight line."""
 
 FARTHEST = 28.0
-"""Length of the longest way that it searches, in nodes."""
+"""Length of the longest route that it searches, in nodes."""
 
 FACED, OFF = 12.0, 15.0
-"""A way is faced within the first angle; one that was faced is given up where the view is off by more than the second, in degrees."""
+"""A route is faced within the first angle; one that was faced is given up where the view is off by more than the second, in degrees."""
 
 TURNS = 30.0
-"""How far the view may be off before a way is faced, beyond the turn that it began with, in degrees."""
+"""How far the view may be off before a route is faced, beyond the turn that it began with, in degrees."""
 
 
 class Onward(FindCave):
@@ -35,7 +35,7 @@ class Onward(FindCave):
     walks on where the player looks, and around what is in the way. Hollows, caves and ESC are as in `FindCave`.
     """
 
-    _end: Node | None = None  # of the way on
+    _end: Node | None = None  # of the route
     _aside = 0.0
     _is_faced = False
 
@@ -50,7 +50,7 @@ class Onward(FindCave):
         return super()._explore()
 
     def _next_leg(self) -> list[Node]:
-        """Return the way on that turns the view least; empty if there is none."""
+        """Return the route that turns the view least; empty where everything is blocked."""
         self._end, self._is_faced = None, False
         here = self._wilds.near(self._strider.feet)
         if here is None:

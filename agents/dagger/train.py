@@ -31,6 +31,7 @@ from basalt.io.console import note
 from basalt.io.errors import ConfigError
 from basalt.io.locks import sole_writer
 from basalt.policies.checkpoint import find_checkpoint, has_checkpoint
+from basalt.policies.source import trained_on
 from basalt.rollouts.plan import RolloutPlan
 from basalt.rollouts.rollout import rollout
 from basalt.rollouts.summary import summary
@@ -114,6 +115,8 @@ def _check(cfg: DaggerConfig) -> None:
         raise ConfigError(
             f"data: expected recordings, to which those of each round are added, got embeddings in {cfg.data}"
         )
+    if cfg.init:
+        trained_on(cfg.init, "init")  # refused before anything is made
 
 
 def _folder(cfg: DaggerConfig, number: int) -> Path:

@@ -28,11 +28,11 @@ from numpy.typing import NDArray
 
 from basalt.core.actions import BUTTONS
 from basalt.core.key_frames import open_video
-from basalt.core.recording import Recording, RecordingMeta
-from basalt.core.scoring import can_score, outcome
+from basalt.core.recording import Recording
 from basalt.core.tasks import STEPS_PER_SECOND, get_task
 from basalt.core.video import VideoInfo, probe
 from basalt.data.bedd import find_plays, player_of, task_of
+from basalt.data.select import succeeds
 from basalt.io.atomic import replacing_folder
 from basalt.io.console import progress_bar
 from basalt.io.errors import ConfigError, RecordingError
@@ -251,14 +251,8 @@ def _facts(recording: Recording) -> dict[str, Any]:
         "basalt/seed": None if meta is None else meta.seed,
         "basalt/world_version": None if meta is None else meta.world_version,
         "basalt/ended": None if meta is None else meta.ended,
-        "basalt/success": None if meta is None else _success(recording, meta),
+        "basalt/success": succeeds(recording),
     }
-
-
-def _success(recording: Recording, meta: RecordingMeta) -> bool | None:
-    """Whether a recording succeeds by telemetry; None if that cannot say."""
-    task, telemetry = get_task(meta.task), recording.telemetry()
-    return outcome(task, telemetry, meta.ended).success if can_score(task, telemetry) else None
 
 
 def _stats(recording: Recording, steps: int) -> dict[str, Stats]:

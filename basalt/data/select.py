@@ -43,7 +43,7 @@ def select_successful(folders: Iterable[str | Path], out: Path) -> Selection:
     if out.exists():
         raise ConfigError(f"--out: expected a new folder, got {out}, which exists; choose another")
     recordings = [one for folder in folders for one in find_recordings(folder)]
-    outcomes = [_succeeds(one) for one in recordings]
+    outcomes = [succeeds(one) for one in recordings]
     kept: dict[str, Recording] = {}
     for one, success in zip(recordings, outcomes, strict=True):
         if not success:
@@ -67,8 +67,8 @@ def select_successful(folders: Iterable[str | Path], out: Path) -> Selection:
     return found
 
 
-def _succeeds(recording: Recording) -> bool | None:
-    """Whether a recording succeeds; None if telemetry cannot say."""
+def succeeds(recording: Recording) -> bool | None:
+    """Whether a recording succeeds by telemetry; None if that cannot say, or it is BEDD's."""
     if recording.meta is None:
         return None
     task, telemetry = get_task(recording.meta.task), recording.telemetry()

@@ -8,8 +8,8 @@ from basalt.core.comparisons import SUFFIXES, read_comparisons
 from basalt.core.intervals import rate_interval
 from basalt.core.published import CARD, Kind
 from basalt.core.recording import Recording, find_recordings
-from basalt.core.scoring import can_score, outcome
 from basalt.core.tasks import get_task
+from basalt.data.select import succeeds
 from basalt.io.errors import BasaltError, ConfigError
 from basalt.io.untrusted import parse_json, read_bounded
 from basalt.policies.checkpoint import Checkpoint, find_checkpoint, has_checkpoint
@@ -191,12 +191,7 @@ def _board(file: Path) -> Contents:
 
 def _success(recordings: Sequence[Recording]) -> str:
     """How many of the recordings that telemetry can score succeed."""
-    results = []
-    for one in recordings:
-        assert one.meta is not None
-        task, telemetry = get_task(one.meta.task), one.telemetry()
-        if can_score(task, telemetry):
-            results.append(bool(outcome(task, telemetry, one.meta.ended).success))
+    results = [won for one in recordings if (won := succeeds(one)) is not None]
     if not results:
         return "not known"
     low, high = rate_interval(sum(results), len(results))

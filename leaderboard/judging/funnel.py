@@ -18,8 +18,8 @@ class Funnel:
 
     Attributes:
         joined: Raters who have begun.
-        consented: Those who agreed to the current consent text; all, if there is none.
-        qualified: Those of them who passed the qualification; all, if there is none.
+        consented: Those who agreed to the current consent text; everybody, where it has none.
+        qualified: Those of them who passed the qualification; all of them, where the study asks for none.
         judging: Those of them who have judged a pair.
         done: Those of them who have judged all that the study asks for.
         failed: Raters who did not pass the qualification.

@@ -292,7 +292,7 @@ def check_undo(
     now: datetime,
     answer: str | None = None,
 ) -> None:
-    """Refuse to withdraw a rater's last answer, where there is none, it is too old, or another one is meant.
+    """Refuse to withdraw an answer that does not exist, is too old, or is not the rater's last.
 
     Raises:
         AnswerRefusedError: There is no answer, it is older than the study allows, or it is not the one with the id `answer`.

@@ -73,7 +73,7 @@ CHANGES: dict[str, Callable[[Sequence[Telemetry]], Edit | None]] = {
     "no_animal": _animal(lambda _: None),
     "other_animal": _animal(OTHER_ANIMAL.get),
 }
-"""By name: the edit for a play's states up to the moment at which it should be in view; None if there is none.
+"""By name: the edit for a play's states up to the moment at which it should be in view; None where it cannot be made.
 
 black, bright: a coal or gold block three nodes ahead; left, right: a gold block five nodes away, 25 degrees to a side; item:
 an empty hand gets a torch, a full one is emptied; no_animal, other_animal: the nearest animal in view is gone or of another

@@ -97,7 +97,7 @@ class TwinLibrary(ProbeRecord):
             frames: Number of frames of a window that ends at the moment.
 
         Raises:
-            ConfigError: There is none.
+            ConfigError: No twin is of these changes, or an unknown change is named.
         """
         known = sorted({twin.change for twin in self.twins})
         if unknown := [name for name in changes if name not in known]:

@@ -245,6 +245,7 @@ def test_embeddings_are_refused_before_anything_is_trained(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"init": "runs/none"}, "init: expected a checkpoint or a run"),
         ({"first_seed": 240_000}, "first_seed: expected a value below 200000, got 240000"),
         ({"first_seed": 199_999, "episodes": 30_010}, "seeds: 23000. is"),
         ({"first_seed": 199_999}, "first_seed: expected at most 199996, .* where dev seeds begin"),
