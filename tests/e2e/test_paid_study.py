@@ -12,9 +12,11 @@ from leaderboard.judging.participants import allow_browser, browser_requests
 from leaderboard.judging.payments import Payment, payment_list
 from leaderboard.store.database import Store, open_store
 from leaderboard.store.models import (
+    Assignment,
     AttentionCheck,
     CheckAnswer,
     Episode,
+    Judgment,
     Membership,
 )
 from leaderboard.studies.access import command_line_admin
@@ -196,3 +198,112 @@ def test_three_participants_end_where_they_should(
     assert (one.judged, one.skipped) == (0, 2)
     answers = [row for row in load_comparisons(store, study) if row.winner != "skip"]
     assert [row.rater for row in answers] == [payments["switches"].rater]
+
+
+@pytest.mark.long
+def test_twelve_participants_end_where_they_should(
+    browser: Browser, store: Store, study: StudyInfo, link: str
+) -> None:
+    change_settings(store, study, ADMIN, pairs_per_rater=3, check_share=0.5)
+    people = {
+        name: Participant(browser, store, link, name)
+        for name in ("honest-1", "honest-2", "honest-3", "fast", "late", "offline", "left", "fails")
+    }
+    for name, person in people.items():
+        person.agree()
+        person.practise(well=name != "fails")
+    people["fails"].shows("Thank you for trying")
+    people["fails"].returns_with("SCREENED")
+
+    # One thinks that it can answer at once: the pairs have to be watched first.
+    submitted = people["fast"].page
+    submitted.keyboard.press("1")
+    submitted.keyboard.press("Enter")
+    expect(hint(submitted)).to_contain_text("of both videos")
+
+    # One comes back when the reservation is long over, and nobody else had the pair.
+    watch(people["late"].page)
+    with store.write() as session:
+        mine = sa.select(Membership.rater_id).where(Membership.participant == "late")
+        for table in (Assignment, AttentionCheck):
+            session.execute(
+                sa.update(table)
+                .where(table.rater_id.in_(mine))
+                .values(expires=table.created)
+            )  # fmt: skip
+    # One loses the network for three minutes, in the middle of an answer.
+    watch(people["offline"].page)
+    people["offline"].context.set_offline(True)
+    submit(people["offline"].page, KEYS[people["offline"].expected() or "left"])
+    expect(hint(people["offline"].page)).to_contain_text("sent again by itself", timeout=PATIENCE)
+    people["offline"].page.wait_for_timeout(180_000)
+    people["offline"].context.set_offline(False)
+    people["offline"].shows("1 of 3 pairs judged")
+
+    for name in ("honest-1", "honest-2", "honest-3", "fast", "late", "offline"):
+        for _ in range(1 if name == "offline" else 2):
+            people[name].judge()
+        people[name].finish()
+        people[name].returns_with("DONE")
+
+    # One is always for the left: whoever fails a check is banned, with that outcome's code.
+    always = people["left"]
+    while always.page.locator("video.left").count():
+        watch(always.page)
+        before = pair_shown(always.page)
+        submit(always.page, "1")
+        expect(always.page.locator(f"video.left[src='{before}']")).to_have_count(
+            0, timeout=PATIENCE
+        )
+        always.page.locator("video.left").or_(
+            always.page.get_by_role("link", name="Return")
+        ).first.wait_for()
+
+    # One shares a browser with somebody who is done, and gets no code of theirs.
+    shares = Participant(browser, store, link, "shares", people["honest-1"].context)
+    shares.agree()
+    shares.practise()
+    for _ in range(2):
+        shares.judge()
+    shares.finish()
+    shares.returns_with("DONE")
+
+    change_settings(store, study, ADMIN, pairs_per_rater=1)
+    switches = Participant(browser, store, link, "switches")
+    switches.agree()
+    switch_device(switches, store, study)
+    skips = Participant(browser, store, link, "skips")
+    skips.agree()
+    skip_all(skips)
+    refuses = Participant(browser, store, link, "refuses")
+    refuses.page.get_by_role("button", name="I do not agree").click()
+    refuses.returns_with("RETURNED")
+
+    payments = paid(store, study)
+    assert set(payments) == {*people, "shares", "switches", "skips"}
+    done = {"honest-1", "honest-2", "honest-3", "fast", "late", "offline", "shares", "switches"}
+    for name in done:
+        assert (payments[name].outcome, payments[name].code) == ("completed", "DONE")
+        assert payments[name].judged == (1 if name == "switches" else 3)
+    with store.read() as session:
+        failed = session.scalars(
+            sa.select(CheckAnswer.id)
+            .join(AttentionCheck, AttentionCheck.id == CheckAnswer.check_id)
+            .where(
+                CheckAnswer.rater_id == payments["left"].rater,
+                AttentionCheck.kind == "self",
+                CheckAnswer.passed.is_(False),
+            )
+        ).all()
+        stored = session.scalars(
+            sa.select(Judgment.rater_id).where(Judgment.source == "human")
+        ).all()
+    banned = ("failed_checks", "FAILED") if failed else ("completed", "DONE")
+    assert (payments["left"].outcome, payments["left"].code) == banned
+    assert (payments["fails"].outcome, payments["fails"].code) == ("screened_out", "SCREENED")
+    assert (payments["skips"].outcome, payments["skips"].code) == ("", "")
+    # The export has the answers of those who are not banned, each once.
+    rows = load_comparisons(store, study)
+    counted = [rater for rater in stored if not (failed and rater == payments["left"].rater)]
+    assert sorted(str(row.rater) for row in rows) == sorted(map(str, counted))
+    assert len({row.comparison_id for row in rows}) == len(rows)
