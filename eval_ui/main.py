@@ -1,7 +1,7 @@
 """Streamlit's entry script: navigation and style around the pages.
 
-Each file of `views/` is a page and says its own TITLE, ICON and ORDER. The folder is not called `pages/`:
-Streamlit would serve that by its older rules, without this frame.
+Each file of `views/` is a page and says its own TITLE, ICON, ORDER and AUDIENCE (`eval_ui.page_rights`). The folder is
+not called `pages/`: Streamlit would serve that by its older rules, without this frame.
 """
 
 import ast
@@ -10,6 +10,8 @@ from typing import Any
 
 import streamlit as st
 
+from basalt.io.errors import BasaltError
+from eval_ui.page_rights import is_listed, may_open, refuse
 from eval_ui.style import STYLE
 
 # Our own file: Streamlit would fetch its named icons from another site.
@@ -28,18 +30,35 @@ def page_facts(path: Path) -> dict[str, Any]:
 
 
 @st.cache_resource(show_spinner=False)  # this script runs again at every click
-def pages() -> list[tuple[Path, dict[str, Any]]]:
-    """The pages in their order. Each page decides on the server what it shows to whom."""
-    found = ((path, page_facts(path)) for path in VIEWS.glob("[!_]*.py"))
+def pages(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
+    """The pages of a folder in their order."""
+    found = ((path, page_facts(path)) for path in folder.glob("[!_]*.py"))
     return sorted(found, key=lambda page: page[1]["ORDER"])
+
+
+def run() -> None:
+    """Draw the navigation and the page that is open, if this browser may open it."""
+    shown = {
+        st.Page(
+            f"views/{path.name}",
+            title=facts["TITLE"],
+            icon=facts["ICON"],
+            default=number == 0,
+            visibility="visible" if is_listed(facts.get("AUDIENCE")) else "hidden",
+        ): facts
+        for number, (path, facts) in enumerate(pages(VIEWS))
+    }
+    page = st.navigation(list(shown), position="top")
+    facts = shown[page]
+    if may_open(facts.get("AUDIENCE")):
+        page.run()
+    else:
+        refuse(facts.get("AUDIENCE"), facts["TITLE"])
 
 
 st.set_page_config(page_title="BASALT", page_icon=ICON, layout="wide")
 st.html(STYLE)
-st.navigation(
-    [
-        st.Page(f"views/{path.name}", title=facts["TITLE"], icon=facts["ICON"], default=number == 0)
-        for number, (path, facts) in enumerate(pages())
-    ],
-    position="top",
-).run()
+try:
+    run()
+except BasaltError as err:
+    st.info(str(err))

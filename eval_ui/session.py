@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from eval_ui.store_access import the_store
 from leaderboard.http.limits import JOINS_PER_MINUTE, network_of
 from leaderboard.judging.raters import is_rater_secret, join, new_rater_secret
+from leaderboard.store.database import Store
 from leaderboard.studies.access import (
     AccessDeniedError,
     AdminIdentity,
@@ -91,14 +92,13 @@ def may_see_results(study: StudyInfo) -> bool:
     return get_settings(the_store(), study).raters_see_results or current_admin() is not None
 
 
-def may_see_probes() -> bool:
-    """Whether this browser may see the Probes page.
+def may_see_agents(store: Store) -> bool:
+    """Whether this browser may see how agents came about and what is inside them: the pages Probes and Loops.
 
-    Its films show agents at play, which a rater of a blind study could recognise: while any study hides
-    its results, only admins see them.
+    They show agents at play, which a rater of a blind study could recognise: while any study hides its results,
+    only admins see them.
     """
-    store = the_store()
-    shown = (get_settings(store, study).show_results for study in list_studies(store))
+    shown = (get_settings(store, study).raters_see_results for study in list_studies(store))
     return all(shown) or current_admin() is not None
 
 

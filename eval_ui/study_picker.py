@@ -6,7 +6,7 @@ from basalt.io.errors import StudyError
 from eval_ui.judging.onboarding import arrival
 from eval_ui.session import current_admin, rater_secret
 from leaderboard.judging.invites import study_of_invite
-from leaderboard.judging.rater_view import studies_for_rater
+from leaderboard.judging.rater_view import invited_studies, studies_for_rater
 from leaderboard.store.database import Store
 from leaderboard.studies.rules import StudyInfo, find_study, list_studies
 
@@ -68,13 +68,20 @@ def _of_kind(studies: list[StudyInfo], clips: bool | None) -> list[StudyInfo]:
 
 
 def visible_studies(store: Store) -> list[StudyInfo]:
-    """Studies that this browser may know of, newest first.
-
-    Admins see all; others see those that are open, that show their results, or that they take part in.
-    """
+    """Studies that this browser may know of, newest first: all for admins, else as `studies_for_rater` says."""
     if current_admin() is not None:
         return list_studies(store)
-    return studies_for_rater(store, rater_secret())
+    return studies_for_rater(store, rater_secret(), arrival().invite)
+
+
+def is_guest(store: Store) -> bool:
+    """Whether this browser came by an invite, or takes part in a study by invitation, and is no admin's.
+
+    A guest sees what is the guest's own: neither other studies nor the pages about agents.
+    """
+    if current_admin() is not None:
+        return False
+    return bool(invited_studies(store, rater_secret(), arrival().invite))
 
 
 def pick_study(store: Store, shown: StudyInfo, *, clips: bool | None = None) -> None:
@@ -85,11 +92,11 @@ def pick_study(store: Store, shown: StudyInfo, *, clips: bool | None = None) -> 
         shown: The study that is shown.
         clips: The kind of studies, as in `current_study`.
     """
-    if len(_of_kind(list_studies(store), clips)) < 2:
-        return
     names = [study.name for study in _of_kind(visible_studies(store), clips)]
     if shown.name not in names:
         names.insert(0, shown.name)
+    if len(names) < 2:
+        return
     # Streamlit drops the widget's own key when another page is shown; this key keeps the choice.
     picked = st.selectbox(
         "Study", names, index=names.index(shown.name), label_visibility="collapsed", width=260

@@ -32,6 +32,7 @@ from leaderboard.studies.rules import StudyInfo
 TITLE = "Compare clips"
 ICON = ":material/thumbs_up_down:"
 ORDER = 15
+AUDIENCE = "clip raters"
 
 
 def page() -> None:

@@ -8,7 +8,6 @@ from basalt.core.tasks import STEPS_PER_SECOND
 from basalt.io.errors import BasaltError
 from eval_ui.elements import facts_html, show_table
 from eval_ui.reward_curves import reward_curves
-from eval_ui.session import may_see_results
 from eval_ui.store_access import the_store
 from eval_ui.study_picker import current_study, pick_study
 from eval_ui.style import heading
@@ -22,6 +21,7 @@ from leaderboard.submissions.episodes import episode_telemetry, list_episodes
 TITLE = "Episodes"
 ICON = ":material/movie:"
 ORDER = 30
+AUDIENCE = "results"
 
 ENDED = {
     "esc": "ended by the player",
@@ -38,9 +38,6 @@ def page() -> None:
         study = current_study(store, clips=False)
         with heading("Episodes", study):
             pick_study(store, study, clips=False)
-        if not may_see_results(study):
-            st.info("Episodes are shown when the study has ended.", icon=":material/lock:")
-            return
         episodes = list_episodes(store, study)
         if not episodes:
             st.info("No recordings yet. Add some with `basalt submit`.")

@@ -29,6 +29,7 @@ from leaderboard.studies.rules import StudyInfo
 TITLE = "Judge"
 ICON = ":material/compare:"
 ORDER = 10
+AUDIENCE = "raters"
 
 
 def page() -> None:

@@ -8,7 +8,6 @@ import streamlit as st
 from basalt.core.comparisons import Comparison
 from basalt.io.errors import BasaltError
 from eval_ui.charts import development_plot, profile_plot, rating_plot, win_matrix_plot
-from eval_ui.session import may_see_results
 from eval_ui.store_access import the_store
 from eval_ui.study_picker import current_study, pick_study
 from eval_ui.style import heading
@@ -29,6 +28,7 @@ from leaderboard.submissions.episodes import replayed, uncompared
 TITLE = "Leaderboard"
 ICON = ":material/leaderboard:"
 ORDER = 20
+AUDIENCE = "results"
 
 # Name, colour and icon of each source of judgments, people first.
 BADGES = {
@@ -51,10 +51,7 @@ def page() -> None:
         study = current_study(store, clips=False)
         with heading("Leaderboard", study):
             pick_study(store, study, clips=False)
-        if may_see_results(study):
-            _results(store, study)
-        else:
-            st.info("Results are shown when the study has ended.", icon=":material/lock:")
+        _results(store, study)
     except BasaltError as err:
         st.info(str(err))
 

@@ -12,19 +12,16 @@ from eval_ui.loop_charts import (
     rounds_table,
     success_plot,
 )
-from eval_ui.session import may_see_probes
 
 TITLE = "Loops"
 ICON = ":material/autorenew:"
 ORDER = 45
+AUDIENCE = "agents"
 
 
 def page() -> None:
     """Draw the page."""
     st.markdown("### Loops")
-    if not may_see_probes():  # a rater should not know how the players came about
-        st.info("Loops are shown when the study has ended.", icon=":material/lock:")
-        return
     loops = loops_by_title()
     if not loops:
         st.info("There is no loop yet. Run one under `runs/` with `basalt loop init=RUN`.")

@@ -15,11 +15,12 @@ from eval_ui.probes_page.export import export_html
 from eval_ui.probes_page.notes import LONGEST, Note, read_notes, write_note
 from eval_ui.probes_page.pictures import latent_html, ranges_text
 from eval_ui.probes_page.suites import Autoencoder, Suite, find_suites, open_autoencoder
-from eval_ui.session import current_admin, may_see_probes
+from eval_ui.session import current_admin
 
 TITLE = "Probes"
 ICON = ":material/biotech:"
 ORDER = 40
+AUDIENCE = "agents"
 
 EXPORTED = 20
 """Number of latents in a static export, from the top of the table."""
@@ -32,9 +33,6 @@ _latent = component(
 def page() -> None:
     """Draw the page."""
     st.markdown("### Probes")
-    if not may_see_probes():
-        st.info("Probes are shown when the study has ended.", icon=":material/lock:")
-        return
     suites = find_suites()
     if not suites:
         st.info(

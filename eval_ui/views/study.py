@@ -3,7 +3,7 @@
 import streamlit as st
 
 from basalt.io.errors import BasaltError
-from eval_ui.login.form import sign_in, sign_out
+from eval_ui.login.form import sign_out
 from eval_ui.session import current_admin
 from eval_ui.store_access import the_store
 from eval_ui.study_admin.sections import SECTIONS
@@ -13,14 +13,13 @@ from eval_ui.style import heading
 TITLE = "Study"
 ICON = ":material/tune:"
 ORDER = 50
+AUDIENCE = "admins"
 
 
 def page() -> None:
     """Draw the page."""
     admin = current_admin()
-    if admin is None:
-        sign_in()
-        return
+    assert admin is not None  # the page is for admins
     store = the_store()
     try:
         study = current_study(store)

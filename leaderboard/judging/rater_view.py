@@ -6,12 +6,13 @@ from datetime import datetime, timedelta
 from sqlalchemy.orm import Session
 
 from leaderboard.judging.assignments import ServedPair, next_pair
+from leaderboard.judging.invites import study_of_invite
 from leaderboard.judging.judgments import last_answer
 from leaderboard.judging.pairs import count_pairs, known_pairs
 from leaderboard.judging.participants import rater_in_browser
 from leaderboard.judging.raters import RaterStatus, ending_of, read_rater_status
 from leaderboard.store.database import Store
-from leaderboard.store.models import pair_key
+from leaderboard.store.models import Membership, pair_key
 from leaderboard.studies.rules import StudyInfo, list_studies
 from leaderboard.studies.settings import Ending, JudgingSettings, read_settings
 
@@ -65,24 +66,49 @@ def next_view(store: Store, study: StudyInfo, rater_id: str) -> tuple[RaterView,
         return _view(store, session, study, rater_id, settings, status), pair
 
 
-def studies_for_rater(store: Store, token: str) -> list[StudyInfo]:
-    """Studies that a rater, identified by a secret, may know of, newest first.
+def studies_for_rater(store: Store, token: str, invite: str | None = None) -> list[StudyInfo]:
+    """Studies that a rater may know of, newest first.
 
-    These are the studies that are open, that show their results, or that the rater takes part in.
+    These are the studies that are open, that show their results, or that the rater takes part in. Who is invited to a
+    study knows of no others than those that they take part in.
+
+    Args:
+        store: Leaderboard.
+        token: The rater's secret.
+        invite: Token of the invite by which the rater came.
     """
+    invited = {study.id for study in invited_studies(store, token, invite)}
     studies = list_studies(store)
     with store.read() as session:
 
         def is_visible(study: StudyInfo) -> bool:
-            settings = read_settings(session, study.id)
-            if settings.open_signup or settings.show_results:
+            if study.id in invited or _takes_part(session, study, token):
                 return True
-            rater = rater_in_browser(session, study.id, token)
-            if rater is None:
-                return False
-            return read_rater_status(session, study, rater.id, settings).state != "invite"
+            settings = read_settings(session, study.id)
+            return not invited and (settings.open_signup or settings.show_results)
 
         return [study for study in studies if is_visible(study)]
+
+
+def invited_studies(store: Store, token: str, invite: str | None = None) -> list[StudyInfo]:
+    """Studies by invitation that a rater takes part in or has an invite to, newest first; the arguments are as above."""
+    came_to = None if invite is None else study_of_invite(store, invite)
+    studies = list_studies(store)
+    with store.read() as session:
+        return [
+            study
+            for study in studies
+            if not read_settings(session, study.id).open_signup
+            and (
+                (came_to is not None and study.id == came_to.id)
+                or _takes_part(session, study, token)
+            )
+        ]
+
+
+def _takes_part(session: Session, study: StudyInfo, token: str) -> bool:
+    rater = rater_in_browser(session, study.id, token)
+    return rater is not None and session.get(Membership, (study.id, rater.id)) is not None
 
 
 def _view(

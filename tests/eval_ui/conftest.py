@@ -2,14 +2,19 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
+from eval_ui import session
 from eval_ui.store_access import STORE_VARIABLE, the_store
 from leaderboard.store.database import Store, open_store
+from leaderboard.studies.access import add_admin, log_in
 from leaderboard.studies.rules import StudyInfo, demo_study
 from leaderboard.submissions.register import submit_recordings
 from tests.support.three_players import SEEDS, record_three, unwatched_study
+
+PASSWORD = "correct horse battery"
 
 
 @pytest.fixture(scope="session")
@@ -37,3 +42,18 @@ def study(empty_store: Store, players: dict[str, Path]) -> StudyInfo:
     for folder in players.values():
         submit_recordings(empty_store, made, folder)
     return made
+
+
+@pytest.fixture
+def cookies(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The cookies of the browser; without one there are none."""
+    kept = {session.RATER_COOKIE: "the tests' secret"}
+    monkeypatch.setattr(session, "browser_cookie", kept.get)
+    return kept
+
+
+@pytest.fixture
+def as_admin(empty_store: Store, cookies: dict[str, str]) -> None:
+    name = f"ada {uuid4()}"  # logins are counted by name, whatever the store
+    add_admin(empty_store, name, password=PASSWORD)
+    cookies[session.ADMIN_COOKIE] = log_in(empty_store, name, PASSWORD)

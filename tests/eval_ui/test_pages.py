@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
 import pytest
@@ -24,7 +23,7 @@ from leaderboard.judging.telemetry_judge import judge_by_telemetry
 from leaderboard.ratings.models import RATING_MODELS, RatingModel, Ratings
 from leaderboard.store.database import Store
 from leaderboard.store.models import AttentionCheck, Episode, Judgment, Membership, Rater
-from leaderboard.studies.access import add_admin, command_line_admin, log_in
+from leaderboard.studies.access import command_line_admin
 from leaderboard.studies.events import ban
 from leaderboard.studies.export import load_comparisons
 from leaderboard.studies.rules import (
@@ -43,8 +42,9 @@ from tests.support.three_players import SEEDS, record, unwatched_study
 MAIN = Path(eval_ui.__file__).with_name("main.py")
 PLAYERS = ("good", "middling", "poor")
 ADMIN = command_line_admin()
-PASSWORD = "correct horse battery"
 HOSTILE = '<img src=x onerror="alert(1)">'
+
+pytestmark = pytest.mark.usefixtures("cookies")
 
 
 class PairJudging(Element[PairView]):
@@ -67,21 +67,6 @@ def judging(monkeypatch: pytest.MonkeyPatch) -> PairJudging:
     stand_in = PairJudging()
     monkeypatch.setattr("eval_ui.judging.pair_judging.judge_pair", stand_in)
     return stand_in
-
-
-@pytest.fixture(autouse=True)
-def cookies(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """The cookies of the browser; without one there are none."""
-    kept = {session.RATER_COOKIE: "the tests' secret"}
-    monkeypatch.setattr(session, "browser_cookie", kept.get)
-    return kept
-
-
-@pytest.fixture
-def as_admin(empty_store: Store, cookies: dict[str, str]) -> None:
-    name = f"ada {uuid4()}"  # logins are counted by name, whatever the store
-    add_admin(empty_store, name, password=PASSWORD)
-    cookies[session.ADMIN_COOKIE] = log_in(empty_store, name, PASSWORD)
 
 
 def opened(*, begin: bool = True, **query: str) -> AppTest:

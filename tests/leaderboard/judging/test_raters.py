@@ -499,4 +499,7 @@ def test_raters_see_the_studies_they_may_judge_or_read(store: Store, full_study:
         token: [study.name for study in studies_for_rater(store, token)]
         for token in ("alice", "bob")
     }
-    assert names == {"alice": ["hidden", "small"], "bob": ["small"]}
+    # Who is invited to a study knows of it, and of those that they joined themselves.
+    assert names == {"alice": ["hidden"], "bob": ["small"]}
+    join(store, full_study, "alice")
+    assert [study.name for study in studies_for_rater(store, "alice")] == ["hidden", "small"]
