@@ -7,7 +7,6 @@ from streamlit.testing.v1 import AppTest
 
 import eval_ui
 from basalt.core.loop_record import FILE, LoopRecord, LoopRound
-from eval_ui import session
 from eval_ui.loop_charts import loops_by_title, optimisation_plot, proxy_plot, success_plot
 from eval_ui.probes_page.suites import PROBES_VARIABLE
 from leaderboard.studies.rules import StudyInfo
@@ -56,10 +55,7 @@ def test_loops_are_found_and_drawn(runs: Path) -> None:
     assert success_plot(record).to_dict()["layer"]
 
 
-def test_the_page_shows_a_loop(
-    runs: Path, study: StudyInfo, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(session, "may_see_probes", lambda: True)
+def test_the_page_shows_a_loop(runs: Path, study: StudyInfo) -> None:
     empty = AppTest.from_file(str(VIEW), default_timeout=60).run()
     assert "There is no loop yet" in empty.info[0].value
     write(runs / "one", ended="round 3: too far")
@@ -69,6 +65,3 @@ def test_the_page_shows_a_loop(
     assert "the synthetic teacher `mixed`" in shown.markdown[1].value
     assert shown.warning[0].value == "Ended early: round 3: too far"
     assert shown.dataframe[0].value["Answers"].tolist() == [0, 500, 1000]
-    monkeypatch.setattr(session, "may_see_probes", lambda: False)
-    hidden = AppTest.from_file(str(VIEW), default_timeout=60).run()
-    assert "shown when the study has ended" in hidden.info[0].value

@@ -125,6 +125,7 @@ def test_an_admin_writes_a_note(
 def test_without_a_suite_it_says_how_to_make_one(
     empty_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(session, "browser_cookie", lambda name: None)
     monkeypatch.setenv(PROBES_VARIABLE, str(tmp_path))
     (tmp_path / "report.json").write_text("{half")
     app = AppTest.from_file(str(MAIN), default_timeout=120).run()
