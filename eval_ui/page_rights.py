@@ -45,7 +45,7 @@ def may_open(audience: object) -> bool:
 def is_listed(audience: object) -> bool:
     """Whether the navigation names the pages of an audience; the others still open by their address.
 
-    Whoever is invited to a study finds the page for judging there, and its results when raters may see them.
+    A person who is invited to a study finds the page for judging there, and its results when raters may see them.
     """
     store = the_store()
     if not is_guest(store):

@@ -75,7 +75,7 @@ def visible_studies(store: Store) -> list[StudyInfo]:
 
 
 def is_guest(store: Store) -> bool:
-    """Whether this browser came by an invite, or takes part in a study by invitation, and is no admin's.
+    """Whether this browser came by an invite, or takes part in a study by invitation, and no admin is logged in there.
 
     A guest sees what is the guest's own: neither other studies nor the pages about agents.
     """

@@ -246,7 +246,7 @@ def test_twelve_participants_end_where_they_should(
         people[name].finish()
         people[name].returns_with("DONE")
 
-    # One is always for the left: whoever fails a check is banned, with that outcome's code.
+    # One is always for the left: a rater who fails a check is banned, with that outcome's code.
     always = people["left"]
     while always.page.locator("video.left").count():
         watch(always.page)
@@ -259,7 +259,7 @@ def test_twelve_participants_end_where_they_should(
             always.page.get_by_role("link", name="Return")
         ).first.wait_for()
 
-    # One shares a browser with somebody who is done, and gets no code of theirs.
+    # One shares a browser with somebody who is done, and does not get that person's code.
     shares = Participant(browser, store, link, "shares", people["honest-1"].context)
     shares.agree()
     shares.practise()
