@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +12,15 @@ from basalt.io.errors import BasaltError, ConfigError
 from basalt.probes.records import (
     Latent,
     LatentTable,
+    ProbeRecord,
     SAEResult,
     StoredEpisode,
     StoreSettings,
     SuiteReport,
 )
+from basalt.probes.smoke_record import SmokeReport
+
+R = TypeVar("R", bound=ProbeRecord)
 
 PROBES_VARIABLE = "BASALT_PROBES"
 """Environment variable with the folder in which suites are searched for."""
@@ -76,16 +81,29 @@ def results_folder() -> Path:
 def find_suites() -> list[Suite]:
     """All suites below `$BASALT_PROBES` (default: `runs`), newest first; reports that cannot be read are skipped."""
     root = results_folder()
+    return [
+        Suite(folder, str(folder.relative_to(root)), report)
+        for folder, report in _reports(SuiteReport)
+    ]
+
+
+def find_smoke_tests() -> dict[str, SmokeReport]:
+    """All results of `basalt probe sae` by their folder below the same one, newest first; `make demo` makes one."""
+    root = results_folder()
+    return {str(folder.relative_to(root)): report for folder, report in _reports(SmokeReport)}
+
+
+def _reports(kind: type[R]) -> list[tuple[Path, R]]:
+    """The folders with a report of a kind, newest first, and their reports."""
     found = []
     for depth in range(DEEPEST + 1):
-        for file in root.glob("/".join(["*"] * depth + ["report.json"])):
+        for file in results_folder().glob("/".join(["*"] * depth + ["report.json"])):
             try:
-                report = SuiteReport.read(file)
+                report = kind.read(file)
             except ConfigError:
                 continue  # other commands write a report.json too
-            title = str(file.parent.relative_to(root))
-            found.append((file.stat().st_mtime, Suite(file.parent, title, report)))
-    return [suite for _, suite in sorted(found, key=lambda each: -each[0])]
+            found.append((file.stat().st_mtime, file.parent, report))
+    return [(folder, report) for _, folder, report in sorted(found, key=lambda each: -each[0])]
 
 
 def open_autoencoder(suite: Suite, hook_point: str, name: str) -> Autoencoder:

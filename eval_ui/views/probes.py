@@ -14,7 +14,13 @@ from eval_ui.probes_page.clips import cut_clip, data_url
 from eval_ui.probes_page.export import export_html
 from eval_ui.probes_page.notes import LONGEST, Note, read_notes, write_note
 from eval_ui.probes_page.pictures import latent_html, ranges_text
-from eval_ui.probes_page.suites import Autoencoder, Suite, find_suites, open_autoencoder
+from eval_ui.probes_page.suites import (
+    Autoencoder,
+    Suite,
+    find_smoke_tests,
+    find_suites,
+    open_autoencoder,
+)
 from eval_ui.session import current_admin
 
 TITLE = "Probes"
@@ -32,12 +38,13 @@ _latent = component(
 
 def page() -> None:
     """Draw the page."""
-    st.markdown("### Probes")
+    st.markdown("## Probes")
     suites = find_suites()
     if not suites:
         st.info(
             "There is no suite yet. Make one under `runs/` with `basalt probe scope checkpoint=RUN`."
         )
+        _smoke_tests()
         return
     try:
         suite, sae = _choose(suites)
@@ -46,6 +53,35 @@ def page() -> None:
         _one(suite, sae, shown, notes)
     except BasaltError as err:
         st.error(str(err))
+
+
+def _smoke_tests() -> None:
+    """What `basalt probe sae` found, as `make demo` runs it: one small autoencoder, and its control."""
+    for folder, report in find_smoke_tests().items():
+        st.markdown(f"### {folder}")
+        st.caption(f":material/science: {report.label}")
+        both = {"Trained policy": report.trained, "Control: random network": report.random_network}
+        show_table(
+            {
+                "Autoencoder on": list(both),
+                "Variance explained": [one.variance_explained.value for one in both.values()],
+                "L0": [one.l0.value for one in both.values()],
+                "Dead latents": [one.dead_share for one in both.values()],
+                "BC loss change": [one.loss_change.value for one in both.values()],
+            },
+            column_config={
+                "Variance explained": st.column_config.NumberColumn(format="percent"),
+                "L0": st.column_config.NumberColumn(format="%.1f", help="active latents per frame"),
+                "Dead latents": st.column_config.NumberColumn(format="percent"),
+                "BC loss change": st.column_config.NumberColumn(
+                    format="%+.4f", help="nats per frame"
+                ),
+            },
+        )
+        st.caption(
+            f"{report.hook_point} of `{report.checkpoint}`: {report.training_frames} training frames, "
+            f"{report.held_out_frames} held-out frames of {len(report.held_out_episodes)} episodes."
+        )
 
 
 def _choose(suites: list[Suite]) -> tuple[Suite, Autoencoder]:
@@ -178,8 +214,8 @@ def _clip(recordings: tuple[str, ...], start: int, frames: int) -> str:
 
 def _note(suite: Suite, sae: Autoencoder, latent: int, note: str) -> None:
     admin = current_admin()
-    if admin is None:
-        st.caption("Admins can write notes about latents.")
+    if admin is None or admin.read_only:
+        st.caption("Admins who may change things can write notes about latents.")
         return
     with st.form(f"note {sae.folder} {latent}", border=False):
         text = st.text_area("Note", note, max_chars=LONGEST, height=80)

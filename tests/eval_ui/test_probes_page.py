@@ -1,6 +1,7 @@
 """The Probes page reads suites as files, escapes what it shows, and keeps notes whatever happens."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -132,6 +133,22 @@ def test_without_a_suite_it_says_how_to_make_one(
     app.switch_page("views/probes.py").run()
     assert not app.exception
     assert "basalt probe scope" in app.info[0].value
+
+
+def test_without_a_suite_it_shows_the_smoke_test_that_the_demo_made(
+    empty_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, golden: Path
+) -> None:
+    monkeypatch.setattr(session, "browser_cookie", lambda name: None)
+    monkeypatch.setenv(PROBES_VARIABLE, str(tmp_path))
+    shutil.copytree(golden / "probes-version-1" / "smoke", tmp_path / "demo" / "probe")
+    app = AppTest.from_file(str(MAIN), default_timeout=120).run()
+    app.switch_page("views/probes.py").run()
+    assert not app.exception
+    assert "### demo/probe" in [one.value for one in app.markdown]
+    table = app.dataframe[0].value
+    assert list(table["Autoencoder on"]) == ["Trained policy", "Control: random network"]
+    assert table["BC loss change"].notna().all()
+    assert "smoke test" in app.caption[0].value
 
 
 def test_everything_is_escaped_and_drawn(suite: Path) -> None:

@@ -19,7 +19,8 @@ from basalt.probes.sae.config import SAEConfig
 from basalt.probes.sae.files import load_sae
 from basalt.probes.sae.model import SAE
 from basalt.probes.settings import SmokeTestConfig
-from basalt.probes.smoke_test import SmokeReport, patched_losses, smoke_test
+from basalt.probes.smoke_record import SmokeReport
+from basalt.probes.smoke_test import patched_losses, smoke_test
 from tests.support.synthetic import write_episodes
 
 QUICK = SAEConfig(width=16, target_l0=4.0, sparsity=0.3, steps=20, batch=32)

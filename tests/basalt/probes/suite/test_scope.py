@@ -41,7 +41,7 @@ from basalt.probes.sae.config import ARCHITECTURES
 from basalt.probes.sae.files import load_sae
 from basalt.probes.sae.model import SAE
 from basalt.probes.settings import SuiteConfig
-from basalt.probes.smoke_test import SmokeReport
+from basalt.probes.smoke_record import SmokeReport
 from basalt.probes.steering import RolloutComparison, Steering, SteeringReport, change_of_choices
 from basalt.probes.subject import load_subject
 from basalt.probes.suite import effects, evaluation
