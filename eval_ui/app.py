@@ -13,6 +13,7 @@ from streamlit.starlette import App
 
 # Imported now, so that the first rater does not wait for it.
 from eval_ui import charts, downloads, watch  # noqa: F401
+from eval_ui.compressed import CompressedStatics
 from eval_ui.judging import pair_judging  # noqa: F401
 from eval_ui.judging import routes as judging
 from eval_ui.login import routes as login
@@ -33,6 +34,7 @@ MIDDLEWARE = [
     # The API counts its own requests; Streamlit's scripts and styles cost little, and a page has many.
     Middleware(AddressLimit, uncounted=["/api/", "/static/"]),
     Middleware(RaterCookie),
+    Middleware(CompressedStatics),
 ]
 """What every request passes, the first one first."""
 

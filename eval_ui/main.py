@@ -11,7 +11,7 @@ from typing import Any
 import streamlit as st
 
 from basalt.io.errors import BasaltError
-from eval_ui.page_rights import is_listed, may_open, refuse
+from eval_ui.page_rights import listed_audiences, may_open, refuse
 from eval_ui.style import STYLE
 
 # Our own file: Streamlit would fetch its named icons from another site.
@@ -38,13 +38,14 @@ def pages(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
 
 def run() -> None:
     """Draw the navigation and the page that is open, if this browser may open it."""
+    listed = listed_audiences()
     shown = {
         st.Page(
             f"views/{path.name}",
             title=facts["TITLE"],
             icon=facts["ICON"],
             default=number == 0,
-            visibility="visible" if is_listed(facts.get("AUDIENCE")) else "hidden",
+            visibility="visible" if listed is None or facts.get("AUDIENCE") in listed else "hidden",
         ): facts
         for number, (path, facts) in enumerate(pages(VIEWS))
     }

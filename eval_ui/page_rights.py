@@ -21,6 +21,7 @@ from eval_ui.session import current_admin, may_see_agents, may_see_results
 from eval_ui.store_access import the_store
 from eval_ui.study_picker import current_study, is_guest, pick_study, visible_studies
 from eval_ui.style import heading
+from leaderboard.studies.rules import StudyInfo
 
 _LOCK = ":material/lock:"
 
@@ -42,24 +43,27 @@ def may_open(audience: object) -> bool:
             return current_admin() is not None
 
 
-def is_listed(audience: object) -> bool:
-    """Whether the navigation names the pages of an audience; the others still open by their address.
+def listed_audiences() -> frozenset[object] | None:
+    """The audiences whose pages the navigation names, None for all of them; the others still open by their address.
 
     A person who is invited to a study finds the page for judging there, and its results when raters may see them.
     """
     store = the_store()
     if not is_guest(store):
-        return True
+        return None
     own = visible_studies(store)
+    return frozenset(one for one in ("raters", "clip raters", "results") if _is_for(own, one))
+
+
+def _is_for(own: list[StudyInfo], audience: str) -> bool:
+    """Whether a guest with some studies needs the pages of an audience."""
     match audience:
         case "raters":
             return not all(study.rules.clips for study in own)
         case "clip raters":
             return any(study.rules.clips for study in own)
-        case "results":
-            return any(may_see_results(study) for study in own if not study.rules.clips)
         case _:
-            return False
+            return any(may_see_results(study) for study in own if not study.rules.clips)
 
 
 def refuse(audience: object, title: str) -> None:
@@ -77,7 +81,7 @@ def refuse(audience: object, title: str) -> None:
                 pick_study(store, study, clips=False)
             st.info("Results and episodes are shown when the study has ended.", icon=_LOCK)
         case "agents":
-            st.markdown(f"### {title}")
+            st.markdown(f"## {title}")
             st.info(f"{title} are shown when the study has ended.", icon=_LOCK)
         case _:
             sign_in()

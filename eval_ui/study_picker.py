@@ -107,5 +107,5 @@ def pick_study(store: Store, shown: StudyInfo, *, clips: bool | None = None) -> 
 
 
 def only_clips(store: Store) -> bool:
-    """Whether the store has studies, all of them of clips."""
-    return {study.rules.clips for study in list_studies(store)} == {True}
+    """Whether this browser may know of studies, all of them of clips."""
+    return {study.rules.clips for study in visible_studies(store)} == {True}

@@ -13,8 +13,7 @@ STYLE = """
 .stMainBlockContainer { padding: 3.9rem 2rem 1.5rem; max-width: 1440px; }
 .stMainBlockContainer h2 small { font-size: 1rem; font-weight: 400; opacity: 0.7; padding-left: 0.6rem; overflow-wrap: anywhere; }
 .stMainBlockContainer h2 { margin: 0; font-size: 1.6rem; padding: 0.3rem 0 0.4rem; }
-.stMainBlockContainer h3 { padding: 0.2rem 0 0.1rem; }
-.stMainBlockContainer h4 { font-size: 1.2rem; padding: 0.2rem 0; }
+.stMainBlockContainer h3, .stMainBlockContainer h4 { font-size: 1.2rem; padding: 0.2rem 0; }
 .st-key-footer { padding-top: 0.4rem; font-size: 0.9rem; }
 .stMain.stMain:focus { outline: none; box-shadow: none; }
 [data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] p { opacity: 1; color: #5b605d; }
@@ -34,6 +33,9 @@ STYLE = """
 .board .text { text-align: left; }
 .board .weak { opacity: 0.75; }
 .board td.main { font-weight: 600; }
+.board svg { width: 9rem; height: 1.1rem; margin-left: 0.6rem; vertical-align: middle; }
+.board svg line { stroke: #2f6f4f; stroke-width: 2; }
+.board svg circle { fill: #2f6f4f; }
 .board td.agent { font-weight: 600; white-space: normal; overflow-wrap: anywhere; min-width: 8rem; }
 .facts { display: flex; flex-wrap: wrap; gap: 0.4rem 2.2rem; margin: 0.2rem 0 0.4rem; }
 .facts .what { display: block; font-size: 0.8rem; opacity: 0.75; }

@@ -26,7 +26,7 @@ from leaderboard.ratings.bootstrap import REPLICATES
 from leaderboard.ratings.control import UNITS
 from leaderboard.ratings.html_report import write_page
 from leaderboard.ratings.looks import read_looks
-from leaderboard.ratings.models import DEFAULT_MODEL, RATING_MODELS
+from leaderboard.ratings.models import RATING_MODELS, default_model
 from leaderboard.ratings.planning import SPREAD, plan, text_plan
 from leaderboard.ratings.ranking import digest, rate
 from leaderboard.ratings.tables import table_records, text_tables
@@ -37,9 +37,10 @@ from leaderboard.store.database import (
     open_store,
 )
 from leaderboard.store.models import SOURCES
-from leaderboard.studies.access import add_admin, command_line_admin, remove_admin
+from leaderboard.studies.access import add_admin, admin_names, command_line_admin, remove_admin
 from leaderboard.studies.export import load_comparisons
 from leaderboard.studies.rules import find_study
+from leaderboard.studies.tokens import create_token, list_tokens, revoke_token
 from leaderboard.submissions.episodes import replayed, uncompared
 
 MAX_REPLICATES = 10_000
@@ -56,10 +57,11 @@ Source = Annotated[
     ),
 ]
 Model = Annotated[
-    str,
+    str | None,
     typer.Option(
         callback=choice(RATING_MODELS),
-        help=f"Rating model of the tables: {', '.join(RATING_MODELS)}.",
+        help=f"Rating model of the tables: {', '.join(RATING_MODELS)}. Without it bt, or ordinal where answers say "
+        "whether one is much or slightly better.",
     ),
 ]
 Control = Annotated[
@@ -85,7 +87,7 @@ def _show(
     mix: Annotated[
         bool, typer.Option("--mix", help="Make one table of all sources (never done unless asked).")
     ] = False,
-    model: Model = DEFAULT_MODEL,
+    model: Model = None,
     replicates: Annotated[
         int,
         typer.Option(
@@ -106,7 +108,9 @@ def _show(
             f"study {found.name!r} compares clips, which rank nobody; `basalt leaderboard export` writes the answers"
         )
     comparisons = load_comparisons(opened, found, [source] if source else None)
-    tables = rate(comparisons, mix_sources=mix, model=RATING_MODELS.get(model))
+    tables = rate(
+        comparisons, mix_sources=mix, model=RATING_MODELS.get(model or default_model(comparisons))
+    )
     looks = read_looks(opened, found, comparisons, control or (), progress=True)
     analyses = [
         analyse(table, replicates=replicates, control=control or (), looks=looks)
@@ -139,7 +143,7 @@ def _export(
     ],
     study: Study = None,
     source: Source = None,
-    model: Model = DEFAULT_MODEL,
+    model: Model = None,
     control: Control = None,
     questions: Annotated[
         bool,
@@ -175,7 +179,7 @@ def _export(
         return 0
     if file.suffix == ".html":
         comparisons = load_comparisons(opened, found, [source] if source else None)
-        tables = rate(comparisons, model=RATING_MODELS.get(model))
+        tables = rate(comparisons, model=RATING_MODELS.get(model or default_model(comparisons)))
         looks = read_looks(opened, found, comparisons, control or (), progress=True)
         analyses = [analyse(table, control=control or (), looks=looks) for table in tables]
         write_page(file, found.name, analyses, replayed(opened, found))
@@ -317,6 +321,13 @@ def _admin(
             metavar="ADDRESS", help="Address that an OIDC provider confirms; no password."
         ),
     ] = None,
+    read_only: Annotated[
+        bool | None,
+        typer.Option(
+            "--read-only/--may-change",
+            help="Whether the admin may look at everything and change nothing (default: as before; a new one may change).",
+        ),
+    ] = None,
     remove: Annotated[bool, typer.Option("--remove", help="Revoke the rights, at once.")] = False,
     store: Store = None,
 ) -> int:
@@ -324,10 +335,11 @@ def _admin(
     opened = open_existing(store)
     if remove:
         remove_admin(opened, name)
-        print(f"admin {name!r}: removed, open sessions included")
+        print(f"admin {name!r}: removed, open sessions and API tokens included")
         return 0
-    password = None if email else _asked_password()
-    add_admin(opened, name, password=password, email=email)
+    known = name in admin_names(opened)
+    password = None if email or (known and read_only is not None) else _asked_password()
+    add_admin(opened, name, password=password, email=email, read_only=read_only)
     print(f"admin {name!r}: may log in on the Study page of `basalt ui`")
     return 0
 
@@ -340,6 +352,41 @@ def _asked_password() -> str:
     if password != getpass.getpass("Repeat password: "):
         raise StudyError("the two passwords differ; nothing was changed")
     return password
+
+
+@leaderboard.command("token")
+def _token(
+    admin: Annotated[str, typer.Argument(help="Name of the admin for whom the token acts.")],
+    label: Annotated[
+        str | None, typer.Argument(help="Note, e.g. the program that uses it; makes a token.")
+    ] = None,
+    read_only: Annotated[
+        bool, typer.Option("--read-only", help="The token may change nothing.")
+    ] = False,
+    days: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Days until it expires.")
+    ] = None,
+    revoke: Annotated[
+        str | None, typer.Option(metavar="ID", help="Make a token invalid, at once.")
+    ] = None,
+    store: Store = None,
+) -> int:
+    """Make, list or revoke the API tokens of an admin; a token is shown once, when it is made."""
+    opened = open_existing(store)
+    me = command_line_admin()
+    if revoke is not None:
+        revoke_token(opened, me, revoke)
+        print(f"token {revoke}: revoked")
+    elif label is not None:
+        print(create_token(opened, me, admin, label, read_only=read_only, days=days))
+        print("keep it: it is not stored, and cannot be shown again", file=sys.stderr)
+    else:
+        for one in list_tokens(opened, me):
+            if one.admin == admin:
+                rights = "reads only" if one.read_only else "may change"
+                until = "for ever" if one.expires is None else f"until {one.expires:%Y-%m-%d}"
+                print(f"{one.id}  {one.label}  {rights}, valid {until}")
+    return 0
 
 
 @leaderboard.command("payments")
@@ -377,7 +424,12 @@ def _plan(
     draws: Annotated[
         float, typer.Option(help="Assumed share of draws between equals.")
     ] = DRAW_PROBABILITY,
-    model: Model = "trueskill",
+    model: Annotated[
+        str,
+        typer.Option(
+            callback=choice(RATING_MODELS), help=f"Rating model: {', '.join(RATING_MODELS)}."
+        ),
+    ] = "trueskill",
     seed: Annotated[int, typer.Option(help="Seed of the simulation.")] = 0,
     as_json: Json = False,
 ) -> int:

@@ -22,7 +22,7 @@ from basalt.io.atomic import replacing
 from basalt.io.errors import BasaltError
 from basalt.io.spreadsheet import inert, original
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 SUFFIXES = (".parquet", ".csv", ".json")
 
@@ -42,6 +42,7 @@ MAX_TEXT = 100_000
 """Largest number of characters of a reason; CSV readers refuse fields that are not much longer."""
 
 Winner = Literal["left", "right", "draw", "both_bad", "skip"]
+Strength = Literal["much", "slightly"]
 Source = Literal["human", "bedd", "telemetry", "model", "synthetic"]
 
 MIRRORED: Mapping[Winner, Winner] = {
@@ -116,6 +117,7 @@ class Comparison:
         pair_of: For a repeat: `comparison_id` of the first time, usually with the sides swapped.
         gold: For a check of the rater: the known answer.
         speed: Playback speed of the videos; 1 is as played. None if unknown.
+        strength: How much better the winner is; None where the study does not ask, and for answers without a winner.
     """
 
     comparison_id: Name
@@ -146,6 +148,7 @@ class Comparison:
     pair_of: Name | None = None
     gold: Literal["left", "right", "draw"] | None = None
     speed: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] | None = None
+    strength: Strength | None = None
 
     @property
     def decisive(self) -> bool:
@@ -219,7 +222,7 @@ _ARROW: dict[str, pa.DataType] = {
 }
 _OPTIONAL = {
     "left_start", "left_stop", "right_start", "right_stop", "rater", "seconds", "right_seed", "round",
-    "selector", "selection_probability", "pair_of", "gold", "speed",
+    "selector", "selection_probability", "pair_of", "gold", "speed", "strength",
 }  # fmt: skip
 
 SCHEMA = pa.schema(
@@ -233,6 +236,7 @@ SCHEMA = pa.schema(
 
 _COLUMNS = {
     1: SCHEMA.names[: SCHEMA.names.index("seconds") + 1],
+    2: SCHEMA.names[: SCHEMA.names.index("speed") + 1],
     FORMAT_VERSION: SCHEMA.names,
 }
 """Columns of each version; each has those of the versions before it."""
@@ -343,7 +347,11 @@ def _value_fault(err: ValidationError) -> str:
     name, value = str(fault["loc"][0]), fault["input"]
     if fault["type"] == "missing" or value is None:
         return f"{name}: expected a value, got none"
-    options = {"winner": get_args(Winner), "source": get_args(Source)}.get(name)
+    options = {
+        "winner": get_args(Winner),
+        "source": get_args(Source),
+        "strength": get_args(Strength),
+    }.get(name)
     expected = f"one of {', '.join(options)}" if options else fault["msg"].removeprefix("Input ")
     expected = expected.removeprefix("should ").removeprefix("be ")
     return f"{name}: expected {expected}, got {repr(value)[:80]}"
@@ -359,6 +367,8 @@ def _pair_fault(one: Comparison) -> str | None:
             return f"{place}_stop: expected a step after {side.start}, got {side.stop}"
     if one.pair_of == one.comparison_id:
         return "pair_of: expected the id of another comparison, got its own"
+    if one.strength is not None and one.winner not in ("left", "right"):
+        return f"strength: belongs to the winners left and right, got it with {one.winner!r}"
     return None
 
 

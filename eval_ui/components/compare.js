@@ -58,6 +58,7 @@ class Comparing {
     this.undone = null; // the reply to an undo whose pair the page does not show yet
     this.stored = new Set(); // pairs whose answers the server has; the page may not know yet
     this.redraw = new Redraw();
+    this.presence = new Presence();
     this.outbox = new Outbox({
       reply: (act, reply) => this.replied(act, reply),
       slow: (text) => this.say(text, ""),
@@ -73,19 +74,20 @@ class Comparing {
     }
     this.drawOptions();
     this.clock = setInterval(() => { this.showUndo(); this.watch(); }, 100);
-    // The pairs stay reserved, and their clips can be loaded, while the page is open.
+    // The pairs stay reserved, and their clips can be loaded, while somebody is at the page.
     this.renewal = setInterval(() => this.renew(), RENEW_EVERY);
   }
 
   async renew() {
     const pair = this.slots[0]?.pair.pair;
-    if (pair) await post({ kind: "renew", pair, ticket: this.data.ticket }).catch(() => null);
+    if (pair && !this.presence.idle) await post({ kind: "renew", pair, ticket: this.data.ticket }).catch(() => null);
   }
 
   destroy() {
     clearInterval(this.clock);
     clearInterval(this.renewal);
     this.redraw.end();
+    this.presence.destroy();
     this.outbox.destroy();
     this.listeners.abort();
     for (const slot of this.slots) slot.destroy();

@@ -7,6 +7,7 @@ const UNSENT = "basalt-unsent-";                       // keys in the browser's 
 const PATIENCE = 20_000;                               // milliseconds for one attempt
 const WAITS = [500, 1_000, 2_000, 4_000, 8_000];       // milliseconds between attempts; from then on the last
 const RENEW_EVERY = 60_000;                            // milliseconds
+const IDLE_AFTER = 300_000;                            // milliseconds
 const REDRAW_EVERY = 3_000;                            // milliseconds
 const RELOAD_AFTER = 15_000;                           // milliseconds
 
@@ -80,6 +81,21 @@ class Outbox {
       ]);
     }
   }
+}
+
+// Whether somebody is at the page: it moved, touched, scrolled or typed within the last minutes.
+class Presence {
+  constructor() {
+    this.listeners = new AbortController();
+    this.last = Date.now();
+    for (const type of ["pointermove", "pointerdown", "keydown", "wheel"]) {
+      window.addEventListener(type, () => { this.last = Date.now(); }, { passive: true, signal: this.listeners.signal });
+    }
+  }
+
+  get idle() { return Date.now() - this.last > IDLE_AFTER; }
+
+  destroy() { this.listeners.abort(); }
 }
 
 // Draws the page again until it shows something new, and reloads it if that does not come: everything is stored by then.

@@ -5,8 +5,12 @@
 
 const SIDES = [["left", "Left"], ["draw", "Draw"], ["right", "Right"]];
 const PLAYERS = [["left", "Left"], ["both", "Both"], ["right", "Right"], ["neither", "Neither"]];
-const OVERALL = [
-  ["left", "Left did better"], ["draw", "Draw"], ["right", "Right did better"],
+const BETTER = [["left", "Left did better"], ["draw", "Draw"], ["right", "Right did better"]];
+const MUCH_BETTER = [ // the winner, and how much better it is, in one value
+  ["left much", "Left much better"], ["left slightly", "Left slightly better"], ["draw", "Draw"],
+  ["right slightly", "Right slightly better"], ["right much", "Right much better"],
+];
+const NEITHER = [
   ["both_bad", "Both bad", "Neither is acceptable. Not the same as a draw."],
   ["no_opinion", "No opinion", "Skip the pair. It does not count, and you will not see it again."],
   ["broken", "Video broken", "Skip the pair because a video does not play. It does not count."],
@@ -15,6 +19,7 @@ const OVERALL = [
 const SKIPS = ["no_opinion", "broken"];
 const DRAFT = "basalt-draft";       // of the pair on screen, in the browser's storage
 const ANSWERED = "basalt-answered"; // of the last pair, for when its answer is withdrawn
+const VERDICT = "basalt-verdict";   // about a practice pair, in the tab's storage until the rater has continued
 
 // All pairs of a visit: what is on its way to the server, and which pair is on screen.
 class Visit {
@@ -22,6 +27,7 @@ class Visit {
     this.root = root;
     this.reply = null; // to the last act; shown until the rater starts the next pair
     this.redraw = new Redraw();
+    this.presence = new Presence();
     this.outbox = new Outbox({
       reply: (act, reply) => this.replied(act, reply),
       slow: (text) => this.judging?.wait(text),
@@ -32,6 +38,7 @@ class Visit {
   destroy() {
     clearInterval(this.renewal);
     this.redraw.end();
+    this.presence.destroy();
     this.outbox.destroy();
     this.judging?.destroy();
   }
@@ -41,7 +48,11 @@ class Visit {
     const same = this.judging?.pair === data.pair;
     this.ticket = data.ticket;
     this.latest = data;
-    if (same) {
+    const verdict = this.judging ? null : Visit.verdict();
+    if (verdict && verdict.data.pair !== data.pair) {
+      this.judging = new PairJudging(this.root, verdict.data, this);
+      this.judging.hold(verdict.reply, verdict.given);
+    } else if (same) {
       this.judging.update(data);
     } else if (!this.judging?.held) {
       this.redraw.end();
@@ -50,14 +61,29 @@ class Visit {
     }
   }
 
+  // The verdict on a practice pair survives a reload: its pair is shown again with it.
+  static verdict() {
+    try { return JSON.parse(sessionStorage.getItem(VERDICT)); } catch { return null; }
+  }
+
+  static keepVerdict(verdict) {
+    try {
+      if (verdict) sessionStorage.setItem(VERDICT, JSON.stringify(verdict));
+      else sessionStorage.removeItem(VERDICT);
+    } catch { /* storage is full or blocked */ }
+  }
+
   send(act) { this.outbox.add({ ...act, ticket: this.ticket }); }
 
   replied(act, reply) {
     const own = act.kind === "undo" || act.pair === this.judging?.pair;
     this.reply = own ? reply : { ...reply, text: `An earlier answer: ${reply.text}` };
     if (reply.stored && act.kind === "answer") PairJudging.keepAnswered(act.pair);
-    if (reply.hold && own) this.judging.hold(reply);
-    else if (reply.stored && own) this.redraw.begin();
+    if (reply.hold && own) {
+      const given = this.judging.given;
+      Visit.keepVerdict({ data: this.judging.data, reply, given });
+      this.judging.hold(reply, given);
+    } else if (reply.stored && own) this.redraw.begin();
     else this.redraw.ask();
     if (!(own && reply.stored) && !this.outbox.has(this.judging?.pair)) this.judging?.release();
   }
@@ -65,6 +91,7 @@ class Visit {
   // The rater has read the verdict: on to the pair that came meanwhile, or comes now.
   proceed() {
     this.judging.held = false;
+    Visit.keepVerdict(null);
     this.reply = null;
     this.judging.wait("Loading the next pair …");
     if (this.latest.pair === this.judging.pair) this.redraw.begin();
@@ -74,7 +101,9 @@ class Visit {
   // The pair stays reserved, and its videos can be loaded, while the page is open.
   async renew() {
     const pair = this.judging?.pair;
-    if (pair && !this.judging.pending) await post({ kind: "renew", pair, ticket: this.ticket }).catch(() => null);
+    if (!pair || this.judging.pending) return;
+    const idle = this.presence.idle && !this.judging.player.playing;
+    await post({ kind: "renew", pair, idle, ticket: this.ticket }).catch(() => null);
   }
 }
 
@@ -99,11 +128,18 @@ class PairJudging {
       ...data.questions.comparative.map((text) => ({
         kind: "comparative", text, options: [...SIDES, ["na", "Not applicable"]],
       })),
-      { kind: "overall", text: "Overall, which player did better?", options: OVERALL },
+      {
+        kind: "overall", text: "Overall, which player did better?",
+        options: [...(data.scale === "strength" ? MUCH_BETTER : BETTER), ...NEITHER],
+      },
     ];
     this.pair = data.pair;
     const draft = PairJudging.draft(DRAFT, [data.pair]) ?? PairJudging.draft(ANSWERED, data.earlier);
-    this.answers = draft?.answers ?? this.steps.map(() => null);
+    // A study may have changed its scale meanwhile.
+    this.answers = this.steps.map(({ options }, number) => {
+      const drafted = draft?.answers[number];
+      return options.some(([value]) => value === drafted) ? drafted : null;
+    });
     this.reason.value = draft?.reason ?? "";
     this.current = draft?.current ?? 0;
     this.pending = visit.outbox.has(data.pair) ? "Saving …" : null;
@@ -175,6 +211,7 @@ class PairJudging {
 
   get step() { return this.steps[this.current]; }
   get winner() { return this.answers[this.steps.length - 1]; }
+  get given() { return this.steps.at(-1).options.find(([value]) => value === this.winner)?.[1] ?? ""; }
 
   go(number) {
     this.current = Math.max(0, Math.min(this.steps.length - 1, number));
@@ -215,7 +252,7 @@ class PairJudging {
       option.append(label, key);
       option.title = explanation ?? "";
       option.dataset.value = value;
-      option.classList.toggle("minor", index > 2);
+      option.classList.toggle("minor", value === "na" || NEITHER.some(([one]) => one === value) || value === "neither");
       option.setAttribute("aria-pressed", String(this.answers[this.current] === value));
       option.setAttribute("aria-keyshortcuts", String(index + 1));
       option.addEventListener("click", () => this.choose(index));
@@ -282,11 +319,13 @@ class PairJudging {
       return;
     }
     const questions = this.steps.map((step, number) => [step, this.answers[number]]);
+    const [winner, strength] = this.winner.split(" ");
     this.act({
       kind: "answer",
       pair: this.pair,
-      winner: SKIPS.includes(this.winner) ? "skip" : this.winner,
-      skip_reason: SKIPS.includes(this.winner) ? this.winner : null,
+      winner: SKIPS.includes(winner) ? "skip" : winner,
+      skip_reason: SKIPS.includes(winner) ? winner : null,
+      strength: strength ?? null,
       justification: this.reason.value,
       direct: questions.filter(([step]) => step.kind === "direct").map(([, answer]) => answer),
       comparative: questions.filter(([step]) => step.kind === "comparative").map(([, answer]) => answer),
@@ -320,10 +359,9 @@ class PairJudging {
   }
 
   // Practice: the pair stays on screen with the verdict until the rater continues.
-  hold(reply) {
+  hold(reply, given) {
     this.held = true;
     this.pending = null;
-    const given = OVERALL.find(([value]) => value === this.winner)[1];
     this.verdict.querySelector(".said").textContent = `You answered: ${given}. ${reply.text}`;
     this.verdict.classList.toggle("wrong", !reply.ok);
     this.card.hidden = true;

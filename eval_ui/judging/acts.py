@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal
 from itsdangerous import BadData, URLSafeTimedSerializer
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from basalt.core.comparisons import Winner
-from basalt.core.tasks import Questions, get_task
+from basalt.core.comparisons import Strength, Winner
+from basalt.core.tasks import Questions
 from basalt.io.errors import BasaltError
 from leaderboard.http.faults import FAULTS
 from leaderboard.judging.assignments import renew
@@ -24,6 +24,7 @@ from leaderboard.store.database import Store
 from leaderboard.store.models import SkipReason
 from leaderboard.studies.access import AccessDeniedError, TooManyRequestsError, store_secret
 from leaderboard.studies.rules import StudyInfo, get_study
+from leaderboard.studies.settings import asked_questions, get_settings
 
 TICKET_DAYS = 30
 """Days after which what a page sends is no longer taken."""
@@ -40,6 +41,7 @@ class Answer(_Sent):
         pair: Id of the pair.
         winner: Who did better overall.
         skip_reason: Why the pair is skipped; None for other answers.
+        strength: How much better the winner is; None where the study does not ask.
         justification: The rater's reason.
         direct: An answer per direct question: who did it; None if left open.
         comparative: An answer per comparative question; `na` if it does not apply.
@@ -51,6 +53,7 @@ class Answer(_Sent):
     pair: str = Field(max_length=100)
     winner: Winner
     skip_reason: SkipReason | None = None
+    strength: Strength | None = None
     justification: str = Field(max_length=10_000)
     direct: tuple[Literal["left", "both", "right", "neither"] | None, ...] = Field(max_length=50)
     comparative: tuple[Literal["left", "draw", "right", "na"] | None, ...] = Field(max_length=50)
@@ -114,10 +117,12 @@ class Renewal(_Sent):
 
     Attributes:
         pair: Id of the pair on screen.
+        idle: Whether nobody has done anything there for some minutes.
     """
 
     kind: Literal["renew"]
     pair: str = Field(max_length=100)
+    idle: bool = False
 
 
 Act = Answer | ClipAnswer | Undo | Renewal
@@ -182,7 +187,7 @@ def perform(store: Store, study: StudyInfo, rater_id: str, act: Act) -> Reply:
                 next_clips(store, study, rater_id)  # which renews those that are reserved
                 return Reply("")
             case Renewal():
-                return Reply("", stored=renew(store, study, rater_id, act.pair))
+                return Reply("", stored=renew(store, study, rater_id, act.pair, idle=act.idle))
     except (TooManyRequestsError, *FAULTS):
         raise
     except BasaltError as err:
@@ -192,17 +197,20 @@ def perform(store: Store, study: StudyInfo, rater_id: str, act: Act) -> Reply:
 
 def _answer(store: Store, study: StudyInfo, rater_id: str, answer: Answer) -> Reply:
     task = task_of_pair(store, answer.pair)
-    asked = study.rules.ask_questions and task is not None
+    asked = Questions((), ())
+    if task is not None:
+        asked = asked_questions(study, get_settings(store, study), task)
     feedback = answer_pair(
         store,
         answer.pair,
         rater_id,
         answer.winner,
         justification=answer.justification,
-        responses=answer.responses(get_task(task).questions) if asked and task else {},
+        responses=answer.responses(asked) if asked.direct or asked.comparative else {},
         video_events=answer.events,
         watched=answer.seen,
         skip_reason=answer.skip_reason,
+        strength=answer.strength,
     ).feedback
     if feedback is None:
         skipped = " Skipped pairs do not count." if answer.winner == "skip" else ""

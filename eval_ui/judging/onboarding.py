@@ -7,9 +7,10 @@ import streamlit as st
 from basalt.io.errors import BasaltError
 from eval_ui.elements import attempt, show_text
 from eval_ui.session import join_here, rater_secret
-from leaderboard.judging.invites import StudyFullError, check_invite
+from leaderboard.judging.invites import ENOUGH, StudyFullError, check_invite
 from leaderboard.judging.participants import LINK_IDS, Participant
 from leaderboard.judging.raters import RaterStatus, enter
+from leaderboard.judging.targets import has_enough
 from leaderboard.store.database import Store
 from leaderboard.studies.rules import StudyInfo
 from leaderboard.studies.settings import Ending, JudgingSettings
@@ -119,9 +120,12 @@ def welcome(
         if status.state == "invite" and came.invite is None:
             st.info("This study is by invitation only. Please open the link you were sent.")
             return
-        if status.state == "invite" and came.invite is not None:
+        if not status.joined:
             try:
-                check_invite(store, study, came.invite)
+                if has_enough(store, study):
+                    raise StudyFullError(ENOUGH)
+                if status.state == "invite" and came.invite is not None:
+                    check_invite(store, study, came.invite)
             except BasaltError as err:
                 st.error(str(err))
                 if isinstance(err, StudyFullError):
@@ -139,7 +143,7 @@ def welcome(
             return
         agreed = True
         if settings.consent:
-            st.markdown("#### Consent")
+            st.markdown("### Consent")
             with st.container(
                 border=True, height=220 if len(settings.consent) > 700 else "content"
             ):

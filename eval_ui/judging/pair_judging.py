@@ -29,6 +29,7 @@ class PairView:
         share: Progress from 0 to 1.
         questions: Questions of the task that the study asks.
         required: Share of each video that must be watched, 0 to 1.
+        scale: Answers to the last question, see `leaderboard.studies.settings.JudgingSettings`.
         least: Minimum length of the reason in characters; 0 makes it optional.
         undo: Id of the last answer, if it can be withdrawn.
         undo_until: Time until which it can, milliseconds since 1970.
@@ -46,6 +47,7 @@ class PairView:
     share: float
     questions: Questions
     required: float
+    scale: str
     least: int
     undo: str | None
     undo_until: int | None

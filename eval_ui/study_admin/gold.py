@@ -73,7 +73,7 @@ def draw(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
             )
             if st.button("Retire"):
                 attempt(retire_gold_pair, store, study, admin, gold)
-    st.markdown("#### Add a gold pair")
+    st.markdown("### Add a gold pair")
     _add(store, study, admin)
 
 

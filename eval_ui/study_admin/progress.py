@@ -10,9 +10,11 @@ import streamlit as st
 from basalt.core.reliability import reliability
 from eval_ui.charts import GREEN
 from eval_ui.elements import facts_html, percent, show_table
+from eval_ui.session import current_admin
 from leaderboard.judging.clip_queue import queue_state
 from leaderboard.judging.funnel import read_funnel
 from leaderboard.judging.quality import Share, StudyQuality, study_quality
+from leaderboard.judging.targets import Count, Targets, read_targets
 from leaderboard.ratings.columns import task_title
 from leaderboard.store.database import Store
 from leaderboard.studies.access import AdminIdentity
@@ -39,6 +41,8 @@ def draw(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
     _funnel(store, study, admin)
     if study.rules.clips:
         _queue(store, study)
+    else:
+        _targets(store, study, admin)
     _quality(quality)
     if not judged:
         st.caption(
@@ -48,10 +52,10 @@ def draw(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
         return
     days, tasks = st.columns([2, 1], gap="large")
     with days:
-        st.markdown("##### Judgments by day (UTC)")
+        st.markdown("### Judgments by day (UTC)")
         st.altair_chart(_by_day([one.created for one in judged]), width="stretch")
     with tasks:
-        st.markdown("##### By task")
+        st.markdown("### By task")
         counts = pd.Series([task_title(one.task) for one in judged]).value_counts()
         show_table({"Task": counts.index, "Judgments": counts.to_numpy()})
 
@@ -59,6 +63,8 @@ def draw(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
 @st.fragment(run_every=20)
 def _funnel(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
     """How far the raters have come; drawn again by itself."""
+    if current_admin() is None:  # logged out meanwhile, in another tab
+        st.rerun()
     stages = read_funnel(store, study, admin)
     places = "no limit" if stages.places is None else str(stages.places)
     st.html(
@@ -77,6 +83,44 @@ def _funnel(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
             small=True,
         )
     )
+
+
+def _targets(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
+    """Comparisons against the targets, the expected end, and the widest interval."""
+    found = read_targets(store, study, admin)
+    facts = {
+        "Comparisons": str(found.comparisons),
+        "To the targets": str(found.missing) if _has_target(found) else "no targets",
+        "Pace": f"{found.per_day:.0f} a day",
+        "Expected end (UTC)": f"{found.expected_end:%Y-%m-%d %H:%M}" if found.expected_end else "–",
+        "Widest 95% interval": "–" if found.widest is None else f"{found.widest:.2f}",
+    }
+    if found.wanted is not None:
+        state = "reached: nobody new may begin" if found.has_enough else "not reached"
+        facts["Stops at"] = f"{found.wanted:.2f}  ({state})"
+    st.markdown("### Targets")
+    st.html(facts_html(facts, small=True))
+    with st.expander("Comparisons of each pair and agent"):
+        for title, counts in (("Pair", found.pairs), ("Agent", found.agents)):
+            if counts:
+                _counts_table(title, counts)
+
+
+def _has_target(found: Targets) -> bool:
+    return any(one.target is not None for one in (*found.pairs, *found.agents))
+
+
+def _counts_table(title: str, counts: Sequence[Count]) -> None:
+    columns = {
+        "Task": [task_title(one.task) for one in counts],
+        title: [" – ".join(one.agents) for one in counts],
+        "Comparisons": [one.comparisons for one in counts],
+    }
+    if any(one.target for one in counts):
+        columns["Target"] = [one.target for one in counts]
+        columns["Reached"] = [min(1.0, one.comparisons / (one.target or 1)) for one in counts]
+    bar = st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1)
+    show_table(columns, column_config={"Reached": bar})
 
 
 def _queue(store: Store, study: StudyInfo) -> None:
@@ -102,7 +146,7 @@ def _queue(store: Store, study: StudyInfo) -> None:
 def _quality(quality: StudyQuality) -> None:
     """Agreement and biases, each share with its interval."""
     alpha, ac1 = ("–" if one is None else f"{one:.2f}" for one in (quality.alpha, quality.ac1))
-    st.markdown("##### Agreement and biases")
+    st.markdown("### Agreement and biases")
     st.html(
         facts_html(
             {

@@ -13,7 +13,7 @@ from leaderboard.judging.rater_answers import RaterAnswer, rater_answers
 from leaderboard.judging.raters import erase, rater_of_code
 from leaderboard.ratings.columns import task_title
 from leaderboard.store.database import Store
-from leaderboard.studies.access import AdminIdentity
+from leaderboard.studies.access import AdminIdentity, changes
 from leaderboard.studies.events import ban, release, requalify, unban
 from leaderboard.studies.rules import StudyInfo
 
@@ -139,8 +139,13 @@ def _actions(
             "Deletes the name, the platform ID and all written text; votes are kept. This cannot be undone."
         )
         if st.button("Delete personal data"):
-            attempt(erase, store, one.rater_id, admin.name)
+            attempt(_erase, store, admin, one.rater_id)
     return one
+
+
+@changes
+def _erase(store: Store, admin: AdminIdentity, rater_id: str) -> None:
+    erase(store, rater_id, admin.name)
 
 
 def _answers(store: Store, study: StudyInfo, admin: AdminIdentity, rater: RaterReport) -> None:

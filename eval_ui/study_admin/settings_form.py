@@ -1,11 +1,11 @@
-"""The Settings section: rules of judging, and admin accounts."""
+"""The Settings section: rules of judging, and below them accounts and API tokens."""
 
 import streamlit as st
 
 from basalt.io.errors import BasaltError
-from eval_ui.elements import attempt
+from eval_ui.study_admin import accounts
 from leaderboard.store.database import Store
-from leaderboard.studies.access import MIN_PASSWORD, AdminIdentity, add_admin, admin_names
+from leaderboard.studies.access import AdminIdentity
 from leaderboard.studies.rules import StudyInfo
 from leaderboard.studies.settings import (
     OUTCOME_NAMES,
@@ -21,6 +21,8 @@ CHECKS = {
     "repeat": "a repeated pair with sides swapped",
     "self": "two identical videos",
 }
+
+SCALES = {"side": "left, draw, right", "strength": "much or slightly better, draw"}
 
 PLATFORM_NAMES = {"": "None", "prolific": "Prolific", "mturk": "Mechanical Turk", "other": "Other"}
 
@@ -39,16 +41,7 @@ def draw(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
                 trouble.error(str(err))
             else:
                 st.toast("Saved", icon=":material/check:")
-    st.markdown("#### Admins")
-    st.markdown(", ".join(f"`{name.replace('`', '')}`" for name in admin_names(store)) or "None.")
-    with st.popover("Add an admin or change a password"), st.form("admin", border=False):
-        name = st.text_input("Name", max_chars=64)
-        password = st.text_input(
-            f"Password, at least {MIN_PASSWORD} characters", type="password", max_chars=500
-        )
-        email = st.text_input("Email address, for OIDC login", max_chars=200)
-        if st.form_submit_button("Save"):
-            attempt(add_admin, store, name, password=password or None, email=email or None)
+    accounts.draw(store, admin)
 
 
 def _fields(present: JudgingSettings) -> dict[str, object]:
@@ -56,7 +49,7 @@ def _fields(present: JudgingSettings) -> dict[str, object]:
     out: dict[str, object] = {}
     left, right = st.columns(2, gap="large")
     with left:
-        st.markdown("##### Access")
+        st.markdown("### Access")
         out["open_signup"] = st.checkbox(
             "Open to anyone who can reach the app (otherwise by invitation)",
             present.open_signup,
@@ -81,7 +74,7 @@ def _fields(present: JudgingSettings) -> dict[str, object]:
             present.ended,
             wrap=True,
         )
-        st.markdown("##### Answers")
+        st.markdown("### Answers")
         out["watch_share"] = (
             st.slider(
                 "Required share of each video (%)",
@@ -98,7 +91,7 @@ def _fields(present: JudgingSettings) -> dict[str, object]:
         out["undo_seconds"] = st.number_input(
             "Time to withdraw an answer, in seconds", 0, 3600, present.undo_seconds
         )
-        st.markdown("##### Raters")
+        st.markdown("### Raters")
         out["pairs_per_rater"] = st.number_input(
             "Pairs per rater",
             min_value=1,
@@ -112,11 +105,30 @@ def _fields(present: JudgingSettings) -> dict[str, object]:
             placeholder="no limit",
             help="Skipped pairs do not count as judged. Practice pairs and attention checks are included.",
         )
+        own = present.questions
+        lines = {
+            kind: st.text_area(
+                label, "\n".join(getattr(own, kind)) if own else "", max_chars=6_500, height=80,
+                help="One question a line; where any is given, they are asked in place of the tasks' own.",
+            )
+            for kind, label in (
+                ("direct", "Own questions: who did it?"), ("comparative", "Own questions: who did it better?"),
+            )
+        }  # fmt: skip
+        asked = {
+            kind: [one.strip() for one in text.splitlines() if one.strip()]
+            for kind, text in lines.items()
+        }
+        out["questions"] = asked if any(asked.values()) else None
+        out["scale"] = st.selectbox(
+            "Answers to who did better", list(SCALES), list(SCALES).index(present.scale),
+            format_func=SCALES.__getitem__,
+        )  # fmt: skip
         out["answers_per_minute"] = st.number_input(
             "Maximum answers per minute", min_value=1, value=present.answers_per_minute
         )
     with right:
-        st.markdown("##### Qualification and attention checks")
+        st.markdown("### Qualification and attention checks")
         out["qualification_pairs"] = st.number_input(
             "Practice pairs before judging", 0, 50, present.qualification_pairs
         )
@@ -142,6 +154,23 @@ def _fields(present: JudgingSettings) -> dict[str, object]:
             "Failed checks before a rater is banned",
             min_value=1, value=present.ban_after_failed_checks, placeholder="never",
         )  # fmt: skip
+        st.markdown("### Targets")
+        out["target_per_pair"] = st.number_input(
+            "Comparisons of each pair of agents",
+            min_value=1,
+            value=present.target_per_pair,
+            placeholder="no target",
+        )
+        out["target_per_agent"] = st.number_input(
+            "Comparisons of each agent",
+            min_value=1,
+            value=present.target_per_agent,
+            placeholder="no target",
+        )
+        out["stop_width"] = st.number_input(
+            "Let nobody new begin when every 95% interval is narrower than", min_value=0.01, value=present.stop_width,
+            placeholder="never", help="`basalt leaderboard plan --model bt` says how many judgments a width needs.",
+        )  # fmt: skip
         out |= _endings(present)
     out["consent"] = st.text_area(
         "Consent form (Markdown; leave empty for none). After a change, raters are asked again.",
@@ -156,7 +185,7 @@ def _fields(present: JudgingSettings) -> dict[str, object]:
 
 def _endings(present: JudgingSettings) -> dict[str, object]:
     """Draw the crowd platform's fields, a code and a return address for each outcome; returns their values."""
-    st.markdown("##### Crowd platform")
+    st.markdown("### Crowd platform")
     out: dict[str, object] = {
         "platform": st.selectbox(
             "Platform", list(PLATFORM_NAMES), list(PLATFORM_NAMES).index(present.platform),

@@ -11,7 +11,7 @@ from eval_ui.study_picker import choose_study
 from leaderboard.ratings.columns import task_title
 from leaderboard.store.database import Store
 from leaderboard.studies import lifecycle
-from leaderboard.studies.access import AdminIdentity
+from leaderboard.studies.access import AdminIdentity, changes
 from leaderboard.studies.rules import (
     DEMO_STEP_LIMIT,
     StudyInfo,
@@ -26,7 +26,7 @@ def draw(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
     """Draw the section."""
     settings = get_settings(store, study)
     state = "has ended" if settings.ended else "is paused" if settings.paused else "is running"
-    st.markdown(f"##### {study.name} {state}")
+    st.markdown(f"### {study.name} {state}")
     with st.container(horizontal=True):
         stopped = settings.paused or settings.ended
         if stopped and st.button("Resume", type="primary"):
@@ -47,22 +47,22 @@ def draw(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
     )
     copies, makes = st.columns(2, gap="large")
     with copies:
-        st.markdown("##### Duplicate this study")
+        st.markdown("### Duplicate this study")
         with st.form("duplicate", clear_on_submit=True):
             name = st.text_input("Name of the copy", max_chars=64)
             st.caption("It has the same rules and settings; agents have to be submitted to it.")
             if st.form_submit_button("Duplicate"):
                 attempt(_duplicate, store, study, admin, name)
     with makes:
-        st.markdown("##### New study")
-        _create(store, study)
+        st.markdown("### New study")
+        _create(store, study, admin)
 
 
 def _duplicate(store: Store, study: StudyInfo, admin: AdminIdentity, name: str) -> None:
     choose_study(lifecycle.duplicate_study(store, study, admin, name))
 
 
-def _create(store: Store, study: StudyInfo) -> None:
+def _create(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
     """The form of a new study; world and version are those of the study that is shown."""
     with st.form("create", clear_on_submit=False):
         name = st.text_input("Name", max_chars=64)
@@ -72,11 +72,19 @@ def _create(store: Store, study: StudyInfo) -> None:
         limit = st.number_input("Step limit of an episode", min_value=1, value=DEMO_STEP_LIMIT)
         questions = st.checkbox("Ask the tasks' questions, too")
         if st.form_submit_button("Make study"):
-            attempt(_make, store, name, tasks, seeds, world, int(limit), questions)
+            attempt(_make, store, admin, name, tasks, seeds, world, int(limit), questions)
 
 
+@changes
 def _make(
-    store: Store, name: str, tasks: list[str], seeds: str, world: str, limit: int, questions: bool
+    store: Store,
+    admin: AdminIdentity,
+    name: str,
+    tasks: list[str],
+    seeds: str,
+    world: str,
+    limit: int,
+    questions: bool,
 ) -> None:
     """Make a study, and show it.
 

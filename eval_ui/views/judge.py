@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from basalt.core.tasks import Questions, get_task
+from basalt.core.tasks import get_task
 from basalt.io.errors import BasaltError
 from eval_ui.judging.acts import rater_ticket
 from eval_ui.judging.onboarding import (
@@ -25,6 +25,7 @@ from leaderboard.judging.judgments import undo_last
 from leaderboard.judging.rater_view import RaterView, next_view
 from leaderboard.store.database import Store
 from leaderboard.studies.rules import StudyInfo
+from leaderboard.studies.settings import asked_questions
 
 TITLE = "Judge"
 ICON = ":material/compare:"
@@ -68,7 +69,6 @@ def _show(
     pair: ServedPair,
 ) -> None:
     task = get_task(pair.task)
-    asked = task.questions if study.rules.ask_questions else Questions((), ())
     settings = view.settings
     videos = pair_videos(store, pair)
     done = view.status.answered
@@ -87,8 +87,9 @@ def _show(
             badge="practice" if pair.qualification else None,
             standing=f"{done} of {total} {'practice pairs' if pair.qualification else 'pairs judged'}",
             share=done / max(total, 1),
-            questions=asked,
+            questions=asked_questions(study, settings, pair.task),
             required=settings.watch_share,
+            scale=settings.scale,
             least=settings.reason_characters,
             undo=view.undoable,
             undo_until=undo_time(view.undoable_until),

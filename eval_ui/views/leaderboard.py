@@ -12,11 +12,12 @@ from eval_ui.store_access import the_store
 from eval_ui.study_picker import current_study, pick_study
 from eval_ui.style import heading
 from leaderboard.ratings.analysis import Analysis, analyse
+from leaderboard.ratings.bradley_terry import BRADLEY_TERRY
 from leaderboard.ratings.columns import Replayed, group_title, source_note, task_title, world_title
 from leaderboard.ratings.control import UNITS
 from leaderboard.ratings.html_report import board_html, overall_html
 from leaderboard.ratings.looks import read_looks
-from leaderboard.ratings.models import RATING_MODELS
+from leaderboard.ratings.models import RATING_MODELS, default_model
 from leaderboard.ratings.overall import OverallRow, overall
 from leaderboard.ratings.profiles import profiles
 from leaderboard.ratings.ranking import Table, rate
@@ -40,6 +41,7 @@ BADGES = {
 
 
 OVERALL = "overall"
+ALL_COLUMNS = "all_columns"
 CONTROL = "control"
 """Key of the chosen looks in the session."""
 
@@ -111,15 +113,17 @@ def _tables(comparisons: list[Comparison], present: list[str]) -> list[Table]:
         )
         if len(present) > 1:
             st.toggle("Mix sources in one table", key="mix")
+        models = _usable_models()
         model = st.selectbox(
-            "Rated by", _usable_models(), format_func=lambda name: RATING_MODELS.get(name).title,
+            "Rated by", models, models.index(default_model(comparisons)), format_func=lambda name: RATING_MODELS.get(name).title,
             width=180, help="Model that turns judgments into ratings; intervals and plots follow it.",
         )  # fmt: skip
-        if RATING_MODELS.get(model).claims_order:
+        if model == BRADLEY_TERRY.name:
             st.multiselect(
                 "Control for", list(UNITS), key=CONTROL, width=340,
                 help="Strengths between videos that are alike in these looks, beside the strengths without control.",
             )  # fmt: skip
+        st.toggle("All columns", key=ALL_COLUMNS, help="Ranks, differences, other models and more.")
     sources = set(chosen if isinstance(chosen, list) else [chosen or present[0]])
     if not {"human", "bedd"} & set(present):
         st.caption("No person has judged in this study yet.")
@@ -134,7 +138,7 @@ def _tables(comparisons: list[Comparison], present: list[str]) -> list[Table]:
 def _show_overall(tables: list[Table]) -> None:
     rows = _overall(_judged(*tables), tables)
     with st.container(border=True):
-        st.markdown(f"#### All tasks {_badges(tables[0].source)}")
+        st.markdown(f"### All tasks {_badges(tables[0].source)}")
         if rows:
             one = tables[0]
             note = f"{world_title(one.world, one.world_version)}, {source_note(one.source)}"
@@ -145,15 +149,17 @@ def _show_overall(tables: list[Table]) -> None:
 
 
 def _show(store: Store, study: StudyInfo, table: Table, confirmed: Replayed) -> None:
-    control = tuple(st.session_state.get(CONTROL, ())) if table.model.claims_order else ()
+    control = (
+        tuple(st.session_state.get(CONTROL, ())) if table.model.name == BRADLEY_TERRY.name else ()
+    )
     try:
         analysis = _analysed(_judged(table), control, table, store, study)
     except BasaltError as err:
         st.warning(str(err))
         analysis = _analysed(_judged(table), (), table, store, study)
     with st.container(border=True):
-        st.markdown(f"#### {task_title(table.task)} {_badges(table.source)}")
-        st.html(board_html(analysis, confirmed))
+        st.markdown(f"### {task_title(table.task)} {_badges(table.source)}")
+        st.html(board_html(analysis, confirmed, short=not st.session_state.get(ALL_COLUMNS, False)))
     ratings, course, matrix, questions = st.tabs(
         ["Ratings", "Ratings over time", "Who beat whom", "Questions"]
     )

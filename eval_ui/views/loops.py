@@ -21,7 +21,7 @@ AUDIENCE = "agents"
 
 def page() -> None:
     """Draw the page."""
-    st.markdown("### Loops")
+    st.markdown("## Loops")
     loops = loops_by_title()
     if not loops:
         st.info("There is no loop yet. Run one under `runs/` with `basalt loop init=RUN`.")

@@ -26,6 +26,8 @@ def page() -> None:
         with heading("Study", study):
             pick_study(store, study)
             sign_out()
+        if admin.read_only:
+            st.info("This account is read-only: it sees everything and changes nothing.")
         for tab, draw in zip(
             st.tabs(list(SECTIONS), key="section", on_change="rerun"),
             SECTIONS.values(),

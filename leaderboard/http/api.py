@@ -56,7 +56,7 @@ from leaderboard.judging.raters import (
     rater_status,
 )
 from leaderboard.ratings.analysis import analyse
-from leaderboard.ratings.models import DEFAULT_MODEL, RATING_MODELS
+from leaderboard.ratings.models import RATING_MODELS, default_model
 from leaderboard.ratings.ranking import rate
 from leaderboard.ratings.tables import table_records
 from leaderboard.store.database import Store
@@ -70,8 +70,9 @@ from leaderboard.studies.access import (
 )
 from leaderboard.studies.events import ban, unban
 from leaderboard.studies.export import load_comparisons
-from leaderboard.studies.rules import StudyInfo, list_studies
+from leaderboard.studies.rules import StudyInfo, get_study, list_studies
 from leaderboard.studies.settings import Ending, get_settings
+from leaderboard.studies.tokens import admin_of_token
 from leaderboard.submissions.episodes import replayed
 
 DESCRIPTION = (
@@ -212,8 +213,9 @@ def _caller_of(store: Store, secret: str) -> _Caller:
         return _Caller()
     with suppress(AccessDeniedError):
         return _Caller(rater=find_rater(store, secret))
-    with suppress(AccessDeniedError):
-        return _Caller(admin=admin_of_session(store, secret))
+    for admin_of in (admin_of_session, admin_of_token):
+        with suppress(AccessDeniedError):
+            return _Caller(admin=admin_of(store, secret))
     return _Caller()
 
 
@@ -315,13 +317,14 @@ def study_details(
         qualification_pairs=settings.qualification_pairs,
         watch_share=settings.watch_share,
         reason_characters=settings.reason_characters,
+        scale=settings.scale,
         undo_seconds=settings.undo_seconds,
         questions={
             name: shapes.TaskQuestions(
                 title=get_task(name).title,
                 instruction=get_task(name).instruction,
-                direct=list(get_task(name).questions.direct),
-                comparative=list(get_task(name).questions.comparative),
+                direct=list((settings.questions or get_task(name).questions).direct),
+                comparative=list((settings.questions or get_task(name).questions).comparative),
             )
             for name in study.rules.tasks
         },
@@ -385,6 +388,9 @@ def answer(
     """Answer a reserved pair. The answer is durable when this returns; sent twice, it counts once."""
     if credentials is not None and (study := study_of_pair(store, body.pair)) is not None:
         rater = find_rater(store, credentials.credentials, study)
+        if body.responses is not None:
+            own = get_settings(store, get_study(store, study)).questions
+            shapes.require_known_questions(body.responses, own)
     watched = None
     if body.watched_left is not None and body.watched_right is not None:
         watched = (body.watched_left, body.watched_right)
@@ -398,6 +404,7 @@ def answer(
         video_events=body.video_events,
         watched=watched,
         skip_reason=body.skip_reason,
+        strength=body.strength,
     )
     return shapes.Answered.model_validate({"answer": done.id, "feedback": done.feedback})
 
@@ -423,8 +430,12 @@ def scores(
         Source | None, Query(description="use only judgments from this source")
     ] = None,
     model: Annotated[
-        str, Query(description="rating model of the tables", max_length=100)
-    ] = DEFAULT_MODEL,
+        str | None,
+        Query(
+            description="rating model of the tables; `bt`, or `ordinal` where answers say how much better a side is",
+            max_length=100,
+        ),
+    ] = None,
 ) -> list[dict[str, Any]]:
     """The score tables, one record per row; for admins only while the study hides results or checks raters.
 
@@ -433,7 +444,7 @@ def scores(
     if not get_settings(store, study).raters_see_results:
         _the_admin(caller)
     comparisons = load_comparisons(store, study, [source] if source else None)
-    tables = rate(comparisons, model=RATING_MODELS.get(model))
+    tables = rate(comparisons, model=RATING_MODELS.get(model or default_model(comparisons)))
     analyses = [analyse(table, replicates=0) for table in tables]
     return table_records(analyses, replayed(store, study))
 

@@ -3,16 +3,16 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from basalt.core.comparisons import Winner
+from basalt.core.comparisons import Strength, Winner
 from basalt.core.tasks import TASKS
 from basalt.io.untrusted import unfit
-from leaderboard.judging.judgments import MAX_EVENTS, MAX_TEXT, Feedback
+from leaderboard.judging.judgments import MAX_EVENTS, MAX_TEXT, AnswerRefusedError, Feedback
 from leaderboard.judging.participants import Platform
 from leaderboard.judging.raters import State
 from leaderboard.store.models import SkipReason
-from leaderboard.studies.settings import Outcome
+from leaderboard.studies.settings import Outcome, OwnQuestions
 
 
 class _Taken(BaseModel):
@@ -49,21 +49,8 @@ class JoinRequest(_Taken):
     )
 
 
-_QUESTIONS = frozenset(
-    question
-    for task in TASKS.values()
-    for question in (*task.questions.direct, *task.questions.comparative)
-)
-
-
-def _official(question: str) -> str:
-    if question not in _QUESTIONS:
-        raise ValueError("expected one of the tasks' questions, word for word")
-    return question
-
-
-Question = Annotated[str, Field(max_length=500), AfterValidator(_official)]
-"""One of the tasks' questions, word for word as in a study's details."""
+Question = Annotated[str, Field(max_length=500)]
+"""One of the study's questions, word for word as in its details; `known_questions` holds them against the study."""
 
 
 class DirectAnswer(_Taken):
@@ -88,12 +75,41 @@ class Responses(_Taken):
     comparative: list[ComparativeAnswer] = Field(default_factory=list, max_length=50)
 
 
+_OFFICIAL = frozenset(
+    question
+    for task in TASKS.values()
+    for question in (*task.questions.direct, *task.questions.comparative)
+)
+
+
+def require_known_questions(responses: Responses, own: OwnQuestions | None) -> None:
+    """Refuse answers to other questions than the tasks' and the study's own: they would be free texts.
+
+    Args:
+        responses: Answers of a rater.
+        own: The study's own questions.
+
+    Raises:
+        AnswerRefusedError: A question is another text.
+    """
+    known = _OFFICIAL | ({*own.direct, *own.comparative} if own else set())
+    direct = [one.question for one in responses.direct]
+    for question in (*direct, *(one.question for one in responses.comparative)):
+        if question not in known:
+            raise AnswerRefusedError(
+                "question: expected one of the study's questions, word for word"
+            )
+
+
 class AnswerRequest(_Taken):
     """An answer to a reserved pair, see `leaderboard.judging.judgments.answer_pair`."""
 
     pair: str = Field(max_length=64, description="id of the served pair")
     winner: Winner
     skip_reason: SkipReason | None = Field(None, description="why, with the winner `skip`")
+    strength: Strength | None = Field(
+        None, description="how much better the winner is, where the study's scale is `strength`"
+    )
     justification: str = Field("", max_length=MAX_TEXT)
     responses: Responses | None = Field(None, description="answers to the task's questions")
     video_events: list[Any] = Field(default_factory=list, max_length=MAX_EVENTS)
@@ -150,6 +166,7 @@ class StudyDetails(StudySummary):
     qualification_pairs: int
     watch_share: float
     reason_characters: int
+    scale: Literal["side", "strength"]
     undo_seconds: int
     questions: dict[str, TaskQuestions] = Field(description="by task")
 

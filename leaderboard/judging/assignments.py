@@ -22,6 +22,7 @@ from leaderboard.judging.pairs import (
     reservation,
     unanswered,
 )
+from leaderboard.judging.participants import ACTIVE
 from leaderboard.judging.raters import REASONS, read_rater_status
 from leaderboard.store.database import Store
 from leaderboard.store.models import (
@@ -138,15 +139,27 @@ def renew(
     rater_id: str,
     assignment_id: str,
     *,
+    idle: bool = False,
     now: datetime | None = None,
 ) -> bool:
     """Keep a pair reserved while its rater has it on screen, also after its time if the rater has got no other since.
+
+    Args:
+        store: Leaderboard.
+        study: Study of the pair.
+        rater_id: Rater.
+        assignment_id: Id of the pair.
+        idle: Whether the page is open and nobody does anything there. The pair stays reserved, but for too short a time to
+            count as activity (`leaderboard.judging.participants`).
+        now: Current time; tests set it.
 
     Returns:
         Whether the pair is reserved for the rater.
     """
     now = now or datetime.now(UTC)
     until = now + timedelta(minutes=study.rules.reserve_minutes)
+    if idle:
+        until -= min(ACTIVE + RENEW_AFTER, (until - now) / 2)
     with store.read() as session:
         present = _own_unanswered(session, rater_id, assignment_id)
         if present is None or present.expires > until - RENEW_AFTER:

@@ -18,7 +18,7 @@ from leaderboard.store.models import (
     new_id,
     pair_key,
 )
-from leaderboard.studies.access import AdminIdentity
+from leaderboard.studies.access import AdminIdentity, changes
 from leaderboard.studies.rules import StudyInfo
 
 MIRRORED = {"left": "right", "right": "left", "draw": "draw"}
@@ -59,6 +59,7 @@ class GoldInfo:
     retired: datetime | None
 
 
+@changes
 def add_gold_pair(
     store: Store,
     study: StudyInfo,
@@ -131,6 +132,7 @@ def add_gold_pair(
         return gold.id
 
 
+@changes
 def retire_gold_pair(store: Store, study: StudyInfo, admin: AdminIdentity, gold_id: str) -> None:
     """Retire a gold pair; its answers stay.
 

@@ -9,13 +9,22 @@ from sqlalchemy.orm import Session
 from basalt.io.errors import StudyError
 from leaderboard.store.database import Store
 from leaderboard.store.models import Invite, Membership, count
-from leaderboard.studies.access import AccessDeniedError, AdminIdentity, hash_secret, new_secret
+from leaderboard.studies.access import (
+    AccessDeniedError,
+    AdminIdentity,
+    changes,
+    hash_secret,
+    new_secret,
+)
 from leaderboard.studies.rules import StudyInfo, checked_name, get_study
 from leaderboard.studies.settings import read_settings
 
+ENOUGH = "this study has all the answers that it needs; thank you"
+"""Said to who has not begun where the stop rule of the study holds."""
+
 
 class StudyFullError(AccessDeniedError):
-    """As many raters have joined with an invite as it lets in."""
+    """As many raters have joined with an invite as it lets in, or the study has enough answers."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +48,7 @@ class InviteInfo:
     revoked: datetime | None
 
 
+@changes
 def create_invite(
     store: Store,
     study: StudyInfo,
@@ -103,6 +113,7 @@ def list_invites(store: Store, study: StudyInfo, admin: AdminIdentity) -> list[I
         ]
 
 
+@changes
 def revoke_invite(store: Store, study: StudyInfo, admin: AdminIdentity, invite_id: str) -> None:
     """Let no more raters join with an invite; those who have joined stay.
 

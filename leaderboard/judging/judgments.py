@@ -22,6 +22,7 @@ from leaderboard.judging.raters import REASONS, read_rater_status
 from leaderboard.store.database import Store
 from leaderboard.store.models import (
     SKIP_REASONS,
+    STRENGTHS,
     WINNERS,
     Assignment,
     AttentionCheck,
@@ -97,6 +98,7 @@ class _Answer(NamedTuple):
     video_events: list[Any]
     watched: tuple[float, float] | None
     skip_reason: str | None
+    strength: str | None
 
 
 def answer_pair(
@@ -110,6 +112,7 @@ def answer_pair(
     video_events: Sequence[Any] = (),
     watched: tuple[float, float] | None = None,
     skip_reason: str | None = None,
+    strength: str | None = None,
     now: datetime | None = None,
 ) -> StoredAnswer:
     """Store a rater's answer; it is durable when this returns. The same answer sent twice counts once.
@@ -127,6 +130,8 @@ def answer_pair(
         video_events: Events reported by the player (first play, quarters).
         watched: Shares of the left and the right video that were played, 0 to 1; None if unknown.
         skip_reason: Why the pair is skipped, one of `leaderboard.store.models.SKIP_REASONS`; None for other answers.
+        strength: How much better the winner is, one of `leaderboard.store.models.STRENGTHS`, where the study asks for it
+            (`JudgingSettings.scale`); None for answers without a winner.
         now: Current time; tests set it.
 
     Raises:
@@ -138,7 +143,7 @@ def answer_pair(
     """
     now = now or datetime.now(UTC)
     given = _Answer(winner, justification.strip(), dict(responses or {}), [*video_events], watched,
-                    skip_reason)  # fmt: skip
+                    skip_reason, strength)  # fmt: skip
     try:
         _check_form(given)
         with store.write() as session:
@@ -148,12 +153,13 @@ def answer_pair(
                     "this pair was served to another rater; the answer was not stored"
                 )
             if earlier is not None:
-                check_repeated(session, served.study_id, earlier, winner)
+                check_repeated(session, served.study_id, earlier, winner, strength)
                 return StoredAnswer(earlier.id, _feedback(session, served, earlier))
             settings = read_settings(session, served.study_id)
             check_answerable(session, served, settings, now)
             if now >= served.expires:
                 _check_late(session, served)
+            _check_strength(settings, given)
             if winner == "skip":
                 check_skips(session, served, settings)
             else:
@@ -310,7 +316,7 @@ def check_undo(
 
 
 def _check_form(given: _Answer) -> None:
-    winner, justification, responses, video_events, watched, skip_reason = given
+    winner, justification, responses, video_events, watched, skip_reason, _ = given
     check_winner(winner)
     check_skip_reason(winner, skip_reason)
     if len(justification) > MAX_TEXT:
@@ -336,8 +342,30 @@ def _check_form(given: _Answer) -> None:
         raise AnswerRefusedError(f"watched: expected shares from 0 to 1, got {watched}")
 
 
+def _check_strength(settings: JudgingSettings, given: _Answer) -> None:
+    """Refuse an answer that does not say how much better the winner is where the study asks, or says it elsewhere.
+
+    Raises:
+        AnswerRefusedError: It is missing, unknown or out of place.
+    """
+    asked = settings.scale == "strength" and given.winner in ("left", "right")
+    if asked and given.strength not in STRENGTHS:
+        raise AnswerRefusedError(
+            f"strength: expected one of {', '.join(STRENGTHS)}, got {str(given.strength)[:20]!r}; reload the page"
+        )
+    if not asked and given.strength is not None:
+        raise AnswerRefusedError(
+            f"strength: this study does not ask how much better one is, or the answer {given.winner!r} names no side; "
+            "reload the page"
+        )
+
+
 def check_repeated(
-    session: Session, study_id: str, earlier: Judgment | CheckAnswer | ClipAnswer, winner: str
+    session: Session,
+    study_id: str,
+    earlier: Judgment | CheckAnswer | ClipAnswer,
+    winner: str,
+    strength: str | None = None,
 ) -> None:
     """Refuse an answer to a pair that was answered before, unless it is the same answer sent again.
 
@@ -346,7 +374,8 @@ def check_repeated(
     """
     if earlier.id in withdrawn_answers(session, study_id, earlier.rater_id):
         raise AnswerRefusedError("this answer was withdrawn; answer the pair again")
-    if earlier.winner != winner:
+    before = None if isinstance(earlier, ClipAnswer) else earlier.strength
+    if (earlier.winner, before) != (winner, strength):
         raise AnswerRefusedError("this pair was answered before; the first answer stands")
 
 
@@ -497,6 +526,7 @@ def _store(
         "seconds": (now - served.created).total_seconds(),
         "created": now,
         "skip_reason": given.skip_reason,
+        "strength": given.strength,
     }
     if isinstance(served, AttentionCheck):
         answer = CheckAnswer(**facts, check_id=served.id, passed=passes(served, given.winner))

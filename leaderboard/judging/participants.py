@@ -38,6 +38,7 @@ from leaderboard.store.models import (
 from leaderboard.studies.access import (
     AccessDeniedError,
     AdminIdentity,
+    changes,
     hash_secret,
     store_secret,
 )
@@ -153,6 +154,7 @@ def signing_key(store: Store) -> bytes:
     return bytes.fromhex(store_secret(store, "participant"))
 
 
+@changes
 def participant_signature(
     store: Store, study: StudyInfo, admin: AdminIdentity, platform: str, participant: str
 ) -> str:
@@ -160,6 +162,7 @@ def participant_signature(
     return _signature(signing_key(store), study, platform, participant)
 
 
+@changes
 def personal_links(
     store: Store,
     study: StudyInfo,
@@ -364,6 +367,7 @@ def browser_requests(store: Store, study: StudyInfo, admin: AdminIdentity) -> li
         return list(waiting.values())
 
 
+@changes
 def allow_browser(
     store: Store, study: StudyInfo, admin: AdminIdentity, request: BrowserRequest
 ) -> None:

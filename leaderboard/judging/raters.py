@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from basalt.io.errors import StudyError
 from leaderboard.judging.attention_checks import Qualification, qualification
-from leaderboard.judging.invites import admit
+from leaderboard.judging.invites import ENOUGH, StudyFullError, admit
 from leaderboard.judging.pairs import has_seen_all
 from leaderboard.judging.participants import (
     Participant,
@@ -32,6 +32,7 @@ from leaderboard.judging.participants import (
     signing_key,
     use_browser,
 )
+from leaderboard.judging.targets import has_enough
 from leaderboard.store.database import Store
 from leaderboard.store.models import (
     ERASED,
@@ -303,8 +304,8 @@ def join(
         now: Current time; tests set it.
 
     Raises:
-        AccessDeniedError: There is no invite, or it is used up, expired or revoked; or the participant may not
-            continue in another browser, or has no signature where the study requires one; or was banned, or failed the
+        AccessDeniedError: There is no invite, or it is used up, expired or revoked, or the study has enough answers; or the
+            participant may not continue in another browser, or has no signature where the study requires one; or was banned, or failed the
             qualification, before the personal data was erased; or the study is paused or has ended.
         StudyError: The name or an id is not printable, or the platform is unknown.
     """
@@ -316,6 +317,7 @@ def join(
             platform or "", participant, platform_study, platform_session, signature
         )
     key, signing = _exclusion_key(store), signing_key(store)
+    full = has_enough(store, study)
     with asking_owner(store, study), store.write() as session:
         lock_study(session, study)  # two browsers of one participant may come at once
         settings = read_settings(session, study.id)
@@ -341,6 +343,8 @@ def join(
             elif member is not None and is_somebody_else(session, member, person):
                 member = None
         if member is None:
+            if full:
+                raise StudyFullError(ENOUGH)
             admitted = None if invite is None else admit(session, study, invite, now)
             if admitted is None and not settings.open_signup:
                 raise AccessDeniedError(

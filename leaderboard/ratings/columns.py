@@ -44,6 +44,7 @@ class Column(Generic[R]):
         missing: Reason why a cell is empty.
         weak: Reason why the values are to be read with care, given the values; empty otherwise.
         style: CSS classes of its cells.
+        detail: Whether a short table leaves it out.
     """
 
     keys: tuple[str, ...]
@@ -54,6 +55,7 @@ class Column(Generic[R]):
     missing: str = ""
     weak: Callable[..., str] = lambda *values: ""
     style: str = ""
+    detail: bool = True
 
     def cell(self, row: R) -> tuple[str, str]:
         """Text of a row's cell, and the reason to read it with care, or an empty string."""
@@ -178,6 +180,11 @@ def notes(analysed: Table | Analysis, style: Callable[[str], str] = str) -> list
         )
     if analysed.control:
         more.append(_control_note(table, analysed.control))
+    scaled = sum(one.strength is not None for one in table.comparisons)
+    if scaled and not table.model.uses_strength:
+        more.append(
+            f"{scaled} answers say how much better one is; {table.model.title} uses the side only."
+        )
     return [*found, *map(style, more)]
 
 
@@ -199,7 +206,7 @@ def _facts(table: Table) -> tuple[Column[Row], ...]:
         *map(fact, ("study", "task", "world", "world_version", "source")),
         Column(("group", "place"), "", "", lambda row: (row.group, places[row.agent])),
         Column(("never_compared_with",), "", "", others),
-        Column(("agent",), "Agent", "", lambda row: (row.agent,), style="text agent"),
+        Column(("agent",), "Agent", "", lambda row: (row.agent,), style="text agent", detail=False),
     )
 
 
@@ -363,11 +370,12 @@ def _counts(table: Table, replayed: Replayed) -> tuple[Column[Row], ...]:
 
     return (
         Column(
-            ("comparisons",), "Comparisons", "wins, losses and draws", lambda row: (row.comparisons,)
+            ("comparisons",), "Comparisons", "wins, losses and draws", lambda row: (row.comparisons,),
+            detail=False,
         ),
         Column(
             ("wins", "losses", "draws"), "Won – lost – drawn", "",
-            lambda row: (row.wins, row.losses, row.draws), "{} – {} – {}".format,
+            lambda row: (row.wins, row.losses, row.draws), "{} – {} – {}".format, detail=False,
         ),
         Column(
             ("both_bad",), "Both bad", "pairs in which neither episode was acceptable",
@@ -378,7 +386,7 @@ def _counts(table: Table, replayed: Replayed) -> tuple[Column[Row], ...]:
             "episodes whose actions were replayed in the world with the same outcome; "
             "unverified: none was",
             confirmed, lambda done, of: f"{done} of {of}" if done else "unverified",
-            weak=lambda done, of: "" if done else "no replay confirmed an episode",
+            weak=lambda done, of: "" if done else "no replay confirmed an episode", detail=False,
         ),
     )  # fmt: skip
 

@@ -20,6 +20,7 @@ from leaderboard.ratings.columns import (
     columns,
     group_title,
     notes,
+    number,
     order_note,
     overall_columns,
     source_note,
@@ -82,18 +83,29 @@ def _group_head(title: str, width: int) -> str:
     )
 
 
-def board_html(analysis: Analysis, replayed: Replayed, more: Sequence[Column[Row]] = ()) -> str:
+def board_html(
+    analysis: Analysis,
+    replayed: Replayed,
+    more: Sequence[Column[Row]] = (),
+    *,
+    short: bool = False,
+) -> str:
     """The table of one task and source as an HTML fragment.
 
     Args:
         analysis: Table with its intervals.
         replayed: Episodes that a replay confirmed.
         more: Further columns.
+        short: Whether to show six columns only: place, agent, rating with its interval drawn beside it, wins, losses and
+            draws, comparisons, and replayed episodes.
     """
     table = analysis.table
     world = world_title(table.world, table.world_version)
     caption = f"{world}, {source_note(table.source)}. {order_note(table)}"
     shown = (*columns(analysis, replayed), *more)
+    if short:
+        agent, *others = (column for column in shown if not column.detail)
+        shown = (agent, _rating_with_interval(analysis), *others)
     several = len(table.groups) > 1
     groups = [
         (group_title(rows, number) if several else "", rows)
@@ -165,6 +177,20 @@ def _cell(column: Column[R], row: R) -> str:
 
 class _Markup(str):
     """Text that is HTML already."""
+
+
+def _rating_with_interval(analysis: Analysis) -> Column[Row]:
+    """A column of the ratings, each with its interval drawn beside it."""
+    picture = _picture(analysis)
+    model = analysis.table.model
+
+    def draw(row: Row, bounds: Bounds) -> _Markup:
+        return _Markup(f"{number(row.value)}{picture.format(row, bounds)}")
+
+    return Column(
+        (), model.value_name.capitalize(), f"rating by {model.title}; {picture.title}", picture.value, draw,
+        weak=picture.weak, style="main",
+    )  # fmt: skip
 
 
 def _picture(analysis: Analysis) -> Column[Row]:

@@ -1,10 +1,10 @@
-"""What a rating model is. TrueSkill and Bradley-Terry are two; another package may add more.
+"""What a rating model is. TrueSkill and two kinds of Bradley-Terry are here; another package may add more.
 
 A model turns comparisons into a value and an error per agent. Tables, the bootstrap, planning, overall
 scores and plots take any model; matchmaking takes one that is updated comparison by comparison.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -67,6 +67,9 @@ class RatingModel(Protocol):
     claims_order: bool = False
     """Whether `certainty` says how certain the order is. The ranges of other models show how far their ratings
     move when the judgments are resampled, and no claim of order rests on them."""
+
+    uses_strength: bool = False
+    """Whether `fit` uses how much better the winner is (`Comparison.strength`), and not the side only."""
 
     def fit(self, comparisons: Sequence[Comparison], agents: Sequence[str]) -> Ratings:
         """Rate agents.
@@ -269,7 +272,13 @@ RATING_MODELS: Registry[RatingModel] = Registry("rating model", "basalt.rating_m
 """The models by name; other packages add theirs under the entry point group `basalt.rating_models`."""
 
 RATING_MODELS.register("bt", "leaderboard.ratings.bradley_terry:BRADLEY_TERRY")
+RATING_MODELS.register("ordinal", "leaderboard.ratings.ordinal:ORDINAL")
 RATING_MODELS.register("trueskill", "leaderboard.ratings.trueskill:TRUESKILL")
 
 DEFAULT_MODEL = "bt"
-"""Name of the model of tables where none is asked for: the one whose order has intervals."""
+"""Name of the model of tables whose answers name a side only: one whose order has intervals."""
+
+
+def default_model(comparisons: Iterable[Comparison]) -> str:
+    """Name of the model of tables where none is asked for: `ordinal` where answers say how much better a side is."""
+    return "ordinal" if any(one.strength for one in comparisons) else DEFAULT_MODEL

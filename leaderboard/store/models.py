@@ -32,7 +32,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
-from basalt.core.comparisons import MIRRORED, Source, Winner
+from basalt.core.comparisons import MIRRORED, Source, Strength, Winner
 from leaderboard.store.database import StoreError
 
 SOURCES: tuple[Source, ...] = ("human", "bedd", "telemetry", "model")
@@ -45,6 +45,7 @@ good)."""
 
 SkipReason = Literal["no_opinion", "broken"]
 SKIP_REASONS: tuple[SkipReason, ...] = get_args(SkipReason)
+STRENGTHS: tuple[Strength, ...] = get_args(Strength)
 """Why a pair was skipped: the rater cannot say, or a video does not play. Answers from before reasons were asked have
 none."""
 
@@ -259,6 +260,7 @@ class Judgment(Base):
         _one_of("winner", WINNERS),
         _one_of("source", SOURCES),
         _one_of("skip_reason", SKIP_REASONS),
+        _one_of("strength", STRENGTHS),
         CheckConstraint("left_episode_id <> right_episode_id", name="two_episodes"),
         _once("human", "rater_id", "pair", "attempt"),
         _once("telemetry", "study_id", "pair"),
@@ -284,6 +286,7 @@ class Judgment(Base):
     watched_left: Mapped[float | None]
     watched_right: Mapped[float | None]
     skip_reason: Mapped[str | None] = mapped_column(String(15))
+    strength: Mapped[str | None] = mapped_column(String(10))
 
 
 class StoreSecret(Base):
@@ -305,6 +308,7 @@ class Admin(Base):
     password_hash: Mapped[str | None] = mapped_column(String(200))
     email: Mapped[str | None] = mapped_column(String(200), unique=True)
     created: Mapped[datetime]
+    read_only: Mapped[bool] = mapped_column(default=False, server_default=false())
 
 
 class AdminSession(Base):
@@ -315,6 +319,20 @@ class AdminSession(Base):
     token_sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
     admin_id: Mapped[str] = mapped_column(ForeignKey("admin.id"))
     expires: Mapped[datetime]
+
+
+class ApiToken(Base):
+    """A secret by which a program acts for an admin over the API; only its hash is stored."""
+
+    __tablename__ = "api_token"
+
+    id: Mapped[str] = mapped_column(ID, primary_key=True, default=new_id)
+    admin_id: Mapped[str] = mapped_column(ForeignKey("admin.id"), index=True)
+    label: Mapped[str] = mapped_column(String(64))
+    token_sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    read_only: Mapped[bool]
+    created: Mapped[datetime]
+    expires: Mapped[datetime | None]
 
 
 class Invite(Base):
@@ -440,6 +458,7 @@ class CheckAnswer(Base):
     __table_args__ = (
         _one_of("winner", WINNERS),
         _one_of("skip_reason", SKIP_REASONS),
+        _one_of("strength", STRENGTHS),
         Index("ix_check_answer_rater", "study_id", "rater_id"),
     )
 
@@ -456,6 +475,7 @@ class CheckAnswer(Base):
     seconds: Mapped[float]
     created: Mapped[datetime]
     skip_reason: Mapped[str | None] = mapped_column(String(15))
+    strength: Mapped[str | None] = mapped_column(String(10))
 
 
 class Clip(Base):

@@ -8,14 +8,18 @@ Attempts are counted by the address that they come from, never by the name of an
 could otherwise keep the admin out.
 """
 
+import functools
 import hashlib
 import hmac
+import inspect
 import re
 import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import ParamSpec, TypeVar
 
 import sqlalchemy as sa
 from argon2 import PasswordHasher
@@ -27,7 +31,7 @@ from sqlalchemy.exc import IntegrityError
 
 from basalt.io.errors import StudyError
 from leaderboard.store.database import Store
-from leaderboard.store.models import Admin, AdminSession, StoreSecret, new_id
+from leaderboard.store.models import Admin, AdminSession, ApiToken, StoreSecret, new_id
 from leaderboard.studies.rules import checked_name
 
 SESSION_HOURS = 12
@@ -66,10 +70,41 @@ class AdminIdentity:
     Attributes:
         id: Id of the account; empty for the command line, whose user can open the store's file anyway.
         name: Name in audit events.
+        read_only: Whether the admin may look at everything, and change nothing.
     """
 
     id: str
     name: str
+    read_only: bool = False
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def changes(function: Callable[P, R]) -> Callable[P, R]:
+    """Mark a function with an argument `admin` as one that changes something: an admin who may only read is refused.
+
+    A test calls every function that takes an admin and is not known to change nothing.
+    """
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def checked(*args: P.args, **options: P.kwargs) -> R:
+        require_editor(signature.bind(*args, **options).arguments["admin"])
+        return function(*args, **options)
+
+    return checked
+
+
+def require_editor(admin: AdminIdentity) -> None:
+    """Refuse an admin who may only read.
+
+    Raises:
+        AccessDeniedError: The admin, or the token that stands for the admin, is read-only.
+    """
+    if admin.read_only:
+        raise AccessDeniedError(f"{admin.name!r} is read-only; ask an admin who may change things")
 
 
 def command_line_admin() -> AdminIdentity:
@@ -132,15 +167,21 @@ def throttle(what: str, key: str, per_minute: int) -> None:
 
 
 def add_admin(
-    store: Store, name: str, *, password: str | None = None, email: str | None = None
+    store: Store,
+    name: str,
+    *,
+    password: str | None = None,
+    email: str | None = None,
+    read_only: bool | None = None,
 ) -> AdminIdentity:
-    """Add an admin, or change an admin's password or e-mail address.
+    """Add an admin, or change an admin's password, e-mail address or rights.
 
     Args:
         store: Leaderboard.
         name: Login name.
         password: Password of at least `MIN_PASSWORD` characters; None keeps the current one.
         email: E-mail address that an OIDC provider confirms; None keeps the current one.
+        read_only: Whether the admin may change nothing; None keeps what is, and lets a new admin change things.
 
     Raises:
         StudyError: The name, password or address is not valid, or the address belongs to another admin.
@@ -161,6 +202,8 @@ def add_admin(
                 raise StudyError(f"admin {name!r}: needs a password or an e-mail address")
             admin = Admin(id=new_id(), name=name, created=datetime.now(UTC))
             session.add(admin)
+        if read_only is not None:
+            admin.read_only = read_only
         if email is not None:
             holder = session.scalar(sa.select(Admin).where(Admin.email == email))
             if holder is not None and holder.id != admin.id:
@@ -170,11 +213,11 @@ def add_admin(
             admin.password_hash = _hasher.hash(password)
             session.execute(sa.delete(AdminSession).where(AdminSession.admin_id == admin.id))
         session.flush()
-        return AdminIdentity(admin.id, admin.name)
+        return _identity(admin)
 
 
 def remove_admin(store: Store, name: str) -> None:
-    """Remove an admin; open sessions end at once.
+    """Remove an admin; open sessions and API tokens end at once.
 
     Raises:
         StudyError: There is no admin of that name.
@@ -183,8 +226,13 @@ def remove_admin(store: Store, name: str) -> None:
         admin = session.scalar(sa.select(Admin).where(Admin.name == name))
         if admin is None:
             raise StudyError(f"there is no admin named {name!r}")
-        session.execute(sa.delete(AdminSession).where(AdminSession.admin_id == admin.id))
+        for secrets_of in (AdminSession, ApiToken):
+            session.execute(sa.delete(secrets_of).where(secrets_of.admin_id == admin.id))
         session.delete(admin)
+
+
+def _identity(admin: Admin) -> AdminIdentity:
+    return AdminIdentity(admin.id, admin.name, admin.read_only)
 
 
 def admin_names(store: Store) -> list[str]:
@@ -228,7 +276,7 @@ def admin_of_password(store: Store, name: str, password: str) -> AdminIdentity:
         known = None
     if admin is None or known is None:
         raise AccessDeniedError("wrong name or password")
-    return AdminIdentity(admin.id, admin.name)
+    return _identity(admin)
 
 
 def start_session(store: Store, admin: AdminIdentity, *, now: datetime | None = None) -> str:
@@ -266,17 +314,17 @@ def admin_of_session(
     if not secret or not is_secret(secret):
         raise AccessDeniedError(_LOG_IN)
     with store.read() as session:
-        row = session.execute(
-            sa.select(Admin.id, Admin.name)
+        admin = session.scalar(
+            sa.select(Admin)
             .join(AdminSession, AdminSession.admin_id == Admin.id)
             .where(
                 AdminSession.token_sha256 == hash_secret(secret),
                 AdminSession.expires > (now or datetime.now(UTC)),
             )
-        ).first()
-    if row is None:
+        )
+    if admin is None:
         raise AccessDeniedError(_LOG_IN)
-    return AdminIdentity(row.id, row.name)
+    return _identity(admin)
 
 
 def admin_of_email(store: Store, email: str | None, *, verified: bool) -> AdminIdentity:
@@ -294,7 +342,7 @@ def admin_of_email(store: Store, email: str | None, *, verified: bool) -> AdminI
         admin = session.scalar(sa.select(Admin).where(Admin.email == (email or "").casefold()))
     if not verified or not email or admin is None:
         raise AccessDeniedError("this account does not belong to an admin")
-    return AdminIdentity(admin.id, admin.name)
+    return _identity(admin)
 
 
 def store_secret(store: Store, purpose: str) -> str:

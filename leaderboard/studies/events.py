@@ -23,13 +23,14 @@ from sqlalchemy.orm import Session
 from basalt.io.errors import StudyError
 from leaderboard.store.database import Store
 from leaderboard.store.models import Assignment, AttentionCheck, ClipShowing, Event, Rater
-from leaderboard.studies.access import AdminIdentity
+from leaderboard.studies.access import AdminIdentity, changes
 from leaderboard.studies.rules import StudyInfo
 
 BY_RATER, BY_RULE = "rater", "rule"
 """Cause of an event that no admin caused: the rater, or a setting of the study."""
 
 
+@changes
 def ban(store: Store, study: StudyInfo, admin: AdminIdentity, rater_id: str, reason: str) -> None:
     """Take a rater's judgments out of the study's ratings; the rater may not judge any more.
 
@@ -43,6 +44,7 @@ def ban(store: Store, study: StudyInfo, admin: AdminIdentity, rater_id: str, rea
         record_ban(session, study.id, rater_id, admin.name, reason)
 
 
+@changes
 def unban(store: Store, study: StudyInfo, admin: AdminIdentity, rater_id: str, reason: str) -> None:
     """Undo a ban: the rater's judgments count again, and the rater may continue.
 
@@ -58,6 +60,7 @@ def unban(store: Store, study: StudyInfo, admin: AdminIdentity, rater_id: str, r
         )
 
 
+@changes
 def requalify(store: Store, study: StudyInfo, admin: AdminIdentity, rater_id: str) -> None:
     """Let a rater try the qualification again.
 
@@ -69,6 +72,7 @@ def requalify(store: Store, study: StudyInfo, admin: AdminIdentity, rater_id: st
         add_event(session, study.id, "requalify", admin.name, rater_id=rater_id)
 
 
+@changes
 def release(store: Store, study: StudyInfo, admin: AdminIdentity, rater_id: str) -> None:
     """Let a rater who is held for review have the completion code.
 

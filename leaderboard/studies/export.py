@@ -101,6 +101,7 @@ def answered_questions(overall: Comparison, responses: dict[str, Any]) -> Iterat
             winner=winner,
             justification="",
             seconds=None,
+            strength=None,
         )
 
 
@@ -170,6 +171,7 @@ def _comparison(
         justification=answer.justification,
         seconds=answer.seconds,
         created=answer.created,
+        strength=answer.strength,  # type: ignore[arg-type]  # the database allows no other
         **facts,
     )
 

@@ -2,26 +2,30 @@
 
 from leaderboard.store.database import Store
 from leaderboard.store.models import Study
-from leaderboard.studies.access import AdminIdentity
+from leaderboard.studies.access import AdminIdentity, changes
 from leaderboard.studies.rules import DELETED, StudyInfo, create_study, lock_study
 from leaderboard.studies.settings import change_settings, get_settings
 
 
+@changes
 def pause(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
     """Let nobody begin or get another pair until `resume`; answers to open pairs are still taken."""
     change_settings(store, study, admin, paused=True)
 
 
+@changes
 def resume(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
     """Let a paused or ended study continue where it stopped."""
     change_settings(store, study, admin, paused=False, ended=False)
 
 
+@changes
 def end(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
     """End a study: nobody can begin or get another pair, and raters see the results. `resume` undoes it."""
     change_settings(store, study, admin, ended=True)
 
 
+@changes
 def duplicate_study(store: Store, study: StudyInfo, admin: AdminIdentity, name: str) -> StudyInfo:
     """Make a study with the same rules and settings, neither paused nor ended; agents have to be submitted again.
 
@@ -34,6 +38,7 @@ def duplicate_study(store: Store, study: StudyInfo, admin: AdminIdentity, name: 
     return made
 
 
+@changes
 def delete_study(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
     """Take a study out of all pages, commands and the API; its name is free again.
 

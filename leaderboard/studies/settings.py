@@ -5,17 +5,18 @@ Each change is an audit event, so the settings of any time are known.
 """
 
 from collections.abc import Mapping
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from sqlalchemy.orm import Session
 
 from basalt.core.records import first_fault
+from basalt.core.tasks import Questions, get_task
 from basalt.io.errors import StudyError
 from leaderboard.store.database import Store
 from leaderboard.store.models import Event
-from leaderboard.studies.access import AdminIdentity, command_line_admin, hash_secret
+from leaderboard.studies.access import AdminIdentity, changes, command_line_admin, hash_secret
 from leaderboard.studies.events import add_event
 from leaderboard.studies.rules import (
     OFFICIAL,
@@ -62,6 +63,23 @@ class Ending(BaseModel):
         return self.url.replace("{code}", self.code)
 
 
+OneQuestion = Annotated[str, Field(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f]*$")]
+
+
+class OwnQuestions(BaseModel):
+    """A study's own questions, which all are optional for raters.
+
+    Attributes:
+        direct: Questions who did something: left, both, right or neither.
+        comparative: Questions who did better at something: left, draw, right or not applicable.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    direct: tuple[OneQuestion, ...] = Field(default=(), max_length=20)
+    comparative: tuple[OneQuestion, ...] = Field(default=(), max_length=20)
+
+
 class JudgingSettings(BaseModel):
     """The settings of a study.
 
@@ -90,6 +108,13 @@ class JudgingSettings(BaseModel):
             because a player may stop a frame early.
         reason_characters: Minimum length of the justification; 0 makes it optional. The original study
             required 100.
+        questions: Questions of the study's own, asked in place of the tasks'; None asks the tasks' where the rules say so.
+        target_per_pair: Number of comparisons wanted of each pair of agents in each task; None for no target.
+        target_per_agent: Number of comparisons wanted of each agent in each task; None for no target.
+        stop_width: Width of a 95% interval; when every interval of a rating is narrower, nobody new may begin, and who
+            has begun continues. None never stops. `basalt leaderboard plan` says how many judgments a width needs.
+        scale: Answers to "who did better": `side`, or `strength`, which asks also whether the winner is much or
+            slightly better.
         undo_seconds: Number of seconds in which a rater may withdraw the last answer.
         platform: Crowd platform that raters come from, e.g. `prolific`, whose return address is then known; empty
             for none.
@@ -120,6 +145,11 @@ class JudgingSettings(BaseModel):
     answers_per_minute: int = Field(default=60, gt=0)
     watch_share: float = Field(default=0.9, ge=0.0, le=1.0)
     reason_characters: int = Field(default=0, ge=0, le=1000)
+    questions: OwnQuestions | None = None
+    target_per_pair: int | None = Field(default=None, gt=0)
+    target_per_agent: int | None = Field(default=None, gt=0)
+    stop_width: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    scale: Literal["side", "strength"] = "side"
     undo_seconds: int = Field(default=60, ge=0, le=3600)
     platform: Literal["", "prolific", "mturk", "other"] = ""
     completion_code: str = Field(default="", max_length=100, pattern=_CODE)
@@ -160,6 +190,7 @@ class JudgingSettings(BaseModel):
             "screened_out": self.qualification_pairs,
             "failed_checks": self.ban_after_failed_checks,
             "no_consent": self.consent,
+            "closed": self.stop_width,
         }
         return [
             f"the code for {OUTCOME_NAMES[outcome]} (Prolific takes only codes of its own study)"
@@ -171,6 +202,13 @@ class JudgingSettings(BaseModel):
     def consent_sha256(self) -> str | None:
         """Hash of the consent text; None if there is none."""
         return hash_secret(self.consent) if self.consent else None
+
+
+def asked_questions(study: StudyInfo, settings: JudgingSettings, task: str) -> Questions:
+    """The questions that raters are asked about a pair of a task, besides which player did better."""
+    if settings.questions is not None:
+        return Questions(settings.questions.direct, settings.questions.comparative)
+    return get_task(task).questions if study.rules.ask_questions else Questions((), ())
 
 
 OUTCOME_NAMES: dict[Outcome, str] = {
@@ -192,6 +230,7 @@ def get_settings(store: Store, study: StudyInfo) -> JudgingSettings:
         return read_settings(session, study.id)
 
 
+@changes
 def change_settings(
     store: Store, study: StudyInfo, admin: AdminIdentity, **changes: object
 ) -> JudgingSettings:

@@ -85,8 +85,8 @@ def test_files_that_are_not_comparisons_are_refused(tmp_path: Path) -> None:
     for table, message in (
         (pa.table({"a": [1]}), "got a file without a version"),
         (
-            good.replace_schema_metadata({"basalt-comparisons": "3"}),
-            "expected comparisons of version 1 to 2, got version 3",
+            good.replace_schema_metadata({"basalt-comparisons": "4"}),
+            "expected comparisons of version 1 to 3, got version 4",
         ),
         (good.drop_columns(["winner"]), "column 'winner' is missing"),
         (
@@ -205,6 +205,15 @@ def test_both_bad_and_skip_have_no_preference() -> None:
 def version_1(path: Path, *comparisons: Comparison) -> Path:
     table = to_table(comparisons).select(SCHEMA.names[:20])
     return broken(table.replace_schema_metadata({"basalt-comparisons": "1"}), path)
+
+
+def test_version_2_still_reads(tmp_path: Path) -> None:
+    table = to_table([WHOLE, STRETCHES]).select(SCHEMA.names[:-1])
+    path = broken(
+        table.replace_schema_metadata({"basalt-comparisons": "2"}), tmp_path / "old.parquet"
+    )
+    assert "strength" not in pq.read_schema(path).names
+    assert read_comparisons(path) == [WHOLE, STRETCHES]
 
 
 def test_version_1_still_reads(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from leaderboard.judging.quality import rater_reports
 from leaderboard.judging.rater_view import rater_view
 from leaderboard.judging.raters import enter, erase, find_rater, join, rater_status
 from leaderboard.store.database import Store, open_store
+from leaderboard.store.models import Assignment
 from leaderboard.studies.access import AccessDeniedError, command_line_admin
 from leaderboard.studies.events import ban, history, release
 from leaderboard.studies.rules import StudyInfo
@@ -119,6 +120,22 @@ def test_while_another_browser_is_active_the_owner_decides(place: Place) -> None
     assert arrive(place, "tablet", "P1", minutes=14) == rater
     with pytest.raises(StudyError, match="no such request"):
         allow_browser(store, study, ADMIN, BrowserRequest(rater, "0" * 16, later))
+
+
+def test_a_page_that_was_left_open_keeps_its_pair_and_is_not_active(place: Place) -> None:
+    store, study, _ = place
+    rater = begin(place, "laptop", "P1")
+    pair = next_pair(store, study, rater)
+    assert pair is not None
+    start = datetime.now(UTC)
+    for minutes in range(1, 61):
+        moment = start + timedelta(minutes=minutes)
+        assert renew(store, study, rater, pair.assignment_id, idle=minutes > 5, now=moment)
+    with store.read() as session:
+        assert session.get_one(Assignment, pair.assignment_id).expires > moment + timedelta(
+            minutes=20
+        )
+    assert arrive(place, "phone", "P1", minutes=60) == rater
 
 
 def test_three_browsers_are_enough(place: Place) -> None:
