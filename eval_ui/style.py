@@ -33,9 +33,10 @@ STYLE = """
 .board .text { text-align: left; }
 .board .weak { opacity: 0.75; }
 .board td.main { font-weight: 600; }
-.board svg { width: 9rem; height: 1.1rem; margin-left: 0.6rem; vertical-align: middle; }
-.board svg line { stroke: #2f6f4f; stroke-width: 2; }
-.board svg circle { fill: #2f6f4f; }
+.board .interval { position: relative; display: inline-block; width: 9rem; height: 1rem; margin-left: 1rem; vertical-align: middle; }
+.board .interval span { position: absolute; top: 50%; background: #2f6f4f; }
+.board .interval .line { height: 2px; margin-top: -1px; }
+.board .interval .dot { width: 8px; height: 8px; margin: -4px 0 0 -4px; border-radius: 50%; }
 .board td.agent { font-weight: 600; white-space: normal; overflow-wrap: anywhere; min-width: 8rem; }
 .facts { display: flex; flex-wrap: wrap; gap: 0.4rem 2.2rem; margin: 0.2rem 0 0.4rem; }
 .facts .what { display: block; font-size: 0.8rem; opacity: 0.75; }

@@ -3,7 +3,7 @@
 Names were written by strangers: every text is escaped, and the page forbids scripts and anything fetched.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 from importlib.resources import files
 from itertools import groupby
@@ -105,7 +105,8 @@ def board_html(
     shown = (*columns(analysis, replayed), *more)
     if short:
         agent, *others = (column for column in shown if not column.detail)
-        shown = (agent, _rating_with_interval(analysis), *others)
+        rating = next(column for column in shown if column.style == "main")
+        shown = (agent, _with_interval(rating, analysis), *others)
     several = len(table.groups) > 1
     groups = [
         (group_title(rows, number) if several else "", rows)
@@ -179,46 +180,67 @@ class _Markup(str):
     """Text that is HTML already."""
 
 
-def _rating_with_interval(analysis: Analysis) -> Column[Row]:
-    """A column of the ratings, each with its interval drawn beside it."""
-    picture = _picture(analysis)
-    model = analysis.table.model
+def _with_interval(rating: Column[Row], analysis: Analysis) -> Column[Row]:
+    """The column of the ratings, each with its interval drawn beside it; without SVG, which Streamlit leaves out."""
+    shares = _on_its_axis(analysis)
 
     def draw(row: Row, bounds: Bounds) -> _Markup:
-        return _Markup(f"{number(row.value)}{picture.format(row, bounds)}")
+        at, left, right = (f"{100 * one:.1f}%" for one in shares(row, bounds))
+        width = f"calc({right} - {left})"
+        return _Markup(
+            f'{number(row.value)}<span class="interval" role="img" '
+            f'aria-label="{bounds.kind}: {bounds.low:.1f} to {bounds.high:.1f}">'
+            f'<span class="line" style="left: {left}; width: {width}"></span>'
+            f'<span class="dot" style="left: {at}"></span></span>'
+        )
 
     return Column(
-        (), model.value_name.capitalize(), f"rating by {model.title}; {picture.title}", picture.value, draw,
-        weak=picture.weak, style="main",
+        (), rating.title, f"{rating.help}, with its interval",
+        lambda row: (row, analysis.bounds(row)), draw, weak=_weak_bounds, style="main",
     )  # fmt: skip
 
 
 def _picture(analysis: Analysis) -> Column[Row]:
     """A column that draws the intervals of each group on one axis."""
     table = analysis.table
-    axes = []
-    for rows in table.groups:
-        bounds = [analysis.bounds(row) for row in rows]
-        axes.append((min(one.low for one in bounds), max(one.high for one in bounds)))
+    shares = _on_its_axis(analysis)
 
     def draw(row: Row, bounds: Bounds) -> _Markup:
-        low, high = axes[row.group - 1]
-        # Draws alone leave all ratings equal.
-        scale = (_WIDTH - 2 * _MARGIN) / ((high - low) or 1.0)
-        x, left, right = (
-            _MARGIN + (one - low) * scale for one in (row.value, bounds.low, bounds.high)
-        )
+        x, left, right = (_MARGIN + one * (_WIDTH - 2 * _MARGIN) for one in shares(row, bounds))
         return _Markup(
             f'<svg viewBox="0 0 200 20" role="img" aria-label="{bounds.low:.1f} to {bounds.high:.1f}">'
             f'<line x1="{left:.1f}" x2="{right:.1f}" y1="10" y2="10"/>'
             f'<circle cx="{x:.1f}" cy="10" r="4"/></svg>'
         )
 
-    low, high = axes[0]
     title = "drawn, each group on its own axis"
-    if len(axes) == 1:
+    if len(table.groups) == 1:
+        low, high = _ends(analysis, table.groups[0])
         title = f"{table.model.value_name} from {low:.1f} to {high:.1f}"
     return Column(
-        (), title, "", lambda row: (row, analysis.bounds(row)), draw,
-        weak=lambda row, bounds: "" if bounds.kind in (INTERVAL, RANGE) else bounds.kind, style="text",
+        (), title, "", lambda row: (row, analysis.bounds(row)), draw, weak=_weak_bounds, style="text",
     )  # fmt: skip
+
+
+def _weak_bounds(row: Row, bounds: Bounds) -> str:
+    return "" if bounds.kind in (INTERVAL, RANGE) else bounds.kind
+
+
+def _ends(analysis: Analysis, rows: Sequence[Row]) -> tuple[float, float]:
+    """Ends of the axis of a group: its lowest and its highest bound."""
+    bounds = [analysis.bounds(row) for row in rows]
+    return min(one.low for one in bounds), max(one.high for one in bounds)
+
+
+def _on_its_axis(analysis: Analysis) -> Callable[[Row, Bounds], tuple[float, ...]]:
+    """What gives the places of a rating and of its bounds on the axis of its group, from 0 to 1."""
+    axes = [_ends(analysis, rows) for rows in analysis.table.groups]
+
+    def shares(row: Row, bounds: Bounds) -> tuple[float, ...]:
+        low, high = axes[row.group - 1]
+        # Draws alone leave all ratings equal.
+        return tuple(
+            (one - low) / ((high - low) or 1.0) for one in (row.value, bounds.low, bounds.high)
+        )
+
+    return shares

@@ -65,6 +65,14 @@ def test_rows_say_rating_uncertainty_and_count() -> None:
     assert "a stand-in where no person has judged" in html
 
 
+def test_the_short_table_has_six_columns_and_draws_the_interval() -> None:
+    html = board_html(table("first", "second"), {}, short=True)
+    heads = [one.split(">")[1].split("<")[0] for one in html.split("<th ")[1:]]
+    assert heads == ["#", "Agent", "Rating μ", "Comparisons", "Won – lost – drawn", "Replayed"]
+    assert 'aria-label="μ ± 2σ: 21.0 to 29.0"' in html  # SVG would be left out by the page
+    assert '<span class="dot" style="left: 55.6%">' in html and "<svg" not in html
+
+
 def test_the_plot_shows_two_deviations_to_each_side() -> None:
     data = rating_plot(table("first")).to_dict()["datasets"]
     ((row,),) = data.values()
