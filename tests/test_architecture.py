@@ -67,6 +67,7 @@ LIGHT = (
     "basalt.core",
     "basalt.io",
     "basalt.probes.records",
+    "basalt.probes.smoke_record",
     "basalt.probes.sae.config",
 )
 """All packages that a rating server may load: it needs no torch and no engine."""
