@@ -19,7 +19,7 @@ from tests.support.real_browser import CHROMIUM, LAPTOP, PATIENCE, begin, free_p
 from tests.support.three_players import SEEDS, record_three
 
 pytest.importorskip("playwright", reason="Playwright is not installed (pip install playwright)")
-from playwright.sync_api import Browser, Page, Request, expect
+from playwright.sync_api import Browser, Page, Request, Route, expect
 
 from tests.support.judging_in_browser import hint, pair_shown, ready, submit, videos, watch
 
@@ -407,6 +407,28 @@ def test_two_browsers_are_two_raters(
     other.get_by_text("0 of 6 pairs judged").wait_for()
     assert pair_shown(other) != pair_shown(page)
     assert [one.skip_reason for one in human(store)] == ["no_opinion", None]
+    # A pair whose videos never load is skipped, and the next one plays without a word about it.
+    never: list[str] = []
+
+    def lose(route: Route) -> None:
+        address = route.request.url.partition("?")[0]
+        if address not in never and len(never) < 2:
+            never.append(address)
+        if address in never:
+            route.abort()
+        else:
+            route.continue_()
+
+    other.route("**/api/video/**", lose)
+    for trouble in ("loading again", None):
+        before = pair_shown(other)
+        submit(other, "6")
+        expect(videos(other)[0]).not_to_have_attribute("src", before, timeout=PATIENCE)
+        if trouble:
+            expect(other.locator(".trouble")).to_contain_text(trouble, timeout=PATIENCE)
+    ready(other)
+    expect(other.locator(".trouble")).to_be_hidden()
+    assert [one.skip_reason for one in human(store)][2:] == ["broken", "broken"]
 
 
 def test_episodes_are_watched_and_compared_with_their_telemetry(address: str, page: Page) -> None:

@@ -48,11 +48,18 @@ pytestmark = [
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    """A study by invitation of five pairs and a practice pair, for participants of Prolific."""
+    """A paid study in SQLite."""
     opened = open_store(tmp_path / "leaderboard.sqlite")
+    fill(opened, tmp_path)
+    yield opened
+    opened.close()
+
+
+def fill(opened: Store, folder: Path) -> None:
+    """Make a study by invitation of five pairs and a practice pair, for participants of Prolific."""
     study = create_study(opened, "paid", demo_study({"find_cave": SEEDS}, "test", "1"))
-    for folder in record_three(tmp_path / "recordings", steps=20).values():
-        submit_recordings(opened, study, folder)
+    for played in record_three(folder / "recordings", steps=20).values():
+        submit_recordings(opened, study, played)
     with opened.read() as session:
         episodes = list(session.scalars(sa.select(Episode).order_by(Episode.seed, Episode.id)))
     add_gold_pair(opened, study, ADMIN, episodes[0].id, episodes[1].id, "left", practice=True)
@@ -61,8 +68,6 @@ def store(tmp_path: Path) -> Iterator[Store]:
         qualification_pairs=1, qualification_right=1, skips_allowed=2, pairs_per_rater=1,
         ban_after_failed_checks=1, check_kinds=["self"], completion_code="DONE", endings=CODES,
     )  # fmt: skip
-    yield opened
-    opened.close()
 
 
 @pytest.fixture
@@ -111,11 +116,16 @@ class Participant:
                 .where(Membership.participant == self.name, CheckAnswer.number.is_(None))
             )
 
-    def practise(self, *, well: bool = True) -> None:
+    def practise(self, *, well: bool = True, reload: bool = False) -> None:
         watch(self.page)
         key = KEYS[str(self.expected())]
         submit(self.page, key if well else {"1": "3"}.get(key, "1"))
-        self.page.get_by_role("status", name="Practice").wait_for()
+        verdict = self.page.get_by_role("status", name="Practice")
+        verdict.wait_for()
+        if reload:  # the verdict stays until the rater continues
+            said = verdict.inner_text()
+            self.page.reload()
+            expect(verdict).to_have_text(said, use_inner_text=True, timeout=PATIENCE)
         practised = self.page.locator(f"video.left[src='{pair_shown(self.page)}']")
         self.page.keyboard.press("Enter")
         expect(practised).to_have_count(0, timeout=PATIENCE)
@@ -161,7 +171,7 @@ def skip_all(person: Participant) -> None:
 
 def switch_device(person: Participant, store: Store, study: StudyInfo) -> None:
     """From the laptop to the phone, in the middle of the study."""
-    person.practise()
+    person.practise(reload=True)
     watch(person.page)
     person.sit_down(person.browser.new_context(viewport={"width": 390, "height": 844}))
     # The laptop is open still: the owner decides.
