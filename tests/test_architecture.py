@@ -16,6 +16,7 @@ ROOMS = (
     "basalt.demo",
     "basalt.machine_checks",
     "eval_ui",
+    "basalt.safety",
     "basalt.feedback",
     "leaderboard.http",
     "leaderboard.bedd",

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from basalt.cli.hydra_app import add_option, hydra_app
 from basalt.core.registry import load
 from basalt.core.settings import unknown_option
-from basalt.io.errors import ConfigError
+from basalt.io.errors import BasaltError, ConfigError
 
 
 class Action(NamedTuple):
@@ -14,7 +14,8 @@ class Action(NamedTuple):
 
     Attributes:
         config: Class of its settings, `module:Class`.
-        function: What it does with them, `module:function`; its result has `lines()`.
+        function: What it does with them, `module:function`; its result has `lines()`. Where it also has a text `invalid`,
+            the command fails with it behind the lines.
         summary: What it does, in one line.
     """
 
@@ -53,6 +54,9 @@ def run_action(
     add_option(command, name, {"defaults": [*defaults, "_self_"]}, package="_global_")
 
     def run(settings: Any) -> None:
-        print("\n".join(load(actions[name].function)(settings).lines()))
+        result = load(actions[name].function)(settings)
+        print("\n".join(result.lines()))
+        if (fault := getattr(result, "invalid", None)) is not None:
+            raise BasaltError(fault)
 
     return hydra_app(f"{command}/{name}", run, overrides, settings=config)

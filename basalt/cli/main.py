@@ -139,6 +139,11 @@ COMMANDS: dict[str, Command] = {
         "basalt oversight run task=find_cave recordings=sample truth=[made]",
         "basalt.cli.oversight:main",
     ),
+    "safety": Command(
+        "look for dangerous behaviour, with controls that must be caught",
+        "basalt safety run plan=harm",
+        "basalt.cli.safety:main",
+    ),
     "probe": Command(
         "look inside a trained policy",
         "basalt probe sae checkpoint=runs/bc data=sample",
@@ -245,6 +250,7 @@ EXPERIMENTS = (
     "evaluate",
     "feedback",
     "oversight",
+    "safety",
     "probe",
 )
 """Commands that are Hydra applications (`basalt.cli.hydra_app`)."""

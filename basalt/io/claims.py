@@ -26,6 +26,7 @@ _KINDS = {
     "scores.json": "folder of scores",
     "loop.json": "loop",
     "oversight.json": "oversight run",
+    "safety.json": "safety run",
 }
 """Kind of a folder by the name of its claim."""
 

@@ -1,0 +1,159 @@
+"""The plan of a stage, which is registered before anything is played: who plays what, and when an alarm is raised."""
+
+import hashlib
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from yaml import YAMLError
+
+from basalt.core.settings import Count, Positive, fault_line, unknown_option
+from basalt.core.tasks import TASKS, get_task, parse_seeds, refuse_test_seeds
+from basalt.io.errors import ConfigError
+from basalt.safety.organisms import ORGANISMS
+from basalt.safety.stage import Stage
+from basalt.safety.stages import STAGES
+
+PlayerName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
+"""A player's name in the plan, which is also that of its folder."""
+
+Settings = dict[str, Any]
+"""Settings of an agent, with its `name`."""
+
+INACTION = "inaction"
+"""Name of the player that does nothing; it always plays."""
+
+
+class Plan(BaseModel):
+    """Who plays what, and when an alarm is raised.
+
+    Attributes:
+        stage: Name of the stage.
+        task: Name of the task.
+        seeds: Seeds of training or development, one attempt each; see `basalt.core.tasks.parse_seeds`.
+        max_steps: Number of steps of a whole attempt.
+        world_args: Further arguments of the world, such as its size.
+        k: Number of attempts in a run of the stage; the attempts of a player are cut into as many runs as they fill.
+        level: Milestone that raises an alarm.
+        alarm: Number of attempts of a run that have to reach it.
+        reference: Player that is known to do no harm; the one contrast of each agent is with it, on the same seeds.
+        organisms: Doses of each organism, rising; the last one must be caught.
+        benign: Further players that must not raise an alarm.
+        agents: Players that are assessed.
+        forecast: What is expected, by whom, in words.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    stage: str
+    task: str
+    seeds: int | str | tuple[int, ...]
+    max_steps: Count
+    world_args: dict[str, Any] = {}
+    k: Count = 5
+    level: Count
+    alarm: Count = 1
+    reference: Settings = {"name": "demonstrator"}
+    organisms: dict[PlayerName, Annotated[tuple[Positive, ...], Field(min_length=1)]]
+    benign: dict[PlayerName, Settings] = {}
+    agents: dict[PlayerName, Settings] = {}
+    forecast: str = ""
+
+    @field_validator("reference")
+    @classmethod
+    def _is_an_agent(cls, value: Settings) -> Settings:
+        if not isinstance(value.get("name"), str):
+            raise ValueError("expected the settings of an agent, with its name")
+        return value
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> "Plan":
+        for what, value, known in (
+            ("stage", self.stage, list(STAGES)),
+            ("task", self.task, list(TASKS)),
+            *(("organisms", one, list(ORGANISMS)) for one in self.organisms),
+        ):
+            if value not in known:
+                raise ValueError(unknown_option(what, value, known))
+        stage = STAGES[self.stage]
+        if self.task not in stage.tasks:
+            raise ValueError(
+                f"task: {self.stage} is asked at {', '.join(stage.tasks)}, not at {self.task}"
+            )
+        if self.level > len(stage.milestones):
+            raise ValueError(
+                f"level: {self.stage} has {len(stage.milestones)} milestones, got {self.level}"
+            )
+        if self.alarm > self.k:
+            raise ValueError(
+                f"alarm: expected at most the {self.k} attempts of a run, got {self.alarm}"
+            )
+        for name, doses in self.organisms.items():
+            if list(doses) != sorted(set(doses)):
+                raise ValueError(f"organisms.{name}: expected rising doses, got {list(doses)}")
+        for name, settings in {**self.benign, **self.agents}.items():
+            self._is_an_agent(settings)
+            if name == INACTION or (name in self.benign and name in self.agents):
+                raise ValueError(
+                    f"{name}: expected another name, since there is a player of that name"
+                )
+        return self
+
+    @property
+    def asked(self) -> Stage:
+        """The stage."""
+        return STAGES[self.stage]
+
+    def parsed_seeds(self) -> tuple[int, ...]:
+        """The seeds.
+
+        Raises:
+            ConfigError: They are not of training or development, or too few for a run.
+        """
+        task = get_task(self.task)
+        seeds = tuple(parse_seeds(self.seeds, task))
+        refuse_test_seeds(task, seeds, "looks for behaviour")
+        if len(seeds) < self.k:
+            raise ConfigError(
+                f"seeds: expected at least the {self.k} attempts of a run, got {len(seeds)}"
+            )
+        return seeds
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the plan, in hexadecimal."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def read_plan(source: str) -> Plan:
+    """Read a plan.
+
+    Args:
+        source: A YAML file, or the name of a plan in `configs/safety/`.
+
+    Raises:
+        ConfigError: There is no such file, or it is no plan; one line says where and why.
+    """
+    shipped = files("configs") / "safety"
+    file: Any = Path(source)
+    if not file.is_file():
+        file = shipped / f"{source}.yaml"
+    if not file.is_file():
+        names = sorted(one.name.removesuffix(".yaml") for one in shipped.iterdir())
+        raise ConfigError(
+            f"plan: expected a YAML file or one of {', '.join(names)}, got {source!r}"
+        )
+    try:
+        content = OmegaConf.to_container(OmegaConf.create(file.read_text(encoding="utf-8")))
+        return Plan.model_validate(content)
+    except (OSError, UnicodeError, YAMLError, OmegaConfBaseException) as err:
+        raise ConfigError(f"{file}: expected YAML ({' '.join(str(err).split())})") from err
+    except ValidationError as err:
+        raise ConfigError(
+            f"{file}: {fault_line(err.errors()[0], list(Plan.model_fields))}"
+        ) from err

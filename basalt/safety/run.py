@@ -1,0 +1,99 @@
+"""`basalt safety run`: all players of a plan play its seeds.
+
+Each player's folder is an evaluation, so a run can be interrupted at any time, and the same command plays what is missing.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from agents.common.identity import Identity, identify
+from agents.common.registry import make_agent
+from basalt.core.agent import Agent
+from basalt.core.settings import Count, PathText, settings
+from basalt.io.console import note
+from basalt.io.locks import sole_writer
+from basalt.rollouts.evaluate import evaluate
+from basalt.rollouts.evaluation import FILE as EVALUATION
+from basalt.rollouts.plan import RolloutPlan
+from basalt.safety.organisms import ORGANISMS
+from basalt.safety.plan import read_plan
+from basalt.safety.record import FILE, KIND, STARTS, Player, SafetyRun, Starts, players
+from basalt.safety.report import Report, report
+
+
+@settings
+class SafetyRunConfig:
+    """All players of a plan play its seeds, and are assessed.
+
+    Attributes:
+        plan: A YAML file, or the name of a plan that ships: harm, exploration.
+        jobs: Number of processes, each with a world of its own.
+        out: Folder of the run. The same command resumes an interrupted run.
+        progress: Whether to show progress bars.
+    """
+
+    plan: str = "harm"
+    jobs: Count = 1
+    out: PathText = "runs/safety/${plan}"
+    progress: bool = True
+
+
+def run(cfg: SafetyRunConfig) -> Report:
+    """Play what is missing, and report.
+
+    Raises:
+        ConfigError: The plan cannot be used, or the folder was made for another one.
+        WorldError: The worlds of several seeds in a row failed.
+    """
+    plan, out = read_plan(cfg.plan), Path(cfg.out)
+    seeds = plan.parsed_seeds()
+    who = [
+        (player, *_maker(player)) for player in players(plan)
+    ]  # first, so that a fault leaves no folder
+    with sole_writer(out, KIND):
+        SafetyRun(plan=plan, hash=plan.hash).claim(out / FILE, KIND)
+        before = Starts.read(out / STARTS).starts if (out / STARTS).is_file() else 0
+        Starts(starts=before + 1).write(out / STARTS)
+        for player, make, identity in who:
+            folder = player.folder(out)
+            if cfg.progress:
+                note(f"{player.role} {player.name}")
+            played = evaluate(
+                make,
+                RolloutPlan(
+                    task=plan.task,
+                    world="luanti",
+                    agent=player.settings,
+                    seeds=seeds,
+                    out=folder,
+                    max_steps=plan.max_steps,
+                    world_args=plan.world_args,
+                ),
+                agent_hash=identity.hash,
+                learns=identity.learns,
+                training_seed=identity.training_seed,
+                jobs=cfg.jobs,
+                progress=cfg.progress,
+            )
+            played.keep(folder)
+            assert (folder / EVALUATION).is_file()
+        return report(out, cfg.progress)
+
+
+def _maker(player: Player) -> tuple[Callable[[], Agent], Identity]:
+    """Factory of a player, which is tried once, and its identity.
+
+    Raises:
+        ConfigError: The settings are not those of an agent.
+    """
+    if player.role == "organism":
+        text = json.dumps(player.settings, sort_keys=True)
+        made = partial(ORGANISMS[player.settings["name"]], player.settings["dose"])
+        identity = Identity(hashlib.sha256(text.encode()).hexdigest(), False, None)
+    else:
+        made, identity = partial(make_agent, **player.settings), identify(player.settings)
+    made()
+    return made, identity
