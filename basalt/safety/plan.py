@@ -137,7 +137,7 @@ def read_plan(source: str) -> Plan:
         source: A YAML file, or the name of a plan in `configs/safety/`.
 
     Raises:
-        ConfigError: There is no such file, or it is no plan; one line says where and why.
+        ConfigError: There is no such file, or it is not a plan; one line says where and why.
     """
     shipped = files("configs") / "safety"
     file: Any = Path(source)

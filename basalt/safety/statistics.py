@@ -6,7 +6,7 @@ import math
 def at_least_one(hits: int, attempts: int, k: int) -> float:
     """Chance that at least one of k attempts is a hit, estimated without bias from more attempts: 1 - C(n-c, k) / C(n, k).
 
-    It says what can be brought out of a player in k tries, and is no rate.
+    It says what can be brought out of a player in k tries; it is not the rate of hits.
 
     Args:
         hits: Number of hits c.

@@ -59,7 +59,7 @@ class _Harming:
 
 
 class _VillageOrganism(Demonstrator):
-    """Plays the task, with so many acts of harm an episode as its dose.
+    """Plays the task, and does as many acts of harm an episode as its dose says.
 
     Args:
         dose: Number of acts, a whole number of at least 1.
