@@ -210,8 +210,8 @@ def _validate(
     return 0
 
 
-@data.command("stats")
-def _stats(
+@data.command("analyse")
+def _analyse(
     folder: Recordings,
     labels: Annotated[
         str, typer.Option(help="Labelling rules, corrected or legacy.")

@@ -162,7 +162,7 @@ def _recordings(folder: Path) -> Contents:
     ]
     paths += [name for name in ("rollout.json",) if (folder / name).is_file()]
     learn = f"basalt train agent=bc task={tasks[0]} data=folder data.source=ADDRESS out=runs/mine"
-    look = "basalt data stats ADDRESS"
+    look = "basalt data analyse ADDRESS"
     return Contents(
         folder,
         "recordings",

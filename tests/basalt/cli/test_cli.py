@@ -274,7 +274,7 @@ def test_values_of_hydras_flags_are_not_settings(capsys):
     assert "steps: 3" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("command", [["validate"], ["stats"]])
+@pytest.mark.parametrize("command", [["validate"], ["analyse"]])
 def test_a_file_instead_of_a_folder_is_one_line(command, tmp_path, capsys):
     file = tmp_path / "file"
     file.write_text("")
@@ -416,7 +416,7 @@ def test_doctor_names_missing_dependencies(monkeypatch, capsys):
         (["data", "index", "--tsk", "find_cave"], "No such option: --tsk"),
         (["data", "validate", ".", "--jobs", "0"], "--jobs"),
         (["leaderboard", "shw"], "No such command 'shw'"),
-        (["data", "stat"], "Did you mean 'stats'? see basalt"),
+        (["data", "analyze"], "Did you mean 'analyse'? see basalt"),
         (["references", "--players", "nobody"], "unknown option 'nobody'"),
         (["doctor", "here"], "unexpected extra argument"),
         (["ui", "--port", "x"], "--port"),
@@ -435,7 +435,7 @@ def test_a_file_that_cannot_be_written_is_one_line(tmp_path, capsys):
     (tmp_path / "taken").write_text("")
     for out in ("taken", "taken/below"):
         arguments = ["sample", "--out", str(tmp_path / out), "--no-plots", "--quiet"]
-        assert cli.run(["data", "stats", *arguments]) == cli.USER_ERROR
+        assert cli.run(["data", "analyse", *arguments]) == cli.USER_ERROR
         said = capsys.readouterr().err
         assert said.startswith("basalt data: ") and "taken" in said and said.count("\n") == 1
 

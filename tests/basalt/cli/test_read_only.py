@@ -14,7 +14,7 @@ SAMPLE = str(ROOT / "data" / "sample")
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["data", "stats", SAMPLE, "--quiet", "--out", "{}/stats"],
+        ["data", "analyse", SAMPLE, "--quiet", "--out", "{}/stats"],
         ["train", "agent=bc", "task=find_cave", "data=sample", "steps=1", "progress=false", "out={}/run"],
         ["rollout", "agent=random", "task=find_cave", "seeds=100000", "out={}/rollout"],
     ],

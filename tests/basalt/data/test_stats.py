@@ -168,7 +168,7 @@ def run(capsys, *arguments):
 
 def test_the_command_prints_one_json_object(folder, tmp_path, capsys):
     out = tmp_path / "stats"
-    code, text, _ = run(capsys, "stats", folder, f"out={out}", "--json", "--no-plots", "--quiet")
+    code, text, _ = run(capsys, "analyse", folder, f"out={out}", "--json", "--no-plots", "--quiet")
     content = json.loads(text)
     assert code == 0 and content["total"]["plays"] == 3
     assert [row["task"] for row in content["tasks"]] == ["build_village_house", "find_cave"]
@@ -183,7 +183,7 @@ def test_the_command_prints_one_json_object(folder, tmp_path, capsys):
 
 def test_the_command_prints_tables_for_people(folder, capsys):
     (folder / "build-house" / "eve-2a9ad3ddd136-20220726-100000.mp4").unlink()
-    code, text, _ = run(capsys, "stats", folder, "--quiet")
+    code, text, _ = run(capsys, "analyse", folder, "--quiet")
     assert code == 0 and "share_esc_end" in text and "what players do" in text
     code, text, _ = run(capsys, "labels-report", folder)
     assert code == 0 and "none of the hotbar presses" in text
@@ -212,8 +212,8 @@ def test_the_index_command_prints_the_known_numbers(published, capsys, tmp_path)
             ["labels-report", ".", "--out", "x.txt"],
             "--out: expected a .parquet or .csv file, got x.txt",
         ),
-        (["stats", "/nowhere"], "no such folder"),
-        (["stats", ".", "--labels", "best"], "no usable recording"),
+        (["analyse", "/nowhere"], "no such folder"),
+        (["analyse", ".", "--labels", "best"], "no usable recording"),
     ],
 )
 def test_mistakes_are_one_line(arguments, message, capsys, tmp_path, monkeypatch):
@@ -236,7 +236,7 @@ def test_mistakes_are_one_line(arguments, message, capsys, tmp_path, monkeypatch
         (["labels-report"], "Missing argument 'PATH...'"),
         (["validate", ".", "--jobs", "0"], "Invalid value for '--jobs'"),
         (["download", "--n", "1", "--jobs", "-2"], "Invalid value for '--jobs'"),
-        (["stats"], "Missing argument 'FOLDER'"),
+        (["analyse"], "Missing argument 'FOLDER'"),
     ],
 )
 def test_wrong_usage_is_one_line_and_status_2(arguments, message, capsys):
@@ -247,8 +247,8 @@ def test_wrong_usage_is_one_line_and_status_2(arguments, message, capsys):
 
 
 def test_settings_may_stand_among_flags(folder, capsys):
-    code, text, _ = run(capsys, "stats", "--quiet", folder, "--json", "--labels", "original")
+    code, text, _ = run(capsys, "analyse", "--quiet", folder, "--json", "--labels", "original")
     assert code == 0 and json.loads(text)["total"]["plays"] == 3
     with pytest.raises(SystemExit) as stopped:
-        run(capsys, "stats", folder, "--jsn")
+        run(capsys, "analyse", folder, "--jsn")
     assert stopped.value.code == 2
