@@ -149,7 +149,7 @@ class Participant:
         """The page has the code, and leads back to the platform with it."""
         way_back = self.page.get_by_role("link", name="Return to the platform")
         way_back.wait_for()
-        expect(self.page.locator("code", has_text=code)).to_be_visible()
+        expect(self.page.locator("code", has_text=code)).to_be_visible(timeout=PATIENCE)
         assert str(way_back.get_attribute("href")).endswith(f"?cc={code}")
 
 
