@@ -36,6 +36,7 @@ def test_both_ways_give_the_same(tmp_path: Path) -> None:
         assert [t[2][2] for t in theirs] == episode.esc.tolist()
 
 
+@pytest.mark.long
 def test_the_measurement_is_one_json_object(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

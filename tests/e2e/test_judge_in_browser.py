@@ -297,6 +297,7 @@ def qualify(store: Store, page: Page) -> None:
     expect(videos(page)[0]).not_to_have_attribute("src", shown, timeout=PATIENCE)
 
 
+@pytest.mark.long
 def test_invite_qualify_judge_leave_come_back_and_be_banned(
     address: str, browser: Browser, page: Page, store: Store, log: Path
 ) -> None:

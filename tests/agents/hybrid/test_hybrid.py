@@ -30,7 +30,7 @@ from tests.support.synthetic import BLUE, GREEN, picture
 from tests.support.tiny_policy import tiny_run
 from tests.support.toy_world import CountingWorld
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.long]
 
 MACHINE = """
 states:

@@ -64,7 +64,9 @@ def assert_equal_plays(plays):
         assert more == first_more
 
 
-@pytest.mark.parametrize("task", ["find_cave", "make_waterfall"])
+@pytest.mark.parametrize(
+    "task", ["find_cave", pytest.param("make_waterfall", marks=pytest.mark.long)]
+)
 def test_two_demonstrations_are_the_same(staged_env, task):
     env = staged_env(SHORT[task], _MORE, task=task)
     assert_equal_plays([played(env, SHORT[task], 100) for _ in range(2)])

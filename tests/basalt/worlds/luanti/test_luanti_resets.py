@@ -177,7 +177,9 @@ def is_there(pid):
     return False
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize(
+    "task", [TASKS[0], *(pytest.param(task, marks=pytest.mark.long) for task in TASKS[1:])]
+)
 def test_an_episode_after_a_soft_reset_is_that_of_a_fresh_start(make, task):
     seed, n_steps = SEEDS[task], 120
     env = make(task, kept_games=1)
