@@ -1,6 +1,6 @@
 """A paid study in a real browser: each participant ends where they should, with the right code, and no honest answer is lost."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,13 +24,14 @@ from leaderboard.studies.export import load_comparisons
 from leaderboard.studies.rules import StudyInfo, create_study, demo_study, find_study
 from leaderboard.studies.settings import change_settings
 from leaderboard.submissions.register import submit_recordings
-from tests.support.real_browser import CHROMIUM, LAPTOP, PATIENCE, running_app
+from tests.support.postgres_server import POSTGRES, PostgresServer
+from tests.support.real_browser import CHROMIUM, LAPTOP, PATIENCE, AppServer, running_app
 from tests.support.three_players import SEEDS, record_three
 
 pytest.importorskip("playwright", reason="Playwright is not installed (pip install playwright)")
 from playwright.sync_api import Browser, BrowserContext, expect
 
-from tests.support.judging_in_browser import hint, pair_shown, submit, videos, watch
+from tests.support.judging_in_browser import hint, pair_shown, ready, submit, videos, watch
 
 ADMIN = command_line_admin()
 CODES = {
@@ -38,6 +39,10 @@ CODES = {
     "failed_checks": {"code": "FAILED"},
     "no_consent": {"code": "RETURNED"},
 }
+CONNECTED = (
+    "[data-testid=stApp][data-test-connection-state=CONNECTED][data-test-script-state=notRunning]"
+)
+"""A page that is connected and drawn."""
 KEYS = {"left": "1", "draw": "2", "right": "3"}
 
 pytestmark = [
@@ -214,6 +219,53 @@ def test_three_participants_end_where_they_should(
 def test_twelve_participants_end_where_they_should(
     browser: Browser, store: Store, study: StudyInfo, link: str
 ) -> None:
+    twelve_participants(browser, store, study, link)
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not POSTGRES, reason="PostgreSQL is not installed (Debian package postgresql)")
+def test_twelve_participants_on_postgresql_while_the_server_is_killed_five_times(
+    browser: Browser, tmp_path: Path
+) -> None:
+    media = tmp_path / "media"
+    database = PostgresServer(durable=True)
+    server = AppServer(
+        database.url, tmp_path, tmp_path / "ui.log", environment={"BASALT_MEDIA": str(media)}
+    )
+    kills = []
+
+    def kill() -> None:
+        server.kill()
+        server.start()
+        kills.append(server.url)
+        # Keys that are pressed while a page is drawn again are lost, as anybody would see.
+        for page in [page for context in browser.contexts for page in context.pages]:
+            page.wait_for_selector(CONNECTED)
+
+    try:
+        store = open_store(database.url, media)
+        fill(store, tmp_path)
+        study = find_study(store)
+        token = create_invite(store, study, ADMIN, "batch 1")
+        server.start()
+        try:
+            twelve_participants(browser, store, study, f"{server.url}/?invite={token}", kill)
+        finally:
+            server.stop()
+        store.close()
+    finally:
+        database.close()
+    assert len(kills) == 5
+
+
+def twelve_participants(
+    browser: Browser,
+    store: Store,
+    study: StudyInfo,
+    link: str,
+    disturb: Callable[[], None] = lambda: None,
+) -> None:
+    """Twelve participants of a study; `disturb` is called five times in the midst of what they do."""
     change_settings(store, study, ADMIN, pairs_per_rater=3, check_share=0.5)
     people = {
         name: Participant(browser, store, link, name)
@@ -225,11 +277,17 @@ def test_twelve_participants_end_where_they_should(
     people["fails"].shows("Thank you for trying")
     people["fails"].returns_with("SCREENED")
 
+    disturb()
     # One thinks that it can answer at once: the pairs have to be watched first.
-    submitted = people["fast"].page
-    submitted.keyboard.press("1")
-    submitted.keyboard.press("Enter")
-    expect(hint(submitted)).to_contain_text("of both videos")
+    hasty = people["fast"].page
+    ready(hasty)
+    chosen = hasty.locator(".options [aria-pressed=true]")
+    hasty.keyboard.press("1")
+    expect(chosen).to_have_count(1)
+    hasty.keyboard.press("Enter")
+    expect(hint(hasty)).to_contain_text("of both videos")
+    hasty.keyboard.press("1")  # takes the choice back
+    expect(chosen).to_have_count(0)
 
     # One comes back when the reservation is long over, and nobody else had the pair.
     watch(people["late"].page)
@@ -241,6 +299,7 @@ def test_twelve_participants_end_where_they_should(
                 .where(table.rater_id.in_(mine))
                 .values(expires=table.created)
             )  # fmt: skip
+    disturb()
     # One loses the network for three minutes, in the middle of an answer.
     watch(people["offline"].page)
     people["offline"].context.set_offline(True)
@@ -253,6 +312,9 @@ def test_twelve_participants_end_where_they_should(
     for name in ("honest-1", "honest-2", "honest-3", "fast", "late", "offline"):
         for _ in range(1 if name == "offline" else 2):
             people[name].judge()
+        if name in ("honest-2", "fast"):
+            watch(people[name].page)
+            disturb()  # when the pair is watched
         people[name].finish()
         people[name].returns_with("DONE")
 
@@ -281,6 +343,7 @@ def test_twelve_participants_end_where_they_should(
     change_settings(store, study, ADMIN, pairs_per_rater=1)
     switches = Participant(browser, store, link, "switches")
     switches.agree()
+    disturb()
     switch_device(switches, store, study)
     skips = Participant(browser, store, link, "skips")
     skips.agree()

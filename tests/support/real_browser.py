@@ -41,42 +41,76 @@ def free_port() -> int:
         return int(free.getsockname()[1])
 
 
+class AppServer:
+    """`basalt ui` as a process of its own, which can be killed and started again at the same address.
+
+    Args:
+        store: Store of the leaderboard, a file or a database URL.
+        folder: Folder to run in.
+        log: File for what it prints.
+        port: Port; None for a free one.
+        environment: Further environment variables.
+    """
+
+    def __init__(
+        self,
+        store: Path | str,
+        folder: Path,
+        log: Path,
+        port: int | None = None,
+        environment: dict[str, str] | None = None,
+    ) -> None:
+        self._store, self._folder, self._log = store, folder, log
+        self._environment = environment or {}
+        self._port = port or free_port()
+        self.url = f"http://127.0.0.1:{self._port}"
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        with self._log.open("a") as out:
+            self._process = subprocess.Popen(
+                [
+                    sys.executable, "-c", "from basalt.cli.main import main; main()", "ui",
+                    "--store", str(self._store), "--port", str(self._port), "--headless",
+                ],
+                cwd=self._folder,
+                env=os.environ | {"PYTHONPATH": str(ROOT)} | self._environment,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+            )  # fmt: skip
+        for _ in range(600):
+            if self._process.poll() is not None:
+                pytest.fail(f"basalt ui ended: {self._log.read_text()}")
+            try:
+                urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=1)
+                return
+            except OSError:
+                time.sleep(0.1)
+        pytest.fail(f"basalt ui did not answer: {self._log.read_text()}")
+
+    def kill(self) -> None:
+        """End it at once, whatever it does."""
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> None:
+        """Ask it to end."""
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+
 @contextmanager
 def running_app(store: Path, folder: Path, log: Path, port: int | None = None) -> Iterator[str]:
     """The address of `basalt ui` on a store, run in a folder; what it prints goes to the log."""
-    port = port or free_port()
-    out = log.open("w")
-    server = subprocess.Popen(
-        [
-            sys.executable, "-c", "from basalt.cli.main import main; main()", "ui",
-            "--store", str(store), "--port", str(port), "--headless",
-        ],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stdout=out,
-        stderr=subprocess.STDOUT,
-    )  # fmt: skip
-    url = f"http://127.0.0.1:{port}"
+    server = AppServer(store, folder, log, port)
+    server.start()
     try:
-        for _ in range(600):
-            if server.poll() is not None:
-                pytest.fail(f"basalt ui ended: {log.read_text()}")
-            try:
-                urllib.request.urlopen(f"{url}/_stcore/health", timeout=1)
-                break
-            except OSError:
-                time.sleep(0.1)
-        else:
-            pytest.fail(f"basalt ui did not answer: {log.read_text()}")
-        yield url
+        yield server.url
     finally:
-        server.send_signal(signal.SIGTERM)
-        try:
-            server.wait(20)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
-        out.close()
+        server.stop()
 
 
 def begin(page: "Page") -> None:
