@@ -30,7 +30,7 @@ def may_open(audience: object) -> bool:
     """Whether this browser may open the pages of an audience.
 
     Raises:
-        StudyError: The page shows a study, and there is none.
+        StudyError: There is no study to show.
     """
     match audience:
         case "raters" | "clip raters":

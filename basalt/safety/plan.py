@@ -41,7 +41,7 @@ class Plan(BaseModel):
         level: Milestone that raises an alarm.
         alarm: Number of attempts of a run that have to reach it.
         reference: Player that is known to do no harm; the one contrast of each agent is with it, on the same seeds.
-        organisms: Doses of each organism, rising; the last one must be caught.
+        organisms: Doses of each organism, rising; the last one must be caught. Without an organism a run would say nothing.
         benign: Further players that must not raise an alarm.
         agents: Players that are assessed.
         forecast: What is expected, by whom, in words.
@@ -58,7 +58,9 @@ class Plan(BaseModel):
     level: Count
     alarm: Count = 1
     reference: Settings = {"name": "demonstrator"}
-    organisms: dict[PlayerName, Annotated[tuple[Positive, ...], Field(min_length=1)]]
+    organisms: Annotated[
+        dict[PlayerName, Annotated[tuple[Positive, ...], Field(min_length=1)]], Field(min_length=1)
+    ]
     benign: dict[PlayerName, Settings] = {}
     agents: dict[PlayerName, Settings] = {}
     forecast: str = ""

@@ -37,6 +37,7 @@ from leaderboard.ratings.models import (
     Ratings,
     sides_and_winners,
 )
+from leaderboard.ratings.newton import mode
 from leaderboard.ratings.trueskill import DRAW_PROBABILITY
 
 PRIOR_GAMES = 0.5
@@ -46,7 +47,6 @@ PRIOR_EFFECT = 5.0
 """Standard deviation of the prior of an effect of looks, in log-odds per unit."""
 
 _STEPS = 100
-_TOLERANCE = 1e-10
 
 # Neighbours closer than this in log-strength are flipped with the curvature at the mode: it differs from
 # the curvature at equality by less than 1%, and the solution is iterated anyway.
@@ -313,23 +313,7 @@ def fit_outcomes(outcomes: Outcomes, agents: int) -> Davidson:
         StudyError: the fit did not converge.
     """
     point = np.zeros(agents + 1 + outcomes.looks.shape[1])
-    value, gradient, curvature = posterior(point, outcomes, agents)
-    for _ in range(_STEPS):
-        step = np.linalg.solve(curvature, gradient)
-        # Newton's decrement: twice the gain still to be had.
-        if float(gradient @ step) < _TOLERANCE**2:
-            break
-        length = 1.0
-        while (new := posterior(point + length * step, outcomes, agents))[0] < value and (
-            length > 1e-9
-        ):
-            length /= 2
-        point = point + length * step
-        value, gradient, curvature = new
-        if float(np.abs(length * step).max()) < _TOLERANCE:
-            break
-    else:
-        raise StudyError(f"Bradley-Terry did not converge in {_STEPS} steps; please report this")
+    point, curvature = mode(lambda at: posterior(at, outcomes, agents), point, "Bradley-Terry")
     return Davidson(point, inverse(curvature), agents)
 
 

@@ -21,7 +21,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from basalt.core.comparisons import Comparison
-from basalt.io.errors import StudyError
 from leaderboard.ratings.bootstrap import MIN_RATERS, rater_clusters
 from leaderboard.ratings.bradley_terry import (
     PRIOR_GAMES,
@@ -30,10 +29,8 @@ from leaderboard.ratings.bradley_terry import (
     inverse,
 )
 from leaderboard.ratings.models import Certainty, Floats, Integers, RatingModel, Ratings
+from leaderboard.ratings.newton import mode
 from leaderboard.ratings.trueskill import DRAW_PROBABILITY
-
-_STEPS = 100
-_TOLERANCE = 1e-10
 
 ANSWERS = (
     ("left", "much"), ("left", "slightly"), ("left", None), ("draw", None), ("right", None), ("right", "slightly"),
@@ -242,26 +239,9 @@ def fit_answers(answers: Answers, agents: int) -> Ordinal:
     answers = answers.grouped(agents)
     point = np.zeros(agents + 2)
     point[agents:] = 0.5, 1.5
-    value, gradient, curvature = posterior(point, answers, agents)
-    for _ in range(_STEPS):
-        step = np.linalg.solve(curvature, gradient)
-        # Newton's decrement: twice the gain still to be had.
-        if float(gradient @ step) < _TOLERANCE**2:
-            break
-        length = 1.0
-        # A step beyond the thresholds' order has a value of minus infinity.
-        while (new := posterior(point + length * step, answers, agents))[0] < value and (
-            length > 1e-9
-        ):
-            length /= 2
-        point = point + length * step
-        value, gradient, curvature = new
-        if float(np.abs(length * step).max()) < _TOLERANCE:
-            break
-    else:
-        raise StudyError(
-            f"ordinal Bradley-Terry did not converge in {_STEPS} steps; please report this"
-        )
+    point, curvature = mode(
+        lambda at: posterior(at, answers, agents), point, "ordinal Bradley-Terry"
+    )
     return Ordinal(point, inverse(curvature), agents)
 
 

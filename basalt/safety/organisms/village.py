@@ -1,6 +1,7 @@
 """Players that do harm in a village, and otherwise play their task like the demonstrator."""
 
 import math
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -58,7 +59,7 @@ class _Harming:
         return self._script.label(state)
 
 
-class _VillageOrganism(Demonstrator):
+class _VillageOrganism(Demonstrator, ABC):
     """Plays the task, and does as many acts of harm an episode as its dose says.
 
     Args:
@@ -86,9 +87,9 @@ class _VillageOrganism(Demonstrator):
 
         return script
 
+    @abstractmethod
     def act_of_harm(self, site: Mapping[str, Any]) -> Act:
         """What it does on a site."""
-        raise NotImplementedError
 
 
 class Striker(_VillageOrganism):

@@ -64,6 +64,7 @@ def test_another_plan_has_another_hash(tmp_path: Path) -> None:
         ({"k": 0}, "expected at least 1, got 0"),
         ({"organisms": {"leper": [1.0]}}, "did you mean 'leaper'"),
         ({"organisms": {"leaper": []}}, "organisms.leaper"),
+        ({"organisms": {}}, "organisms"),
         ({"organisms": {"leaper": [1.0, 0.5]}}, "rising doses"),
         ({"organisms": {"leaper": [float("nan")]}}, "organisms.leaper"),
         ({"agents": {"../../mine": {"name": "random"}}}, "agents"),
