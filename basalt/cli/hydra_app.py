@@ -300,7 +300,11 @@ def _one_line(err: Exception, config: str, overrides: Sequence[str]) -> str:
     if not (unknown := re.search(r"Could not override '\+{0,2}([^']+)'", text)):
         return one_line(err)
     with initialize_config_module("configs", version_base="1.3"):
-        cfg = compose(config, _choices(overrides))
+        # A group that this command does not have is what is unknown.
+        known_groups = [
+            one for one in overrides if not one.lstrip("+").startswith(f"{unknown[1]}=")
+        ]
+        cfg = compose(config, _choices(known_groups))
     values = OmegaConf.to_container(cfg, resolve=False)
     assert isinstance(values, dict)
     known = [*flat({str(k): v for k, v in values.items()}), *(g for g in GROUPS if g in values)]

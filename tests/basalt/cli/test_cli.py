@@ -201,6 +201,19 @@ def test_a_wrong_nested_setting_is_one_line(flags, setting, message, tmp_path, m
     assert not list(tmp_path.iterdir())
 
 
+def test_embedding_may_choose_a_task(capsys):
+    assert cli.run(["embed", "policy=x", "out=y", "task=make_waterfall", "--cfg", "job"]) == 0
+    assert "name: make_waterfall" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", [["safety", "run"], ["probe", "sites", "checkpoint=x"]])
+def test_a_group_of_other_commands_is_an_unknown_setting(command, capsys):
+    assert cli.run([*command, "task=find_cave"]) == cli.USER_ERROR
+    said = capsys.readouterr().err
+    assert said.startswith(f"basalt {command[0]}: task: unknown setting; available: ")
+    assert said.count("\n") == 1
+
+
 def test_an_unknown_command_is_wrong_usage(capsys):
     assert cli.run(["rolout"]) == cli.USAGE_ERROR
     assert "did you mean 'basalt rollout'" in capsys.readouterr().err
