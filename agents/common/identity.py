@@ -77,7 +77,7 @@ def _identify(settings: Mapping[str, Any], digest: "hashlib._Hash") -> tuple[boo
             training_seed = inner_seed if training_seed is None else training_seed
         elif key in paths and isinstance(value, str | Path) and local_copy(value).exists():
             place = local_copy(value)
-            training_seed = _training_seed(place) if training_seed is None else training_seed
+            training_seed = training_seed_of(place) if training_seed is None else training_seed
             for file, named in _files(place):
                 digest.update(json.dumps(named).encode())
                 with file.open("rb") as content:
@@ -101,8 +101,8 @@ def _files(place: Path) -> Iterator[tuple[Path, str]]:
             yield file, name.as_posix()
 
 
-def _training_seed(place: Path) -> int | None:
-    """The `seed` of the nearest config.json at a checkpoint or above it, within its run."""
+def training_seed_of(place: Path) -> int | None:
+    """The `seed` of the nearest config.json at a checkpoint or above it, within its run; None if there is none."""
     for folder in (place, *place.parents[:2]):
         try:
             seed = parse_json(read_bounded(folder / "config.json")).get("seed")

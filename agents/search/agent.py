@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from agents.search.follow import Follower, FollowRule
 from agents.search.index import open_index
 from agents.search.pitch import Pitch
+from agents.search.still import Stillness
 from agents.search.train import INDEX
 from basalt.core.actions import indices_to_env
 from basalt.core.recording import PlayerKind
@@ -37,6 +38,8 @@ class SearchAgent:
         patience: Number of diverging steps after which it is given up.
         candidates: Number of frames that a search ranks on the full latents.
         follow_pitch: Whether to look up and down as the demonstration did, instead of turning by as much.
+        still: Number of frames after which a player that no longer moves turns away; 0: it never does. See
+            `agents.search.still`.
     """
 
     name = "search"
@@ -54,6 +57,7 @@ class SearchAgent:
         patience: int = 8,
         candidates: int = 50,
         follow_pitch: bool = True,
+        still: int = 40,
     ) -> None:
         if checkpoint is None:
             raise ConfigError("checkpoint: expected the run to play; give checkpoint=FOLDER")
@@ -82,6 +86,8 @@ class SearchAgent:
         self._follow_pitch = follow_pitch
         self._followers: list[Follower] = []
         self._pitches: list[Pitch] = []
+        self._still = still
+        self._stillness: list[Stillness] = []
         self._state: PolicyState | None = None
 
     @torch.no_grad()
@@ -100,8 +106,10 @@ class SearchAgent:
             self._state = self.policy.initial_state(len(pov))
             self._followers = [Follower(self.index, self._rule) for _ in pov]
             self._pitches = [Pitch() for _ in pov]
+            self._stillness = [Stillness(self._still) for _ in pov]
         device = self.policy.device
-        img = torch.from_numpy(resize_frames(pov, self.policy.config.frame_size))
+        seen = resize_frames(pov, self.policy.config.frame_size)
+        img = torch.from_numpy(seen)
         begins = torch.from_numpy(np.asarray(first, dtype=bool))
         latents, self._state = self.policy.latents(
             img[:, None].to(device), begins[:, None].to(device), self._state
@@ -113,7 +121,9 @@ class SearchAgent:
             if first[row]:
                 follower.begin()
                 self._pitches[row] = Pitch()
-            frames.append(follower.step(latent.float().numpy()))
+                self._stillness[row].begin()
+            stuck = self._stillness[row].step(seen[row])
+            frames.append(follower.step(latent.float().numpy(), stuck))
         actions = indices_to_env(self.index.buttons[frames], self.index.camera[frames])
         steps = [actions.step(row) for row in range(len(pov))]
         if not self._follow_pitch:

@@ -2,7 +2,8 @@
 
 Differences from UniTeam: a demonstration is never followed into the next episode, the absolute threshold is in units
 of the index's own latents, a player may give up a demonstration after 8 steps instead of 64, and the places of the
-last matches are not matched again at once.
+last matches are not matched again at once. A player that no longer moves matches only frames from which the
+demonstration soon turns away.
 """
 
 from collections import deque
@@ -28,6 +29,9 @@ class FollowRule:
         apart: A frame is not matched again within this many frames of the last matches.
         remembered: Number of last matches.
         candidates: Number of frames that a search ranks on the full latents.
+        last: Number of frames at a demonstration's end that are not matched: the demonstrator only waits there.
+        turn_within: A player that no longer moves follows demonstrations that turn within this many frames...
+        turn_degrees: ... by at least this much.
     """
 
     longest: int = 128
@@ -38,6 +42,9 @@ class FollowRule:
     apart: int = 64
     remembered: int = 3
     candidates: int = 50
+    last: int = 20
+    turn_within: int = 20
+    turn_degrees: float = 60.0
 
 
 @dataclass
@@ -59,17 +66,29 @@ class Follower:
     _diverging: int = 0
     _distance_at_match: float = 0.0
     _matches: "deque[int]" = field(init=False)
+    _joined: NDArray[np.bool_] = field(init=False)
+    _turning: NDArray[np.bool_] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._matches = deque(maxlen=self.rule.remembered)
+        rule, index = self.rule, self.index
+        self._matches = deque(maxlen=rule.remembered)
+        self._joined = ~index.ends_within(rule.last)
+        self._turning = self._joined & index.turns_within(rule.turn_within, rule.turn_degrees)
 
     def begin(self) -> None:
         """Forget the episode; the next step searches."""
         self.frame, self.searches = None, 0
         self._matches.clear()
 
-    def step(self, latent: NDArray[np.floating[Any]]) -> int:
-        """The frame of the index whose action to take at a latent [width]."""
+    def step(self, latent: NDArray[np.floating[Any]], stuck: bool = False) -> int:
+        """The frame of the index whose action to take.
+
+        Args:
+            latent: What the player sees, float [width].
+            stuck: Whether the player no longer moves; it gives up the demonstration and looks for one that turns away.
+        """
+        if stuck and self.frame is not None:
+            return self._search(latent, turning=True)
         following = None if self.frame is None else self.frame + 1
         if (
             following is None
@@ -88,14 +107,16 @@ class Follower:
         self._diverging = max(0, self._diverging + (1 if diverges else -1))
         return self._followed + 1 >= self.rule.shortest and self._diverging >= self.rule.patience
 
-    def _search(self, latent: NDArray[np.floating[Any]]) -> int:
-        apart = self.rule.apart
+    def _search(self, latent: NDArray[np.floating[Any]], turning: bool = False) -> int:
+        rule = self.rule
+        apart = rule.apart
         forbidden = [(match - apart, match + apart + 1) for match in self._matches]
+        among = self._turning if turning else self._joined
         frames, distances = self.index.nearest(
-            latent, candidates=self.rule.candidates, forbidden=forbidden
+            latent, candidates=rule.candidates, forbidden=forbidden, among=among
         )
-        if not len(frames):  # fewer demonstrations than may be forbidden
-            frames, distances = self.index.nearest(latent, candidates=self.rule.candidates)
+        if not len(frames):  # fewer demonstrations than may be forbidden, or none that turns
+            frames, distances = self.index.nearest(latent, candidates=rule.candidates)
         self.frame, self._distance_at_match = int(frames[0]), float(distances[0])
         self._followed = self._diverging = 0
         self._matches.append(self.frame)

@@ -17,7 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.search.pitch import demonstrated_pitch
-from basalt.core.actions import N_BUTTONS, N_CAMERA, indices_to_env
+from basalt.core.actions import (
+    CAMERA_ON,
+    N_BUTTONS,
+    N_CAMERA,
+    N_CAMERA_BINS,
+    bins_to_camera,
+    indices_to_env,
+)
 from basalt.data.components import principal_components
 from basalt.io.atomic import replacing_folder
 from basalt.io.errors import ActionError, ConfigError
@@ -74,6 +81,7 @@ class LatentIndex:
         *,
         candidates: int = 50,
         forbidden: Sequence[tuple[int, int]] = (),
+        among: NDArray[np.bool_] | None = None,
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """The nearest frames to a query and their distances, nearest first.
 
@@ -82,12 +90,15 @@ class LatentIndex:
             k: Number of neighbours.
             candidates: Number of frames that are ranked again on the full latents.
             forbidden: Ranges [start, stop) of frames that may not be found.
+            among: Which frames may be found, bool [n]; None for all.
         """
         point = (query.astype(np.float32) - self.mean) @ self.components
         # Without the query's own square, which is the same for all frames.
         scores = self._squares - 2 * (self.projected @ point)
         for start, stop in forbidden:
             scores[max(0, start) : stop] = np.inf
+        if among is not None:
+            scores[~among] = np.inf
         wanted = min(max(candidates, k), len(scores))
         best = np.argpartition(scores, wanted - 1)[:wanted]
         best = np.sort(
@@ -96,6 +107,24 @@ class LatentIndex:
         distances = self.distance(query, best)
         order = np.argsort(distances, kind="stable")[:k]
         return best[order].astype(np.int64), distances[order]
+
+    def turns_within(self, frames: int, degrees: float) -> NDArray[np.bool_]:
+        """Whether each frame's episode turns left or right by at least some degrees within some frames, bool [n]."""
+        yaw = bins_to_camera(np.arange(N_CAMERA_BINS))
+        taken = np.where(CAMERA_ON[self.buttons], yaw[self.camera % N_CAMERA_BINS], 0.0)
+        heading = np.concatenate([[0.0], np.cumsum(taken)])
+        here = np.arange(len(self))
+        turned = heading[np.minimum(here + frames, self._ends)] - heading[here]
+        return np.abs(turned) >= degrees
+
+    def ends_within(self, frames: int) -> NDArray[np.bool_]:
+        """Whether at most some frames of each frame's episode are left, bool [n]."""
+        return np.asarray(self._ends - np.arange(len(self)) <= frames)
+
+    @property
+    def _ends(self) -> NDArray[np.int64]:
+        """The frame after the last one of each frame's episode, int64 [n]."""
+        return np.repeat(self.starts[1:], np.diff(self.starts))
 
     @property
     def _squares(self) -> NDArray[np.float32]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agents.common.identity import training_seed_of
 from agents.search.config import SearchConfig
 from agents.search.index import Demonstration, build_index
 from basalt.core.tasks import get_task
@@ -50,7 +51,7 @@ class SearchResult:
 
 
 def train(cfg: SearchConfig) -> SearchResult:
-    """Make the index.
+    """Make the index; the `seed` of its run is that of the policy that embedded the demonstrations.
 
     Raises:
         BasaltError: There are no embeddings of this task, or the folder of the run cannot be used.
@@ -58,12 +59,14 @@ def train(cfg: SearchConfig) -> SearchResult:
     began = time.monotonic()
     run, task = Path(cfg.out), get_task(cfg.task)
     manifest = read_manifest(Path(cfg.data))
+    # What differs between indices of the same demonstrations is the policy that embedded them.
+    seed = training_seed_of(Path(manifest.policy))
     found = load_embedded(cfg.data, task=task)
     with sole_writer(run, "training run"):
         claim(
             run / "config.json",
             "training run",
-            {"agent": "search", **asdict(cfg)},
+            {"agent": "search", **asdict(cfg), "seed": seed},
             may_change=("out",),
         )
         facts = {name: getattr(manifest, name) for name in KEPT_FACTS} | {"task": task.name}

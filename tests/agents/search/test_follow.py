@@ -5,8 +5,11 @@ import pytest
 
 from agents.search.follow import Follower, FollowRule
 from agents.search.index import Demonstration, build_index
+from basalt.core.actions import BUTTONS, EnvActions, env_to_indices
 
 WIDTH = 32
+TURN = 200
+"""The second demonstration turns by 100 degrees from this frame on."""
 
 
 @pytest.fixture(scope="module")
@@ -14,10 +17,16 @@ def index(tmp_path_factory):
     rng = np.random.default_rng(0)
     episodes = [rng.standard_normal((300, WIDTH)).astype(np.float16) for _ in range(2)]
     zeros = np.zeros(300, int)
+    camera = np.zeros((300, 2), np.float32)
+    camera[TURN : TURN + 10, 1] = 10.0
+    turning = env_to_indices(EnvActions(np.zeros((300, len(BUTTONS)), np.uint8), camera))
     folder = tmp_path_factory.mktemp("index") / "index"
     return build_index(
         folder,
-        [Demonstration(lambda e=e: e, WIDTH, zeros, zeros) for e in episodes],
+        [
+            Demonstration(lambda: episodes[0], WIDTH, zeros, zeros),
+            Demonstration(lambda: episodes[1], WIDTH, turning.buttons, turning.camera),
+        ],
         components=WIDTH,
     )
 
@@ -92,3 +101,21 @@ def test_where_all_is_forbidden_the_nearest_is_taken(index):
     follower = Follower(index, FollowRule(longest=1, apart=10_000))
     query = index.latents[5].astype(np.float32)
     assert [follower.step(query) for _ in range(3)] == [5, 5, 5]
+
+
+def test_a_player_that_no_longer_moves_follows_a_demonstration_that_turns(index):
+    rng = np.random.default_rng(7)
+    follower = Follower(index, FollowRule(turn_within=20, turn_degrees=60.0))
+    assert follower.step(noisy(index, 50, rng)) == 50
+    turning = follower.step(noisy(index, 51, rng), stuck=True) - 300
+    # At least 60 of the 100 degrees are within the next 20 frames.
+    assert TURN - 14 <= turning <= TURN + 4
+    assert follower.step(noisy(index, 51, rng)) == 300 + turning + 1
+
+
+def test_a_demonstration_is_not_joined_in_its_last_frames_where_its_player_waits(index):
+    rng = np.random.default_rng(8)
+    assert Follower(index, FollowRule(last=20)).step(noisy(index, 279, rng)) == 279
+    for frame in (280, 299):
+        assert Follower(index, FollowRule(last=20)).step(noisy(index, frame, rng)) != frame
+        assert Follower(index, FollowRule(last=0)).step(noisy(index, frame, rng)) == frame

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from agents.search.index import Demonstration, build_index, open_index
+from basalt.core.actions import BUTTONS, EnvActions, env_to_indices
 from basalt.io.errors import ConfigError
 
 
@@ -176,3 +177,31 @@ def test_components_beyond_the_width_are_refused(tmp_path, data, components):
     with pytest.raises(ConfigError, match="components: expected 1 to 128"):
         build_index(tmp_path / "index", with_actions(data[:2]), components=components)
     assert not (tmp_path / "index").exists()
+
+
+def test_it_knows_where_a_demonstration_turns_and_where_it_ends(tmp_path):
+    camera = np.zeros((50, 2), np.float32)
+    camera[20:25, 1] = 10.0  # 50 degrees to the right
+    pressed = np.zeros((50, len(BUTTONS)), np.uint8)
+    turning = env_to_indices(EnvActions(pressed, camera))
+    straight = env_to_indices(EnvActions(pressed, np.zeros_like(camera)))
+    index = build_index(
+        tmp_path / "index",
+        [
+            Demonstration(lambda latents=latents: latents, 128, one.buttons, one.camera)
+            for latents, one in zip(walks(2, 50), (turning, straight), strict=True)
+        ],
+    )
+    assert np.flatnonzero(index.turns_within(10, 49.0)).tolist() == list(range(15, 21))
+    assert np.flatnonzero(index.turns_within(10, 19.0)).tolist() == list(range(12, 24))
+    assert not index.turns_within(50, 51.0).any()
+    assert np.flatnonzero(index.ends_within(2)).tolist() == [48, 49, 98, 99]
+
+
+def test_only_frames_that_may_be_found_are_found(index, data):
+    query = data[0][100].astype(np.float32)
+    among = np.zeros(len(index), bool)
+    among[500:510] = True
+    assert index.nearest(query)[0].tolist() == [100]
+    assert 500 <= index.nearest(query, among=among)[0][0] < 510
+    assert not len(index.nearest(query, among=np.zeros(len(index), bool))[0])

@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 
+from agents.common.identity import identify
 from agents.search.agent import SearchAgent
 from agents.search.config import SearchConfig
 from agents.search.train import train
@@ -23,9 +24,11 @@ from tests.support.tiny_policy import tiny_run
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("search")
     data = write_episodes(folder / "data", range(100_000, 100_003), 40)
+    policy = tiny_run(folder / "policy")
+    (policy / "config.json").write_text('{"seed": 7}', encoding="utf-8")
     embed(
         EmbedConfig(
-            data=str(data), policy=str(tiny_run(folder / "policy")), out=str(folder / "embeddings"),
+            data=str(data), policy=str(policy), out=str(folder / "embeddings"),
             workers=0, device="cpu", progress=False,
         )
     )  # fmt: skip
@@ -71,6 +74,11 @@ def test_it_looks_up_and_down_as_the_demonstration_did(run):
 
 def test_it_keeps_the_contract_of_an_agent(run):
     check_agent(partial(SearchAgent, run, device="cpu"))
+
+
+def test_its_training_seed_is_that_of_the_policy_that_embedded(run):
+    found = identify({"name": "search", "checkpoint": str(run)})
+    assert found.learns and found.training_seed == 7
 
 
 def test_without_a_run_or_with_another_policy_it_is_one_error(run, tmp_path):
