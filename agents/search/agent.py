@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from agents.search.follow import Follower, FollowRule
 from agents.search.index import open_index
+from agents.search.pack import BESIDE
 from agents.search.pitch import Pitch
 from agents.search.still import Stillness
 from agents.search.train import INDEX
@@ -67,7 +68,8 @@ class SearchAgent:
             raise ConfigError(
                 f"{checkpoint}: expected an index that names its policy; make it by basalt train agent=search"
             )
-        source = policy or str(made["policy"])
+        beside = Path(checkpoint) / BESIDE if made["policy"] == BESIDE else str(made["policy"])
+        source = policy or beside
         self.policy = open_policy(source, choose_device(device), "agent.policy")
         if fingerprint(self.policy) != made["fingerprint"]:
             raise ConfigError(

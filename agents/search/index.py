@@ -7,7 +7,7 @@ tune but the number of candidates.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -30,8 +30,8 @@ from basalt.io.atomic import replacing_folder
 from basalt.io.errors import ActionError, ConfigError
 from basalt.io.untrusted import parse_json, read_bounded
 
-FORMAT, VERSION = "basalt-latent-index", 2
-"""Version 1 has no `pitch`; it is computed while such an index is opened."""
+FORMAT, VERSION = "basalt-latent-index", 3
+"""Version 1 has no `pitch`, which is computed while such an index is opened; versions 1 and 2 hold the full latents."""
 
 _CHUNK = 65_536
 
@@ -41,7 +41,7 @@ class LatentIndex:
     """Latents of demonstrations with the actions taken at them; episodes one after the other.
 
     Attributes:
-        latents: Latents, float16 [n, width], mapped from disk.
+        latents: Latents, float16 [n, width], mapped from disk; of a packed index the projected ones [n, components].
         projected: Latents in principal components, float32 [n, components], mapped from disk.
         mean: Mean of the latents, float32 [width].
         components: Principal components, float32 [width, components].
@@ -70,8 +70,9 @@ class LatentIndex:
         return int(self.starts[np.searchsorted(self.starts, frame, side="right")])
 
     def distance(self, query: NDArray[np.floating[Any]], frames: Any) -> NDArray[np.float32]:
-        """Euclidean distance of a query [width] from the full latents of some frames, float32."""
-        difference = self.latents[frames].astype(np.float32) - query.astype(np.float32)
+        """Euclidean distance of a query [width] from the latents of some frames, float32."""
+        point = self._project(query) if self.packed else query.astype(np.float32)
+        difference = self.latents[frames].astype(np.float32) - point
         return np.asarray(np.sqrt((difference**2).sum(-1)), dtype=np.float32)
 
     def nearest(
@@ -92,7 +93,7 @@ class LatentIndex:
             forbidden: Ranges [start, stop) of frames that may not be found.
             among: Which frames may be found, bool [n]; None for all.
         """
-        point = (query.astype(np.float32) - self.mean) @ self.components
+        point = self._project(query)
         # Without the query's own square, which is the same for all frames.
         scores = self._squares - 2 * (self.projected @ point)
         for start, stop in forbidden:
@@ -120,6 +121,14 @@ class LatentIndex:
     def ends_within(self, frames: int) -> NDArray[np.bool_]:
         """Whether at most some frames of each frame's episode are left, bool [n]."""
         return np.asarray(self._ends - np.arange(len(self)) <= frames)
+
+    @property
+    def packed(self) -> bool:
+        """Whether it holds the projected latents alone; see `agents.search.pack`."""
+        return self.latents.shape[1] != len(self.mean)
+
+    def _project(self, query: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+        return np.asarray((query.astype(np.float32) - self.mean) @ self.components)
 
     @property
     def _ends(self) -> NDArray[np.int64]:
@@ -173,6 +182,9 @@ _KINDS = {
 """Kind of each array's numbers, as in numpy's `dtype.kind`."""
 
 _MAPPED = ("latents", "projected")
+
+_DERIVED = ("projected", "pitch")
+"""Computed where the folder does not hold them: of a packed index, of one of version 1."""
 """Arrays that stay on disk."""
 
 
@@ -232,11 +244,16 @@ def build_index(
             "camera": np.concatenate([one.camera for one in episodes]).astype(np.int16),
         }
         arrays["pitch"] = _pitch(arrays["buttons"], arrays["camera"], starts)
-        for name, values in arrays.items():
-            np.save(partial / f"{name}.npy", values)
-        header = {"format": FORMAT, "version": VERSION, "facts": facts or {}}
-        (partial / "index.json").write_text(json.dumps(header, indent=1), encoding="utf-8")
+        write_index(partial, arrays, facts or {})
     return open_index(folder)
+
+
+def write_index(folder: Path, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> None:
+    """Write arrays of an index by their names, and what it is made of, into a folder."""
+    for name, values in arrays.items():
+        np.save(folder / f"{name}.npy", values)
+    header = {"format": FORMAT, "version": VERSION, "facts": facts}
+    (folder / "index.json").write_text(json.dumps(header, indent=1), encoding="utf-8")
 
 
 def open_index(folder: Path) -> LatentIndex:
@@ -247,7 +264,7 @@ def open_index(folder: Path) -> LatentIndex:
     """
     try:
         header = parse_json(read_bounded(folder / "index.json"))
-        if header.get("format") != FORMAT or header.get("version") not in (1, VERSION):
+        if header.get("format") != FORMAT or header.get("version") not in (1, 2, VERSION):
             raise ValueError(f"format {header.get('format')!r}, version {header.get('version')!r}")
         arrays = {
             name: np.load(
@@ -256,14 +273,17 @@ def open_index(folder: Path) -> LatentIndex:
                 allow_pickle=False,
             )
             for name in _KINDS
-            if name != "pitch" or header["version"] > 1
+            if (folder / f"{name}.npy").exists() or name not in _DERIVED
         }
-        if header["version"] == 1:
+        if "projected" not in arrays:  # packed
+            arrays["projected"] = arrays["latents"].astype(np.float32)
+        if "pitch" not in arrays:
             arrays["pitch"] = _pitch(arrays["buttons"], arrays["camera"], arrays["starts"])
         index = LatentIndex(**arrays, facts=dict(header["facts"]))
-        n, width = index.latents.shape
+        n, held = index.latents.shape
+        width, components = index.components.shape
         shapes = {
-            "projected": (n, index.components.shape[1]), "mean": (width,), "components": (width, index.components.shape[1]),
+            "latents": (n, held if held == width else components), "projected": (n, components), "mean": (width,),
             "buttons": (n,), "camera": (n,), "pitch": (n,),
         }  # fmt: skip
         wrong = [name for name, shape in shapes.items() if arrays[name].shape != shape]

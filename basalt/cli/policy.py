@@ -86,19 +86,32 @@ def _pack(
     ending: Annotated[
         Path | None, typer.Option(metavar="RUN", help="The stopping head that goes with it.")
     ] = None,
+    search: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN", help="The run of agent=search whose demonstrations it embedded."
+        ),
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
     """Make a small copy of a policy to share: half precision, without what only training needs."""
+    from agents.search.pack import SEARCH, check_embedded, pack_index
     from basalt.policies.pack import ENDING, pack
 
+    if search:
+        check_embedded(search, source)
     folder = pack(source, out, ending)
+    if search:
+        pack_index(search, folder)
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     if as_json:
         print(json.dumps({"out": str(folder), "bytes": size}))
     else:
         stop = f" agent.stop={folder / ENDING}" if ending else ""
-        print(f"{size / 1e6:.1f} MB; it plays as checkpoint={folder}{stop}")
+        print(f"{size / 1e6:.1f} MB; it plays as agent=bc checkpoint={folder}{stop}")
+        if search:
+            print(f"and follows demonstrations as agent=search checkpoint={folder / SEARCH}{stop}")
     return 0
 
 

@@ -9,7 +9,9 @@ import pytest
 from agents.common.identity import identify
 from agents.search.agent import SearchAgent
 from agents.search.config import SearchConfig
+from agents.search.index import open_index
 from agents.search.train import train
+from basalt.cli.policy import main as cli
 from basalt.core.actions import indices_to_env
 from basalt.core.video import FrameSize
 from basalt.data.episodes import load_episodes
@@ -79,6 +81,28 @@ def test_it_keeps_the_contract_of_an_agent(run):
 def test_its_training_seed_is_that_of_the_policy_that_embedded(run):
     found = identify({"name": "search", "checkpoint": str(run)})
     assert found.learns and found.training_seed == 7
+
+
+def test_a_packed_index_follows_the_same_demonstration_beside_its_policy(run, tmp_path):
+    policy, out = run.parent / "policy", tmp_path / "packed"
+    assert cli(["pack", str(policy), "--search", str(run), "--out", str(out)]) == 0
+    moved = out.rename(tmp_path / "elsewhere")
+    full, packed = open_index(run / "index"), open_index(moved / "search" / "index")
+    assert packed.packed and not full.packed and packed.latents.shape == (len(full), 16)
+    assert identify({"name": "search", "checkpoint": str(moved / "search")}).training_seed == 7
+    for name in ("starts", "buttons", "camera", "pitch"):
+        np.testing.assert_array_equal(getattr(packed, name), getattr(full, name))
+    for frame in (0, 17, 100):
+        query = full.latents[frame].astype(np.float32)
+        assert packed.nearest(query)[0][0] == full.nearest(query)[0][0] == frame
+    check_agent(partial(SearchAgent, moved / "search", device="cpu"))
+
+
+def test_an_index_of_another_policys_latents_is_not_packed(run, tmp_path):
+    other = tiny_run(tmp_path / "other", seed=1)
+    with pytest.raises(ConfigError, match="--search: expected an index of latents of"):
+        cli(["pack", str(other), "--search", str(run), "--out", str(tmp_path / "out")])
+    assert not (tmp_path / "out").exists()
 
 
 def test_without_a_run_or_with_another_policy_it_is_one_error(run, tmp_path):
