@@ -4,9 +4,11 @@ The server is `basalt ui` as a user starts it, with a store and recordings made 
 ways, one after the other:
 
 - **page**: each rater is a Streamlit session of its own, over Streamlit's websocket with Streamlit's own
-  messages, as the browser sends them, and answers by HTTP; only the browser (drawing, videos) is left out. *open* is
-  from the connection to the pair; *answer* is from the answer to the next pair, which the page asks for when the
-  answer is durable.
+  messages, as the browser sends them, loads the next pair's videos ahead and answers by HTTP; only the browser
+  (drawing, decoding) is left out. *open* is from the connection to the pair; *answer* is from the answer to the next
+  pair, which comes with the reply, and its videos, unless they were loaded ahead. One further rater is at a real
+  Chromium meanwhile, where it and Playwright are installed: *submit_to_playable* is from Submit until both videos of the
+  next pair can be played, as the page measures it, and is compared with an aim.
 - **API**: each rater joins and then asks for pairs and answers them over HTTP.
 
 Raters think for a while between a pair and its answer, some seconds at random: real ones take minutes.
@@ -18,6 +20,7 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import socket
 import statistics
 import subprocess
@@ -26,6 +29,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +55,18 @@ from leaderboard.submissions.register import submit_recordings
 TARGET_S = 1.0
 """A wait of less does not interrupt a person's thought (Nielsen 1993, Usability Engineering, chapter 5)."""
 
+AIM_S = 0.3
+"""Median time from Submit to the next playable pair in the browser."""
+
 SEEDS = (100_001, 100_002, 100_003)
 STUDY = "bench"
 STEPS = 4
 """Of each video."""
 
 PATIENCE_S = 300.0
+
+BROWSER_ANSWERS = 60
+"""Maximum number of answers in the browser."""
 
 LOG_SHOWN = 4000
 """Characters of the server's log in an error."""
@@ -96,13 +106,7 @@ def run(argv: list[str]) -> dict[str, Any]:
         people = _fill(place, Path(folder), options.agents, 2 * options.raters)
         with _server(place, Path(folder)) as address:
             asyncio.run(_warm_up(address))
-            page = asyncio.run(
-                _all(
-                    options,
-                    "page",
-                    lambda times: _page_rater(address, people.pop(), options, times),
-                )
-            )
+            page, waits = asyncio.run(_page_raters(address, people, options))
             api = asyncio.run(
                 _all(
                     options, "API", lambda times: _api_rater(address, people.pop(), options, times)
@@ -111,7 +115,7 @@ def run(argv: list[str]) -> dict[str, Any]:
         store = open_store(place)
         kept = len(load_comparisons(store, find_study(store, STUDY)))
         store.close()
-    sent = 2 * options.raters * options.answers
+    sent = 2 * options.raters * options.answers + len(waits or ())
     if kept != sent:
         raise BenchError(f"{sent} answers were sent and called saved, {kept} are in the store")
     figures = {"page": _summary(page), "api": _summary(api)}
@@ -128,6 +132,7 @@ def run(argv: list[str]) -> dict[str, Any]:
             "pairs": pairs,
             "answers_kept": kept,
             **figures,
+            "browser": _aimed(waits),
         },
         "peer": f"a wait of {TARGET_S} s, against the worst of the 95th percentiles",
         "ratio": round(TARGET_S / worst, 2),
@@ -143,6 +148,18 @@ def _summary(times: Times) -> dict[str, dict[str, float]]:
             "count": len(values),
         }
         for what, values in times.items()
+    }
+
+
+def _aimed(waits: list[float] | None) -> dict[str, Any] | None:
+    """Waits in the browser against their aim; None without a browser."""
+    if not waits:
+        return None
+    summary = _summary({"submit_to_playable": waits})["submit_to_playable"]
+    return {
+        "submit_to_playable": summary,
+        "aim_p50_s": AIM_S,
+        "reached": summary["p50_s"] <= AIM_S,
     }
 
 
@@ -188,28 +205,23 @@ def _thought(options: argparse.Namespace) -> float:
 
 
 class _Session:
-    """A Streamlit session: what the browser's side keeps, as far as the pair element needs it."""
+    """A Streamlit session: what the browser's side keeps of it."""
 
     def __init__(self, socket_: aiohttp.ClientWebSocketResponse) -> None:
         self.socket = socket_
-        self.element_id = ""
         self.pair = ""
         self.ticket = ""
         self.page_hash = ""
         self.reply: object = None
 
     async def rerun(self) -> None:
-        """Ask for the page, as the pair element does after an answer, and read until it is whole."""
+        """Ask for the page, and read until it is whole."""
         # Streamlit belongs to an extra, and is heavy.
         from streamlit.proto.BackMsg_pb2 import BackMsg
 
         message = BackMsg()
         message.rerun_script.query_string = ""
         message.rerun_script.page_script_hash = self.page_hash
-        if self.element_id:
-            widget = message.rerun_script.widget_states.widgets.add()
-            widget.id = _trigger_id(self.element_id)
-            widget.json_trigger_value = json.dumps([{"event": "next", "value": time.time()}])
         await self.socket.send_bytes(message.SerializeToString())
         while not self._read(await self.socket.receive(timeout=PATIENCE_S)):
             pass
@@ -242,21 +254,57 @@ class _Session:
                 judging = element.bidi_component
                 if judging.component_name == "basalt_pair":
                     data = json.loads(judging.mixed.json or judging.json)
-                    self.element_id, self.pair, self.ticket = (
-                        judging.id,
-                        data["pair"],
-                        data["ticket"],
-                    )
+                    self.pair, self.ticket = data["pair"], data["ticket"]
         return (
             kind == "script_finished"
             and message.script_finished != ForwardMsg.FINISHED_EARLY_FOR_RERUN
         )
 
 
-def _trigger_id(element_id: str) -> str:
-    from streamlit.components.v2.bidi_component.main import _make_trigger_id
+async def _page_raters(
+    address: str, people: list[str], options: argparse.Namespace
+) -> tuple[Times, list[float] | None]:
+    """Waits of all raters at the page, and of the one at a browser until the others are done; None without a browser."""
+    chromium = shutil.which("chromium")
+    if chromium is None or find_spec("playwright") is None:
+        print("no browser: Chromium and Playwright are needed for it", file=sys.stderr)
+        chromium = None
+    done = asyncio.Event()
+    at_browser = asyncio.create_task(_browser_rater(chromium, address, done)) if chromium else None
+    try:
+        page = await _all(
+            options, "page", lambda times: _page_rater(address, people.pop(), options, times)
+        )
+    finally:
+        done.set()
+    return page, None if at_browser is None else await at_browser
 
-    return _make_trigger_id(element_id, "events")
+
+async def _browser_rater(chromium: str, address: str, done: asyncio.Event) -> list[float]:
+    """Judge in a real browser, by keyboard, until the others are done; seconds from each Submit to the next playable pair."""
+    from playwright.async_api import async_playwright
+
+    waits: list[float] = []
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]
+        )
+        page = await browser.new_page(viewport={"width": 1366, "height": 768})
+        page.set_default_timeout(1000 * PATIENCE_S)
+        await page.goto(address)
+        await page.get_by_role("button", name="Begin", exact=True).click()
+        stage = page.locator(".stage[data-pair]")
+        while not done.is_set() and len(waits) < BROWSER_ANSWERS:
+            pair = await stage.get_attribute("data-pair")
+            await page.keyboard.press("Space")
+            await page.keyboard.press("1")
+            await page.locator(".submit.open").wait_for()
+            await asyncio.sleep(random.uniform(1, 3))
+            await page.keyboard.press("Enter")
+            await page.locator(f".stage[data-pair]:not([data-pair='{pair}'])").wait_for()
+            waits.append(int(await stage.get_attribute("data-wait") or 0) / 1000)
+        await browser.close()
+    return waits
 
 
 async def _page_rater(address: str, secret: str, options: argparse.Namespace, times: Times) -> None:
@@ -270,18 +318,40 @@ async def _page_rater(address: str, secret: str, options: argparse.Namespace, ti
             times.setdefault("open", []).append(time.perf_counter() - start)
             if not session.pair:
                 raise BenchError(f"the page brought no pair: {session.reply}")
+            pair = session.pair
             for number in range(options.answers):
+                ahead = await _post_act(client, address, _ahead(pair, session.ticket))
+                for video in ahead["load"]:
+                    await _load(client, address + video)
                 await session.stay(_thought(options))
-                before = session.pair
-                act = _act(before, session.ticket, number)
                 start = time.perf_counter()
-                async with client.post(f"{address}{ACT_PATH}", json=act) as reply:
-                    if reply.status != 200 or not (await reply.json())["stored"]:
-                        raise BenchError(f"{ACT_PATH}: {reply.status} {await reply.text()}")
-                await session.rerun()
+                reply = await _post_act(client, address, _act(pair, session.ticket, number))
+                if not reply["stored"] or reply["next"] is None:
+                    raise BenchError(f"expected the next pair after an answer, got {reply}")
+                for video in {reply["next"]["left"], reply["next"]["right"]} - {*ahead["load"]}:
+                    await _load(client, address + video)
                 times.setdefault("answer", []).append(time.perf_counter() - start)
-                if session.pair == before:
-                    raise BenchError(f"expected the next pair after an answer, got {session.reply}")
+                pair = reply["next"]["pair"]
+
+
+async def _post_act(
+    client: aiohttp.ClientSession, address: str, act: dict[str, Any]
+) -> dict[str, Any]:
+    async with client.post(f"{address}{ACT_PATH}", json=act) as reply:
+        if reply.status != 200:
+            raise BenchError(f"{ACT_PATH}: {reply.status} {await reply.text()}")
+        return dict(await reply.json())
+
+
+async def _load(client: aiohttp.ClientSession, url: str) -> None:
+    async with client.get(url) as reply:
+        if reply.status != 200 or not await reply.read():
+            raise BenchError(f"{url}: {reply.status}")
+
+
+def _ahead(pair: str, ticket: str) -> dict[str, Any]:
+    """What the pair element sends when its videos are loaded."""
+    return {"kind": "ahead", "pair": pair, "ticket": ticket}
 
 
 def _act(pair: str, ticket: str, number: int) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def rating_plot(analysis: Analysis, group: int = 1) -> alt.LayerChart:
         alt.Tooltip("bar:N", title="interval"),
     ]
     rules = base.mark_rule(strokeWidth=3, opacity=0.45, color=GREEN).encode(
-        x=alt.X("low:Q", title=title, scale=alt.Scale(zero=False)),
+        x=alt.X("low:Q", title=title, scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=8)),
         x2="high:Q",
         tooltip=tooltip,
     )

@@ -1,10 +1,10 @@
 // Judging a pair: the player, the task's questions one at a time, and the answer as a whole.
 //
-// data: the fields of `PairView` (pair_judging.py). Answers and undo go out by the outbox; the trigger "next" asks Streamlit to
-// draw the page again.
+// data: the fields of `PairView` (pair_view.py). Answers and undo go out by the outbox, whose reply brings the next pair; the
+// trigger "next" asks Streamlit to draw the page again where it does not.
 
 const SIDES = [["left", "Left"], ["draw", "Draw"], ["right", "Right"]];
-const PLAYERS = [["left", "Left"], ["both", "Both"], ["right", "Right"], ["neither", "Neither"]];
+const PLAYERS = [["left", "Left only"], ["both", "Both"], ["right", "Right only"], ["neither", "Neither"]];
 const BETTER = [["left", "Left did better"], ["draw", "Draw"], ["right", "Right did better"]];
 const MUCH_BETTER = [ // the winner, and how much better it is, in one value
   ["left much", "Left much better"], ["left slightly", "Left slightly better"], ["draw", "Draw"],
@@ -16,6 +16,7 @@ const NEITHER = [
   ["broken", "Video broken", "Skip the pair because a video does not play. It does not count."],
 ];
 
+const [HAVE_FUTURE_DATA, HAVE_ENOUGH_DATA] = [3, 4]; // states of a video, of the HTML standard
 const SKIPS = ["no_opinion", "broken"];
 const DRAFT = "basalt-draft";       // of the pair on screen, in the browser's storage
 const ANSWERED = "basalt-answered"; // of the last pair, for when its answer is withdrawn
@@ -33,18 +34,23 @@ class Visit {
       slow: (text) => this.judging?.wait(text),
     });
     this.renewal = setInterval(() => this.renew(), RENEW_EVERY);
+    this.answered = new Set(); // ids of pairs, none of which is shown again
+    this.submitted = null; // when the last answer was, for the time until the next pair can be played
+    this.loading = new AbortController(); // of the next pair's videos
   }
 
   destroy() {
     clearInterval(this.renewal);
+    this.loading.abort();
     this.redraw.end();
     this.presence.destroy();
     this.outbox.destroy();
     this.judging?.destroy();
   }
 
-  // Streamlit drew the page.
+  // Streamlit drew the page, or a reply brought the pair.
   show(data) {
+    if (this.answered.has(data.pair)) return; // drawn before the answer was stored
     const same = this.judging?.pair === data.pair;
     this.ticket = data.ticket;
     this.latest = data;
@@ -56,9 +62,29 @@ class Visit {
       this.judging.update(data);
     } else if (!this.judging?.held) {
       this.redraw.end();
+      this.loading.abort();
       this.judging?.destroy();
       this.judging = new PairJudging(this.root, data, this);
     }
+  }
+
+  // The pair on screen has loaded: load the next one's videos into the browser's cache, in which the player finds them.
+  async loadAhead() {
+    const { signal } = this.loading = new AbortController();
+    try {
+      const response = await post({ kind: "ahead", pair: this.judging.pair, ticket: this.ticket });
+      const { load = [] } = response.ok ? await response.json() : {};
+      await Promise.all(load.map(async (url) => (await fetch(url, { signal, priority: "low" })).blob()));
+      if (load.length && !signal.aborted) this.root.querySelector(".stage").dataset.ahead = this.judging.pair;
+    } catch { /* the next pair's videos load when it is shown */ }
+  }
+
+  // Both videos of the pair on screen can be played.
+  playable() {
+    const stage = this.root.querySelector(".stage");
+    stage.dataset.pair = this.judging.pair;
+    if (this.submitted !== null) stage.dataset.wait = String(Math.round(performance.now() - this.submitted));
+    this.submitted = null;
   }
 
   // The verdict on a practice pair survives a reload: its pair is shown again with it.
@@ -78,12 +104,16 @@ class Visit {
   replied(act, reply) {
     const own = act.kind === "undo" || act.pair === this.judging?.pair;
     this.reply = own ? reply : { ...reply, text: `An earlier answer: ${reply.text}` };
-    if (reply.stored && act.kind === "answer") PairJudging.keepAnswered(act.pair);
+    if (reply.stored && act.kind === "answer") {
+      PairJudging.keepAnswered(act.pair);
+      if (!reply.hold) this.answered.add(act.pair);
+    }
     if (reply.hold && own) {
       const given = this.judging.given;
       Visit.keepVerdict({ data: this.judging.data, reply, given });
       this.judging.hold(reply, given);
-    } else if (reply.stored && own) this.redraw.begin();
+    } else if (reply.stored && own && reply.next) this.show(reply.next);
+    else if (reply.stored && own) this.redraw.begin();
     else this.redraw.ask();
     if (!(own && reply.stored) && !this.outbox.has(this.judging?.pair)) this.judging?.release();
   }
@@ -124,7 +154,7 @@ class PairJudging {
     this.card = find(".answers");
     this.verdict = find(".verdict");
     this.steps = [
-      ...data.questions.direct.map((text) => ({ kind: "direct", text, options: PLAYERS })),
+      ...data.questions.direct.map((text) => ({ kind: "direct", text: `For each player: ${text}`, options: PLAYERS })),
       ...data.questions.comparative.map((text) => ({
         kind: "comparative", text, options: [...SIDES, ["na", "Not applicable"]],
       })),
@@ -144,13 +174,14 @@ class PairJudging {
     this.current = draft?.current ?? 0;
     this.pending = visit.outbox.has(data.pair) ? "Saving …" : null;
     this.held = false;
+    this.playable = this.enough = false;
     this.card.hidden = false;
     this.verdict.hidden = true;
     this.player = new Player(root, {
       names: ["Left", "Right"],
       urls: [data.left, data.right],
       memory: draft?.memory,
-      announce: () => this.showGate(),
+      announce: () => { this.showGate(); this.noticeLoading(); },
       revive: () => visit.renew(),
     });
     const on = this.player.on;
@@ -171,6 +202,20 @@ class PairJudging {
   destroy() {
     clearInterval(this.clock);
     this.player.destroy();
+  }
+
+  // Once when the pair can be played, and once when no more of it has to load for that.
+  noticeLoading() {
+    if (!this.player) return;
+    const loaded = Math.min(...this.player.sides.map((video) => video.readyState));
+    if (loaded >= HAVE_FUTURE_DATA && !this.playable) {
+      this.playable = true;
+      this.visit.playable();
+    }
+    if (loaded >= HAVE_ENOUGH_DATA && !this.enough) {
+      this.enough = true;
+      this.visit.loadAhead();
+    }
   }
 
   // What was watched, answered and typed survives a reload, and comes back with a pair whose answer was withdrawn.
@@ -318,6 +363,7 @@ class PairJudging {
       this.showGate();
       return;
     }
+    this.visit.submitted = performance.now();
     const questions = this.steps.map((step, number) => [step, this.answers[number]]);
     const [winner, strength] = this.winner.split(" ");
     this.act({

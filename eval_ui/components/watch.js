@@ -5,6 +5,8 @@
 const WIDTH = 1000;
 const HEIGHT = 100;
 
+const shown = (value) => (Number.isInteger(value) ? String(value) : value.toFixed(2));
+
 class Watch {
   constructor(root, data) {
     const find = (selector) => root.querySelector(selector);
@@ -13,6 +15,8 @@ class Watch {
     this.plot = find(".plot");
     this.values = find(".values");
     this.signal = find(".signal");
+    this.end = find(".end");
+    this.extent = find(".extent");
     this.plot.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
     find(".curves").hidden = data.curves.length === 0;
     this.signal.replaceChildren(...data.curves.map((curve, index) => new Option(curve.label, String(index))));
@@ -56,6 +60,8 @@ class Watch {
     this.cursor.setAttribute("y1", "0");
     this.cursor.setAttribute("y2", String(HEIGHT));
     this.plot.append(this.cursor);
+    this.end.textContent = this.player.time.textContent.split(" / ")[1];
+    this.extent.textContent = `from ${shown(this.low)} to ${shown(this.high)} ${this.curve.unit}`;
   }
 
   follow() {
@@ -68,13 +74,12 @@ class Watch {
     const x = String((WIDTH * at) / this.length);
     this.cursor.setAttribute("x1", x);
     this.cursor.setAttribute("x2", x);
-    const show = (value) => (Number.isInteger(value) ? String(value) : value.toFixed(2));
     this.values.replaceChildren(...this.curve.sides.map(([every, values], index) => {
       const text = document.createElement("strong");
       text.className = index ? "second" : "first";
       const place = Math.min(values.length - 1, Math.floor(at / every + 1e-6));
       const name = this.data.names.length > 1 ? `${this.data.names[index]} ` : "";
-      text.textContent = `${index ? "  ·  " : ""}${name}${show(values[place])} ${this.curve.unit}`;
+      text.textContent = `${index ? "  ·  " : ""}${name}${shown(values[place])} ${this.curve.unit}`;
       return text;
     }));
   }

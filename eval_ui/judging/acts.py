@@ -14,11 +14,14 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from basalt.core.comparisons import Strength, Winner
 from basalt.core.tasks import Questions
 from basalt.io.errors import BasaltError
+from eval_ui.judging.pair_view import PairView, pair_view
 from leaderboard.http.faults import FAULTS
-from leaderboard.judging.assignments import renew
+from leaderboard.http.video_urls import pair_videos
+from leaderboard.judging.assignments import renew, reserve_ahead
 from leaderboard.judging.clip_answers import answer_clips, undo_clips
 from leaderboard.judging.clip_queue import next_clips
 from leaderboard.judging.judgments import answer_pair, task_of_pair, undo_last
+from leaderboard.judging.rater_view import next_view
 from leaderboard.judging.raters import require_present
 from leaderboard.store.database import Store
 from leaderboard.store.models import SkipReason
@@ -125,7 +128,18 @@ class Renewal(_Sent):
     idle: bool = False
 
 
-Act = Answer | ClipAnswer | Undo | Renewal
+class Ahead(_Sent):
+    """The videos of the pair on screen are loaded; the next ones can be.
+
+    Attributes:
+        pair: Id of the pair on screen.
+    """
+
+    kind: Literal["ahead"]
+    pair: str = Field(max_length=100)
+
+
+Act = Answer | ClipAnswer | Undo | Renewal | Ahead
 
 ACTS: TypeAdapter[Act] = TypeAdapter(Annotated[Act, Field(discriminator="kind")])
 
@@ -139,12 +153,16 @@ class Reply:
         ok: False shows the message as an error.
         stored: Whether the act was carried out; the page then continues with the next pair.
         hold: Whether the pair stays on screen with the message until the rater continues.
+        next: The pair to show now; None if the page has to be drawn again to know.
+        load: URLs of videos to load ahead, which the next pair will show.
     """
 
     text: str
     ok: bool = True
     stored: bool = True
     hold: bool = False
+    next: PairView | None = None
+    load: tuple[str, ...] = ()
 
 
 def rater_ticket(store: Store, study: StudyInfo, rater_id: str) -> str:
@@ -182,12 +200,19 @@ def perform(store: Store, study: StudyInfo, rater_id: str, act: Act) -> Reply:
             case Undo():
                 undo = undo_clips if study.rules.clips else undo_last
                 undo(store, study, rater_id, answer=act.answer)
-                return Reply("Answer withdrawn. You can answer this pair again.")
+                return Reply(
+                    "Answer withdrawn. You can answer this pair again.",
+                    next=_next(store, study, rater_id),
+                )
             case Renewal() if study.rules.clips:
                 next_clips(store, study, rater_id)  # which renews those that are reserved
                 return Reply("")
             case Renewal():
                 return Reply("", stored=renew(store, study, rater_id, act.pair, idle=act.idle))
+            case Ahead():
+                ahead = reserve_ahead(store, study, rater_id, act.pair)
+                videos = None if ahead is None else pair_videos(store, ahead)
+                return Reply("", load=(videos.left, videos.right) if videos else ())
     except (TooManyRequestsError, *FAULTS):
         raise
     except BasaltError as err:
@@ -214,12 +239,25 @@ def _answer(store: Store, study: StudyInfo, rater_id: str, answer: Answer) -> Re
     ).feedback
     if feedback is None:
         skipped = " Skipped pairs do not count." if answer.winner == "skip" else ""
-        return Reply(f"Saved.{skipped}")
+        return Reply(f"Saved.{skipped}", next=_next(store, study, rater_id))
     expected = {"left": "left did better", "right": "right did better", "draw": "a draw"}
     text = (
         "Correct." if feedback.right else f"The expected answer was: {expected[feedback.expected]}."
     )
     return Reply(f"{text} {feedback.explanation}".strip(), ok=feedback.right, hold=True)
+
+
+def _next(store: Store, study: StudyInfo, rater_id: str) -> PairView | None:
+    """The pair that follows, so that it is on screen without the page being drawn again; None after the last one."""
+    if study.rules.clips:
+        return None
+    try:
+        view, pair = next_view(store, study, rater_id)
+    except BasaltError:  # the act was carried out, and what is wrong now is the page's to say
+        return None
+    if pair is None:
+        return None
+    return pair_view(store, study, view, pair, rater_ticket(store, study, rater_id))
 
 
 def _answer_clips(store: Store, study: StudyInfo, rater_id: str, answer: ClipAnswer) -> Reply:

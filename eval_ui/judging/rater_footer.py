@@ -1,11 +1,12 @@
 """What stands above and below the pair on both pages for raters: their own data, instructions, undo, other studies."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 
 import streamlit as st
 
 from eval_ui.elements import attempt, show_text
+from eval_ui.judging.pair_view import undo_time
 from eval_ui.study_picker import pick_study
 from leaderboard.judging.raters import erase, rename_rater
 from leaderboard.store.database import Store
@@ -13,13 +14,6 @@ from leaderboard.studies.rules import StudyInfo
 
 _NAME = "own_name"
 _SURE = "sure_to_be_forgotten"
-
-
-def undo_time(until: datetime | None) -> int | None:
-    """Time until which the last answer can be withdrawn, milliseconds since 1970; None if it no longer can."""
-    return (
-        int(until.timestamp() * 1000) if until is not None and until > datetime.now(UTC) else None
-    )
 
 
 def undo_button(
@@ -60,7 +54,7 @@ def footer(store: Store, study: StudyInfo, instructions: str, rater: str) -> Non
             if name:
                 rename_rater(store, rater, name)
             st.markdown("**Forget me** deletes your name, your ID on the crowd platform and everything "
-                        "you wrote. Your votes are kept anonymously. If you may not judge in this study any more, "
+                        "you wrote, and this browser no longer shows your completion code. Your votes are kept anonymously. If you may not judge in this study any more, "
                         "a code remains that only recognises you if you come back.")  # fmt: skip
             sure = st.checkbox("Delete my personal data", key=_SURE)
             st.button("Forget me", disabled=not sure, on_click=_forget, args=(store, rater))

@@ -15,7 +15,8 @@ from eval_ui.judging.onboarding import (
     rater_here,
     welcome,
 )
-from eval_ui.judging.rater_footer import confirm_forgotten, footer, undo_button, undo_time
+from eval_ui.judging.pair_view import undo_time
+from eval_ui.judging.rater_footer import confirm_forgotten, footer, undo_button
 from eval_ui.store_access import the_store
 from eval_ui.study_picker import current_study, pick_study
 from leaderboard.http.video_urls import pair_videos

@@ -2,7 +2,6 @@
 
 import streamlit as st
 
-from basalt.core.tasks import get_task
 from basalt.io.errors import BasaltError
 from eval_ui.judging.acts import rater_ticket
 from eval_ui.judging.onboarding import (
@@ -14,18 +13,16 @@ from eval_ui.judging.onboarding import (
     rater_here,
     welcome,
 )
-from eval_ui.judging.pair_judging import PairView, judge_pair
-from eval_ui.judging.rater_footer import confirm_forgotten, footer, undo_button, undo_time
+from eval_ui.judging.pair_judging import judge_pair
+from eval_ui.judging.pair_view import pair_view
+from eval_ui.judging.rater_footer import confirm_forgotten, footer, undo_button
 from eval_ui.session import may_see_results
 from eval_ui.store_access import the_store
 from eval_ui.study_picker import current_study, only_clips, pick_study
-from leaderboard.http.video_urls import pair_videos
-from leaderboard.judging.assignments import ServedPair
 from leaderboard.judging.judgments import undo_last
 from leaderboard.judging.rater_view import RaterView, next_view
 from leaderboard.store.database import Store
 from leaderboard.studies.rules import StudyInfo
-from leaderboard.studies.settings import asked_questions
 
 TITLE = "Judge"
 ICON = ":material/compare:"
@@ -54,49 +51,11 @@ def page() -> None:
         elif pair is None:
             _end(store, study, rater, view)
         else:
-            _show(store, study, rater, view, pair)
+            judge_pair(pair_view(store, study, view, pair, rater_ticket(store, study, rater)))
         if status.joined:
             footer(store, study, instructions, rater)
     except BasaltError as err:
         st.info(str(err))
-
-
-def _show(
-    store: Store,
-    study: StudyInfo,
-    rater: str,
-    view: RaterView,
-    pair: ServedPair,
-) -> None:
-    task = get_task(pair.task)
-    settings = view.settings
-    videos = pair_videos(store, pair)
-    done = view.status.answered
-    # Attention checks may come on top; the count of pairs does not reveal which ones they are.
-    total = max(view.total, done + 1)
-    if pair.qualification:
-        done, total = view.status.qualification.answered, view.status.qualification.pairs
-
-    judge_pair(
-        PairView(
-            pair=pair.assignment_id,
-            left=videos.left,
-            right=videos.right,
-            title=task.title,
-            instruction=task.instruction,
-            badge="practice" if pair.qualification else None,
-            standing=f"{done} of {total} {'practice pairs' if pair.qualification else 'pairs judged'}",
-            share=done / max(total, 1),
-            questions=asked_questions(study, settings, pair.task),
-            required=settings.watch_share,
-            scale=settings.scale,
-            least=settings.reason_characters,
-            undo=view.undoable,
-            undo_until=undo_time(view.undoable_until),
-            earlier=pair.earlier,
-            ticket=rater_ticket(store, study, rater),
-        )
-    )
 
 
 def _end(store: Store, study: StudyInfo, rater: str, view: RaterView) -> None:

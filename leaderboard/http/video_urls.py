@@ -1,6 +1,6 @@
 """Links to videos: opaque, signed by the store, and valid for a limited time.
 
-A link holds an opaque id, the side and its expiry. The agent's name is in neither the link nor the file nor
+A link holds an opaque id, and the side or its expiry. The agent's name is in neither the link nor the file nor
 its name. Anybody with the link may see the video, because a browser's player cannot send a secret.
 """
 
@@ -32,10 +32,10 @@ class PairVideos:
 
 
 def pair_videos(store: Store, pair: ServedPair | ServedClips) -> PairVideos:
-    """Links to both videos of a served pair, valid as long as it is reserved."""
+    """Links to both videos of a served pair, valid as long as it is reserved, and the same each time."""
     left, right = (
-        f"{VIDEO_PATH}/{_sign(store, 'pair', pair.assignment_id, side, pair.expires)}"
-        for side in "lr"
+        f"{VIDEO_PATH}/{_sign(store, 'pair', pair.assignment_id, side)}"
+        for side in ("left", "right")
     )
     return PairVideos(left, right)
 
@@ -43,7 +43,7 @@ def pair_videos(store: Store, pair: ServedPair | ServedClips) -> PairVideos:
 def episode_video(store: Store, episode_id: str, *, now: datetime | None = None) -> str:
     """Link to an episode's video for browsing; give it only to people who may see the video."""
     expires = (now or datetime.now(UTC)) + timedelta(hours=EPISODE_HOURS)
-    return f"{VIDEO_PATH}/{_sign(store, 'episode', episode_id, '', expires)}"
+    return f"{VIDEO_PATH}/{_sign(store, 'episode', episode_id, int(expires.timestamp()))}"
 
 
 def video_of_ticket(store: Store, ticket: str, *, now: datetime | None = None) -> str:
@@ -59,11 +59,11 @@ def video_of_ticket(store: Store, ticket: str, *, now: datetime | None = None) -
     """
     now = now or datetime.now(UTC)
     try:
-        kind, name, side, until = _serializer(store).loads(ticket)
+        kind, name, detail = _serializer(store).loads(ticket)
     except (BadSignature, ValueError, TypeError) as err:
         raise AccessDeniedError("no such video") from err
     if kind == "episode":
-        if now.timestamp() >= until:
+        if now.timestamp() >= detail:
             raise AccessDeniedError("this video link has expired; reload the page")
         with store.read() as session:
             episode = session.get(Episode, name)
@@ -71,7 +71,7 @@ def video_of_ticket(store: Store, ticket: str, *, now: datetime | None = None) -
             raise AccessDeniedError("no such video")
         return f"{episode.media_name}.mp4"
     # The link of a pair is valid as long as the pair is reserved, which may be renewed.
-    return served_video_name(store, name, "left" if side == "l" else "right", now=now)
+    return served_video_name(store, name, detail, now=now)
 
 
 def served_video_name(
@@ -101,8 +101,9 @@ def served_video_name(
         return f"{session.get_one(Episode, episode).media_name}.mp4"
 
 
-def _sign(store: Store, kind: str, name: str, side: str, expires: datetime) -> str:
-    return str(_serializer(store).dumps([kind, name, side, int(expires.timestamp())]))
+def _sign(store: Store, kind: str, name: str, detail: str | int) -> str:
+    """A ticket: of a pair with the side, of an episode with the time at which the link expires."""
+    return str(_serializer(store).dumps([kind, name, detail]))
 
 
 def _serializer(store: Store) -> URLSafeSerializer:

@@ -38,7 +38,7 @@ from leaderboard.store.models import (
 from leaderboard.studies.access import AccessDeniedError
 from leaderboard.studies.events import banned_raters
 from leaderboard.studies.rules import StudyInfo, lock_study
-from leaderboard.studies.settings import read_settings
+from leaderboard.studies.settings import JudgingSettings, read_settings
 
 RENEW_AFTER = timedelta(minutes=1)
 """Time after which a reservation is renewed while its page is open."""
@@ -111,26 +111,95 @@ def next_pair(
         if served is None and rater.state == "qualify":
             served = qualification_pair(session, study, rater_id, now, rng)
         if served is None:
-            is_checked = rng.random() < settings.check_share
-            check = None
-            if settings.check_share:
-                check = find_check(session, study, rater_id, settings.check_kinds, rng)
-            reserved = session.scalars(unanswered(study, now))
-            pair = board_of(store, session, study.id).choose(
-                rater_id,
-                known_pairs(session, study, rater_id),
-                [(one.left_episode_id, one.right_episode_id) for one in reserved],
-                rng,
-                overlap=rng.random() < settings.overlap_share,
-            )
-            if pair is None:
-                return None
-            left, right = rng.sample(pair, 2)
-            if is_checked and check is not None:
-                served = serve_check(session, study, rater_id, check, now)
-            else:
-                served = assign(session, study, rater_id, (left, right), now)
-        return served_pair(session, served)
+            served = open_reservation(session, study, rater_id, now, ahead=True)
+            if served is not None:
+                # Its time begins now that it is shown.
+                served.ahead = False
+                served.created = now
+                served.expires = now + timedelta(minutes=study.rules.reserve_minutes)
+        if served is None:
+            served = _reserve(store, session, study, rater_id, settings, now, rng)
+        return None if served is None else served_pair(session, served)
+
+
+def reserve_ahead(
+    store: Store,
+    study: StudyInfo,
+    rater_id: str,
+    assignment_id: str,
+    *,
+    now: datetime | None = None,
+    rng: random.Random | None = None,
+) -> ServedPair | None:
+    """Reserve the pair that follows the one on screen, so that its videos can be loaded meanwhile.
+
+    `next_pair` serves it when the present one is answered; until then it cannot be answered. Whether there is one
+    depends neither on skips nor on which pairs are attention checks.
+
+    Args:
+        store: Leaderboard.
+        study: Study of the pairs.
+        rater_id: Rater.
+        assignment_id: Id of the pair on screen.
+        now: Current time; tests set it.
+        rng: Source of random numbers; tests set it.
+
+    Returns:
+        The pair; None if the one on screen is no longer the rater's, if it is for practice, or if none follows.
+    """
+    now = now or datetime.now(UTC)
+    rng = rng or random.SystemRandom()
+    with store.write() as session:
+        lock_study(session, study)
+        settings = read_settings(session, study.id)
+        rater = read_rater_status(session, study, rater_id, settings, now)
+        shown = open_reservation(session, study, rater_id, now)
+        if rater.state != "judge" or shown is None or shown.id != assignment_id:
+            return None
+        if rater.limit is not None and rater.answered + 1 >= rater.limit:
+            return None
+        ahead = open_reservation(session, study, rater_id, now, ahead=True)
+        if ahead is None:
+            ahead = _reserve(store, session, study, rater_id, settings, now, rng, after=shown)
+        return None if ahead is None else served_pair(session, ahead)
+
+
+def _reserve(
+    store: Store,
+    session: Session,
+    study: StudyInfo,
+    rater_id: str,
+    settings: JudgingSettings,
+    now: datetime,
+    rng: random.Random,
+    after: Assignment | AttentionCheck | None = None,
+) -> Assignment | AttentionCheck | None:
+    """Reserve a pair or an attention check; `after` is the pair on screen, if this one is reserved ahead."""
+    is_checked = rng.random() < settings.check_share
+    check = None
+    if settings.check_share:
+        check = find_check(session, study, rater_id, settings.check_kinds, rng)
+    reserved = session.scalars(unanswered(study, now))
+    seen = [*known_pairs(session, study, rater_id)]
+    if after is not None:
+        seen.append((after.left_episode_id, after.right_episode_id))
+    pair = board_of(store, session, study.id).choose(
+        rater_id,
+        seen,
+        [(one.left_episode_id, one.right_episode_id) for one in reserved],
+        rng,
+        overlap=rng.random() < settings.overlap_share,
+    )
+    if pair is None:
+        return None
+    left, right = rng.sample(pair, 2)
+    served: Assignment | AttentionCheck
+    if is_checked and check is not None:
+        served = serve_check(session, study, rater_id, check, now)
+    else:
+        served = assign(session, study, rater_id, (left, right), now)
+    served.ahead = after is not None
+    return served
 
 
 def renew(
@@ -173,6 +242,9 @@ def renew(
         if rater_id in banned_raters(session, study.id):
             return False
         served.expires = until
+        ahead = open_reservation(session, study, rater_id, now, ahead=True)
+        if ahead is not None:
+            ahead.expires = until
         return True
 
 

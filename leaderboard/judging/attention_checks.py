@@ -19,6 +19,7 @@ from basalt.io.errors import StudyError
 from leaderboard.judging.gold_pairs import MIRRORED, pairs_in_use
 from leaderboard.judging.pairs import reservation
 from leaderboard.store.models import (
+    Assignment,
     AttentionCheck,
     CheckAnswer,
     Episode,
@@ -194,11 +195,11 @@ def _known(kind: str, gold: GoldPair) -> Known:
 
 
 def _gold(session: Session, study: StudyInfo, rater_id: str) -> list[Known]:
-    """Gold pairs that the rater has neither seen nor judged."""
+    """Gold pairs that the rater was never shown, neither as a check nor as an ordinary pair."""
     seen = {check.gold_id for check in _seen(session, study, rater_id)}
-    judged = set(session.scalars(sa.select(Judgment.pair).where(Judgment.rater_id == rater_id)))
+    served = set(session.scalars(sa.select(Assignment.pair).where(Assignment.rater_id == rater_id)))
     known = [_known("gold", gold) for gold in pairs_in_use(session, study.id, practice=False)]
-    return [one for one in known if one.gold_id not in seen and pair_key(*one.sides) not in judged]
+    return [one for one in known if one.gold_id not in seen and pair_key(*one.sides) not in served]
 
 
 def _repeat(session: Session, study: StudyInfo, rater_id: str) -> list[Known]:

@@ -157,7 +157,7 @@ def _check_late(session: Session, showing: ClipShowing) -> None:
     if count(session, *given, *own) or (
         not is_check and count(session, *given, *others, ClipShowing.repeats.is_(None))
     ):
-        raise replaced(showing.expires)
+        raise replaced()
 
 
 def _end_others(session: Session, showing: ClipShowing, now: datetime) -> None:

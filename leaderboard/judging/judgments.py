@@ -155,6 +155,8 @@ def answer_pair(
             if earlier is not None:
                 check_repeated(session, served.study_id, earlier, winner, strength)
                 return StoredAnswer(earlier.id, _feedback(session, served, earlier))
+            if served.ahead:
+                raise AnswerRefusedError("this pair was not shown yet; answer the one before it")
             settings = read_settings(session, served.study_id)
             check_answerable(session, served, settings, now)
             if now >= served.expires:
@@ -430,14 +432,13 @@ def _check_late(session: Session, served: Assignment | AttentionCheck) -> None:
     if isinstance(served, AttentionCheck) and served.kind == "repeat":
         own = 0
     if own or again or others:
-        raise replaced(served.expires)
+        raise replaced()
 
 
-def replaced(expires: datetime) -> AnswerRefusedError:
+def replaced() -> AnswerRefusedError:
     """The refusal of an answer that came after the pair's time, when another one stood."""
     return AnswerRefusedError(
-        f"the pair was reserved until {expires:%H:%M} UTC and has been answered since; your answer came too late and "
-        "does not count"
+        "the pair was no longer reserved for you and has been answered since; your answer came too late and does not count"
     )
 
 

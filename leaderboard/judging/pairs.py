@@ -63,11 +63,21 @@ def unanswered(study: StudyInfo, now: datetime) -> sa.Select[Assignment]:
 
 
 def open_reservation(
-    session: Session, study: StudyInfo, rater_id: str, now: datetime
+    session: Session, study: StudyInfo, rater_id: str, now: datetime, *, ahead: bool = False
 ) -> Assignment | AttentionCheck | None:
-    """The rater's reservation that is not answered yet."""
+    """The rater's reservation that is not answered yet.
+
+    Args:
+        session: Transaction.
+        study: Study of the pair.
+        rater_id: Rater.
+        now: Current time.
+        ahead: Whether to find the pair that is reserved ahead, which was not shown yet, in place of the one on screen.
+    """
     assignment = session.scalar(
-        unanswered(study, now).where(Assignment.rater_id == rater_id).limit(1)
+        unanswered(study, now)
+        .where(Assignment.rater_id == rater_id, Assignment.ahead == ahead)
+        .limit(1)
     )
     if assignment is not None:
         return assignment
@@ -78,6 +88,7 @@ def open_reservation(
             AttentionCheck.study_id == study.id,
             AttentionCheck.rater_id == rater_id,
             AttentionCheck.expires > now,
+            AttentionCheck.ahead == ahead,
             CheckAnswer.number.is_(None),
         )
         .limit(1)
@@ -124,9 +135,8 @@ def has_seen_all(
         )
     )
     seen.update(pair_key(*pair) for pair in known_pairs(session, study, rater_id))
-    return (
-        len(seen) >= count_pairs(session, study)
-        and open_reservation(session, study, rater_id, now) is None
+    return len(seen) >= count_pairs(session, study) and not any(
+        open_reservation(session, study, rater_id, now, ahead=ahead) for ahead in (False, True)
     )
 
 

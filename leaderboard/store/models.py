@@ -250,6 +250,8 @@ class Assignment(Base):
     pair: Mapped[str] = mapped_column(String(65))
     created: Mapped[datetime]
     expires: Mapped[datetime]
+    # Its videos are loaded while the rater judges the pair before it.
+    ahead: Mapped[bool] = mapped_column(default=False, server_default=false())
 
 
 class Judgment(Base):
@@ -449,6 +451,7 @@ class AttentionCheck(Base):
     expected: Mapped[str] = mapped_column(String(10))
     created: Mapped[datetime]
     expires: Mapped[datetime]
+    ahead: Mapped[bool] = mapped_column(default=False, server_default=false())
 
 
 class CheckAnswer(Base):

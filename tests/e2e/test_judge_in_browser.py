@@ -279,6 +279,33 @@ def test_an_answer_outlives_the_server_and_is_taken_back_with_everything(
     assert [(one.attempt, one.winner) for one in human(store)] == [(0, "right"), (1, "right")]
 
 
+def test_the_next_videos_are_loaded_while_the_present_pair_is_judged(
+    address: str, page: Page, store: Store
+) -> None:
+    page.goto(address)
+    ready(page)
+    pair = page.locator(".stage[data-pair]").get_attribute("data-pair")
+    page.locator(f".stage[data-ahead='{pair}']").wait_for()
+    sources: list[tuple[str, bool]] = []
+    network = page.context.new_cdp_session(page)
+    network.send("Network.enable")
+    network.on(
+        "Network.responseReceived",
+        lambda seen: sources.append((seen["response"]["url"], seen["response"]["fromDiskCache"])),
+    )
+    watch(page)
+    answer(page, "1")
+    ready(page)
+    page.get_by_text("1 of 6 pairs judged").wait_for()
+    shown = [f"{address}{video.get_attribute('src')}" for video in videos(page)]
+    assert [dict(sources).get(one) for one in shown] == [True, True]
+    assert page.locator(".stage[data-wait]").count() == 1
+    # The page was not drawn again for it, and what a reload draws is the same pair.
+    page.reload()
+    ready(page)
+    assert [f"{address}{video.get_attribute('src')}" for video in videos(page)] == shown
+
+
 def qualify(store: Store, page: Page) -> None:
     """Answer a practice pair rightly, by keyboard."""
     watch(page)

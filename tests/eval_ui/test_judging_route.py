@@ -61,14 +61,36 @@ def judgments(store: Store) -> list[Judgment]:
 def test_an_answer_that_is_sent_again_is_stored_once(
     empty_store: Store, study: StudyInfo, rater: str, answer: dict[str, object]
 ) -> None:
-    saved = {"text": "Saved.", "ok": True, "stored": True, "hold": False}
+    saved = {"text": "Saved.", "ok": True, "stored": True, "hold": False, "load": []}
+    following = set()
     for _ in range(3):
-        assert send(answer) == (200, saved)
+        status, reply = send(answer)
+        following.add(reply.pop("next")["pair"])  # type: ignore[index]
+        assert (status, reply) == (200, saved)
+    assert following == {served(empty_store, study, rater).assignment_id}
     (one,) = judgments(empty_store)
     assert (one.rater_id, one.winner, one.justification) == (rater, "left", "straight in")
     refused = send(answer | {"winner": "right"})[1]
     assert (refused["ok"], refused["stored"]) == (False, False)
     assert refused["text"] == "This pair was answered before; the first answer stands"
+
+
+def test_the_next_pair_comes_with_the_reply_and_its_videos_are_loaded_before(
+    empty_store: Store, study: StudyInfo, rater: str, answer: dict[str, object]
+) -> None:
+    ahead = {"kind": "ahead", "pair": answer["pair"], "ticket": answer["ticket"]}
+    load = send(ahead)[1]["load"]
+    following: dict[str, object] = send(answer)[1]["next"]  # type: ignore[assignment]
+    assert [following["left"], following["right"]] == load
+    assert (following["standing"], following["undo"] is None) == ("1 of 6 pairs judged", False)
+    undo = {"kind": "undo", "answer": following["undo"], "ticket": following["ticket"]}
+    again: dict[str, object] = send(undo)[1]["next"]  # type: ignore[assignment]
+    assert again["earlier"] == [answer["pair"]]
+    # Of a pair that is no longer on screen, nothing follows.
+    assert send(ahead)[1]["load"] == []
+    # After the last pair the page says what follows.
+    change_settings(empty_store, study, ADMIN, pairs_per_rater=1)
+    assert send(answer | {"pair": again["pair"]})[1]["next"] is None
 
 
 def test_an_answer_is_stored_in_the_study_of_its_pair(

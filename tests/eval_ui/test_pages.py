@@ -12,7 +12,7 @@ import eval_ui
 from basalt.core.comparisons import Comparison
 from eval_ui import session
 from eval_ui.judging.acts import Reply
-from eval_ui.judging.pair_judging import PairView
+from eval_ui.judging.pair_view import PairView
 from leaderboard.judging.assignments import next_pair
 from leaderboard.judging.gold_pairs import add_gold_pair
 from leaderboard.judging.invites import create_invite
