@@ -4,20 +4,12 @@ import re
 from pathlib import Path
 
 import pytest
-import torch
 
-from basalt.core.video import FrameSize
-from basalt.data.episodes import load_episodes
-from basalt.policies.checkpoint import save_checkpoint
-from basalt.policies.vpt import VPTPolicy
-from basalt.probes.settings import SuiteConfig
-from basalt.probes.suite.run import run_suite
 from eval_ui.probes_page.notes import read_notes
 from leaderboard.store.database import open_store
 from leaderboard.studies.rules import create_study, demo_study
+from tests.support.probed_runs import write_suite
 from tests.support.real_browser import CHROMIUM, PATIENCE, running_app
-from tests.support.synthetic import write_episodes
-from tests.support.tiny_policy import TINY
 
 pytest.importorskip("playwright", reason="Playwright is not installed (pip install playwright)")
 from playwright.sync_api import Locator, Page, expect
@@ -31,18 +23,7 @@ pytestmark = [
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
     """A folder as a user has it: recordings, a run, a suite under `runs`, and a store."""
-    recordings = write_episodes(tmp_path / "demos", range(100_000, 100_006), 40)
-    torch.manual_seed(3)
-    places = [e.split_group for e in load_episodes(recordings, size=FrameSize(32, 32))]
-    info = {"task": "find_cave", "drop_null": False, "train_places": places[:3]}
-    save_checkpoint(tmp_path / "runs" / "bc", 1, VPTPolicy(TINY).eval(), {}, info)
-    suite = SuiteConfig(
-        checkpoint=str(tmp_path / "runs" / "bc"), data=str(recordings),
-        out=str(tmp_path / "runs" / "scope"), sites=("embed", "lastlayer"),
-        architectures=("jumprelu", "topk"), widths=(16,), l0=(4,), steps=40, batch=32, device="cpu",
-        eval_frames=40, effect_frames=32,
-    )  # fmt: skip
-    run_suite(suite)
+    write_suite(tmp_path)
     store = open_store(tmp_path / "leaderboard.sqlite")
     create_study(store, "demo", demo_study({"find_cave": (100_000,)}, "test", "1"))
     store.close()
