@@ -90,7 +90,9 @@ def _targets(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
     found = read_targets(store, study, admin)
     facts = {
         "Comparisons": str(found.comparisons),
-        "To the targets": str(found.missing) if _has_target(found) else "no targets",
+        "To the targets": (str(found.missing) if found.missing else "reached")
+        if _has_target(found)
+        else "no targets",
         "Pace": f"{found.per_day:.0f} a day",
         "Expected end (UTC)": f"{found.expected_end:%Y-%m-%d %H:%M}" if found.expected_end else "–",
         "Widest 95% interval": "–" if found.widest is None else f"{found.widest:.2f}",
@@ -145,7 +147,10 @@ def _queue(store: Store, study: StudyInfo) -> None:
 
 def _quality(quality: StudyQuality) -> None:
     """Agreement and biases, each share with its interval."""
-    alpha, ac1 = ("–" if one is None else f"{one:.2f}" for one in (quality.alpha, quality.ac1))
+    alpha, ac1 = (
+        "–" if one is None else f"{one:.2f}".replace("-", "−")
+        for one in (quality.alpha, quality.ac1)
+    )
     st.markdown("### Agreement and biases")
     st.html(
         facts_html(

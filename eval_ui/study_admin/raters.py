@@ -40,7 +40,7 @@ def draw(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
     _table(reports)
     st.caption(
         "Raters with most flags come first: look at their answers before you ban or pay. Agreement: share of other raters' "
-        "answers to the same pairs that match. Left: share of left among "
+        "answers to the same pairs that match. Chose left: share of left among "
         "left and right. A ban removes a rater's answers from every rating at once; nothing is deleted, and "
         "the ban can be lifted."
     )
@@ -81,12 +81,12 @@ def _table(reports: Sequence[RaterReport]) -> None:
             "Flags": ["; ".join(one.flags) for one in reports],
             "Judged": [one.judged for one in reports],
             "Skipped": [one.skipped for one in reports],
-            "Seconds": [one.median_seconds for one in reports],
-            "Gold": [_passed(one.gold) for one in reports],
-            "Identical": [_passed(one.self_pairs) for one in reports],
+            "Median time (s)": [one.median_seconds for one in reports],
+            "Gold pairs": [_passed(one.gold) for one in reports],
+            "Identical videos": [_passed(one.self_pairs) for one in reports],
             "Repeats": [_passed(one.repeats) for one in reports],
             "Agreement": [share(one.agreement) for one in reports],
-            "Left": [share(one.left_share) for one in reports],
+            "Chose left": [share(one.left_share) for one in reports],
             "Invite": [one.invite or "" for one in reports],
             "Participant": [one.participant or "" for one in reports],
             "Session": [one.platform_session or "" for one in reports],
@@ -94,11 +94,11 @@ def _table(reports: Sequence[RaterReport]) -> None:
         },
         placeholder="",
         column_config={
-            "Seconds": st.column_config.NumberColumn(
+            "Median time (s)": st.column_config.NumberColumn(
                 format="%.0f", help="median time from serving a pair to its answer"
             ),
-            "Gold": st.column_config.TextColumn(help="gold pairs passed / answered"),
-            "Identical": st.column_config.TextColumn(
+            "Gold pairs": st.column_config.TextColumn(help="gold pairs passed / answered"),
+            "Identical videos": st.column_config.TextColumn(
                 help="pairs of identical videos passed / answered"
             ),
             "Session": st.column_config.TextColumn(
@@ -111,7 +111,7 @@ def _table(reports: Sequence[RaterReport]) -> None:
                 help="repeated pairs with the same answer / answered"
             ),
             "Agreement": share_column,
-            "Left": share_column,
+            "Chose left": share_column,
         },
     )
 

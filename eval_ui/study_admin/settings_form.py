@@ -34,7 +34,9 @@ def draw(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
         changes = _fields(present)
         # Errors go above the button, which is often at the lower edge of the screen.
         trouble = st.container()
-        if st.form_submit_button("Save", type="primary"):
+        with st.container(key="save"):
+            saved = st.form_submit_button("Save", type="primary")
+        if saved:
             try:
                 change_settings(store, study, admin, **changes)
             except BasaltError as err:

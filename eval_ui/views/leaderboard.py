@@ -116,7 +116,7 @@ def _tables(comparisons: list[Comparison], present: list[str]) -> list[Table]:
         models = _usable_models()
         model = st.selectbox(
             "Rated by", models, models.index(default_model(comparisons)), format_func=lambda name: RATING_MODELS.get(name).title,
-            width=180, help="Model that turns judgments into ratings; intervals and plots follow it.",
+            width=240, help="Model that turns judgments into ratings; intervals and plots follow it.",
         )  # fmt: skip
         if model == BRADLEY_TERRY.name:
             st.multiselect(

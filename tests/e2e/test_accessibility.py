@@ -33,7 +33,7 @@ from tests.support.three_players import SEEDS, record_three
 pytest.importorskip("playwright", reason="Playwright is not installed (pip install playwright)")
 pytest.importorskip("axe_playwright_python", reason="pip install axe-playwright-python")
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from tests.support.judging_in_browser import ready, submit, watch
 
@@ -140,6 +140,7 @@ def drawn(page: Page) -> None:
     page.locator(DRAWN).wait_for()
     page.wait_for_timeout(700)
     page.locator(DRAWN).wait_for()
+    expect(page.get_by_test_id("stSkeleton")).to_have_count(0, timeout=PATIENCE)
 
 
 def violations(page: Page) -> list[str]:

@@ -13,7 +13,7 @@ from eval_ui.judging.acts import rater_ticket
 from eval_ui.judging.routes import ACT_PATH, ROUTES
 from leaderboard.http.media import MAX_BODY
 from leaderboard.judging.assignments import ServedPair, next_pair
-from leaderboard.judging.raters import erase, register_rater
+from leaderboard.judging.raters import erase, join, register_rater
 from leaderboard.store.database import Store
 from leaderboard.store.models import Assignment, Judgment
 from leaderboard.studies.access import command_line_admin
@@ -28,7 +28,7 @@ BROWSER = TestClient(Starlette(routes=ROUTES), base_url="http://127.0.0.1")
 
 @pytest.fixture
 def rater(empty_store: Store, study: StudyInfo) -> str:
-    return register_rater(empty_store, "secret")
+    return join(empty_store, study, "secret")
 
 
 @pytest.fixture
