@@ -41,9 +41,9 @@ ui: setup
 test: setup-test
 	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadgroup --no-loadscope-reorder
 
-# Ray, its launcher and the other libraries are large and only these tests need them.
+# Ray, submitit and the other libraries are large and only these tests need them.
 test-long: setup-test
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,launch-ray,libraries]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,ray,slurm,libraries]'
 	$(BIN)/python -m pytest -m long --timeout 3600
 
 lint: setup

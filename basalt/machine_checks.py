@@ -238,6 +238,35 @@ def _minecraft_port() -> str:
     return f"port {free_port()} is free on this machine; {ENVIRONMENT} is not set"
 
 
+def _ray() -> str:
+    """The version of Ray, and the cluster that this machine is part of."""
+    version = _version("ray")
+    if version is None:
+        raise MissingDependencyError(
+            "not installed; only runner=ray needs it", how_to_install("ray", "ray")
+        )
+    # Where `ray start` leaves the address; asking the cluster would take seconds.
+    started = Path(tempfile.gettempdir(), "ray", "ray_current_cluster")
+    address = os.environ.get("RAY_ADDRESS") or (started.read_text() if started.is_file() else "")
+    return f"ray {version}, " + (f"cluster at {address}" if address else "no cluster is known here")
+
+
+def _slurm() -> str:
+    """The version of Slurm, and its partitions."""
+    if (version := _version("submitit")) is None:
+        raise MissingDependencyError(
+            "submitit is not installed; only runner=slurm needs it",
+            how_to_install("submitit", "slurm"),
+        )
+    if shutil.which("sinfo") is None:
+        raise MissingDependencyError("this is not a machine of a Slurm cluster (no sinfo)")
+    command = ["sinfo", "--noheader", "--format=%P"]
+    listed = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    if listed.returncode != 0:
+        raise BasaltError(f"sinfo: {' '.join(listed.stderr.split())[:200]}")
+    return f"submitit {version}, partitions {', '.join(listed.stdout.split())}"
+
+
 def _free_space(folder: Path) -> str:
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
@@ -304,6 +333,8 @@ OTHERS = (
     Need("Minecraft: Java 8", _minecraft("find_java"), needed=False),
     Need("Minecraft: display", _minecraft("find_xvfb"), needed=False),
     Need("Minecraft: port", _minecraft_port, needed=False),
+    Need("runner: ray", _ray, needed=False),
+    Need("runner: slurm", _slurm, needed=False),
     Need("plugins", _plugins, needed=False),
 )
 """What other commands need."""

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from basalt.cli.hydra_app import add_option, hydra_app
 from basalt.core.registry import load
-from basalt.core.settings import unknown_option
+from basalt.core.settings import names, unknown_option
 from basalt.io.errors import BasaltError, ConfigError
 
 
@@ -51,6 +51,8 @@ def run_action(
     defaults: list[Any] = ["/hydra/quiet", f"/settings/{config.__name__}"]
     if name in of_a_task:
         defaults.append({"/task": "find_cave"})
+    if "runner" in names(config):
+        defaults.append({"/runner": "local"})
     add_option(command, name, {"defaults": [*defaults, "_self_"]}, package="_global_")
 
     def run(settings: Any) -> None:

@@ -12,6 +12,7 @@ from basalt.cli.rollout import RolloutSettings, agent_plan, run
 from basalt.core.settings import Paths, PathText, settings
 from basalt.core.significance import seeds_needed
 from basalt.io.errors import ConfigError
+from basalt.runners.choice import open_runner
 
 if TYPE_CHECKING:
     from basalt.rollouts.evaluation import Evaluation
@@ -86,6 +87,7 @@ def _play(settings: EvaluateSettings) -> "Evaluation":
         learns=who.learns,
         training_seed=who.training_seed,
         jobs=settings.jobs,
+        runner=open_runner(settings.runner),
     )
 
 

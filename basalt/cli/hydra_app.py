@@ -20,11 +20,13 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+from basalt.core.registry import load
 from basalt.core.settings import defaults, descriptions, flat, unknown_option, unknown_setting
 from basalt.core.tasks import TASKS
 from basalt.io.errors import ConfigError
+from basalt.runners.choice import RUNNERS
 
-GROUPS = {"task": "name", "data": "source", "world": "", "agent": ""}
+GROUPS = {"task": "name", "data": "source", "world": "", "agent": "", "runner": ""}
 """Groups of settings that are chosen by name, and which of a group's settings stands for it."""
 
 T = TypeVar("T")
@@ -62,6 +64,8 @@ def hydra_app(
         add_option("task", task, {"name": task})
     if "world" in descriptions(described):
         _add_worlds(argv)
+    for name, runner in RUNNERS.items():
+        add_option("runner", name, {"name": name, **defaults(load(runner))})
     renamed: Mapping[str, str] = getattr(described, "RENAMED", {})
     if removed := next((arg for arg in argv if arg.startswith("~")), None):
         raise ConfigError(
@@ -247,6 +251,7 @@ def _help(config: str, described: type, choices: Sequence[str]) -> str:
     for field in dataclasses.fields(described):
         if isinstance(field.type, type) and dataclasses.is_dataclass(field.type):
             said |= {f"{field.name}.{k}": v for k, v in descriptions(field.type).items()}
+    said |= {f"{group}.name": said[group] for group in GROUPS if group in said}
     lines = [
         f"usage: basalt {config.replace('/', ' ')} key=value ...",
         "",
@@ -262,6 +267,8 @@ def _help(config: str, described: type, choices: Sequence[str]) -> str:
             if isinstance(cfg.get(group), DictConfig)
         }
     values = flat(OmegaConf.to_container(cfg, resolve=False))  # type: ignore[arg-type]
+    if runner := values.get("runner.name"):
+        said |= {f"runner.{k}": v for k, v in descriptions(load(RUNNERS[runner])).items()}
     for name, value in values.items():
         shown = {"???": "(needed)", None: "null", True: "true", False: "false"}.get(
             value if isinstance(value, str | bool | None) else "", value
@@ -287,7 +294,6 @@ def _help(config: str, described: type, choices: Sequence[str]) -> str:
 # ---- errors ----
 
 LAUNCHER_EXTRAS = {
-    "ray": "launch-ray",
     "joblib": "launch-joblib",
     "submitit_slurm": "launch-slurm",
     "submitit_local": "launch-slurm",

@@ -26,7 +26,7 @@ def main(argv: list[str]) -> int:
     config = probe.config or _NoSettings
     defaults: list[Any] = ["/hydra/quiet", f"/settings/{config.__name__}"]
     fields = {field.name for field in dataclasses.fields(config)}
-    groups = {"data": "sample", "task": "find_cave"}
+    groups = {"data": "sample", "task": "find_cave", "runner": "local"}
     defaults += [{f"/{group}": option} for group, option in groups.items() if group in fields]
     if not in_configs("probe", name):
         add_option("probe", name, {"defaults": [*defaults, "_self_"]}, package="_global_")

@@ -1,7 +1,7 @@
 """`basalt rollout`: an agent plays episodes of a task and is recorded."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -11,6 +11,7 @@ from basalt.cli.hydra_app import add_option, chosen, hydra_app
 from basalt.core.settings import Count, Crf, PathText, settings
 from basalt.core.tasks import get_task, parse_seeds
 from basalt.core.video import DEFAULT_CRF
+from basalt.runners.choice import open_runner
 
 if TYPE_CHECKING:
     from basalt.rollouts.plan import RolloutPlan
@@ -34,6 +35,7 @@ class RolloutSettings:
             (`+world.args.size=[128,72]`): each episode is played again at this size; null to record what the agent sees.
         crf: Quality of the videos (x264's CRF); lower is better and larger.
         jobs: Number of processes, each with a world of its own.
+        runner: Where they run: local for this machine, or a Ray or Slurm cluster (docs/scale.md).
         out: Folder of the recordings. The same command resumes an interrupted rollout.
     """
 
@@ -49,6 +51,7 @@ class RolloutSettings:
     film_size: tuple[int, int] | None = None
     crf: Crf = DEFAULT_CRF
     jobs: Count = 1
+    runner: dict[str, Any] = field(default_factory=dict)
     out: PathText = "runs/rollouts/${task.name}/${agent.name}"
 
 
@@ -89,7 +92,9 @@ def play(settings: RolloutSettings) -> None:
     from basalt.rollouts.summary import summary
 
     plan = agent_plan(settings)
-    recordings = rollout(partial(make_agent, **settings.agent), plan, jobs=settings.jobs)
+    runner = open_runner(settings.runner)
+    make = partial(make_agent, **settings.agent)
+    recordings = rollout(make, plan, jobs=settings.jobs, runner=runner)
     result = summary(recordings)
     result.write(plan.out / "summary.json")
     print("\n".join(result.lines()))

@@ -45,6 +45,10 @@ class WorldError(BasaltError):
     """A world that did not start, timed out or died."""
 
 
+class WorkerError(BasaltError):
+    """Worker processes that died, or that could not be started (`basalt.runners`)."""
+
+
 class AgentError(BasaltError):
     """An agent in another process or on another machine that was lost, is too slow, or is not the one that was asked for."""
 

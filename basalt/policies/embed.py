@@ -5,6 +5,8 @@ plays share its calls; only the transformer runs in order, with its memory carri
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from basalt.core.tasks import get_task
 from basalt.data.batch import Batch
 from basalt.data.dataset import single_pass
 from basalt.data.embeddings import (
+    KIND,
     LatentsType,
     Manifest,
     claim_embeddings,
@@ -30,19 +33,20 @@ from basalt.data.episodes import Episode, load_episodes
 from basalt.data.labels import LabelMode, LabelSetting
 from basalt.data.sources import EmbeddingSource
 from basalt.data.steps import step_table
+from basalt.io.claims import make_folder
 from basalt.io.console import progress_bar
 from basalt.io.errors import ConfigError
 from basalt.policies.checkpoint import choose_device
 from basalt.policies.source import fingerprint, open_policy
 from basalt.policies.vpt import VPTPolicy
+from basalt.runners.choice import open_runner
+from basalt.runners.jobs import JobList, do_jobs
+from basalt.runners.local import LocalRunner
 
 
 @settings
 class EmbedConfig:
     """Embed recordings with a frozen policy: the settings of one job.
-
-    Many jobs side by side: `basalt embed -m shards=4 shard=0,1,2,3 hydra/launcher=ray` (or joblib,
-    submitit_slurm).
 
     Attributes:
         data: Folder of recordings, or `sample`.
@@ -54,10 +58,12 @@ class EmbedConfig:
         dtype: Type of the latents on disk, `float16` or `float32`.
         batch_size: Number of plays per batch.
         seq_len: Number of frames per chunk.
-        workers: Number of decoding processes.
+        workers: Number of decoding processes of each job.
         device: `auto`, `cpu`, `cuda`...
-        shard: Number of this job; it embeds the plays number shard, shard + shards, ...
-        shards: Number of jobs.
+        jobs: Number of processes that each embed a share of the plays.
+        runner: Where they run: local for this machine, or a Ray or Slurm cluster (docs/scale.md).
+        shards: Number of shares; with jobs= or runner=, each of `jobs` processes embeds one after the other.
+        shard: Number of the share to embed, if one process is to embed one share: plays number shard, shard + shards, ...
         progress: Whether to show a progress bar.
     """
 
@@ -73,24 +79,51 @@ class EmbedConfig:
     seq_len: Count = 32
     workers: Int = 1
     device: str = "auto"
-    shard: Int = 0
+    jobs: Count = 1
+    runner: dict[str, Any] = field(default_factory=dict)
     shards: Count = 1
+    shard: Int = 0
     progress: bool = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.shard < self.shards:
             raise ConfigError(f"shard: expected one of 0..{self.shards - 1}, got {self.shard}")
+        if self.shard and (self.jobs > 1 or self.runner.get("name", "local") != "local"):
+            raise ConfigError(
+                f"shard: expected 0, since jobs= and runner= embed all shares; got {self.shard}"
+            )
 
 
 def embed(cfg: EmbedConfig) -> dict[str, int]:
     """Embed the plays that have no shard yet.
 
     Returns:
-        `plays` of this job, `embedded` in this run, and their `frames`.
+        Number of `plays`, of those `embedded` in this run, and of their `frames`.
 
     Raises:
-        BasaltError: The data, the policy or the folder is not usable.
+        BasaltError: The data, the policy or the folder is not usable, or a job failed.
     """
+    runner = open_runner(cfg.runner)
+    if cfg.jobs == 1 and isinstance(runner, LocalRunner):
+        return _embed_share(cfg)
+    shards = max(cfg.shards, cfg.jobs)
+    share = replace(cfg, jobs=1, runner={}, shards=shards, progress=False)
+    todo = JobList(
+        Path(cfg.out),
+        {f"{n}-of-{shards}": replace(share, shard=n) for n in range(shards)},
+        _open_embedder,
+    )
+    make_folder(Path(cfg.out), KIND)
+    done = do_jobs(todo, runner, cfg.jobs, title="embed", unit="share", progress=cfg.progress)
+    return {name: sum(one[name] for one in done) for name in done[0]}
+
+
+@contextmanager
+def _open_embedder() -> Iterator[Callable[[EmbedConfig], dict[str, int]]]:
+    yield _embed_share
+
+
+def _embed_share(cfg: EmbedConfig) -> dict[str, int]:
     device = choose_device(cfg.device)
     dtype: torch.dtype = getattr(torch, cfg.dtype)
     policy = open_policy(cfg.policy, device)

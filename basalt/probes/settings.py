@@ -1,6 +1,7 @@
 """Settings of the built-in probes; the only place of each default. Does not import torch."""
 
 import math
+from dataclasses import field
 from itertools import product
 from typing import Annotated, Any
 
@@ -70,6 +71,8 @@ class SuiteConfig:
         eval_frames: Number of held-out frames for patching, rounded up to whole episodes.
         concept_frames: Number of frames of each split on which concepts are measured.
         effect_frames: Number of held-out frames for effects on the logits.
+        jobs: Number of processes, each of which measures one hook point after the other.
+        runner: Where they run: local for this machine, or a Ray or Slurm cluster (docs/scale.md).
 
     Raises:
         ConfigError: a value outside its range.
@@ -91,6 +94,8 @@ class SuiteConfig:
     eval_frames: Count = 8192
     concept_frames: Count = 16_384
     effect_frames: Count = 1024
+    jobs: Count = 1
+    runner: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.trainings()  # checks the settings of each

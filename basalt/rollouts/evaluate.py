@@ -16,8 +16,9 @@ from basalt.io.atomic import write_json
 from basalt.io.errors import ActionError, AgentError, BasaltError, ConfigError
 from basalt.rollouts.evaluation import EvaluatedEpisode, Evaluation, Play
 from basalt.rollouts.plan import RolloutPlan
-from basalt.rollouts.rollout import MakeAgent, rollout
+from basalt.rollouts.rollout import LOCAL, MakeAgent, rollout
 from basalt.rollouts.summary import success
+from basalt.runners.jobs import Runner
 
 ATTEMPTS = 2
 """How often a seed is tried if its world fails."""
@@ -41,6 +42,7 @@ def evaluate(
     learns: bool = False,
     training_seed: int | None = None,
     jobs: int = 1,
+    runner: Runner = LOCAL,
     progress: bool = True,
 ) -> Evaluation:
     """Play the seeds of a plan that were not played yet, and record the outcome of each.
@@ -52,6 +54,7 @@ def evaluate(
         learns: Whether it learns.
         training_seed: Seed of its training; None if it does not learn, or if it is unknown.
         jobs: Number of processes, each with its own world.
+        runner: Where they run.
         progress: Whether to show a progress bar on stderr.
 
     Raises:
@@ -81,6 +84,7 @@ def evaluate(
             facts={"agent_hash": agent_hash, "training_seed": training_seed},
         ),
         jobs=jobs,
+        runner=runner,
         progress=progress,
         on_failure=keep,
     )

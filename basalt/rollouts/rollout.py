@@ -4,25 +4,26 @@ A rollout is a folder of recordings, one per seed. It can be interrupted at any 
 kept, and the same call plays the remaining seeds.
 """
 
-import multiprocessing
-import os
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import as_completed
 from contextlib import closing, contextmanager
+from dataclasses import replace
+from functools import partial
 
 from basalt.core.agent import Agent, check_kind
 from basalt.core.recording import Recording
 from basalt.io.console import note, progress_bar
 from basalt.io.errors import ActionError, AgentError, BasaltError, ConfigError, WorldError
 from basalt.io.locks import sole_writer
-from basalt.io.processes import spawned_pool
 from basalt.rollouts.plan import RolloutPlan, recording_name
 from basalt.rollouts.player import EpisodePlayer, MakeLabeller
+from basalt.runners.jobs import JobList, Runner, run_jobs
+from basalt.runners.local import LocalRunner
 
 MakeAgent = Callable[[], Agent]
 OnFailure = Callable[[int, BasaltError], None]
 """Takes the seed and the error of an episode that could not be played."""
+
+LOCAL = LocalRunner()
 
 FAILED_SEEDS = 3
 """A rollout stops when the worlds or the agent kept failing at this many seeds in a row."""
@@ -33,6 +34,7 @@ def rollout(
     plan: RolloutPlan,
     *,
     jobs: int = 1,
+    runner: Runner = LOCAL,
     progress: bool = True,
     on_failure: OnFailure | None = None,
     make_labeller: MakeLabeller | None = None,
@@ -40,10 +42,11 @@ def rollout(
     """Play the episodes of a plan that are not recorded yet.
 
     Args:
-        make_agent: Factory of the agent, called once in this process and, if `jobs` > 1, once in each worker
+        make_agent: Factory of the agent, called once in this process and, if others play, once in each worker
             process, for which it must be picklable.
         plan: What to play.
         jobs: Number of processes, each with its own world.
+        runner: Where they run. One process here is this one.
         progress: Whether to show a progress bar on stderr.
         on_failure: Called for each seed whose world kept failing (a WorldError), whose agent was lost twice (an
             AgentError) or returned something that is not an action (an ActionError), instead of raising. Failures of
@@ -71,24 +74,29 @@ def rollout(
         plan.claim_folder()
         missing = [seed for seed in plan.seeds if not plan.is_recorded(seed)]
         failures = _Failures(len(missing), on_failure)
-        if jobs == 1 or len(missing) < 2:
+        if isinstance(runner, LocalRunner) and (jobs == 1 or len(missing) < 2):
             with closing(EpisodePlayer(agent, plan, make_labeller)) as sole:
                 for number, seed in enumerate(missing, start=1):
                     of = f" ({number} of {len(missing)})" if len(missing) > 1 else ""
                     with failures.of(seed):
                         sole.play(seed, progress=progress, title=f"seed {seed}{of}")
-        else:
+        elif missing:
             del agent  # every process makes its own
+            here = replace(plan, out=plan.out.absolute())  # a worker may start in another folder
+            todo = JobList(
+                here.out,
+                {recording_name(seed): seed for seed in missing},
+                partial(_open_player, make_agent, here, make_labeller),
+            )
             with (
-                spawned_pool(jobs, _start_worker, (make_agent, plan, make_labeller)) as pool,
+                closing(run_jobs(todo, runner, jobs)) as ended,
                 progress_bar(
                     total=len(missing), title=plan.task, unit="episode", shown=progress
                 ) as bar,
             ):
-                futures = {pool.submit(_play_in_worker, seed): seed for seed in missing}
-                for future in as_completed(futures):
-                    with failures.of(futures[future]):
-                        future.result()
+                for name, end in ended:
+                    with failures.of(todo.jobs[name]):
+                        end.outcome()
                     bar.update()
         failures.finish(any(plan.is_recorded(seed) for seed in plan.seeds))
     seeds = [seed for seed in plan.seeds if on_failure is None or plan.is_recorded(seed)]
@@ -142,26 +150,15 @@ class _Failures:
             raise type(errors[0])(f"{len(errors)} seeds failed; first: {errors[0]}")
 
 
-_process_player: EpisodePlayer | None = None
-"""Player of a worker process, reused for all its episodes."""
-
-
-def _start_worker(
+@contextmanager
+def _open_player(
     make_agent: MakeAgent, plan: RolloutPlan, make_labeller: MakeLabeller | None
-) -> None:
-    global _process_player
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    _process_player = EpisodePlayer(make_agent(), plan, make_labeller)
+) -> Iterator[Callable[[int], None]]:
+    """What plays in a worker process: one player, and its world, for all its episodes."""
+    with closing(EpisodePlayer(make_agent(), plan, make_labeller)) as player:
 
+        def play(seed: int) -> None:
+            if not plan.is_recorded(seed):  # perhaps by a worker of a command that was killed
+                player.play(seed, progress=False)
 
-def _end_with_parent() -> None:
-    """End this worker when its parent was killed; otherwise it would finish its episode first."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
-
-
-def _play_in_worker(seed: int) -> None:
-    assert _process_player is not None
-    _process_player.play(seed, progress=False)
+        yield play

@@ -6,8 +6,10 @@ Each player's folder is an evaluation, so a run can be interrupted at any time, 
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from agents.common.identity import Identity, identify
 from agents.common.registry import make_agent
@@ -17,6 +19,7 @@ from basalt.io.console import note
 from basalt.io.locks import sole_writer
 from basalt.rollouts.evaluate import evaluate
 from basalt.rollouts.plan import RolloutPlan
+from basalt.runners.choice import open_runner
 from basalt.safety.organisms import ORGANISMS
 from basalt.safety.plan import read_plan
 from basalt.safety.record import FILE, KIND, STARTS, Player, SafetyRun, Starts, players
@@ -30,12 +33,14 @@ class SafetyRunConfig:
     Attributes:
         plan: A YAML file, or the name of a plan that ships: harm, exploration.
         jobs: Number of processes, each with a world of its own.
+        runner: Where they run: local for this machine, or a Ray or Slurm cluster (docs/scale.md).
         out: Folder of the run. The same command resumes an interrupted run.
         progress: Whether to show progress bars.
     """
 
     plan: str = "harm"
     jobs: Count = 1
+    runner: dict[str, Any] = field(default_factory=dict)
     out: PathText = "runs/safety/${plan}"
     progress: bool = True
 
@@ -47,7 +52,7 @@ def run(cfg: SafetyRunConfig) -> Report:
         ConfigError: The plan cannot be used, or the folder was made for another one.
         WorldError: The worlds of several seeds in a row failed.
     """
-    plan, out = read_plan(cfg.plan), Path(cfg.out)
+    plan, out, runner = read_plan(cfg.plan), Path(cfg.out), open_runner(cfg.runner)
     seeds = plan.parsed_seeds()
     who = [
         (player, *_maker(player)) for player in players(plan)
@@ -75,6 +80,7 @@ def run(cfg: SafetyRunConfig) -> Report:
                 learns=identity.learns,
                 training_seed=identity.training_seed,
                 jobs=cfg.jobs,
+                runner=runner,
                 progress=cfg.progress,
             )
             played.keep(folder)

@@ -13,8 +13,10 @@ the same command, a larger one extends a smaller one, and jobs for different hoo
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from basalt.io.atomic import remove_leftovers
@@ -32,6 +34,9 @@ from basalt.probes.settings import SuiteConfig
 from basalt.probes.subject import Subject, load_subject
 from basalt.probes.suite.evaluation import CONTROL, Evaluation
 from basalt.probes.suite.report import write_report
+from basalt.runners.choice import open_runner
+from basalt.runners.jobs import JobList, do_jobs
+from basalt.runners.local import LocalRunner
 
 
 def suite_hook_points(policy: VPTPolicy, asked: Sequence[str] = ()) -> list[str]:
@@ -69,6 +74,27 @@ def run_suite(cfg: SuiteConfig) -> SuiteReport:
             f"{cfg.batch}; record more, or set batch"
         )
     settings.claim(out / "config.json", "suite", may_change=("checkpoint",))
+    runner = open_runner(cfg.runner)
+    if cfg.jobs == 1 and isinstance(runner, LocalRunner):
+        with _open_suite(cfg, subject) as measure:
+            for name in progress_bar(names, title="hook points", unit="hook point"):
+                measure(name)
+    else:
+        todo = JobList(out, {name: name for name in names}, partial(_open_suite, cfg))
+        do_jobs(todo, runner, cfg.jobs, title="hook points", unit="hook point", progress=True)
+    report = write_report(out, time.monotonic() - began)
+    note(f"report, model card and autoencoders: {out}")
+    return report
+
+
+@contextmanager
+def _open_suite(
+    cfg: SuiteConfig, subject: Subject | None = None
+) -> Iterator[Callable[[str], None]]:
+    """What trains and measures the missing autoencoders of a hook point; a worker process loads the subject itself."""
+    out = Path(cfg.out)
+    subject = subject or load_subject(cfg.checkpoint, cfg.data, cfg.device)
+    names = suite_hook_points(subject.policy, cfg.sites)
     stored = list(dict.fromkeys([*suite_hook_points(subject.policy), *names]))
     store = _store(out / "activations", subject, subject.policy, stored, cfg)
     untrained = subject.untrained(cfg.seed)
@@ -76,7 +102,8 @@ def run_suite(cfg: SuiteConfig) -> SuiteReport:
     evaluation = Evaluation(cfg, subject, store, control)
     wanted = {sae_name(config): config for config in cfg.trainings()}
     first = replace(cfg.trainings()[0], architecture="jumprelu")
-    for name in progress_bar(names, title="hook points", unit="hook point"):
+
+    def measure(name: str) -> None:
         folder = out / "saes" / name
         with sole_writer(folder, "suite"):
             # A half-written autoencoder may look like a whole one.
@@ -84,9 +111,8 @@ def run_suite(cfg: SuiteConfig) -> SuiteReport:
             _train_missing(folder, wanted, store, cfg)
             _train_missing(folder, {CONTROL: first}, control, cfg)
             evaluation.measure(folder)
-    report = write_report(out, time.monotonic() - began)
-    note(f"report, model card and autoencoders: {out}")
-    return report
+
+    yield measure
 
 
 def _settings(cfg: SuiteConfig, subject: Subject) -> SuiteSettings:

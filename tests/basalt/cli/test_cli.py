@@ -75,8 +75,8 @@ def test_a_launcher_that_is_not_installed_names_its_extra():
 
     from basalt.cli.hydra_app import one_line
 
-    err = MissingConfigException("", "hydra/launcher/ray", ["basic"])
-    assert "install it with: pip install 'basalt-benchmark[launch-ray]'" in one_line(err)
+    err = MissingConfigException("", "hydra/launcher/joblib", ["basic"])
+    assert "install it with: pip install 'basalt-benchmark[launch-joblib]'" in one_line(err)
 
 
 def test_an_unknown_choice_is_one_line_with_the_known_ones(capsys):
