@@ -68,7 +68,6 @@ LIGHT = (
     "eval_ui",
     "basalt.core",
     "basalt.io",
-    "basalt.runners",
     "basalt.probes.records",
     "basalt.probes.smoke_record",
     "basalt.probes.sae.config",

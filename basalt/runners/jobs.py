@@ -267,11 +267,11 @@ def do_jobs(
                 failed[name] = err
                 note(f"{unit} {name} failed: {err}")
             bar.update()
-    for name, err in failed.items():
-        if len(todo.jobs) == 1 or not isinstance(err, BasaltError):
-            raise err
-        raise type(err)(
-            f"{len(failed)} of {len(todo.jobs)} jobs failed; first: {unit} {name}: {err}"
+    for name, why in failed.items():
+        if len(todo.jobs) == 1 or not isinstance(why, BasaltError):
+            raise why
+        raise type(why)(
+            f"{len(failed)} of {len(todo.jobs)} jobs failed; first: {unit} {name}: {why}"
         )
     return [results[name] for name in todo.jobs]
 
