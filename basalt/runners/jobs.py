@@ -6,7 +6,7 @@
     FOLDER/.workers/stop         says that no further job is to be begun
 
 The system releases a lock when its holder ends, however it ends. So the job of a worker that died is taken by another
-one, and no job is ever done by two, whoever started them: results do not depend on the runner. What a job makes are
+one, and no job is ever done by two at once, by whatever runner they were started. What a job makes are
 files in a folder of the command; how it ended says little more than why it failed.
 """
 
@@ -198,7 +198,7 @@ class JobList(Generic[J]):
                     found = True
                     begun = self._begun(name)
                     if begun >= ATTEMPTS:
-                        text = f"{name}: the worker died {begun} times, perhaps for lack of memory; use fewer jobs"
+                        text = f"{name}: the worker died {begun} times, perhaps because memory ran out; use fewer jobs"
                         JobEnd(error="WorkerError", message=text).write(end)
                         continue
                     write_text(self._file(name, ".begun"), str(begun + 1))
