@@ -18,6 +18,7 @@ ROOMS = (
     "eval_ui",
     "basalt.safety",
     "basalt.feedback",
+    "basalt.probes.readout",
     "leaderboard.http",
     "leaderboard.bedd",
     "leaderboard.oversight",

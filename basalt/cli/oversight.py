@@ -8,6 +8,11 @@ ACTIONS = {
         "leaderboard.oversight.run:run",
         "let a judge decide between recordings, alone and with the help of debaters",
     ),
+    "learn": Action(
+        "leaderboard.oversight.look:LearnConfig",
+        "leaderboard.oversight.look:learn",
+        "train a weak judge on key frames of recordings whose truth is known",
+    ),
     "report": Action(
         "leaderboard.oversight.report:ReportConfig",
         "leaderboard.oversight.report:report_on",
@@ -22,4 +27,4 @@ def main(argv: list[str]) -> int:
     Raises:
         BasaltError: There is no such action or setting, or what the action raised.
     """
-    return run_action("oversight", ACTIONS, ("run",), argv)
+    return run_action("oversight", ACTIONS, ("run", "learn"), argv)

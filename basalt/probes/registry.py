@@ -13,6 +13,7 @@ from basalt.probes.settings import (
     ImitabilityConfig,
     LatentConfig,
     PatchConfig,
+    ReadoutConfig,
     RemovalConfig,
     SmokeTestConfig,
     SteeredConfig,
@@ -103,6 +104,12 @@ for _probe in (
         "measure how much of what a player acts on frames do not show, on recordings",
         ImitabilityConfig,
         "basalt.probes.imitability.gap:imitability",
+    ),
+    Probe(
+        "readout",
+        "fit read-outs of facts to a frozen policy's latents: an expert for `basalt oversight`",
+        ReadoutConfig,
+        "basalt.probes.readout.fit:readout",
     ),
     Probe(
         "twins",

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from basalt.core.settings import Count, Int, Natural, PathText, Positive, settings
+from basalt.core.settings import Count, Int, Natural, Paths, PathText, Positive, settings
 from basalt.probes.sae.config import ARCHITECTURES, SAEConfig
 
 SMOKE = SAEConfig(width=256, target_l0=12.0, steps=500, batch=256)
@@ -195,6 +195,33 @@ class ImitabilityConfig:
     held_out: Annotated[float, Field(gt=0, lt=1)] = 0.3
     batch_size: Count = 16
     workers: Natural = 1
+    seed: Natural = 0
+    device: str = "auto"
+    progress: bool = True
+
+
+@settings
+class ReadoutConfig:
+    """Settings of `basalt probe readout`.
+
+    Attributes:
+        policy: The frozen policy (`basalt.policies.source.open_policy`).
+        task: Task of the recordings.
+        training: Folders of recordings that the read-outs are fitted to.
+        recordings: Folders of recordings of other worlds, which they describe and are measured on.
+        out: File of the read-outs, for `basalt oversight run expert=FILE`.
+        limit: Number of training recordings that are used, drawn at random; null for all. Fewer make a weaker expert.
+        seed: Seed of that draw.
+        device: Device of the policy.
+        progress: Whether to show a progress bar.
+    """
+
+    policy: PathText
+    task: str
+    training: Annotated[Paths, Field(min_length=1)]
+    recordings: Annotated[Paths, Field(min_length=1)]
+    out: PathText = "runs/readout.json"
+    limit: Count | None = None
     seed: Natural = 0
     device: str = "auto"
     progress: bool = True

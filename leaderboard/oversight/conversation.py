@@ -131,7 +131,9 @@ class _Conversation:
         if not debater.privileged:
             return None
         pair = self.pair
-        return Private(pair.task, pair.question, pair.left, pair.right, pair.truth, side, self.rng)
+        return Private(
+            pair.task, pair.question, pair.left, pair.right, pair.truth, side, self.rng, pair.believed
+        )  # fmt: skip
 
 
 def judge_request(

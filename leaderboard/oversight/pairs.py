@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 
 from basalt.core.published import data_folder
 from basalt.core.recording import find_recordings
@@ -47,6 +49,7 @@ class Pair:
         kind: How the truth is known.
         question: Question about the pair; empty for which player did better.
         paths: Videos of the left and the right recording; None where nobody looks at them.
+        believed: What an expert's read-outs say of the left and the right recording; None without an expert.
     """
 
     task: str
@@ -58,6 +61,7 @@ class Pair:
     kind: Truth
     question: str = OVERALL
     paths: tuple[Path | None, Path | None] = (None, None)
+    believed: tuple[Evidence, Evidence] | None = None
 
     @cached_property
     def key(self) -> str:
@@ -89,10 +93,16 @@ class Pair:
         picture = next(read_frames(path, state, state + 1), None)
         if picture is None:
             raise RecordingError(f"{path}: expected a frame {state}, found fewer; record it again")
-        small = cv2.resize(picture, SHOWN_SIZE, interpolation=cv2.INTER_AREA)
-        colours = cv2.cvtColor(small, cv2.COLOR_RGB2BGR)
-        _, data = cv2.imencode(".jpg", colours, [cv2.IMWRITE_JPEG_QUALITY, SHOWN_QUALITY])
-        return data.tobytes()
+        return as_shown(picture)
+
+
+def as_shown(picture: NDArray[np.uint8]) -> bytes:
+    """A frame, uint8 [height, width, 3] RGB, as JPEG of 320x180 pixels."""
+    small = cv2.resize(picture, SHOWN_SIZE, interpolation=cv2.INTER_AREA)
+    _, data = cv2.imencode(
+        ".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, SHOWN_QUALITY]
+    )
+    return data.tobytes()
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Private:
-    """What only a scripted debater gets: it is a control, and knows everything.
+    """What only a scripted debater gets: it is a control, and knows everything. An expert uses what it believes alone.
 
     Attributes:
         task: Name of the task.
@@ -37,6 +37,7 @@ class Private:
         truth: The better side; None if they are the same recording.
         argue_for: Side that it argues for; None while it chooses.
         rng: Source of its draws.
+        believed: What an expert's read-outs say of both recordings; None without an expert.
     """
 
     task: str
@@ -46,6 +47,7 @@ class Private:
     truth: Side | None
     argue_for: Side | None
     rng: random.Random
+    believed: tuple[Evidence, Evidence] | None = None
 
 
 Frames = Callable[[FrameRef], bytes]

@@ -29,6 +29,9 @@ class OversightRun(Record):
     model: str | None = None
     honest: str
     dishonest: str
+    eyes: str | None = None
+    expert: str | None = None
+    expected_true: tuple[float, float] | None = None
     look: float | None
     rounds: int
     claims: int

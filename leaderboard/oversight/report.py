@@ -14,6 +14,7 @@ from basalt.core.significance import holm, sign_test
 from basalt.core.tasks.seeds import Split
 from basalt.io.errors import ConfigError
 from leaderboard.oversight.claims import Check
+from leaderboard.oversight.expert import EXPERT
 from leaderboard.oversight.messages import Form, Protocol, digest
 from leaderboard.oversight.pairs import Truth
 from leaderboard.oversight.record import FILE, OversightRun
@@ -373,7 +374,8 @@ def _table(kind: Truth, found: Table) -> Iterator[str]:
         splits.update(row.splits)
     seeds = ", ".join(sorted(splits))
     yield (
-        f"truth {kind}: {MEANING[kind]}; {found.left_out} pairs left out; seeds: {seeds}; debaters had the event lists; "
+        f"truth {kind}: {MEANING[kind]}; {found.left_out} pairs left out; seeds: {seeds}; "
+        f"debaters had {'all frames' if _have_experts(rows) else 'the event lists'}; "
         f"both orders asked; {found.run}"
     )
     table = [_HEAD, *map(_cells, rows)]
@@ -390,8 +392,20 @@ def _table(kind: Truth, found: Table) -> Iterator[str]:
         "  accuracy counts no verdict as wrong, 95% intervals over seeds; floor: pairs that only the arm and only the floor "
         "got right, McNemar's exact p by Holm's method"
     )
-    yield "  the debaters are scripted: they check the machinery, and nothing here is a finding about debate"
+    if _have_experts(rows):
+        yield (
+            "  the debaters argue from what read-outs of a small policy believe: a finding about such experts, not about "
+            "debates in words"
+        )
+    else:
+        yield "  the debaters are scripted: they check the machinery, and nothing here is a finding about debate"
     yield ""
+
+
+def _have_experts(rows: Sequence[Row]) -> bool:
+    return all(
+        name.startswith(f"{EXPERT} ") for row in rows for name in (row.honest, row.dishonest)
+    )
 
 
 _HEAD = (

@@ -1,5 +1,6 @@
-"""`basalt oversight run`: protocols over pairs of recordings whose truth is known, with scripted players or a model as judge."""
+"""`basalt oversight run`: protocols over pairs of recordings whose truth is known, with scripted players, experts and judges that learned, or a model as judge."""
 
+import hashlib
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,9 @@ from basalt.io.console import progress_bar
 from basalt.io.errors import ConfigError
 from basalt.io.locks import sole_writer
 from leaderboard.oversight.debaters import SCRIPTED, Scripted
+from leaderboard.oversight.expert import EXPERT, Expert, Readouts
 from leaderboard.oversight.judges import JUDGES, Bayes
+from leaderboard.oversight.look import Learned, Look
 from leaderboard.oversight.messages import MOST_CLAIMS, ONE_SPEAKER, Protocol, digest
 from leaderboard.oversight.pairs import Pair, Truth, known_pairs, load_episodes
 from leaderboard.oversight.players import Cassette, Debaters, Judge
@@ -30,6 +33,9 @@ from leaderboard.oversight.report import Report, report
 from leaderboard.oversight.trials import Arm, TrialStore, run_pair
 
 KIND = "oversight run"
+
+LEARNED = "learned"
+"""Name of the judge that learned to look at frames."""
 
 MODEL = "model"
 """Name of the judge that asks a chat model."""
@@ -50,7 +56,8 @@ class RunConfig:
         truth: Ways in which it is known which recording is better: success, rank, made; each has its own table.
         cuts: Seconds cut off a successful recording to make its worse twin, for made.
         arms: Protocols: floor, ceiling, consultancy, open_consultancy, double_consultancy, debate, open_debate.
-        judges: Scripted judges: count, count_all, share, bayes, naive, always_left, coin, longest; or model.
+        judges: Scripted judges: count, count_all, share, bayes, naive, always_left, coin, longest; learned; or model.
+        eyes: What the judge `learned` has learned, a file of `basalt oversight learn`.
         endpoint: Address of an OpenAI-compatible server for the judge `model`, such as http://localhost:8000/v1; null asks
             nobody.
         model: Name of the model there.
@@ -61,11 +68,15 @@ class RunConfig:
         max_cost: Most that all answers may cost; null for no limit. Then the run stops, and the same command resumes.
         consent: Whether the people who are seen in recordings agreed that frames and texts about them are sent to the
             endpoint.
-        honest: Scripted debater for the better side: oracle, liar, selective, padder, conceder, injector, silent.
+        honest: Scripted debater for the better side: oracle, liar, selective, padder, conceder, injector, silent; or expert.
         dishonest: Scripted debater for the other side.
         honest_true: Chance that a claim of the honest debater is true; null takes the debater's own.
         dishonest_true: The same of the dishonest one.
-        right: Chance that a scripted debater chooses the better side in an open protocol.
+        expert: What the debater `expert` believes, a file of `basalt probe readout`.
+        expected_true: Shares of true claims that the judges bayes and learned expect of the better and of the other side;
+            null takes the scripted debaters' own.
+        right: Chance that a scripted debater chooses the better side in an open protocol; an expert chooses by what it
+            believes, and this is what those judges expect of it.
         look: Chance that the judge's own look at the frames is right, simulated; null gives it none.
         rounds: Number of rounds.
         claims: Most claims of a speech.
@@ -87,6 +98,7 @@ class RunConfig:
         "floor", "consultancy", "open_consultancy", "debate", "open_debate",
     )  # fmt: skip
     judges: Annotated[tuple[str, ...], Field(min_length=1)] = ("bayes",)
+    eyes: PathText | None = None
     endpoint: str | None = None
     model: str | None = None
     key: str = "OPENAI_API_KEY"
@@ -99,6 +111,8 @@ class RunConfig:
     dishonest: str = "liar"
     honest_true: Share | None = None
     dishonest_true: Share | None = None
+    expert: PathText | None = None
+    expected_true: tuple[Share, Share] | None = None
     right: Share = 0.85
     look: Share | None = None
     rounds: Annotated[int, Field(ge=1, le=10)] = 1
@@ -114,11 +128,20 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         for name, value in (("honest", self.honest), ("dishonest", self.dishonest)):
-            if value not in SCRIPTED:
-                raise ConfigError(unknown_option(name, value, list(SCRIPTED)))
+            if value not in (*SCRIPTED, EXPERT):
+                raise ConfigError(unknown_option(name, value, [*SCRIPTED, EXPERT]))
+            if value == EXPERT and (self.expert is None or self.expected_true is None):
+                raise ConfigError(
+                    f"{name}: expert needs what it believes, and how often that is true; give expert=FILE of basalt probe "
+                    "readout and expected_true=[BETTER,OTHER], measured on other seeds"
+                )
         for judge in self.judges:
-            if judge not in (*JUDGES, MODEL):
-                raise ConfigError(unknown_option("judges", judge, [*JUDGES, MODEL]))
+            if judge not in (*JUDGES, LEARNED, MODEL):
+                raise ConfigError(unknown_option("judges", judge, [*JUDGES, LEARNED, MODEL]))
+        if LEARNED in self.judges and self.eyes is None:
+            raise ConfigError(
+                "judges: learned needs what it has learned; give eyes=FILE of basalt oversight learn"
+            )
         if MODEL in self.judges and (self.endpoint is None or self.model is None):
             raise ConfigError("judges: model needs a server; give endpoint=ADDRESS and model=NAME")
         two = [arm for arm in self.arms if arm not in (*ONE_SPEAKER, "floor", "ceiling")]
@@ -129,20 +152,34 @@ class RunConfig:
             )
 
     def debaters(self) -> tuple[Scripted, Scripted]:
-        """The scripted debaters for the better side and for the other one."""
+        """The debaters for the better side and for the other one."""
         return (
-            _debater(self.honest, self.honest_true, self.right),
-            _debater(self.dishonest, self.dishonest_true, self.right),
+            self._debater(self.honest, self.honest_true),
+            self._debater(self.dishonest, self.dishonest_true),
         )
 
+    def _debater(self, name: str, true_share: float | None) -> Scripted:
+        if name == EXPERT:
+            assert self.expert is not None
+            return Expert(EXPERT, digest=file_digest(self.expert))
+        debater = replace(SCRIPTED[name], right=self.right)
+        return debater if true_share is None else replace(debater, true_share=true_share)
+
     def judge(self, name: str, folder: Path) -> Judge:
-        """A judge; the rational one knows how often debaters are right, a model's answers are kept in the folder."""
+        """A judge; the rational ones know how often debaters are right, a model's answers are kept in the folder."""
         if name == MODEL:
             return self._model(folder)
-        if name != "bayes":
+        if name not in ("bayes", LEARNED):
             return JUDGES[name]
-        honest, dishonest = self.debaters()
-        return Bayes(honest.true_share, dishonest.true_share, self.right)
+        shares = self.expected_true
+        if shares is None:
+            honest, dishonest = self.debaters()
+            shares = honest.true_share, dishonest.true_share
+        bayes = Bayes(*shares, self.right)
+        if name == "bayes":
+            return bayes
+        assert self.eyes is not None
+        return Learned(Look.read(Path(self.eyes)), bayes, file_digest(self.eyes))
 
     def _model(self, folder: Path) -> Judge:
         from leaderboard.oversight.endpoint import Endpoint
@@ -171,9 +208,9 @@ class RunConfig:
         )
 
 
-def _debater(name: str, true_share: float | None, right: float) -> Scripted:
-    debater = replace(SCRIPTED[name], right=right)
-    return debater if true_share is None else replace(debater, true_share=true_share)
+def file_digest(file: str | Path) -> str:
+    """First digits of the SHA-256 of a file, which tell two apart in records."""
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:12]
 
 
 def run(config: RunConfig) -> Report:
@@ -193,6 +230,11 @@ def run(config: RunConfig) -> Report:
             "consent: recordings of people are sent to another machine with their consent only; give consent=true if you "
             "have it"
         )
+    if LEARNED in config.judges:
+        assert config.eyes is not None
+        Look.read(Path(config.eyes)).refuse_seen(
+            task, [pair for one in found.values() for pair in one.pairs]
+        )
     honest, dishonest = config.debaters()
     record = OversightRun(
         **{
@@ -210,6 +252,10 @@ def run(config: RunConfig) -> Report:
         record.claim(folder / FILE, KIND, may_change=("arms", "judges", "repeats"))
         store = TrialStore(folder)
         pairs = [pair for one in found.values() for pair in one.pairs]
+        if EXPERT in (config.honest, config.dishonest):
+            assert config.expert is not None
+            readouts = Readouts.read(Path(config.expert))
+            pairs = [replace(pair, believed=readouts.believed(pair)) for pair in pairs]
         judges = {name: config.judge(name, folder) for name in config.judges}
         arms = [
             Arm(config.protocol(arm), Debaters(honest, dishonest), judges[judge])

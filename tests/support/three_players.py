@@ -26,20 +26,23 @@ def record(
     world: str = "test",
     world_version: str = "1",
     step_limit: int = 400,
+    cave_colour: tuple[int, int, int] | None = None,
 ) -> Recording:
-    """A recording of `steps` steps that spends the last `cave_steps` states in a cave."""
+    """A recording of `steps` steps that spends the last `cave_steps` states in a cave, which may have another colour."""
     rng = np.random.default_rng(seed)
     colour = (sum(map(ord, player)) % 190, 90, 40 * (seed % 5))
     facts = [{"in_cave": t > steps - cave_steps} for t in range(steps + 1)]
+    inside = colour if cave_colour is None else cave_colour
+    colours = [inside if one["in_cave"] else colour for one in facts]
     states = [telemetry(t).model_copy(update={"facts": facts[t]}) for t in range(steps + 1)]
     with RecordingWriter(
         folder, f"{task}-{seed}", task=task, world=world, world_version=world_version, seed=seed,
         player=player, player_kind="scripted", step_limit=step_limit,
     ) as writer:  # fmt: skip
-        writer.begin(picture(colour, rng), states[0])
+        writer.begin(picture(colours[0], rng), states[0])
         for t in range(steps):
             action = validate_action({"ESC": int(t == steps - 1), "forward": 1})
-            writer.step(action, action["camera"], picture(colour, rng), states[t + 1])
+            writer.step(action, action["camera"], picture(colours[t + 1], rng), states[t + 1])
         return writer.finish("esc")
 
 
