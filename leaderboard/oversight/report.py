@@ -403,8 +403,9 @@ def _table(kind: Truth, found: Table) -> Iterator[str]:
 
 
 def _have_experts(rows: Sequence[Row]) -> bool:
+    spoken = [row for row in rows if row.protocol.form != "direct"]
     return all(
-        name.startswith(f"{EXPERT} ") for row in rows for name in (row.honest, row.dishonest)
+        one.startswith(f"{EXPERT} ") for row in spoken for one in (row.honest, row.dishonest)
     )
 
 

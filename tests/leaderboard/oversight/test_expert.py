@@ -149,7 +149,7 @@ def test_a_run_with_experts(tmp_path: Path) -> None:
     settings = {
         "task": "find_cave", "recordings": [str(tmp_path / "good"), str(tmp_path / "poor")], "truth": ["success"],
         "honest": "expert", "dishonest": "expert", "expected_true": (0.9, 0.5), "judges": ["bayes"],
-        "arms": ["debate", "open_consultancy"], "progress": False, "out": str(tmp_path / "run"),
+        "arms": ["floor", "debate", "open_consultancy"], "progress": False, "out": str(tmp_path / "run"),
     }  # fmt: skip
     report = run(RunConfig(**settings, expert=str(tmp_path / "expert.json")))
     rows = {row.arm: row for row in report.tables["success"][0].rows}
