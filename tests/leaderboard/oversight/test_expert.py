@@ -81,7 +81,7 @@ def _checks(found: Readouts) -> dict[Side, set[str]]:
 
 
 def test_it_claims_what_it_believes() -> None:
-    # Nothing speaks for the right one as far as it knows, so it says nothing: it never lies.
+    # Nothing speaks for the right one as far as it knows, so it says nothing: it claims nothing that it does not believe.
     assert _checks(readouts(entered(120), entered())) == {"left": {"true"}, "right": set()}
     # It has seen neither enter: each side says that the other never did.
     assert _checks(readouts(entered(), entered())) == {"left": {"true"}, "right": {"false"}}
