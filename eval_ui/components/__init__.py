@@ -1,10 +1,13 @@
 """Browser elements of the app: HTML, CSS and JavaScript files, most of them around one video player."""
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
+
+from eval_ui.texts import catalogues
 
 _FOLDER = Path(__file__).resolve().parent
 
@@ -25,12 +28,13 @@ def component(
         player: False for an element without the player.
     """
     if player:
-        styles, scripts = ("player.css", *styles), ("player.js", *scripts)
+        styles, scripts = ("player.css", *styles), ("texts.js", "player.js", *scripts)
     return st.components.v2.component(
         name,
         html=_text(frame).replace(PLAYER_SLOT, _text("player.html")),
         css="\n".join(_text(file) for file in styles),
-        js="\n".join(_text(file) for file in scripts),
+        js=f"const CATALOGUES = {json.dumps(catalogues())};\n"
+        + "\n".join(_text(file) for file in scripts),
     )
 
 

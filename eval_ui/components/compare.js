@@ -3,11 +3,12 @@
 // data: the fields of `ClipsView` (clip_comparing.py). Answers and undo go out by the outbox, so that none is lost however fast
 // the keys are; the trigger "next" asks Streamlit to draw the page again.
 
+// Values of answers, with the texts of their labels and explanations.
 const ANSWERS = [
-  ["left", "Left"], ["draw", "Draw", "Both are equally good."], ["right", "Right"],
-  ["both_bad", "Both bad", "Neither is acceptable. Not the same as a draw."],
-  ["no_opinion", "No opinion", "Skip the pair."],
-  ["broken", "Video broken", "Skip the pair because a clip does not play."],
+  ["left", "pair.left"], ["draw", "pair.draw", "clips.draw_hint"], ["right", "pair.right"],
+  ["both_bad", "pair.both_bad", "pair.both_bad_hint"],
+  ["no_opinion", "pair.no_opinion", "clips.no_opinion_hint"],
+  ["broken", "pair.broken", "clips.broken_hint"],
 ];
 const SKIPS = ["no_opinion", "broken"];
 
@@ -18,7 +19,7 @@ class Slot {
     this.pair = pair;
     this.since = null; // when it was both on screen and ready to play
     this.shown = false;
-    this.player = new Player(place, { names: ["Left", "Right"], urls: [pair.left, pair.right], loop: true });
+    this.player = new Player(place, { names: [say("player.left"), say("player.right")], urls: [pair.left, pair.right], loop: true });
   }
 
   get ready() { return this.player.failed || this.player.sides.every((video) => video.readyState >= 3); }
@@ -155,8 +156,8 @@ class Comparing {
       option.type = "button";
       key.textContent = String(index + 1);
       key.setAttribute("aria-hidden", "true");
-      option.append(label, key);
-      option.title = explanation ?? "";
+      option.append(say(label), key);
+      option.title = explanation ? say(explanation) : "";
       option.classList.toggle("minor", index > 2);
       option.setAttribute("aria-keyshortcuts", String(index + 1));
       option.addEventListener("click", () => this.answer(index));
@@ -190,7 +191,7 @@ class Comparing {
   act(what) {
     // Move the focus away from buttons, so that keys act on the next pair.
     this.stage.focus({ preventScroll: true });
-    this.say("Saving …", "");
+    this.say(say("pair.saving"), "");
     this.outbox.add({ ...what, ticket: this.data.ticket });
   }
 
@@ -212,7 +213,7 @@ class Comparing {
   showUndo() {
     const seconds = this.undoSeconds();
     this.undoButton.hidden = seconds <= 0;
-    this.undoButton.textContent = `Undo last answer (${seconds} s)`;
+    this.undoButton.textContent = say("pair.undo", { seconds });
   }
 
   onKey(event) {
@@ -228,7 +229,11 @@ class Comparing {
 
 // Streamlit calls this each time it draws the page; the element stays the same for all pairs.
 export default function ({ parentElement, data, setTriggerValue }) {
-  parentElement.comparing ??= new Comparing(parentElement);
+  if (!parentElement.comparing) {
+    speak(data.language);
+    fill(parentElement);
+    parentElement.comparing = new Comparing(parentElement);
+  }
   parentElement.comparing.redraw.ask = () => setTriggerValue("next", Date.now());
   parentElement.comparing.update(data);
   return () => {

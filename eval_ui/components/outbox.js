@@ -72,9 +72,8 @@ class Outbox {
       const response = await post(act).catch(() => null);
       const final = response && response.status < 500 && response.status !== 429;
       const said = final ? await response.json().catch(() => null) : null;
-      if (said) return response.ok ? said : { ok: false, stored: false, text: `Not saved: ${said.detail}.` };
-      const why = response ? "The server is busy" : "No connection";
-      this.slow(`${why}. Your answer is kept in this browser and sent again by itself.`);
+      if (said) return response.ok ? said : { ok: false, stored: false, text: say("sending.not_saved", { why: said.detail }) };
+      this.slow(say(response ? "sending.busy" : "sending.offline"));
       await Promise.race([
         sleep(WAITS[Math.min(attempt, WAITS.length - 1)]),
         new Promise((resolve) => { this.wake = resolve; }),

@@ -3,17 +3,20 @@
 // data: the fields of `PairView` (pair_view.py). Answers and undo go out by the outbox, whose reply brings the next pair; the
 // trigger "next" asks Streamlit to draw the page again where it does not.
 
-const SIDES = [["left", "Left"], ["draw", "Draw"], ["right", "Right"]];
-const PLAYERS = [["left", "Left only"], ["both", "Both"], ["right", "Right only"], ["neither", "Neither"]];
-const BETTER = [["left", "Left did better"], ["draw", "Draw"], ["right", "Right did better"]];
+// Values of answers, with the texts of their labels and explanations.
+const SIDES = [["left", "pair.left"], ["draw", "pair.draw"], ["right", "pair.right"], ["na", "pair.not_applicable"]];
+const PLAYERS = [
+  ["left", "pair.left_only"], ["both", "pair.both"], ["right", "pair.right_only"], ["neither", "pair.neither"],
+];
+const BETTER = [["left", "pair.left_better"], ["draw", "pair.draw"], ["right", "pair.right_better"]];
 const MUCH_BETTER = [ // the winner, and how much better it is, in one value
-  ["left much", "Left much better"], ["left slightly", "Left slightly better"], ["draw", "Draw"],
-  ["right slightly", "Right slightly better"], ["right much", "Right much better"],
+  ["left-much", "pair.left_much"], ["left-slightly", "pair.left_slightly"], ["draw", "pair.draw"],
+  ["right-slightly", "pair.right_slightly"], ["right-much", "pair.right_much"],
 ];
 const NEITHER = [
-  ["both_bad", "Both bad", "Neither is acceptable. Not the same as a draw."],
-  ["no_opinion", "No opinion", "Skip the pair. It does not count, and you will not see it again."],
-  ["broken", "Video broken", "Skip the pair because a video does not play. It does not count."],
+  ["both_bad", "pair.both_bad", "pair.both_bad_hint"],
+  ["no_opinion", "pair.no_opinion", "pair.no_opinion_hint"],
+  ["broken", "pair.broken", "pair.broken_hint"],
 ];
 
 const [HAVE_FUTURE_DATA, HAVE_ENOUGH_DATA] = [3, 4]; // states of a video, of the HTML standard
@@ -103,7 +106,7 @@ class Visit {
 
   replied(act, reply) {
     const own = act.kind === "undo" || act.pair === this.judging?.pair;
-    this.reply = own ? reply : { ...reply, text: `An earlier answer: ${reply.text}` };
+    this.reply = own ? reply : { ...reply, text: say("sending.earlier", { reply: reply.text }) };
     if (reply.stored && act.kind === "answer") {
       PairJudging.keepAnswered(act.pair);
       if (!reply.hold) this.answered.add(act.pair);
@@ -123,7 +126,7 @@ class Visit {
     this.judging.held = false;
     Visit.keepVerdict(null);
     this.reply = null;
-    this.judging.wait("Loading the next pair …");
+    this.judging.wait(say("pair.loading_next"));
     if (this.latest.pair === this.judging.pair) this.redraw.begin();
     else this.show(this.latest);
   }
@@ -154,12 +157,10 @@ class PairJudging {
     this.card = find(".answers");
     this.verdict = find(".verdict");
     this.steps = [
-      ...data.questions.direct.map((text) => ({ kind: "direct", text: `For each player: ${text}`, options: PLAYERS })),
-      ...data.questions.comparative.map((text) => ({
-        kind: "comparative", text, options: [...SIDES, ["na", "Not applicable"]],
-      })),
+      ...data.questions.direct.map((text) => ({ kind: "direct", text: say("pair.for_each", { question: text }), options: PLAYERS })),
+      ...data.questions.comparative.map((text) => ({ kind: "comparative", text, options: SIDES })),
       {
-        kind: "overall", text: "Overall, which player did better?",
+        kind: "overall", text: say("pair.overall"),
         options: [...(data.scale === "strength" ? MUCH_BETTER : BETTER), ...NEITHER],
       },
     ];
@@ -172,13 +173,13 @@ class PairJudging {
     });
     this.reason.value = draft?.reason ?? "";
     this.current = draft?.current ?? 0;
-    this.pending = visit.outbox.has(data.pair) ? "Saving …" : null;
+    this.pending = visit.outbox.has(data.pair) ? say("pair.saving") : null;
     this.held = false;
     this.playable = this.enough = false;
     this.card.hidden = false;
     this.verdict.hidden = true;
     this.player = new Player(root, {
-      names: ["Left", "Right"],
+      names: [say("player.left"), say("player.right")],
       urls: [data.left, data.right],
       memory: draft?.memory,
       announce: () => { this.showGate(); this.noticeLoading(); },
@@ -242,13 +243,13 @@ class PairJudging {
     const find = (selector) => this.root.querySelector(selector);
     this.data = data;
     this.player.required = data.required;
-    find(".title").textContent = `${data.title}: which player did better?`;
+    find(".title").textContent = data.title;
     find(".instruction").textContent = data.instruction;
     find(".badge").textContent = data.badge ?? "";
     find(".badge").hidden = !data.badge;
     find(".count").textContent = data.standing;
     find("progress").value = data.share;
-    this.reason.placeholder = data.least ? "Why? In your own words (W)" : "Why? Optional, in your own words (W)";
+    this.reason.placeholder = say(data.least ? "pair.reason_placeholder" : "pair.reason_optional");
     this.complaint = null;
     this.showUndo();
     this.showGate();
@@ -256,7 +257,7 @@ class PairJudging {
 
   get step() { return this.steps[this.current]; }
   get winner() { return this.answers[this.steps.length - 1]; }
-  get given() { return this.steps.at(-1).options.find(([value]) => value === this.winner)?.[1] ?? ""; }
+  get given() { return say(this.steps.at(-1).options.find(([value]) => value === this.winner)[1]); }
 
   go(number) {
     this.current = Math.max(0, Math.min(this.steps.length - 1, number));
@@ -279,7 +280,9 @@ class PairJudging {
       dot.type = "button";
       dot.textContent = step.kind === "overall" ? "★" : String(number + 1);
       dot.title = step.text;
-      dot.setAttribute("aria-label", `Question ${number + 1} of ${this.steps.length}: ${step.text}`);
+      dot.setAttribute("aria-label", say("pair.question_number", {
+        number: number + 1, total: this.steps.length, question: step.text,
+      }));
       dot.classList.toggle("answered", this.answers[number] !== null);
       if (number === this.current) dot.setAttribute("aria-current", "step");
       dot.addEventListener("click", () => this.go(number));
@@ -294,8 +297,8 @@ class PairJudging {
       option.type = "button";
       key.textContent = String(index + 1);
       key.setAttribute("aria-hidden", "true");
-      option.append(label, key);
-      option.title = explanation ?? "";
+      option.append(say(label), key);
+      option.title = explanation ? say(explanation) : "";
       option.dataset.value = value;
       option.classList.toggle("minor", value === "na" || NEITHER.some(([one]) => one === value) || value === "neither");
       option.setAttribute("aria-pressed", String(this.answers[this.current] === value));
@@ -324,14 +327,14 @@ class PairJudging {
     const least = this.data.least;
     if (this.player.shares.some((share) => share < this.data.required)) {
       return this.data.required >= 0.995
-        ? "Watch both videos to the end, at any speed."
-        : `Watch ${Math.round(this.data.required * 100)}% of both videos, at any speed.`;
+        ? say("pair.watch_to_end")
+        : say("pair.watch_share", { percent: Math.round(this.data.required * 100) });
     }
     if (this.winner === null) {
-      return this.step.kind === "overall" ? "Choose an answer." : "Say who did better overall (★).";
+      return say(this.step.kind === "overall" ? "pair.choose" : "pair.choose_overall");
     }
     const written = this.reason.value.trim().length;
-    if (written < least) return `Give a reason of at least ${least} characters; ${least - written} more needed.`;
+    if (written < least) return say("pair.reason_short", { least, more: least - written });
     return null;
   }
 
@@ -343,7 +346,7 @@ class PairJudging {
     if (this.complaint !== missing) this.complaint = null;
     this.submitButton.classList.toggle("open", open);
     this.submitButton.setAttribute("aria-disabled", String(!open));
-    let text = missing ?? "Ready to submit.";
+    let text = missing ?? say("pair.ready");
     let mood = "";
     const reply = this.visit.reply;
     if (this.pending !== null) text = this.pending;
@@ -365,7 +368,7 @@ class PairJudging {
     }
     this.visit.submitted = performance.now();
     const questions = this.steps.map((step, number) => [step, this.answers[number]]);
-    const [winner, strength] = this.winner.split(" ");
+    const [winner, strength] = this.winner.split("-");
     this.act({
       kind: "answer",
       pair: this.pair,
@@ -389,7 +392,7 @@ class PairJudging {
     this.visit.reply = null;
     // Move the focus away from fields and buttons, so that keys act on the next pair.
     this.root.querySelector(".stage").focus({ preventScroll: true });
-    this.wait("Saving …");
+    this.wait(say("pair.saving"));
     this.visit.send(what);
   }
 
@@ -408,7 +411,7 @@ class PairJudging {
   hold(reply, given) {
     this.held = true;
     this.pending = null;
-    this.verdict.querySelector(".said").textContent = `You answered: ${given}. ${reply.text}`;
+    this.verdict.querySelector(".said").textContent = say("pair.you_answered", { answer: given, verdict: reply.text });
     this.verdict.classList.toggle("wrong", !reply.ok);
     this.card.hidden = true;
     this.verdict.hidden = false;
@@ -423,7 +426,7 @@ class PairJudging {
   showUndo() {
     const seconds = this.undoSeconds();
     this.undoButton.hidden = seconds <= 0 || this.held;
-    this.undoButton.textContent = `Undo last answer (${seconds} s)`;
+    this.undoButton.textContent = say("pair.undo", { seconds });
   }
 
   onReasonKey(event) {
@@ -458,7 +461,11 @@ class PairJudging {
 
 // Streamlit calls this each time it draws the page.
 export default function ({ parentElement, data, setTriggerValue }) {
-  parentElement.visit ??= new Visit(parentElement);
+  if (!parentElement.visit) {
+    speak(data.language);
+    fill(parentElement);
+    parentElement.visit = new Visit(parentElement);
+  }
   parentElement.visit.redraw.ask = () => setTriggerValue("next", Date.now());
   parentElement.visit.show(data);
   return () => {

@@ -87,7 +87,7 @@ class Player {
     on(document, "keydown", (event) => this.onKey(event));
     on(document, "visibilitychange", () => { if (document.hidden && this.playing) this.toggle(); });
     this.sides.forEach((video, index) => {
-      video.setAttribute("aria-label", `Video: ${names[index]}`);
+      video.setAttribute("aria-label", say("player.video", { name: names[index] }));
       on(video, "loadedmetadata", () => this.loaded(index));
       on(video, "error", () => this.fail(index));
       on(video, "progress", () => { this.loads[index].waiting = null; });
@@ -211,9 +211,10 @@ class Player {
     const hundredths = String(Math.floor((this.position % 1) * 100 + 1e-6)).padStart(2, "0");
     this.scrub.max = String(this.length || 1);
     this.scrub.value = String(this.position);
-    this.scrub.setAttribute("aria-valuetext", `${minutes(this.position)} of ${minutes(this.length)}`);
+    const at = { at: minutes(this.position), length: minutes(this.length) };
+    this.scrub.setAttribute("aria-valuetext", say("player.position_of", at));
     this.time.textContent = `${minutes(this.position)}.${hundredths} / ${minutes(this.length)}`;
-    this.playButton.textContent = this.playing ? "Pause" : "Play";
+    this.playButton.textContent = say(this.playing ? "player.pause" : "player.play");
     this.sides.forEach((video, index) => this.showSeen(video, index));
     this.noteQuarters();
     this.announce(this);
@@ -226,11 +227,11 @@ class Player {
     const share = this.seen[index].share(length);
     this.seenBars[index].hidden = !this.required;
     this.seenBars[index].firstElementChild.style.width = `${this.required ? 100 * Math.min(1, share / this.required) : 0}%`;
-    if (length && this.atEnd(video) && !this.loop) parts.push("ended");
+    if (length && this.atEnd(video) && !this.loop) parts.push(say("player.ended"));
     if (this.required && length) {
       const done = share >= this.required;
       label.classList.toggle("done", done);
-      parts.push(done ? "seen ✓" : `seen ${Math.floor(share * 100)}%`);
+      parts.push(done ? say("player.seen_enough") : say("player.seen", { percent: Math.floor(share * 100) }));
     }
     label.textContent = parts.join(" · ");
   }
@@ -331,9 +332,7 @@ class Player {
     const failing = this.loads.findIndex((load) => load.failures > 0);
     this.trouble.hidden = failing < 0;
     if (failing < 0) return;
-    const name = `The video "${this.names[failing]}"`;
-    this.trouble.textContent = this.failed
-      ? `${name} cannot be played. It is loaded again every few seconds; if that does not help, skip the pair.`
-      : `${name} is loading again …`;
+    const name = this.names[failing];
+    this.trouble.textContent = say(this.failed ? "player.cannot_play" : "player.loading_again", { name });
   }
 }

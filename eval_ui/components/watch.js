@@ -87,6 +87,7 @@ class Watch {
 
 export default function ({ parentElement, data }) {
   if (parentElement.watch?.key !== data.key) {
+    fill(parentElement);
     parentElement.watch?.destroy();
     parentElement.watch = new Watch(parentElement, data);
   }

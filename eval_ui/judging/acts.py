@@ -15,6 +15,7 @@ from basalt.core.comparisons import Strength, Winner
 from basalt.core.tasks import Questions
 from basalt.io.errors import BasaltError
 from eval_ui.judging.pair_view import PairView, pair_view
+from eval_ui.texts import Texts
 from leaderboard.http.faults import FAULTS
 from leaderboard.http.video_urls import pair_videos
 from leaderboard.judging.assignments import renew, reserve_ahead
@@ -191,17 +192,18 @@ def perform(store: Store, study: StudyInfo, rater_id: str, act: Act) -> Reply:
         TooManyRequestsError: More answers in a minute than the study allows; the act can be sent again.
         BasaltError: The database or the disk failed; the act can be sent again.
     """
+    say = Texts(get_settings(store, study).language)
     try:
         match act:
             case Answer():
-                return _answer(store, study, rater_id, act)
+                return _answer(store, study, rater_id, act, say)
             case ClipAnswer():
-                return _answer_clips(store, study, rater_id, act)
+                return _answer_clips(store, study, rater_id, act, say)
             case Undo():
                 undo = undo_clips if study.rules.clips else undo_last
                 undo(store, study, rater_id, answer=act.answer)
                 return Reply(
-                    "Answer withdrawn. You can answer this pair again.",
+                    say("sending.withdrawn"),
                     next=_next(store, study, rater_id),
                 )
             case Renewal() if study.rules.clips:
@@ -220,7 +222,7 @@ def perform(store: Store, study: StudyInfo, rater_id: str, act: Act) -> Reply:
         return Reply(text[:1].upper() + text[1:], ok=False, stored=False)
 
 
-def _answer(store: Store, study: StudyInfo, rater_id: str, answer: Answer) -> Reply:
+def _answer(store: Store, study: StudyInfo, rater_id: str, answer: Answer, say: Texts) -> Reply:
     task = task_of_pair(store, answer.pair)
     asked = Questions((), ())
     if task is not None:
@@ -238,12 +240,10 @@ def _answer(store: Store, study: StudyInfo, rater_id: str, answer: Answer) -> Re
         strength=answer.strength,
     ).feedback
     if feedback is None:
-        skipped = " Skipped pairs do not count." if answer.winner == "skip" else ""
-        return Reply(f"Saved.{skipped}", next=_next(store, study, rater_id))
-    expected = {"left": "left did better", "right": "right did better", "draw": "a draw"}
-    text = (
-        "Correct." if feedback.right else f"The expected answer was: {expected[feedback.expected]}."
-    )
+        saved = "sending.skipped" if answer.winner == "skip" else "sending.saved"
+        return Reply(say(saved), next=_next(store, study, rater_id))
+    verdict = "correct" if feedback.right else f"expected_{feedback.expected}"
+    text = say(f"sending.{verdict}")
     return Reply(f"{text} {feedback.explanation}".strip(), ok=feedback.right, hold=True)
 
 
@@ -260,7 +260,9 @@ def _next(store: Store, study: StudyInfo, rater_id: str) -> PairView | None:
     return pair_view(store, study, view, pair, rater_ticket(store, study, rater_id))
 
 
-def _answer_clips(store: Store, study: StudyInfo, rater_id: str, answer: ClipAnswer) -> Reply:
+def _answer_clips(
+    store: Store, study: StudyInfo, rater_id: str, answer: ClipAnswer, say: Texts
+) -> Reply:
     dropped = answer_clips(
         store,
         study,
@@ -271,7 +273,9 @@ def _answer_clips(store: Store, study: StudyInfo, rater_id: str, answer: ClipAns
         speed=answer.speed,
         skip_reason=answer.skip_reason,
     )
-    return Reply(f"Not counted: {dropped}.", ok=False) if dropped else Reply("Saved.")
+    if dropped:
+        return Reply(say("sending.not_counted", why=dropped), ok=False)
+    return Reply(say("sending.saved"))
 
 
 def _together(

@@ -33,6 +33,7 @@ class ClipsView:
 
     Attributes:
         pairs: The pair on screen, and the one to load behind it.
+        language: Language of the texts, see `eval_ui.texts`.
         title: Title of the task.
         instruction: Instruction that the players had.
         standing: Progress in words.
@@ -42,6 +43,7 @@ class ClipsView:
     """
 
     pairs: tuple[ShownPair, ...]
+    language: str
     title: str
     instruction: str
     standing: str

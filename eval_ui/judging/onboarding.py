@@ -7,6 +7,7 @@ import streamlit as st
 from basalt.io.errors import BasaltError
 from eval_ui.elements import attempt, show_text
 from eval_ui.session import join_here, rater_secret
+from eval_ui.texts import Texts
 from leaderboard.judging.invites import ENOUGH, StudyFullError, check_invite
 from leaderboard.judging.participants import LINK_IDS, Participant
 from leaderboard.judging.raters import RaterStatus, enter
@@ -14,35 +15,6 @@ from leaderboard.judging.targets import has_enough
 from leaderboard.store.database import Store
 from leaderboard.studies.rules import StudyInfo
 from leaderboard.studies.settings import Ending, JudgingSettings
-
-INSTRUCTIONS = """
-You will see **two videos side by side**: two players doing the same task in the same place. You will not
-see who they are; some are people, some are programs.
-
-1. Watch both to the end. They play in sync, at any speed you like.
-2. Answer the questions. They are about what the players did, not about the picture quality.
-3. Say which player did better overall. *Draw* means equally good; *Both bad* means that neither is
-   acceptable. *No opinion* and *Video broken* skip the pair, which then does not count as judged.
-
-Everything works from the keyboard: press **?** on the judging page to see the keys. Each answer is saved
-as you submit it; you can leave at any time and continue later in this browser.
-"""
-"""Instructions for raters of a study that has no text of its own."""
-
-CLIP_INSTRUCTIONS = """
-You will see **two short clips side by side**, again and again: two players doing the same task. You will not see who
-they are; some are people, some are programs.
-
-1. Look at both clips, as often as you like. They play in step and begin again together.
-2. Press a key: **1** if the left clip is better, **3** if the right one is, **2** if both are equally good, **4** if
-   neither is acceptable, **5** for no opinion, **6** if a clip does not play. *Better* means: closer to what the task
-   asks for, not nicer to look at.
-3. The next pair follows at once. **U** takes the last answer back.
-
-An answer in less than half of the clips' length is not counted. Some pairs come twice, some have a known answer. Each
-answer is saved as you give it; you can leave at any time and continue later in this browser.
-"""
-"""Instructions for raters of clips in a study that has no text of its own."""
 
 _PREVIEW = "ASSIGNMENT_ID_NOT_AVAILABLE"
 
@@ -102,23 +74,19 @@ def rater_here(store: Store, study: StudyInfo) -> str:
     return rater or ""
 
 
-def welcome(
-    store: Store,
-    study: StudyInfo,
-    settings: JudgingSettings,
-    status: RaterStatus,
-    title: str,
-    instructions: str,
-) -> None:
+def welcome(store: Store, study: StudyInfo, settings: JudgingSettings, status: RaterStatus) -> None:
     """The page before the first pair: instructions, consent and the Begin button."""
     came = arrival()
+    say = Texts(settings.language)
     if st.session_state.get(_DECLINED) == study.id:
         _declined(settings)
         return
     with middle():
-        st.markdown(f"## {title}")
+        st.markdown(
+            f"## {say('welcome.clips_title' if study.rules.clips else 'welcome.pairs_title')}"
+        )
         if status.state == "invite" and came.invite is None:
-            st.info("This study is by invitation only. Please open the link you were sent.")
+            st.info(say("welcome.by_invitation"))
             return
         if not status.joined:
             try:
@@ -129,101 +97,94 @@ def welcome(
             except BasaltError as err:
                 st.error(str(err))
                 if isinstance(err, StudyFullError):
-                    _way_back(settings.ending("closed"))
+                    _way_back(settings, settings.ending("closed"))
                 return
-        show_text(instructions)
+        show_text(instructions(study, settings))
         if practice := settings.qualification_pairs:
-            st.markdown(
-                "You start with **1 practice pair** that has a known answer."
-                if practice == 1
-                else f"You start with **{practice} practice pairs** that have known answers."
-            )
+            st.markdown(say("welcome.practice", count=practice))
         if came.preview:
-            st.info("This is a preview. Accept the task on the platform first.")
+            st.info(say("welcome.preview"))
             return
         agreed = True
         if settings.consent:
-            st.markdown("### Consent")
+            st.markdown(f"### {say('welcome.consent')}")
             with st.container(
                 border=True, height=220 if len(settings.consent) > 700 else "content"
             ):
                 show_text(settings.consent)
-            agreed = st.checkbox("I have read this and agree to take part.")
-        if st.button("Begin", type="primary", disabled=not agreed):
+            agreed = st.checkbox(say("welcome.agree"))
+        if st.button(say("welcome.begin"), type="primary", disabled=not agreed):
             person = came.participant
             ids = {} if person is None else {
                 "platform": person.platform, "participant": person.id, "platform_study": person.study,
                 "platform_session": person.session, "signature": person.signature,
             }  # fmt: skip
             attempt(join_here, study, invite=came.invite, consent=agreed, **ids)
-        if settings.consent and st.button("I do not agree", type="tertiary"):
+        if settings.consent and st.button(say("welcome.decline"), type="tertiary"):
             st.session_state[_DECLINED] = study.id
             st.rerun()
 
 
+def instructions(study: StudyInfo, settings: JudgingSettings) -> str:
+    """The study's instructions, or those of the texts for a study that has none."""
+    say = Texts(settings.language)
+    return settings.instructions or say("welcome.clips" if study.rules.clips else "welcome.pairs")
+
+
 def _declined(settings: JudgingSettings) -> None:
     """The page of somebody who does not agree to the consent text; nothing is stored about it."""
+    say = Texts(settings.language)
     with middle():
-        st.markdown("## You did not agree to take part")
-        st.markdown("Nothing was stored. You can close this page.")
-        _way_back(settings.ending("no_consent"))
-        if st.button("Back to the consent form"):
+        st.markdown(f"## {say('welcome.declined')}")
+        st.markdown(say("welcome.nothing_stored"))
+        _way_back(settings, settings.ending("no_consent"))
+        if st.button(say("welcome.back_to_consent")):
             del st.session_state[_DECLINED]
             st.rerun()
 
 
-def _way_back(ending: Ending | None, of: str = "code for the platform") -> None:
+def _way_back(
+    settings: JudgingSettings, ending: Ending | None, of: str = "end.platform_code"
+) -> None:
     """The code of an outcome, and the button that leads back to the crowd platform."""
     if ending is None or not ending.code:
         return
+    say = Texts(settings.language)
     if arrival().participant or ending.url:
-        st.markdown(f"Your {of}:")
+        st.markdown(say(of))
         st.code(ending.code, language=None)
     if ending.url:
-        st.link_button("Return to the platform", ending.address, type="primary")
+        st.link_button(say("end.return"), ending.address, type="primary")
 
 
-def farewell(status: RaterStatus, ending: Ending | None) -> None:
+def farewell(settings: JudgingSettings, status: RaterStatus, ending: Ending | None) -> None:
     """The page after the last pair: thanks, and the completion code for a crowd platform."""
+    say = Texts(settings.language)
+    done = status.state == "done"
     with middle():
-        st.markdown("## Thank you")
-        pairs = f"{status.answered} pair{'' if status.answered == 1 else 's'}"
-        skipped = f" and skipped {status.skipped}" if status.skipped else ""
-        done = status.state == "done"
-        enough = "all that this study needs from you" if done else "and there are no more"
-        st.markdown(f"You have judged **{pairs}**{skipped}, {enough}. Every answer is saved.")
+        st.markdown(f"## {say('end.thanks')}")
+        st.markdown(say("end.judged_done" if done else "end.judged_all", count=status.answered))
+        if status.skipped:
+            st.markdown(say("end.skipped", count=status.skipped))
         if status.held:
-            st.info(
-                "The organisers look at your answers before you get a completion code. Come back to this page "
-                "later, or contact them."
-            )
+            st.info(say("end.held"))
         elif not done:
-            st.markdown(
-                "Skipped pairs do not count, so the study is not complete and there is no completion code."
-            )
-        _way_back(ending, "completion code")
+            st.markdown(say("end.incomplete"))
+        _way_back(settings, ending, "end.completion_code")
 
 
-def closed(status: RaterStatus, ending: Ending | None) -> None:
+def closed(settings: JudgingSettings, status: RaterStatus, ending: Ending | None) -> None:
     """The page of a rater who failed the qualification or was banned, or of a study that is paused or has ended."""
+    say = Texts(settings.language)
+    tried = status.qualification
     with middle():
-        if status.state == "failed":
-            st.markdown("## Thank you for trying")
-            st.markdown(
-                f"{status.qualification.right} of your {status.qualification.answered} practice answers "
-                f"were correct; this study requires {status.qualification.needed}. "
-                "You cannot judge in this study, and your answers do not count in any ranking."
+        st.markdown(f"## {say(f'end.{status.state}')}")
+        st.markdown(
+            say(
+                f"end.{status.state}_why", right=tried.right, answered=tried.answered, needed=tried.needed
             )
-        elif status.state == "paused":
-            st.markdown("## This study is paused")
-            st.markdown("Nothing is lost: come back later to continue where you stopped.")
-        elif status.state == "ended":
-            st.markdown("## This study has ended")
-            st.markdown("Thank you. Every answer that you gave is saved.")
-        else:
-            st.markdown("## You can no longer judge in this study")
-            st.markdown("If you think this is a mistake, please contact the organisers.")
-        _way_back(ending)
+        )  # fmt: skip
+        _way_back(settings, ending)
 
 
 def middle() -> "st.delta_generator.DeltaGenerator":

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from basalt.core.tasks import Questions, get_task
+from eval_ui.texts import Texts
 from leaderboard.http.video_urls import pair_videos
 from leaderboard.judging.assignments import ServedPair
 from leaderboard.judging.rater_view import RaterView
@@ -20,7 +21,8 @@ class PairView:
         pair: Opaque id of the pair; a new id loads new videos.
         left: URL of the left video.
         right: URL of the right video.
-        title: Title of the task.
+        language: Language of the texts, see `eval_ui.texts`.
+        title: Title of the page.
         instruction: Instruction that the players had.
         badge: Word beside the title, e.g. "practice".
         standing: Progress in words.
@@ -38,6 +40,7 @@ class PairView:
     pair: str
     left: str
     right: str
+    language: str
     title: str
     instruction: str
     badge: str | None
@@ -73,14 +76,17 @@ def pair_view(
     total = max(view.total, done + 1)
     if pair.qualification:
         done, total = view.status.qualification.answered, view.status.qualification.pairs
+    say = Texts(settings.language)
+    standing = "pair.practised" if pair.qualification else "pair.judged"
     return PairView(
         pair=pair.assignment_id,
         left=videos.left,
         right=videos.right,
-        title=task.title,
+        language=say.language,
+        title=say("pair.title", task=task.title),
         instruction=task.instruction,
-        badge="practice" if pair.qualification else None,
-        standing=f"{done} of {total} {'practice pairs' if pair.qualification else 'pairs judged'}",
+        badge=say("pair.practice_badge") if pair.qualification else None,
+        standing=say(standing, done=done, total=total),
         share=done / max(total, 1),
         questions=asked_questions(study, settings, pair.task),
         required=settings.watch_share,

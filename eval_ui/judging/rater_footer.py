@@ -6,11 +6,14 @@ from datetime import datetime
 import streamlit as st
 
 from eval_ui.elements import attempt, show_text
+from eval_ui.judging.onboarding import instructions
 from eval_ui.judging.pair_view import undo_time
 from eval_ui.study_picker import pick_study
+from eval_ui.texts import Texts
 from leaderboard.judging.raters import erase, rename_rater
 from leaderboard.store.database import Store
 from leaderboard.studies.rules import StudyInfo
+from leaderboard.studies.settings import JudgingSettings, get_settings
 
 _NAME = "own_name"
 _SURE = "sure_to_be_forgotten"
@@ -19,45 +22,41 @@ _SURE = "sure_to_be_forgotten"
 def undo_button(
     store: Store,
     study: StudyInfo,
+    settings: JudgingSettings,
     rater: str,
     until: datetime | None,
     undo: Callable[[Store, StudyInfo, str], object],
 ) -> None:
     """After the last pair, the button to withdraw the last answer while that is possible."""
-    if undo_time(until) is not None and st.button("Undo the last answer"):
+    if undo_time(until) is not None and st.button(Texts(settings.language)("end.undo")):
         attempt(undo, store, study, rater)
 
 
-def confirm_forgotten() -> None:
+def confirm_forgotten(store: Store, study: StudyInfo) -> None:
     """Say that personal data was deleted, once after it was."""
     if st.session_state.pop("forgotten", False):
-        st.success(
-            "Your personal data has been deleted. Your votes are kept anonymously. If you continue, you "
-            "start as a new rater.",
-            icon=":material/check:",
-        )
+        say = Texts(get_settings(store, study).language)
+        st.success(say("about_you.forgotten"), icon=":material/check:")
 
 
-def footer(store: Store, study: StudyInfo, instructions: str, rater: str) -> None:
+def footer(store: Store, study: StudyInfo, settings: JudgingSettings, rater: str) -> None:
     """Below the pair: instructions, the rater's own data, other studies."""
+    say = Texts(settings.language)
     with st.container(horizontal=True, vertical_alignment="center", key="footer"):
         pick_study(store, study, clips=study.rules.clips)
-        with st.popover("Instructions"):
-            show_text(instructions)
-        with st.popover("About you"):
+        with st.popover(say("about_you.instructions")):
+            show_text(instructions(study, settings))
+        with st.popover(say("about_you.title")):
             name = st.text_input(
-                "Your name (optional)",
-                key=_NAME,
-                max_chars=64,
-                help="Only the study's organisers see it, next to your answers.",
+                say("about_you.name"), key=_NAME, max_chars=64, help=say("about_you.name_hint")
             )
             if name:
                 rename_rater(store, rater, name)
-            st.markdown("**Forget me** deletes your name, your ID on the crowd platform and everything "
-                        "you wrote, and this browser no longer shows your completion code. Your votes are kept anonymously. If you may not judge in this study any more, "
-                        "a code remains that only recognises you if you come back.")  # fmt: skip
-            sure = st.checkbox("Delete my personal data", key=_SURE)
-            st.button("Forget me", disabled=not sure, on_click=_forget, args=(store, rater))
+            st.markdown(say("about_you.forget_explained"))
+            sure = st.checkbox(say("about_you.forget_sure"), key=_SURE)
+            st.button(
+                say("about_you.forget"), disabled=not sure, on_click=_forget, args=(store, rater)
+            )
 
 
 def _forget(store: Store, rater: str) -> None:

@@ -4,6 +4,7 @@ import streamlit as st
 
 from basalt.io.errors import BasaltError
 from eval_ui.study_admin import accounts
+from eval_ui.texts import catalogues
 from leaderboard.store.database import Store
 from leaderboard.studies.access import AdminIdentity
 from leaderboard.studies.rules import StudyInfo
@@ -125,6 +126,11 @@ def _fields(present: JudgingSettings) -> dict[str, object]:
         out["scale"] = st.selectbox(
             "Answers to who did better", list(SCALES), list(SCALES).index(present.scale),
             format_func=SCALES.__getitem__,
+        )  # fmt: skip
+        known = sorted({*catalogues(), present.language})
+        out["language"] = st.selectbox(
+            "Language of the raters' pages", known, known.index(present.language),
+            help="The task's own questions, the instructions and the consent form are shown as they were written.",
         )  # fmt: skip
         out["answers_per_minute"] = st.number_input(
             "Maximum answers per minute", min_value=1, value=present.answers_per_minute

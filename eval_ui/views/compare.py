@@ -7,7 +7,6 @@ from basalt.io.errors import BasaltError
 from eval_ui.judging.acts import rater_ticket
 from eval_ui.judging.clip_comparing import ClipsView, ShownPair, compare_clips
 from eval_ui.judging.onboarding import (
-    CLIP_INSTRUCTIONS,
     CLOSED,
     closed,
     farewell,
@@ -19,6 +18,7 @@ from eval_ui.judging.pair_view import undo_time
 from eval_ui.judging.rater_footer import confirm_forgotten, footer, undo_button
 from eval_ui.store_access import the_store
 from eval_ui.study_picker import current_study, pick_study
+from eval_ui.texts import Texts
 from leaderboard.http.video_urls import pair_videos
 from leaderboard.judging.clip_answers import undo_clips
 from leaderboard.judging.clip_queue import (
@@ -39,17 +39,16 @@ AUDIENCE = "clip raters"
 def page() -> None:
     """Draw the page."""
     store = the_store()
-    confirm_forgotten()
     try:
         study = current_study(store, clips=True)
+        confirm_forgotten(store, study)
         rater = rater_here(store, study)
         view, pairs = clip_rater_view(store, study, rater)
         status = view.status
-        instructions = view.settings.instructions or CLIP_INSTRUCTIONS
         if status.state in CLOSED:
-            closed(status, view.ending)
+            closed(view.settings, status, view.ending)
         elif not status.joined or status.state in ("invite", "consent"):
-            welcome(store, study, view.settings, status, "Which clip is better?", instructions)
+            welcome(store, study, view.settings, status)
             pick_study(store, study, clips=True)
             return
         elif pairs:
@@ -57,7 +56,7 @@ def page() -> None:
         else:
             _end(store, study, rater, view)
         if status.joined:
-            footer(store, study, instructions, rater)
+            footer(store, study, view.settings, rater)
     except BasaltError as err:
         st.info(str(err))
 
@@ -68,10 +67,12 @@ def _show(
     task = get_task(pairs[0].task)
 
     videos = [pair_videos(store, pair) for pair in pairs]
-    left = (
-        f"{view.asked} questions in the study"
+    say = Texts(view.settings.language)
+    answered = view.status.answered
+    standing = (
+        say("clips.answered_of", answered=answered, asked=view.asked)
         if view.settings.check_share
-        else f"{view.missing} open"
+        else say("clips.answered_open", answered=answered, open=view.missing)
     )
     compare_clips(
         ClipsView(
@@ -79,9 +80,10 @@ def _show(
                 ShownPair(pair.assignment_id, links.left, links.right)
                 for pair, links in zip(pairs, videos, strict=True)
             ),
-            title=f"{task.title}: which clip is better?",
+            language=say.language,
+            title=say("clips.title", task=task.title),
             instruction=task.instruction,
-            standing=f"{view.status.answered} answered, {left}",
+            standing=standing,
             undo=view.undoable,
             undo_until=undo_time(view.undoable_until),
             ticket=rater_ticket(store, study, rater),
@@ -90,23 +92,22 @@ def _show(
 
 
 def _end(store: Store, study: StudyInfo, rater: str, view: ClipRaterView) -> None:
+    say = Texts(view.settings.language)
     if view.status.state == "done":
-        farewell(view.status, view.ending)
+        farewell(view.settings, view.status, view.ending)
     else:
         with middle():
-            st.markdown("## No pair is open now")
-            st.write(
-                f"You have answered **{view.status.answered}**. The page looks for new pairs every few seconds."
-            )
-            _look_again(store, study, view.missing)
+            st.markdown(f"## {say('clips.none_open')}")
+            st.write(say("clips.looking", answered=view.status.answered))
+            _look_again(store, study, view.missing, say("clips.look_now"))
     with middle():
-        undo_button(store, study, rater, view.undoable_until, undo_clips)
+        undo_button(store, study, view.settings, rater, view.undoable_until, undo_clips)
 
 
 @st.fragment(run_every=5)
-def _look_again(store: Store, study: StudyInfo, missing: int) -> None:
+def _look_again(store: Store, study: StudyInfo, missing: int, label: str) -> None:
     """Draw the page again when the queue has changed."""
-    if st.button("Look now") or queue_state(store, study).missing != missing:
+    if st.button(label) or queue_state(store, study).missing != missing:
         st.rerun()
 
 

@@ -6,7 +6,6 @@ from basalt.io.errors import BasaltError
 from eval_ui.judging.acts import rater_ticket
 from eval_ui.judging.onboarding import (
     CLOSED,
-    INSTRUCTIONS,
     closed,
     farewell,
     middle,
@@ -19,6 +18,7 @@ from eval_ui.judging.rater_footer import confirm_forgotten, footer, undo_button
 from eval_ui.session import may_see_results
 from eval_ui.store_access import the_store
 from eval_ui.study_picker import current_study, only_clips, pick_study
+from eval_ui.texts import Texts
 from leaderboard.judging.judgments import undo_last
 from leaderboard.judging.rater_view import RaterView, next_view
 from leaderboard.store.database import Store
@@ -33,19 +33,18 @@ AUDIENCE = "raters"
 def page() -> None:
     """Draw the page."""
     store = the_store()
-    confirm_forgotten()
     try:
         if only_clips(store):
             st.switch_page("views/compare.py")
         study = current_study(store, clips=False)
+        confirm_forgotten(store, study)
         rater = rater_here(store, study)
         view, pair = next_view(store, study, rater)
         status = view.status
-        instructions = view.settings.instructions or INSTRUCTIONS
         if status.state in CLOSED:
-            closed(status, view.ending)
+            closed(view.settings, status, view.ending)
         elif not status.joined or status.state in ("invite", "consent"):
-            welcome(store, study, view.settings, status, "Which player did better?", instructions)
+            welcome(store, study, view.settings, status)
             pick_study(store, study, clips=False)
             return
         elif pair is None:
@@ -53,23 +52,26 @@ def page() -> None:
         else:
             judge_pair(pair_view(store, study, view, pair, rater_ticket(store, study, rater)))
         if status.joined:
-            footer(store, study, instructions, rater)
+            footer(store, study, view.settings, rater)
     except BasaltError as err:
         st.info(str(err))
 
 
 def _end(store: Store, study: StudyInfo, rater: str, view: RaterView) -> None:
+    say = Texts(view.settings.language)
     if view.total == 0:
         with middle():
-            st.markdown("## Nothing to judge yet")
-            st.write("This study has no pairs yet. It needs submissions from at least two agents.")
+            st.markdown(f"## {say('end.nothing_yet')}")
+            st.write(say("end.nothing_yet_why"))
         return
-    farewell(view.status, view.ending)
+    farewell(view.settings, view.status, view.ending)
     with middle():
-        undo_button(store, study, rater, view.undoable_until, undo_last)
+        undo_button(store, study, view.settings, rater, view.undoable_until, undo_last)
         if may_see_results(study):
             st.page_link(
-                "views/leaderboard.py", label="See the leaderboard", icon=":material/leaderboard:"
+                "views/leaderboard.py",
+                label=say("end.see_leaderboard"),
+                icon=":material/leaderboard:",
             )
 
 

@@ -113,6 +113,7 @@ class JudgingSettings(BaseModel):
         target_per_agent: Number of comparisons wanted of each agent in each task; None for no target.
         stop_width: Width of a 95% interval; when every interval of a rating is narrower, nobody new may begin, and who
             has begun continues. None never stops. `basalt leaderboard plan` says how many judgments a width needs.
+        language: Tag of the language of the raters' pages, see `eval_ui.texts`; one without texts is English.
         scale: Answers to "who did better": `side`, or `strength`, which asks also whether the winner is much or
             slightly better.
         undo_seconds: Number of seconds in which a rater may withdraw the last answer.
@@ -149,6 +150,9 @@ class JudgingSettings(BaseModel):
     target_per_pair: int | None = Field(default=None, gt=0)
     target_per_agent: int | None = Field(default=None, gt=0)
     stop_width: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    language: str = Field(
+        default="en", pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$", max_length=35
+    )
     scale: Literal["side", "strength"] = "side"
     undo_seconds: int = Field(default=60, ge=0, le=3600)
     platform: Literal["", "prolific", "mturk", "other"] = ""

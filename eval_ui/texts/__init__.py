@@ -1,0 +1,72 @@
+"""The texts of the raters' pages: a file a language, in the format of i18next (JSON v4), which Python and JavaScript read.
+
+A text has a key (`pair.submit`), may hold values (`{{name}}`), and one that depends on a number has a form for each
+plural of the language (`practice_one`, `practice_other`, by the names of Unicode's CLDR). To translate the pages, copy
+`en.json` to a file with the language's tag; to reword them for one study, to a file with a private tag such as
+`en-x-lab.json`. What a file lacks is English. The setting `language` of a study chooses the file.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+from babel import Locale, UnknownLocaleError
+
+DEFAULT = "en"
+_FOLDER = Path(__file__).resolve().parent
+
+
+class Texts:
+    """The texts of one language.
+
+    Args:
+        language: Tag of the language; one without a file is English.
+    """
+
+    def __init__(self, language: str) -> None:
+        self.language = language if language in catalogues() else DEFAULT
+
+    def __call__(self, key: str, *, count: int | None = None, **values: object) -> str:
+        """A text, with its values.
+
+        Args:
+            key: Section and name.
+            count: Number that chooses among the plural forms, and a value; None for a text without them.
+            values: Values of the text, by name.
+
+        Raises:
+            KeyError: There is no such text, or a value is missing.
+        """
+        if count is not None:
+            values["count"] = count
+            key = f"{key}_{_plural(self.language, count)}"
+        text = find(self.language, key)
+        return re.sub(r"\{\{(\w+)\}\}", lambda match: str(values[match.group(1)]), text)
+
+
+@cache
+def catalogues() -> Mapping[str, Mapping[str, Mapping[str, str]]]:
+    """Texts by language, section and name."""
+    return {
+        file.stem: json.loads(file.read_text(encoding="utf-8")) for file in _FOLDER.glob("*.json")
+    }
+
+
+def find(language: str, key: str) -> str:
+    """A text as it is in the file, English where the language lacks it.
+
+    Raises:
+        KeyError: There is no such text.
+    """
+    section, name = key.split(".")
+    own = catalogues()[language].get(section, {})
+    return own[name] if name in own else catalogues()[DEFAULT][section][name]
+
+
+def _plural(language: str, count: int) -> str:
+    try:
+        return Locale.parse(language, sep="-").plural_form(count)
+    except (UnknownLocaleError, ValueError):  # a private tag, such as en-x-lab
+        return Locale.parse(language.split("-")[0]).plural_form(count)
