@@ -121,7 +121,7 @@ def gold_pairs(store: Store, study: StudyInfo) -> None:
 
 def test_judging_is_blind(study: StudyInfo, judging: PairJudging) -> None:
     app = opened()
-    assert judging.shown.title == "Find Cave"
+    assert judging.shown.title == "Find Cave: which player did better?"
     assert "end the episode by pressing ESC" in judging.shown.instruction
     assert judging.shown.left != judging.shown.right
     everything = repr(app.main) + repr(judging.shown)
@@ -463,14 +463,14 @@ def test_the_study_is_chosen_where_there_are_several(
     assert "no pairs yet" in text(app)
     app.selectbox[0].select("small")
     press(run(app), "Begin")
-    assert judging.shown.title == "Find Cave"
+    assert judging.shown.title == "Find Cave: which player did better?"
     assert app.query_params["study"] == "small"
     show(app, "leaderboard")
     assert app.selectbox[0].value == "small"
     # Another session of the same address, as after a reload: the same study.
     judging.view = None
     opened(study="small")
-    assert judging.shown.title == "Find Cave"
+    assert judging.shown.title == "Find Cave: which player did better?"
 
 
 def boards(app: AppTest) -> list[str]:

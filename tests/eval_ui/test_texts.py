@@ -4,13 +4,16 @@ import ast
 import json
 import re
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 import eval_ui
 from eval_ui import texts
 from eval_ui.texts import Texts, catalogues
+from leaderboard.studies.settings import JudgingSettings
 
 FOLDER = Path(eval_ui.__file__).parent
 PAGES = [
@@ -121,7 +124,7 @@ def test_every_text_that_is_asked_for_exists_and_every_one_is_asked_for() -> Non
     english = catalogues()["en"]
     known = {f"{section}.{name}" for section in english for name in english[section]}
     plural = {re.sub(r"_(one|other)$", "", key) for key in known if key.endswith("_other")}
-    asked = set(re.findall(rf"""["'](?:{'|'.join(english)})\.[a-z_]+["']""", code))
+    asked = set(re.findall(rf"""["'](?:{"|".join(english)})\.[a-z_]+["']""", code))
     asked = {one[1:-1] for one in asked if not re.search(r"\.(html|css|js).$", one)}
     # Chosen by the outcome of an answer or the state of a rater.
     chosen = {f"sending.expected_{side}" for side in ("left", "right", "draw")} | {
@@ -134,6 +137,14 @@ def test_every_text_that_is_asked_for_exists_and_every_one_is_asked_for() -> Non
         re.sub(r"_(one|other)$", "", key) if key[: key.rfind("_")] in plural else key
         for key in known
     } == (asked | chosen)
+
+
+@pytest.mark.parametrize(
+    ("tag", "fits"), [("de", True), ("en-x-lab", True), ("../en", False), ("", False)]
+)
+def test_a_study_names_its_language_by_a_tag(tag: str, fits: bool) -> None:
+    with nullcontext() if fits else pytest.raises(ValidationError):
+        assert JudgingSettings(language=tag).language == tag
 
 
 def test_a_translation_takes_what_it_lacks_from_english_and_its_own_plurals(
