@@ -20,6 +20,7 @@ const NEITHER = [
 ];
 
 const [HAVE_FUTURE_DATA, HAVE_ENOUGH_DATA] = [3, 4]; // states of a video, of the HTML standard
+const HAS_KEYS = !matchMedia("(hover: none)").matches; // touch screens have none
 const SKIPS = ["no_opinion", "broken"];
 const DRAFT = "basalt-draft";       // of the pair on screen, in the browser's storage
 const ANSWERED = "basalt-answered"; // of the last pair, for when its answer is withdrawn
@@ -249,7 +250,7 @@ class PairJudging {
     find(".badge").hidden = !data.badge;
     find(".count").textContent = data.standing;
     find("progress").value = data.share;
-    this.reason.placeholder = say(data.least ? "pair.reason_placeholder" : "pair.reason_optional");
+    this.reason.placeholder = `${say(data.least ? "pair.reason" : "pair.reason_optional")}${HAS_KEYS ? " (W)" : ""}`;
     this.complaint = null;
     this.showUndo();
     this.showGate();
@@ -269,6 +270,7 @@ class PairJudging {
     this.previousButton.disabled = this.current === 0;
     this.nextButton.hidden = last;
     this.submitButton.hidden = !last;
+    this.reason.hidden = !last; // it is about the whole answer
     this.drawDots();
     this.drawOptions();
     this.showGate();
