@@ -53,7 +53,7 @@ def written(strings: Iterator[str]) -> list[str]:
         for one in strings
         if SENTENCE.search(re.sub(r"\$?\{[^}]*\}", "", one).strip())
         and one not in KEYS | OTHERS
-        and not re.search(r"[.\[#][a-z-]+[\s,>]|:not\(", one)  # a selector
+        and not re.search(r"[.\[#][a-z-]+[\s,>]|:not\(|^\(hover", one)  # a selector
     ]
 
 
