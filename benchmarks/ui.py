@@ -98,7 +98,7 @@ def run(argv: list[str]) -> dict[str, Any]:
     options = parser.parse_args(argv)
     if min(options.raters, options.answers) < 1 or options.agents < 2 or options.think < 0:
         raise ConfigError("bench ui: raters and answers begin at 1, agents at 2, think at 0")
-    pairs = len(SEEDS) * options.agents * (options.agents - 1) // 2
+    pairs = _pairs(options)
     if options.answers >= pairs:
         raise ConfigError(f"bench ui: {options.agents} agents give {pairs} pairs; fewer answers")
     with tempfile.TemporaryDirectory(prefix="basalt-bench-ui-") as folder:
@@ -137,6 +137,11 @@ def run(argv: list[str]) -> dict[str, Any]:
         "peer": f"a wait of {TARGET_S} s, against the worst of the 95th percentiles",
         "ratio": round(TARGET_S / worst, 2),
     }
+
+
+def _pairs(options: argparse.Namespace) -> int:
+    """Number of pairs in the study."""
+    return len(SEEDS) * options.agents * (options.agents - 1) // 2
 
 
 def _summary(times: Times) -> dict[str, dict[str, float]]:
@@ -269,8 +274,14 @@ async def _page_raters(
     if chromium is None or find_spec("playwright") is None:
         print("no browser: Chromium and Playwright are needed for it", file=sys.stderr)
         chromium = None
-    done = asyncio.Event()
-    at_browser = asyncio.create_task(_browser_rater(chromium, address, done)) if chromium else None
+    begun, done = asyncio.Event(), asyncio.Event()
+    at_browser = None
+    if chromium:
+        answers = min(BROWSER_ANSWERS, _pairs(options) - 1)
+        at_browser = asyncio.create_task(_browser_rater(chromium, address, answers, begun, done))
+        # The others come when the browser has opened, which takes as long as many of their answers.
+        opened = asyncio.create_task(begun.wait())
+        await asyncio.wait({at_browser, opened}, return_when=asyncio.FIRST_COMPLETED)
     try:
         page = await _all(
             options, "page", lambda times: _page_rater(address, people.pop(), options, times)
@@ -280,7 +291,9 @@ async def _page_raters(
     return page, None if at_browser is None else await at_browser
 
 
-async def _browser_rater(chromium: str, address: str, done: asyncio.Event) -> list[float]:
+async def _browser_rater(
+    chromium: str, address: str, answers: int, begun: asyncio.Event, done: asyncio.Event
+) -> list[float]:
     """Judge in a real browser, by keyboard, until the others are done; seconds from each Submit to the next playable pair."""
     from playwright.async_api import async_playwright
 
@@ -294,7 +307,9 @@ async def _browser_rater(chromium: str, address: str, done: asyncio.Event) -> li
         await page.goto(address)
         await page.get_by_role("button", name="Begin", exact=True).click()
         stage = page.locator(".stage[data-pair]")
-        while not done.is_set() and len(waits) < BROWSER_ANSWERS:
+        await stage.wait_for()
+        begun.set()
+        while not waits or (not done.is_set() and len(waits) < answers):
             pair = await stage.get_attribute("data-pair")
             await page.keyboard.press("Space")
             await page.keyboard.press("1")
