@@ -3,7 +3,7 @@
 A text has a key (`pair.submit`), may hold values (`{{name}}`), and one that depends on a number has a form for each
 plural of the language (`practice_one`, `practice_other`, by the names of Unicode's CLDR). To translate the pages, copy
 `en.json` to a file with the language's tag; to reword them for one study, to a file with a private tag such as
-`en-x-lab.json`. What a file lacks is English. The setting `language` of a study chooses the file.
+`en-x-lab.json`. What is missing there is English. The setting `language` of a study chooses the file.
 """
 
 import json
@@ -55,7 +55,7 @@ def catalogues() -> Mapping[str, Mapping[str, Mapping[str, str]]]:
 
 
 def find(language: str, key: str) -> str:
-    """A text as it is in the file, English where the language lacks it.
+    """A text as it is in the file, English where the language has none.
 
     Raises:
         KeyError: There is no such text.

@@ -147,7 +147,7 @@ def test_a_study_names_its_language_by_a_tag(tag: str, fits: bool) -> None:
         assert JudgingSettings(language=tag).language == tag
 
 
-def test_a_translation_takes_what_it_lacks_from_english_and_its_own_plurals(
+def test_a_translation_takes_what_is_missing_from_english_and_its_own_plurals(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "en.json").write_text(json.dumps(dict(catalogues()["en"])))
