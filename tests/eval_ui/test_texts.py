@@ -114,8 +114,8 @@ def test_a_text_in_the_code_is_found() -> None:
     assert written(strings_of_page('"""Doc string."""\nst.button("Begin")\nst.info(f"only {n} left over")')) == [
         "Begin", " left over",
     ]  # fmt: skip
-    assert written(strings_of_frame('<b title="go on">x</b><p>Wait</p><kbd>Esc</kbd>')) == [
-        "Go on", "Wait",
+    assert written(strings_of_frame('<b title="play it">x</b><p>Wait</p><kbd>Esc</kbd>')) == [
+        "Play it", "Wait",
     ]  # fmt: skip
 
 
