@@ -8,6 +8,7 @@ import importlib.util
 import os
 import platform
 import shutil
+import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterable
@@ -245,10 +246,17 @@ def _ray() -> str:
         raise MissingDependencyError(
             "not installed; only runner=ray needs it", how_to_install("ray", "ray")
         )
-    # Where `ray start` leaves the address; asking the cluster would take seconds.
+    # Where `ray start` leaves the address, and a killed cluster, too.
     started = Path(tempfile.gettempdir(), "ray", "ray_current_cluster")
     address = os.environ.get("RAY_ADDRESS") or (started.read_text() if started.is_file() else "")
-    return f"ray {version}, " + (f"cluster at {address}" if address else "no cluster is known here")
+    if not address:
+        return f"ray {version}, no cluster is known here"
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), 5.0).close()
+    except (OSError, ValueError, OverflowError):
+        return f"ray {version}, no cluster answers at {address}"
+    return f"ray {version}, cluster at {address}"
 
 
 def _slurm() -> str:
