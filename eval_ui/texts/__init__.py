@@ -6,13 +6,16 @@ plural of the language (`practice_one`, `practice_other`, by the names of Unicod
 `en-x-lab.json`. What is missing there is English. The setting `language` of a study chooses the file.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
 from babel import Locale, UnknownLocaleError
+from pydantic import TypeAdapter
+
+from basalt.io.errors import ConfigError
+from basalt.io.untrusted import parse_json, read_bounded
 
 DEFAULT = "en"
 _FOLDER = Path(__file__).resolve().parent
@@ -48,10 +51,23 @@ class Texts:
 
 @cache
 def catalogues() -> Mapping[str, Mapping[str, Mapping[str, str]]]:
-    """Texts by language, section and name."""
-    return {
-        file.stem: json.loads(file.read_text(encoding="utf-8")) for file in _FOLDER.glob("*.json")
-    }
+    """Texts by language, section and name.
+
+    Raises:
+        ConfigError: A file does not hold sections of texts.
+    """
+    return {file.stem: _catalogue(file) for file in _FOLDER.glob("*.json")}
+
+
+def _catalogue(file: Path) -> Mapping[str, Mapping[str, str]]:
+    try:
+        return TypeAdapter(dict[str, dict[str, str]]).validate_python(
+            parse_json(read_bounded(file)), strict=True
+        )
+    except ValueError as err:
+        raise ConfigError(
+            f"{file}: expected sections of texts as in {DEFAULT}.json ({str(err).splitlines()[0]}); correct the file"
+        ) from err
 
 
 def find(language: str, key: str) -> str:

@@ -11,6 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 import eval_ui
+from basalt.io.errors import ConfigError
 from eval_ui import texts
 from eval_ui.texts import Texts, catalogues
 from leaderboard.studies.settings import JudgingSettings
@@ -176,6 +177,25 @@ def test_a_translation_takes_what_is_missing_from_english_and_its_own_plurals(
         assert Texts("xx").language == "en"
         with pytest.raises(KeyError):
             say("welcome.unknown")
+    finally:
+        monkeypatch.undo()
+        catalogues.cache_clear()
+
+
+@pytest.mark.parametrize(
+    "content", ["{", '["a"]', '{"pair": {"submit": 3}}', "[" * 100_000, '"\\ud800"']
+)
+def test_a_damaged_translation_is_one_error(
+    content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "de.json").write_text(content, encoding="utf-8")
+    monkeypatch.setattr(texts, "_FOLDER", tmp_path)
+    catalogues.cache_clear()
+    try:
+        with pytest.raises(
+            ConfigError, match=r"de\.json: expected sections of texts as in en\.json"
+        ):
+            catalogues()
     finally:
         monkeypatch.undo()
         catalogues.cache_clear()
