@@ -50,7 +50,7 @@ def latent_html(
     parts = [f'<dl class="facts small">{listed}</dl>']
     if note:
         parts.append(f'<blockquote class="note">{escape(note)}</blockquote>')
-    parts.append("<h4>Strongest moments</h4>" + _clips(row.moments, largest, episodes, clip))
+    parts.append("<h3>Strongest moments</h3>" + _clips(row.moments, largest, episodes, clip))
     buttons = [(name, float(value)) for name, value in zip(measures, effects, strict=True)]
     buttons = [each for each in buttons if not each[0].startswith("camera.")]
     camera = effects[len(measures) - CAMERA_BINS**2 :].reshape(CAMERA_BINS, CAMERA_BINS)
@@ -61,7 +61,7 @@ def latent_html(
         f"<figure><figcaption>Frames by value, 0 to {number(row.max, '.3g')}, logarithmic</figcaption>"
         f"{histogram(row.histogram)}</figure></div>"
     )
-    parts.append("<h4>Examples by quantile</h4>" + _clips(row.examples, largest, episodes, clip))
+    parts.append("<h3>Examples by quantile</h3>" + _clips(row.examples, largest, episodes, clip))
     return f'<div class="latent" data-latent="{latent}">{"".join(parts)}</div>'
 
 

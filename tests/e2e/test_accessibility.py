@@ -162,7 +162,7 @@ def test_the_pages_of_a_rater(address: str, store: Store, study: StudyInfo, page
     change_settings(
         store, study, ADMIN, consent="## Who we are\n\nWe keep your answers.", qualification_pairs=1,
         qualification_right=0, pairs_per_rater=1, completion_code="DONE", scale="strength",
-        show_results=False, check_share=0.0,
+        show_results=False, check_share=0.0, watch_share=0.9,
     )  # fmt: skip
     found = {}
     page.goto(f"{address}/?study=paid")
@@ -213,7 +213,7 @@ def test_the_pages_of_a_rater(address: str, store: Store, study: StudyInfo, page
     found["wrong invite"] = violations(page)
     change_settings(
         store, study, ADMIN, open_signup=True, show_results=True, qualification_pairs=0, consent="",
-        pairs_per_rater=None, scale="side",
+        pairs_per_rater=None, scale="side", watch_share=0.0,
     )  # fmt: skip
     assert not {name: faults for name, faults in found.items() if faults}
 
