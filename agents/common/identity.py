@@ -102,7 +102,7 @@ def _files(place: Path) -> Iterator[tuple[Path, str]]:
 
 
 def training_seed_of(place: Path) -> int | None:
-    """The `seed` of the nearest config.json at a checkpoint or above it, within its run; None if there is none."""
+    """The `seed` in the config.json of a run or of the run that a checkpoint is in; None if it is not known."""
     for folder in (place, *place.parents[:2]):
         try:
             seed = parse_json(read_bounded(folder / "config.json")).get("seed")

@@ -43,6 +43,7 @@ def load_latents(
     *,
     wanted: Collection[str] | None = None,
     expected: str | None = None,
+    setting: str = "trunk",
     device: str = "auto",
     progress: bool = True,
 ) -> tuple[dict[str, EpisodeLatents], str]:
@@ -53,6 +54,7 @@ def load_latents(
         trunk: The policy (`basalt.policies.source.open_policy`).
         wanted: SHA-256 of the videos of the episodes that are needed; None for all.
         expected: Fingerprint that the policy must have; None for any.
+        setting: Name of the setting that gives the policy, for messages.
         device: Device of the policy.
         progress: Whether to show a progress bar.
 
@@ -63,10 +65,10 @@ def load_latents(
         ConfigError: The policy cannot be used.
         RecordingError: A folder is missing, its recordings are damaged, or an episode has steps without a latent.
     """
-    found_trunk = fingerprint(open_policy(trunk, choose_device(device), "trunk"))
+    found_trunk = fingerprint(open_policy(trunk, choose_device(device), setting))
     if expected is not None and found_trunk != expected:
         raise RecordingError(
-            f"trunk: {trunk} is no longer the policy whose latents were learned from; restore it, or train "
+            f"{setting}: {trunk} is no longer the policy whose latents were learned from; restore it, or train "
             "again"
         )
     found: dict[str, EpisodeLatents] = {}

@@ -1,8 +1,7 @@
 """Whether a player no longer moves, from what it sees alone.
 
-A player that walks against a wall presses keys, and its frames stay as they are. On the embedded world's frames at 64x36
-the rule below marks 83% of the frames at which a player moved less than a node in 40 steps, and 3% of those at which it
-walked.
+A player that walks against a wall presses keys, and its frames stay as they are. The numbers below were chosen on seven
+episodes of the agent's own play in the embedded world, at 64x36 pixels.
 """
 
 from collections import deque

@@ -1,6 +1,5 @@
 """`basalt oversight run`: protocols over pairs of recordings whose truth is known, with scripted players, experts and judges that learned, or a model as judge."""
 
-import hashlib
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from basalt.core.recording import sha256_of
 from basalt.core.settings import (
     Count,
     Natural,
@@ -161,7 +161,7 @@ class RunConfig:
     def _debater(self, name: str, true_share: float | None) -> Scripted:
         if name == EXPERT:
             assert self.expert is not None
-            return Expert(EXPERT, digest=file_digest(self.expert))
+            return Expert(EXPERT, digest=_short_digest(self.expert))
         debater = replace(SCRIPTED[name], right=self.right)
         return debater if true_share is None else replace(debater, true_share=true_share)
 
@@ -179,7 +179,7 @@ class RunConfig:
         if name == "bayes":
             return bayes
         assert self.eyes is not None
-        return Learned(Look.read(Path(self.eyes)), bayes, file_digest(self.eyes))
+        return Learned(Look.read(Path(self.eyes)), bayes, _short_digest(self.eyes))
 
     def _model(self, folder: Path) -> Judge:
         from leaderboard.oversight.endpoint import Endpoint
@@ -208,11 +208,6 @@ class RunConfig:
         )
 
 
-def file_digest(file: str | Path) -> str:
-    """First digits of the SHA-256 of a file, which tell two apart in records."""
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest()[:12]
-
-
 def run(config: RunConfig) -> Report:
     """Run every arm with every judge over all pairs, each in both orders, and report.
 
@@ -235,6 +230,10 @@ def run(config: RunConfig) -> Report:
         Look.read(Path(config.eyes)).refuse_seen(
             task, [pair for one in found.values() for pair in one.pairs]
         )
+    readouts = None
+    if EXPERT in (config.honest, config.dishonest):
+        assert config.expert is not None
+        readouts = Readouts.read(Path(config.expert))
     honest, dishonest = config.debaters()
     record = OversightRun(
         **{
@@ -252,9 +251,7 @@ def run(config: RunConfig) -> Report:
         record.claim(folder / FILE, KIND, may_change=("arms", "judges", "repeats"))
         store = TrialStore(folder)
         pairs = [pair for one in found.values() for pair in one.pairs]
-        if EXPERT in (config.honest, config.dishonest):
-            assert config.expert is not None
-            readouts = Readouts.read(Path(config.expert))
+        if readouts is not None:
             pairs = [replace(pair, believed=readouts.believed(pair)) for pair in pairs]
         judges = {name: config.judge(name, folder) for name in config.judges}
         arms = [
@@ -270,6 +267,11 @@ def run(config: RunConfig) -> Report:
             for arm in arms:
                 list(run_pair(pair, arm, store, look=look, repeat=repeat, seed=config.seed))
     return report([folder])
+
+
+def _short_digest(file: str) -> str:
+    """Enough of a file's SHA-256 to tell two apart in records."""
+    return sha256_of(Path(file))[:12]
 
 
 def drawn_look(pair: Pair, accuracy: float, repeat: int, seed: int) -> float:

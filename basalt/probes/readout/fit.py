@@ -37,10 +37,15 @@ def readout(cfg: ReadoutConfig) -> Readouts:
     """
     task = get_task(cfg.task)
     fitted, policy = load_latents(
-        cfg.training, cfg.policy, device=cfg.device, progress=cfg.progress
+        cfg.training, cfg.policy, setting="policy", device=cfg.device, progress=cfg.progress
     )
     described, _ = load_latents(
-        cfg.recordings, cfg.policy, expected=policy, device=cfg.device, progress=cfg.progress
+        cfg.recordings,
+        cfg.policy,
+        expected=policy,
+        setting="policy",
+        device=cfg.device,
+        progress=cfg.progress,
     )
     fitted, described = (_of_task(found, task) for found in (fitted, described))
     chosen = _some(fitted, cfg.limit, cfg.seed)
