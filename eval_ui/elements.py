@@ -41,7 +41,7 @@ def show_table(columns: Mapping[str, Any] | pd.DataFrame, **options: Any) -> Non
 
     Args:
         columns: Values by title of the column, or a table.
-        options: Further arguments of `st.dataframe`.
+        options: Further arguments of `st.dataframe`; with `on_select`, `key` names the selection in the session's state.
     """
     table = inert_table(pd.DataFrame(columns))
     st.dataframe(table, hide_index=True, width="stretch", **options)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from basalt.io.errors import BasaltError
-from eval_ui.elements import attempt, show_text
+from eval_ui.elements import attempt, facts_html, show_text
 from eval_ui.session import join_here, rater_secret
 from eval_ui.texts import Texts
 from leaderboard.judging.invites import ENOUGH, StudyFullError, check_invite
@@ -82,9 +82,7 @@ def welcome(store: Store, study: StudyInfo, settings: JudgingSettings, status: R
         _declined(settings)
         return
     with middle():
-        st.markdown(
-            f"## {say('welcome.clips_title' if study.rules.clips else 'welcome.pairs_title')}"
-        )
+        welcome_title(study, settings)
         if status.state == "invite" and came.invite is None:
             st.info(say("welcome.by_invitation"))
             return
@@ -99,19 +97,13 @@ def welcome(store: Store, study: StudyInfo, settings: JudgingSettings, status: R
                 if isinstance(err, StudyFullError):
                     _way_back(settings, settings.ending("closed"))
                 return
-        show_text(instructions(study, settings))
-        if practice := settings.qualification_pairs:
-            st.markdown(say("welcome.practice", count=practice))
+        introduction(study, settings)
         if came.preview:
             st.info(say("welcome.preview"))
             return
         agreed = True
         if settings.consent:
-            st.markdown(f"### {say('welcome.consent')}")
-            with st.container(
-                border=True, height=220 if len(settings.consent) > 700 else "content"
-            ):
-                show_text(settings.consent)
+            consent_text(settings)
             agreed = st.checkbox(say("welcome.agree"))
         if st.button(say("welcome.begin"), type="primary", disabled=not agreed):
             person = came.participant
@@ -123,6 +115,38 @@ def welcome(store: Store, study: StudyInfo, settings: JudgingSettings, status: R
         if settings.consent and st.button(say("welcome.decline"), type="tertiary"):
             st.session_state[_DECLINED] = study.id
             st.rerun()
+
+
+def welcome_title(study: StudyInfo, settings: JudgingSettings) -> None:
+    """The title of the page before the first pair."""
+    say = Texts(settings.language)
+    st.markdown(f"## {say('welcome.clips_title' if study.rules.clips else 'welcome.pairs_title')}")
+
+
+def introduction(study: StudyInfo, settings: JudgingSettings) -> None:
+    """What a rater reads before the first pair: facts about the study, as far as they are set, and the instructions."""
+    say = Texts(settings.language)
+    pairs, minutes = settings.pairs_per_rater, settings.minutes
+    facts = {
+        "study": settings.title,
+        "organiser": settings.organiser,
+        "pairs_to_judge": "" if pairs is None else str(pairs),
+        "time": "" if minutes is None else say("welcome.minutes", count=minutes),
+        "pay": settings.pay,
+        "contact": settings.contact,
+    }
+    if shown := {say(f"welcome.{name}"): value for name, value in facts.items() if value}:
+        st.html(facts_html(shown, small=True))
+    show_text(instructions(study, settings))
+    if practice := settings.qualification_pairs:
+        st.markdown(say("welcome.practice", count=practice))
+
+
+def consent_text(settings: JudgingSettings) -> None:
+    """The text that a rater is asked to agree to."""
+    st.markdown(f"### {Texts(settings.language)('welcome.consent')}")
+    with st.container(border=True, height=220 if len(settings.consent) > 700 else "content"):
+        show_text(settings.consent)
 
 
 def instructions(study: StudyInfo, settings: JudgingSettings) -> str:

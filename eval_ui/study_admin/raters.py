@@ -17,6 +17,10 @@ from leaderboard.studies.access import AdminIdentity, changes
 from leaderboard.studies.events import ban, release, requalify, unban
 from leaderboard.studies.rules import StudyInfo
 
+_CHOSEN = "chosen rater"
+_SELECTED = "selected rater"
+"""Keys of the box to choose a rater, and of the table's selection."""
+
 STATES = {
     "invite": "not invited",
     "consent": "consent missing",
@@ -39,7 +43,7 @@ def draw(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
     _requests(store, study, admin)
     _table(reports)
     st.caption(
-        "Raters with most flags come first: look at their answers before you ban or pay. Agreement: share of other raters' "
+        "A click on a row chooses the rater below. Raters with most flags come first: look at their answers before you ban or pay. Agreement: share of other raters' "
         "answers to the same pairs that match. Chose left: share of left among "
         "left and right. A ban removes a rater's answers from every rating at once; nothing is deleted, and "
         "the ban can be lifted."
@@ -73,6 +77,7 @@ def _table(reports: Sequence[RaterReport]) -> None:
         return None if value is None else round(100 * value)
 
     share_column = st.column_config.NumberColumn(format="%d%%")
+    ids = [one.rater_id for one in reports]
     show_table(
         {
             "Rater": [one.rater_id[:8] for one in reports],
@@ -93,6 +98,9 @@ def _table(reports: Sequence[RaterReport]) -> None:
             "Browsers": [one.browsers for one in reports],
         },
         placeholder="",
+        key=_SELECTED,
+        selection_mode="single-row",
+        on_select=lambda: choose_row(ids),
         column_config={
             "Median time (s)": st.column_config.NumberColumn(
                 format="%.0f", help="median time from serving a pair to its answer"
@@ -116,6 +124,17 @@ def _table(reports: Sequence[RaterReport]) -> None:
     )
 
 
+def choose_row(ids: Sequence[str]) -> None:
+    """Choose the rater of the row that was clicked.
+
+    Args:
+        ids: Ids of the raters, in the table's order.
+    """
+    rows = st.session_state[_SELECTED]["selection"]["rows"]
+    if rows and rows[0] < len(ids):
+        st.session_state[_CHOSEN] = ids[rows[0]]
+
+
 def _actions(
     store: Store, study: StudyInfo, admin: AdminIdentity, reports: Sequence[RaterReport]
 ) -> RaterReport:
@@ -123,7 +142,11 @@ def _actions(
     who, why, *buttons = st.columns([2, 2.4, 1, 1.3, 1], vertical_alignment="bottom")
     # Ids rather than reports: the box keeps its choice across reruns, reports change.
     known = {one.rater_id: one for one in reports}
-    one = known[who.selectbox("Rater", list(known), format_func=lambda rater: _label(known[rater]))]
+    one = known[
+        who.selectbox(
+            "Rater", list(known), format_func=lambda rater: _label(known[rater]), key=_CHOSEN
+        )
+    ]
     reason = why.text_input("Reason", max_chars=500, placeholder="stored with the ban")
     if one.state == "banned":
         if buttons[0].button("Lift ban", width="stretch"):

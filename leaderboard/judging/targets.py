@@ -9,8 +9,10 @@ from itertools import combinations
 import sqlalchemy as sa
 
 from basalt.core.comparisons import Comparison
+from basalt.io.errors import StudyError
 from leaderboard.ratings.analysis import own_bounds
-from leaderboard.ratings.models import RATING_MODELS, default_model
+from leaderboard.ratings.models import DEFAULT_MODEL, RATING_MODELS, RatingModel, default_model
+from leaderboard.ratings.planning import Plan, plan
 from leaderboard.ratings.ranking import rate
 from leaderboard.store.database import Store
 from leaderboard.store.models import Agent, Episode
@@ -118,6 +120,26 @@ def read_targets(
         widest_interval(judged, present),
         settings.stop_width,
     )
+
+
+def plan_targets(store: Store, study: StudyInfo, width: float) -> tuple[Plan, RatingModel]:
+    """Number of comparisons that a width of the 95% intervals needs in the study's largest task, and the model it is for.
+
+    Args:
+        store: Leaderboard.
+        study: Study of episodes.
+        width: Wanted width of the intervals of the ratings, by the model of the study's tables.
+
+    Raises:
+        ConfigError: The width is out of range.
+        StudyError: No task has two agents yet.
+    """
+    present = _agents(store, study)
+    if not present:
+        raise StudyError("there is nothing to compare yet; submit at least two agents first")
+    scale = get_settings(store, study).scale
+    model = RATING_MODELS.get("ordinal" if scale == "strength" else DEFAULT_MODEL)
+    return plan(max(map(len, present.values())), width, model=model), model
 
 
 def has_enough(store: Store, study: StudyInfo) -> bool:

@@ -42,6 +42,7 @@ PROLIFIC_RETURN = "https://app.prolific.com/submissions/complete?cc={code}"
 
 _CODE = r"^[A-Za-z0-9_-]*$"
 _ADDRESS = r"^(https://\S+)?$"
+_LINE = r"^[^\x00-\x1f]*$"
 
 
 class Ending(BaseModel):
@@ -63,7 +64,7 @@ class Ending(BaseModel):
         return self.url.replace("{code}", self.code)
 
 
-OneQuestion = Annotated[str, Field(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f]*$")]
+OneQuestion = Annotated[str, Field(min_length=1, max_length=300, pattern=_LINE)]
 
 
 class OwnQuestions(BaseModel):
@@ -87,6 +88,11 @@ class JudgingSettings(BaseModel):
         open_signup: Whether anybody may judge; otherwise an invite is required.
         signed_ids: Whether a participant's id counts only with the signature that a personal link has
             (`leaderboard.judging.participants`); otherwise anyone who knows an id can pose as that participant.
+        title: Name of the study as raters see it; empty shows none.
+        organiser: Person or institution that runs the study, for raters; empty shows none.
+        contact: How raters reach the organiser, e.g. an e-mail address; empty shows none.
+        minutes: Expected time of a rater in the whole study, in minutes, which raters see; None shows none.
+        pay: What a rater gets, in words; empty shows none.
         consent: Text that a rater must agree to first; empty for none. Raters are asked again when it
             changes.
         instructions: Instructions for raters in Markdown; empty for the app's own.
@@ -133,6 +139,11 @@ class JudgingSettings(BaseModel):
 
     open_signup: bool = True
     signed_ids: bool = False
+    title: str = Field(default="", max_length=100, pattern=_LINE)
+    organiser: str = Field(default="", max_length=100, pattern=_LINE)
+    contact: str = Field(default="", max_length=200, pattern=_LINE)
+    minutes: int | None = Field(default=None, gt=0, le=1000)
+    pay: str = Field(default="", max_length=100, pattern=_LINE)
     consent: str = Field(default="", max_length=20_000)
     instructions: str = Field(default="", max_length=20_000)
     qualification_pairs: int = Field(default=0, ge=0, le=50)
@@ -252,15 +263,28 @@ def change_settings(
     """
     with store.write() as session:
         present = read_settings(session, study.id)
-        try:
-            changed = JudgingSettings.model_validate(present.model_dump() | changes)
-        except ValidationError as err:
-            raise StudyError(first_fault(err, "settings")) from err
+        changed = changed_settings(present, changes)
         if changed != present:
             add_event(
                 session, study.id, "settings", admin.name, data=changed.model_dump(mode="json")
             )
     return changed
+
+
+def changed_settings(present: JudgingSettings, changes: Mapping[str, object]) -> JudgingSettings:
+    """Settings with some new values, which are not stored.
+
+    Args:
+        present: Settings to start from.
+        changes: New values by field.
+
+    Raises:
+        StudyError: A field is unknown, a value is not valid, or they contradict each other.
+    """
+    try:
+        return JudgingSettings.model_validate(present.model_dump() | dict(changes))
+    except ValidationError as err:
+        raise StudyError(first_fault(err, "settings")) from err
 
 
 def read_settings(session: Session, study_id: str) -> JudgingSettings:

@@ -54,6 +54,7 @@ def cookies(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
 @pytest.fixture
 def as_admin(empty_store: Store, cookies: dict[str, str]) -> None:
-    name = f"ada {uuid4()}"  # logins are counted by name, whatever the store
+    name = f"ada {uuid4()}"
     add_admin(empty_store, name, password=PASSWORD)
-    cookies[session.ADMIN_COOKIE] = log_in(empty_store, name, PASSWORD)
+    # Logins are counted by address.
+    cookies[session.ADMIN_COOKIE] = log_in(empty_store, name, PASSWORD, address=name)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,14 +14,17 @@ from basalt.core.comparisons import Comparison
 from eval_ui import session
 from eval_ui.judging.acts import Reply
 from eval_ui.judging.pair_view import PairView
+from eval_ui.study_admin import raters
 from leaderboard.judging.assignments import next_pair
 from leaderboard.judging.gold_pairs import add_gold_pair
 from leaderboard.judging.invites import create_invite
 from leaderboard.judging.judgments import answer_pair
 from leaderboard.judging.participants import allow_browser, browser_requests
+from leaderboard.judging.quality import rater_reports
 from leaderboard.judging.raters import new_rater_secret, register_rater
 from leaderboard.judging.telemetry_judge import judge_by_telemetry
 from leaderboard.ratings.models import RATING_MODELS, RatingModel, Ratings
+from leaderboard.ratings.planning import Plan, Planned
 from leaderboard.store.database import Store
 from leaderboard.store.models import AttentionCheck, Episode, Judgment, Membership, Rater
 from leaderboard.studies.access import command_line_admin
@@ -620,6 +624,123 @@ def test_every_section_of_the_study_page_is_drawn_empty_and_filled(
         if name == "History":
             changed = app.dataframe[0].value["Why, or what changed"]
             assert changed[0] == "pairs_per_rater: null → 7"
+
+
+def field(app: AppTest, kind: str, label: str) -> Any:
+    return next(one for one in app.get(kind) if one.label == label)
+
+
+@pytest.mark.usefixtures("as_admin")
+def test_changed_settings_are_marked_previewed_and_kept_until_they_are_saved_or_discarded(
+    empty_store: Store, study: StudyInfo
+) -> None:
+    change_settings(empty_store, study, ADMIN, watch_share=0.873)
+    app = section(show(opened(), "study"), "Settings")
+    assert "No unsaved changes" in text(app)
+    assert field(app, "number_input", "Skips per rater").help.endswith("Default: 10.")
+    field(app, "number_input", "Pairs per rater").set_value(12)
+    field(app, "text_input", "Pay").set_value("3 <b>euros</b>")
+    field(app, "text_area", "Own questions: who did it?").set_value("Who dug?\n\n Who fell? ")
+    run(app)
+    assert "3 unsaved changes" in text(app)
+    # What raters will see of it, with nothing stored yet.
+    assert "3 &lt;b&gt;euros" in text(app) and "Who fell?" in list(
+        app.dataframe[0].value["Question"]
+    )
+    assert get_settings(empty_store, study).pay == ""
+    # Another section in between, and another admin's change of another setting.
+    section(app, "History")
+    change_settings(empty_store, study, ADMIN, undo_seconds=7)
+    section(app, "Settings")
+    assert "3 unsaved changes" in text(app)
+    press(app, "Save")
+    saved = get_settings(empty_store, study)
+    assert (saved.pairs_per_rater, saved.pay, saved.undo_seconds) == (12, "3 <b>euros</b>", 7)
+    assert saved.questions is not None and saved.questions.direct == ("Who dug?", "Who fell?")
+    assert saved.watch_share == 0.873, "it is between two steps of its slider"
+    assert "No unsaved changes" in text(app)
+    field(app, "number_input", "Correct answers needed").set_value(3)
+    press(app, "Save")
+    assert "at most qualification_pairs" in "".join(one.value for one in app.error)
+    assert "1 unsaved change" in text(app)
+    press(app, "Discard changes")
+    assert "No unsaved changes" in text(app) and get_settings(empty_store, study) == saved
+
+
+@pytest.mark.usefixtures("as_admin")
+def test_a_simulated_width_becomes_the_stop_rule(
+    empty_store: Store, study: StudyInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, float, str]] = []
+
+    def simulated(agents: int, width: float, *, model: RatingModel) -> Plan:
+        asked.append((agents, width, model.name))
+        return Plan(agents, width, 1.0, 0.1, 0, (Planned(60, 1.4, 0.1),), 60, model.name)
+
+    monkeypatch.setattr("leaderboard.judging.targets.plan", simulated)
+    app = section(show(opened(), "study"), "Settings")
+    field(app, "number_input", "Width of the 95% intervals").set_value(1.5)
+    press(app, "Simulate")
+    assert asked == [(3, 1.5, "bt")]
+    assert "About 60 comparisons are needed" in text(app)
+    press(app, "Stop at 1.5")
+    assert get_settings(empty_store, study).stop_width is None
+    press(app, "Save")
+    assert get_settings(empty_store, study).stop_width == 1.5
+
+
+@pytest.mark.usefixtures("as_admin")
+def test_codes_of_outcomes_are_kept_and_missing_ones_are_named(
+    empty_store: Store, study: StudyInfo
+) -> None:
+    change_settings(
+        empty_store, study, ADMIN, consent="Agree?", endings={"closed": {"code": "FULL"}}
+    )
+    app = section(show(opened(), "study"), "Settings")
+    field(app, "selectbox", "Platform").set_value("prolific")
+    field(app, "text_input", "Code: completed").set_value("DONE")
+    run(app)
+    assert "the code for no consent" in "".join(one.value for one in app.warning)
+    field(app, "text_input", "Code: no consent").set_value("NO")
+    run(app)
+    assert not app.warning
+    press(app, "Save")
+    saved = get_settings(empty_store, study)
+    assert [saved.ending(one).code for one in ("completed", "no_consent", "closed")] == [
+        "DONE", "NO", "FULL",
+    ]  # fmt: skip
+    assert "No unsaved changes" in text(app)
+
+
+@pytest.mark.usefixtures("as_admin")
+def test_a_click_on_a_row_chooses_the_rater(
+    empty_store: Store, study: StudyInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(2):
+        judge_once(empty_store, study)
+    app = section(show(opened(), "study"), "Raters")
+    rows = list(app.dataframe[0].value["Rater"])
+    chosen = next(one for one in app.selectbox if one.label == "Rater")
+    assert chosen.value[:8] == rows[0]
+    state = {"selected rater": {"selection": {"rows": [1]}}}
+    monkeypatch.setattr(raters.st, "session_state", state)
+    ids = [one.rater_id for one in rater_reports(empty_store, study, ADMIN)]
+    raters.choose_row(ids)
+    assert state["chosen rater"] == ids[1]
+    raters.choose_row(ids[:1])  # the rater is gone meanwhile
+    assert state["chosen rater"] == ids[1]
+
+
+def test_raters_read_the_facts_that_the_study_gives(empty_store: Store, study: StudyInfo) -> None:
+    assert "Expected time" not in text(opened(begin=False))
+    change_settings(
+        empty_store, study, ADMIN, title="Caves", organiser="A university", contact="a@b.example",
+        minutes=20, pay=HOSTILE, pairs_per_rater=14,
+    )  # fmt: skip
+    written = text(opened(begin=False))
+    for fact in ("Caves", "A university", "a@b.example", "about 20 minutes", ">14<"):
+        assert fact in written
+    assert HOSTILE not in written
 
 
 @pytest.mark.usefixtures("as_admin")

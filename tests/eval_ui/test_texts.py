@@ -133,6 +133,10 @@ def test_every_text_that_is_asked_for_exists_and_every_one_is_asked_for() -> Non
     }
     for state in ("failed", "banned", "paused", "ended"):
         chosen |= {f"end.{state}", f"end.{state}_why"}
+    chosen |= {
+        f"welcome.{fact}"
+        for fact in ("study", "organiser", "pairs_to_judge", "time", "pay", "contact")
+    }
     assert asked <= known | plural
     assert {
         re.sub(r"_(one|other)$", "", key) if key[: key.rfind("_")] in plural else key
