@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from eval_ui.elements import percent
+from eval_ui.style import WIDE_SCREEN
 from leaderboard.ratings.analysis import INTERVAL, Analysis
 from leaderboard.ratings.ranking import Table
 
@@ -21,13 +22,22 @@ PALETTE = (
 )  # fmt: skip
 """Colours of agents; reused where there are more agents than colours."""
 
+
+def scaled(pixels: float) -> alt.ExprRef:
+    """A length that is half as large again on screens on which all of the app's text is (`eval_ui.style`)."""
+    return alt.ExprRef(f"windowSize()[0] >= {WIDE_SCREEN} ? {1.5 * pixels} : {pixels}")
+
+
 LABELS = {
-    "labelFontSize": 12,
+    "labelFontSize": scaled(12),
     "labelColor": "#3b4540",
-    "titleFontSize": 12,
+    "titleFontSize": scaled(12),
     "titleColor": "#3b4540",
 }
 """Style of axes, dark enough for a projector."""
+
+FIT_WIDTH = alt.AutoSizeParams(type="fit-x", contains="padding")
+"""For charts with a fixed height of each row: Streamlit would fit the height, too, which Vega refuses with a warning."""
 
 MAX_POINTS = 400
 """Largest number of points of a line; more cannot be distinguished on a screen."""
@@ -65,7 +75,11 @@ def rating_plot(analysis: Analysis, group: int = 1) -> alt.LayerChart:
     points = base.mark_point(filled=True, size=90, opacity=1, color=GREEN).encode(
         x="rating:Q", tooltip=tooltip
     )
-    return (rules + points).properties(height=alt.Step(36)).configure_axis(**LABELS)
+    return (
+        (rules + points)
+        .properties(height=alt.Step(36), autosize=FIT_WIDTH)
+        .configure_axis(**LABELS)
+    )
 
 
 def development_plot(table: Table, group: int = 1) -> alt.LayerChart:
@@ -94,14 +108,14 @@ def development_plot(table: Table, group: int = 1) -> alt.LayerChart:
     ends["label"] = spread(ends["rating"].to_list(), 16 / height * span)
     names = (
         alt.Chart(ends)
-        .mark_text(align="left", dx=6, fontSize=12, limit=150)
+        .mark_text(align="left", dx=6, fontSize=scaled(12), limit=scaled(150))
         .encode(x="comparison:Q", y="label:Q", text="agent:N", color=colour)
     )
     return (
         (lines + names)
         .properties(
             height=height,
-            padding={"left": 5, "top": 5, "right": 15 + min(150, 7 * longest), "bottom": 5},
+            padding={"left": 5, "top": 5, "right": 15 + min(225, 10 * longest), "bottom": 5},
         )
         .configure_axis(**LABELS)
     )
@@ -212,17 +226,24 @@ def _heat_map(
     cells = base.mark_rect(cornerRadius=3).encode(
         color=alt.Color("share:Q", legend=None, scale=colours)
     )
-    texts = base.mark_text(fontSize=12).encode(
+    texts = base.mark_text(fontSize=scaled(12)).encode(
         text="text:N",
         color=alt.condition("abs(datum.share - 0.5) > 0.33", alt.value("white"), alt.value("#222")),
     )
-    return (cells + texts).properties(height=alt.Step(step)).configure_axis(**LABELS)
+    return (
+        (cells + texts)
+        .properties(height=alt.Step(step), autosize=FIT_WIDTH)
+        .configure_axis(**LABELS)
+    )
 
 
 def _top(agents: Sequence[str]) -> alt.Axis:
     """Axis with agents' names above a heat map, slanted where there are many."""
     return alt.Axis(
-        orient="top", labelAngle=-35 if len(agents) > 4 else 0, labelLimit=140, labelFlush=False
+        orient="top",
+        labelAngle=-35 if len(agents) > 4 else 0,
+        labelLimit=scaled(140),
+        labelFlush=False,
     )
 
 
@@ -237,8 +258,8 @@ def _rows(
     **axis: Any,
 ) -> alt.Y:
     """Vertical axis with a row per name, each label beside the middle of its row."""
-    axis.setdefault("labelLimit", 160)
-    shape = alt.Axis(labelBaseline="middle", **axis)
+    limit = axis.pop("labelLimit", 160)
+    shape = alt.Axis(labelBaseline="middle", labelLimit=scaled(limit), **axis)
     return alt.Y(field, sort=sort, title=None, scale=scale, axis=shape)
 
 

@@ -47,17 +47,23 @@ def show_table(columns: Mapping[str, Any] | pd.DataFrame, **options: Any) -> Non
     st.dataframe(table, hide_index=True, width="stretch", **options)
 
 
-def attempt(action: Callable[..., object], *args: Any, **options: Any) -> None:
+def attempt(
+    action: Callable[..., object],
+    *args: Any,
+    words: Callable[[BasaltError], str] = str,
+    **options: Any,
+) -> None:
     """Do what a button says and draw the page again, or show why it was refused.
 
     Args:
         action: Function to call.
         args: Its arguments.
+        words: What to say of a refusal; its own message where the page is not for raters.
         options: Its arguments by name.
     """
     try:
         action(*args, **options)
     except BasaltError as err:
-        st.error(str(err))
+        st.error(words(err))
     else:
         st.rerun()

@@ -28,7 +28,9 @@ def current_study(store: Store, *, clips: bool | None = None) -> StudyInfo:
     """
     invite = arrival().invite
     if invite is not None and study_of_invite(store, invite) is None:
-        raise StudyError("unknown invitation; open the link you were sent, as it is")
+        raise StudyError(
+            "unknown invitation; open the link you were sent, as it is", "unknown_invite"
+        )
     studies = _of_kind(list_studies(store), clips)
     if not studies:
         find_study(store)  # without any study, its message says how to make one

@@ -8,12 +8,16 @@ import streamlit as st
 
 from leaderboard.studies.rules import StudyInfo
 
-STYLE = """
+WIDE_SCREEN = 2400
+"""Width in CSS pixels from which all text is half as large again."""
+
+STYLE = (
+    f"<style>@media (min-width: {WIDE_SCREEN}px) {{ html {{ font-size: 24px !important; }} }}</style>"
+    + """
 <style>
 .stMainBlockContainer { padding: 3.9rem 2rem 1.5rem; max-width: max(90rem, 85vw); }
 /* The navigation begins where the page does. */
 .stAppHeader { padding-inline: max(0px, (100vw - max(90rem, 85vw)) / 2); }
-@media (min-width: 2400px) { html { font-size: 24px !important; } }
 .stMainBlockContainer h1 { font-size: 1.6rem; padding: 0.3rem 0; }
 .stMainBlockContainer h2 small { font-size: 1rem; font-weight: 400; opacity: 0.7; padding-left: 0.6rem; overflow-wrap: anywhere; }
 .stMainBlockContainer h2 { margin: 0; font-size: 1.6rem; padding: 0.3rem 0 0.4rem; }
@@ -51,6 +55,7 @@ STYLE = """
 @media (max-width: 48rem) { .stMainBlockContainer { padding: 3.9rem 1rem 1rem; } }
 </style>
 """
+)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """User-facing errors: problems the user can fix. The command line prints them as one line and exits with 1."""
 
 from collections.abc import Sequence
+from typing import Any
 
 
 class BasaltError(Exception):
@@ -54,7 +55,20 @@ class AgentError(BasaltError):
 
 
 class StudyError(BasaltError):
-    """A submission or judgment that breaks the rules of its study."""
+    """A submission or judgment that breaks the rules of its study.
+
+    Args:
+        message: What is wrong, in English.
+        code: Name of the refusal, by which an app finds its own text for raters; "" for one that no rater sees.
+        values: Values of that text, by name.
+    """
+
+    code = ""
+
+    def __init__(self, message: str, code: str = "", **values: object) -> None:
+        super().__init__(message)
+        self.code = code or self.code
+        self.values: dict[str, Any] = values
 
 
 def problem_list(headline: str, problems: Sequence[str], shown: int | None = None) -> str:

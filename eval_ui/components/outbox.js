@@ -55,6 +55,8 @@ class Outbox {
     } catch { return []; }
   }
 
+  static refusal(code) { return `${say("sending.not_saved")} ${say(`refused.${code || "malformed"}`)}`; }
+
   async run() {
     if (this.running) return;
     this.running = true;
@@ -72,7 +74,7 @@ class Outbox {
       const response = await post(act).catch(() => null);
       const final = response && response.status < 500 && response.status !== 429;
       const said = final ? await response.json().catch(() => null) : null;
-      if (said) return response.ok ? said : { ok: false, stored: false, text: say("sending.not_saved", { why: said.detail }) };
+      if (said) return response.ok ? said : { ok: false, stored: false, text: Outbox.refusal(said.code) };
       this.slow(say(response ? "sending.busy" : "sending.offline"));
       await Promise.race([
         sleep(WAITS[Math.min(attempt, WAITS.length - 1)]),

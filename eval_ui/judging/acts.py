@@ -180,7 +180,7 @@ def holder_of_ticket(store: Store, ticket: str) -> tuple[StudyInfo, str]:
     try:
         study_id, rater_id = _serializer(store).loads(ticket, max_age=TICKET_DAYS * 86_400)
     except (BadData, ValueError, TypeError) as err:
-        raise AccessDeniedError("this page is too old; reload it") from err
+        raise AccessDeniedError("this page is too old; reload it", "page_old") from err
     require_present(store, rater_id)
     return get_study(store, study_id), rater_id
 
@@ -218,8 +218,7 @@ def perform(store: Store, study: StudyInfo, rater_id: str, act: Act) -> Reply:
     except (TooManyRequestsError, *FAULTS):
         raise
     except BasaltError as err:
-        text = str(err)
-        return Reply(text[:1].upper() + text[1:], ok=False, stored=False)
+        return Reply(say.refusal(err), ok=False, stored=False)
 
 
 def _answer(store: Store, study: StudyInfo, rater_id: str, answer: Answer, say: Texts) -> Reply:
@@ -274,7 +273,7 @@ def _answer_clips(
         skip_reason=answer.skip_reason,
     )
     if dropped:
-        return Reply(say("sending.not_counted", why=dropped), ok=False)
+        return Reply(say("sending.not_counted"), ok=False)
     return Reply(say("sending.saved"))
 
 

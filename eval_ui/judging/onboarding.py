@@ -7,14 +7,14 @@ import streamlit as st
 from basalt.io.errors import BasaltError
 from eval_ui.elements import attempt, facts_html, show_text
 from eval_ui.session import join_here, rater_secret
-from eval_ui.texts import Texts
+from eval_ui.texts import DEFAULT, Texts
 from leaderboard.judging.invites import ENOUGH, StudyFullError, check_invite
 from leaderboard.judging.participants import LINK_IDS, Participant
 from leaderboard.judging.raters import RaterStatus, enter
 from leaderboard.judging.targets import has_enough
 from leaderboard.store.database import Store
 from leaderboard.studies.rules import StudyInfo
-from leaderboard.studies.settings import Ending, JudgingSettings
+from leaderboard.studies.settings import Ending, JudgingSettings, get_settings
 
 _PREVIEW = "ASSIGNMENT_ID_NOT_AVAILABLE"
 
@@ -89,11 +89,11 @@ def welcome(store: Store, study: StudyInfo, settings: JudgingSettings, status: R
         if not status.joined:
             try:
                 if has_enough(store, study):
-                    raise StudyFullError(ENOUGH)
+                    raise StudyFullError(ENOUGH, "enough")
                 if status.state == "invite" and came.invite is not None:
                     check_invite(store, study, came.invite)
             except BasaltError as err:
-                st.error(str(err))
+                st.error(say.refusal(err))
                 if isinstance(err, StudyFullError):
                     _way_back(settings, settings.ending("closed"))
                 return
@@ -111,7 +111,7 @@ def welcome(store: Store, study: StudyInfo, settings: JudgingSettings, status: R
                 "platform": person.platform, "participant": person.id, "platform_study": person.study,
                 "platform_session": person.session, "signature": person.signature,
             }  # fmt: skip
-            attempt(join_here, study, invite=came.invite, consent=agreed, **ids)
+            attempt(join_here, study, words=say.refusal, invite=came.invite, consent=agreed, **ids)
         if settings.consent and st.button(say("welcome.decline"), type="tertiary"):
             st.session_state[_DECLINED] = study.id
             st.rerun()
@@ -209,6 +209,12 @@ def closed(settings: JudgingSettings, status: RaterStatus, ending: Ending | None
             )
         )  # fmt: skip
         _way_back(settings, ending)
+
+
+def show_refusal(store: Store, study: StudyInfo | None, err: BasaltError) -> None:
+    """Say on a rater's page why it cannot be shown, in the language of the study if there is one."""
+    language = DEFAULT if study is None else get_settings(store, study).language
+    st.info(Texts(language).refusal(err))
 
 
 def middle() -> "st.delta_generator.DeltaGenerator":

@@ -28,8 +28,9 @@ def undo_button(
     undo: Callable[[Store, StudyInfo, str], object],
 ) -> None:
     """After the last pair, the button to withdraw the last answer while that is possible."""
-    if undo_time(until) is not None and st.button(Texts(settings.language)("end.undo")):
-        attempt(undo, store, study, rater)
+    say = Texts(settings.language)
+    if undo_time(until) is not None and st.button(say("end.undo")):
+        attempt(undo, store, study, rater, words=say.refusal)
 
 
 def confirm_forgotten(store: Store, study: StudyInfo) -> None:

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from basalt.io.errors import BasaltError
+from basalt.io.errors import BasaltError, StudyError
 from basalt.io.untrusted import parse_json, unfit
 from eval_ui.json_requests import is_from_this_site, read_json
 from eval_ui.judging.acts import ACTS, Reply, holder_of_ticket, perform
@@ -57,7 +57,8 @@ async def act(request: Request) -> Response:
     except FAULTS as err:
         return unavailable(err)
     except BasaltError as err:
-        return JSONResponse({"detail": str(err)}, status_code=403)
+        code = err.code if isinstance(err, StudyError) else ""
+        return JSONResponse({"detail": str(err), "code": code}, status_code=403)
 
 
 ROUTES = [Route(ACT_PATH, act, methods=["POST"])]

@@ -14,7 +14,7 @@ from pathlib import Path
 from babel import Locale, UnknownLocaleError
 from pydantic import TypeAdapter
 
-from basalt.io.errors import ConfigError
+from basalt.io.errors import BasaltError, ConfigError, StudyError
 from basalt.io.untrusted import parse_json, read_bounded
 
 DEFAULT = "en"
@@ -47,6 +47,17 @@ class Texts:
             key = f"{key}_{_plural(self.language, count)}"
         text = find(self.language, key)
         return re.sub(r"\{\{(\w+)\}\}", lambda match: str(values[match.group(1)]), text)
+
+    def refusal(self, err: BasaltError) -> str:
+        """Why something was refused, for a rater: the text of its code in the section `refused`.
+
+        Args:
+            err: The refusal; one without a code is not a rater's matter, and says itself what it is.
+        """
+        if isinstance(err, StudyError) and err.code:
+            return self(f"refused.{err.code}", **err.values)
+        message = str(err)
+        return message[:1].upper() + message[1:]
 
 
 @cache

@@ -12,6 +12,7 @@ from eval_ui.judging.onboarding import (
     farewell,
     middle,
     rater_here,
+    show_refusal,
     welcome,
 )
 from eval_ui.judging.pair_view import undo_time
@@ -39,6 +40,7 @@ AUDIENCE = "clip raters"
 def page() -> None:
     """Draw the page."""
     store = the_store()
+    study = None
     try:
         study = current_study(store, clips=True)
         confirm_forgotten(store, study)
@@ -58,7 +60,7 @@ def page() -> None:
         if status.joined:
             footer(store, study, view.settings, rater)
     except BasaltError as err:
-        st.info(str(err))
+        show_refusal(store, study, err)
 
 
 def _show(

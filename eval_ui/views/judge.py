@@ -10,6 +10,7 @@ from eval_ui.judging.onboarding import (
     farewell,
     middle,
     rater_here,
+    show_refusal,
     welcome,
 )
 from eval_ui.judging.pair_judging import judge_pair
@@ -33,6 +34,7 @@ AUDIENCE = "raters"
 def page() -> None:
     """Draw the page."""
     store = the_store()
+    study = None
     try:
         if only_clips(store):
             st.switch_page("views/compare.py")
@@ -54,7 +56,7 @@ def page() -> None:
         if status.joined:
             footer(store, study, view.settings, rater)
     except BasaltError as err:
-        st.info(str(err))
+        show_refusal(store, study, err)
 
 
 def _end(store: Store, study: StudyInfo, rater: str, view: RaterView) -> None:

@@ -47,7 +47,7 @@ from leaderboard.judging.judgments import (
 from leaderboard.judging.quality import RaterReport, StudyQuality, rater_reports, study_quality
 from leaderboard.judging.rater_view import rater_view, studies_for_rater
 from leaderboard.judging.raters import (
-    REASONS,
+    denied,
     erase,
     find_rater,
     join,
@@ -308,7 +308,7 @@ def study_details(
     invited = study_of_invite(store, invite) if invite and is_secret(invite) else None
     known = [*_visible(store, caller, credentials), *([invited] if invited else [])]
     if study.id not in {one.id for one in known}:
-        raise AccessDeniedError(REASONS["invite"])
+        raise denied("invite")
     settings = get_settings(store, study)
     return shapes.StudyDetails(
         **_summary(store, study).model_dump(),

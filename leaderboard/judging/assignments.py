@@ -23,7 +23,7 @@ from leaderboard.judging.pairs import (
     unanswered,
 )
 from leaderboard.judging.participants import ACTIVE
-from leaderboard.judging.raters import REASONS, read_rater_status
+from leaderboard.judging.raters import denied, read_rater_status
 from leaderboard.store.database import Store
 from leaderboard.store.models import (
     Assignment,
@@ -35,7 +35,6 @@ from leaderboard.store.models import (
     count,
     pair_key,
 )
-from leaderboard.studies.access import AccessDeniedError
 from leaderboard.studies.events import banned_raters
 from leaderboard.studies.rules import StudyInfo, lock_study
 from leaderboard.studies.settings import JudgingSettings, read_settings
@@ -100,13 +99,13 @@ def next_pair(
     with store.write() as session:
         lock_study(session, study)
         if session.get(Rater, rater_id) is None:
-            raise StudyError("unknown rater; open the judging page again")
+            raise StudyError("unknown rater; open the judging page again", "unknown_rater")
         settings = read_settings(session, study.id)
         rater = read_rater_status(session, study, rater_id, settings, now)
         if rater.state == "done":
             return None
         if rater.state not in ("judge", "qualify"):
-            raise AccessDeniedError(REASONS[rater.state])
+            raise denied(rater.state)
         served = open_reservation(session, study, rater_id, now)
         if served is None and rater.state == "qualify":
             served = qualification_pair(session, study, rater_id, now, rng)

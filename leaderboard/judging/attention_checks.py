@@ -101,7 +101,8 @@ def qualification_pair(
     ]
     if not free:
         raise StudyError(
-            "this study has too few gold pairs for its qualification; its admin can add some"
+            "this study has too few gold pairs for its qualification; its admin can add some",
+            "not_ready",
         )
     return serve_check(session, study, rater_id, _drawn(free, rng), now)
 

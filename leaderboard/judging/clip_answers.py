@@ -98,10 +98,11 @@ def answer_clips(
                 )
             )
             if showing is None:
-                raise AnswerRefusedError("unknown pair; the answer was not stored")
+                raise AnswerRefusedError("unknown pair; the answer was not stored", "unknown_pair")
             if showing.rater_id != rater_id:
                 raise AnswerRefusedError(
-                    "this pair was served to another rater; the answer was not stored"
+                    "this pair was served to another rater; the answer was not stored",
+                    "unknown_pair",
                 )
             earlier = session.scalar(
                 sa.select(ClipAnswer).where(ClipAnswer.showing_id == showing_id)

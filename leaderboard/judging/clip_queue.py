@@ -18,8 +18,8 @@ from basalt.core.comparisons import MIRRORED, Side, Winner
 from basalt.core.tasks import STEPS_PER_SECOND
 from basalt.io.errors import StudyError
 from leaderboard.judging.raters import (
-    REASONS,
     RaterStatus,
+    denied,
     ending_of,
     read_rater_status,
 )
@@ -34,7 +34,6 @@ from leaderboard.store.models import (
     new_id,
     pair_key,
 )
-from leaderboard.studies.access import AccessDeniedError
 from leaderboard.studies.events import banned_raters, withdrawn_answers
 from leaderboard.studies.rules import StudyInfo, lock_study
 from leaderboard.studies.settings import Ending, JudgingSettings, read_settings
@@ -347,17 +346,18 @@ def next_clips(
     with store.write() as session:
         lock_study(session, study)
         if session.get(Rater, rater_id) is None:
-            raise StudyError("unknown rater; open the page again")
+            raise StudyError("unknown rater; open the page again", "unknown_rater")
         settings = read_settings(session, study.id)
         status = read_rater_status(session, study, rater_id, settings)
         if status.state == "done":
             return []
         if status.state == "qualify":
             raise StudyError(
-                "studies of clips have no practice pairs; an admin can set their number to 0"
+                "studies of clips have no practice pairs; an admin can set their number to 0",
+                "not_ready",
             )
         if status.state != "judge":
-            raise AccessDeniedError(REASONS[status.state])
+            raise denied(status.state)
         desk = _Desk(session, study, rater_id, settings, rng or random.SystemRandom(), now)
         for one in desk.own:
             one.expires = desk.expires

@@ -165,12 +165,17 @@ def admit(session: Session, study: StudyInfo, token: str, now: datetime) -> Invi
         .with_for_update()
     )
     if invite is None:
-        raise AccessDeniedError("unknown invitation; open the link you were sent again")
+        raise AccessDeniedError(
+            "unknown invitation; open the link you were sent again", "unknown_invite"
+        )
     if invite.revoked is not None or (invite.expires is not None and invite.expires <= now):
-        raise AccessDeniedError("this invitation has expired or was revoked; ask for a new one")
+        raise AccessDeniedError(
+            "this invitation has expired or was revoked; ask for a new one", "invite_expired"
+        )
     used = count(session, Membership.invite_id == invite.id)
     if invite.max_raters is not None and used >= invite.max_raters:
         raise StudyFullError(
-            "this invitation was already used; continue in the browser that you started in"
+            "this invitation was already used; continue in the browser that you started in",
+            "invite_used",
         )
     return invite

@@ -18,7 +18,7 @@ from leaderboard.judging.assignments import ServedPair, assign, served_pair
 from leaderboard.judging.attention_checks import after_check_answer, passes, serve_again
 from leaderboard.judging.gold_pairs import explained
 from leaderboard.judging.pairs import open_reservation
-from leaderboard.judging.raters import REASONS, read_rater_status
+from leaderboard.judging.raters import denied, read_rater_status
 from leaderboard.store.database import Store
 from leaderboard.store.models import (
     SKIP_REASONS,
@@ -66,6 +66,8 @@ REFUSED_PER_DAY = 1000
 
 class AnswerRefusedError(StudyError):
     """An answer that was not stored; the message says why."""
+
+    code = "malformed"
 
 
 @dataclass(frozen=True)
@@ -150,13 +152,16 @@ def answer_pair(
             served, earlier = _served_row(session, assignment_id)
             if served.rater_id != rater_id:
                 raise AnswerRefusedError(
-                    "this pair was served to another rater; the answer was not stored"
+                    "this pair was served to another rater; the answer was not stored",
+                    "unknown_pair",
                 )
             if earlier is not None:
                 check_repeated(session, served.study_id, earlier, winner, strength)
                 return StoredAnswer(earlier.id, _feedback(session, served, earlier))
             if served.ahead:
-                raise AnswerRefusedError("this pair was not shown yet; answer the one before it")
+                raise AnswerRefusedError(
+                    "this pair was not shown yet; answer the one before it", "not_shown"
+                )
             settings = read_settings(session, served.study_id)
             check_answerable(session, served, settings, now)
             if now >= served.expires:
@@ -288,7 +293,9 @@ def check_skips(
     if status.skips_left == 0:
         raise AnswerRefusedError(
             f"this study allows {settings.skips_allowed} skipped pairs, and you have used them; answer this pair, "
-            "or contact the organisers if a video does not play"
+            "or contact the organisers if a video does not play",
+            "no_skips",
+            allowed=settings.skips_allowed,
         )
 
 
@@ -307,14 +314,18 @@ def check_undo(
         AccessDeniedError: The rater is banned.
     """
     if rater_id in banned_raters(session, study_id):
-        raise AccessDeniedError(REASONS["banned"])
+        raise denied("banned")
     seconds = read_settings(session, study_id).undo_seconds
     if last is None:
-        raise AnswerRefusedError("there is no answer to withdraw")
+        raise AnswerRefusedError("there is no answer to withdraw", "no_answer")
     if answer not in (None, last.id):
-        raise AnswerRefusedError("this answer is no longer the last one, and cannot be withdrawn")
+        raise AnswerRefusedError(
+            "this answer is no longer the last one, and cannot be withdrawn", "not_last"
+        )
     if now - last.created > timedelta(seconds=seconds):
-        raise AnswerRefusedError(f"an answer can be withdrawn only within {seconds} s")
+        raise AnswerRefusedError(
+            f"an answer can be withdrawn only within {seconds} s", "undo_late", seconds=seconds
+        )
 
 
 def _check_form(given: _Answer) -> None:
@@ -322,10 +333,14 @@ def _check_form(given: _Answer) -> None:
     check_winner(winner)
     check_skip_reason(winner, skip_reason)
     if len(justification) > MAX_TEXT:
-        raise AnswerRefusedError(f"the reason is longer than {MAX_TEXT} characters; shorten it")
+        raise AnswerRefusedError(
+            f"the reason is longer than {MAX_TEXT} characters; shorten it",
+            "reason_long",
+            most=MAX_TEXT,
+        )
     if "\0" in justification:
         raise AnswerRefusedError(
-            "the reason contains characters that cannot be stored; remove them"
+            "the reason contains characters that cannot be stored; remove them", "reason_characters"
         )
     if len(video_events) > MAX_EVENTS:
         raise AnswerRefusedError(
@@ -375,10 +390,12 @@ def check_repeated(
         AnswerRefusedError: The earlier answer was withdrawn, or is another one.
     """
     if earlier.id in withdrawn_answers(session, study_id, earlier.rater_id):
-        raise AnswerRefusedError("this answer was withdrawn; answer the pair again")
+        raise AnswerRefusedError("this answer was withdrawn; answer the pair again", "withdrawn")
     before = None if isinstance(earlier, ClipAnswer) else earlier.strength
     if (earlier.winner, before) != (winner, strength):
-        raise AnswerRefusedError("this pair was answered before; the first answer stands")
+        raise AnswerRefusedError(
+            "this pair was answered before; the first answer stands", "answered_before"
+        )
 
 
 def check_answerable(
@@ -394,7 +411,7 @@ def check_answerable(
         TooManyRequestsError: There were too many answers within a minute.
     """
     if served.rater_id in banned_raters(session, served.study_id):
-        raise AccessDeniedError(REASONS["banned"])
+        raise denied("banned")
     _check_pace(session, served.rater_id, settings, now)
 
 
@@ -438,7 +455,8 @@ def _check_late(session: Session, served: Assignment | AttentionCheck) -> None:
 def replaced() -> AnswerRefusedError:
     """The refusal of an answer that came after the pair's time, when another one stood."""
     return AnswerRefusedError(
-        "the pair was no longer reserved for you and has been answered since; your answer came too late and does not count"
+        "the pair was no longer reserved for you and has been answered since; your answer came too late and does not count",
+        "replaced",
     )
 
 
@@ -481,7 +499,7 @@ def _check_pace(session: Session, rater_id: str, settings: JudgingSettings, now:
     )
     if answers >= settings.answers_per_minute:
         raise TooManyRequestsError(
-            "too many answers within a minute; wait a little, then send it again"
+            "too many answers within a minute; wait a little, then send it again", "too_fast"
         )
 
 
@@ -494,7 +512,9 @@ def _check_care(
 ) -> None:
     if len(given.justification) < settings.reason_characters:
         raise AnswerRefusedError(
-            f"give a reason of at least {settings.reason_characters} characters; the answer was not stored"
+            f"give a reason of at least {settings.reason_characters} characters; the answer was not stored",
+            "reason_short",
+            least=settings.reason_characters,
         )
     if not settings.watch_share:
         return
@@ -509,7 +529,9 @@ def _check_care(
         or (now - served.created).total_seconds() < least
     ):
         raise AnswerRefusedError(
-            f"watch at least {settings.watch_share:.0%} of both videos first; the answer was not stored"
+            f"watch at least {settings.watch_share:.0%} of both videos first; the answer was not stored",
+            "unwatched",
+            percent=round(settings.watch_share * 100),
         )
 
 
@@ -608,7 +630,7 @@ def _served_row(
         return assignment, judgment
     if check is not None:
         return check, answer
-    raise AnswerRefusedError("unknown pair; the answer was not stored")
+    raise AnswerRefusedError("unknown pair; the answer was not stored", "unknown_pair")
 
 
 def last_answer(session: Session, study: StudyInfo, rater_id: str) -> Judgment | CheckAnswer | None:

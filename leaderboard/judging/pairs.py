@@ -28,7 +28,9 @@ def require_source(study: StudyInfo, source: str) -> None:
         StudyError: The study does not accept the source.
     """
     if source not in study.rules.sources:
-        raise StudyError(f"study {study.name!r} does not accept judgments from source {source!r}")
+        raise StudyError(
+            f"study {study.name!r} does not accept judgments from source {source!r}", "not_ready"
+        )
 
 
 def reservation(

@@ -75,7 +75,9 @@ class ActiveElsewhereError(AccessDeniedError):
     def __init__(self, rater_id: str, browser: str) -> None:
         super().__init__(
             "this study is open in another of your browsers; close it there and reload this page after "
-            f"{ACTIVE.seconds // 60} minutes, or ask the organisers to let you continue here"
+            f"{ACTIVE.seconds // 60} minutes, or ask the organisers to let you continue here",
+            "active_elsewhere",
+            minutes=ACTIVE.seconds // 60,
         )
         self.rater_id = rater_id
         self.browser = browser
@@ -144,7 +146,8 @@ def checked_participant(
     signed = hmac.compare_digest(expected.encode(), (given.signature or "").encode())
     if settings.signed_ids and not signed:
         raise AccessDeniedError(
-            "this link is not valid for this participant; open the link you were sent, as it is"
+            "this link is not valid for this participant; open the link you were sent, as it is",
+            "wrong_link",
         )
     return checked, signed
 
@@ -310,12 +313,15 @@ def attach(
         if not signed and not (invite and belongs_to(session, study, invite)):
             raise AccessDeniedError(
                 "this participant has joined already; open the invitation link again, or continue in the browser "
-                "that you started in"
+                "that you started in",
+                "joined_before",
             )
         if len(known) >= MOST_BROWSERS:
             raise AccessDeniedError(
                 f"you have used this study in {MOST_BROWSERS} browsers already; continue in one of them, or contact "
-                "the organisers"
+                "the organisers",
+                "browsers",
+                most=MOST_BROWSERS,
             )
         browser = hmac.new(key, token.encode(), "sha256").hexdigest()[:16]
         allowed = ("allow", browser) in _asked_and_allowed(session, study.id, rater.id)

@@ -87,6 +87,15 @@ REASONS = {
 """Why a rater in that state may not judge."""
 
 
+def denied(state: str) -> AccessDeniedError:
+    """The refusal of a rater who may not judge.
+
+    Args:
+        state: State of the rater, a key of `REASONS`, which is also the refusal's code.
+    """
+    return AccessDeniedError(REASONS[state], state)
+
+
 @dataclass(frozen=True)
 class RaterStatus:
     """State of a rater in a study.
@@ -180,7 +189,7 @@ def find_rater(store: Store, token: str, study_id: str | None = None) -> str:
                 .limit(1)
             )
     if found is None:
-        raise AccessDeniedError("unknown rater; join the study first")
+        raise AccessDeniedError("unknown rater; join the study first", "unknown_rater")
     return found
 
 
@@ -193,7 +202,7 @@ def require_present(store: Store, rater_id: str) -> None:
     with store.read() as session:
         rater = session.get(Rater, rater_id)
     if rater is None or rater.erased:
-        raise AccessDeniedError("unknown rater; reload the page")
+        raise AccessDeniedError("unknown rater; reload the page", "unknown_rater")
 
 
 def rename_rater(store: Store, rater_id: str, name: str) -> None:
@@ -322,7 +331,7 @@ def join(
         lock_study(session, study)  # two browsers of one participant may come at once
         settings = read_settings(session, study.id)
         if settings.paused or settings.ended:
-            raise AccessDeniedError(REASONS["ended" if settings.ended else "paused"])
+            raise denied("ended" if settings.ended else "paused")
         rater = rater_in_browser(session, study.id, token)
         member = session.get(Membership, (study.id, rater.id)) if rater is not None else None
         if person is not None:
@@ -344,12 +353,10 @@ def join(
                 member = None
         if member is None:
             if full:
-                raise StudyFullError(ENOUGH)
+                raise StudyFullError(ENOUGH, "enough")
             admitted = None if invite is None else admit(session, study, invite, now)
             if admitted is None and not settings.open_signup:
-                raise AccessDeniedError(
-                    "this study is by invitation only; open the link you were sent"
-                )
+                raise denied("invite")
             member = Membership(
                 study_id=study.id,
                 rater_id=_new_member(session, study, settings, token, key, person, now).id,
@@ -618,7 +625,7 @@ def _keep_out(session: Session, key: bytes, study_id: str, rater: Rater) -> None
 
 def _refuse_excluded(session: Session, study_id: str, hashes: Collection[str]) -> None:
     if reason := _excluded(session, study_id, hashes):
-        raise AccessDeniedError(REASONS[reason])
+        raise denied(reason)
 
 
 def _new_member(
@@ -640,7 +647,7 @@ def _new_member(
     browser = _hashed(key, study.id, "secret", hash_secret(token))
     doubt = _excluded(session, study.id, [browser])
     if doubt and person is None:
-        raise AccessDeniedError(REASONS[doubt])
+        raise denied(doubt)
     banned = banned_raters(session, study.id)
     others = raters_of_browser(session, study.id, token)
     own = session.scalar(sa.select(Rater).where(Rater.token_sha256 == hash_secret(token)))

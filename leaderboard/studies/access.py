@@ -163,7 +163,7 @@ def throttle(what: str, key: str, per_minute: int) -> None:
         TooManyRequestsError: The limit is reached; this attempt is not counted.
     """
     if not _limiter.hit(RateLimitItemPerMinute(per_minute), what, hash_secret(key)):
-        raise TooManyRequestsError(f"too many attempts ({what}); try again in a minute")
+        raise TooManyRequestsError(f"too many attempts ({what}); try again in a minute", "too_many")
 
 
 def add_admin(

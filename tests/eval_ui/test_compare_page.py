@@ -159,7 +159,7 @@ def test_an_answer_that_does_not_count_says_why(
     opened()
     reply = comparing.answer("left")
     assert not reply.ok
-    assert reply.text.startswith("Not counted: answered after ")
+    assert reply.text.startswith("Not counted: you answered in less than half")
     assert answers(empty_store)[0].dropped
 
 
@@ -213,7 +213,7 @@ def test_invited_raters_agree_first(
 def test_there_may_be_nothing_to_compare(
     empty_store: Store, study: StudyInfo, comparing: Comparing
 ) -> None:
-    assert "there are no clips to compare" in text(opened())
+    assert "There are no clips to compare" in text(opened())
 
 
 def test_studies_of_clips_are_on_their_own_page(

@@ -72,7 +72,7 @@ def test_an_answer_that_is_sent_again_is_stored_once(
     assert (one.rater_id, one.winner, one.justification) == (rater, "left", "straight in")
     refused = send(answer | {"winner": "right"})[1]
     assert (refused["ok"], refused["stored"]) == (False, False)
-    assert refused["text"] == "This pair was answered before; the first answer stands"
+    assert refused["text"] == "This pair was answered before; the first answer stands."
 
 
 def test_the_next_pair_comes_with_the_reply_and_its_videos_are_loaded_before(
@@ -185,7 +185,7 @@ def test_a_page_of_somebody_who_was_forgotten_or_a_forged_one_sends_nothing(
     assert send(answer | {"ticket": ticket[:-1] + "AB"[ticket[-1] == "A"]})[0] == 403
     other = rater_ticket(empty_store, study, register_rater(empty_store, "other"))
     reply = send(answer | {"ticket": other})[1]
-    assert reply["stored"] is False and "another rater" in str(reply["text"])
+    assert reply["stored"] is False and "not yours to answer" in str(reply["text"])
     monkeypatch.setattr(acts, "TICKET_DAYS", -1)
     assert send(answer)[0] == 403
     monkeypatch.undo()

@@ -335,7 +335,7 @@ def test_a_closed_study_asks_for_an_invitation(
     # A link that lets nobody in says so before anybody reads on and agrees, in a store with an open study, too.
     create_study(empty_store, "open", demo_study({"find_cave": SEEDS}, "test", "1"))
     app = opened(invite="forged")
-    assert "unknown invitation" in text(app)
+    assert "This invitation is not known" in text(app)
     assert not [button for button in app.button if button.label == "Begin"]
     assert judging.view is None
 

@@ -11,9 +11,13 @@ import pytest
 from pydantic import ValidationError
 
 import eval_ui
+import leaderboard
 from basalt.io.errors import ConfigError
 from eval_ui import texts
 from eval_ui.texts import Texts, catalogues
+from leaderboard.judging.judgments import AnswerRefusedError
+from leaderboard.judging.raters import REASONS
+from leaderboard.studies.access import AccessDeniedError
 from leaderboard.studies.settings import JudgingSettings
 
 FOLDER = Path(eval_ui.__file__).parent
@@ -120,6 +124,59 @@ def test_a_text_in_the_code_is_found() -> None:
     ]  # fmt: skip
 
 
+REFUSALS = {
+    "AccessDeniedError", "AnswerRefusedError", "StudyError", "StudyFullError", "TooManyRequestsError",
+}  # fmt: skip
+
+
+def refusals() -> Iterator[ast.Call]:
+    """Calls in the leaderboard and the app that make a refusal with a code, or one of `REASONS`."""
+    for folder in (FOLDER, Path(leaderboard.__file__).parent):
+        for path in folder.rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Call) and getattr(node.func, "id", "") in REFUSALS:
+                    yield node
+
+
+def codes_of_refusals() -> set[str]:
+    """Codes of the refusals that raters may see."""
+    codes = {*REASONS, AnswerRefusedError.code, "active_elsewhere"}
+    for call in refusals():
+        if len(call.args) == 2 and isinstance(call.args[1], ast.Constant):
+            codes.add(call.args[1].value)
+    return codes
+
+
+def test_a_refusal_gives_its_text_the_values_that_it_names() -> None:
+    for call in refusals():
+        if len(call.args) == 2 and isinstance(code := call.args[1], ast.Constant):
+            wanted = set(re.findall(r"\{\{(\w+)\}\}", catalogues()["en"]["refused"][code.value]))
+            assert wanted == {one.arg for one in call.keywords}, code.value
+
+
+def test_a_refusal_is_in_the_studys_language(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "en.json").write_text(json.dumps(dict(catalogues()["en"])))
+    german = {"refused": {"browsers": "Schon in {{most}} Browsern."}}
+    (tmp_path / "de.json").write_text(json.dumps(german))
+    monkeypatch.setattr(texts, "_FOLDER", tmp_path)
+    catalogues.cache_clear()
+    try:
+        say = Texts("de")
+        assert (
+            say.refusal(AccessDeniedError("used in 3", "browsers", most=3))
+            == "Schon in 3 Browsern."
+        )
+        assert say.refusal(AnswerRefusedError("winner: got 'x'")).startswith(
+            "The answer is not complete"
+        )
+        assert say.refusal(ConfigError("a setting is wrong")) == "A setting is wrong"
+    finally:
+        monkeypatch.undo()
+        catalogues.cache_clear()
+
+
 def test_every_text_that_is_asked_for_exists_and_every_one_is_asked_for() -> None:
     code = "\n".join(path.read_text() for path in (*PAGES, *SCRIPTS, *FRAMES))
     english = catalogues()["en"]
@@ -127,6 +184,7 @@ def test_every_text_that_is_asked_for_exists_and_every_one_is_asked_for() -> Non
     plural = {re.sub(r"_(one|other)$", "", key) for key in known if key.endswith("_other")}
     asked = set(re.findall(rf"""["'](?:{"|".join(english)})\.[a-z_]+["']""", code))
     asked = {one[1:-1] for one in asked if not re.search(r"\.(html|css|js).$", one)}
+    asked |= {f"refused.{code}" for code in codes_of_refusals()}
     # Chosen by the outcome of an answer or the state of a rater.
     chosen = {f"sending.expected_{side}" for side in ("left", "right", "draw")} | {
         "sending.correct"
