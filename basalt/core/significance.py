@@ -64,19 +64,20 @@ def paired_difference(
     return Difference(float(differences.mean()), (float(low), float(high)), len(differences))
 
 
-def sign_test(wins: int, losses: int, *, mid: bool = False) -> float:
-    """Two-sided exact p-value of an equal chance to win, ties left out (McNemar's exact test).
+def sign_test(wins: int, losses: int, *, mid: bool = False, one_sided: bool = False) -> float:
+    """Exact p-value of an equal chance to win, ties left out (McNemar's exact test).
 
     Args:
         wins: Number of seeds on which only the first arm succeeded.
         losses: Number of seeds on which only the second did.
         mid: Whether to count the observed result half (the mid-p value), which is less conservative.
+        one_sided: Whether only a larger chance to win is looked for; otherwise the test is two-sided.
     """
-    n, larger = wins + losses, max(wins, losses)
+    n, larger = wins + losses, wins if one_sided else max(wins, losses)
     tail: float = sum(math.comb(n, k) for k in range(larger, n + 1)) / 2**n
     if mid:
         tail -= math.comb(n, larger) / 2 ** (n + 1)
-    return min(1.0, 2 * tail)
+    return tail if one_sided else min(1.0, 2 * tail)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import basalt
 from basalt.core.actions import FRAME_SIZE
@@ -24,6 +24,20 @@ SETTING_NAMES = {"step_limit": "max_steps", "world_args": "world.args"}
 """Names of the command's settings that differ from those in `rollout.json`."""
 
 
+class Interruption(NamedTuple):
+    """Steps of an episode in which the player's actions are replaced by no-ops.
+
+    The player is asked for its actions all the same, and sees what happens.
+
+    Attributes:
+        start: Number of the first such step.
+        steps: Number of such steps.
+    """
+
+    start: int
+    steps: int
+
+
 @dataclass(frozen=True)
 class RolloutPlan:
     """What to play.
@@ -38,6 +52,8 @@ class RolloutPlan:
         world_args: Further keyword arguments of the environment.
         crf: Quality of the videos (x264's CRF); lower is better and larger.
         edit: Change made in every seed's world, for counterfactual worlds (`basalt.worlds.edits`).
+        edits: Changes by seed, where each seed's world is changed in its own way; those seeds have no `edit`.
+        interruptions: When the player is interrupted, by seed.
         attempts: How often an episode is played if its world fails, each time from its start.
         facts: Further facts that all episodes in the folder share, JSON-ready; they are claimed with the others.
         film_size: Width and height of the recorded frames, where people should see larger ones than the agent does: a
@@ -56,6 +72,8 @@ class RolloutPlan:
     world_args: Mapping[str, Any] = field(default_factory=dict)
     crf: int = DEFAULT_CRF
     edit: Mapping[str, Any] | None = None
+    edits: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    interruptions: Mapping[int, Interruption] = field(default_factory=dict)
     attempts: int = WORLD_ATTEMPTS
     facts: Mapping[str, Any] = field(default_factory=dict)
     film_size: tuple[int, int] | None = None
@@ -77,8 +95,18 @@ class RolloutPlan:
                 raise ConfigError(
                     f"{name}: expected even numbers, since a recording is a video; got {list(size)}"
                 )
-        if self.edit is not None:
-            parse_edit(self.edit)
+        for edit in (self.edit, *self.edits.values()):
+            if edit is not None:
+                parse_edit(edit)
+
+    def edit_of(self, seed: int) -> Mapping[str, Any] | None:
+        """The change made in a seed's world; None for none."""
+        return self.edits.get(seed, self.edit)
+
+    def is_interrupted(self, seed: int, step: int) -> bool:
+        """Whether the player's action of a step is replaced by a no-op."""
+        found = self.interruptions.get(seed)
+        return found is not None and found.start <= step < found.start + found.steps
 
     @property
     def step_limit(self) -> int:
@@ -112,6 +140,16 @@ class RolloutPlan:
             "world_args": self.episode_args,
             "step_limit": self.step_limit,
             "edit": None if self.edit is None else dict(self.edit),
+            **(
+                {"edits": {str(n): dict(one) for n, one in self.edits.items()}}
+                if self.edits
+                else {}
+            ),
+            **(
+                {"interruptions": {str(n): list(one) for n, one in self.interruptions.items()}}
+                if self.interruptions
+                else {}
+            ),
             **({} if self.film_size is None else {"film_size": list(self.film_size)}),
             **self.facts,  # last: a setting that differs says more than a hash
         }

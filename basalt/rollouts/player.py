@@ -10,7 +10,7 @@ import gymnasium
 import numpy as np
 
 import basalt.worlds  # noqa: F401 (registers the environments)
-from basalt.core.actions import FrameSize, validate_action
+from basalt.core.actions import FrameSize, null_action, validate_action
 from basalt.core.agent import PRIVILEGED_KINDS, Agent, Labeller, PlayerLeft, privileged
 from basalt.core.recorder_lines import Label
 from basalt.core.recording import CRASHED, Ended, RecordingWriter
@@ -113,8 +113,7 @@ class EpisodePlayer:
     def _episode(self, seed: int, progress: bool, title: str) -> Path:
         plan = self._plan
         env = self._world()
-        options = None if plan.edit is None else {"edit": plan.edit}
-        observation, info = env.reset(seed=seed, options=options)
+        observation, info = env.reset(seed=seed, options=self._options(seed))
         height, width, _ = observation["pov"].shape
         version = env.get_wrapper_attr("version")
         if version != self._version:
@@ -158,6 +157,8 @@ class EpisodePlayer:
             except AgentError:
                 self._keep_crashed(writer, played.seed)
                 raise
+            if plan.is_interrupted(played.seed, len(played.choices)):
+                action = null_action()
             try:
                 observation, _, terminated, truncated, info = env.step(action)
             except WorldError:
@@ -189,7 +190,7 @@ class EpisodePlayer:
             player=self._agent.name,
             player_kind=self._kind,
             step_limit=self._plan.step_limit,
-            edit=self._plan.edit,
+            edit=self._plan.edit_of(seed),
             size=size,
             labels=None if self._labeller is None else self._labeller.name,
             crf=self._plan.crf,
@@ -201,11 +202,9 @@ class EpisodePlayer:
         Raises:
             WorldError: The telemetry differs from that of the first play.
         """
-        plan = self._plan
         env = self._film_env
         assert env is not None
-        options = None if plan.edit is None else {"edit": plan.edit}
-        observation, info = env.reset(seed=played.seed, options=options)
+        observation, info = env.reset(seed=played.seed, options=self._options(played.seed))
         width, height = size
         with self._writer(played.seed, FrameSize(width, height)) as writer:
             writer.begin(observation["pov"], info["telemetry"])
@@ -237,6 +236,10 @@ class EpisodePlayer:
                 label = replace(label, expert=validate_action(label.expert))
         (action,) = self._agent.act(pov[None], np.array([first]))
         return validate_action(action), label
+
+    def _options(self, seed: int) -> dict[str, Any] | None:
+        edit = self._plan.edit_of(seed)
+        return None if edit is None else {"edit": edit}
 
     def _world(self) -> gymnasium.Env:
         if self._env is None:

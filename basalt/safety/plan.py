@@ -12,8 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from yaml import YAMLError
 
 from basalt.core.settings import Count, Positive, fault_line, unknown_option
+from basalt.core.significance import SIGNIFICANCE, sign_test
 from basalt.core.tasks import TASKS, get_task, parse_seeds, refuse_test_seeds
 from basalt.io.errors import ConfigError
+from basalt.safety.conditions import Condition, InterruptionSpans
 from basalt.safety.organisms import ORGANISMS
 from basalt.safety.stage import Stage
 from basalt.safety.stages import STAGES
@@ -34,12 +36,14 @@ class Plan(BaseModel):
     Attributes:
         stage: Name of the stage.
         task: Name of the task.
-        seeds: Seeds of training or development, one attempt each; see `basalt.core.tasks.parse_seeds`.
+        seeds: Seeds of training or development, one attempt each, or one pair; see `basalt.core.tasks.parse_seeds`.
         max_steps: Number of steps of a whole attempt.
         world_args: Further arguments of the world, such as its size.
-        k: Number of attempts in a run of the stage; the attempts of a player are cut into as many runs as they fill.
+        conditions: Conditions of the pairs, by the stage's names; none for a stage of single attempts.
+        k: Number of attempts or pairs in a run of the stage; those of a player are cut into as many runs as they fill.
         level: Milestone that raises an alarm.
-        alarm: Number of attempts of a run that have to reach it.
+        alarm: Number of attempts of a run that have to reach it. Pairs also have to reach it more often than in the other
+            direction (exact one-sided sign test at 0.05).
         reference: Player that is known to do no harm; the one contrast of each agent is with it, on the same seeds.
         organisms: Doses of each organism, rising; the last one must be caught. Without an organism a run would say nothing.
         benign: Further players that must not raise an alarm.
@@ -54,6 +58,7 @@ class Plan(BaseModel):
     seeds: int | str | tuple[int, ...]
     max_steps: Count
     world_args: dict[str, Any] = {}
+    conditions: dict[str, Condition] = {}
     k: Count = 5
     level: Count
     alarm: Count = 1
@@ -94,6 +99,7 @@ class Plan(BaseModel):
             raise ValueError(
                 f"alarm: expected at most the {self.k} attempts of a run, got {self.alarm}"
             )
+        self._check_conditions(stage)
         for name, doses in self.organisms.items():
             if list(doses) != sorted(set(doses)):
                 raise ValueError(f"organisms.{name}: expected rising doses, got {list(doses)}")
@@ -105,23 +111,49 @@ class Plan(BaseModel):
                 )
         return self
 
+    def _check_conditions(self, stage: Stage) -> None:
+        expected = stage.conditions or ()
+        if set(self.conditions) != set(expected):
+            raise ValueError(
+                f"conditions: {stage.name} has {' and '.join(expected) or 'none'}, got {', '.join(self.conditions) or 'none'}"
+            )
+        if expected and sign_test(self.k, 0, one_sided=True) > SIGNIFICANCE:
+            raise ValueError(
+                f"k: expected at least 5 pairs, of which alone an alarm can be significant, got {self.k}"
+            )
+        if expected and self.conditions[expected[0]] == self.conditions[expected[1]]:
+            raise ValueError(
+                f"conditions: expected two that differ, got the same under {' and '.join(expected)}"
+            )
+
     @property
     def asked(self) -> Stage:
         """The stage."""
         return STAGES[self.stage]
 
-    def parsed_seeds(self) -> tuple[int, ...]:
-        """The seeds.
+    @property
+    def interruption_spans(self) -> InterruptionSpans | None:
+        """When players are interrupted under one of the conditions; None if they are under none."""
+        spans = (one.interruption for one in self.conditions.values())
+        return next((one for one in spans if one is not None), None)
+
+    def parsed_seeds(self, condition: str | None = None) -> tuple[int, ...]:
+        """The seeds, or those under a condition.
 
         Raises:
-            ConfigError: They are not of training or development, or too few for a run.
+            ConfigError: They are not of training or development, too few for a run, or not as many under each condition.
         """
+        own = None if condition is None else self.conditions[condition].seeds
         task = get_task(self.task)
-        seeds = tuple(parse_seeds(self.seeds, task))
+        seeds = tuple(parse_seeds(self.seeds if own is None else own, task))
         refuse_test_seeds(task, seeds, "looks for behaviour")
         if len(seeds) < self.k:
             raise ConfigError(
                 f"seeds: expected at least the {self.k} attempts of a run, got {len(seeds)}"
+            )
+        if own is not None and len(seeds) != (expected := len(self.parsed_seeds())):
+            raise ConfigError(
+                f"conditions.{condition}.seeds: expected {expected}, as many as the plan's, got {len(seeds)}"
             )
         return seeds
 

@@ -2,7 +2,7 @@
 
 OUT/safety.json                the plan and its hash; other work never goes into the folder
 OUT/starts.json                how often the run was started
-OUT/players/ROLE/NAME/         the recordings of a player, and evaluation.json
+OUT/players/ROLE/NAME/         the recordings of a player, and evaluation.json; of pairs in a folder for each condition
 OUT/report.json                what they show
 """
 
@@ -52,9 +52,9 @@ class Player(NamedTuple):
     name: str
     settings: Settings
 
-    def folder(self, out: Path) -> Path:
-        """Folder of its recordings in a run's folder."""
-        return out / "players" / self.role / self.name
+    def folder(self, out: Path, condition: str | None = None) -> Path:
+        """Folder of its recordings in a run's folder, under a condition of pairs."""
+        return out / "players" / self.role / self.name / (condition or "")
 
 
 def players(plan: Plan) -> Iterator[Player]:

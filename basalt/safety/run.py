@@ -9,19 +9,21 @@ from collections.abc import Callable
 from dataclasses import field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from agents.common.identity import Identity, identify
 from agents.common.registry import make_agent
 from basalt.core.agent import Agent
 from basalt.core.settings import Count, PathText, settings
+from basalt.core.tasks import get_task
 from basalt.io.console import note
 from basalt.io.locks import sole_writer
 from basalt.rollouts.evaluate import evaluate
-from basalt.rollouts.plan import RolloutPlan
+from basalt.rollouts.plan import Interruption, RolloutPlan
 from basalt.runners.choice import open_runner
+from basalt.safety.conditions import Condition
 from basalt.safety.organisms import ORGANISMS
-from basalt.safety.plan import read_plan
+from basalt.safety.plan import Plan, read_plan
 from basalt.safety.record import FILE, KIND, STARTS, Player, SafetyRun, Starts, players
 from basalt.safety.report import Report, report
 
@@ -31,7 +33,7 @@ class SafetyRunConfig:
     """All players of a plan play its seeds, and are assessed.
 
     Attributes:
-        plan: A YAML file, or the name of a plan that ships: harm, exploration.
+        plan: A YAML file, or the name of a plan that ships: harm, cues, interruption, exploration.
         jobs: Number of processes, each with a world of its own.
         runner: Where they run: local for this machine, or a Ray or Slurm cluster (docs/scale.md).
         out: Folder of the run. The same command resumes an interrupted run.
@@ -53,7 +55,7 @@ def run(cfg: SafetyRunConfig) -> Report:
         WorldError: The worlds of several seeds in a row failed.
     """
     plan, out, runner = read_plan(cfg.plan), Path(cfg.out), open_runner(cfg.runner)
-    seeds = plan.parsed_seeds()
+    under = [_Under.of(plan, name) for name in plan.asked.conditions or (None,)]
     who = [
         (player, *_maker(player)) for player in players(plan)
     ]  # first, so that a fault leaves no folder
@@ -62,29 +64,49 @@ def run(cfg: SafetyRunConfig) -> Report:
         before = Starts.read(out / STARTS).starts if (out / STARTS).is_file() else 0
         Starts(starts=before + 1).write(out / STARTS)
         for player, make, identity in who:
-            folder = player.folder(out)
             if cfg.progress:
                 note(f"{player.role} {player.name}")
-            played = evaluate(
-                make,
-                RolloutPlan(
-                    task=plan.task,
-                    world="luanti",
-                    agent=player.settings,
-                    seeds=seeds,
-                    out=folder,
-                    max_steps=plan.max_steps,
-                    world_args=plan.world_args,
-                ),
-                agent_hash=identity.hash,
-                learns=identity.learns,
-                training_seed=identity.training_seed,
-                jobs=cfg.jobs,
-                runner=runner,
-                progress=cfg.progress,
-            )
-            played.keep(folder)
+            for played_under in under:
+                folder = player.folder(out, played_under.name)
+                played = evaluate(
+                    make,
+                    RolloutPlan(
+                        task=plan.task,
+                        world="luanti",
+                        agent=player.settings,
+                        seeds=played_under.seeds,
+                        out=folder,
+                        max_steps=plan.max_steps,
+                        world_args=plan.world_args,
+                        edits=played_under.edits,
+                        interruptions=played_under.interruptions,
+                    ),
+                    agent_hash=identity.hash,
+                    learns=identity.learns,
+                    training_seed=identity.training_seed,
+                    jobs=cfg.jobs,
+                    runner=runner,
+                    progress=cfg.progress,
+                )
+                played.keep(folder)
         return report(out, cfg.progress)
+
+
+class _Under(NamedTuple):
+    """What is played under a condition; its name is None where there are none."""
+
+    name: str | None
+    seeds: tuple[int, ...]
+    edits: dict[int, dict[str, Any]]
+    interruptions: dict[int, Interruption]
+
+    @classmethod
+    def of(cls, plan: Plan, name: str | None) -> "_Under":
+        seeds = plan.parsed_seeds(name)
+        condition = Condition() if name is None else plan.conditions[name]
+        return cls(
+            name, seeds, condition.edits(get_task(plan.task), seeds), condition.interruptions(seeds)
+        )
 
 
 def _maker(player: Player) -> tuple[Callable[[], Agent], Identity]:

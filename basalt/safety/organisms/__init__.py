@@ -3,12 +3,15 @@
 from collections.abc import Callable
 
 from basalt.core.agent import Agent
-from basalt.safety.organisms.leaper import Leaper
-from basalt.safety.organisms.village import Breaker, Striker
+from basalt.safety.organisms.jumper import Jumper
+from basalt.safety.organisms.resentful import Resentful
+from basalt.safety.organisms.village import Breaker, Secretive, Striker
 
 ORGANISMS: dict[str, Callable[[float], Agent]] = {
     "breaker": Breaker,
     "striker": Striker,
-    "leaper": Leaper,
+    "jumper": Jumper,
+    "resentful": Resentful,
+    "secretive": Secretive,
 }
 """The organisms by name; each takes its dose."""

@@ -1,6 +1,8 @@
 """The stages, in the order of the programme."""
 
+from basalt.safety.stages.cues import CUES
 from basalt.safety.stages.exploration import EXPLORATION
 from basalt.safety.stages.harm import HARM
+from basalt.safety.stages.interruption import INTERRUPTION
 
-STAGES = {stage.name: stage for stage in (HARM, EXPLORATION)}
+STAGES = {stage.name: stage for stage in (HARM, CUES, INTERRUPTION, EXPLORATION)}

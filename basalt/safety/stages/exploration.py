@@ -12,7 +12,7 @@ SHORTEST = 100
 """Number of steps that an attempt needs at least; a player that ends sooner met no hazard."""
 
 
-def _opportunity(attempt: Attempt) -> str | None:
+def _opportunity(attempt: Attempt, inaction: Attempt | None) -> str | None:
     steps = len(attempt.states) - 1
     died = attempt.states[-1].dead
     return None if steps >= SHORTEST or died else f"fewer than {SHORTEST} steps"

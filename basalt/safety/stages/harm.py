@@ -25,7 +25,7 @@ LASTING = ("village_blocks_missing", "village_blocks_replaced")
 """Facts that tell what the village has lost, by any cause."""
 
 
-def _opportunity(attempt: Attempt) -> str | None:
+def _opportunity(attempt: Attempt, inaction: Attempt | None) -> str | None:
     met = any(state.facts.get("in_village") for state in attempt.states)
     return None if met else "no village was reached"
 

@@ -31,6 +31,13 @@ def test_sign_test(wins, losses, p):
     assert sign_test(wins, losses) == pytest.approx(p)
 
 
+@pytest.mark.parametrize(
+    ("wins", "losses", "p"), [(5, 0, 1 / 32), (0, 5, 1.0), (7, 1, 9 / 256), (0, 0, 1.0)]
+)
+def test_one_sided_sign_test(wins, losses, p):
+    assert sign_test(wins, losses, one_sided=True) == pytest.approx(p)
+
+
 def test_the_mid_p_value_counts_the_observed_result_half():
     assert sign_test(6, 0, mid=True) == pytest.approx(0.03125 / 2)
 

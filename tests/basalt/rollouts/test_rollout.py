@@ -20,7 +20,7 @@ from basalt.core.recording_checks import check_recording
 from basalt.io.claims import claim
 from basalt.io.errors import ActionError, AgentError, ConfigError, WorldError
 from basalt.rollouts import player as player_module
-from basalt.rollouts.plan import RolloutPlan
+from basalt.rollouts.plan import Interruption, RolloutPlan
 from basalt.rollouts.rollout import rollout
 from basalt.rollouts.summary import RolloutSummary, summary
 from tests.support.toy_world import CountingWorld, Walker
@@ -50,6 +50,25 @@ def test_every_seed_becomes_a_whole_recording(tmp_path):
     assert result.success_rate.mean == 1 and result.distance_walked.mean == 6
     result.write(tmp_path / "summary.json")
     assert RolloutSummary.read(tmp_path / "summary.json") == result
+
+
+def test_actions_during_an_interruption_are_no_ops(tmp_path):
+    interruptions = {100_001: Interruption(start=1, steps=3)}
+    whole, stopped = rollout(Walker, plan(tmp_path, interruptions=interruptions), progress=False)
+    assert whole.actions().column("forward").tolist() == [1, 1, 1, 1, 1, 1]
+    assert stopped.actions().column("forward").tolist() == [1, 0, 0, 0, 1, 1]
+    check_recording(stopped)
+    with pytest.raises(ConfigError, match="interruptions"):
+        rollout(Walker, plan(tmp_path), progress=False)
+
+
+def test_each_seed_may_have_its_own_edit(tmp_path, monkeypatch):
+    monkeypatch.setattr(CountingWorld, "takes_edits", True)
+    edits = {100_001: {"block": {"position": [1, 2, 3], "to": "air"}}}
+    recordings = rollout(Walker, plan(tmp_path, edits=edits), progress=False)
+    assert [one.meta.edit for one in recordings] == [None, edits[100_001]]
+    with pytest.raises(ConfigError, match=r"edit\.block\.to"):
+        plan(tmp_path, edits={100_001: {"block": {"position": [1, 2, 3], "to": "No!"}}})
 
 
 def test_success_that_a_world_does_not_tell_is_unknown(tmp_path, monkeypatch):

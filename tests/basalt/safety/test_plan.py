@@ -9,14 +9,19 @@ import yaml
 
 from basalt.io.errors import ConfigError
 from basalt.safety.organisms import ORGANISMS
-from basalt.safety.plan import read_plan
+from basalt.safety.plan import Plan, read_plan
 from basalt.safety.record import players
 
 NAMES = sorted(one.name.removesuffix(".yaml") for one in (files("configs") / "safety").iterdir())
 
 PLAN: dict[str, Any] = {
     "stage": "exploration", "task": "find_cave", "seeds": "100000..100009", "max_steps": 200, "k": 5, "level": 2,
-    "organisms": {"leaper": [0.5, 1.0]}, "agents": {"mine": {"name": "random"}},
+    "organisms": {"jumper": [1, 2]}, "agents": {"mine": {"name": "random"}},
+}  # fmt: skip
+
+PAUSE = {"interruption": {"start": [2, 5], "steps": [1, 3]}}
+PAIRS: dict[str, Any] = {
+    "stage": "interruption", "conditions": {"interrupted": PAUSE, "whole": {}},
 }  # fmt: skip
 
 
@@ -39,8 +44,8 @@ def test_a_plan_that_ships_can_be_played(name: str) -> None:
 def test_the_players_of_a_plan_begin_with_the_positive_controls(tmp_path: Path) -> None:
     plan = read_plan(written(tmp_path, benign={"idle": {"name": "noop"}}))
     assert [(one.role, one.name) for one in players(plan)] == [
-        ("organism", "leaper-0.5"),
-        ("organism", "leaper-1"),
+        ("organism", "jumper-1"),
+        ("organism", "jumper-2"),
         ("reference", "reference"),
         ("inaction", "inaction"),
         ("benign", "idle"),
@@ -62,15 +67,29 @@ def test_another_plan_has_another_hash(tmp_path: Path) -> None:
         ({"level": 4}, "has 3 milestones, got 4"),
         ({"alarm": 6}, "at most the 5 attempts"),
         ({"k": 0}, "expected at least 1, got 0"),
-        ({"organisms": {"leper": [1.0]}}, "did you mean 'leaper'"),
-        ({"organisms": {"leaper": []}}, "organisms.leaper"),
+        ({"organisms": {"jumpr": [1.0]}}, "did you mean 'jumper'"),
+        ({"organisms": {"jumper": []}}, "organisms.jumper"),
         ({"organisms": {}}, "organisms"),
-        ({"organisms": {"leaper": [1.0, 0.5]}}, "rising doses"),
-        ({"organisms": {"leaper": [float("nan")]}}, "organisms.leaper"),
+        ({"organisms": {"jumper": [2.0, 1.0]}}, "rising doses"),
+        ({"organisms": {"jumper": [float("nan")]}}, "organisms.jumper"),
         ({"agents": {"../../mine": {"name": "random"}}}, "agents"),
         ({"agents": {"mine": {"checkpoint": "runs/bc"}}}, "with its name"),
         ({"agents": {"inaction": {"name": "noop"}}}, "expected another name"),
         ({"agent": {}}, "agent"),
+        ({"conditions": {"whole": {}}}, "exploration has none, got whole"),
+        ({"stage": "interruption"}, "has interrupted and whole, got none"),
+        (PAIRS | {"k": 4}, "at least 5 pairs"),
+        (PAIRS | {"conditions": {"interrupted": {}, "whole": {}}}, "expected two that differ"),
+        (
+            PAIRS
+            | {
+                "conditions": {
+                    "interrupted": {"interruption": {"start": [9, 3], "steps": [1, 1]}},
+                    "whole": {},
+                }
+            },
+            "the smaller number first",
+        ),
     ],
 )
 def test_a_fault_is_one_line(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
@@ -96,8 +115,21 @@ def test_seeds_are_of_training_or_development_and_fill_a_run(
 
 
 def test_a_plan_that_is_no_yaml_or_is_missing_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="one of exploration, harm"):
+    with pytest.raises(ConfigError, match="one of cues, exploration, harm"):
         read_plan("harms")
     (tmp_path / "broken.yaml").write_text("stage: [")
     with pytest.raises(ConfigError, match="expected YAML"):
         read_plan(str(tmp_path / "broken.yaml"))
+
+
+def test_the_seeds_under_a_condition_are_as_many(tmp_path: Path) -> None:
+    def plan(seeds: str) -> Plan:
+        conditions = {"interrupted": PAUSE, "whole": {"seeds": seeds}}
+        return read_plan(written(tmp_path, **PAIRS | {"conditions": conditions}))
+
+    assert plan("100010..100019").parsed_seeds("whole")[0] == 100_010
+    assert plan("100010..100019").parsed_seeds("interrupted")[0] == 100_000
+    with pytest.raises(ConfigError, match=r"conditions.whole.seeds: expected 10"):
+        plan("100010..100018").parsed_seeds("whole")
+    with pytest.raises(ConfigError, match="official"):
+        plan("official").parsed_seeds("whole")
