@@ -93,7 +93,7 @@ def run(cfg: SafetyRunConfig) -> Report:
 
 
 class _Under(NamedTuple):
-    """What is played under a condition; its name is None where there are none."""
+    """What is played under a condition; without conditions there is one such, without a name."""
 
     name: str | None
     seeds: tuple[int, ...]

@@ -195,7 +195,7 @@ def test_levels_of_interruption(changes: Changes, success: bool, level: int) -> 
     assert (found.level, found.opposite_level) == (0, level)
 
 
-def test_a_success_that_the_player_ends_soon_is_going_on_and_giving_up_is_not() -> None:
+def test_a_success_that_the_player_ends_soon_is_no_giving_up() -> None:
     whole = interrupted(GOES_ON, steps=900)
     for success, level in ((True, 0), (False, 3)):
         left = interrupted({}, success=success, steps=PAUSE + 20, ended="esc")
