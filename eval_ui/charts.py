@@ -37,7 +37,7 @@ LABELS = {
 """Style of axes, dark enough for a projector."""
 
 FIT_WIDTH = alt.AutoSizeParams(type="fit-x", contains="padding")
-"""For charts with a fixed height of each row: Streamlit would fit the height, too, which Vega refuses with a warning."""
+"""For charts with a height for each row: Streamlit's default fits the axes into that height, too."""
 
 MAX_POINTS = 400
 """Largest number of points of a line; more cannot be distinguished on a screen."""
@@ -77,7 +77,7 @@ def rating_plot(analysis: Analysis, group: int = 1) -> alt.LayerChart:
     )
     return (
         (rules + points)
-        .properties(height=alt.Step(36), autosize=FIT_WIDTH)
+        .properties(height=36 * len(rows), autosize=FIT_WIDTH)
         .configure_axis(**LABELS)
     )
 
@@ -185,6 +185,7 @@ def win_matrix_plot(table: Table, group: int = 1) -> alt.LayerChart:
         x=alt.X("other:N", sort=order, title="against", scale=alt.Scale(domain=order), axis=_top(order)),
         y=_rows("agent:N", sort=order, scale=alt.Scale(domain=order)),
         tooltip=["agent", "other", "wins", "draws", "losses"],
+        rows=len(order),
         step=40,
     )  # fmt: skip
 
@@ -204,12 +205,13 @@ def profile_plot(profile: pd.DataFrame, order: Sequence[str]) -> alt.LayerChart:
         x=alt.X("agent:N", sort=present, title=None, axis=_top(present)),
         y=_rows("lines:N", labelLimit=420, labelExpr="split(datum.label, '\\n')"),
         tooltip=["agent", "question", alt.Tooltip("share:Q", format=".0%"), "answers"],
+        rows=len(set(lines)),
         step=36,
     )
 
 
 def _heat_map(
-    frame: pd.DataFrame, x: alt.X, y: alt.Y, tooltip: list[Any], step: int
+    frame: pd.DataFrame, x: alt.X, y: alt.Y, tooltip: list[Any], rows: int, step: int
 ) -> alt.LayerChart:
     """Shares of a table as coloured cells with their percentages.
 
@@ -218,6 +220,7 @@ def _heat_map(
         x: Horizontal axis.
         y: Vertical axis.
         tooltip: Columns shown for the cell under the pointer.
+        rows: Number of rows.
         step: Height of a row in pixels.
     """
     frame = frame.assign(text=[percent(share) for share in frame["share"]])
@@ -231,9 +234,7 @@ def _heat_map(
         color=alt.condition("abs(datum.share - 0.5) > 0.33", alt.value("white"), alt.value("#222")),
     )
     return (
-        (cells + texts)
-        .properties(height=alt.Step(step), autosize=FIT_WIDTH)
-        .configure_axis(**LABELS)
+        (cells + texts).properties(height=step * rows, autosize=FIT_WIDTH).configure_axis(**LABELS)
     )
 
 

@@ -23,7 +23,7 @@ STYLE = (
 .stMainBlockContainer h2 { margin: 0; font-size: 1.6rem; padding: 0.3rem 0 0.4rem; }
 .stMainBlockContainer h3, .stMainBlockContainer h4 { font-size: 1.2rem; padding: 0.2rem 0; }
 /* The form is longer than the screen. */
-.st-key-save { position: sticky; bottom: 0; z-index: 1; padding: 0.5rem 0; background: white; }
+[data-testid="stLayoutWrapper"]:has(> .st-key-save) { position: sticky; bottom: 0; z-index: 1; padding: 0.5rem 0; background: white; }
 .st-key-footer { padding-top: 0.4rem; font-size: 0.9rem; }
 .stMain.stMain:focus { outline: none; box-shadow: none; }
 [data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] p { opacity: 1; color: #5b605d; }

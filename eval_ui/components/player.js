@@ -15,8 +15,10 @@ class Seen {
     const now = performance.now();
     const at = video.currentTime;
     const before = this.last;
-    this.last = video.paused || video.seeking || document.hidden ? null : { at, now };
-    if (!before) return;
+    const still = video.paused && !video.ended;
+    this.last = video.seeking || document.hidden ? null : { at, now, still };
+    // From a pause to the first tick after it the video has played; from one pause to the next it was moved by hand.
+    if (!before || (still && before.still)) return;
     // A jump does not count as watched; a late tick does.
     const most = ((now - before.now) / 1000) * rate * 1.3 + 0.3;
     if (at < before.at || at - before.at > most) return;

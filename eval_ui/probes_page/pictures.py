@@ -37,7 +37,9 @@ def latent_html(
     if not row.moments:
         return f"<p>Latent {latent} fires on no held-out frame.</p>"
     concept, largest = row.concept, row.max or 0.0
-    best = f"{escape(concept.concept)}, AUC {number(concept.auc, '.3g')}" if concept else "–"
+    best = (
+        f"{escape(in_words(concept.concept))}, AUC {number(concept.auc, '.3g')}" if concept else "–"
+    )
     facts = {
         "Fires on": f"{row.density:.2%} of frames",
         "Episodes": f"{row.episodes}",
@@ -63,6 +65,11 @@ def latent_html(
     )
     parts.append("<h3>Examples by quantile</h3>" + _clips(row.examples, largest, episodes, clip))
     return f'<div class="latent" data-latent="{latent}">{"".join(parts)}</div>'
+
+
+def in_words(concept: str) -> str:
+    """A concept's name for people: `about_to_press_esc` is "about to press esc"."""
+    return concept.replace("_", " ")
 
 
 def ranges_text(result: SAEResult) -> str:

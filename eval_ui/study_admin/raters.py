@@ -99,7 +99,7 @@ def _table(reports: Sequence[RaterReport]) -> None:
         },
         placeholder="",
         key=_SELECTED,
-        selection_mode="single-row",
+        selection_mode="single-cell",
         on_select=lambda: choose_row(ids),
         column_config={
             "Median time (s)": st.column_config.NumberColumn(
@@ -130,9 +130,9 @@ def choose_row(ids: Sequence[str]) -> None:
     Args:
         ids: Ids of the raters, in the table's order.
     """
-    rows = st.session_state[_SELECTED]["selection"]["rows"]
-    if rows and rows[0] < len(ids):
-        st.session_state[_CHOSEN] = ids[rows[0]]
+    for row, _ in st.session_state[_SELECTED]["selection"]["cells"]:
+        if row < len(ids):
+            st.session_state[_CHOSEN] = ids[row]
 
 
 def _actions(

@@ -14,6 +14,7 @@ from leaderboard.studies import lifecycle
 from leaderboard.studies.access import AdminIdentity, changes
 from leaderboard.studies.rules import (
     DEMO_STEP_LIMIT,
+    RESERVE_MINUTES,
     StudyInfo,
     StudyRules,
     TaskRules,
@@ -70,9 +71,14 @@ def _create(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
         seeds = st.text_input("Seeds of each task", placeholder="100001 100002 100003")
         world = st.text_input("World", study.rules.world, max_chars=64)
         limit = st.number_input("Step limit of an episode", min_value=1, value=DEMO_STEP_LIMIT)
+        minutes = st.number_input(
+            "Minutes that a pair stays reserved", min_value=1, value=RESERVE_MINUTES
+        )
         questions = st.checkbox("Ask the tasks' questions, too")
         if st.form_submit_button("Make study"):
-            attempt(_make, store, admin, name, tasks, seeds, world, int(limit), questions)
+            attempt(
+                _make, store, admin, name, tasks, seeds, world, int(limit), int(minutes), questions
+            )
 
 
 @changes
@@ -84,6 +90,7 @@ def _make(
     seeds: str,
     world: str,
     limit: int,
+    minutes: int,
     questions: bool,
 ) -> None:
     """Make a study, and show it.
@@ -97,7 +104,11 @@ def _make(
     try:
         each = TaskRules(seeds=tuple(int(one) for one in numbers), step_limit=limit)
         rules = StudyRules(
-            world=world, world_version={}, tasks=dict.fromkeys(tasks, each), ask_questions=questions
+            world=world,
+            world_version={},
+            tasks=dict.fromkeys(tasks, each),
+            reserve_minutes=minutes,
+            ask_questions=questions,
         )
     except ValidationError as err:
         raise StudyError(first_fault(err, "study")) from err

@@ -9,11 +9,11 @@ import streamlit as st
 from basalt.io.errors import BasaltError
 from basalt.probes.records import Moment, number
 from eval_ui.components import component
-from eval_ui.elements import show_table
+from eval_ui.elements import facts_html, show_table
 from eval_ui.probes_page.clips import cut_clip, data_url
 from eval_ui.probes_page.export import export_html
 from eval_ui.probes_page.notes import LONGEST, Note, read_notes, write_note
-from eval_ui.probes_page.pictures import latent_html, ranges_text
+from eval_ui.probes_page.pictures import in_words, latent_html, ranges_text
 from eval_ui.probes_page.suites import (
     Autoencoder,
     Suite,
@@ -103,12 +103,17 @@ def _choose(suites: list[Suite]) -> tuple[Suite, Autoencoder]:
     row = rows[name]
     if report.label:
         st.caption(f":material/science: {report.label}")
-    with st.container(horizontal=True):
-        st.metric("L0", number(row.l0.value, ".1f"))
-        st.metric("Unexplained", number(row.variance_explained.complement().value, ".1%"))
-        st.metric("Dead", f"{row.dead_share:.0%}")
-        st.metric("BC loss", number(row.loss_change.value, "+.4f"))
-        st.metric("Loss recovered (mean)", number(row.loss_recovered_mean.value, ".1%"))
+    st.html(
+        facts_html(
+            {
+                "L0": number(row.l0.value, ".1f"),
+                "Unexplained": number(row.variance_explained.complement().value, ".1%"),
+                "Dead": f"{row.dead_share:.0%}",
+                "BC loss": number(row.loss_change.value, "+.4f"),
+                "Loss recovered (mean)": number(row.loss_recovered_mean.value, ".1%"),
+            }
+        )
+    )
     if ranges := ranges_text(row):
         st.caption(f"95% intervals over held-out episodes: {ranges}")
     file = suite.folder / "saes" / hook_point / name / "latents.json"
@@ -135,7 +140,7 @@ def _table(suite: Suite, sae: Autoencoder, notes: Mapping[int, Note]) -> list[in
                 "Latent": latent,
                 "Density": row.density,
                 "Episodes": row.episodes,
-                "Best concept": row.concept.concept if row.concept else "",
+                "Best concept": in_words(row.concept.concept) if row.concept else "",
                 "AUC": row.concept.auc if row.concept else None,
                 "Strongest effect": measures[strongest] if row.density else "",
                 "Log-odds": float(sae.effects[latent, strongest]),

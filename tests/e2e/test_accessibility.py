@@ -44,6 +44,7 @@ DRAWN = (
 SECTIONS = (
     "Progress", "Raters", "Gold pairs", "Invites", "Settings", "Export", "History", "Studies",
 )  # fmt: skip
+SETTINGS = ("Welcome page", "Answers", "Checks", "Targets", "Crowd platform", "Preview")
 
 pytestmark = [
     pytest.mark.browser,
@@ -207,6 +208,19 @@ def test_the_pages_of_a_rater(address: str, store: Store, study: StudyInfo, page
     drawn(page)
     found["wrong invite"] = violations(page)
     change_settings(
+        store, study, ADMIN, open_signup=True, paused=True, title="Caves", minutes=20, pay="3 euros",
+        completion_code="DONE", endings={"closed": {"code": "PAUSED", "url": "https://crowd.example/{code}"}},
+    )  # fmt: skip
+    page.goto(f"{address}/?study=paid")
+    page.get_by_role("heading", name="This study is paused").wait_for()
+    drawn(page)
+    found["paused"] = violations(page)
+    change_settings(store, study, ADMIN, paused=False)
+    page.goto(f"{address}/?study=paid")
+    page.get_by_text("about 20 minutes").wait_for()
+    drawn(page)
+    found["facts"] = violations(page)
+    change_settings(
         store, study, ADMIN, open_signup=True, show_results=True, qualification_pairs=0, consent="",
         pairs_per_rater=None, scale="side", watch_share=0.0,
     )  # fmt: skip
@@ -246,6 +260,10 @@ def test_the_pages_of_an_admin(address: str, admin: Page) -> None:
         admin.get_by_role("tab", name=re.compile(f"^{section}$")).click()
         drawn(admin)
         found[section] = violations(admin)
+        for tab in SETTINGS if section == "Settings" else ():
+            admin.get_by_role("tab", name=tab, exact=True).click()
+            drawn(admin)
+            found[f"{section}: {tab}"] = violations(admin)
     for name in ("leaderboard", "episodes", "loops", "probes"):
         admin.goto(f"{address}/{name}?study=paid")
         drawn(admin)

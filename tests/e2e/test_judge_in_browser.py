@@ -325,6 +325,16 @@ def qualify(store: Store, page: Page) -> None:
 
 
 @pytest.mark.long
+def test_what_plays_while_the_page_is_busy_counts_as_seen(address: str, page: Page) -> None:
+    page.goto(address)
+    ready(page)
+    page.get_by_role("button", name="Play", exact=True).evaluate(
+        "button => { button.click(); const end = performance.now() + 800; while (performance.now() < end); }"
+    )
+    expect(page.get_by_text("seen ✓")).to_have_count(2, timeout=PATIENCE)
+
+
+@pytest.mark.long
 def test_invite_qualify_judge_leave_come_back_and_be_banned(
     address: str, browser: Browser, page: Page, store: Store, log: Path
 ) -> None:

@@ -722,7 +722,7 @@ def test_a_click_on_a_row_chooses_the_rater(
     rows = list(app.dataframe[0].value["Rater"])
     chosen = next(one for one in app.selectbox if one.label == "Rater")
     assert chosen.value[:8] == rows[0]
-    state = {"selected rater": {"selection": {"rows": [1]}}}
+    state = {"selected rater": {"selection": {"cells": [(1, "State")]}}}
     monkeypatch.setattr(raters.st, "session_state", state)
     ids = [one.rater_id for one in rater_reports(empty_store, study, ADMIN)]
     raters.choose_row(ids)
@@ -765,9 +765,11 @@ def test_an_admin_ends_copies_makes_and_deletes_studies(
     assert "choose at least one task" in "".join(one.value for one in app.error)
     app.multiselect[0].set_value(["find_cave"])
     write("Seeds of each task", "100001, 100002")
+    field(app, "number_input", "Minutes that a pair stays reserved").set_value(5)
     press(app, "Make study")
     made = find_study(empty_store, "caves").rules
     assert made.tasks["find_cave"].seeds == (100_001, 100_002) and made.world == "test"
+    assert made.reserve_minutes == 5
     next(one for one in app.checkbox if one.label.startswith("I want to delete")).check()
     press(run(app), "Delete study")
     assert {one.name for one in list_studies(empty_store)} == {"small", "copy"}
