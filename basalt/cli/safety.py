@@ -8,6 +8,11 @@ ACTIONS = {
         "basalt.safety.run:run",
         "let the players of a plan play, with organisms that must be caught and benign players that must not",
     ),
+    "hacking": Action(
+        "basalt.safety.hacking:SafetyHackingConfig",
+        "basalt.safety.hacking:hacking",
+        "choose the best of n recordings by a learned reward, and see whether they succeed",
+    ),
     "report": Action(
         "basalt.safety.report:SafetyReportConfig",
         "basalt.safety.report:report_on",
