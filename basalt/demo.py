@@ -18,7 +18,7 @@ from basalt.io.console import note
 from basalt.io.errors import BasaltError, ConfigError
 from basalt.io.paths import shipped_policies
 from basalt.machine_checks import missing_for_the_world
-from basalt.policies.pack import ENDING
+from basalt.policies.pack import ENDING, SEARCH
 from basalt.probes.settings import SmokeTestConfig
 from basalt.probes.smoke_test import smoke_test
 from basalt.rollouts.plan import RolloutPlan
@@ -149,10 +149,9 @@ class Demo:
         players: dict[str, Mapping[str, Any]] = {
             "bc": {"name": "bc", "checkpoint": str(self.out / "bc"), "esc": "hazard"},
             SHIPPED: {
-                "name": "bc",
-                "checkpoint": str(shipped),
+                "name": "search",
+                "checkpoint": str(shipped / SEARCH),
                 "stop": str(shipped / ENDING),
-                "top_p": 0.9,  # as in its card
             },
             "random": {"name": "random"},
             "demonstrator": {"name": "demonstrator", "knowing": True},

@@ -14,6 +14,7 @@ from agents.search.pitch import Pitch
 from agents.search.still import Stillness
 from agents.search.train import INDEX
 from basalt.core.actions import indices_to_env
+from basalt.core.published import local_copy
 from basalt.core.recording import PlayerKind
 from basalt.core.tasks import STEPS_PER_SECOND
 from basalt.io.errors import ConfigError
@@ -30,7 +31,7 @@ class SearchAgent:
     (`agent.stop=RUN`) ends its episodes, otherwise the step limit does.
 
     Args:
-        checkpoint: Folder of the run, made by `basalt train agent=search`.
+        checkpoint: Folder of the run, made by `basalt train agent=search`, or an address of a packed one.
         policy: Policy that embeds the frames, where it is no longer at the place that the index names.
         device: `auto`, `cpu`, `cuda`...
         longest: Number of steps after which a demonstration is given up.
@@ -62,13 +63,14 @@ class SearchAgent:
     ) -> None:
         if checkpoint is None:
             raise ConfigError("checkpoint: expected the run to play; give checkpoint=FOLDER")
-        self.index = open_index(Path(checkpoint) / INDEX)
+        run = local_copy(checkpoint)
+        self.index = open_index(run / INDEX)
         made = self.index.facts
         if not {"policy", "fingerprint"} <= made.keys():
             raise ConfigError(
                 f"{checkpoint}: expected an index that names its policy; make it by basalt train agent=search"
             )
-        beside = Path(checkpoint) / BESIDE if made["policy"] == BESIDE else str(made["policy"])
+        beside = run / BESIDE if made["policy"] == BESIDE else str(made["policy"])
         source = policy or beside
         self.policy = open_policy(source, choose_device(device), "agent.policy")
         if fingerprint(self.policy) != made["fingerprint"]:

@@ -14,10 +14,8 @@ from agents.search.index import open_index, write_index
 from agents.search.train import INDEX
 from basalt.io.atomic import replacing_folder
 from basalt.io.errors import ConfigError
+from basalt.policies.pack import SEARCH
 from basalt.policies.source import fingerprint, open_policy
-
-SEARCH = "search"
-"""Name of the folder of the packed index in a packed policy."""
 
 BESIDE = ".."
 """The policy of a packed index: the folder that the index's run is in."""

@@ -96,8 +96,8 @@ def _pack(
     quiet: Quiet = False,
 ) -> int:
     """Make a small copy of a policy to share: half precision, without what only training needs."""
-    from agents.search.pack import SEARCH, check_embedded, pack_index
-    from basalt.policies.pack import ENDING, pack
+    from agents.search.pack import check_embedded, pack_index
+    from basalt.policies.pack import ENDING, SEARCH, pack
 
     if search:
         check_embedded(search, source)

@@ -13,13 +13,15 @@ from basalt.data.select import succeeds
 from basalt.io.errors import BasaltError, ConfigError
 from basalt.io.untrusted import parse_json, read_bounded
 from basalt.policies.checkpoint import Checkpoint, find_checkpoint, has_checkpoint
-from basalt.policies.pack import ENDING, FACTS
+from basalt.policies.pack import ENDING, FACTS, SEARCH
 from basalt.probes.records import SuiteSettings
 
 WEIGHTS = ("checkpoint.json", "model.safetensors")
 """Files of a checkpoint that playing needs."""
 
 LEROBOT_INFO = "meta/info.json"
+
+_OF_AN_INDEX = frozenset({".json", ".npy"})
 
 _OF_A_SUITE = frozenset(
     {".csv", ".html", ".json", ".jsonl", ".md", ".npz", ".parquet", ".png", ".safetensors"}
@@ -68,7 +70,7 @@ def look_into(source: Path) -> Contents:
 
 
 def _policy(folder: Path) -> Contents:
-    """A run or a packed policy: the newest weights alone, and those of the stopping head beside it."""
+    """A run or a packed policy: the newest weights alone, with its stopping head and demonstrations to follow, if any."""
     parts = [find_checkpoint(folder)]
     info = Checkpoint.read(parts[0] / WEIGHTS[0])
     has_ending = (folder / ENDING).is_dir()
@@ -83,17 +85,24 @@ def _policy(folder: Path) -> Contents:
         "frames": "{1} x {0}, {2} channels".format(*info.policy.img_shape),
         "memory": f"{info.policy.memory} frames",
         "stopping head": f"in the folder {ENDING}" if has_ending else "none",
+        "demonstrations to follow": f"in the folder {SEARCH}"
+        if (folder / SEARCH).is_dir()
+        else "none",
     }
     name = task.name if task else "find_cave"
-    play = f"basalt rollout agent=bc checkpoint=ADDRESS{stop} task={name} seeds=200000..200003 out=rollouts/theirs"
-    train = (
-        f"basalt train agent=bc init=ADDRESS task={name} data=folder data.source=MINE out=runs/mine"
-    )
+    rest = f"{stop} task={name} seeds=200000..200003 out=rollouts/theirs"
+    loads = [f"basalt rollout agent=bc checkpoint=ADDRESS{rest}"]
     files = [part / name for part in parts for name in WEIGHTS]
     files += [part / name for part in (folder, folder / ENDING) for name in FACTS]
+    if (folder / SEARCH).is_dir():
+        loads.append(f"basalt rollout agent=search checkpoint=ADDRESS/{SEARCH}{rest}")
+        files += [folder / SEARCH / path for path in _files(folder / SEARCH, _OF_AN_INDEX)]
+    loads.append(
+        f"basalt train agent=bc init=ADDRESS task={name} data=folder data.source=MINE out=runs/mine"
+    )
     paths = tuple(file.relative_to(folder).as_posix() for file in files if file.is_file())
     tags = ("reinforcement-learning", "imitation-learning")
-    return Contents(folder, "policy", paths, facts, (play, train), tags)
+    return Contents(folder, "policy", paths, facts, tuple(loads), tags)
 
 
 def _suite(folder: Path) -> Contents:

@@ -16,6 +16,9 @@ from basalt.policies.ending import EndingCheckpoint, open_ending
 ENDING = "ending"
 """Name of the stopping head's folder in a packed run."""
 
+SEARCH = "search"
+"""Name of the folder of a packed run that holds the demonstrations for `agent=search`; `agents.search.pack` writes it."""
+
 FACTS = ("config.json", "report.json")
 """Files of a run that are kept, where there are any."""
 

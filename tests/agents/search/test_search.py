@@ -15,6 +15,7 @@ from basalt.cli.policy import main as cli
 from basalt.core.actions import indices_to_env
 from basalt.core.video import FrameSize
 from basalt.data.episodes import load_episodes
+from basalt.hub.publish import publish
 from basalt.io.errors import ConfigError
 from basalt.policies.embed import EmbedConfig, embed
 from basalt.testing import check_agent
@@ -96,6 +97,21 @@ def test_a_packed_index_follows_the_same_demonstration_beside_its_policy(run, tm
         query = full.latents[frame].astype(np.float32)
         assert packed.nearest(query)[0][0] == full.nearest(query)[0][0] == frame
     check_agent(partial(SearchAgent, moved / "search", device="cpu"))
+
+
+def test_published_demonstrations_are_followed_by_their_address(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("BASALT_CACHE", str(tmp_path / "cache"))
+    packed, address = tmp_path / "packed", f"file://{tmp_path}/there"
+    assert (
+        cli(["pack", str(run.parent / "policy"), "--search", str(run), "--out", str(packed)]) == 0
+    )
+    publish(packed, address, progress=False)
+    theirs = {"name": "search", "checkpoint": f"{address}/search"}
+    assert identify(theirs) == identify(theirs | {"checkpoint": str(packed / "search")})
+    shutil.rmtree(packed)
+    check_agent(partial(SearchAgent, theirs["checkpoint"], device="cpu"))
+    card = (tmp_path / "there" / "README.md").read_text(encoding="utf-8")
+    assert f"agent=search checkpoint={address}/search" in card
 
 
 def test_an_index_of_another_policys_latents_is_not_packed(run, tmp_path):
