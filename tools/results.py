@@ -327,6 +327,11 @@ def _missing(table: Table, row: Row, records: Sequence[Evaluation] | None) -> st
     return f"{row.title} ({', '.join(parts)})" if parts else ""
 
 
+def _title(row: Row, records: Sequence[Evaluation]) -> str:
+    """Title of a row; where several agents may stand there, with the name of the one that does."""
+    return row.title if len(row.agents) == 1 else f"{records[0].agent['name']}, {row.title}"
+
+
 def _markdown(table: Table, task: str, rows: Sequence[tuple[Row, list[Evaluation]]]) -> str:
     names = [one.name for one in get_task(task).milestones]
     head = ["agent", "seeds", "success", *(name.replace("_", " ") for name in names)]
@@ -336,7 +341,7 @@ def _markdown(table: Table, task: str, rows: Sequence[tuple[Row, list[Evaluation
         links = [
             f"[`{one.agent_hash[:8]}`]({RECORDS.name}/{_name(one, table, row)})" for one in records
         ]
-        lines.append([row.title, *_figures(records, names), ", ".join(links)])
+        lines.append([_title(row, records), *_figures(records, names), ", ".join(links)])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
@@ -389,7 +394,7 @@ def _verdicts(rows: Mapping[str, tuple[Row, list[Evaluation]]], against: str) ->
     lines = []
     for row, records in rows.values():
         if row.name != against:
-            verdict, *details = compare(records, baseline).lines(row.title, title)
+            verdict, *details = compare(records, baseline).lines(_title(row, records), title)
             lines.append(f"- **{verdict}**: {'; '.join(line.strip() for line in details)}.")
     return ["\n".join(lines)] if lines else []
 
