@@ -58,7 +58,8 @@ class TrainConfig:
         labels: Labelling rules: `corrected`, or `legacy` as the published loaders made them.
         cache_gb: Size of the frame cache in gigabytes; larger data are decoded as they are read.
         workers: Number of decoding processes; 0 decodes between the steps.
-        devices: Number of GPUs, or of processes on a CPU, that share a batch.
+        devices: Number of GPUs, or of processes on a CPU, that share a batch. Under torchrun or srun leave it out: the
+            number of processes that they started counts.
         seed: Seed of the weights, the split and the order.
         device: `auto`, `cpu`, `cuda`...
         checkpoint_every: Steps between checkpoints; there is always one at the end.

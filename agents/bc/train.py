@@ -8,7 +8,9 @@ import math
 import signal
 import threading
 import time
-from dataclasses import asdict
+from contextlib import ExitStack
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +19,7 @@ from torch import nn
 
 from agents.bc.config import MAY_CHANGE, TrainConfig, settled
 from agents.bc.data import TrainingData
-from agents.common.distributed import DistributedContext, launch
+from agents.common.distributed import DistributedContext, join, launch
 from agents.common.evaluation_report import TrainingReport, held_out_report
 from agents.common.objective import Memories, Objective, choose_trained
 from agents.common.optimization import (
@@ -101,15 +103,34 @@ class TrainResult(NamedTuple):
 def train(cfg: TrainConfig, data: TrainingData | None = None) -> TrainResult:
     """Train a policy on recordings or embeddings, or resume the run in `cfg.out`.
 
+    In processes that torchrun or srun started, each calls this; the main one writes, and all have its result.
+
     Args:
         cfg: Settings.
         data: Episodes to learn from; None loads those that the settings name.
 
     Raises:
         BasaltError: The data, the settings or the folder of the run cannot be used.
+        SystemExit: They cannot be used in another of the processes, which says why.
     """
     began = time.monotonic()
-    device = choose_device(cfg.device)
+    team = join(choose_device(cfg.device))
+    with ExitStack() as held:
+        cfg, policy, data = team.together(partial(_prepared, cfg, data, team, held))
+        result: TrainResult = launch(_train, team, cfg.devices, cfg, policy, data)
+    return result._replace(seconds=time.monotonic() - began)
+
+
+def _prepared(
+    cfg: TrainConfig, data: TrainingData | None, team: DistributedContext, held: ExitStack
+) -> tuple[TrainConfig, VPTPolicy, TrainingData]:
+    """The settings in full, the policy to train and the episodes. The main process holds and claims the run's folder."""
+    if team.size > 1:
+        if cfg.devices not in (1, team.size):
+            raise ConfigError(
+                f"devices: expected {team.size}, the number of processes that were started, got {cfg.devices}; leave it out"
+            )
+        cfg = replace(cfg, devices=team.size)
     embedded = (Path(cfg.data) / MANIFEST).is_file() if data is None else bool(data.embedded_by)
     cfg = settled(cfg, embedded)
     torch.manual_seed(cfg.seed)
@@ -124,12 +145,12 @@ def train(cfg: TrainConfig, data: TrainingData | None = None) -> TrainResult:
             f"init: expected the policy that made the embeddings in {cfg.data}, got {cfg.init}; give "
             "that one, or embed again"
         )
-    run = Path(cfg.out)
-    with sole_writer(run, "training run"):
+    if team.is_main:
+        run = Path(cfg.out)
+        held.enter_context(sole_writer(run, "training run"))
         upgrade_settings(run / "config.json", TrainConfig)
         claim(run / "config.json", "training run", asdict(cfg), may_change=MAY_CHANGE)
-        result: TrainResult = launch(_train, cfg.devices, device, cfg, policy, data)
-    return result._replace(seconds=time.monotonic() - began)
+    return cfg, policy, data
 
 
 def _train(
@@ -208,7 +229,7 @@ class _Learner:
         presses = sum(int(e.esc.sum()) for e in data.training)
         esc_weight = min(max((frames - presses) / max(presses, 1), 1.0), cfg.esc_weight)
         self.objective = Objective(
-            policy, base, cfg.trainable, cfg.kl, esc_weight, cfg.change_weight
+            policy, base, cfg.trainable, cfg.kl, esc_weight, cfg.change_weight, team.mean
         )
         self.optimizer = make_optimizer(policy, cfg.lr, cfg.weight_decay)
         self.memories = self.objective.initial_memories(cfg.batch_size // team.size)
@@ -252,7 +273,7 @@ class _Learner:
     def _augmented(self, labels: TensorBatch) -> TensorBatch:
         """The batch with augmented frames.
 
-        The draws depend on the step only, so that a resumed run repeats them. Where a sequence is carried from batch to
+        The draws depend on the step and the sequence only, so that a run resumed on any number of processes repeats them. Where a sequence is carried from batch to
         batch they change rarely, since a change in the middle of an episode looks like a motion; segments that end with the
         batch have draws of their own.
         """
@@ -260,8 +281,15 @@ class _Learner:
         if not (cfg.shift or cfg.colour):
             return labels
         whole = cfg.segment is None or cfg.segment > cfg.seq_len
-        draws = generator(cfg.seed, self.step // (AUGMENTED_STEPS if whole else 1), team.rank)
-        frames = augment(labels.inputs, draws, shift=cfg.shift, colour=cfg.colour)
+        # The 0 belongs to the runs that were made with it.
+        draws = generator(cfg.seed, self.step // (AUGMENTED_STEPS if whole else 1), 0)
+        frames = augment(
+            labels.inputs,
+            draws,
+            shift=cfg.shift,
+            colour=cfg.colour,
+            share=(team.rank, team.size),
+        )
         return labels._replace(inputs=frames)
 
     def learn(self) -> None:

@@ -4,6 +4,7 @@ Training only the last layer and the heads, with a penalty on leaving the base p
 BASALT 2022 baseline; voggite's entry of that year did the same with a smaller penalty.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -73,6 +74,7 @@ class Objective(nn.Module):
         kl: Weight of the divergence from the base.
         esc_weight: Weight of frames with ESC, see `imitation_loss`.
         change_weight: Weight of frames on which the action changes, see `imitation_loss`.
+        mean: Mean over the processes that share a batch, see `imitation_loss`.
     """
 
     def __init__(
@@ -83,13 +85,14 @@ class Objective(nn.Module):
         kl: float,
         esc_weight: float,
         change_weight: float = 1.0,
+        mean: Callable[[Tensor], Tensor] = lambda own: own,
     ) -> None:
         super().__init__()
         self.policy = policy
         # In a tuple, so that its weights are neither trained nor sent between processes.
         self._base = (base,)
         self.part, self.kl, self.esc_weight = part, kl, esc_weight
-        self.change_weight = change_weight
+        self.change_weight, self.mean = change_weight, mean
 
     def initial_memories(self, batch_size: int) -> Memories:
         """Empty memories for a batch of sequences."""
@@ -106,7 +109,7 @@ class Objective(nn.Module):
         device = labels.first.device
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             output, base, memories = self._outputs(labels, memories)
-        loss = imitation_loss(output, labels, self.esc_weight, self.change_weight)
+        loss = imitation_loss(output, labels, self.esc_weight, self.change_weight, self.mean)
         divergence = (
             torch.zeros((), device=device)
             if base is None

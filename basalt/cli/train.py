@@ -5,8 +5,10 @@ from functools import partial
 from typing import Any
 
 from agents.common.registry import Training, learner, learners
+from agents.common.started import started
 from basalt.cli.hydra_app import GROUPS, add_option, chosen, hydra_app
 from basalt.core.settings import defaults
+from basalt.io.errors import ConfigError
 
 
 def main(argv: list[str]) -> int:
@@ -30,11 +32,18 @@ def main(argv: list[str]) -> int:
 
 def _training(agent: dict[str, Any], **values: Any) -> Callable[[], Training]:
     config, train = learner(agent["name"])
-    return partial(train, config(**values))
+    checked = config(**values)
+    if (found := started()) is not None and not hasattr(checked, "devices"):
+        raise ConfigError(
+            f"agent: {agent['name']} trains in one process, but {found.program} started {found.size}; start it alone"
+        )
+    return partial(train, checked)
 
 
 def _train(training: Callable[[], Training]) -> None:
     result = training()
+    if (found := started()) is not None and found.rank:
+        return  # the first process says it
     print("\n".join(result.lines()))
     if result.interrupted:
         raise KeyboardInterrupt

@@ -1,6 +1,6 @@
 """The behavioural-cloning loss of a policy, in training and on held-out episodes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from typing import Any, NamedTuple, cast
@@ -88,7 +88,11 @@ def changes(labels: TensorBatch) -> Tensor:
 
 
 def imitation_loss(
-    output: PolicyOutput, labels: TensorBatch, esc_weight: float, change_weight: float = 1.0
+    output: PolicyOutput,
+    labels: TensorBatch,
+    esc_weight: float,
+    change_weight: float = 1.0,
+    mean: Callable[[Tensor], Tensor] = lambda own: own,
 ) -> ImitationLoss:
     """Buttons + camera where it counts + weighted ESC, per valid frame.
 
@@ -105,23 +109,27 @@ def imitation_loss(
         labels: The batch, with what the player did.
         esc_weight: Weight of a frame with ESC, at least 1.
         change_weight: Weight of a frame on which the action changes relative to one on which it does not, at least 1.
+        mean: The mean of a number over the processes that share a batch. The mean of their losses is then the loss of
+            the whole batch, however frames and weights are spread over them.
     """
     valid = labels.valid.float()
-    n = valid.sum().clamp(min=1)
+    weights = torch.where(changes(labels), change_weight, 1.0)
+    n, weight_sum, camera_count = mean(
+        torch.stack([valid.sum(), (weights * valid).sum(), labels.camera_counts.sum()])
+    ).clamp(min=1)
     buttons, camera, _ = frame_losses(output, labels)
     weight = torch.tensor(esc_weight, device=valid.device)
     esc = F.binary_cross_entropy_with_logits(
         output.esc_logit + weight.log(), labels.esc.float(), pos_weight=weight, reduction="none"
     )
     if change_weight != 1:
-        weights = torch.where(changes(labels), change_weight, 1.0)
-        weights = weights * n / (weights * valid).sum().clamp(min=1)
+        weights = weights * n / weight_sum
         buttons, camera = buttons * weights, camera * weights
     buttons_sum, camera_sum, esc_sum = ((x * valid).sum() for x in (buttons, camera, esc))
     return ImitationLoss(
         total=(buttons_sum + camera_sum + esc_sum) / n,
         buttons=buttons_sum / n,
-        camera=camera_sum / labels.camera_counts.sum().clamp(min=1),
+        camera=camera_sum / camera_count,
         esc=esc_sum / n,
     )
 

@@ -188,6 +188,7 @@ def test_interrupted_and_resumed_equals_uninterrupted_with_a_base(
     assert curve(whole.run)[0] == pytest.approx(curve(again.run)[0])
 
 
+@pytest.mark.long
 def test_two_processes_give_the_loss_curve_of_one(folder: Path, base: Path, tmp_path: Path) -> None:
     pytest.importorskip("lightning_fabric")
     alone = train(config(folder, tmp_path / "one", base, kl=0.3, checkpoint_every=4))
