@@ -1,13 +1,12 @@
 """Settings of behavioural cloning."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from basalt.core.settings import Count, Float, Int, Natural, Paths, PathText, Positive, settings
-from basalt.data.embeddings import read_manifest
+from basalt.data.catalogue import find_manifest
 from basalt.data.episodes import DEFAULT_CACHE_GB
 from basalt.data.labels import LabelSetting
 from basalt.io.errors import ConfigError
@@ -28,8 +27,8 @@ class TrainConfig:
     Attributes:
         out: Folder of the run. The same command resumes an interrupted run.
         task: Task whose recordings to learn from.
-        data: Folder of recordings or of embeddings (`basalt embed`), or `sample`. On embeddings only
-            the heads are trained.
+        data: Folder of recordings or of embeddings (`basalt embed`), `sample`, or a catalogue of such a folder at any
+            address (`basalt data catalogue`). On embeddings only the heads are trained.
         rollouts: Folders of further recordings to learn from, such as an agent's rollouts that an expert labelled.
         steps: Number of optimizer steps. The default suits the sample, which more overfit (chosen on
             development seeds); raise it with the data.
@@ -56,7 +55,8 @@ class TrainConfig:
         colour: Largest random relative change of their brightness, contrast and each colour.
         drop_null: Whether frames without any action are left out.
         labels: Labelling rules: `corrected`, or `legacy` as the published loaders made them.
-        cache_gb: Size of the frame cache in gigabytes; larger data are decoded as they are read.
+        cache_gb: Size of the frame cache in gigabytes; larger data are decoded as they are read. With a catalogue, size
+            of the copies of plays.
         workers: Number of decoding processes; 0 decodes between the steps.
         devices: Number of GPUs, or of processes on a CPU, that share a batch. Under torchrun or srun leave it out: the
             number of processes that they started counts.
@@ -130,7 +130,8 @@ def settled(cfg: TrainConfig, embedded: bool) -> TrainConfig:
                 "data: expected recordings, since rollouts=, shift= and colour= need frames, got embeddings; remove "
                 "these settings"
             )
-        origin = cfg.init or read_manifest(Path(cfg.data)).policy
+        made = find_manifest(cfg.data)
+        origin = cfg.init or (made.policy if made else "")
         # Latents have no left and right.
         return replace(cfg, trainable="heads", init=origin, mirror=False)
     if not cfg.init and (cfg.trainable != "all" or cfg.kl):

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from agents.bc.config import TrainConfig
 from basalt.core.tasks import get_task
 from basalt.core.video import FrameSize
-from basalt.data.embeddings import MANIFEST, load_embedded, read_manifest
+from basalt.data.catalogue import find_manifest, is_catalogue, load_catalogued
+from basalt.data.embeddings import load_embedded
 from basalt.data.episodes import Episode, load_episodes, split_episodes
 from basalt.io.errors import ConfigError
 
@@ -39,27 +39,40 @@ class TrainingData:
             BasaltError: There are no such recordings, or the embeddings have other labels.
         """
         task = get_task(cfg.task)
-        episodes: Sequence[Episode]
-        if (Path(cfg.data) / MANIFEST).is_file():
-            made = read_manifest(Path(cfg.data))
+        episodes: Sequence[Episode] = ()
+        if (made := find_manifest(cfg.data)) is not None:
             if made.labels != cfg.labels:
                 raise ConfigError(
                     f"labels: expected {made.labels}, the labels of the embeddings in {cfg.data}, got "
                     f"{cfg.labels}; give labels={made.labels}, or embed with labels={cfg.labels}"
                 )
-            episodes = load_embedded(cfg.data, task=task, drop_null=cfg.drop_null)
+            if not is_catalogue(cfg.data):
+                episodes = load_embedded(cfg.data, task=task, drop_null=cfg.drop_null)
             embedded_by = made.fingerprint
         else:
-            episodes = load_episodes(
-                (cfg.data, *cfg.rollouts),
+            folders = cfg.rollouts if is_catalogue(cfg.data) else (cfg.data, *cfg.rollouts)
+            if folders:
+                episodes = load_episodes(
+                    folders,
+                    task=task,
+                    size=frame_size,
+                    drop_null=cfg.drop_null,
+                    labels=cfg.labels,
+                    cache_gb=cfg.cache_gb,
+                    jobs=max(cfg.workers, 1),
+                )
+            embedded_by = ""
+        if is_catalogue(cfg.data):
+            listed = load_catalogued(
+                cfg.data,
+                embedded=made is not None,
                 task=task,
                 size=frame_size,
                 drop_null=cfg.drop_null,
                 labels=cfg.labels,
                 cache_gb=cfg.cache_gb,
-                jobs=max(cfg.workers, 1),
             )
-            embedded_by = ""
+            episodes = [*listed, *episodes]
         return cls(*split_episodes(episodes, cfg.held_out, cfg.seed), embedded_by)
 
     def facts(self, cfg: TrainConfig) -> dict[str, Any]:

@@ -31,8 +31,8 @@ from agents.common.optimization import (
 )
 from agents.common.runs import Metrics, upgrade_settings
 from basalt.data.baselines import Marginals
+from basalt.data.catalogue import find_manifest
 from basalt.data.dataset import SequenceStream
-from basalt.data.embeddings import MANIFEST
 from basalt.data.episodes import Episode
 from basalt.io.claims import claim
 from basalt.io.console import progress_bar
@@ -131,7 +131,7 @@ def _prepared(
                 f"devices: expected {team.size}, the number of processes that were started, got {cfg.devices}; leave it out"
             )
         cfg = replace(cfg, devices=team.size)
-    embedded = (Path(cfg.data) / MANIFEST).is_file() if data is None else bool(data.embedded_by)
+    embedded = find_manifest(cfg.data) is not None if data is None else bool(data.embedded_by)
     cfg = settled(cfg, embedded)
     torch.manual_seed(cfg.seed)
     if cfg.init:

@@ -163,19 +163,21 @@ def _fabric(device: torch.device, devices: int, found: Started | None = None) ->
         )
     try:
         from lightning_fabric import Fabric
-        from lightning_fabric.plugins import environments
+        from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+        from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+        from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
     except ImportError as err:
         raise ConfigError(
             "devices: more than one needs Lightning Fabric; install it with: "
             "pip install 'basalt-benchmark[distributed]'"
         ) from err
     # Named: left to itself, Fabric takes every process inside a job of Slurm for one of several.
-    environment: Any = environments.LightningEnvironment()
+    environment: Any = LightningEnvironment()
     if found is not None:
         environment = (
-            environments.TorchElasticEnvironment()
+            TorchElasticEnvironment()
             if found.program == "torchrun"
-            else environments.SLURMEnvironment(auto_requeue=False)
+            else SLURMEnvironment(auto_requeue=False)
         )
     return Fabric(
         accelerator="cuda" if device.type == "cuda" else "cpu",

@@ -32,7 +32,7 @@ def started() -> Started | None:
     """This process among those that torchrun or srun started; None if it is the only one.
 
     Raises:
-        ConfigError: Slurm was not told how many processes each machine has, or has others on each.
+        ConfigError: Slurm does not say how many processes each machine has, or the numbers differ.
     """
     environment = os.environ
     if "TORCHELASTIC_RUN_ID" in environment:

@@ -62,6 +62,32 @@ def main(argv: list[str]) -> int:
     return run("data", data, settings_as_flags(argv, former))
 
 
+@data.command("catalogue")
+def _catalogue(
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Folder of recordings or of embeddings.")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Catalogue to write (default: FOLDER/plays.parquet)."),
+    ] = None,
+    labels: Annotated[
+        str, typer.Option(metavar="RULES", help="Labelling rules: corrected or legacy.")
+    ] = "corrected",
+    jobs: Jobs = 1,
+    quiet: Quiet = False,
+) -> int:
+    """List all plays in one file, with labels and digests, so that training reads them from any address."""
+    from basalt.data.catalogue import NAME, is_catalogue, write_catalogue
+    from basalt.data.labels import label_mode
+
+    if out is not None and not is_catalogue(out):
+        raise ConfigError(f"--out: expected a .parquet file, got {out}")
+    facts = write_catalogue(folder, out, labels=label_mode(labels), jobs=jobs, progress=not quiet)
+    print(f"{facts.frames:,} frames: {out or folder / NAME}")
+    return 0
+
+
 @data.command("index")
 def _index(
     task: Tasks = None,

@@ -11,6 +11,7 @@ import copy
 from collections.abc import Iterable, Iterator, Sequence
 
 from basalt.data.batch import Batch, BatchLayout, RowReader
+from basalt.data.copies import CopiedSource, ReadAhead
 from basalt.data.episodes import Episode
 from basalt.data.plans import EndlessPlan, FinitePlan, RowPlans
 from basalt.data.workers import read_in_workers
@@ -49,6 +50,7 @@ class SequenceStream(Iterator[Batch]):
         )
         self._rows = range(share[0], batch_size, share[1])
         self._batches: Iterator[Batch] | None = None
+        self._ahead: ReadAhead | None = None
 
     def skip(self, batches: int) -> None:
         """Skip batches without reading a frame, to resume after an interruption."""
@@ -61,6 +63,10 @@ class SequenceStream(Iterator[Batch]):
             # A copy, since workers get copies too.
             plan = copy.deepcopy(self._plan)
             self._batches = batches(self._episodes, plan, self._rows, self._length, self._workers)
+            if isinstance(self._episodes[0].source, CopiedSource):
+                self._ahead = ReadAhead(self._episodes, self._plan, self._rows)
+        if self._ahead is not None:
+            self._ahead.step()
         return next(self._batches)
 
 

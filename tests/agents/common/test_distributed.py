@@ -169,7 +169,7 @@ def torchrun(processes: int, values: dict[str, Any]) -> "subprocess.CompletedPro
     values = {"data.source" if name == "data" else name: value for name, value in values.items()}
     arguments = ["data=folder", *(f"{name}={value}" for name, value in values.items())]
     return subprocess.run(
-        [*program, f"--nproc-per-node={processes}", "-m", "basalt", "train", "agent=bc", *arguments],
+        [*program, f"--nproc-per-node={processes}", "-m", "basalt.cli", "train", "agent=bc", *arguments],
         capture_output=True,
         text=True,
         timeout=500,

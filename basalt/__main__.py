@@ -1,5 +1,0 @@
-"""`python -m basalt`, for programs that start Python modules, such as torchrun."""
-
-from basalt.cli.main import main
-
-main()
