@@ -62,7 +62,7 @@ def folder(demos: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def address(folder: Path) -> str:
-    """The same files where they are not local; the address tells nothing apart from others."""
+    """The same files at an address; the name of the folder keeps those of two tests apart."""
     return put(folder, f"memory://{folder.parent.name}")
 
 
