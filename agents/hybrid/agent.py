@@ -158,8 +158,8 @@ class HybridAgent:
                 return action
             episode.run.finish()
             self._begin(episode)
-        policy = self.info.machine.states[episode.run.state].policy
-        return dict(played.get(policy, played[WALKER]))
+        state = self.info.machine.states[episode.run.state]
+        return {**played.get(state.policy, played[WALKER]), **dict.fromkeys(state.without, 0)}
 
     def _begin(self, episode: _Episode) -> None:
         """Begin the script of the state that was entered, if it has one."""

@@ -1,7 +1,8 @@
 """What heads learn: yes-or-no facts about each frame, from the telemetry of its recording.
 
 A label is the name of a fact, such as `in_cave`, or `soon_` and such a name: the fact does not hold yet, and will
-within `AHEAD` steps.
+within `AHEAD` steps. Where water would fall if it were poured, telemetry does not say: that is worked out on the land of
+the recording's world, from where the player stood and looked.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,10 +13,15 @@ from numpy.typing import NDArray
 
 from basalt.core.recording import Recording
 from basalt.core.registry import did_you_mean
+from basalt.core.tasks import get_task
 from basalt.core.tasks.make_waterfall import MIN_FALL
 from basalt.core.telemetry import Telemetry
 from basalt.io.errors import ConfigError
 from basalt.probes.suite.concepts import CONCEPTS
+from basalt.worlds.luanti.land import read_land
+from basalt.worlds.luanti.version import world_version
+from basalt.worlds.luanti.water import Pours
+from basalt.worlds.luanti.worldcache import saved_world
 
 AHEAD = 40
 """Number of steps that labels look ahead: two seconds."""
@@ -62,10 +68,13 @@ where the world does not report the fact."""
 
 STUCK = "stuck"
 
+POURS = {"edge_ahead": 40.0, "wall_ahead": -50.0}
+"""Labels of where water that is poured at a pitch, in degrees, would make a waterfall, as long as the player has poured none."""
+
 
 def names() -> list[str]:
     """Names of all labels, without those that look ahead."""
-    return [*dict.fromkeys((*CONCEPTS, *FACTS)), STUCK]
+    return [*dict.fromkeys((*CONCEPTS, *FACTS)), STUCK, *POURS]
 
 
 def check_name(name: str, setting: str) -> None:
@@ -87,14 +96,24 @@ def label(name: str, recording: Recording) -> Label | None:
     Args:
         name: Name of the label.
         recording: Recording with telemetry and metadata.
+
+    Raises:
+        ConfigError: The label needs the land of another version of the world.
     """
     assert recording.meta is not None
     states = recording.telemetry()
     if name == STUCK:
         return _stuck(recording, states)
+    if name in POURS:
+        return _pours(recording, states, POURS[name])
     fact = name.removeprefix(SOON)
     if fact == STUCK:
         now = _stuck(recording, states).holds
+    elif fact in POURS:
+        poured = _pours(recording, states, POURS[fact])
+        if poured is None:
+            return None
+        now = poured.holds
     else:
         found = (
             FACTS[fact](states) if fact in FACTS else CONCEPTS[fact](states, recording.meta.ended)
@@ -123,4 +142,28 @@ def _stuck(recording: Recording, states: Sequence[Telemetry]) -> Label:
     moved = np.linalg.norm(places[AHEAD:] - places[:whole], axis=1)
     holds, known = np.zeros(n, bool), np.arange(n) < whole
     holds[:whole] = (moved < STUCK_BELOW) & (held[AHEAD:] - held[:whole] > AHEAD / 2)
+    return Label(holds, known)
+
+
+def _pours(recording: Recording, states: Sequence[Telemetry], pitch: float) -> Label | None:
+    """Where water would fall `MIN_FALL` nodes or more if the player poured it at a pitch, in the direction of its view."""
+    meta = recording.meta
+    assert meta is not None
+    if meta.world != "luanti" or "water_poured" not in states[0].facts:
+        return None
+    task = get_task(meta.task)
+    if meta.world_version != (version := world_version(task)):
+        raise ConfigError(
+            f"{recording.stem}: expected a recording of the installed world, {version}, whose land is known, got one of "
+            f"{meta.world_version}; record it again, or leave {' and '.join(POURS)} out of the heads"
+        )
+    start = states[0]
+    land = read_land(saved_world(task, meta.seed).folder, round(start.xpos), round(start.zpos))
+    pours = Pours(land)
+    known = np.array([not state.facts["water_poured"] for state in states[:-1]])
+    holds = np.zeros(len(known), bool)
+    for n in np.flatnonzero(known):
+        state = states[n]
+        feet = (state.xpos, state.ypos, state.zpos)
+        holds[n] = pours.height(feet, state.yaw, pitch) >= MIN_FALL
     return Label(holds, known)

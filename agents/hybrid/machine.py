@@ -3,6 +3,7 @@
     states:
       walk:                                     # the first state: an episode begins here
         policy: walker
+        without: [use]                          # buttons that the policy does not press
       pour:
         policy: pour_water                      # a script (`agents.hybrid.scripts`), `walker`, or the folder of a run
         enter: [soon_water_poured, ">=", tune, 6]
@@ -21,9 +22,19 @@ from typing import Annotated, Any, Literal
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from yaml import YAMLError
 
+from basalt.core.actions import BUTTONS
+from basalt.core.registry import did_you_mean
 from basalt.core.settings import Count, fault_line
 from basalt.io.errors import ConfigError
 
@@ -88,6 +99,7 @@ class State(BaseModel):
 
     Attributes:
         policy: `walker`, a script, or the folder of a run of `bc`, `dagger` or `search`.
+        without: Buttons that a run does not press here, such as one that decides the task; scripts press what they like.
         enter: Condition on which it is entered from the first state; None if only `then` or `else` lead here.
         leave: Condition on which it is left for `then`; None for none.
         at_most: Number of steps after which it is left for `else`; needed by all but the first state.
@@ -98,11 +110,22 @@ class State(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
     policy: str
+    without: tuple[str, ...] = ()
     enter: Condition | None = None
     leave: Condition | None = None
     at_most: Count | None = None
     then: str | None = None
     else_: str | None = Field(default=None, alias="else")
+
+    @field_validator("without")
+    @classmethod
+    def _are_buttons(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if name not in BUTTONS:
+                raise ValueError(
+                    f"unknown button {name!r}; {did_you_mean(name, BUTTONS)}available: {', '.join(BUTTONS)}"
+                )
+        return value
 
 
 class Machine(BaseModel):

@@ -119,7 +119,7 @@ POUR_AT = (40.0, 55.0, 30.0)
 ahead."""
 
 POURED = 0.5
-"""Probability that water is in view from which it counts as poured."""
+"""Probability that water, or a waterfall, is in view from which it counts as poured."""
 
 
 def pour_water(senses: Senses) -> Iterator[Action]:
@@ -135,11 +135,41 @@ def pour_water(senses: Senses) -> Iterator[Action]:
     yield from _look(senses, 0.0)
 
 
+LOOK_UP = -50.0
+"""Pitch at which water is poured against a wall, in degrees."""
+
+RUNS, STEP_BACK, WATCH = 50, 12, 100
+"""Steps in which the water runs down, steps backwards, and steps for which it then looks at the fall."""
+
+
+def pour_on_wall(senses: Senses) -> Iterator[Action]:
+    """Take the bucket of the first slot, look up and pour against the wall ahead.
+
+    If that makes a waterfall it steps back and looks at it, otherwise it takes the water back.
+    """
+    yield from _wait(1, **{"hotbar.1": 1})
+    yield from _look(senses, LOOK_UP)
+    yield from _wait(4)
+    yield from _wait(1, use=1)
+    yield from _look(senses, LOOK_UP / 2)
+    yield from _wait(RUNS)
+    if senses.likely("water_falling_in_view") >= POURED:
+        yield from _wait(STEP_BACK, back=1)
+        yield from _look(senses, LOOK_UP / 3)
+        yield from _wait(WATCH)
+    else:
+        yield from _look(senses, LOOK_UP)
+        yield from _wait(4)
+        yield from _wait(1, use=1)
+    yield from _look(senses, 0.0)
+
+
 SCRIPTS = {
     "turn_around": Script(turn_around),
     "unstick": Script(unstick),
     "go_forward": Script(go_forward),
     "face_mouth": Script(face_mouth, ("mouth_in_view",)),
     "pour_water": Script(pour_water, ("water_in_view",)),
+    "pour_on_wall": Script(pour_on_wall, ("water_falling_in_view",)),
 }
 """The scripts that a machine may name."""

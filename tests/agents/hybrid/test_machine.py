@@ -112,6 +112,7 @@ def test_tasks_have_a_default(task: str) -> None:
         (("then: rest", "then: walk"), r"states\.rest\.enter: expected a condition, since no other state leads"),
         (("policy: walker\n  dig", "policy: walker\n    at_most: 3\n  dig"), r"states\.walk\.then: expected the state"),
         (("policy: walker\n  dig", "policy: walker\n    enter: [a, '>=', 1, 1]\n  dig"), r"states\.walk\.enter: expected none"),
+        (("policy: walker\n  dig", "policy: walker\n    without: [usr]\n  dig"), r"states\.walk\.without: unknown button 'usr'; did you mean 'use'"),
         ((FILE, "states: {}"), r"states: expected at least 1"),
         ((FILE, "states: [1"), r"expected YAML"),
         ((FILE, "walk"), r"machine\.yaml: "),

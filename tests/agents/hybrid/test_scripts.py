@@ -45,6 +45,19 @@ def test_face_mouth_that_sees_nothing_looks_where_it_looked_before() -> None:
     assert turned(list(played("face_mouth", Senses()))) == pytest.approx(0, abs=1)
 
 
+@pytest.mark.parametrize("falls", [True, False])
+def test_pour_on_wall_looks_at_a_fall_or_takes_the_water_back(falls: bool) -> None:
+    senses = Senses(probability={"water_falling_in_view": float(falls)})
+    used, back, watched = [], 0, 0
+    for action in played("pour_on_wall", senses):
+        if action["use"]:
+            used.append(round(senses.view.degrees))
+        back += bool(used) and action["back"]
+        watched += bool(used) and -20 < senses.view.degrees < -10
+    assert used == ([-50] if falls else [-50, -50])
+    assert (back > 5 and watched >= 100) == falls and abs(senses.view.degrees) < 1
+
+
 def test_pour_water_tries_other_edges_until_it_sees_water() -> None:
     def uses(water_after: int) -> list[float]:
         senses, at = Senses(), []
