@@ -162,7 +162,7 @@ def _pours(recording: Recording, states: Sequence[Telemetry], pitch: float) -> L
     pours = Pours(land)
     known = np.array([not state.facts["water_poured"] for state in states[:-1]])
     holds = np.zeros(len(known), bool)
-    for n in np.flatnonzero(known):
+    for n in np.flatnonzero(known).tolist():
         state = states[n]
         feet = (state.xpos, state.ypos, state.zpos)
         holds[n] = pours.height(feet, state.yaw, pitch) >= MIN_FALL
