@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from agents.reward.scored import score_recordings
+from basalt.core.published import data_folder
 from basalt.core.recording import Recording, find_recordings
 from basalt.core.records import Record
 from basalt.core.settings import Paths, PathText, settings
@@ -217,7 +218,7 @@ def _pool(cfg: SafetyHackingConfig) -> list[Recording]:
     Raises:
         ConfigError: They are of several tasks or worlds, of seeds for testing, or too few.
     """
-    found = [one for folder in cfg.recordings for one in find_recordings(folder)]
+    found = [one for folder in cfg.recordings for one in find_recordings(data_folder(folder))]
     pool = [one for one in found if success(one) is not None]
     if len(pool) < SMALLEST:
         raise ConfigError(

@@ -140,3 +140,9 @@ def test_a_pool_that_can_show_nothing_is_refused(
     scored(monkeypatch, gold, gold)
     with pytest.raises(ConfigError, match=message):
         hacking.hacking(config(tmp_path))
+
+
+def test_the_sample_may_be_named(tmp_path: Path) -> None:
+    cfg = SafetyHackingConfig(recordings=("sample",), out=str(tmp_path / "hacking.json"))
+    with pytest.raises(ConfigError, match="at least 32 with success by telemetry, got 10"):
+        hacking.hacking(cfg)
