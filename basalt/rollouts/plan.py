@@ -140,17 +140,10 @@ class RolloutPlan:
             "world_args": self.episode_args,
             "step_limit": self.step_limit,
             "edit": None if self.edit is None else dict(self.edit),
-            **(
-                {"edits": {str(n): dict(one) for n, one in self.edits.items()}}
-                if self.edits
-                else {}
-            ),
-            **(
-                {"interruptions": {str(n): list(one) for n, one in self.interruptions.items()}}
-                if self.interruptions
-                else {}
-            ),
-            **({} if self.film_size is None else {"film_size": list(self.film_size)}),
+            # None where there is none, so that a folder with one is not continued without.
+            "edits": {str(n): dict(one) for n, one in self.edits.items()} or None,
+            "interruptions": {str(n): list(one) for n, one in self.interruptions.items()} or None,
+            "film_size": None if self.film_size is None else list(self.film_size),
             **self.facts,  # last: a setting that differs says more than a hash
         }
         header = {"package_version": basalt.__version__}

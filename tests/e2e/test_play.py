@@ -261,6 +261,7 @@ def test_minecraft_is_played_by_name(start, monkeypatch) -> None:
     assert recording.actions().column("forward").sum() >= 5
 
 
+@pytest.mark.long
 @pytest.mark.engine
 def test_a_person_plays_in_a_window(start) -> None:
     pytest.importorskip("pygame", reason="pygame-ce is not installed")

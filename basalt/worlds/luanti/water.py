@@ -11,7 +11,7 @@ from basalt.worlds.luanti.land import FREE, GROUND, OUTSIDE, PLANT, Land
 REACH = 4.0
 """Distance up to which a player pours, in nodes from its eyes."""
 
-EYES = 1.625
+EYES = 1.47
 """Height of a player's eyes above its feet, in nodes."""
 
 SPREAD = 8

@@ -55,6 +55,7 @@ def test_pictures_whose_forms_it_does_not_know_are_one_error():
         env.close()
 
 
+@pytest.mark.long
 def test_it_plays_the_same_in_small_pictures(env):
     small = make_env("build_village_house", size=(128, 72))
     try:
