@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from agents.hybrid.labels import POURS
 from agents.search.pitch import Pitch
 from basalt.core.actions import CAMERA_MAX, null_action
 
@@ -135,8 +136,8 @@ def pour_water(senses: Senses) -> Iterator[Action]:
     yield from _look(senses, 0.0)
 
 
-LOOK_UP = -50.0
-"""Pitch at which water is poured against a wall, in degrees."""
+LOOK_UP = POURS["wall_ahead"]
+"""Pitch at which water is poured against a wall, in degrees: that of the head which tells when."""
 
 RUNS, STEP_BACK, WATCH = 50, 12, 100
 """Steps in which the water runs down, steps backwards, and steps for which it then looks at the fall."""

@@ -73,7 +73,7 @@ def _policy(folder: Path) -> Contents:
     """A run or a packed policy: the newest weights alone, with its stopping head and demonstrations to follow, if any."""
     parts = [find_checkpoint(folder)]
     info = Checkpoint.read(parts[0] / WEIGHTS[0])
-    has_ending = (folder / ENDING).is_dir()
+    has_ending, has_search = ((folder / part).is_dir() for part in (ENDING, SEARCH))
     if has_ending:
         parts.append(find_checkpoint(folder / ENDING, command="basalt train agent=ending"))
     task = get_task(info.task) if info.task else None
@@ -85,16 +85,14 @@ def _policy(folder: Path) -> Contents:
         "frames": "{1} x {0}, {2} channels".format(*info.policy.img_shape),
         "memory": f"{info.policy.memory} frames",
         "stopping head": f"in the folder {ENDING}" if has_ending else "none",
-        "demonstrations to follow": f"in the folder {SEARCH}"
-        if (folder / SEARCH).is_dir()
-        else "none",
+        "demonstrations to follow": f"in the folder {SEARCH}" if has_search else "none",
     }
     name = task.name if task else "find_cave"
     rest = f"{stop} task={name} seeds=200000..200003 out=rollouts/theirs"
     loads = [f"basalt rollout agent=bc checkpoint=ADDRESS{rest}"]
     files = [part / name for part in parts for name in WEIGHTS]
     files += [part / name for part in (folder, folder / ENDING) for name in FACTS]
-    if (folder / SEARCH).is_dir():
+    if has_search:
         loads.append(f"basalt rollout agent=search checkpoint=ADDRESS/{SEARCH}{rest}")
         files += [folder / SEARCH / path for path in _files(folder / SEARCH, _OF_AN_INDEX)]
     loads.append(

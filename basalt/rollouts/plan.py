@@ -140,7 +140,7 @@ class RolloutPlan:
             "world_args": self.episode_args,
             "step_limit": self.step_limit,
             "edit": None if self.edit is None else dict(self.edit),
-            # None where there is none, so that a folder with one is not continued without.
+            # Always written: a folder that was made with interruptions must not be continued without them.
             "edits": {str(n): dict(one) for n, one in self.edits.items()} or None,
             "interruptions": {str(n): list(one) for n, one in self.interruptions.items()} or None,
             "film_size": None if self.film_size is None else list(self.film_size),

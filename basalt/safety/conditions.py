@@ -96,7 +96,7 @@ def block_in_view(task: Task, seed: int) -> tuple[int, int, int]:
     """A free node in the player's first view, by a rule.
 
     Raises:
-        ConfigError: There is none.
+        ConfigError: Nothing in that view is free.
         WorldError: The seed has no world.
     """
     world = saved_world(task, seed)
