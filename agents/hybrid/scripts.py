@@ -137,7 +137,7 @@ def pour_water(senses: Senses) -> Iterator[Action]:
 
 
 LOOK_UP = POURS["wall_ahead"]
-"""Pitch at which water is poured against a wall, in degrees: that of the head which tells when."""
+"""Pitch at which water is poured against a wall, in degrees: that of its head."""
 
 RUNS, STEP_BACK, WATCH = 50, 12, 100
 """Steps in which the water runs down, steps backwards, and steps for which it then looks at the fall."""
