@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
+from torch import Tensor
 
 from agents.hybrid.checkpoint import load_hybrid
 from agents.hybrid.machine import WALKER, MachineRun
@@ -75,8 +76,9 @@ class HybridAgent:
             raise ConfigError("checkpoint: expected the run to play; give checkpoint=FOLDER")
         place = choose_device(device)
         self._heads, self.info = load_hybrid(checkpoint, place)
-        self._trunk = open_policy(self.info.trunk, place, "checkpoint")
-        if fingerprint(self._trunk) != self.info.trunk_fingerprint:
+        own = self.info.encoder is not None
+        self._trunk = None if own else open_policy(self.info.trunk, place, "checkpoint")
+        if self._trunk and fingerprint(self._trunk) != self.info.trunk_fingerprint:
             raise ConfigError(
                 f"checkpoint: {self.info.trunk} is no longer the policy whose latents the heads of {checkpoint} read; "
                 "restore it, or train the hybrid agent again"
@@ -128,24 +130,34 @@ class HybridAgent:
         self, pov: NDArray[np.uint8], first: NDArray[np.bool_]
     ) -> list[dict[str, float]]:
         """Probability by each head, for each episode."""
-        if self._state is None or len(self._episodes) != len(pov):
+        if len(self._episodes) != len(pov):
             if not np.all(first):
                 raise ConfigError(
                     f"act: expected all {len(pov)} episodes to begin, since the agent has the memory of "
                     f"{len(self._episodes)}; set first for each"
                 )
-            self._state = self._trunk.initial_state(len(pov))
+            self._state = None if self._trunk is None else self._trunk.initial_state(len(pov))
             self._episodes = [_Episode(MachineRun(self.info.machine)) for _ in pov]
+        latents = self._latents(pov, first)
+        if not self._uses_heads:
+            return [{} for _ in pov]
+        found = self._heads.probabilities(latents).tolist()
+        return [dict(zip(self.info.heads, row, strict=True)) for row in found]
+
+    def _latents(self, pov: NDArray[np.uint8], first: NDArray[np.bool_]) -> Tensor:
+        """Latents of the frames, [episodes, width]."""
+        if self._trunk is None:
+            assert self.info.encoder is not None
+            frames = resize_frames(pov, self.info.encoder.frame_size)
+            return self._heads.encode(torch.from_numpy(frames))
+        assert self._state is not None
         device = self._trunk.device
         img = torch.from_numpy(resize_frames(pov, self._trunk.config.frame_size))
         begins = torch.from_numpy(np.asarray(first, dtype=bool))
         latents, self._state = self._trunk.latents(
             img[:, None].to(device), begins[:, None].to(device), self._state
         )
-        if not self._uses_heads:
-            return [{} for _ in pov]
-        found = self._heads.probabilities(latents[:, 0]).tolist()
-        return [dict(zip(self.info.heads, row, strict=True)) for row in found]
+        return latents[:, 0]
 
     def _action(self, episode: _Episode, played: Mapping[str, Mapping[str, Any]]) -> Action:
         """The action of the state that acts now."""

@@ -17,6 +17,7 @@ from basalt.core.registry import load
 from basalt.io.claims import read_claim
 from basalt.io.errors import ConfigError
 from basalt.policies.checkpoint import find_checkpoint, load_network
+from basalt.policies.config import VPTConfig
 
 PLAYERS = ("bc", "dagger", "search")
 """Agents whose runs a state may play."""
@@ -108,8 +109,9 @@ class HybridCheckpoint(Record):
 
     Attributes:
         task: Name of the task.
-        trunk: Policy whose latents the heads read (`basalt.policies.source.open_policy`).
+        trunk: Policy whose latents the heads read (`basalt.policies.source.open_policy`); "" for an encoder of their own.
         trunk_fingerprint: SHA-256 of its weights.
+        encoder: Sizes of the encoder of their own; None for a trunk.
         heads: Names of the heads, in the order of their outputs.
         width: Width of the latents.
         components: Number of principal components.
@@ -126,6 +128,7 @@ class HybridCheckpoint(Record):
     task: str
     trunk: str
     trunk_fingerprint: str
+    encoder: VPTConfig | None = None
     heads: tuple[str, ...]
     width: int
     components: int
@@ -149,6 +152,9 @@ def load_hybrid(path: str | Path, device: torch.device) -> tuple[LatentHeads, Hy
     except ConfigError as err:
         raise ConfigError(f"checkpoint: {err}; give a run of `basalt train agent=hybrid`") from err
     net = load_network(
-        folder, lambda: LatentHeads(info.width, len(info.heads), info.components, info.hidden)
+        folder,
+        lambda: LatentHeads(
+            info.width, len(info.heads), info.components, info.hidden, info.encoder
+        ),
     )
     return net.to(device).eval(), info

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from agents.hybrid.labels import label
 from basalt.core.recording import Recording
 from basalt.core.tasks import Task
-from basalt.data.episodes import Episode, load_episodes
+from basalt.core.video import FrameSize
+from basalt.data.episodes import DEFAULT_INPUT_SIZE, Episode, load_episodes
 from basalt.io.console import progress_bar
 from basalt.io.errors import ConfigError
 from basalt.policies.embed import EmbedConfig, embed_and_open
@@ -37,7 +38,13 @@ class LabelledEpisode:
 
 
 def load_labelled(
-    folders: Sequence[str], task: Task, heads: Sequence[str], setting: str, progress: bool
+    folders: Sequence[str],
+    task: Task,
+    heads: Sequence[str],
+    setting: str,
+    progress: bool,
+    size: FrameSize = DEFAULT_INPUT_SIZE,
+    cache_gb: float = 0,
 ) -> list[list[LabelledEpisode]]:
     """The episodes of each folder, labelled.
 
@@ -47,12 +54,14 @@ def load_labelled(
         heads: Names of the labels.
         setting: Name of the setting that gave the folders, for messages.
         progress: Whether to show a progress bar.
+        size: Size of the frames.
+        cache_gb: Largest size, in gigabytes, of decoded frames to keep on disk.
 
     Raises:
         BasaltError: A recording has no telemetry, its telemetry does not report a fact, or it was played on an official
             or held-out seed.
     """
-    found = [load_episodes(folder, task=task, cache_gb=0) for folder in folders]
+    found = [load_episodes(folder, task=task, size=size, cache_gb=cache_gb) for folder in folders]
     with progress_bar(
         total=sum(map(len, found)), title="labels", unit="episode", shown=progress
     ) as bar:

@@ -1,4 +1,4 @@
-"""Heads on frozen latents: principal components, logistic regression or one hidden layer, and calibration."""
+"""Heads on latents: principal components, logistic regression or one hidden layer, and calibration."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from basalt.data.components import principal_components
+from basalt.policies.config import VPTConfig
+from basalt.policies.impala import ImageEncoder
 
 ITERATIONS = 200
 """Largest number of L-BFGS iterations."""
@@ -18,13 +20,14 @@ BINS = 10
 
 
 class LatentHeads(nn.Module):
-    """Calibrated log-odds of facts, given a policy's latents.
+    """Calibrated log-odds of facts, given latents of a policy, or of an image encoder of their own.
 
     Args:
         width: Width of the latents.
         heads: Number of facts.
         components: Number of principal components that are read, at most `width`.
         hidden: Width of the hidden layer; 0 is logistic regression.
+        encoder: Sizes of the encoder of their own, which sees one frame at a time; None where a policy gives the latents.
     """
 
     mean: Tensor
@@ -32,8 +35,16 @@ class LatentHeads(nn.Module):
     slope: Tensor
     shift: Tensor
 
-    def __init__(self, width: int, heads: int, components: int, hidden: int = 0) -> None:
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        components: int,
+        hidden: int = 0,
+        encoder: VPTConfig | None = None,
+    ) -> None:
         super().__init__()
+        self.encoder = None if encoder is None else ImageEncoder(encoder)
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("axes", torch.zeros(width, components))
         self.layers = (
@@ -47,6 +58,11 @@ class LatentHeads(nn.Module):
     def forward(self, latents: Tensor) -> Tensor:
         """Log-odds float32 [..., heads] of latents [..., width]."""
         return self.layers((latents.float() - self.mean) @ self.axes) * self.slope + self.shift
+
+    def encode(self, frames: Tensor) -> Tensor:
+        """Latents [n, width] by the encoder of their own, of frames uint8 [n, height, width, 3] RGB at its size."""
+        assert self.encoder is not None
+        return self.encoder(frames.to(self.shift.device).permute(0, 3, 1, 2).float()[None] / 255)[0]
 
     @torch.no_grad()
     def probabilities(self, latents: Tensor) -> NDArray[np.float32]:

@@ -1,6 +1,7 @@
 """Training of a hybrid agent: latents, heads, a report on held-out episodes, thresholds.
 
 RUN/latents/         embeddings of all recordings; what takes long, and stays
+RUN/encoder/         or the encoder of the heads' own, which takes long and stays too
 RUN/checkpoints/     the heads and the machine with its thresholds
 RUN/report.json
 """
@@ -21,6 +22,7 @@ from agents.ending.train import RankedBy
 from agents.hybrid.checkpoint import HybridCheckpoint, played_runs
 from agents.hybrid.config import HybridConfig
 from agents.hybrid.data import LabelledEpisode, check_learnable, load_labelled, with_latents
+from agents.hybrid.encoder import CONFIG, train_own, with_own_latents
 from agents.hybrid.heads import LatentHeads, calibrate, calibration_error, fit_heads
 from agents.hybrid.labels import check_name
 from agents.hybrid.machine import TUNE, Condition, Machine, read_machine
@@ -41,8 +43,10 @@ from basalt.probes.suite.concepts import auc_interval, column_auc
 CALIBRATION = 0.25
 """Share of the training groups on which the heads are calibrated instead of trained."""
 
-LATENTS = "latents"
-"""Folder of the embeddings in a run."""
+LATENTS, ENCODER = "latents", "encoder"
+"""Folders of the embeddings, and of the encoder of the heads' own, in a run."""
+
+_Folders = Sequence[Sequence[LabelledEpisode]]
 
 
 class HeadReport(BaseModel):
@@ -131,7 +135,7 @@ class HybridResult:
 
 
 def train(cfg: HybridConfig) -> HybridResult:
-    """Train the heads and choose the thresholds; latents that the folder of the run has are used again.
+    """Train the heads and choose the thresholds; latents or an encoder that the folder of the run has are used again.
 
     Raises:
         BasaltError: The settings, the data or the folder of the run cannot be used.
@@ -141,20 +145,23 @@ def train(cfg: HybridConfig) -> HybridResult:
     machine = read_machine(cfg.machine, cfg.task)
     names = head_names(machine, cfg.heads)
     runs = played_runs(machine, cfg.walker)
-    trunk = cfg.trunk or cfg.walker
-    policy = open_policy(trunk, choose_device(cfg.device), "trunk" if cfg.trunk else "walker")
-    trunk_fingerprint, width = fingerprint(policy), policy.config.hidsize
-    del policy  # each embedding opens it
+    if cfg.encoder_steps and cfg.trunk:
+        raise ConfigError(
+            f"trunk: expected none, since heads with an encoder of their own (encoder_steps={cfg.encoder_steps}) read no "
+            f"trunk, got {cfg.trunk!r}; leave out one of the two"
+        )
     folders = (cfg.data, *cfg.rollouts)
+    frames = (CONFIG.frame_size, cfg.cache_gb) if cfg.encoder_steps else ()
     data, tuning = (
-        load_labelled(each, task, names, setting, cfg.progress)
+        load_labelled(each, task, names, setting, cfg.progress, *frames)
         for each, setting in ((folders, "data"), (cfg.tune, "tune"))
     )
     split = _Split.of(list(chain(*data)), cfg)
     check_learnable(split.training, names)
     _check_tuning(list(chain(*tuning)), split)
     with sole_writer(run, "training run"):
-        # The run is made again at each call, but for the latents, which know their policy.
+        # The run is made again at each call, but for the latents, which know their policy, and the encoder, which knows
+        # its labels.
         may_change = {one.name for one in fields(cfg)} - {"task"}
         claim(
             run / "config.json",
@@ -162,38 +169,30 @@ def train(cfg: HybridConfig) -> HybridResult:
             {"agent": "hybrid", **asdict(cfg)},
             may_change=may_change,
         )
-        embedding = EmbedConfig(
-            data=cfg.data, policy=trunk, out=str(run / LATENTS / "data"), task=task.name, batch_size=cfg.batch_size,
-            workers=cfg.workers, device=cfg.device, progress=cfg.progress,
-        )  # fmt: skip
-        split = _Split.of(with_latents(data, folders, embedding), cfg)
-        for_tuning = replace(embedding, out=str(run / LATENTS / "tune"))
-        tuned_on = with_latents(tuning, cfg.tune, for_tuning) or split.held_out
-        net = fit_heads(
-            *rows(split.training),
-            components=cfg.components,
-            hidden=cfg.hidden,
-            weight_decay=cfg.weight_decay,
-            seed=cfg.seed,
+        fitted = (
+            _fit_own(cfg, split, tuning) if cfg.encoder_steps else _fit_on_trunk(cfg, data, tuning)
         )
+        net, split = fitted.net, fitted.split
+        tuned_on = fitted.tuning or split.held_out
         calibrate(net, *rows(split.calibration))
         scores = [_probabilities(net, one.latents) for one in tuned_on]
         machine, thresholds = tune(machine, names, tuned_on, scores, cfg.false_alarm_cost)
         report = HybridReport(
             heads=_measure(net, names, split.held_out, cfg.progress),
             held_out_episodes=len(split.held_out),
-            trunk_places=len(trained_on(trunk, "trunk") & set(_places(split.held_out))),
+            trunk_places=len(fitted.trunk_places & set(_places(split.held_out))),
             thresholds=thresholds,
             tuned_on=cfg.tune,
         )
         info = HybridCheckpoint(
             task=task.name,
-            trunk=trunk,
-            trunk_fingerprint=trunk_fingerprint,
+            trunk=fitted.trunk,
+            trunk_fingerprint=fitted.trunk_fingerprint,
+            encoder=CONFIG if cfg.encoder_steps else None,
             heads=names,
-            width=width,
+            width=net.axes.shape[0],
             components=net.axes.shape[1],
-            hidden=cfg.hidden,
+            hidden=0 if cfg.encoder_steps else cfg.hidden,
             machine=machine,
             runs=runs,
             train_places=_places([*split.training, *split.calibration]),
@@ -203,6 +202,74 @@ def train(cfg: HybridConfig) -> HybridResult:
         write_checkpoint(run, 1, info, net.state_dict(), {})
         report.write(run / "report.json")
     return HybridResult(run, time.monotonic() - began, report)
+
+
+class _Fitted(NamedTuple):
+    """Heads that are not calibrated yet, and the episodes with the latents that they read.
+
+    Attributes:
+        net: The heads.
+        split: Episodes of the data.
+        tuning: Episodes of `tune`.
+        trunk, trunk_fingerprint: Policy that the latents are of, and SHA-256 of its weights; "" for an encoder of their own.
+        trunk_places: Groups that the policy was trained on.
+    """
+
+    net: LatentHeads
+    split: "_Split"
+    tuning: list[LabelledEpisode]
+    trunk: str = ""
+    trunk_fingerprint: str = ""
+    trunk_places: frozenset[str] = frozenset()
+
+
+def _fit_on_trunk(cfg: HybridConfig, data: _Folders, tuning: _Folders) -> _Fitted:
+    """Heads on frozen latents of a policy."""
+    trunk = cfg.trunk or cfg.walker
+    policy = open_policy(trunk, choose_device(cfg.device), "trunk" if cfg.trunk else "walker")
+    trunk_fingerprint = fingerprint(policy)
+    del policy  # each embedding opens it
+    embedding = EmbedConfig(
+        data=cfg.data, policy=trunk, out=str(Path(cfg.out) / LATENTS / "data"), task=cfg.task, batch_size=cfg.batch_size,
+        workers=cfg.workers, device=cfg.device, progress=cfg.progress,
+    )  # fmt: skip
+    split = _Split.of(with_latents(data, (cfg.data, *cfg.rollouts), embedding), cfg)
+    for_tuning = replace(embedding, out=str(Path(cfg.out) / LATENTS / "tune"))
+    net = fit_heads(
+        *rows(split.training),
+        components=cfg.components,
+        hidden=cfg.hidden,
+        weight_decay=cfg.weight_decay,
+        seed=cfg.seed,
+    )
+    return _Fitted(
+        net,
+        split,
+        with_latents(tuning, cfg.tune, for_tuning),
+        trunk,
+        trunk_fingerprint,
+        trained_on(trunk, "trunk"),
+    )
+
+
+def _fit_own(cfg: HybridConfig, split: "_Split", tuning: _Folders) -> _Fitted:
+    """Heads with an encoder of their own."""
+    net = train_own(
+        Path(cfg.out) / ENCODER,
+        split.training,
+        steps=cfg.encoder_steps,
+        seed=cfg.seed,
+        device=choose_device(cfg.device),
+        progress=cfg.progress,
+    )
+
+    def encoded(episodes: Sequence[LabelledEpisode]) -> list[LabelledEpisode]:
+        return with_own_latents(net, episodes, cfg.progress)
+
+    # They are not fitted again, so the latents of the training episodes are not needed.
+    split = split._replace(calibration=encoded(split.calibration), held_out=encoded(split.held_out))
+    tuned_on = encoded(list(chain(*tuning)))
+    return _Fitted(net.cpu(), split, tuned_on)
 
 
 def head_names(machine: Machine, further: Sequence[str]) -> tuple[str, ...]:

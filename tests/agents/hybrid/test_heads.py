@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from agents.hybrid.encoder import balanced_loss
 from agents.hybrid.heads import LatentHeads, calibrate, calibration_error, fit_heads
 from basalt.data.components import principal_components
 from basalt.probes.suite.concepts import column_auc
@@ -112,3 +113,14 @@ def test_principal_components_of_a_known_ellipse() -> None:
     mean, axes = principal_components(values, 2)
     np.testing.assert_allclose(mean, [7, 0, 0], atol=0.3)
     np.testing.assert_allclose(axes, [[0, 1], [1, 0], [0, 0]], atol=0.05)
+
+
+def test_in_the_balanced_loss_each_answer_of_a_head_weighs_the_same() -> None:
+    import torch
+
+    odds = torch.tensor([[0.0, 2.0], [0.0, -2.0], [0.0, 5.0], [9.0, 5.0]])
+    holds = torch.tensor([[True, True], [False, False], [False, True], [True, True]])
+    known = torch.tensor([[True, True], [True, True], [True, False], [False, False]])
+    # The first head says nothing, ln 2; the second is right by 2: ln(1 + exp(-2)).
+    expected = np.log(2) + np.log1p(np.exp(-2))
+    assert float(balanced_loss(odds, holds, known)) == pytest.approx(expected, abs=1e-6)

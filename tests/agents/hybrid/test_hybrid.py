@@ -13,6 +13,7 @@ import torch
 
 from agents.common.identity import identify
 from agents.common.registry import learners, make_agent
+from agents.hybrid import encoder
 from agents.hybrid.agent import HybridAgent
 from agents.hybrid.checkpoint import load_hybrid
 from agents.hybrid.config import HybridConfig
@@ -261,3 +262,38 @@ def test_from_the_command_line(
         basalt(["rollout", "agent=hybrid", f"checkpoint={tmp_path / 'run'}", "--cfg", "job"]) == 0
     )
     assert "scripts: true" in capsys.readouterr().out
+
+
+def test_heads_with_an_encoder_of_their_own_find_the_cue_and_resume(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encoder, "CHECKPOINT_EVERY", 20)
+    cfg = config(place, tmp_path / "run", encoder_steps=60)
+    whole = train(cfg)
+    (seen,) = whole.report.heads
+    assert seen.head is not None and seen.head.auc > 0.97 and seen.calibration_error < 0.1
+    assert whole.report.trunk_places == 0
+    check_agent(partial(HybridAgent, whole.run, device="cpu"))
+    turn = longest_turn(whole.run, tmp_path / "out", monkeypatch)
+    assert len(turn) == 18 and 11 <= turn[0] <= 16
+
+    cut = replace(cfg, out=str(tmp_path / "cut"))
+    loss, calls = encoder.balanced_loss, iter(range(100))
+
+    def killed(*args: Any) -> torch.Tensor:
+        if next(calls) == 45:
+            raise KeyboardInterrupt
+        return loss(*args)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(encoder, "balanced_loss", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(cut)
+        assert train(cut).report == whole.report, "goes on at step 40"
+        assert next(calls) == 66, "46 and 20 steps"
+        train(cut)
+        assert next(calls) == 67, "a whole encoder is used again"
+        train(replace(cut, seed=1, encoder_steps=20))
+        assert next(calls) == 88, "one of another seed is not"
+    with pytest.raises(ConfigError, match="trunk: expected none, since heads with an encoder"):
+        train(replace(cfg, trunk=cfg.walker))
