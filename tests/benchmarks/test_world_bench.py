@@ -15,6 +15,7 @@ from tests.support.minerl_standin import StandIn
 KEYS = {"name", "figures", "peer", "ratio", "machine"}
 
 
+@pytest.mark.long
 @pytest.mark.engine
 def test_a_task_is_measured(capsys):
     assert main(["world", "--task", "find_cave", "--steps", "10", "--determinism-steps", "10"]) == 0

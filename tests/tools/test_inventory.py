@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import Any
 
+import pytest
+
 from tests.support import ROOT
 from tools.inventory import inventory
 
@@ -27,6 +29,7 @@ def items(found: dict[str, Any]) -> Iterator[str]:
             yield from (f"{kind}: {thing}" for thing in things)
 
 
+@pytest.mark.long
 def test_nothing_is_lost() -> None:
     found = inventory(ROOT)
     today = {*items(found), *(f"record fields: {field}" for field in found["plain fields"])}

@@ -117,6 +117,7 @@ def test_it_learns_where_the_demonstrations_never_were(
     assert isinstance(DaggerAgent(tmp_path / "run", device="cpu"), BCAgent)
 
 
+@pytest.mark.long
 def test_it_may_start_from_a_trained_policy(demonstrations: Path, tmp_path: Path) -> None:
     dagger.train(config(demonstrations, tmp_path / "first", steps=1, round_steps=150))
     cfg = config(demonstrations, tmp_path / "second", steps=1, round_steps=1, episodes=1, lr=1e-6)
