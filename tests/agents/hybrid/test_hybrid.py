@@ -289,7 +289,7 @@ def test_heads_with_an_encoder_of_their_own_find_the_cue_and_resume(
         patched.setattr(encoder, "balanced_loss", killed)
         with pytest.raises(KeyboardInterrupt):
             train(cut)
-        assert train(cut).report == whole.report, "goes on at step 40"
+        assert train(cut).report == whole.report, "it resumes at step 40"
         assert next(calls) == 66, "46 and 20 steps"
         train(cut)
         assert next(calls) == 67, "a whole encoder is used again"
