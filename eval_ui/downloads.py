@@ -26,7 +26,7 @@ from leaderboard.store.database import Store
 from leaderboard.studies.access import AdminIdentity, command_line_admin, store_secret
 from leaderboard.studies.export import load_comparisons
 from leaderboard.studies.rules import StudyInfo, get_study
-from leaderboard.submissions.episodes import replayed
+from leaderboard.submissions.episodes import replayed, uncompared
 
 PATH = "/export"
 GOOD_SECONDS = 900
@@ -82,8 +82,11 @@ ROUTES = [Route(f"{PATH}/{{ticket}}/{{file}}", download)]
 def _write(store: Store, study_id: str, path: Path) -> None:
     study = get_study(store, study_id)
     if path.suffix == ".html":
-        analyses = [analyse(table) for table in rate(load_comparisons(store, study))]
-        write_page(path, study.name, analyses, replayed(store, study))
+        comparisons = load_comparisons(store, study)
+        analyses = [analyse(table) for table in rate(comparisons)]
+        confirmed = replayed(store, study)
+        waiting = uncompared(confirmed, comparisons)
+        write_page(path, study.name, analyses, confirmed, waiting)
     elif path.name == "human_answers.json":
         export_bedd(path, store, study, "human")
     elif path.name == "study.zip":

@@ -317,6 +317,9 @@ def _one_line(err: Exception, config: str, overrides: Sequence[str]) -> str:
     # A mapping (world.args={bogus: 1}) has the wrong key inside.
     inside = re.search(r"full_key: ([\w.]+)", text)
     name = max(unknown[1], inside[1] if inside else "", key=len)
+    parent, _, key = name.rpartition(".")
+    if parent and OmegaConf.select(cfg, parent) == {}:
+        return f"{name}: {parent} has no {key!r} yet; to add it, write +{name}=..."
     return unknown_setting(name, list(dict.fromkeys(known)))
 
 

@@ -182,7 +182,9 @@ def _export(
         tables = rate(comparisons, model=RATING_MODELS.get(model or default_model(comparisons)))
         looks = read_looks(opened, found, comparisons, control or (), progress=True)
         analyses = [analyse(table, control=control or (), looks=looks) for table in tables]
-        write_page(file, found.name, analyses, replayed(opened, found))
+        confirmed = replayed(opened, found)
+        waiting = uncompared(confirmed, comparisons)
+        write_page(file, found.name, analyses, confirmed, waiting)
         print(f"wrote the tables of study {found.name!r} to {file}")
     else:
         if file.suffix not in SUFFIXES:

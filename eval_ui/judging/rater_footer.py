@@ -1,12 +1,13 @@
 """What stands above and below the pair on both pages for raters: their own data, instructions, undo, other studies."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import datetime
 
 import streamlit as st
 
 from eval_ui.elements import attempt, show_text
-from eval_ui.judging.onboarding import instructions
+from eval_ui.judging.onboarding import instructions, middle
 from eval_ui.judging.pair_view import undo_time
 from eval_ui.study_picker import pick_study
 from eval_ui.texts import Texts
@@ -40,10 +41,15 @@ def confirm_forgotten(store: Store, study: StudyInfo) -> None:
         st.success(say("about_you.forgotten"), icon=":material/check:")
 
 
-def footer(store: Store, study: StudyInfo, settings: JudgingSettings, rater: str) -> None:
-    """Below the pair: instructions, the rater's own data, other studies."""
+def footer(
+    store: Store, study: StudyInfo, settings: JudgingSettings, rater: str, *, below_pair: bool
+) -> None:
+    """Instructions, the rater's own data, other studies: below a pair, or below the text of a page without one."""
     say = Texts(settings.language)
-    with st.container(horizontal=True, vertical_alignment="center", key="footer"):
+    with (
+        nullcontext() if below_pair else middle(),
+        st.container(horizontal=True, vertical_alignment="center", key="footer"),
+    ):
         pick_study(store, study, clips=study.rules.clips)
         with st.popover(say("about_you.instructions")):
             show_text(instructions(study, settings))

@@ -13,9 +13,9 @@ from eval_ui.elements import facts_html, percent, show_table
 from eval_ui.session import current_admin
 from leaderboard.judging.clip_queue import queue_state
 from leaderboard.judging.funnel import read_funnel
-from leaderboard.judging.quality import Share, StudyQuality, study_quality
+from leaderboard.judging.quality import QuestionAgreement, Share, StudyQuality, study_quality
 from leaderboard.judging.targets import Count, Targets, read_targets
-from leaderboard.ratings.columns import task_title
+from leaderboard.ratings.columns import number, task_title
 from leaderboard.store.database import Store
 from leaderboard.studies.access import AdminIdentity
 from leaderboard.studies.export import load_comparisons
@@ -24,6 +24,15 @@ from leaderboard.studies.rules import StudyInfo
 
 def draw(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
     """Draw the section."""
+    _funnel(store, study, admin)
+    _measures(store, study, admin)
+
+
+@st.fragment(run_every=60)
+def _measures(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
+    """What the judgments say so far; drawn again by itself."""
+    if current_admin() is None:  # logged out meanwhile, in another tab
+        st.rerun()
     quality = study_quality(store, study)
     judged = [one for one in load_comparisons(store, study) if one.source == "human"]
     winners = pd.Series([one.winner for one in judged], dtype=str)
@@ -38,7 +47,6 @@ def draw(store: Store, study: StudyInfo, admin: AdminIdentity) -> None:
             }
         )
     )
-    _funnel(store, study, admin)
     if study.rules.clips:
         _queue(store, study)
     else:
@@ -147,15 +155,13 @@ def _queue(store: Store, study: StudyInfo) -> None:
 
 def _quality(quality: StudyQuality) -> None:
     """Agreement and biases, each share with its interval."""
-    alpha, ac1 = (
-        "–" if one is None else f"{one:.2f}".replace("-", "−")
-        for one in (quality.alpha, quality.ac1)
-    )
+    alpha = _coefficient(quality.alpha, quality.alpha_interval)
+    ac1 = _coefficient(quality.ac1, quality.ac1_interval)
     st.markdown("### Agreement and biases")
     st.html(
         facts_html(
             {
-                "Krippendorff's α": f"{alpha}  ({quality.shared_pairs} pairs judged by two or more)",
+                "Krippendorff's α": f"{alpha}, {quality.shared_pairs} pairs judged by two or more",
                 "Gwet's AC1": f"{ac1}  (less distorted when most answers are the same)",
                 "Left chosen": _share(quality.left),
                 "Longer video chosen": _share(quality.longer),
@@ -164,10 +170,36 @@ def _quality(quality: StudyQuality) -> None:
             small=True,
         )
     )
+    if quality.shared_pairs:
+        with st.expander("Agreement by task and question"):
+            _questions(quality.questions)
     if quality.left.count and not quality.left.low <= 0.5 <= quality.left.high:
         st.warning(
             "Raters prefer one side more often than chance predicts, although sides are assigned at random."
         )
+
+
+def _questions(questions: Sequence[QuestionAgreement]) -> None:
+    """Agreement about each question of each task."""
+    columns = {
+        "Task": [task_title(one.task) for one in questions],
+        "Question": [one.question or "Who did better overall" for one in questions],
+        "Krippendorff's α": [_coefficient(one.alpha, one.alpha_interval) for one in questions],
+        "Gwet's AC1": [_coefficient(one.ac1, one.ac1_interval) for one in questions],
+        "Answered by two or more": [one.units for one in questions],
+    }
+    show_table(columns)
+    st.caption(
+        "With 95% intervals from a bootstrap over pairs. A question about each player is counted for each of the two players."
+    )
+
+
+def _coefficient(value: float | None, interval: tuple[float, float] | None) -> str:
+    if value is None:
+        return "–"
+    if interval is None:
+        return number(value)
+    return f"{number(value)}  ({number(interval[0])} to {number(interval[1])})"
 
 
 def _share(share: Share) -> str:

@@ -51,14 +51,15 @@ def page() -> None:
             closed(view.settings, status, view.ending)
         elif not status.joined or status.state in ("invite", "consent"):
             welcome(store, study, view.settings, status)
-            pick_study(store, study, clips=True)
+            with middle():
+                pick_study(store, study, clips=True)
             return
         elif pairs:
             _show(store, study, rater, view, pairs)
         else:
             _end(store, study, rater, view)
         if status.joined:
-            footer(store, study, view.settings, rater)
+            footer(store, study, view.settings, rater, below_pair=bool(pairs))
     except BasaltError as err:
         show_refusal(store, study, err)
 

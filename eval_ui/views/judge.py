@@ -47,14 +47,15 @@ def page() -> None:
             closed(view.settings, status, view.ending)
         elif not status.joined or status.state in ("invite", "consent"):
             welcome(store, study, view.settings, status)
-            pick_study(store, study, clips=False)
+            with middle():
+                pick_study(store, study, clips=False)
             return
         elif pair is None:
             _end(store, study, rater, view)
         else:
             judge_pair(pair_view(store, study, view, pair, rater_ticket(store, study, rater)))
         if status.joined:
-            footer(store, study, view.settings, rater)
+            footer(store, study, view.settings, rater, below_pair=pair is not None)
     except BasaltError as err:
         show_refusal(store, study, err)
 

@@ -18,7 +18,7 @@ from basalt.core.comparisons import Comparison
 from basalt.core.intervals import rate_interval
 from basalt.core.records import Record
 from basalt.io.errors import StudyError
-from leaderboard.judging.quality import agreement, gwet_ac1
+from leaderboard.judging.agreement import gwet_ac1, krippendorff_alpha
 from leaderboard.ratings.columns import task_title
 from leaderboard.store.database import Store
 from leaderboard.store.models import Judgment
@@ -171,7 +171,7 @@ def _task(
         (rater, pair, word) for pair, given in units.items() for rater, word in given.items()
     ]
     same = [a == b for given in units.values() for a, b in combinations(given.values(), 2)]
-    alpha, shared = agreement(triples)
+    alpha, shared = krippendorff_alpha(triples)
     per_rater = Counter(one.rater for one in judged if one.rater is not None)
     busiest = sorted(per_rater.values(), reverse=True)[: max(1, len(per_rater) // 10)]
     return TaskAnalysis(

@@ -55,6 +55,10 @@ _SIDES = {
     "left_episode": "SHA-256 of the left video",
     "right_episode": "SHA-256 of the right video",
 }
+_WATCHED = {
+    "watched_left": "share of the left video that was played, 0 to 1",
+    "watched_right": "share of the right video that was played, 0 to 1",
+}
 
 COLUMNS: dict[str, tuple[str, dict[str, str]]] = {
     "judgments": (
@@ -65,8 +69,7 @@ COLUMNS: dict[str, tuple[str, dict[str, str]]] = {
             **_ANSWER,
             "source": "who judged: human, bedd, telemetry, model",
             "reason": "reason in the rater's words; empty if none or erased",
-            "watched_left": "share of the left video that was played, 0 to 1",
-            "watched_right": "share of the right video that was played, 0 to 1",
+            **_WATCHED,
             "attempt": "0, or how often the rater has withdrawn an answer to this pair before",
         },
     ),
@@ -91,6 +94,7 @@ COLUMNS: dict[str, tuple[str, dict[str, str]]] = {
             "passed": "whether the answer was right",
             **_ANSWER,
             "reason": "reason in the rater's words; empty if none or erased",
+            **_WATCHED,
         },
     ),
     "clips": (
@@ -330,6 +334,8 @@ def _checks(
             "expected": check.expected,
             "passed": one.passed,
             "reason": one.justification,
+            "watched_left": one.watched_left,
+            "watched_right": one.watched_right,
         }
         yield {**own, **_sides(left_one, right_one), **marks.of(one)}, one
 

@@ -538,6 +538,7 @@ def _check_care(
 def _store(
     session: Session, served: Assignment | AttentionCheck, given: _Answer, now: datetime
 ) -> Judgment | CheckAnswer:
+    watched_left, watched_right = given.watched or (None, None)
     facts = {
         "id": new_id(),
         "study_id": served.study_id,
@@ -550,6 +551,8 @@ def _store(
         "created": now,
         "skip_reason": given.skip_reason,
         "strength": given.strength,
+        "watched_left": watched_left,
+        "watched_right": watched_right,
     }
     if isinstance(served, AttentionCheck):
         answer = CheckAnswer(**facts, check_id=served.id, passed=passes(served, given.winner))
@@ -566,7 +569,6 @@ def _store(
         Judgment.pair == served.pair,
         Judgment.source == "human",
     )
-    watched_left, watched_right = given.watched or (None, None)
     judgment = Judgment(
         **facts,
         assignment_id=served.id,
@@ -575,8 +577,6 @@ def _store(
         pair=served.pair,
         source="human",
         attempt=attempt,
-        watched_left=watched_left,
-        watched_right=watched_right,
     )
     session.add(judgment)
     session.flush()

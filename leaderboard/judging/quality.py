@@ -1,21 +1,25 @@
 """Quality of judgments: agreement, attention checks, and bias to one side or to longer videos."""
 
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import combinations
 from math import comb
 from statistics import median
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, aliased
 
 from basalt.core.comparisons import MIRRORED, Winner
 from basalt.core.intervals import rate_interval
 from basalt.core.tasks import STEPS_PER_SECOND
+from leaderboard.judging.agreement import (
+    VERDICTS,
+    Agreement,
+    measure_agreement,
+)
 from leaderboard.judging.clip_queue import given_answers
 from leaderboard.judging.raters import RaterStatus, State, read_rater_status
 from leaderboard.store.database import Store
@@ -119,6 +123,21 @@ class Share:
 
 
 @dataclass(frozen=True)
+class QuestionAgreement(Agreement):
+    """How far raters agree about one question of one task.
+
+    Attributes:
+        task: Name of the task.
+        question: Full text of one of the task's own questions; empty for who did better overall.
+        kind: `overall`, `direct` (asked about each player, each of which is a unit) or `comparative`.
+    """
+
+    task: str
+    question: str
+    kind: str
+
+
+@dataclass(frozen=True)
 class StudyQuality:
     """Quality of a study's judgments by people, without banned raters and withdrawn answers.
 
@@ -128,34 +147,43 @@ class StudyQuality:
         shared_pairs: Number of pairs that at least two raters have answered.
         alpha: Krippendorff's alpha (nominal: first, second, draw, both bad) over the shared pairs; None
             if it is not defined.
+        alpha_interval: Its 95% interval, see `Agreement`.
         ac1: Gwet's AC1 of the same answers; None if no pair is shared. Where nearly all answers are alike,
             alpha is near 0 although raters agree, and AC1 is not.
+        ac1_interval: Its 95% interval.
         left: Share of left among left and right; 0.5 means no bias.
         longer: Share of the longer video among decided pairs of unequal length; this is no evidence of a
             cause.
         repeated: Share of repeated pairs that were answered the same way again.
+        questions: Agreement by task and question: of each task, who did better overall first.
     """
 
     judgments: int
     raters: int
     shared_pairs: int
     alpha: float | None
+    alpha_interval: tuple[float, float] | None
     ac1: float | None
+    ac1_interval: tuple[float, float] | None
     left: Share
     longer: Share
     repeated: Share
+    questions: tuple[QuestionAgreement, ...]
 
 
 @dataclass(frozen=True)
 class _Vote:
     id: str
     rater: str
+    task: str
     pair: str
     winner: str
     verdict: str
     longer: str
     length: float
     seconds: float | None
+    left: str  # `first` or `second`, as in verdicts
+    responses: Mapping[str, Any]
 
 
 class _Check(NamedTuple):
@@ -180,18 +208,56 @@ def study_quality(store: Store, study: StudyInfo) -> StudyQuality:
         for one in checks
         if one.kind == "repeat" and one.rater not in banned and one.id not in gone
     ]
-    answers = [(one.rater, one.pair, one.verdict) for one in votes]
-    alpha, shared = agreement(answers)
+    found = measure_agreement([(one.rater, one.pair, one.verdict) for one in votes], VERDICTS)
     return StudyQuality(
         judgments=len(votes),
         raters=len({one.rater for one in votes}),
-        shared_pairs=shared,
-        alpha=alpha,
-        ac1=gwet_ac1(answers, VERDICTS),
+        shared_pairs=found.units,
+        alpha=found.alpha,
+        alpha_interval=found.alpha_interval,
+        ac1=found.ac1,
+        ac1_interval=found.ac1_interval,
         left=_share([one.winner == "left" for one in decided]),
         longer=_share([one.winner == one.longer for one in unequal]),
         repeated=_share(repeats),
+        questions=tuple(_by_question(votes)),
     )
+
+
+VALUES = {
+    "overall": VERDICTS,
+    "direct": ("yes", "no"),
+    "comparative": ("first", "second", "draw"),
+}
+"""Answers to each kind of question regardless of sides; those left open or marked as not applicable are left out."""
+
+
+def _by_question(votes: Sequence[_Vote]) -> Iterator[QuestionAgreement]:
+    """Agreement by task and question, in the order in which tasks and questions first appear."""
+    given: defaultdict[str, dict[tuple[str, str], list[tuple[str, str, str]]]] = defaultdict(dict)
+    for one in votes:
+        of_task = given[one.task]
+        for kind, question, unit, value in _values(one):
+            of_task.setdefault((kind, question), []).append((one.rater, unit, value))
+    for task, questions in given.items():
+        for (kind, question), answers in questions.items():
+            found = measure_agreement(answers, VALUES[kind])
+            yield QuestionAgreement(**vars(found), task=task, question=question, kind=kind)
+
+
+def _values(vote: _Vote) -> Iterator[tuple[str, str, str, str]]:
+    """Each answer of a vote: kind, question, what it is about, and its value; answers of an unknown form are left out."""
+    yield "overall", "", vote.pair, vote.verdict
+    right = "second" if vote.left == "first" else "first"
+    for item in vote.responses.get("direct") or ():
+        for side, player in (("left", vote.left), ("right", right)):
+            if isinstance(value := item.get(side), bool):
+                unit = f"{vote.pair} {player}"
+                yield "direct", str(item.get("question")), unit, "yes" if value else "no"
+    for item in vote.responses.get("comparative") or ():
+        answer = {"left": vote.left, "right": right, "draw": "draw"}.get(str(item.get("answer")))
+        if answer is not None:
+            yield "comparative", str(item.get("question")), vote.pair, answer
 
 
 def rater_reports(store: Store, study: StudyInfo, admin: AdminIdentity) -> list[RaterReport]:
@@ -327,77 +393,6 @@ def _coin(heads: int, tosses: int) -> float:
     return min(1.0, 2 * sum(comb(tosses, k) for k in range(few + 1)) / 2**tosses)
 
 
-def agreement(answers: Sequence[tuple[str, str, str]]) -> tuple[float | None, int]:
-    """Krippendorff's alpha of nominal answers by any number of raters, with answers missing.
-
-    Krippendorff (2011), "Computing Krippendorff's Alpha-Reliability", section C: alpha = 1 - o / e over the n answers to
-    units with two or more. Each of the m answers to a unit is paired with the m - 1 others, and a pair counts 1 / (m - 1);
-    o is the share of the counts that unequal pairs have. e is the share of unequal pairs among all pairs of the n answers.
-
-    Args:
-        answers: Triples of rater, unit and value; `skip` counts as no answer.
-
-    Returns:
-        Alpha, or None if no unit has two answers or all answers are equal; and the number of units with
-        at least two answers.
-    """
-    given = [one for one in answers if one[2] != "skip"]
-    times = Counter(unit for _, unit, _ in given)
-    units = sorted(unit for unit, count in times.items() if count > 1)
-    shared = [one for one in given if times[one[1]] > 1]
-    values = sorted({value for _, _, value in shared})
-    if len(values) < 2:
-        return None, len(units)
-    # Counts per unit and value: the raters may differ between units.
-    place = {unit: row for row, unit in enumerate(units)}
-    counts = np.zeros((len(units), len(values)), np.int64)
-    for _, unit, value in shared:
-        counts[place[unit], values.index(value)] += 1
-    total = int(counts.sum())
-    equal = (counts * (counts - 1)).sum(axis=1)
-    times_of = counts.sum(axis=1)
-    observed = float(((times_of * (times_of - 1) - equal) / (times_of - 1)).sum()) / total
-    of_value = counts.sum(axis=0)
-    expected = 1 - float((of_value * (of_value - 1)).sum()) / (total * (total - 1))
-    return 1 - observed / expected, len(units)
-
-
-VERDICTS = ("first", "second", "draw", "both_bad")
-"""Answers to a pair regardless of sides, without `skip`."""
-
-
-def gwet_ac1(answers: Sequence[tuple[str, str, str]], values: Sequence[str]) -> float | None:
-    """Gwet's AC1 of nominal answers by any number of raters, with answers missing.
-
-    Gwet (2008), "Computing inter-rater reliability and its variance in the presence of high agreement":
-    AC1 = (a - e) / (1 - e), where a is the mean over the units with two answers or more of the share of
-    equal pairs of answers, e = sum of p (1 - p) / (number of values - 1), and p is the mean over all units
-    of a value's share of the answers.
-
-    Args:
-        answers: Triples of rater, unit and value; `skip` counts as no answer.
-        values: All values that could be given, whether or not they were; at least two.
-
-    Returns:
-        AC1, or None if no unit has two answers.
-    """
-    units: dict[str, Counter[str]] = defaultdict(Counter)
-    for _, unit, value in answers:
-        if value != "skip":
-            units[unit][value] += 1
-    counts = np.array([[unit[value] for value in values] for unit in units.values()], np.float64)
-    counts = counts.reshape(-1, len(values))
-    times = counts.sum(axis=1)
-    shared = times > 1
-    if not shared.any():
-        return None
-    pairs = (counts * (counts - 1)).sum(axis=1)[shared]
-    agreed = float((pairs / (times * (times - 1))[shared]).mean())
-    share = (counts / times[:, None]).mean(axis=0)
-    by_chance = float((share * (1 - share)).sum()) / (len(values) - 1)
-    return (agreed - by_chance) / (1 - by_chance)
-
-
 def _share(hits: Sequence[bool]) -> Share:
     if not hits:
         return Share(None, 0.0, 1.0, 0)
@@ -416,7 +411,7 @@ def _load(store: Store, study: StudyInfo) -> tuple[list[_Vote], list[_Check], se
 def _episode_votes(session: Session, study: StudyInfo) -> tuple[list[_Vote], list[_Check]]:
     left, right = aliased(Episode), aliased(Episode)
     rows = session.execute(
-        sa.select(Judgment, left.steps, right.steps)
+        sa.select(Judgment, left.task, left.steps, right.steps)
         .join(left, Judgment.left_episode_id == left.id)
         .join(right, Judgment.right_episode_id == right.id)
         .where(Judgment.study_id == study.id, Judgment.rater_id.is_not(None))
@@ -426,14 +421,17 @@ def _episode_votes(session: Session, study: StudyInfo) -> tuple[list[_Vote], lis
         _Vote(
             id=one.id,
             rater=str(one.rater_id),
+            task=task,
             pair=one.pair,
             winner=one.winner,
             verdict=_verdict(one),
             longer="" if steps == other else "left" if steps > other else "right",
             length=max(steps, other) / STEPS_PER_SECOND,
             seconds=one.seconds,
+            left="first" if one.pair.startswith(one.left_episode_id) else "second",
+            responses=one.responses,
         )
-        for one, steps, other in rows
+        for one, task, steps, other in rows
     ]
     answered = session.execute(
         sa.select(AttentionCheck.kind, CheckAnswer.id, CheckAnswer.rater_id, CheckAnswer.passed)
@@ -462,12 +460,15 @@ def _clip_votes(session: Session, study: StudyInfo) -> tuple[list[_Vote], list[_
                 _Vote(
                     id=one.id,
                     rater=one.rater,
+                    task=next(iter(study.rules.tasks)),
                     pair=one.question,
                     winner=one.winner,
                     verdict=one.verdict,
                     longer="",
                     length=0.0,
                     seconds=one.seconds,
+                    left="first",
+                    responses={},
                 )
             )
     return votes, checks

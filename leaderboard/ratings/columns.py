@@ -291,7 +291,7 @@ def _order(analysis: Analysis) -> tuple[Column[Row], ...]:
             lambda gap, low, high: f"{number(gap)} ({number(low)} to {number(high)})", last,
         ),
         Column(
-            ("next_before",), "Next before",
+            ("next_before",), "P(next is better)",
             "probability that the next row's agent is the better one: "
             "near 0% their order is certain, near 50% it is open",
             lambda row: lead(row)[3:4], "{:.1%}".format, last,

@@ -128,7 +128,12 @@ def overall_html(rows: Sequence[OverallRow], caption: str) -> str:
     return html_table(overall_columns(list(rows[0].tasks)), titled, caption, task="overall")
 
 
-def html_page(study: str, analyses: Sequence[Analysis], replayed: Replayed = NONE_REPLAYED) -> str:
+def html_page(
+    study: str,
+    analyses: Sequence[Analysis],
+    replayed: Replayed = NONE_REPLAYED,
+    waiting: Sequence[str] = (),
+) -> str:
     """The page of a study; see `write_page`."""
     sections = "\n".join(
         f"<section>\n<h2>{escape(task_title(one.table.task))}</h2>\n"
@@ -141,6 +146,8 @@ def html_page(study: str, analyses: Sequence[Analysis], replayed: Replayed = NON
         for column in columns(one)
         if column.title and column.help
     }
+    if waiting:
+        sections += f"\n<p>0 comparisons: {escape(', '.join(waiting))}.</p>"
     template = Template(files("leaderboard.ratings").joinpath("page.html").read_text("utf-8"))
     return template.substitute(
         study=escape(study),
@@ -152,7 +159,11 @@ def html_page(study: str, analyses: Sequence[Analysis], replayed: Replayed = NON
 
 
 def write_page(
-    path: Path, study: str, analyses: Sequence[Analysis], replayed: Replayed = NONE_REPLAYED
+    path: Path,
+    study: str,
+    analyses: Sequence[Analysis],
+    replayed: Replayed = NONE_REPLAYED,
+    waiting: Sequence[str] = (),
 ) -> None:
     """Write the tables of a study as a page; an earlier page is replaced when the new one is complete.
 
@@ -161,11 +172,12 @@ def write_page(
         study: Name of the study.
         analyses: Its tables, one per task and source.
         replayed: Episodes that a replay confirmed; rows without one are marked *unverified*.
+        waiting: Names of agents without a comparison, which are named below the tables.
 
     Raises:
         WriteError: the file cannot be written.
     """
-    write_text(path, html_page(study, analyses, replayed))
+    write_text(path, html_page(study, analyses, replayed, waiting))
 
 
 def _cell(column: Column[R], row: R) -> str:

@@ -479,6 +479,8 @@ class CheckAnswer(Base):
     created: Mapped[datetime]
     skip_reason: Mapped[str | None] = mapped_column(String(15))
     strength: Mapped[str | None] = mapped_column(String(10))
+    watched_left: Mapped[float | None]
+    watched_right: Mapped[float | None]
 
 
 class Clip(Base):

@@ -279,7 +279,9 @@ def test_a_word_that_is_not_a_setting_is_one_line(arguments, capsys):
 def test_an_unknown_key_in_a_mapping_is_named(setting, capsys):
     assert cli.run(["rollout", setting]) == cli.USER_ERROR
     said = capsys.readouterr().err
-    assert said.startswith("basalt rollout: world.args.bogus: unknown setting")
+    assert said == (
+        "basalt rollout: world.args.bogus: world.args has no 'bogus' yet; to add it, write +world.args.bogus=...\n"
+    )
 
 
 def test_values_of_hydras_flags_are_not_settings(capsys):

@@ -92,8 +92,9 @@ def test_everything_that_was_asked_is_there_and_marked(
     kept = answers[~answers["banned"]]
     assert set(kept["reason"]) == {"'=1+1"}  # safe in a spreadsheet
     ordinary = found["judgments"][~found["judgments"]["banned"]]
-    assert set(ordinary["watched_right"]) == {0.75}
-    assert set(found["checks"][~found["checks"]["banned"]]["passed"]) <= {True}
+    checked = found["checks"][~found["checks"]["banned"]]
+    assert set(ordinary["watched_right"]) == set(checked["watched_right"]) == {0.75}
+    assert set(checked["passed"]) <= {True}
     # Of three questions, one was left open.
     assert len(found["answers"]) == 2 * len(kept)
     assert set(found["answers"]["question"]) == {"Found a cave?", "Faster?"}

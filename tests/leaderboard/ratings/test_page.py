@@ -74,6 +74,14 @@ def test_names_are_text_and_never_markup() -> None:
     assert read.text.count(HOSTILE) == 2, "as the heading and in its row"
 
 
+def test_agents_that_nobody_has_compared_are_named_below_the_tables() -> None:
+    tables = rate([one_comparison("first", "second", "left")])
+    analyses = [analyse(table) for table in tables]
+    read = Reader(html_page("a study", analyses, waiting=[HOSTILE, "late"]))
+    assert f"0 comparisons: {HOSTILE}, late." in read.text
+    assert "script" not in read.tags and "img" not in read.tags
+
+
 def test_agents_that_only_drew_have_a_page() -> None:
     tables = rate([one_comparison("first", "second", "draw") for _ in range(40)])
     assert Reader(html_page("a study", [analyse(tables[0])])).tags.count("circle") == 2
