@@ -122,7 +122,7 @@ class HybridAgent:
             episode.senses.probability = probabilities[row]
             choices = {policy: action[row] for policy, action in played.items()}
             action = self._action(episode, choices)
-            episode.senses.view.advance(float(action["camera"][0]), bool(action["inventory"]))
+            episode.senses.advance(action)
             actions.append(action)
         return actions
 

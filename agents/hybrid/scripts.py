@@ -4,7 +4,8 @@ A script is a generator: it yields one action a step and reads the present frame
 degrees, to the right and down.
 """
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, NamedTuple
@@ -24,15 +25,27 @@ class Senses:
 
     Attributes:
         probability: Probability by each head on the present frame; a head that is missing counts as 0.
-        view: Where the player looks, added up from all actions of the episode.
+        view: How far down the player looks, added up from all actions of the episode.
+        heading: How far to the right of its first view it looks, in degrees, added up likewise.
+        step: Number of actions so far.
     """
 
     probability: dict[str, float] = field(default_factory=dict)
     view: Pitch = field(default_factory=Pitch)
+    heading: float = 0.0
+    step: int = 0
 
     def likely(self, head: str) -> float:
         """Probability by a head on the present frame."""
         return self.probability.get(head, 0.0)
+
+    def advance(self, action: Mapping[str, Any]) -> None:
+        """Take an action, whoever chose it."""
+        turn, yaw = (float(part) for part in action["camera"])
+        if not self.view.screen_open:
+            self.heading += yaw
+        self.view.advance(turn, bool(action["inventory"]))
+        self.step += 1
 
 
 class Script(NamedTuple):
@@ -92,6 +105,44 @@ def go_forward(senses: Senses) -> Iterator[Action]:
     """Run ahead with jumps, for as long as the state lasts."""
     for step in count():
         yield _act(forward=1, sprint=1, jump=step // 8 % 2)
+
+
+FIRST_TURN, AWAY = 80.0, 170
+"""How far to the right of its first view a patrol begins, in degrees, and steps before it turns into its circle."""
+
+RADIUS, WIDER, STRIDE = 40.0, 20.0, 0.22
+"""Radius of the circle at its start, by how much it widens in a turn, and length of a step, in nodes."""
+
+PATROL_PITCH = 15.0
+"""Pitch at which a patrol looks for caves, in degrees: many open into hollows."""
+
+
+def course(step: int) -> float:
+    """Heading of a patrol at a step, in degrees to the right of the episode's first view.
+
+    On a spiral whose radius grows by `WIDER` in each turn, the radius r and the angle a of the way obey
+    r = RADIUS + WIDER * a / 2 pi, so that after a way s, r * r = RADIUS * RADIUS + s * WIDER / pi.
+    """
+    if step < AWAY:
+        return FIRST_TURN
+    radius = math.sqrt(RADIUS**2 + STRIDE * (step - AWAY) * WIDER / math.pi)
+    return FIRST_TURN + 90.0 + 360.0 * (radius - RADIUS) / WIDER
+
+
+def patrol(senses: Senses) -> Iterator[Action]:
+    """Run away from the start, and then round it to the right in a widening circle, as the demonstrator of find_cave.
+
+    It knows its place from its own actions only, so hills and detours bend the circle.
+    """
+    while True:
+        pitch, yaw = PATROL_PITCH - senses.view.degrees, course(senses.step) - senses.heading
+        yield _act(
+            _part(pitch),
+            _part(yaw),
+            forward=1,
+            sprint=int(abs(yaw) < SIDE),
+            jump=senses.step // 8 % 2,
+        )
 
 
 SIDE = 90.0
@@ -169,6 +220,7 @@ SCRIPTS = {
     "turn_around": Script(turn_around),
     "unstick": Script(unstick),
     "go_forward": Script(go_forward),
+    "patrol": Script(patrol),
     "face_mouth": Script(face_mouth, ("mouth_in_view",)),
     "pour_water": Script(pour_water, ("water_in_view",)),
     "pour_on_wall": Script(pour_on_wall, ("water_falling_in_view",)),

@@ -3,9 +3,20 @@
 from collections.abc import Iterator
 from itertools import islice
 
+import numpy as np
 import pytest
 
-from agents.hybrid.scripts import SCRIPTS, Action, Senses
+from agents.hybrid.scripts import (
+    AWAY,
+    FIRST_TURN,
+    PATROL_PITCH,
+    RADIUS,
+    SCRIPTS,
+    STRIDE,
+    WIDER,
+    Action,
+    Senses,
+)
 from basalt.core.actions import validate_action
 
 
@@ -14,7 +25,7 @@ def played(name: str, senses: Senses, limit: int = 300) -> Iterator[Action]:
     for action in islice(SCRIPTS[name].play(senses), limit):
         checked = validate_action(action)
         yield checked
-        senses.view.advance(float(checked["camera"][0]), False)
+        senses.advance(checked)
 
 
 def turned(actions: list[Action]) -> float:
@@ -28,6 +39,34 @@ def test_turn_around_turns_by_half_a_circle_and_looks_ahead() -> None:
     assert turned(actions) == pytest.approx(180)
     assert abs(senses.view.degrees) < 1
     assert max(abs(one["camera"]).max() for one in actions) <= 10
+
+
+def test_a_patrol_keeps_its_distance_from_the_start_and_widens_it_in_each_turn() -> None:
+    """On even ground, where each step leads STRIDE nodes ahead."""
+    senses, place = Senses(), np.zeros(2)
+    distances, bearings = [], []
+    for _ in played("patrol", senses, limit=4000):
+        heading = np.radians(senses.heading)
+        place += STRIDE * np.array([np.sin(heading), np.cos(heading)])
+        distances.append(np.hypot(*place))
+        bearings.append(np.degrees(np.arctan2(*place)))
+    around = np.unwrap(bearings[AWAY:], period=360)
+    turns = (around - around[0]) / 360
+    assert bearings[AWAY] == pytest.approx(FIRST_TURN, abs=3), "first to the right"
+    assert turns[-1] > 2
+    for turn in (0, 1, 2):
+        at = AWAY + int(np.searchsorted(turns, turn))
+        assert distances[at] == pytest.approx(RADIUS + turn * WIDER, abs=6)
+    assert senses.view.degrees == pytest.approx(PATROL_PITCH)
+
+
+def test_a_patrol_returns_to_its_course_after_a_detour() -> None:
+    senses = Senses()
+    list(played("patrol", senses, limit=50))
+    list(played("unstick", senses))
+    assert abs(senses.heading - FIRST_TURN) > 45
+    list(played("patrol", senses, limit=20))
+    assert senses.heading == pytest.approx(FIRST_TURN)
 
 
 @pytest.mark.parametrize("bearing", [-40.0, 0.0, 25.0])
