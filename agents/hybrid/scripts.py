@@ -40,7 +40,7 @@ class Senses:
         return self.probability.get(head, 0.0)
 
     def advance(self, action: Mapping[str, Any]) -> None:
-        """Take an action, whoever chose it."""
+        """Take one action, be it of a script or of a policy."""
         turn, yaw = (float(part) for part in action["camera"])
         if not self.view.screen_open:
             self.heading += yaw
@@ -190,8 +190,10 @@ def pour_water(senses: Senses) -> Iterator[Action]:
 LOOK_UP = POURS["wall_ahead"]
 """Pitch at which water is poured against a wall, in degrees: that of its head."""
 
-RUNS, STEP_BACK, WATCH = 50, 12, 100
-"""Steps in which the water runs down, steps backwards, and steps for which it then looks at the fall."""
+RUNS, STEP_BACK, WATCH = 100, 12, 100
+"""Steps in which the water runs down, steps backwards, and steps for which it then looks at the fall.
+
+The engine lets water fall about one node a second, and a waterfall is at least 3 nodes high."""
 
 
 def pour_on_wall(senses: Senses) -> Iterator[Action]:
