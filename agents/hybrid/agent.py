@@ -120,6 +120,7 @@ class HybridAgent:
                 self._episodes[row] = _Episode(MachineRun(self.info.machine))
             episode = self._episodes[row]
             episode.senses.probability = probabilities[row]
+            episode.senses.see(pov[row])
             choices = {policy: action[row] for policy, action in played.items()}
             action = self._action(episode, choices)
             episode.senses.advance(action)

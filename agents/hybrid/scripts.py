@@ -5,18 +5,27 @@ degrees, to the right and down.
 """
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agents.hybrid.labels import POURS
 from agents.search.pitch import Pitch
 from basalt.core.actions import CAMERA_MAX, null_action
 
 Action = dict[str, Any]
+
+
+APART = 16
+"""Frames between those that are compared: a jump while running, so that both are from the same moment of it."""
+
+GRAIN, SAME = 32, 6.0
+"""Rows and columns of pixels that are compared, and mean difference of brightness, of 255, below which they are alike."""
 
 
 @dataclass
@@ -28,12 +37,22 @@ class Senses:
         view: How far down the player looks, added up from all actions of the episode.
         heading: How far to the right of its first view it looks, in degrees, added up likewise.
         step: Number of actions so far.
+        still: Whether the frame is much like the one `APART` frames ago, although the player may be running.
     """
 
     probability: dict[str, float] = field(default_factory=dict)
     view: Pitch = field(default_factory=Pitch)
     heading: float = 0.0
     step: int = 0
+    still: bool = False
+    _seen: deque[NDArray[np.float32]] = field(default_factory=lambda: deque(maxlen=APART + 1))
+
+    def see(self, frame: NDArray[np.uint8]) -> None:
+        """Take the present frame, RGB [height, width, 3]."""
+        rows, columns = (-(-side // GRAIN) for side in frame.shape[:2])
+        self._seen.append(frame[::rows, ::columns].mean(-1, dtype=np.float32))
+        whole = len(self._seen) > APART
+        self.still = whole and float(np.abs(self._seen[0] - self._seen[-1]).mean()) < SAME
 
     def likely(self, head: str) -> float:
         """Probability by a head on the present frame."""
@@ -101,6 +120,12 @@ def unstick(senses: Senses) -> Iterator[Action]:
     yield from _wait(16, forward=1, jump=1)
 
 
+def stand(senses: Senses) -> Iterator[Action]:
+    """Do nothing, for as long as the state lasts."""
+    while True:
+        yield _act()
+
+
 def go_forward(senses: Senses) -> Iterator[Action]:
     """Run ahead with jumps, for as long as the state lasts."""
     for step in count():
@@ -132,9 +157,12 @@ def course(step: int) -> float:
 def patrol(senses: Senses) -> Iterator[Action]:
     """Run away from the start, and then round it to the right in a widening circle, as the demonstrator of find_cave.
 
-    It knows its place from its own actions only, so hills and detours bend the circle.
+    It knows its place from its own actions only, so hills and detours bend the circle. Where it does not get on, it steps
+    aside.
     """
     while True:
+        if senses.still:
+            yield from unstick(senses)
         pitch, yaw = PATROL_PITCH - senses.view.degrees, course(senses.step) - senses.heading
         yield _act(
             _part(pitch),
@@ -221,6 +249,7 @@ def pour_on_wall(senses: Senses) -> Iterator[Action]:
 SCRIPTS = {
     "turn_around": Script(turn_around),
     "unstick": Script(unstick),
+    "stand": Script(stand),
     "go_forward": Script(go_forward),
     "patrol": Script(patrol),
     "face_mouth": Script(face_mouth, ("mouth_in_view",)),

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from agents.hybrid.scripts import (
+    APART,
     AWAY,
     FIRST_TURN,
     PATROL_PITCH,
@@ -67,6 +68,17 @@ def test_a_patrol_returns_to_its_course_after_a_detour() -> None:
     assert abs(senses.heading - FIRST_TURN) > 45
     list(played("patrol", senses, limit=20))
     assert senses.heading == pytest.approx(FIRST_TURN)
+
+
+def test_a_patrol_that_sees_the_same_for_a_while_steps_aside() -> None:
+    senses, rng = Senses(), np.random.default_rng(0)
+    rock = rng.integers(0, 256, (72, 128, 3), np.uint8)
+    stepped_back = []
+    for step, action in enumerate(played("patrol", senses, limit=90)):
+        stepped_back.append(bool(action["back"]))
+        senses.see(rock if 30 <= step < 60 else rng.integers(0, 256, (72, 128, 3), np.uint8))
+    assert not any(stepped_back[: 30 + APART]) and any(stepped_back[30 + APART : 50 + APART])
+    assert not any(stepped_back[75:])
 
 
 @pytest.mark.parametrize("bearing", [-40.0, 0.0, 25.0])
