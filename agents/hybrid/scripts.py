@@ -218,28 +218,28 @@ def pour_water(senses: Senses) -> Iterator[Action]:
 LOOK_UP = POURS["wall_ahead"]
 """Pitch at which water is poured against a wall, in degrees: that of its head."""
 
-RUNS, STEP_BACK, WATCH = 100, 12, 100
-"""Steps in which the water runs down, steps backwards, and steps for which it then looks at the fall.
+STEP_BACK, RUNS, WATCH = 20, 80, 100
+"""Steps backwards, away from the water; steps in which it runs down; and steps for which a waterfall is then looked at.
 
 The engine lets water fall about one node a second, and a waterfall is at least 3 nodes high."""
 
 
 def pour_on_wall(senses: Senses) -> Iterator[Action]:
-    """Take the bucket of the first slot, look up and pour against the wall ahead.
+    """Take the bucket of the first slot, look up, pour against the wall ahead, and step back to look.
 
-    If that makes a waterfall it steps back and looks at it, otherwise it takes the water back.
+    If that makes a waterfall it watches it, otherwise it takes the water back.
     """
     yield from _wait(1, **{"hotbar.1": 1})
     yield from _look(senses, LOOK_UP)
     yield from _wait(4)
     yield from _wait(1, use=1)
-    yield from _look(senses, LOOK_UP / 2)
+    yield from _wait(STEP_BACK, back=1)
+    yield from _look(senses, LOOK_UP / 3)
     yield from _wait(RUNS)
     if senses.likely("water_falling_in_view") >= POURED:
-        yield from _wait(STEP_BACK, back=1)
-        yield from _look(senses, LOOK_UP / 3)
         yield from _wait(WATCH)
     else:
+        yield from _wait(STEP_BACK, forward=1)
         yield from _look(senses, LOOK_UP)
         yield from _wait(4)
         yield from _wait(1, use=1)
