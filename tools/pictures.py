@@ -1,10 +1,12 @@
-"""Take the pictures of Leaderboard, Study and Episodes for the docs, on a copy of a demo's store: `python -m tools.pictures DEMO`.
+"""Take the pictures of the app's pages for the docs, on a copy of a demo's store: `python -m tools.pictures DEMO`.
 
-Twelve made-up raters judge the demo's episodes first, so captions have to say that the answers are made up. It needs Chromium
-and Playwright.
+Twelve made-up raters judge the demo's episodes first, so captions have to say that the answers are made up. The clips are of the
+sample recordings. The Probes page shows the suites of the folder given by `--probes`; without it, its picture is not taken. It needs
+Chromium and Playwright.
 """
 
 import argparse
+import os
 import random
 import re
 import shutil
@@ -17,8 +19,10 @@ from pathlib import Path
 from time import monotonic, sleep
 
 import sqlalchemy as sa
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from basalt.feedback.ask import AskConfig, ask
+from eval_ui.probes_page.suites import PROBES_VARIABLE
 from leaderboard.judging.assignments import next_pair
 from leaderboard.judging.invites import create_invite
 from leaderboard.judging.judgments import answer_pair
@@ -43,6 +47,9 @@ PAIRS = 14
 DRAWN = (
     "[data-testid=stApp][data-test-connection-state=CONNECTED][data-test-script-state=notRunning]"
 )
+
+CLIP_LOOKED_AT = 3500
+"""Milliseconds before an answer to a pair of clips: more than half of their length, so that it counts."""
 
 WAITS = 60_000
 """Longest wait for a page, in milliseconds."""
@@ -74,8 +81,13 @@ def make_answers(store: Store, study: StudyInfo) -> None:
 
 
 @contextmanager
-def app(folder: Path) -> Iterator[str]:
-    """`basalt ui` on the store of a folder; gives the address at which an admin is logged in."""
+def app(folder: Path, probes: Path | None) -> Iterator[str]:
+    """`basalt ui` on the store of a folder; gives the address at which an admin is logged in.
+
+    Args:
+        folder: Folder of the store.
+        probes: Folder with suites for the Probes page; None for none.
+    """
     log = folder / "ui.log"
     with log.open("w") as out:
         server = subprocess.Popen(
@@ -89,6 +101,7 @@ def app(folder: Path) -> Iterator[str]:
                 "--headless",
             ],
             cwd=folder,
+            env=os.environ | ({} if probes is None else {PROBES_VARIABLE: str(probes.resolve())}),
             stdout=out,
             stderr=subprocess.STDOUT,
         )
@@ -113,18 +126,57 @@ def settle(page: Page) -> None:
     page.wait_for_timeout(700)
 
 
-def take(browser: Browser, enter: str, out: Path) -> None:
-    """Take all pictures.
+def open_page(browser: Browser, address: str, *, width: int = 1366, height: int = 768) -> Page:
+    """A page of a browser of its own."""
+    page = browser.new_context(viewport={"width": width, "height": height}).new_page()
+    page.set_default_timeout(WAITS)
+    page.goto(address)
+    return page
+
+
+def take_for_raters(browser: Browser, url: str, out: Path) -> None:
+    """Take the pictures of Judge and Compare clips.
+
+    Args:
+        browser: The browser.
+        url: Address of the app.
+        out: Folder of the pictures.
+    """
+    page = open_page(browser, url)
+    page.get_by_role("button", name="Begin", exact=True).click()
+    play = page.get_by_role("button", name="Play", exact=True)
+    play.click()
+    page.wait_for_timeout(3000)
+    page.get_by_role("button", name="Pause", exact=True).click()
+    page.mouse.move(5, 5)
+    settle(page)
+    page.screenshot(path=out / "judge.png")
+
+    page = open_page(browser, f"{url}/compare")
+    page.get_by_role("button", name="Begin", exact=True).click()
+    for _ in range(5):
+        stage = page.locator(".stage[data-pair]:not([data-pair=''])")
+        stage.wait_for()
+        answered = str(stage.get_attribute("data-pair"))
+        page.wait_for_timeout(CLIP_LOOKED_AT)
+        page.keyboard.press("1")
+        expect(page.locator(".stage")).not_to_have_attribute("data-pair", answered, timeout=WAITS)
+    page.get_by_text("Saved.").wait_for()
+    page.wait_for_timeout(1500)
+    page.screenshot(path=out / "compare.png")
+
+
+def take_for_admins(browser: Browser, enter: str, out: Path, *, probes: bool) -> None:
+    """Take the pictures of the other pages.
 
     Args:
         browser: The browser.
         enter: Address at which an admin is logged in.
         out: Folder of the pictures.
+        probes: Whether there is a suite to show.
     """
     url = enter.split("/session/enter/")[0]
-    page = browser.new_context(viewport={"width": 1366, "height": 800}).new_page()
-    page.set_default_timeout(WAITS)
-    page.goto(enter)
+    page = open_page(browser, enter, height=800)
     settle(page)
     page.goto(f"{url}/leaderboard")
     settle(page)
@@ -145,6 +197,12 @@ def take(browser: Browser, enter: str, out: Path) -> None:
     page.mouse.move(5, 5)
     page.wait_for_timeout(800)
     page.screenshot(path=out / "episodes.png")
+    if probes:
+        page.set_viewport_size({"width": 1100, "height": 1200})
+        page.goto(f"{url}/probes")
+        page.locator(".latent video").first.wait_for()
+        settle(page)
+        page.screenshot(path=out / "probes.jpg", quality=82)
 
 
 def main() -> None:
@@ -152,6 +210,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("demo", type=Path, help="Folder of a demo.")
     parser.add_argument("--out", type=Path, default=PICTURES, help="Folder of the pictures.")
+    parser.add_argument("--probes", type=Path, help="Folder with suites of `basalt probe scope`.")
     args = parser.parse_args()
     chromium = shutil.which("chromium")
     with tempfile.TemporaryDirectory() as made:
@@ -164,11 +223,17 @@ def main() -> None:
             make_answers(store, find_study(store))
         finally:
             store.close()
-        with app(folder) as enter, sync_playwright() as playwright:
+        ask(
+            AskConfig(
+                task="find_cave", recordings=("sample",), n=40, store=str(folder / STORE), progress=False
+            )
+        )  # fmt: skip
+        with app(folder, args.probes) as enter, sync_playwright() as playwright:
             browser = playwright.chromium.launch(
                 executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]
             )
-            take(browser, enter, args.out)
+            take_for_raters(browser, enter.split("/session/enter/")[0], args.out)
+            take_for_admins(browser, enter, args.out, probes=args.probes is not None)
             browser.close()
 
 

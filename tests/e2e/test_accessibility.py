@@ -119,18 +119,18 @@ def study(store: Store) -> StudyInfo:
     return find_study(store, "paid")
 
 
-@pytest.fixture
-def address(place: Path, tmp_path: Path) -> Iterator[str]:
-    with running_app(place / "leaderboard.sqlite", place, tmp_path / "ui.log") as url:
+@pytest.fixture(scope="module")
+def address(place: Path) -> Iterator[str]:
+    with running_app(place / "leaderboard.sqlite", place, place / "ui.log") as url:
         yield url
 
 
 @pytest.fixture
-def admin(address: str, tmp_path: Path, browser: Browser) -> Page:
+def admin(address: str, place: Path, browser: Browser) -> Page:
     """A page at which an admin is logged in."""
     page = browser.new_context(viewport=LAPTOP).new_page()  # type: ignore[arg-type]
     page.set_default_timeout(PATIENCE)
-    log = (tmp_path / "ui.log").read_text()
+    log = (place / "ui.log").read_text()
     page.goto(next(word for word in log.split() if "/session/enter/" in word))
     drawn(page)
     return page

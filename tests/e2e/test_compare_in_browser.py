@@ -32,22 +32,34 @@ pytestmark = [
 ]
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Path:
-    """A store with a queue of clips."""
+def fill(folder: Path) -> Path:
+    """Make a store with a queue of clips."""
     shades = [40 + 2 * t for t in range(81)]
     for n, player in enumerate(("Quartzwalker", "Zamioculcas")):
         for seed in (100_001, 100_002):
             grey = shades if (n + seed) % 2 else shades[::-1]
-            record_cave(tmp_path / "played", seed, player=player, steps=80, cave_from=40, grey=grey)
-    path = tmp_path / "leaderboard.sqlite"
+            record_cave(folder / "played", seed, player=player, steps=80, cave_from=40, grey=grey)
+    path = folder / "leaderboard.sqlite"
     ask(
         AskConfig(
-            task="find_cave", recordings=(str(tmp_path / "played"),), n=24, clip=CLIP, store=str(path),
+            task="find_cave", recordings=(str(folder / "played"),), n=24, clip=CLIP, store=str(path),
             progress=False,
         )
     )  # fmt: skip
     return path
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    return fill(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def shared_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of an app for tests that store no answer."""
+    folder = tmp_path_factory.mktemp("shared")
+    with running_app(fill(folder), folder, folder / "ui.log") as url:
+        yield url
 
 
 @pytest.fixture
@@ -221,10 +233,10 @@ def test_a_missing_clip_says_so_and_is_skipped(
     assert [one.winner for one in exported(store, study)] == ["skip"]
 
 
-def test_one_screen_of_a_laptop_holds_clips_and_answers(address: str, page: Page) -> None:
+def test_one_screen_of_a_laptop_holds_clips_and_answers(shared_address: str, page: Page) -> None:
     for height in (LAPTOP["height"], 625):
         page.set_viewport_size({"width": LAPTOP["width"], "height": height})
-        page.goto(f"{address}/compare")
+        page.goto(f"{shared_address}/compare")
         begin(page)
         pair(page)
         boxes = [one.bounding_box() for one in page.locator(".slot:not(.behind) video").all()]
@@ -240,10 +252,10 @@ def test_one_screen_of_a_laptop_holds_clips_and_answers(address: str, page: Page
 
 
 def test_on_a_phone_clips_are_below_one_another_and_answers_in_reach(
-    address: str, page: Page
+    shared_address: str, page: Page
 ) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
-    page.goto(f"{address}/compare")
+    page.goto(f"{shared_address}/compare")
     begin(page)
     pair(page)
     left, right = (one.bounding_box() for one in page.locator(".slot:not(.behind) video").all())

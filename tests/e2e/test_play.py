@@ -20,7 +20,7 @@ from basalt.core.recording import Recording
 from basalt.core.recording_checks import check_recording
 from basalt.rollouts.replay import replay
 from tests.support import ROOT
-from tests.support.real_browser import CHROMIUM, LAPTOP
+from tests.support.real_browser import CHROMIUM, LAPTOP, launched
 
 pytest.importorskip("playwright", reason="Playwright is not installed (pip install playwright)")
 from playwright.sync_api import Browser, Page
@@ -92,6 +92,13 @@ def start(tmp_path: Path) -> Iterator:
     for game in games:
         game.process.kill()
         game.process.wait()
+
+
+@pytest.fixture
+def chromium() -> Iterator[Browser]:
+    """A browser for one test alone: others here call `asyncio.run`."""
+    with launched() as opened:
+        yield opened
 
 
 def open_page(browser: Browser, url: str) -> Page:

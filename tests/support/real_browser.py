@@ -18,7 +18,7 @@ import pytest
 from tests.support import ROOT
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = [
@@ -86,6 +86,7 @@ class AppServer:
                 return
             except OSError:
                 time.sleep(0.1)
+        self.kill()
         pytest.fail(f"basalt ui did not answer: {self._log.read_text()}")
 
     def kill(self) -> None:
@@ -111,6 +112,17 @@ def running_app(store: Path, folder: Path, log: Path, port: int | None = None) -
         yield server.url
     finally:
         server.stop()
+
+
+@contextmanager
+def launched() -> "Iterator[Browser]":
+    """A new Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield opened
+        opened.close()
 
 
 def begin(page: "Page") -> None:
