@@ -36,6 +36,8 @@ class TrainConfig:
         seq_len: Frames per sequence and optimizer step; memory is carried on, gradients are not.
         segment: Number of frames after which a sequence jumps to another place of the data, with an empty memory; null
             to follow whole episodes. Short ones make the steps less alike, which small batches need.
+        shuffle_plays: With `segment`: number of plays among which sequences jump until each is used up; null for all plays
+            at once. Data at an address need it: a play is then fetched once in each pass.
         lr: Peak learning rate of Adam: linear warm-up, then a half cosine down to a tenth. At 1e-3
             some runs of the small policy ended at the action frequencies of the training data.
         warmup: Number of warm-up steps.
@@ -77,6 +79,7 @@ class TrainConfig:
     batch_size: Count = 8
     seq_len: Count = 16
     segment: Count | None = None
+    shuffle_plays: Count | None = None
     lr: Positive = 3e-4
     warmup: Int = 20
     weight_decay: Float = 0.01
@@ -103,6 +106,10 @@ class TrainConfig:
     progress: bool = True
 
     def __post_init__(self) -> None:
+        if self.shuffle_plays and not self.segment:
+            raise ConfigError(
+                f"segment: shuffle_plays={self.shuffle_plays} mixes segments of plays, got whole episodes; give segment=FRAMES"
+            )
         if self.batch_size % self.devices:
             raise ConfigError(
                 f"devices: expected a divisor of batch_size={self.batch_size}, got {self.devices}"

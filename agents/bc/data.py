@@ -8,6 +8,7 @@ from agents.bc.config import TrainConfig
 from basalt.core.tasks import get_task
 from basalt.core.video import FrameSize
 from basalt.data.catalogue import find_manifest, is_catalogue, load_catalogued
+from basalt.data.copies import require_room
 from basalt.data.embeddings import load_embedded
 from basalt.data.episodes import Episode, load_episodes, split_episodes
 from basalt.io.errors import ConfigError
@@ -73,6 +74,8 @@ class TrainingData:
                 cache_gb=cfg.cache_gb,
             )
             episodes = [*listed, *episodes]
+        if cfg.segment:
+            require_room(episodes, cfg.shuffle_plays or len(episodes))
         return cls(*split_episodes(episodes, cfg.held_out, cfg.seed), embedded_by)
 
     def facts(self, cfg: TrainConfig) -> dict[str, Any]:

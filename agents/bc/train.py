@@ -303,6 +303,7 @@ class _Learner:
             cfg.seed,
             mirror=cfg.mirror,
             segment=cfg.segment,
+            window=cfg.shuffle_plays,
             workers=cfg.workers,
             share=(team.rank, team.size),
         )

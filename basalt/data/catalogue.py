@@ -155,8 +155,13 @@ def write_catalogue(
                     rows = []
                 bar.update()
             facts = CatalogueFacts(**shared, frames=frames)
-            writer.add_key_value_metadata({"basalt": json.dumps(facts.to_json())})
+            write_facts(writer, facts)
     return facts
+
+
+def write_facts(writer: parquet.ParquetWriter, facts: CatalogueFacts) -> None:
+    """Write what all rows share into a catalogue that is being written."""
+    writer.add_key_value_metadata({"basalt": json.dumps(facts.to_json())})
 
 
 def _each(

@@ -248,6 +248,30 @@ def _opened(source: CopiedSource, folder: Path) -> SourceReader:
     return VideoSource(Play(parts, task_of(parts[0])), source.size).open()
 
 
+def require_room(episodes: Sequence[Episode], plays: int) -> None:
+    """Refuse a cache that cannot hold the plays that are used at the same time: each would be fetched for each segment.
+
+    Args:
+        episodes: Episodes.
+        plays: Number of plays used at the same time.
+
+    Raises:
+        ConfigError: The cache is too small; the message says how large it has to be.
+    """
+    copied = [one.source for one in episodes if isinstance(one.source, CopiedSource)]
+    copied = [one for one in copied if one.copies.are_copied]
+    if not copied:
+        return
+    sizes = sorted((sum(file.bytes for file in one.files) for one in copied), reverse=True)
+    # The window's plays, and those that are fetched ahead.
+    wanted = sum(sizes[: plays + ReadAhead.THREADS]) / 1e9
+    if wanted > copied[0].copies.cache_gb:
+        raise ConfigError(
+            f"cache_gb: expected at least {wanted:.1f} for the {min(plays, len(copied))} largest plays that are used at the "
+            f"same time, got {copied[0].copies.cache_gb:g}; raise it, or give a smaller shuffle_plays"
+        )
+
+
 class ReadAhead:
     """Fetches the plays that the next batches of a plan begin, in threads.
 

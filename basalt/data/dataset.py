@@ -27,6 +27,7 @@ class SequenceStream(Iterator[Batch]):
         seed: Seed of the order.
         mirror: Mirror a random half of the episodes, actions included.
         segment: Number of frames after which a row jumps to another place; None to show whole episodes.
+        window: With `segment`: number of episodes among which rows jump; None for all. See `EndlessPlan`.
         workers: Number of processes that prefetch; 0 reads in this process when a batch is needed.
         share: (k, n): read only the rows k, k + n, ... of the B rows; for n trainers in parallel.
     """
@@ -40,13 +41,14 @@ class SequenceStream(Iterator[Batch]):
         *,
         mirror: bool = False,
         segment: int | None = None,
+        window: int | None = None,
         workers: int = 0,
         share: tuple[int, int] = (0, 1),
     ) -> None:
         self._episodes = list(episodes)
         self._length, self._workers = seq_len, workers
         self._plan = EndlessPlan(
-            [len(e) for e in episodes], batch_size, seq_len, seed, mirror, segment
+            [len(e) for e in episodes], batch_size, seq_len, seed, mirror, segment, window
         )
         self._rows = range(share[0], batch_size, share[1])
         self._batches: Iterator[Batch] | None = None

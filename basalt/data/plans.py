@@ -37,6 +37,13 @@ class EndlessPlan(Iterator[RowPlans]):
     With `segment`, a row shows that many consecutive frames, all frames equally likely, and then jumps to
     another place as if an episode began there.
 
+    With `window` too, segments come from that many episodes at a time, each frame once in a pass: a shuffle buffer that
+    takes whole episodes, so that files are read one after another. A segment is the next one, in random order, of a
+    random episode of the window; an episode that is used up makes place for the next one of the pass. Between two segments of an episode lie K draws on average
+    for a window of K (their number is geometric), so that two neighbours among its S segments are K (S + 1) / 3 draws apart,
+    and two draws come from the same episode with probability 1 / K. After a full shuffle of n segments neighbours are
+    (n + 1) / 3 apart, the mean distance of two different random positions among n.
+
     Args:
         lengths: Number of used frames of each episode.
         batch_size: Number of rows, B.
@@ -44,6 +51,7 @@ class EndlessPlan(Iterator[RowPlans]):
         seed: Seed of the order.
         mirror: Mirror a random half of the episodes, or of the segments.
         segment: Number of frames after which a row jumps; None to show whole episodes.
+        window: Number of episodes among which rows jump, at most all; None for all, with replacement.
     """
 
     def __init__(
@@ -54,6 +62,7 @@ class EndlessPlan(Iterator[RowPlans]):
         seed: int,
         mirror: bool,
         segment: int | None = None,
+        window: int | None = None,
     ) -> None:
         if batch_size < 1 or seq_len < 1:
             raise ConfigError(
@@ -64,26 +73,42 @@ class EndlessPlan(Iterator[RowPlans]):
         self._epoch = 0
         self._waiting: list[tuple[int, bool]] = []
         self._rng = np.random.default_rng([seed, 0])
-        self._cursors = [self._next_piece() for _ in range(batch_size)]
+        self._window: list[list[Piece]] = [[] for _ in range(min(window or 0, len(lengths)))]
+        # Also a segment that is cut at either end, so that no frame is less likely than others.
+        self._places = np.cumsum(np.asarray(lengths, np.int64) + ((segment or 1) - 1))
+        self._cursors = [self.draw() for _ in range(batch_size)]
         if segment is None:
             for row, piece in enumerate(self._cursors):
                 start = int(self._rng.integers(piece.stop))
                 self._cursors[row] = piece._replace(start=start)
 
-    def _next_piece(self) -> Piece:
-        """The frames that a row shows next."""
+    def draw(self) -> Piece:
+        """The frames that a row shows when its last ones are used up."""
         if self._segment is None:
             index, mirrored = self._take()
             return Piece(index, 0, self._lengths[index], True, mirrored)
+        if self._window:
+            waiting = self._window[int(self._rng.integers(len(self._window)))]
+            if not waiting:
+                waiting += self._cut(self._take()[0], self._segment)
+            return waiting.pop()
         reach = self._segment - 1
-        # Also a segment that is cut at either end, so that no frame is less likely than others.
-        at = int(self._rng.integers(sum(self._lengths) + len(self._lengths) * reach))
-        index = 0
-        while at >= self._lengths[index] + reach:
-            at -= self._lengths[index] + reach
-            index += 1
+        at = int(self._rng.integers(self._places[-1]))
+        index = int(np.searchsorted(self._places, at, side="right"))
+        at -= int(self._places[index - 1]) if index else 0
         mirrored = self._mirror and bool(self._rng.random() < 0.5)
         return Piece(index, max(at - reach, 0), min(at + 1, self._lengths[index]), True, mirrored)
+
+    def _cut(self, index: int, segment: int) -> list[Piece]:
+        """An episode's segments in random order; the first one has a random length, so that cuts differ by pass."""
+        length = self._lengths[index]
+        first = int(self._rng.integers(1, segment + 1))
+        edges = [0, *range(first, length, segment), length]
+        sides = self._rng.random(len(edges) - 1) < 0.5
+        return [
+            Piece(index, edges[at], edges[at + 1], True, self._mirror and bool(sides[at]))
+            for at in self._rng.permutation(len(edges) - 1).tolist()
+        ]
 
     def _take(self) -> tuple[int, bool]:
         """The next episode, and whether it is mirrored."""
@@ -107,7 +132,7 @@ class EndlessPlan(Iterator[RowPlans]):
             pieces.append(ahead._replace(stop=stop))
             missing -= stop - ahead.start
             at_end = stop == ahead.stop
-            ahead = self._next_piece() if at_end else ahead._replace(start=stop, begins=False)
+            ahead = self.draw() if at_end else ahead._replace(start=stop, begins=False)
         self._cursors[row] = ahead
         return pieces
 

@@ -2,11 +2,13 @@
 
 from collections import Counter
 
+import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from basalt.data.plans import EndlessPlan
+from basalt.data.plans import EndlessPlan, Piece
 
 
 @given(
@@ -46,3 +48,70 @@ def test_segments_show_every_frame_equally_often(segment: int) -> None:
     expected = sum(counts.values()) / 13
     assert len(counts) == 13
     assert all(abs(n / expected - 1) < 0.08 for n in counts.values())
+
+
+def shown(plan: EndlessPlan, segments: int) -> list[Piece]:
+    """The first segments of a plan of one row and one segment a batch."""
+    return [next(plan)[0][0] for _ in range(segments)]
+
+
+@settings(deadline=None)
+@given(
+    lengths=st.lists(st.integers(1, 9), min_size=1, max_size=6),
+    window=st.integers(1, 8),
+    segment=st.integers(1, 7),
+    seed=st.integers(0, 99),
+)
+def test_a_window_shows_each_frame_once_in_a_pass(
+    lengths: list[int], window: int, segment: int, seed: int
+) -> None:
+    plan = EndlessPlan(lengths, 1, segment, seed, mirror=True, segment=segment, window=window)
+    times = [np.zeros(length, int) for length in lengths]
+    slots = min(window, len(lengths))
+    for _ in range(40):
+        for one in next(plan)[0]:
+            assert 0 < one.stop - one.start <= segment
+            times[one.episode][one.start : one.stop] += 1
+        ahead = [count.max() - count.min() for count in times]
+        # Only what is in the window was shown in part, and the row's own segment may be cut by the batch.
+        assert sum(ahead) <= slots + 1
+
+
+def test_a_window_of_one_shows_one_play_after_another() -> None:
+    plan = EndlessPlan([30, 30, 30], 1, 1, 3, mirror=False, segment=1, window=1)
+    plays = [one.episode for one in shown(plan, 90)]
+    assert [len(set(plays[at : at + 30])) for at in (0, 30, 60)] == [1, 1, 1]
+    assert set(plays) == {0, 1, 2}
+
+
+PLAYS, SEGMENTS = 40, 12
+
+
+def distance(at: NDArray[np.int64]) -> float:
+    """Mean number of draws between neighbouring segments; `at` is when each was drawn, int [plays, segments]."""
+    return float(np.abs(np.diff(at, axis=1)).mean())
+
+
+@pytest.mark.parametrize("window", [4, 10])
+def test_neighbours_are_as_far_apart_as_the_formula_says(window: int) -> None:
+    """Known answers: K (S + 1) / 3 draws in a window of K plays of S segments, (n + 1) / 3 after a full shuffle of n."""
+    n = PLAYS * SEGMENTS
+    mixed, shuffled = [], []
+    rng = np.random.default_rng(0)
+    for seed in range(12):
+        plan = EndlessPlan([SEGMENTS] * PLAYS, 1, 1, seed, mirror=False, segment=1, window=window)
+        at = np.full((PLAYS, SEGMENTS), -1)
+        for number, one in enumerate(shown(plan, 2 * n)):
+            if at[one.episode, one.start] < 0:  # in the first pass
+                at[one.episode, one.start] = number
+        assert (at >= 0).all()
+        mixed.append(distance(at))
+        shuffled.append(distance(rng.permutation(n).reshape(PLAYS, SEGMENTS)))
+    assert np.mean(mixed) == pytest.approx(window * (SEGMENTS + 1) / 3, rel=0.06)
+    assert np.mean(shuffled) == pytest.approx((n + 1) / 3, rel=0.06)
+
+
+def test_rows_of_a_window_are_of_the_same_play_with_the_chance_that_the_formula_says() -> None:
+    plan = EndlessPlan([30] * PLAYS, 2, 1, 0, mirror=False, segment=1, window=8)
+    same = [rows[0][0].episode == rows[1][0].episode for rows in (next(plan) for _ in range(6000))]
+    assert np.mean(same) == pytest.approx(1 / 8, abs=0.015)
