@@ -24,7 +24,7 @@ from leaderboard.ratings.html_report import write_page
 from leaderboard.ratings.ranking import rate
 from leaderboard.store.database import Store
 from leaderboard.studies.access import AdminIdentity, command_line_admin, store_secret
-from leaderboard.studies.export import load_comparisons
+from leaderboard.studies.export import iter_comparisons, load_comparisons
 from leaderboard.studies.rules import StudyInfo, get_study
 from leaderboard.submissions.episodes import replayed, uncompared
 
@@ -95,7 +95,7 @@ def _write(store: Store, study_id: str, path: Path) -> None:
         # The link was signed for an admin.
         write_payments(path, payment_list(store, study, command_line_admin()))
     else:
-        write_comparisons(path, load_comparisons(store, study))
+        write_comparisons(path, iter_comparisons(store, study))
 
 
 def _remove(path: Path) -> None:

@@ -18,8 +18,13 @@ from basalt.io.errors import ConfigError
 BENCHMARKS = {
     "embed": ("benchmarks.embed", "frames per second from recordings to embeddings, 1x policy"),
     "decode": ("benchmarks.decode", "training frames per second from recordings on disk"),
+    "data": ("benchmarks.data", "start and shuffling of training on data of BEDD's size"),
     "minerl": ("benchmarks.minerl", "speed of the client of MineRL's Minecraft"),
     "rating": ("benchmarks.rating", "speed of ratings, their intervals and the next pair"),
+    "leaderboard": (
+        "benchmarks.leaderboard",
+        "a leaderboard at size on PostgreSQL: waits, tables, exports, a killed process",
+    ),
     "ui": ("benchmarks.ui", "raters' waiting times in the judging app and over the API"),
     "search": ("benchmarks.search", "time and recall of a search among a million latents"),
     "sae": ("benchmarks.sae", "speed and quality of sparse autoencoders beside their peers"),

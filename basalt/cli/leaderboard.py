@@ -38,7 +38,7 @@ from leaderboard.store.database import (
 )
 from leaderboard.store.models import SOURCES
 from leaderboard.studies.access import add_admin, admin_names, command_line_admin, remove_admin
-from leaderboard.studies.export import load_comparisons
+from leaderboard.studies.export import iter_comparisons, load_comparisons
 from leaderboard.studies.rules import find_study
 from leaderboard.studies.tokens import create_token, list_tokens, revoke_token
 from leaderboard.submissions.episodes import replayed, uncompared
@@ -191,10 +191,10 @@ def _export(
             raise ConfigError(
                 f"{file}: expected a file name that ends in {', '.join(SUFFIXES)}, .html or .zip"
             )
-        comparisons = load_comparisons(
+        streamed = iter_comparisons(
             opened, found, [source] if source else None, questions=questions, checks=checks
         )
-        count = write_comparisons(file, comparisons)
+        count = write_comparisons(file, streamed)
         print(f"wrote {count} comparisons of study {found.name!r} to {file}")
     return 0
 

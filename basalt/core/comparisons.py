@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import UTC
+from itertools import islice
 from pathlib import Path
 from typing import IO, Annotated, Any, Literal, get_args
 
@@ -34,6 +35,9 @@ MAX_BYTES = 256 * 2**20
 
 MAX_JSON_BYTES = 32 * 2**20
 """Largest JSON file of comparisons, which is parsed as a whole; Parquet and CSV take larger ones."""
+
+_ROWS = 10_000
+"""Rows of a group of a Parquet file."""
 
 MAX_ROW = 2**20
 """Largest number of characters of a row of a CSV file."""
@@ -81,7 +85,7 @@ class Side:
     stop: int | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Comparison:
     """Which of two episodes of the same task did better, as one rater answered one question.
 
@@ -252,6 +256,8 @@ def to_table(comparisons: Iterable[Comparison]) -> pa.Table:
 def write_comparisons(path: str | Path, comparisons: Iterable[Comparison]) -> int:
     """Write comparisons to a .parquet, .csv or .json file; readers never see a partial one.
 
+    They are written as they come: an iterator of a million does not fill the memory.
+
     Returns:
         Number of comparisons written.
 
@@ -262,12 +268,17 @@ def write_comparisons(path: str | Path, comparisons: Iterable[Comparison]) -> in
     """
     path = Path(path)
     write = {".parquet": _write_parquet, ".csv": _write_csv, ".json": _write_json}[_suffix(path)]
-    everything = list(comparisons)
-    _check(path, map(_row, everything))  # what is written can be read
+    number = 0
+
+    def checked() -> Iterator[Comparison]:  # what is written can be read
+        nonlocal number
+        for number, one in enumerate(_check(path, map(_row, comparisons)), start=1):  # noqa: B007
+            yield one
+
     with replacing(path) as partial:
-        write(partial, everything)
+        write(partial, checked())
         _check_size(partial, path)
-    return len(everything)
+    return number
 
 
 def read_comparisons(path: str | Path) -> list[Comparison]:
@@ -287,7 +298,7 @@ def read_comparisons(path: str | Path) -> list[Comparison]:
         ".csv": _read_csv,
         ".json": _read_json,
     }[suffix]
-    return _check(path, read(path))
+    return list(_check(path, read(path)))
 
 
 def _check_size(file: Path, path: Path | None = None) -> None:
@@ -318,9 +329,8 @@ def _row(one: Comparison) -> dict[str, Any]:
 # ---- values ----
 
 
-def _check(path: Path, rows: Iterable[dict[str, Any]]) -> list[Comparison]:
+def _check(path: Path, rows: Iterable[dict[str, Any]]) -> Iterator[Comparison]:
     """Comparisons from rows of values, each checked by itself and beside the others."""
-    found: list[Comparison] = []
     ids: dict[str, int] = {}
     for number, row in enumerate(rows, start=1):
         if number > MAX_COMPARISONS:
@@ -338,8 +348,7 @@ def _check(path: Path, rows: Iterable[dict[str, Any]]) -> list[Comparison]:
             raise ComparisonError(
                 f"{path}, row {number}: comparison_id: expected a new one, got {one.comparison_id!r} of row {first}"
             )
-        found.append(one)
-    return found
+        yield one
 
 
 def _value_fault(err: ValidationError) -> str:
@@ -375,8 +384,10 @@ def _pair_fault(one: Comparison) -> str | None:
 # ---- Parquet ----
 
 
-def _write_parquet(path: Path, comparisons: Sequence[Comparison]) -> None:
-    pq.write_table(to_table(comparisons), path)
+def _write_parquet(path: Path, comparisons: Iterator[Comparison]) -> None:
+    with pq.ParquetWriter(path, SCHEMA) as writer:
+        while some := list(islice(comparisons, _ROWS)):
+            writer.write_table(to_table(some))
 
 
 def _read_parquet(path: Path) -> Iterator[dict[str, Any]]:
@@ -435,7 +446,7 @@ def _plain(one: Comparison) -> dict[str, Any]:
     return _row(one) | {"created": one.created.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")}
 
 
-def _write_csv(path: Path, comparisons: Sequence[Comparison]) -> None:
+def _write_csv(path: Path, comparisons: Iterable[Comparison]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         # Rows end with \r\n: the module quotes a \r in a text only if it ends rows, too.
         writer = csv.DictWriter(file, SCHEMA.names)
@@ -511,11 +522,13 @@ def csv_rows(path: Path) -> Iterator[dict[str, str]]:
         raise ComparisonError(f"{path}: expected a CSV file of comparisons ({err})") from err
 
 
-def _write_json(path: Path, comparisons: Sequence[Comparison]) -> None:
-    path.write_text(
-        json.dumps([_plain(one) for one in comparisons], indent=1, ensure_ascii=False),
-        encoding="utf-8",
-    )
+def _write_json(path: Path, comparisons: Iterable[Comparison]) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        file.write("[")
+        for number, one in enumerate(comparisons):
+            text = json.dumps([_plain(one)], indent=1, ensure_ascii=False)
+            file.write(("," if number else "") + text.removeprefix("[").removesuffix("\n]"))
+        file.write("\n]" if file.tell() > 1 else "]")
 
 
 def _read_json(path: Path) -> Iterator[dict[str, Any]]:

@@ -4,20 +4,25 @@ Withdrawn answers and those of banned raters are there, marked. Raters appear un
 platforms are left out.
 """
 
+import csv
 import json
 import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+import pyarrow as pa
 import sqlalchemy as sa
+from pyarrow import parquet
 from sqlalchemy.orm import Session, aliased
 
-from basalt.io.spreadsheet import write_csv
+from basalt.io.spreadsheet import inert
 from leaderboard.judging.quality import rater_reports
 from leaderboard.store.database import Store
 from leaderboard.store.models import (
+    Agent,
     AttentionCheck,
     CheckAnswer,
     Clip,
@@ -31,9 +36,6 @@ from leaderboard.store.models import (
 from leaderboard.studies.access import AdminIdentity
 from leaderboard.studies.events import banned_raters, withdrawn_answers
 from leaderboard.studies.rules import StudyInfo
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 Row = dict[str, Any]
 
@@ -185,29 +187,89 @@ def write_archive(
     Raises:
         OSError: The file cannot be written.
     """
-    import pandas as pd  # of extras, and slow to import
-
-    rows = 0
     with (
         tempfile.TemporaryDirectory(prefix="basalt-archive-") as folder,
         zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive,
     ):
-        for name, table in _tables(store, study, admin).items():
-            columns = list(COLUMNS[name][1])
-            frame = pd.DataFrame([[row[one] for one in columns] for row in table], columns=columns)
-            rows += len(frame)
-            file = Path(folder) / f"{name}.{form}"
-            _write(frame, file)
+        files = {name: Path(folder) / f"{name}.{form}" for name in COLUMNS}
+        with ExitStack() as held:
+            sheets = {
+                name: held.enter_context(_Sheet(file, COLUMNS[name][1]))
+                for name, file in files.items()
+            }
+            _write_tables(store, study, admin, sheets)
+        for file in files.values():
             archive.write(file, file.name)
         archive.writestr("README.md", _dictionary(study, form))
-    return rows
+    return sum(sheet.rows for sheet in sheets.values())
 
 
-def _write(frame: "pd.DataFrame", file: Path) -> None:
-    if file.suffix == ".csv":
-        write_csv(frame, file)
-    else:
-        frame.to_parquet(file, index=False)
+_KINDS: dict[str, pa.DataType] = {
+    **dict.fromkeys(("seed", "left_seed", "right_seed", "attempt", "number"), pa.int64()),
+    **dict.fromkeys(("left_start", "left_stop", "right_start", "right_stop"), pa.int64()),
+    **dict.fromkeys(("browsers", "judged", "skipped"), pa.int64()),
+    **dict.fromkeys(("seconds", "watched_left", "watched_right", "speed", "at", "clock"), pa.float64()),
+    **dict.fromkeys(("median_seconds", "left_share", "agreement"), pa.float64()),
+    **dict.fromkeys(("passed", "held", "withdrawn", "banned", "left", "right"), pa.bool_()),
+}  # fmt: skip
+"""Types of columns in Parquet; all others are texts."""
+
+_ROWS = 2_000
+"""Rows that are read, and written to Parquet, at a time."""
+
+
+class _Sheet:
+    """A table that is written row by row.
+
+    Args:
+        file: File to write, .csv or .parquet.
+        columns: Names of its columns.
+
+    Attributes:
+        rows: Number of rows written.
+    """
+
+    def __init__(self, file: Path, columns: Iterable[str]) -> None:
+        self._columns = list(columns)
+        self._file, self._waiting = file, list[Row]()
+        self.rows = 0
+
+    def __enter__(self) -> "_Sheet":
+        self._held = ExitStack()
+        if self._file.suffix == ".csv":
+            # Rows end with \r\n: the module quotes a \r in a text only if it ends rows, too.
+            file = self._held.enter_context(self._file.open("w", encoding="utf-8", newline=""))
+            self._csv = csv.DictWriter(file, self._columns)
+            self._csv.writeheader()
+        else:
+            kinds = _KINDS | ({"withdrawn": pa.int64()} if "browsers" in self._columns else {})
+            self._schema = pa.schema([(one, kinds.get(one, pa.string())) for one in self._columns])
+            self._parquet = self._held.enter_context(
+                parquet.ParquetWriter(self._file, self._schema)
+            )
+        return self
+
+    def add(self, row: Row) -> None:
+        """Write a row, of which columns of other tables are left out."""
+        self._waiting.append({name: row[name] for name in self._columns})
+        self.rows += 1
+        if len(self._waiting) == _ROWS:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._file.suffix == ".csv":
+            self._csv.writerows(
+                {key: inert(value) if isinstance(value, str) else value for key, value in row.items()}
+                for row in self._waiting
+            )  # fmt: skip
+        else:
+            self._parquet.write_table(pa.Table.from_pylist(self._waiting, self._schema))
+        self._waiting = []
+
+    def __exit__(self, *failure: object) -> None:
+        with self._held:
+            if failure[0] is None:
+                self._flush()
 
 
 def _dictionary(study: StudyInfo, form: str) -> str:
@@ -227,38 +289,35 @@ def _dictionary(study: StudyInfo, form: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _tables(store: Store, study: StudyInfo, admin: AdminIdentity) -> Mapping[str, list[Row]]:
+def _write_tables(
+    store: Store, study: StudyInfo, admin: AdminIdentity, sheets: Mapping[str, _Sheet]
+) -> None:
     with store.read() as session:
         marks = _Marks(session, study)
-        judgments = list(_judgments(session, study, marks))
-        checks = list(_checks(session, study, marks))
-        asked = [
-            *((row["judgment"], one) for row, one in judgments),
-            *((row["check"], one) for row, one in checks),
-        ]
-        tables = {
-            "judgments": [row for row, _ in judgments],
-            "answers": list(_answers(asked)),
-            "checks": [row for row, _ in checks],
-            "clips": list(_clips(session, study, marks)),
-            "player_events": [
-                {"judgment": name, **{key: one.get(key) for key in ("type", "at", "clock")}}
-                for name, answer in asked
-                for one in answer.video_events
-                if isinstance(one, dict)
-            ],
-            "events": list(_events(session, study)),
-        }
-    tables["raters"] = [
-        {
-            **{name: getattr(one, name) for name in COLUMNS["raters"][1] if name != "rater"},
-            "rater": one.rater_id,
-            "joined": one.joined and one.joined.isoformat(),
-            "flags": "; ".join(one.flags),
-        }
-        for one in rater_reports(store, study, admin)
-    ]
-    return {name: tables[name] for name in COLUMNS}
+        for name, key, found in (
+            ("judgments", "judgment", _judgments(session, study, marks)),
+            ("checks", "check", _checks(session, study, marks)),
+        ):
+            for row, asked in found:
+                sheets[name].add(row)
+                for one in _answers(row[key], asked):
+                    sheets["answers"].add(one)
+                for one in _player_events(row[key], asked):
+                    sheets["player_events"].add(one)
+        for row in _clips(session, study, marks):
+            sheets["clips"].add(row)
+        for row in _events(session, study):
+            sheets["events"].add(row)
+    for report in rater_reports(store, study, admin):
+        own = {name: getattr(report, name) for name in COLUMNS["raters"][1] if name != "rater"}
+        sheets["raters"].add(
+            {
+                **own,
+                "rater": report.rater_id,
+                "joined": report.joined and report.joined.isoformat(),
+                "flags": "; ".join(report.flags),
+            }
+        )
 
 
 class _Marks:
@@ -281,29 +340,41 @@ class _Marks:
         }
 
 
-def _sides(left: Episode, right: Episode) -> Row:
+def _sides(left: Episode, right: Episode, *agents: str) -> Row:
     return {
         "task": left.task,
         "seed": left.seed,
-        "left_agent": left.agent.name,
-        "right_agent": right.agent.name,
+        "left_agent": agents[0],
+        "right_agent": agents[1],
         "left_episode": left.video_sha256,
         "right_episode": right.video_sha256,
     }
 
 
+def _streamed(session: Session, query: Any) -> Iterator[Any]:
+    """Rows of a query; what was read is let go again."""
+    for some in session.execute(query, execution_options={"yield_per": _ROWS}).partitions():
+        yield from some
+        session.expunge_all()
+
+
+def _with_sides(query: Any, pair: type[Judgment | AttentionCheck]) -> Any:
+    left, right = aliased(Episode), aliased(Episode)
+    left_agent, right_agent = aliased(Agent), aliased(Agent)
+    return (
+        query.add_columns(left, right, left_agent.name, right_agent.name)
+        .join(left, pair.left_episode_id == left.id)
+        .join(right, pair.right_episode_id == right.id)
+        .join(left_agent, left.agent_id == left_agent.id)
+        .join(right_agent, right.agent_id == right_agent.id)
+    )
+
+
 def _judgments(
     session: Session, study: StudyInfo, marks: _Marks
 ) -> Iterator[tuple[Row, Judgment | CheckAnswer]]:
-    left, right = aliased(Episode), aliased(Episode)
-    found = session.execute(
-        sa.select(Judgment, left, right)
-        .join(left, Judgment.left_episode_id == left.id)
-        .join(right, Judgment.right_episode_id == right.id)
-        .where(Judgment.study_id == study.id)
-        .order_by(Judgment.number)
-    )
-    for one, left_one, right_one in found:
+    query = _with_sides(sa.select(Judgment), Judgment).where(Judgment.study_id == study.id)
+    for one, *sides in _streamed(session, query.order_by(Judgment.number)):
         own = {
             "judgment": one.id,
             "source": one.source,
@@ -312,22 +383,19 @@ def _judgments(
             "watched_right": one.watched_right,
             "attempt": one.attempt,
         }
-        yield {**own, **_sides(left_one, right_one), **marks.of(one)}, one
+        yield {**own, **_sides(*sides), **marks.of(one)}, one
 
 
 def _checks(
     session: Session, study: StudyInfo, marks: _Marks
 ) -> Iterator[tuple[Row, Judgment | CheckAnswer]]:
-    left, right = aliased(Episode), aliased(Episode)
-    found = session.execute(
-        sa.select(CheckAnswer, AttentionCheck, left, right)
-        .join(AttentionCheck, CheckAnswer.check_id == AttentionCheck.id)
-        .join(left, AttentionCheck.left_episode_id == left.id)
-        .join(right, AttentionCheck.right_episode_id == right.id)
-        .where(CheckAnswer.study_id == study.id)
-        .order_by(CheckAnswer.number)
-    )
-    for one, check, left_one, right_one in found:
+    query = _with_sides(
+        sa.select(CheckAnswer, AttentionCheck).join(
+            AttentionCheck, CheckAnswer.check_id == AttentionCheck.id
+        ),
+        AttentionCheck,
+    ).where(CheckAnswer.study_id == study.id)
+    for one, check, *sides in _streamed(session, query.order_by(CheckAnswer.number)):
         own = {
             "check": one.id,
             "kind": check.kind,
@@ -337,35 +405,50 @@ def _checks(
             "watched_left": one.watched_left,
             "watched_right": one.watched_right,
         }
-        yield {**own, **_sides(left_one, right_one), **marks.of(one)}, one
+        yield {**own, **_sides(*sides), **marks.of(one)}, one
 
 
-def _answers(asked: Iterable[tuple[str, Judgment | CheckAnswer]]) -> Iterator[Row]:
-    for name, given in asked:
-        for one in given.responses.get("direct", ()):
-            if one.get("left") is not None or one.get("right") is not None:
-                yield {
-                    "judgment": name, "kind": "direct", "question": one.get("question"),
-                    "left": one.get("left"), "right": one.get("right"), "answer": None,
-                }  # fmt: skip
-        for one in given.responses.get("comparative", ()):
-            if one.get("answer") is not None:
-                yield {
-                    "judgment": name, "kind": "comparative", "question": one.get("question"),
-                    "left": None, "right": None, "answer": one["answer"],
-                }  # fmt: skip
+def _answers(name: str, given: Judgment | CheckAnswer) -> Iterator[Row]:
+    for one in given.responses.get("direct", ()):
+        if one.get("left") is not None or one.get("right") is not None:
+            yield {
+                "judgment": name, "kind": "direct", "question": one.get("question"),
+                "left": one.get("left"), "right": one.get("right"), "answer": None,
+            }  # fmt: skip
+    for one in given.responses.get("comparative", ()):
+        if one.get("answer") is not None:
+            yield {
+                "judgment": name, "kind": "comparative", "question": one.get("question"),
+                "left": None, "right": None, "answer": one["answer"],
+            }  # fmt: skip
+
+
+def _player_events(name: str, given: Judgment | CheckAnswer) -> Iterator[Row]:
+    # What a browser reported was not checked.
+    kinds: dict[str, type | tuple[type, ...]] = {
+        "type": str,
+        "at": (int, float),
+        "clock": (int, float),
+    }
+    for one in given.video_events:
+        if isinstance(one, dict):
+            given_values = ((key, one.get(key), kind) for key, kind in kinds.items())
+            yield {"judgment": name} | {
+                key: value if isinstance(value, kind) else None for key, value, kind in given_values
+            }
 
 
 def _clips(session: Session, study: StudyInfo, marks: _Marks) -> Iterator[Row]:
     left, right = aliased(Clip), aliased(Clip)
-    found = session.execute(
+    found = _streamed(
+        session,
         sa.select(ClipAnswer, ClipShowing, ClipQuestion, left, right)
         .join(ClipShowing, ClipAnswer.showing_id == ClipShowing.id)
         .join(ClipQuestion, ClipShowing.question_id == ClipQuestion.id)
         .join(left, ClipShowing.left_clip_id == left.id)
         .join(right, ClipShowing.right_clip_id == right.id)
         .where(ClipAnswer.study_id == study.id)
-        .order_by(ClipAnswer.number)
+        .order_by(ClipAnswer.number),
     )
     for one, showing, question, *clips in found:
         row = {
@@ -389,10 +472,8 @@ def _clips(session: Session, study: StudyInfo, marks: _Marks) -> Iterator[Row]:
 
 
 def _events(session: Session, study: StudyInfo) -> Iterator[Row]:
-    found = session.scalars(
-        sa.select(Event).where(Event.study_id == study.id).order_by(Event.number)
-    )
-    for one in found:
+    query = sa.select(Event).where(Event.study_id == study.id).order_by(Event.number)
+    for (one,) in _streamed(session, query):
         yield {
             "number": one.number,
             "kind": one.kind,

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from basalt.io.errors import StudyError
 from leaderboard.judging.attention_checks import find_check, qualification_pair, serve_check
-from leaderboard.judging.matchmaking import board_of
+from leaderboard.judging.matchmaking import board_of, prepare_board
 from leaderboard.judging.pairs import (
     known_pairs,
     open_reservation,
@@ -96,6 +96,7 @@ def next_pair(
     now = now or datetime.now(UTC)
     rng = rng or random.SystemRandom()
     require_source(study, "human")
+    prepare_board(store, study.id)
     with store.write() as session:
         lock_study(session, study)
         if session.get(Rater, rater_id) is None:

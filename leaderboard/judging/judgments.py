@@ -494,8 +494,12 @@ def _check_pace(session: Session, rater_id: str, settings: JudgingSettings, now:
         TooManyRequestsError: There were as many as the study allows.
     """
     answers = sum(
-        count(session, table.rater_id == rater_id, table.created > now - timedelta(minutes=1))
-        for table in (Judgment, CheckAnswer, ClipAnswer)
+        count(session, *own, table.created > now - timedelta(minutes=1))
+        for table, own in (
+            (Judgment, (Judgment.rater_id == rater_id, Judgment.source == "human")),  # its index
+            (CheckAnswer, (CheckAnswer.rater_id == rater_id,)),
+            (ClipAnswer, (ClipAnswer.rater_id == rater_id,)),
+        )
     )
     if answers >= settings.answers_per_minute:
         raise TooManyRequestsError(
@@ -637,12 +641,16 @@ def last_answer(session: Session, study: StudyInfo, rater_id: str) -> Judgment |
     """The rater's last answer that can be withdrawn."""
     gone = withdrawn_answers(session, study.id, rater_id)
 
-    def latest(table: Any) -> Judgment | CheckAnswer | None:
+    def latest(table: Any, *source: Any) -> Judgment | CheckAnswer | None:
         own = (table.study_id == study.id, table.rater_id == rater_id, table.id.not_in(gone))
-        found = sa.select(table).where(*own).order_by(table.number.desc()).limit(1)
+        found = sa.select(table).where(*own, *source).order_by(table.number.desc()).limit(1)
         return session.scalar(found)
 
-    found = [one for one in (latest(Judgment), latest(CheckAnswer)) if one is not None]
+    found = [
+        one
+        for one in (latest(Judgment, Judgment.source == "human"), latest(CheckAnswer))
+        if one is not None
+    ]
     last = max(found, key=lambda one: one.created, default=None)
     if isinstance(last, CheckAnswer):
         kind = session.get_one(AttentionCheck, last.check_id).kind

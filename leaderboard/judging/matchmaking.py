@@ -9,8 +9,10 @@ judged is taken. Everything is computed in NumPy over all pairs at once.
 
 import random
 import threading
-from collections.abc import Iterable
+import time
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -18,14 +20,28 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
-from leaderboard.ratings.models import Floats, OnlineRatingModel
+from leaderboard.ratings.models import Booleans, Floats, Integers, OnlineRatingModel
 from leaderboard.ratings.trueskill import TRUESKILL
 from leaderboard.store.database import Store
-from leaderboard.store.models import Episode, Judgment, count
+from leaderboard.store.models import Episode, Event, Judgment, count
 from leaderboard.studies.events import banned_raters, withdrawn_answers
 
 RATED = ("human", "bedd")
 """Sources of judgments that matchmaking counts: people."""
+
+COUNT_EVERY_S = 60.0
+"""Seconds after which a board's judgments are counted against the study's, which takes as long as there are many."""
+
+_JUDGED = (
+    Judgment.id,
+    Judgment.left_episode_id,
+    Judgment.right_episode_id,
+    Judgment.winner,
+    Judgment.rater_id,
+)
+
+_STEP = 1024
+"""Judgments between two copies of the ratings."""
 
 _TIE = 1e-9
 
@@ -44,8 +60,9 @@ class Board:
         shown: Number of times that each pair was judged, int (tasks, agents, agents, seeds); symmetric in the
             agents.
         seen: Pairs that each rater has judged or skipped, as indices (task, agent, agent, seed).
-        judgments: Number of judgments counted, and the highest number of a judgment among them.
-        stamp: State of the study that the board was made from; if it changes, the board is made again.
+        played: Judgments that the ratings are made of.
+        read: State of the study's judgments and events when they were last read.
+        stamp: State of the study's episodes that the board was made for; if it changes, the board is made again.
         model: Model of the ratings.
     """
 
@@ -56,30 +73,63 @@ class Board:
     variance: Floats
     shown: NDArray[np.int32]
     seen: dict[str, list[tuple[int, int, int, int]]] = field(default_factory=dict)
-    judgments: tuple[int, int] = (0, 0)
+    played: "_Played" = field(default_factory=lambda: _Played([], [], [], []))
+    read: "_Read" = field(default_factory=lambda: _Read())
     stamp: tuple[object, ...] = ()
     model: OnlineRatingModel = TRUESKILL
 
     def add(self, left: str, right: str, winner: str, rater: str | None) -> None:
         """Count one judgment."""
-        if left not in self.place or right not in self.place:
-            return
-        (task, one, seed), (_, other, _) = self.place[left], self.place[right]
-        if rater is not None:
-            self.seen.setdefault(rater, []).append((task, one, other, seed))
-        if winner == "skip":  # nothing was learned about the pair: others are to see it
-            return
-        self.shown[task, one, other, seed] += 1
-        self.shown[task, other, one, seed] += 1
-        if winner in ("left", "right", "draw"):
-            first, second = (other, one) if winner == "right" else (one, other)
-            both = [first, second]
-            mu, variance = self.mu[task, both, None], self.variance[task, both, None]
-            drawn = np.array([winner == "draw"])
-            mu[0], variance[0], mu[1], variance[1] = self.model.update(
-                mu[0], variance[0], mu[1], variance[1], drawn
-            )
-            self.mu[task, both], self.variance[task, both] = mu[:, 0], variance[:, 0]
+        self.add_all([_Judged("", left, right, winner, rater)])
+
+    def add_all(self, judged: Iterable["_Judged"]) -> None:
+        """Count judgments, in order of time."""
+        for one, place in self._placed(judged):
+            if one.rater is not None:
+                self.seen.setdefault(one.rater, []).append(place)
+            if one.winner == "skip":  # nothing was learned about the pair: others are to see it
+                continue
+            self._show(place, 1)
+            if one.winner in ("left", "right", "draw"):
+                task, left, right, _ = place
+                first, second = (right, left) if one.winner == "right" else (left, right)
+                base = task * self.mu.shape[1]
+                self.played.append(one.id, base + first, base + second, one.winner == "draw")
+        self._play()
+
+    def remove_all(self, judged: Iterable["_Judged"]) -> None:
+        """Take back judgments that were counted: the board is as if they had never been made."""
+        gone = set()
+        for one, place in self._placed(judged):
+            own = self.seen.get(one.rater or "", [])
+            if place in own:
+                own.remove(place)
+            if one.winner != "skip":
+                self._show(place, -1)
+            gone.add(one.id)
+        if (states := self.played.remove(gone)) is not None:
+            self.mu[...], self.variance[...] = states
+            self._play()
+
+    def _placed(
+        self, judged: Iterable["_Judged"]
+    ) -> Iterator[tuple["_Judged", tuple[int, int, int, int]]]:
+        """Judgments of the board's episodes, with their task, agents and seed."""
+        for one in judged:
+            if one.left in self.place and one.right in self.place:
+                (task, left, seed), (_, right, _) = self.place[one.left], self.place[one.right]
+                yield one, (task, left, right, seed)
+
+    def _show(self, place: tuple[int, int, int, int], times: int) -> None:
+        task, left, right, seed = place
+        self.shown[task, left, right, seed] += times
+        self.shown[task, right, left, seed] += times
+
+    def _play(self) -> None:
+        """Update the ratings by what was added since the last time."""
+        mu, variance = self.mu.reshape(-1), self.variance.reshape(-1)  # views
+        while (block := self.played.next_block(self.mu, self.variance)) is not None:
+            self.model.play(mu, variance, *block)
 
     def choose(
         self,
@@ -162,59 +212,168 @@ class Board:
         return variance
 
 
+class _Judged(NamedTuple):
+    """A judgment: its id, the episodes, the answer, and the rater's id."""
+
+    id: str
+    left: str
+    right: str
+    winner: str
+    rater: str | None
+
+
+@dataclass
+class _Played:
+    """Judgments that ratings are made of, in order, with the ratings before every `_STEP`th of them.
+
+    Ratings depend on the order, so to take one back all after it are played again, from the state before it.
+
+    Attributes:
+        ids: Ids of the judgments.
+        pairs: Positions of winner and loser among all ratings.
+        drawn: Whether each was a draw.
+        before: Copies of values and variances before the judgments 0, `_STEP`, 2 `_STEP`, ...
+        done: Number of judgments that the ratings include.
+    """
+
+    ids: list[str]
+    pairs: list[tuple[int, int]]
+    drawn: list[bool]
+    before: list[tuple[Floats, Floats]]
+    done: int = 0
+
+    def append(self, judgment: str, first: int, second: int, drawn: bool) -> None:
+        self.ids.append(judgment)
+        self.pairs.append((first, second))
+        self.drawn.append(drawn)
+
+    def next_block(self, mu: Floats, variance: Floats) -> tuple[Integers, Booleans] | None:
+        """Pairs and draws to be played next, at most up to the next copy; None if there are none."""
+        start, stop = self.done, min(len(self.ids), (self.done // _STEP + 1) * _STEP)
+        if start == stop:
+            return None
+        if start % _STEP == 0:
+            self.before.append((mu.copy(), variance.copy()))
+        self.done = stop
+        return np.array(self.pairs[start:stop]), np.array(self.drawn[start:stop])
+
+    def remove(self, gone: Collection[str]) -> tuple[Floats, Floats] | None:
+        """Leave out judgments; values and variances to go on from, None if none of them was here."""
+        at = [number for number, one in enumerate(self.ids) if one in gone]
+        if not at:
+            return None
+        for number in reversed(at):
+            del self.ids[number], self.pairs[number], self.drawn[number]
+        block = at[0] // _STEP
+        states = self.before[block]
+        del self.before[block:]
+        self.done = block * _STEP
+        return states
+
+
+@dataclass
+class _Read:
+    """How much of a study a board has read.
+
+    Attributes:
+        last: Highest number of a judgment.
+        judgments: Number of judgments.
+        events: Number of bans, of their ends, and of withdrawn answers.
+        banned: Raters who are banned.
+        gone: Judgments that were withdrawn.
+        counted: When the judgments were last counted, by `time.monotonic`.
+    """
+
+    last: int = 0
+    judgments: int = 0
+    events: int = 0
+    banned: set[str] = field(default_factory=set)
+    gone: set[str] = field(default_factory=set)
+    counted: float = 0.0
+
+
 _boards: WeakKeyDictionary[Store, dict[str, Board]] = WeakKeyDictionary()
 _loading = threading.Lock()
 
 
+def prepare_board(store: Store, study_id: str) -> None:
+    """Make a study's board if this process has none, before a transaction that keeps others waiting."""
+    if study_id not in _boards.get(store, {}):
+        with store.read() as session:
+            board_of(store, session, study_id)
+
+
 def board_of(store: Store, session: Session, study_id: str) -> Board:
-    """The board of a study, brought up to date within a transaction that has locked the study."""
+    """The board of a study, brought up to date."""
     with _loading:
         boards = _boards.setdefault(store, {})
         stamp = _stamp(session, study_id)
         board = boards.get(study_id)
-        if board is None or board.stamp != stamp:
+        if board is None or board.stamp != stamp or not _catch_up(session, study_id, board):
             board = boards[study_id] = _empty(session, study_id, stamp)
-        judged = count(session, Judgment.study_id == study_id, Judgment.source.in_(RATED))
-        if not _catch_up(session, study_id, board, judged):
-            # On PostgreSQL a lower number can become visible later than a higher one.
-            board = boards[study_id] = _empty(session, study_id, stamp)
-            _catch_up(session, study_id, board, judged)
+            _catch_up(session, study_id, board)
         return board
 
 
 def _stamp(session: Session, study_id: str) -> tuple[object, ...]:
-    """State of the study's episodes, bans and withdrawn answers."""
-    episodes = session.execute(
-        sa.select(sa.func.count(), sa.func.sum(Episode.steps)).where(Episode.study_id == study_id)
-    ).one()
-    banned = frozenset(banned_raters(session, study_id))
-    return (*episodes, banned, len(withdrawn_answers(session, study_id)))
+    """State of the study's episodes."""
+    return tuple(
+        session.execute(
+            sa.select(sa.func.count(), sa.func.sum(Episode.steps)).where(
+                Episode.study_id == study_id
+            )
+        ).one()
+    )
 
 
-def _catch_up(session: Session, study_id: str, board: Board, judged: int) -> bool:
-    """Count new judgments; return whether the board then has as many as the study."""
-    known, last = board.judgments
-    if known == judged:
-        return True
-    banned, gone = banned_raters(session, study_id), withdrawn_answers(session, study_id)
+def _catch_up(session: Session, study_id: str, board: Board) -> bool:
+    """Count what is new; return whether the board is right then, and need not be made again."""
+    read = board.read
+    rated = (Judgment.study_id == study_id, Judgment.source.in_(RATED))
+    events = count(
+        session, Event.study_id == study_id, Event.kind.in_(("ban", "unban", "withdraw"))
+    )
+    if events != read.events:
+        banned, gone = banned_raters(session, study_id), withdrawn_answers(session, study_id)
+        if read.banned - banned:
+            return False
+        if read.last:
+            board.remove_all(_newly_out(session, rated, read, banned, gone))
+        read.events, read.banned, read.gone = events, banned, gone
+    judged = None
+    if read.last and time.monotonic() - read.counted > COUNT_EVERY_S:
+        judged = count(session, *rated)
     rows = session.execute(
-        sa.select(
-            Judgment.number,
-            Judgment.id,
-            Judgment.left_episode_id,
-            Judgment.right_episode_id,
-            Judgment.winner,
-            Judgment.rater_id,
-        )
-        .where(Judgment.study_id == study_id, Judgment.source.in_(RATED), Judgment.number > last)
+        sa.select(Judgment.number, *_JUDGED)
+        .where(*rated, Judgment.number > read.last)
         .order_by(Judgment.number)
     ).all()
-    for number, judgment, left, right, winner, rater in rows:
-        if rater not in banned and judgment not in gone:
-            board.add(left, right, winner, rater)
-        last = number
-    board.judgments = (known + len(rows), last)
-    return board.judgments[0] == judged
+    found = (_Judged(*row[1:]) for row in rows)
+    board.add_all(one for one in found if one.rater not in read.banned and one.id not in read.gone)
+    if judged is not None or not read.last:
+        read.counted = time.monotonic()
+    read.judgments += len(rows)
+    read.last = rows[-1][0] if rows else read.last
+    # On PostgreSQL a lower number can become visible later than a higher one.
+    return judged is None or read.judgments >= judged
+
+
+def _newly_out(
+    session: Session, rated: Sequence[Any], read: _Read, banned: set[str], gone: set[str]
+) -> list[_Judged]:
+    """Judgments that were read and count no more."""
+    out = []
+    for column, new in ((Judgment.rater_id, banned - read.banned), (Judgment.id, gone - read.gone)):
+        for some in [[*new][at : at + 500] for at in range(0, len(new), 500)]:
+            rows = session.execute(
+                sa.select(*_JUDGED).where(*rated, Judgment.number <= read.last, column.in_(some))
+            )
+            out += [_Judged(*row) for row in rows]
+    return [
+        one
+        for one in {one.id: one for one in out}.values()
+        if one.id not in read.gone and one.rater not in read.banned
+    ]
 
 
 def _empty(session: Session, study_id: str, stamp: tuple[object, ...]) -> Board:

@@ -1,13 +1,13 @@
 """Quality of judgments: agreement, attention checks, and bias to one side or to longer videos."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import combinations
 from math import comb
 from statistics import median
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, aliased
@@ -193,6 +193,9 @@ class _Check(NamedTuple):
     passed: bool
 
 
+_Given = TypeVar("_Given", _Vote, _Check)
+
+
 def study_quality(store: Store, study: StudyInfo) -> StudyQuality:
     """Agreement and biases of a study's judgments by people."""
     votes, checks, banned, gone = _load(store, study)
@@ -288,10 +291,12 @@ def rater_reports(store: Store, study: StudyInfo, admin: AdminIdentity) -> list[
         )
         usual = _mean_agreement(by_pair)
         ids = {*members, *(one.rater for one in votes), *(one.rater for one in checks)}
+        votes_of, checks_of = _by_rater(votes), _by_rater(checks)
         reports = []
         for rater_id in ids:
             rater, member = session.get_one(Rater, rater_id), members.get(rater_id)
-            own = [one for one in counted if one.rater == rater_id]
+            given = votes_of[rater_id]
+            own = [one for one in given if one.id not in gone]
             decided = [one.winner == "left" for one in own if one.winner in ("left", "right")]
             same = [
                 other.verdict == one.verdict
@@ -301,8 +306,8 @@ def rater_reports(store: Store, study: StudyInfo, admin: AdminIdentity) -> list[
                 if other.rater != rater_id
             ]
             passed: dict[str, list[bool]] = defaultdict(list)
-            for check in checks:
-                if check.rater == rater_id and check.id not in gone:
+            for check in checks_of[rater_id]:
+                if check.id not in gone:
                     passed[check.kind].append(check.passed)
             seconds = [one.seconds for one in own if one.seconds is not None]
             status = read_rater_status(session, study, rater_id, settings)
@@ -323,7 +328,7 @@ def rater_reports(store: Store, study: StudyInfo, admin: AdminIdentity) -> list[
                     judged=sum(one.winner != "skip" for one in own),
                     skipped=status.skipped,
                     flags=_flags(status, own, decided, same, usual, passed),
-                    withdrawn=sum(one.rater == rater_id and one.id in gone for one in votes),
+                    withdrawn=sum(one.id in gone for one in given),
                     gold=(sum(passed["gold"]), len(passed["gold"])),
                     self_pairs=(sum(passed["self"]), len(passed["self"])),
                     repeats=(sum(passed["repeat"]), len(passed["repeat"])),
@@ -333,6 +338,13 @@ def rater_reports(store: Store, study: StudyInfo, admin: AdminIdentity) -> list[
                 )
             )
     return sorted(reports, key=lambda one: (-len(one.flags), -one.judged, one.rater_id))
+
+
+def _by_rater(answers: Iterable[_Given]) -> dict[str, list[_Given]]:
+    found: dict[str, list[_Given]] = defaultdict(list)
+    for one in answers:
+        found[one.rater].append(one)
+    return found
 
 
 def _mean_agreement(by_pair: Mapping[str, Sequence[_Vote]]) -> float:

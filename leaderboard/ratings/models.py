@@ -215,6 +215,24 @@ class OnlineRatingModel(RatingModel, Protocol):
         """
         ...
 
+    def play(self, mu: Floats, variance: Floats, pairs: Integers, drawn: Booleans) -> None:
+        """Update ratings by comparisons in order of time, in place.
+
+        Args:
+            mu: Values, float64 (agents,).
+            variance: Variances, float64 (agents,).
+            pairs: Indices of winner and loser (of either agent of a draw), int (comparisons, 2).
+            drawn: Whether each comparison was a draw, bool (comparisons,).
+        """
+        # Comparisons without an agent in common commute: each level holds such, and is updated at once.
+        level = levels(pairs, len(mu))
+        order = np.argsort(level, kind="stable")
+        for rows in np.split(order, np.flatnonzero(np.diff(level[order])) + 1):
+            first, second = pairs[rows].T
+            mu[first], variance[first], mu[second], variance[second] = self.update(
+                mu[first], variance[first], mu[second], variance[second], drawn[rows]
+            )
+
     def one_more_answer(
         self, comparisons: Sequence[Comparison], agents: Sequence[str], ratings: Ratings
     ) -> tuple[Floats, Floats]:
@@ -245,6 +263,22 @@ class OnlineRatingModel(RatingModel, Protocol):
             Expected drop of the first agent's variance and of the second's, float64 (pairs,) each.
         """
         ...
+
+
+def levels(pairs: Integers, agents: int) -> Integers:
+    """Steps in which comparisons can be played so that each agent's are in order, int64 (comparisons,).
+
+    Args:
+        pairs: Indices of the agents of each comparison in order of time, int (comparisons, 2).
+        agents: Number of agents.
+    """
+    played = [0] * agents
+    out = []
+    for one, other in zip(*pairs.T.tolist(), strict=True):
+        step = max(played[one], played[other])
+        played[one] = played[other] = step + 1
+        out.append(step)
+    return np.array(out, dtype=np.int64)
 
 
 def sides_and_winners(

@@ -69,14 +69,7 @@ class TrueSkillModel(OnlineRatingModel):
         """See `RatingModel.fit`."""
         pairs, drawn = _played(comparisons, agents)
         mu, variance = self.prior((len(agents),))
-        # Comparisons without an agent in common commute: each level holds such, and is updated at once.
-        level = levels(pairs, len(agents))
-        order = np.argsort(level, kind="stable")
-        for rows in np.split(order, np.flatnonzero(np.diff(level[order])) + 1):
-            first, second = pairs[rows].T
-            mu[first], variance[first], mu[second], variance[second] = self.update(
-                mu[first], variance[first], mu[second], variance[second], drawn[rows]
-            )
+        self.play(mu, variance, pairs, drawn)
         sigma = np.sqrt(variance)
         return Ratings(mu, sigma, mu - _PENALTY * sigma)
 
@@ -161,22 +154,6 @@ def _played(comparisons: Sequence[Comparison], agents: Sequence[str]) -> tuple[I
     swapped = winners == "right"
     pairs = np.stack([np.where(swapped, right, left), np.where(swapped, left, right)], axis=1)
     return pairs, winners == "draw"
-
-
-def levels(pairs: Integers, agents: int) -> Integers:
-    """Steps in which comparisons can be played so that each agent's are in order, int64 (comparisons,).
-
-    Args:
-        pairs: Indices of the agents of each comparison in order of time, int (comparisons, 2).
-        agents: Number of agents.
-    """
-    played = [0] * agents
-    out = []
-    for one, other in zip(*pairs.T.tolist(), strict=True):
-        step = max(played[one], played[other])
-        played[one] = played[other] = step + 1
-        out.append(step)
-    return np.array(out, dtype=np.int64)
 
 
 def sequences(counts: Integers) -> Integers:

@@ -239,6 +239,7 @@ class Assignment(Base):
     __tablename__ = "assignment"
     __table_args__ = (
         Index("ix_assignment_open", "study_id", "rater_id", "expires"),
+        Index("ix_assignment_expires", "study_id", "expires"),
         CheckConstraint("left_episode_id <> right_episode_id", name="two_episodes"),
     )
 
@@ -463,6 +464,7 @@ class CheckAnswer(Base):
         _one_of("skip_reason", SKIP_REASONS),
         _one_of("strength", STRENGTHS),
         Index("ix_check_answer_rater", "study_id", "rater_id"),
+        Index("ix_check_answer_person", "rater_id", "created"),
     )
 
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
@@ -579,6 +581,7 @@ class ClipAnswer(Base):
         _one_of("winner", WINNERS),
         _one_of("skip_reason", SKIP_REASONS),
         Index("ix_clip_answer_study", "study_id", "number"),
+        Index("ix_clip_answer_rater", "rater_id", "created"),
     )
 
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
@@ -607,6 +610,7 @@ class Event(Base):
     __table_args__ = (
         _one_of("kind", EVENT_KINDS),
         Index("ix_event_study", "study_id", "kind", "number"),
+        Index("ix_event_rater", "rater_id", "kind", "number"),
     )
 
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)

@@ -1,8 +1,12 @@
 """The store's judgments as comparisons, for ratings, files and reward models."""
 
-from collections.abc import Collection, Iterator
-from dataclasses import replace
-from typing import Any
+import threading
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import chain
+from operator import attrgetter
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, aliased
@@ -20,7 +24,9 @@ from leaderboard.store.models import (
     ClipQuestion,
     ClipShowing,
     Episode,
+    Event,
     Judgment,
+    count,
     gold_as_shown,
 )
 from leaderboard.studies.events import banned_raters, withdrawn_answers
@@ -38,7 +44,7 @@ def load_comparisons(
     """The judgments of a study that count, as comparisons, in the order they were made.
 
     Judgments of banned raters and withdrawn judgments stay in the store; they are left out here, so that
-    every rating changes at once.
+    every rating changes at once. A process keeps the judgments of the studies it read last, and then reads only new ones.
 
     Args:
         store: Leaderboard.
@@ -52,24 +58,60 @@ def load_comparisons(
     Raises:
         ConfigError: A source is unknown.
     """
+    _require_sources(sources)
+    if study.rules.clips or questions or checks:
+        return list(iter_comparisons(store, study, sources, questions=questions, checks=checks))
+    with _reading, store.read() as session:
+        logs = _logs.setdefault(store, {})
+        log = logs[study.id] = _caught_up(session, study, logs.pop(study.id, None))
+        for oldest in list(logs)[:-_LOGS]:
+            del logs[oldest]
+        banned, gone = banned_raters(session, study.id), withdrawn_answers(session, study.id)
+        found = [
+            one
+            for one in log.comparisons
+            if (sources is None or one.source in sources)
+            and one.rater not in banned
+            and one.comparison_id not in gone
+        ]
+    return sorted(found, key=attrgetter("created"))
+
+
+def iter_comparisons(
+    store: Store,
+    study: StudyInfo,
+    sources: Collection[str] | None = None,
+    *,
+    questions: bool = False,
+    checks: bool = False,
+) -> Iterator[Comparison]:
+    """What `load_comparisons` returns, one after the other: few are in memory at a time, except of a study of clips.
+
+    Raises:
+        ConfigError: A source is unknown.
+    """
+    _require_sources(sources)
+    people = sources is None or "human" in sources
+    if study.rules.clips:
+        if people:
+            yield from load_clip_comparisons(store, study, checks=checks)
+        return
+    with store.read() as session:
+        shown = _episodes(session, study)
+        banned, gone = banned_raters(session, study.id), withdrawn_answers(session, study.id)
+        found = [_judgments(session, study, shown, sources, questions=questions)]
+        if checks and people:
+            found.append(_checks(session, study, shown, questions=questions))
+        for answer, responses in chain(*found):
+            if answer.rater not in banned and answer.comparison_id not in gone:
+                yield answer
+                yield from answered_questions(answer, responses)
+
+
+def _require_sources(sources: Collection[str] | None) -> None:
     for source in sources or ():
         if source not in SOURCES:
             raise ConfigError(f"source: expected one of {', '.join(SOURCES)}, got {source!r}")
-    if study.rules.clips:
-        wanted = sources is None or "human" in sources
-        return load_clip_comparisons(store, study, checks=checks) if wanted else []
-    with store.read() as session:
-        found = [*_judgments(session, study, sources)]
-        if checks and (sources is None or "human" in sources):
-            found += _checks(session, study)
-        banned = banned_raters(session, study.id)
-        gone = withdrawn_answers(session, study.id)
-    return [
-        one
-        for answer, responses in found
-        if answer.rater not in banned and answer.comparison_id not in gone
-        for one in (answer, *(answered_questions(answer, responses) if questions else ()))
-    ]
 
 
 def answered_questions(overall: Comparison, responses: dict[str, Any]) -> Iterator[Comparison]:
@@ -105,73 +147,171 @@ def answered_questions(overall: Comparison, responses: dict[str, Any]) -> Iterat
         )
 
 
+class _Shown(NamedTuple):
+    """An episode as comparisons name it."""
+
+    task: str
+    seed: int
+    video: str
+    agent: str
+    version: str
+
+
+@dataclass
+class _Log:
+    """The judgments of a study that this process has read, in order of their numbers.
+
+    Attributes:
+        shown: Episodes by id, as they were then.
+        erased: Number of raters whose personal data was erased by then; a reason may be gone since.
+        comparisons: All judgments, of any source; those that do not count, too.
+        last: Number of the last one.
+    """
+
+    shown: dict[str, _Shown]
+    erased: int
+    comparisons: list[Comparison] = field(default_factory=list)
+    last: int = 0
+
+
+_LOGS = 4
+"""Studies whose judgments a process keeps."""
+
+_ROWS = 2_000
+"""Rows that are fetched at a time."""
+
+_logs: WeakKeyDictionary[Store, dict[str, _Log]] = WeakKeyDictionary()
+_reading = threading.Lock()
+
+
+def _caught_up(session: Session, study: StudyInfo, log: _Log | None) -> _Log:
+    """The log with all judgments of the study, made again if anything but further judgments came."""
+    shown = _episodes(session, study)
+    erased = count(session, Event.study_id == study.id, Event.kind == "erase")
+    judged = count(session, Judgment.study_id == study.id)
+    if log is not None and (log.shown, log.erased) == (shown, erased):
+        _read_on(session, study, log)
+        # On PostgreSQL a lower number can become visible later than a higher one.
+        if len(log.comparisons) >= judged:
+            return log
+    log = _Log(shown, erased)
+    _read_on(session, study, log)
+    return log
+
+
+def _read_on(session: Session, study: StudyInfo, log: _Log) -> None:
+    query = _answers(Judgment, Judgment.source, Judgment.number).where(
+        Judgment.study_id == study.id, Judgment.number > log.last
+    )
+    for row in _streamed(session, query.order_by(Judgment.number)):
+        log.comparisons.append(_comparison(study, row, log.shown, source=row.source))
+        log.last = row.number
+
+
+def _episodes(session: Session, study: StudyInfo) -> dict[str, _Shown]:
+    """The episodes of a study by id."""
+    rules = study.rules
+    versions = {task: rules.version_of(task) or rules.version_text for task in rules.tasks}
+    rows = session.execute(
+        sa.select(Episode.id, Episode.task, Episode.seed, Episode.video_sha256, Agent.name)
+        .join(Agent, Episode.agent_id == Agent.id)
+        .where(Episode.study_id == study.id)
+    )
+    return {
+        name: _Shown(task, seed, video, agent, versions.get(task, rules.version_text))
+        for name, task, seed, video, agent in rows
+    }
+
+
+def _answers(table: type[Judgment | CheckAnswer], *more: Any, pair: Any = None) -> sa.Select[Any]:
+    """A query of what comparisons say of answers; `pair` is the table that has the episodes."""
+    pair = pair or table
+    return sa.select(
+        table.id,
+        table.rater_id,
+        table.winner,
+        table.justification,
+        table.seconds,
+        table.created,
+        table.strength,
+        pair.left_episode_id,
+        pair.right_episode_id,
+        *more,
+    )
+
+
+def _streamed(session: Session, query: sa.Select[Any]) -> Iterator[sa.Row[Any]]:
+    yield from session.execute(query, execution_options={"yield_per": _ROWS})
+
+
 def _judgments(
-    session: Session, study: StudyInfo, sources: Collection[str] | None
+    session: Session,
+    study: StudyInfo,
+    shown: Mapping[str, _Shown],
+    sources: Collection[str] | None,
+    *,
+    questions: bool,
 ) -> Iterator[tuple[Comparison, dict[str, Any]]]:
+    more = [Judgment.responses] if questions else []
     query = (
-        _with_sides(sa.select(Judgment), Judgment)
+        _answers(Judgment, Judgment.source, *more)
         .where(Judgment.study_id == study.id)
         .order_by(Judgment.created, Judgment.number)
     )
     if sources is not None:
         query = query.where(Judgment.source.in_(sources))
-    for row in session.execute(query):
-        yield _comparison(study, *row, source=row[0].source), row[0].responses
-
-
-def _checks(session: Session, study: StudyInfo) -> Iterator[tuple[Comparison, dict[str, Any]]]:
-    query = (
-        _with_sides(
-            sa.select(CheckAnswer).join(AttentionCheck, CheckAnswer.check_id == AttentionCheck.id),
-            AttentionCheck,
+    for row in _streamed(session, query):
+        yield (
+            _comparison(study, row, shown, source=row.source),
+            row.responses if questions else {},
         )
-        .add_columns(AttentionCheck.judgment_id, AttentionCheck.expected)
+
+
+def _checks(
+    session: Session, study: StudyInfo, shown: Mapping[str, _Shown], *, questions: bool
+) -> Iterator[tuple[Comparison, dict[str, Any]]]:
+    more = [CheckAnswer.responses] if questions else []
+    query = (
+        _answers(
+            CheckAnswer,
+            AttentionCheck.judgment_id,
+            AttentionCheck.expected,
+            *more,
+            pair=AttentionCheck,
+        )
+        .join(AttentionCheck, CheckAnswer.check_id == AttentionCheck.id)
         .where(CheckAnswer.study_id == study.id)
         .order_by(CheckAnswer.created, CheckAnswer.number)
     )
-    for *row, first, expected in session.execute(query):
-        what = {"pair_of": first} if first else {"gold": expected}
-        yield _comparison(study, *row, source="human", **what), row[0].responses
-
-
-def _with_sides(query: sa.Select[Any], pair: type[Judgment | AttentionCheck]) -> sa.Select[Any]:
-    """A query of answers, each with its left and right episode and the names of their agents."""
-    left, right = aliased(Episode), aliased(Episode)
-    left_agent, right_agent = aliased(Agent), aliased(Agent)
-    return (
-        query.add_columns(left, right, left_agent.name, right_agent.name)
-        .join(left, pair.left_episode_id == left.id)
-        .join(right, pair.right_episode_id == right.id)
-        .join(left_agent, left.agent_id == left_agent.id)
-        .join(right_agent, right.agent_id == right_agent.id)
-    )
+    for row in _streamed(session, query):
+        what = {"pair_of": row.judgment_id} if row.judgment_id else {"gold": row.expected}
+        yield (
+            _comparison(study, row, shown, source="human", **what),
+            row.responses if questions else {},
+        )
 
 
 def _comparison(
-    study: StudyInfo,
-    answer: Judgment | CheckAnswer,
-    left: Episode,
-    right: Episode,
-    *agents: str,
-    **facts: Any,
+    study: StudyInfo, answer: sa.Row[Any], shown: Mapping[str, _Shown], **facts: Any
 ) -> Comparison:
+    left, right = shown[answer.left_episode_id], shown[answer.right_episode_id]
     return Comparison(
         comparison_id=answer.id,
         study=study.name,
         task=left.task,
         world=study.rules.world,
-        world_version=study.rules.version_of(left.task) or study.rules.version_text,
+        world_version=left.version,
         seed=left.seed,
-        left_agent=agents[0],
-        right_agent=agents[1],
-        left_episode=left.video_sha256,
-        right_episode=right.video_sha256,
-        winner=answer.winner,  # type: ignore[arg-type]  # the database allows no other
+        left_agent=left.agent,
+        right_agent=right.agent,
+        left_episode=left.video,
+        right_episode=right.video,
+        winner=answer.winner,
         rater=answer.rater_id,
         justification=answer.justification,
         seconds=answer.seconds,
         created=answer.created,
-        strength=answer.strength,  # type: ignore[arg-type]  # the database allows no other
+        strength=answer.strength,
         **facts,
     )
 

@@ -24,9 +24,9 @@ from leaderboard.studies.export import load_comparisons
 from leaderboard.studies.rules import StudyInfo, create_study, demo_study, find_study
 from leaderboard.studies.settings import change_settings
 from leaderboard.submissions.register import submit_recordings
-from tests.support.postgres_server import POSTGRES, PostgresServer
 from tests.support.real_browser import CHROMIUM, LAPTOP, PATIENCE, AppServer, running_app
 from tests.support.three_players import SEEDS, record_three
+from tools.postgres_server import POSTGRES, PostgresServer
 
 pytest.importorskip("playwright", reason="Playwright is not installed (pip install playwright)")
 from playwright.sync_api import Browser, BrowserContext, expect

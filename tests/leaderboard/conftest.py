@@ -13,8 +13,8 @@ from leaderboard.store.database import Store, open_store
 from leaderboard.studies import access
 from leaderboard.studies.rules import StudyInfo, demo_study
 from leaderboard.submissions.register import submit_recordings
-from tests.support.postgres_server import POSTGRES, PostgresServer
 from tests.support.three_players import SEEDS, record_three, unwatched_study
+from tools.postgres_server import POSTGRES, PostgresServer
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ from leaderboard.studies.export import load_comparisons
 from leaderboard.studies.settings import change_settings
 from tests.support import ROOT
 from tests.support.filled_store import fill
-from tests.support.postgres_server import POSTGRES, PostgresServer
+from tools.postgres_server import POSTGRES, PostgresServer
 
 PATIENCE_S = 300
 """How long anything may take on a machine that is busy with other things."""

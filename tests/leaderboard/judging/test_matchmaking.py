@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import trueskill
 
+from leaderboard.judging import matchmaking
 from leaderboard.judging.assignments import next_pair
 from leaderboard.judging.judgments import answer_pair, undo_last
-from leaderboard.judging.matchmaking import Board, board_of
+from leaderboard.judging.matchmaking import Board, _Judged, board_of
 from leaderboard.judging.raters import register_rater
 from leaderboard.ratings.trueskill import TRUESKILL
 from leaderboard.store.database import Store
@@ -150,3 +151,66 @@ def test_the_board_follows_answers_bans_and_what_is_taken_back(
     change_settings(store, full_study, admin, overlap_share=1.0)
     judge(alice)
     assert shown() == 3
+
+
+def judged_at_random(count: int, agents: int) -> list[_Judged]:
+    rng = random.Random(1)
+    found = []
+    for number in range(count):
+        left, right = rng.sample(range(agents), 2)
+        seed, winner = rng.randrange(2), rng.choice(["left", "right", "draw", "both_bad", "skip"])
+        found.append(
+            _Judged(str(number), f"0/{left}/{seed}", f"0/{right}/{seed}", winner, f"r{number % 5}")
+        )
+    return found
+
+
+def assert_same(one: Board, other: Board) -> None:
+    for name in ("mu", "variance", "shown"):
+        np.testing.assert_allclose(getattr(one, name), getattr(other, name), rtol=1e-12)
+    assert one.seen == other.seen
+
+
+def test_judgments_at_once_and_one_by_one_give_the_same_board(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(matchmaking, "_STEP", 16)
+    judged = judged_at_random(100, 5)
+    at_once, one_by_one = board(1, 5, 2), board(1, 5, 2)
+    at_once.add_all(judged)
+    for one in judged:
+        one_by_one.add(*one[1:])
+    assert_same(at_once, one_by_one)
+
+
+@pytest.mark.parametrize("gone", [[99], [16, 17, 40], [*range(0, 100, 5)], [*range(100)]])
+def test_a_board_is_as_if_what_was_taken_back_had_never_been_judged(
+    monkeypatch: pytest.MonkeyPatch, gone: list[int]
+) -> None:
+    monkeypatch.setattr(matchmaking, "_STEP", 16)
+    judged = judged_at_random(120, 5)
+    followed, never = board(1, 5, 2), board(1, 5, 2)
+    followed.add_all(judged[:100])
+    followed.remove_all([judged[at] for at in gone])
+    followed.add_all(judged[100:])
+    never.add_all([one for at, one in enumerate(judged) if at not in gone])
+    followed.seen = {rater: places for rater, places in followed.seen.items() if places}
+    for places in (*never.seen.values(), *followed.seen.values()):
+        places.sort()
+    assert_same(followed, never)
+
+
+def test_a_judgment_that_becomes_visible_late_is_counted(
+    store: Store, full_study: StudyInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On PostgreSQL a lower number may be committed after a higher one."""
+    rater = register_rater(store, "alice")
+    pair = next_pair(store, full_study, rater)
+    assert pair is not None
+    answer_pair(store, pair.assignment_id, rater, "left")
+    with store.read() as session:
+        behind = board_of(store, session, full_study.id)
+        behind.read.judgments = 0  # as if it had not been there
+        behind.shown[...] = 0
+        monkeypatch.setattr(matchmaking, "COUNT_EVERY_S", -1.0)
+        assert board_of(store, session, full_study.id).shown.sum() == 2

@@ -6,11 +6,11 @@ import trueskill
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from leaderboard.ratings.models import levels
 from leaderboard.ratings.trueskill import (
     DRAW_PROBABILITY,
     TRUESKILL,
     draw_margin,
-    levels,
     replay,
 )
 from tests.support.synthetic_comparisons import planted

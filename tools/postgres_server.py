@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the tests' own, which can be killed and started again."""
+"""A PostgreSQL server of our own for tests and measurements, which can be killed and started again."""
 
 import os
 import shutil
@@ -35,6 +35,7 @@ class PostgresServer:
         self.start()
 
     def start(self) -> None:
+        """Start it, after `kill` too."""
         settings = f"-k {self._root} -c listen_addresses='' -c fsync={self._fsync}"
         log = str(self._root / "log")
         self._run("pg_ctl", "-D", self._data, "-o", settings, "-l", log, "-w", "start")
@@ -51,6 +52,7 @@ class PostgresServer:
         psutil.wait_procs(processes, timeout=60)
 
     def close(self) -> None:
+        """Stop it and remove its folder."""
         self._run("pg_ctl", "-D", self._data, "-m", "immediate", "-w", "stop")
         shutil.rmtree(self._root, ignore_errors=True)
 
