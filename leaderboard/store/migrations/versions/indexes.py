@@ -6,7 +6,7 @@ from alembic import op
 from leaderboard.store.models import Assignment, CheckAnswer, ClipAnswer, Event
 
 revision = "indexes"
-down_revision = "ahead"
+down_revision = "watched"
 branch_labels = None
 depends_on = None
 
