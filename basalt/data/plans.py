@@ -39,7 +39,7 @@ class EndlessPlan(Iterator[RowPlans]):
 
     With `window` too, segments come from that many episodes at a time, each frame once in a pass: a shuffle buffer that
     takes whole episodes, so that files are read one after another. A segment is the next one, in random order, of a
-    random episode of the window; an episode that is used up makes place for the next one of the pass. Between two segments of an episode lie K draws on average
+    random episode of the window; an episode that is used up makes place for the next one of the pass. Two segments of an episode are K draws apart on average
     for a window of K (their number is geometric), so that two neighbours among its S segments are K (S + 1) / 3 draws apart,
     and two draws come from the same episode with probability 1 / K. After a full shuffle of n segments neighbours are
     (n + 1) / 3 apart, the mean distance of two different random positions among n.

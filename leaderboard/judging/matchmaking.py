@@ -258,7 +258,7 @@ class _Played:
         return np.array(self.pairs[start:stop]), np.array(self.drawn[start:stop])
 
     def remove(self, gone: Collection[str]) -> tuple[Floats, Floats] | None:
-        """Leave out judgments; values and variances to go on from, None if none of them was here."""
+        """Leave out judgments; the values and variances to continue from, None if none of them was here."""
         at = [number for number, one in enumerate(self.ids) if one in gone]
         if not at:
             return None
