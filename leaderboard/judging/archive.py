@@ -352,10 +352,8 @@ def _sides(left: Episode, right: Episode, *agents: str) -> Row:
 
 
 def _streamed(session: Session, query: Any) -> Iterator[Any]:
-    """Rows of a query; what was read is let go again."""
-    for some in session.execute(query, execution_options={"yield_per": _ROWS}).partitions():
-        yield from some
-        session.expunge_all()
+    """Rows of a query, few in memory at a time: a session does not keep what it has read."""
+    yield from session.execute(query, execution_options={"yield_per": _ROWS})
 
 
 def _with_sides(query: Any, pair: type[Judgment | AttentionCheck]) -> Any:

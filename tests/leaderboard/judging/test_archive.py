@@ -3,11 +3,13 @@
 import io
 import zipfile
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 import pytest
 
 from basalt.cli.leaderboard import leaderboard_main
+from leaderboard.judging import archive
 from leaderboard.judging.archive import COLUMNS, write_archive
 from leaderboard.judging.assignments import next_pair
 from leaderboard.judging.clip_answers import answer_clips
@@ -67,9 +69,9 @@ def study(store: Store) -> StudyInfo:
 
 def tables(path: Path, form: str = "csv") -> dict[str, pd.DataFrame]:
     read = pd.read_csv if form == "csv" else pd.read_parquet
-    with zipfile.ZipFile(path) as archive:
+    with zipfile.ZipFile(path) as opened:
         return {
-            name: read(io.BytesIO(archive.read(f"{name}.{form}")))
+            name: read(io.BytesIO(opened.read(f"{name}.{form}")))
             for name in COLUMNS
         }  # fmt: skip
 
@@ -129,3 +131,20 @@ def test_answers_about_clips_have_their_stretches(store: Store, tmp_path: Path) 
     write_archive(path, store, study, ADMIN)
     (row,) = tables(path)["clips"].to_dict("records")
     assert row["winner"] == "skip" and row["left_start"] < row["left_stop"]
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_rows_that_are_read_in_parts_are_those_that_are_read_at_once(
+    store: Store,
+    study: StudyInfo,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    form: Literal["csv", "parquet"],
+) -> None:
+    at_once, in_parts = tmp_path / "at_once.zip", tmp_path / "in_parts.zip"
+    rows = write_archive(at_once, store, study, ADMIN, form)
+    monkeypatch.setattr(archive, "_ROWS", 1)
+    assert write_archive(in_parts, store, study, ADMIN, form) == rows > 2
+    before, after = tables(at_once, form), tables(in_parts, form)
+    for name in COLUMNS:
+        pd.testing.assert_frame_equal(before[name], after[name])
