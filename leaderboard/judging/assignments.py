@@ -16,6 +16,7 @@ from basalt.io.errors import StudyError
 from leaderboard.judging.attention_checks import find_check, qualification_pair, serve_check
 from leaderboard.judging.matchmaking import board_of, prepare_board
 from leaderboard.judging.pairs import (
+    judged_pairs,
     known_pairs,
     open_reservation,
     require_source,
@@ -35,7 +36,7 @@ from leaderboard.store.models import (
     count,
     pair_key,
 )
-from leaderboard.studies.events import banned_raters
+from leaderboard.studies.events import banned_raters, withdrawn_answers
 from leaderboard.studies.rules import StudyInfo, lock_study
 from leaderboard.studies.settings import JudgingSettings, read_settings
 
@@ -180,7 +181,12 @@ def _reserve(
     if settings.check_share:
         check = find_check(session, study, rater_id, settings.check_kinds, rng)
     reserved = session.scalars(unanswered(study, now))
-    seen = [*known_pairs(session, study, rater_id)]
+    # The rater's own judgments are read again: on PostgreSQL the board may not have seen the last ones yet.
+    gone = withdrawn_answers(session, study.id, rater_id)
+    seen = [
+        *known_pairs(session, study, rater_id),
+        *judged_pairs(session, study, rater_id, gone),
+    ]
     if after is not None:
         seen.append((after.left_episode_id, after.right_episode_id))
     pair = board_of(store, session, study.id).choose(

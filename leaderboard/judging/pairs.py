@@ -114,6 +114,21 @@ def known_pairs(
     return rows.all()
 
 
+def judged_pairs(
+    session: Session, study: StudyInfo, rater_id: str, gone: Collection[str]
+) -> Sequence[tuple[str, str]]:
+    """Pairs that a rater has judged or skipped, without the withdrawn judgments `gone`."""
+    rows = session.execute(
+        sa.select(Judgment.left_episode_id, Judgment.right_episode_id).where(
+            Judgment.study_id == study.id,
+            Judgment.rater_id == rater_id,
+            Judgment.source == "human",
+            Judgment.id.not_in(gone),
+        )
+    )
+    return rows.all()
+
+
 def has_seen_all(
     session: Session, study: StudyInfo, rater_id: str, gone: Collection[str], now: datetime
 ) -> bool:
@@ -126,17 +141,8 @@ def has_seen_all(
         gone: Ids of the judgments that the rater has withdrawn.
         now: Current time.
     """
-    seen = set(
-        session.scalars(
-            sa.select(Judgment.pair).where(
-                Judgment.study_id == study.id,
-                Judgment.rater_id == rater_id,
-                Judgment.source == "human",
-                Judgment.id.not_in(gone),
-            )
-        )
-    )
-    seen.update(pair_key(*pair) for pair in known_pairs(session, study, rater_id))
+    own = (*judged_pairs(session, study, rater_id, gone), *known_pairs(session, study, rater_id))
+    seen = {pair_key(*pair) for pair in own}
     return len(seen) >= count_pairs(session, study) and not any(
         open_reservation(session, study, rater_id, now, ahead=ahead) for ahead in (False, True)
     )

@@ -221,7 +221,7 @@ def comparison(left: Side, right: Side, **facts: object) -> Comparison:
         left_episode=left.episode, right_episode=right.episode, winner="left", source="human",
         created=datetime(2026, 1, 1, tzinfo=UTC),
     )  # fmt: skip
-    return Comparison(**{**vars(one.with_sides(left, right)), **facts})
+    return replace(one.with_sides(left, right), **facts)
 
 
 def test_gold_pairs_come_from_a_file(

@@ -231,6 +231,8 @@ def test_a_full_disk_delays_an_answer(sqlite_file: Path) -> None:
         rater = Person(client)
         pair = rater.next()
         assert pair is not None
+        with contextlib.closing(sqlite3.connect(sqlite_file, isolation_level=None)) as other:
+            other.execute("VACUUM")  # no page is left free
         pages.append(1)  # as many as there are: none more
         refused = rater.answer(pair, justification="x" * 9_000)
         pages[:] = [1_000_000]

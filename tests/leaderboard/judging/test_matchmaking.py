@@ -214,3 +214,18 @@ def test_a_judgment_that_becomes_visible_late_is_counted(
         behind.shown[...] = 0
         monkeypatch.setattr(matchmaking, "COUNT_EVERY_S", -1.0)
         assert board_of(store, session, full_study.id).shown.sum() == 2
+
+
+def test_no_rater_gets_a_pair_again_whose_judgment_the_board_has_not_seen(
+    store: Store, full_study: StudyInfo
+) -> None:
+    rater = register_rater(store, "alice")
+    given = set()
+    while pair := next_pair(store, full_study, rater):
+        given.add(pair.assignment_id)
+        answer_pair(store, pair.assignment_id, rater, "left")
+        with store.read() as session:
+            board = board_of(store, session, full_study.id)
+        board.seen.clear()  # as if it had become visible late
+        assert len(given) <= 6
+    assert len(given) == 6
