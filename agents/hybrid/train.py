@@ -150,6 +150,7 @@ def train(cfg: HybridConfig) -> HybridResult:
             f"trunk: expected none, since heads with an encoder of their own (encoder_steps={cfg.encoder_steps}) read no "
             f"trunk, got {cfg.trunk!r}; leave out one of the two"
         )
+    trunk = None if cfg.encoder_steps else _Trunk.of(cfg)
     folders = (cfg.data, *cfg.rollouts)
     frames = (CONFIG.frame_size, cfg.cache_gb) if cfg.encoder_steps else ()
     data, tuning = (
@@ -170,7 +171,9 @@ def train(cfg: HybridConfig) -> HybridResult:
             may_change=may_change,
         )
         fitted = (
-            _fit_own(cfg, split, tuning) if cfg.encoder_steps else _fit_on_trunk(cfg, data, tuning)
+            _fit_own(cfg, split, tuning)
+            if trunk is None
+            else _fit_on_trunk(cfg, trunk, data, tuning)
         )
         net, split = fitted.net, fitted.split
         tuned_on = fitted.tuning or split.held_out
@@ -180,15 +183,15 @@ def train(cfg: HybridConfig) -> HybridResult:
         report = HybridReport(
             heads=_measure(net, names, split.held_out, cfg.progress),
             held_out_episodes=len(split.held_out),
-            trunk_places=len(fitted.trunk_places & set(_places(split.held_out))),
+            trunk_places=0 if trunk is None else len(trunk.places & set(_places(split.held_out))),
             thresholds=thresholds,
             tuned_on=cfg.tune,
         )
         info = HybridCheckpoint(
             task=task.name,
-            trunk=fitted.trunk,
-            trunk_fingerprint=fitted.trunk_fingerprint,
-            encoder=CONFIG if cfg.encoder_steps else None,
+            trunk="" if trunk is None else trunk.source,
+            trunk_fingerprint="" if trunk is None else trunk.fingerprint,
+            encoder=CONFIG if trunk is None else None,
             heads=names,
             width=net.axes.shape[0],
             components=net.axes.shape[1],
@@ -211,26 +214,32 @@ class _Fitted(NamedTuple):
         net: The heads.
         split: Episodes of the data.
         tuning: Episodes of `tune`.
-        trunk, trunk_fingerprint: Policy that the latents are of, and SHA-256 of its weights; "" for an encoder of their own.
-        trunk_places: Groups that the policy was trained on.
     """
 
     net: LatentHeads
     split: "_Split"
     tuning: list[LabelledEpisode]
-    trunk: str = ""
-    trunk_fingerprint: str = ""
-    trunk_places: frozenset[str] = frozenset()
 
 
-def _fit_on_trunk(cfg: HybridConfig, data: _Folders, tuning: _Folders) -> _Fitted:
+class _Trunk(NamedTuple):
+    """The policy whose latents the heads read: where it is, SHA-256 of its weights, groups that it was trained on."""
+
+    source: str
+    fingerprint: str
+    places: frozenset[str]
+
+    @classmethod
+    def of(cls, cfg: HybridConfig) -> "_Trunk":
+        source, setting = cfg.trunk or cfg.walker, "trunk" if cfg.trunk else "walker"
+        # Each embedding opens it again.
+        policy = open_policy(source, choose_device(cfg.device), setting)
+        return cls(source, fingerprint(policy), trained_on(source, setting))
+
+
+def _fit_on_trunk(cfg: HybridConfig, trunk: _Trunk, data: _Folders, tuning: _Folders) -> _Fitted:
     """Heads on frozen latents of a policy."""
-    trunk = cfg.trunk or cfg.walker
-    policy = open_policy(trunk, choose_device(cfg.device), "trunk" if cfg.trunk else "walker")
-    trunk_fingerprint = fingerprint(policy)
-    del policy  # each embedding opens it
     embedding = EmbedConfig(
-        data=cfg.data, policy=trunk, out=str(Path(cfg.out) / LATENTS / "data"), task=cfg.task, batch_size=cfg.batch_size,
+        data=cfg.data, policy=trunk.source, out=str(Path(cfg.out) / LATENTS / "data"), task=cfg.task, batch_size=cfg.batch_size,
         workers=cfg.workers, device=cfg.device, progress=cfg.progress,
     )  # fmt: skip
     split = _Split.of(with_latents(data, (cfg.data, *cfg.rollouts), embedding), cfg)
@@ -242,14 +251,7 @@ def _fit_on_trunk(cfg: HybridConfig, data: _Folders, tuning: _Folders) -> _Fitte
         weight_decay=cfg.weight_decay,
         seed=cfg.seed,
     )
-    return _Fitted(
-        net,
-        split,
-        with_latents(tuning, cfg.tune, for_tuning),
-        trunk,
-        trunk_fingerprint,
-        trained_on(trunk, "trunk"),
-    )
+    return _Fitted(net, split, with_latents(tuning, cfg.tune, for_tuning))
 
 
 def _fit_own(cfg: HybridConfig, split: "_Split", tuning: _Folders) -> _Fitted:

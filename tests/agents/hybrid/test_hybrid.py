@@ -235,6 +235,8 @@ def test_what_cannot_be_used_is_one_line(place: Path, tmp_path: Path) -> None:
         train(replace(cfg, heads=("stuck",)))
     with pytest.raises(ConfigError, match=r"walker: expected the folder of a run"):
         train(replace(cfg, walker=str(tmp_path / "gone")))
+    with pytest.raises(ConfigError, match="trunk: "):
+        train(replace(cfg, trunk=str(tmp_path / "gone")))
     (tmp_path / "machine.yaml").write_text(MACHINE.replace("turn_around", "turn_back"))
     with pytest.raises(
         ConfigError,
