@@ -14,6 +14,7 @@ from streamlit.starlette import App
 # Imported now, so that the first rater does not wait for it.
 from eval_ui import charts, downloads, watch  # noqa: F401
 from eval_ui.compressed import CompressedStatics
+from eval_ui.index_page import StyledIndex
 from eval_ui.judging import pair_judging  # noqa: F401
 from eval_ui.judging import routes as judging
 from eval_ui.login import routes as login
@@ -35,6 +36,7 @@ MIDDLEWARE = [
     Middleware(AddressLimit, uncounted=["/api/", "/static/"]),
     Middleware(RaterCookie),
     Middleware(CompressedStatics),
+    Middleware(StyledIndex),
 ]
 """What every request passes, the first one first."""
 

@@ -1,6 +1,6 @@
-"""Streamlit's entry script: navigation and style around the pages.
+"""Streamlit's entry script: the navigation above the pages.
 
-Each file of `views/` is a page and says its own TITLE, ICON, ORDER and AUDIENCE (`eval_ui.page_rights`). The folder is
+Each file of `views/` is a page and says its own TITLE, ORDER and AUDIENCE (`eval_ui.page_rights`). The folder is
 not called `pages/`: Streamlit would serve that by its older rules, without this frame.
 """
 
@@ -12,7 +12,6 @@ import streamlit as st
 
 from basalt.io.errors import BasaltError
 from eval_ui.page_rights import listed_audiences, may_open, refuse
-from eval_ui.style import STYLE
 
 # Our own file: Streamlit would fetch its named icons from another site.
 ICON = Path(__file__).resolve().with_name("icon.png")
@@ -43,7 +42,6 @@ def run() -> None:
         st.Page(
             f"views/{path.name}",
             title=facts["TITLE"],
-            icon=facts["ICON"],
             default=number == 0,
             visibility="visible" if listed is None or facts.get("AUDIENCE") in listed else "hidden",
         ): facts
@@ -58,7 +56,6 @@ def run() -> None:
 
 
 st.set_page_config(page_title="BASALT", page_icon=ICON, layout="wide")
-st.html(STYLE)
 try:
     run()
 except BasaltError as err:

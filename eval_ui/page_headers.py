@@ -11,6 +11,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from basalt.io.addresses import same_origin
+from eval_ui.index_page import LATE_ICONS
 
 _POLICY_VIOLATION = 1008
 
@@ -73,7 +74,10 @@ def page_headers() -> dict[str, str]:
 
 
 def _inline_scripts() -> list[str]:
-    """Hashes of the scripts that are written into Streamlit's page."""
+    """Hashes of the scripts that are written into the page, by Streamlit and by the app."""
     page = Path(streamlit.__file__).with_name("static") / "index.html"
     scripts = re.findall(r"<script>(.*?)</script>", page.read_text(encoding="utf-8"), re.DOTALL)
-    return [f"'sha256-{b64encode(sha256(one.encode()).digest()).decode()}'" for one in scripts]
+    return [
+        f"'sha256-{b64encode(sha256(one.encode()).digest()).decode()}'"
+        for one in [*scripts, LATE_ICONS]
+    ]

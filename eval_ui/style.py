@@ -22,6 +22,11 @@ STYLE = (
 .stMainBlockContainer h2 small { font-size: 1rem; font-weight: 400; opacity: 0.7; padding-left: 0.6rem; overflow-wrap: anywhere; }
 .stMainBlockContainer h2 { margin: 0; font-size: 1.6rem; padding: 0.3rem 0 0.4rem; }
 .stMainBlockContainer h3, .stMainBlockContainer h4 { font-size: 1.2rem; padding: 0.2rem 0; }
+/* A rater's first page needs no named icon, and so not the font of them, of 375 KB. */
+[data-testid="stPopoverButton"] [data-testid="stIconMaterial"],
+[data-testid="stExpandSidebarButton"] [data-testid="stIconMaterial"] { display: none; }
+[data-testid="stPopoverButton"]::after { content: "\\25BE"; padding-left: 0.4rem; }
+[data-testid="stExpandSidebarButton"]::before { content: "\\2630"; font-size: 1.2rem; }
 /* The form is longer than the screen. */
 [data-testid="stLayoutWrapper"]:has(> .st-key-save) { position: sticky; bottom: 0; z-index: 1; padding: 0.5rem 0; background: white; }
 .st-key-footer { padding-top: 0.4rem; font-size: 0.9rem; }

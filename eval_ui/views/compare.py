@@ -32,7 +32,6 @@ from leaderboard.store.database import Store
 from leaderboard.studies.rules import StudyInfo
 
 TITLE = "Compare clips"
-ICON = ":material/thumbs_up_down:"
 ORDER = 15
 AUDIENCE = "clip raters"
 

@@ -19,7 +19,6 @@ from leaderboard.store.models import Episode
 from leaderboard.submissions.episodes import episode_telemetry, list_episodes
 
 TITLE = "Episodes"
-ICON = ":material/movie:"
 ORDER = 30
 AUDIENCE = "results"
 

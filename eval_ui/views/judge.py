@@ -26,7 +26,6 @@ from leaderboard.store.database import Store
 from leaderboard.studies.rules import StudyInfo
 
 TITLE = "Judge"
-ICON = ":material/compare:"
 ORDER = 10
 AUDIENCE = "raters"
 

@@ -27,7 +27,6 @@ from leaderboard.studies.rules import StudyInfo
 from leaderboard.submissions.episodes import replayed, uncompared
 
 TITLE = "Leaderboard"
-ICON = ":material/leaderboard:"
 ORDER = 20
 AUDIENCE = "results"
 

@@ -14,7 +14,6 @@ from eval_ui.loop_charts import (
 )
 
 TITLE = "Loops"
-ICON = ":material/autorenew:"
 ORDER = 45
 AUDIENCE = "agents"
 

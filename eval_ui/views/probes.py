@@ -24,7 +24,6 @@ from eval_ui.probes_page.suites import (
 from eval_ui.session import current_admin
 
 TITLE = "Probes"
-ICON = ":material/biotech:"
 ORDER = 40
 AUDIENCE = "agents"
 

@@ -11,7 +11,6 @@ from eval_ui.study_picker import current_study, pick_study
 from eval_ui.style import heading
 
 TITLE = "Study"
-ICON = ":material/tune:"
 ORDER = 50
 AUDIENCE = "admins"
 

@@ -19,7 +19,7 @@ from tests.support.real_browser import CHROMIUM, LAPTOP, PATIENCE, begin, free_p
 from tests.support.three_players import SEEDS, record_three
 
 pytest.importorskip("playwright", reason="Playwright is not installed (pip install playwright)")
-from playwright.sync_api import Browser, Page, Request, Route, expect
+from playwright.sync_api import Browser, Page, Request, Route, ViewportSize, expect
 
 from tests.support.judging_in_browser import hint, pair_shown, ready, submit, videos, watch
 
@@ -221,6 +221,37 @@ def test_one_screen_of_a_laptop_or_of_a_phone_held_sideways_holds_videos_and_ans
             assert box["y"] >= 0
             assert box["y"] + box["height"] <= height
         assert all(box["width"] > 0.3 * width for box in boxes[:2] if box)
+
+
+FIRST_VISIT = 1_000_000
+"""Bytes that a rater's browser may load before the first pair, its videos apart."""
+
+
+@pytest.mark.parametrize("screen", [LAPTOP, {"width": 390, "height": 844}])
+def test_a_first_visit_loads_less_than_a_megabyte(
+    shared_address: str, browser: Browser, screen: dict[str, int]
+) -> None:
+    with browser.new_context(viewport=ViewportSize(**screen)) as context:
+        page = context.new_page()
+        network = context.new_cdp_session(page)
+        addresses: dict[str, str] = {}
+        sizes: dict[str, float] = {}
+        network.on(
+            "Network.responseReceived",
+            lambda it: addresses.update({it["requestId"]: it["response"]["url"]}),
+        )
+        network.on(
+            "Network.loadingFinished",
+            lambda it: sizes.update({it["requestId"]: it["encodedDataLength"]}),
+        )
+        network.send("Network.enable")
+        page.goto(shared_address)
+        ready(page)
+        loaded = {
+            url: sizes.get(one, 0) for one, url in addresses.items() if "/api/video/" not in url
+        }
+    assert any("/static/js/" in url for url in loaded)
+    assert sum(loaded.values()) < FIRST_VISIT, sorted(loaded.items(), key=lambda item: -item[1])[:8]
 
 
 def test_one_control_moves_both_videos(shared_address: str, page: Page) -> None:

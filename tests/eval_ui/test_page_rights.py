@@ -23,7 +23,6 @@ NEW_PAGE = f"""
 import streamlit as st
 
 TITLE = "New"
-ICON = ":material/add:"
 ORDER = 99
 {{audience}}
 st.write("{SECRET}")
