@@ -11,8 +11,8 @@ leaves the folder, and every file has to be the one that the list names.
 
 import hashlib
 import re
-from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path, PurePosixPath
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -160,7 +160,7 @@ def fetch(address: str, out: Path, *, progress: bool = True) -> Manifest:
         (out / MANIFEST).unlink(missing_ok=True)
         _fetch_files(
             address,
-            [file for file in manifest.files if not _is(out / file.path, file)],
+            [file for file in manifest.files if not is_listed(out / file.path, file)],
             out,
             progress,
         )
@@ -177,37 +177,64 @@ def _fetch_files(address: str, files: list[PublishedFile], out: Path, progress: 
         ThreadPoolExecutor(THREADS) as pool,
     ):
         bar.unit_scale = True
-        waiting = {
-            # Size and version are those of the list, so a server that has other ones is found out.
-            pool.submit(transfer.fetch, file.path, Remote(f"{address}/{file.path}", file.bytes, file.sha256), bar.update): file
+        waiting = [
+            pool.submit(
+                fetch_listed, address, file, out, transfer,
+                by=MANIFEST, remedy="publish it again", on_bytes=bar.update,
+            )
             for file in files
-        }  # fmt: skip
+        ]  # fmt: skip
         try:
             for done in as_completed(waiting):
-                file = waiting[done]
-                _finish(done, f"{address}/{file.path}", file, out)
+                done.result()
         except BaseException:
             transfer.stop.set()
             pool.shutdown(cancel_futures=True)
             raise
 
 
-def _finish(done: "Future[None]", url: str, file: PublishedFile, out: Path) -> None:
-    """Check a file that was fetched; it is removed where it is another than listed."""
-    listed = f"the {file.bytes:,} bytes with SHA-256 {file.sha256[:12]}... that {MANIFEST} lists"
+def fetch_listed(
+    address: str,
+    file: PublishedFile,
+    out: Path,
+    transfer: Transfer,
+    *,
+    by: str,
+    remedy: str,
+    on_bytes: Callable[[int], object] = lambda _: None,
+) -> None:
+    """Fetch a file below an address, and check it; it is removed where it is another than listed.
+
+    Args:
+        address: Address of the folder.
+        file: What the list says of the file.
+        out: Folder of the copy.
+        transfer: Transfer into this folder.
+        by: Name of the list, for errors.
+        remedy: What to do where the file is another one, for errors.
+        on_bytes: Called with the number of bytes that came.
+
+    Raises:
+        ConfigError: The file is missing, or another than listed.
+        BasaltError: It cannot be fetched.
+        OSError: The disk is full.
+    """
+    url = f"{address}/{file.path}"
+    listed = f"the {file.bytes:,} bytes with SHA-256 {file.sha256[:12]}... that {by} lists"
     try:
-        done.result()
+        # Size and version are those of the list, so a server that has other ones is found out.
+        transfer.fetch(file.path, Remote(url, file.bytes, file.sha256), on_bytes)
     except (FileNotFoundError, LengthError) as err:
-        raise ConfigError(f"{url}: expected {listed}, got {reason(err)}; publish it again") from err
+        raise ConfigError(f"{url}: expected {listed}, got {reason(err)}; {remedy}") from err
     except BasaltError:
         raise
     except Exception as err:  # each file system has its own
         if is_full(err):
             raise
         raise BasaltError(f"{url}: cannot be fetched ({reason(err)}); try again") from err
-    if not _is(out / file.path, file):
+    if not is_listed(out / file.path, file):
         (out / file.path).unlink()
-        raise ConfigError(f"{url}: expected {listed}, got others; publish it again")
+        raise ConfigError(f"{url}: expected {listed}, got others; {remedy}")
 
 
 def read_manifest(address: str) -> Manifest:
@@ -270,6 +297,6 @@ def describe(folder: Path, paths: Sequence[str], kind: Kind) -> Manifest:
     return Manifest.from_json({"kind": kind, "files": files}, str(folder))
 
 
-def _is(path: Path, file: PublishedFile) -> bool:
+def is_listed(path: Path, file: PublishedFile) -> bool:
     """Whether a file is there and the one that is listed."""
     return path.is_file() and path.stat().st_size == file.bytes and sha256_of(path) == file.sha256

@@ -23,17 +23,16 @@ from typing import Any, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from basalt.core.published import PublishedFile, is_address
-from basalt.core.recording import Recording, sha256_of
+from basalt.core.published import PublishedFile, fetch_listed, is_address, is_listed
+from basalt.core.recording import Recording
 from basalt.core.video import FrameSize
 from basalt.data.bedd import Play, task_of
 from basalt.data.episodes import Episode
 from basalt.data.plans import RowPlans
 from basalt.data.sources import EmbeddingSource, InputKind, SourceReader, VideoSource
-from basalt.io.atomic import is_full
-from basalt.io.errors import BasaltError, ConfigError
+from basalt.io.errors import ConfigError
 from basalt.io.paths import cache_dir
-from basalt.io.transfer import LengthError, Remote, Transfer, reason
+from basalt.io.transfer import Transfer
 
 
 @dataclass(frozen=True)
@@ -115,24 +114,11 @@ class PlayCopies:
         unfinished = folder.with_name(f".{folder.name}")
         transfer = Transfer(unfinished)
         for file in files:
-            url = f"{self.address}/{file.path}"
-            listed = f"the {file.bytes:,} bytes with SHA-256 {file.sha256[:12]}... that the catalogue lists"
-            try:
-                if not (unfinished / file.path).is_file():
-                    transfer.fetch(file.path, Remote(url, file.bytes, file.sha256), lambda _: None)
-            except (FileNotFoundError, LengthError) as err:
-                raise ConfigError(
-                    f"{url}: expected {listed}, got {reason(err)}; make the catalogue again"
-                ) from err
-            except BasaltError:
-                raise
-            except Exception as err:  # each file system has its own
-                if is_full(err):
-                    raise
-                raise BasaltError(f"{url}: cannot be fetched ({reason(err)}); try again") from err
-            if sha256_of(unfinished / file.path) != file.sha256:
-                (unfinished / file.path).unlink()
-                raise ConfigError(f"{url}: expected {listed}, got others; make the catalogue again")
+            if not is_listed(unfinished / file.path, file):
+                fetch_listed(
+                    self.address, file, unfinished, transfer,
+                    by="the catalogue", remedy="make the catalogue again",
+                )  # fmt: skip
             # What is made of a file and kept (`basalt.data.steps`) then serves the next copy of it, too.
             os.utime(unfinished / file.path, (0, 0))
         unfinished.rename(folder)
