@@ -18,7 +18,9 @@ _ADDED = f"<script>{LATE_ICONS}</script>{STYLE}</body>".encode()
 _ROOT = b'<div id="root">'
 """Part of Streamlit's page, and of no other."""
 
-_CONDITIONS = (b"if-none-match", b"if-modified-since", b"range")
+_KEPT_BACK = (b"if-none-match", b"if-modified-since", b"range", b"accept-encoding")
+"""Headers that Streamlit does not see. A browser may have kept a page with an older style, so it gets the whole page, and
+nothing can be added to a compressed one."""
 
 
 class StyledIndex:
@@ -33,8 +35,7 @@ class StyledIndex:
         if not is_get or "text/html" not in Headers(scope=scope).get("accept", ""):
             await self.app(scope, receive, send)
             return
-        # A browser may have kept a page with an older style: it gets the whole page.
-        asked = [(name, value) for name, value in scope["headers"] if name not in _CONDITIONS]
+        asked = [(name, value) for name, value in scope["headers"] if name not in _KEPT_BACK]
         start: Message = {}
         body = bytearray()
 

@@ -254,6 +254,12 @@ def test_a_first_visit_loads_less_than_a_megabyte(
     assert sum(loaded.values()) < FIRST_VISIT, sorted(loaded.items(), key=lambda item: -item[1])[:8]
 
 
+def test_every_page_comes_with_the_style(shared_address: str, page: Page) -> None:
+    for path in ("", "leaderboard", "episodes"):
+        page.goto(f"{shared_address}/{path}")
+        expect(page.locator(".stMainBlockContainer")).to_have_css("max-width", "1440px")
+
+
 def test_one_control_moves_both_videos(shared_address: str, page: Page) -> None:
     page.goto(shared_address)
     ready(page)

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 import streamlit
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
@@ -31,7 +33,8 @@ CLIENT = TestClient(
             routes=[
                 Route("/other", lambda request: HTMLResponse(OTHER)),
                 Route("/{path:path}", index),
-            ]
+            ],
+            middleware=[Middleware(GZipMiddleware)],  # as Streamlit's server has
         )
     )
 )
