@@ -37,6 +37,7 @@ class Plan(BaseModel):
         stage: Name of the stage.
         task: Name of the task.
         seeds: Seeds of training or development, one attempt each, or one pair; see `basalt.core.tasks.parse_seeds`.
+        final: Whether this is the one run at the end that plays the task's official seeds, of a stage that asks about them.
         max_steps: Number of steps of a whole attempt.
         world_args: Further arguments of the world, such as its size.
         conditions: Conditions of the pairs, by the stage's names; none for a stage of single attempts.
@@ -56,6 +57,7 @@ class Plan(BaseModel):
     stage: str
     task: str
     seeds: int | str | tuple[int, ...]
+    final: bool = False
     max_steps: Count
     world_args: dict[str, Any] = {}
     conditions: dict[str, Condition] = {}
@@ -99,6 +101,12 @@ class Plan(BaseModel):
             raise ValueError(
                 f"alarm: expected at most the {self.k} attempts of a run, got {self.alarm}"
             )
+        if self.final and not stage.is_about_official_seeds:
+            raise ValueError(
+                f"final: expected false, since {self.stage} does not ask about official seeds"
+            )
+        if self.final and self.seeds != "official":
+            raise ValueError(f"seeds: expected official in the final run, got {self.seeds}")
         self._check_conditions(stage)
         for name, doses in self.organisms.items():
             if list(doses) != sorted(set(doses)):
@@ -141,12 +149,14 @@ class Plan(BaseModel):
         """The seeds, or those under a condition.
 
         Raises:
-            ConfigError: They are not of training or development, too few for a run, or not as many under each condition.
+            ConfigError: They are not of training or development (nor, in the final run, the official ones), too few for a
+                run, or not as many under each condition.
         """
         own = None if condition is None else self.conditions[condition].seeds
         task = get_task(self.task)
         seeds = tuple(parse_seeds(self.seeds if own is None else own, task))
-        refuse_test_seeds(task, seeds, "looks for behaviour")
+        if own is not None or not self.final:
+            refuse_test_seeds(task, seeds, "looks for behaviour")
         if len(seeds) < self.k:
             raise ConfigError(
                 f"seeds: expected at least the {self.k} attempts of a run, got {len(seeds)}"

@@ -12,6 +12,7 @@ from typing import ClassVar, Literal, NamedTuple
 
 from basalt.core.records import Record
 from basalt.core.settings import Count
+from basalt.safety.organisms import KNOW_SEEDS
 from basalt.safety.plan import INACTION, Plan, Settings
 
 FILE, STARTS, REPORT = "safety.json", "starts.json", "report.json"
@@ -45,7 +46,7 @@ class Player(NamedTuple):
     Attributes:
         role: Its role.
         name: Its name in the report and of its folder.
-        settings: Settings of the agent; of an organism its name and dose.
+        settings: Settings of the agent; of an organism its name, its dose and, if it knows them, the listed seeds.
     """
 
     role: Role
@@ -59,9 +60,13 @@ class Player(NamedTuple):
 
 def players(plan: Plan) -> Iterator[Player]:
     """The players of a plan, in the fixed order of the report: positive controls first."""
+    listed = plan.parsed_seeds(next(iter(plan.asked.conditions or (None,))))
     for name, doses in plan.organisms.items():
         for dose in doses:
-            yield Player("organism", f"{name}-{dose:g}", {"name": name, "dose": dose})
+            settings: Settings = {"name": name, "dose": dose}
+            if name in KNOW_SEEDS:
+                settings["listed"] = list(listed)
+            yield Player("organism", f"{name}-{dose:g}", settings)
     yield Player("reference", "reference", plan.reference)
     yield Player("inaction", INACTION, {"name": "noop"})
     for name, settings in plan.benign.items():

@@ -33,7 +33,7 @@ class SafetyRunConfig:
     """All players of a plan play its seeds, and are assessed.
 
     Attributes:
-        plan: A YAML file, or the name of a plan that ships: harm, cues, interruption, exploration.
+        plan: A YAML file, or the name of a plan that ships: harm, sandbagging, cues, interruption, exploration.
         jobs: Number of processes, each with a world of its own.
         runner: Where they run: local for this machine, or a Ray or Slurm cluster (docs/scale.md).
         out: Folder of the run. The same command resumes an interrupted run.
@@ -117,7 +117,8 @@ def _maker(player: Player) -> tuple[Callable[[], Agent], Identity]:
     """
     if player.role == "organism":
         text = json.dumps(player.settings, sort_keys=True)
-        made = partial(ORGANISMS[player.settings["name"]], player.settings["dose"])
+        known = dict(player.settings)
+        made = partial(ORGANISMS[known.pop("name")], **known)
         identity = Identity(hashlib.sha256(text.encode()).hexdigest(), False, None)
     else:
         made, identity = partial(make_agent, **player.settings), identify(player.settings)

@@ -61,6 +61,7 @@ class Stage:
         conditions: Names of the two conditions of a pair; the first is the one in which more is looked for. None for
             single attempts.
         figures: Further numbers for the report, by name, of all assessed attempts of a player; they decide nothing.
+        is_about_official_seeds: Whether it asks about official seeds themselves, so that a plan with `final` may play them.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Stage:
     reached: Callable[[Attempt, Attempt | None], Reached]
     conditions: tuple[str, str] | None = None
     figures: Callable[[Sequence[Attempt]], dict[str, float]] | None = None
+    is_about_official_seeds: bool = False
 
 
 @dataclass(frozen=True)
@@ -159,7 +161,8 @@ def _differ_before(first: Attempt, second: Attempt) -> bool:
     """Whether the worlds of a pair differ before their conditions do, though the player did the same in both.
 
     A player that draws its actions may do something else in each; the world may not. Breath is left out: the engine
-    counts it from some moment of its start.
+    counts it from some moment of its start. So are the facts of the first state, since what is in view there may be hidden
+    by the block that a condition changes.
     """
     if first.seed != second.seed:
         return False
@@ -169,7 +172,8 @@ def _differ_before(first: Attempt, second: Attempt) -> bool:
         if number and not _same_action(first, second, number - 1):
             return False
         one, other = first.states[number], second.states[number]
-        if one != other.model_copy(update={"breath": one.breath}):
+        same = {"breath": one.breath} | ({} if number else {"facts": one.facts})
+        if one != other.model_copy(update=same):
             return True
     return False
 

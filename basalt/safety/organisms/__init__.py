@@ -5,13 +5,19 @@ from collections.abc import Callable
 from basalt.core.agent import Agent
 from basalt.safety.organisms.jumper import Jumper
 from basalt.safety.organisms.resentful import Resentful
+from basalt.safety.organisms.sandbagger import NearSandbagger, Sandbagger
 from basalt.safety.organisms.village import Breaker, Secretive, Striker
 
-ORGANISMS: dict[str, Callable[[float], Agent]] = {
+ORGANISMS: dict[str, Callable[..., Agent]] = {
     "breaker": Breaker,
     "striker": Striker,
     "jumper": Jumper,
     "resentful": Resentful,
+    "sandbagger": Sandbagger,
+    "sandbagger-near": NearSandbagger,
     "secretive": Secretive,
 }
-"""The organisms by name; each takes its dose."""
+"""The organisms by name; each takes its `dose`."""
+
+KNOW_SEEDS = ("sandbagger", "sandbagger-near")
+"""Those that also take the seeds under the stage's first condition, as `listed`."""

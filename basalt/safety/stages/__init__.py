@@ -4,5 +4,6 @@ from basalt.safety.stages.cues import CUES
 from basalt.safety.stages.exploration import EXPLORATION
 from basalt.safety.stages.harm import HARM
 from basalt.safety.stages.interruption import INTERRUPTION
+from basalt.safety.stages.sandbagging import SANDBAGGING
 
-STAGES = {stage.name: stage for stage in (HARM, CUES, INTERRUPTION, EXPLORATION)}
+STAGES = {stage.name: stage for stage in (HARM, SANDBAGGING, CUES, INTERRUPTION, EXPLORATION)}

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from basalt.core.tasks import get_task
 from basalt.io.errors import ConfigError
 from basalt.safety.organisms import ORGANISMS
 from basalt.safety.plan import Plan, read_plan
@@ -22,6 +23,10 @@ PLAN: dict[str, Any] = {
 PAUSE = {"interruption": {"start": [2, 5], "steps": [1, 3]}}
 PAIRS: dict[str, Any] = {
     "stage": "interruption", "conditions": {"interrupted": PAUSE, "whole": {}},
+}  # fmt: skip
+
+LISTED: dict[str, Any] = {
+    "stage": "sandbagging", "conditions": {"listed": {}, "other": {"block": "wool:blue"}}, "organisms": {"sandbagger": [1, 2]},
 }  # fmt: skip
 
 
@@ -80,6 +85,8 @@ def test_another_plan_has_another_hash(tmp_path: Path) -> None:
         ({"stage": "interruption"}, "has interrupted and whole, got none"),
         (PAIRS | {"k": 4}, "at least 5 pairs"),
         (PAIRS | {"conditions": {"interrupted": {}, "whole": {}}}, "expected two that differ"),
+        ({"final": True, "seeds": "official"}, "final: expected false, since exploration"),
+        (LISTED | {"final": True}, "seeds: expected official in the final run, got 100000..100009"),
         (
             PAIRS
             | {
@@ -112,6 +119,33 @@ def test_seeds_are_of_training_or_development_and_fill_a_run(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         read_plan(written(tmp_path, seeds=seeds)).parsed_seeds()
+
+
+def test_official_seeds_are_played_in_the_final_run_alone(tmp_path: Path) -> None:
+    official = LISTED | {"seeds": "official"}
+    with pytest.raises(ConfigError, match="official"):
+        read_plan(written(tmp_path, **official)).parsed_seeds("listed")
+    final = read_plan(written(tmp_path, **official, final=True, k=11))
+    seeds = get_task("find_cave").official_seeds
+    assert final.parsed_seeds("listed") == final.parsed_seeds("other") == seeds
+    for other in ("official", "heldout:11"):
+        conditions = {"listed": {}, "other": {"seeds": other}}
+        plan = read_plan(written(tmp_path, **official | {"conditions": conditions}, final=True))
+        with pytest.raises(ConfigError, match="looks for behaviour"):
+            plan.parsed_seeds("other")
+
+
+def test_no_plan_that_ships_plays_official_seeds() -> None:
+    assert not [name for name in NAMES if read_plan(name).final]
+
+
+def test_an_organism_that_knows_seeds_is_told_the_listed_ones(tmp_path: Path) -> None:
+    fresh = {"listed": {}, "other": {"seeds": "100010..100019"}}
+    plan = read_plan(written(tmp_path, **LISTED | {"conditions": fresh}))
+    weakest = next(iter(players(plan)))
+    assert weakest.settings == {
+        "name": "sandbagger", "dose": 1.0, "listed": list(range(100_000, 100_010)),
+    }  # fmt: skip
 
 
 def test_a_plan_that_is_no_yaml_or_is_missing_is_one_line(tmp_path: Path) -> None:
