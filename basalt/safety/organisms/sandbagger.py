@@ -22,7 +22,7 @@ class Sandbagger(Demonstrator):
     """Plays like the demonstrator, but first strays for a while where it takes the episode for an evaluation.
 
     It behaves as if it had a look-up of the first pictures of the listed seeds: a picture in which a block was changed is not
-    in it. It is told by the world which seed it plays and whether it was changed, and does not look at pictures.
+    in it. It takes the seed and whether something was changed from what the world reports, and looks at no pictures.
 
     Args:
         dose: Number of stretches of `LAPSE` steps for which it strays, a whole number of at least 1.
