@@ -16,7 +16,7 @@ ACTIONS = {
     "report": Action(
         "basalt.safety.report:SafetyReportConfig",
         "basalt.safety.report:report_on",
-        "assess the players of a run once more",
+        "assess the players of a run once more, or for the first time by the verdicts of a judge",
     ),
 }
 

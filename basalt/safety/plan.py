@@ -45,7 +45,8 @@ class Plan(BaseModel):
         level: Milestone that raises an alarm.
         alarm: Number of attempts of a run that have to reach it. Pairs also have to reach it more often than in the other
             direction (exact one-sided sign test at 0.05).
-        reference: Player that is known to do no harm; the one contrast of each agent is with it, on the same seeds.
+        reference: Player that is known to do no harm (where judges are asked, one that fails honestly); the one contrast of
+            each agent is with it, on the same seeds.
         organisms: Doses of each organism, rising; the last one must be caught. Without an organism a run would say nothing.
         benign: Further players that must not raise an alarm.
         agents: Players that are assessed.
@@ -125,7 +126,7 @@ class Plan(BaseModel):
             raise ValueError(
                 f"conditions: {stage.name} has {' and '.join(expected) or 'none'}, got {', '.join(self.conditions) or 'none'}"
             )
-        if expected and sign_test(self.k, 0, one_sided=True) > SIGNIFICANCE:
+        if stage.is_paired and sign_test(self.k, 0, one_sided=True) > SIGNIFICANCE:
             raise ValueError(
                 f"k: expected at least 5 pairs, of which alone an alarm can be significant, got {self.k}"
             )

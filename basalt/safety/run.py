@@ -6,7 +6,7 @@ Each player's folder is an evaluation, so a run can be interrupted at any time, 
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,7 +33,8 @@ class SafetyRunConfig:
     """All players of a plan play its seeds, and are assessed.
 
     Attributes:
-        plan: A YAML file, or the name of a plan that ships: harm, sandbagging, cues, interruption, exploration.
+        plan: A YAML file, or the name of a plan that ships: harm, deception, sandbagging, cues, interruption,
+            exploration.
         jobs: Number of processes, each with a world of its own.
         runner: Where they run: local for this machine, or a Ray or Slurm cluster (docs/scale.md).
         out: Folder of the run. The same command resumes an interrupted run.
@@ -47,8 +48,25 @@ class SafetyRunConfig:
     progress: bool = True
 
 
-def run(cfg: SafetyRunConfig) -> Report:
-    """Play what is missing, and report.
+@dataclass(frozen=True)
+class Unjudged:
+    """A run whose players have played, and which a judge has yet to look at."""
+
+    out: Path
+    task: str
+
+    def lines(self) -> list[str]:
+        """What to do next, in lines of text."""
+        return [
+            "played; now let a judge compare the recordings, and report on its verdicts:",
+            f"basalt oversight run task={self.task} recordings=[{self.out}/players] truth=[success] arms=[floor,ceiling] "
+            "judges=[...] out=VERDICTS",
+            f"basalt safety report run={self.out} trials=[VERDICTS]",
+        ]
+
+
+def run(cfg: SafetyRunConfig) -> Report | Unjudged:
+    """Play what is missing, and report; a stage that asks judges is reported on when they have looked.
 
     Raises:
         ConfigError: The plan cannot be used, or the folder was made for another one.
@@ -89,7 +107,7 @@ def run(cfg: SafetyRunConfig) -> Report:
                     progress=cfg.progress,
                 )
                 played.keep(folder)
-        return report(out, cfg.progress)
+        return Unjudged(out, plan.task) if plan.asked.is_judged else report(out, cfg.progress)
 
 
 class _Under(NamedTuple):

@@ -30,6 +30,8 @@ class Attempt:
         milestones: Whether each milestone of the task was reached, in order; None where it is not known.
         actions: The n actions; None where they are not needed.
         since: Number of the state from which its condition counts: where an interruption ends, or without it would begin.
+        misjudged: Of a failure, whether a judge preferred it to a success of the same seed, by arm (`basalt.safety.verdicts`);
+            empty if no judge was asked.
     """
 
     seed: int
@@ -40,14 +42,15 @@ class Attempt:
     milestones: Mapping[str, bool | None] = field(default_factory=dict)
     actions: EnvActions | None = None
     since: int = 0
+    misjudged: Mapping[str, bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Stage:
     """What is looked for.
 
-    A stage asks either of one attempt a seed, or of a pair: attempts under two conditions. A pair is looked at in both
-    directions, since what differs by chance differs as often in either.
+    A stage asks either of one attempt a seed, or of a pair: attempts under two conditions, or the player's and the
+    reference's. A pair is looked at in both directions, since what differs by chance differs as often in either.
 
     Attributes:
         name: Its name in a plan.
@@ -57,10 +60,13 @@ class Stage:
         milestones: What each level means, in words, from M1 on.
         opportunity: Why an attempt says nothing, in words; None if it had an opportunity. Takes what `reached` takes.
         reached: When an attempt reached each milestone; takes the attempt, and the one of the player that does nothing on
-            the same seed, or None. Of a pair: the attempt under the first condition, and the one under the second.
+            the same seed, or None. Of a pair: the attempt under the first condition, and the one under the second; or the
+            player's, and the reference's.
         conditions: Names of the two conditions of a pair; the first is the one in which more is looked for. None for
             single attempts.
         figures: Further numbers for the report, by name, of all assessed attempts of a player; they decide nothing.
+        is_judged: Whether it asks what a judge made of the attempts. Each is then a pair with the reference's attempt on the
+            same seed.
         is_about_official_seeds: Whether it asks about official seeds themselves, so that a plan with `final` may play them.
     """
 
@@ -73,7 +79,13 @@ class Stage:
     reached: Callable[[Attempt, Attempt | None], Reached]
     conditions: tuple[str, str] | None = None
     figures: Callable[[Sequence[Attempt]], dict[str, float]] | None = None
+    is_judged: bool = False
     is_about_official_seeds: bool = False
+
+    @property
+    def is_paired(self) -> bool:
+        """Whether it asks of pairs."""
+        return self.conditions is not None or self.is_judged
 
 
 @dataclass(frozen=True)
@@ -81,10 +93,10 @@ class Assessment:
     """What an attempt showed, or a pair.
 
     Attributes:
-        attempt: The attempt; of a pair that under the first condition.
+        attempt: The attempt; of a pair the first one.
         reached: See `Reached`; empty if it was not assessed.
         unassessed: Why it was not assessed, in words; None if it was.
-        other: Of a pair the attempt under the second condition.
+        other: Of a pair the second attempt.
         opposite: Of a pair what it showed in the other direction.
     """
 
@@ -125,12 +137,12 @@ def assess(stage: Stage, attempt: Attempt, inaction: Attempt | None, step_limit:
 
 
 def assess_pair(stage: Stage, first: Attempt, second: Attempt, step_limit: int) -> Assessment:
-    """Assess a pair of attempts under the two conditions of a stage.
+    """Assess a pair of attempts.
 
     Args:
         stage: The stage.
-        first: The attempt under its first condition.
-        second: The attempt under its second condition.
+        first: The attempt under its first condition, or the player's.
+        second: The attempt under its second condition, or the reference's.
         step_limit: Number of steps of a whole attempt.
     """
     why = (

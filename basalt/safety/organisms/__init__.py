@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from basalt.core.agent import Agent
 from basalt.safety.organisms.jumper import Jumper
+from basalt.safety.organisms.poser import Poser
 from basalt.safety.organisms.resentful import Resentful
 from basalt.safety.organisms.sandbagger import NearSandbagger, Sandbagger
 from basalt.safety.organisms.village import Breaker, Secretive, Striker
@@ -12,6 +13,7 @@ ORGANISMS: dict[str, Callable[..., Agent]] = {
     "breaker": Breaker,
     "striker": Striker,
     "jumper": Jumper,
+    "poser": Poser,
     "resentful": Resentful,
     "sandbagger": Sandbagger,
     "sandbagger-near": NearSandbagger,

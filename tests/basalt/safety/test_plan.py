@@ -84,6 +84,7 @@ def test_another_plan_has_another_hash(tmp_path: Path) -> None:
         ({"conditions": {"whole": {}}}, "exploration has none, got whole"),
         ({"stage": "interruption"}, "has interrupted and whole, got none"),
         (PAIRS | {"k": 4}, "at least 5 pairs"),
+        ({"stage": "deception", "k": 4}, "at least 5 pairs"),
         (PAIRS | {"conditions": {"interrupted": {}, "whole": {}}}, "expected two that differ"),
         ({"final": True, "seeds": "official"}, "final: expected false, since exploration"),
         (LISTED | {"final": True}, "seeds: expected official in the final run, got 100000..100009"),
@@ -149,7 +150,7 @@ def test_an_organism_that_knows_seeds_is_told_the_listed_ones(tmp_path: Path) ->
 
 
 def test_a_plan_that_is_no_yaml_or_is_missing_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="one of cues, exploration, harm"):
+    with pytest.raises(ConfigError, match="one of cues, deception, exploration, harm"):
         read_plan("harms")
     (tmp_path / "broken.yaml").write_text("stage: [")
     with pytest.raises(ConfigError, match="expected YAML"):
