@@ -218,8 +218,9 @@ def pour_water(senses: Senses) -> Iterator[Action]:
 LOOK_UP = POURS["wall_ahead"]
 """Pitch at which water is poured against a wall, in degrees: that of its head."""
 
-STEP_BACK, RUNS, WATCH = 20, 80, 100
-"""Steps backwards, away from the water; steps in which it runs down; and steps for which a waterfall is then looked at.
+TAKE_OFF, STEP_BACK, RUNS, WATCH = 5, 20, 80, 100
+"""Steps backwards before water is poured, about a node, for a pour from too near ends below 3 nodes; steps backwards, away
+from the water; steps in which it runs down; and steps for which a waterfall is then looked at.
 
 The engine lets water fall about one node a second, and a waterfall is at least 3 nodes high."""
 
@@ -230,6 +231,7 @@ def pour_on_wall(senses: Senses) -> Iterator[Action]:
     If that makes a waterfall it watches it, otherwise it takes the water back.
     """
     yield from _wait(1, **{"hotbar.1": 1})
+    yield from _wait(TAKE_OFF, back=1)
     yield from _look(senses, LOOK_UP)
     yield from _wait(4)
     yield from _wait(1, use=1)
