@@ -1,8 +1,8 @@
 """What heads learn: yes-or-no facts about each frame, from the telemetry of its recording.
 
 A label is the name of a fact, such as `in_cave`, or `soon_` and such a name: the fact does not hold yet, and will
-within `AHEAD` steps. Where water would fall if it were poured, telemetry does not say: that is worked out on the land of
-the recording's world, from where the player stood and looked.
+within `AHEAD` steps. Where water would fall if it were poured, and where the player would fall, telemetry does not say:
+that is worked out on the land of the recording's world, from where the player stood and looked.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +18,8 @@ from basalt.core.tasks.make_waterfall import MIN_FALL
 from basalt.core.telemetry import Telemetry
 from basalt.io.errors import ConfigError
 from basalt.probes.suite.concepts import CONCEPTS
-from basalt.worlds.luanti.land import read_land
+from basalt.worlds.luanti.drops import drop_ahead
+from basalt.worlds.luanti.land import Land, read_land
 from basalt.worlds.luanti.version import world_version
 from basalt.worlds.luanti.water import Pours
 from basalt.worlds.luanti.worldcache import saved_world
@@ -72,9 +73,15 @@ POURS = {"edge_ahead": 40.0, "wall_ahead": -50.0}
 """Labels of where water that is poured at a pitch, in degrees, would make a waterfall, as long as the player has poured none."""
 
 
+DROP = "drop_ahead"
+
+DEEP, WAY = 7, 4.0
+"""Nodes of free fall that are a drop, and length of the way ahead on which it is looked for, in nodes."""
+
+
 def names() -> list[str]:
     """Names of all labels, without those that look ahead."""
-    return [*dict.fromkeys((*CONCEPTS, *FACTS)), STUCK, *POURS]
+    return [*dict.fromkeys((*CONCEPTS, *FACTS)), STUCK, *POURS, DROP]
 
 
 def check_name(name: str, setting: str) -> None:
@@ -100,28 +107,22 @@ def label(name: str, recording: Recording) -> Label | None:
     Raises:
         ConfigError: The label needs the land of another version of the world.
     """
+    found = _present(name.removeprefix(SOON), recording)
+    return _soon(found.holds) if found and name.startswith(SOON) else found
+
+
+def _present(fact: str, recording: Recording) -> Label | None:
+    """Where a fact holds now."""
     assert recording.meta is not None
     states = recording.telemetry()
-    if name == STUCK:
-        return _stuck(recording, states)
-    if name in POURS:
-        return _pours(recording, states, POURS[name])
-    fact = name.removeprefix(SOON)
     if fact == STUCK:
-        now = _stuck(recording, states).holds
-    elif fact in POURS:
-        poured = _pours(recording, states, POURS[fact])
-        if poured is None:
-            return None
-        now = poured.holds
-    else:
-        found = (
-            FACTS[fact](states) if fact in FACTS else CONCEPTS[fact](states, recording.meta.ended)
-        )
-        if found is None:
-            return None
-        now = found
-    return _soon(now) if name.startswith(SOON) else Label(now, np.ones(len(now), bool))
+        return _stuck(recording, states)
+    if fact in POURS:
+        return _pours(recording, states, POURS[fact])
+    if fact == DROP:
+        return _drops(recording, states)
+    holds = FACTS[fact](states) if fact in FACTS else CONCEPTS[fact](states, recording.meta.ended)
+    return None if holds is None else Label(holds, np.ones(len(holds), bool))
 
 
 def _soon(now: Flags) -> Label:
@@ -147,23 +148,40 @@ def _stuck(recording: Recording, states: Sequence[Telemetry]) -> Label:
 
 def _pours(recording: Recording, states: Sequence[Telemetry], pitch: float) -> Label | None:
     """Where water would fall `MIN_FALL` nodes or more if the player poured it at a pitch, in the direction of its view."""
+    land = _land(recording, states[0])
+    if land is None or "water_poured" not in states[0].facts:
+        return None
+    pours = Pours(land)
+    known = np.array([not state.facts["water_poured"] for state in states[:-1]])
+    holds = np.zeros(len(known), bool)
+    for n in np.flatnonzero(known).tolist():
+        holds[n] = pours.height(_feet(states[n]), states[n].yaw, pitch) >= MIN_FALL
+    return Label(holds, known)
+
+
+def _drops(recording: Recording, states: Sequence[Telemetry]) -> Label | None:
+    """Where the player would fall `DEEP` nodes or more if it walked `WAY` nodes straight ahead."""
+    land = _land(recording, states[0])
+    if land is None:
+        return None
+    deepest = [drop_ahead(land, _feet(state), state.yaw, WAY) for state in states[:-1]]
+    return Label(np.array(deepest) >= DEEP, np.ones(len(deepest), bool))
+
+
+def _feet(state: Telemetry) -> tuple[float, float, float]:
+    return state.xpos, state.ypos, state.zpos
+
+
+def _land(recording: Recording, start: Telemetry) -> Land | None:
+    """The land of a recording as the map generator left it; None in a world whose land cannot be read."""
     meta = recording.meta
     assert meta is not None
-    if meta.world != "luanti" or "water_poured" not in states[0].facts:
+    if meta.world != "luanti":
         return None
     task = get_task(meta.task)
     if meta.world_version != (version := world_version(task)):
         raise ConfigError(
             f"{recording.stem}: expected a recording of the installed world, {version}, whose land is known, got one of "
-            f"{meta.world_version}; record it again, or leave {' and '.join(POURS)} out of the heads"
+            f"{meta.world_version}; record it again, or leave {', '.join((*POURS, DROP))} out of the heads"
         )
-    start = states[0]
-    land = read_land(saved_world(task, meta.seed).folder, round(start.xpos), round(start.zpos))
-    pours = Pours(land)
-    known = np.array([not state.facts["water_poured"] for state in states[:-1]])
-    holds = np.zeros(len(known), bool)
-    for n in np.flatnonzero(known).tolist():
-        state = states[n]
-        feet = (state.xpos, state.ypos, state.zpos)
-        holds[n] = pours.height(feet, state.yaw, pitch) >= MIN_FALL
-    return Label(holds, known)
+    return read_land(saved_world(task, meta.seed).folder, round(start.xpos), round(start.zpos))

@@ -124,3 +124,15 @@ def test_an_episode_shorter_than_what_lies_ahead_has_no_stuck_frame(tmp_path: Pa
     short = synthetic.write_episode(tmp_path, 100_000, 20)
     one = label("stuck", short)
     assert one is not None and not one.holds.any() and not one.known.any()
+
+
+def test_a_drop_is_ahead_within_four_nodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds = np.full((40, 30, 40), FREE, np.uint8)
+    kinds[:, :10] = GROUND
+    kinds[:, 3:10, 24:] = FREE
+    land = Land((0, 0, 0), kinds, np.full(kinds.shape, 15, np.uint8))
+    monkeypatch.setattr(labels, "saved_world", lambda task, seed: SimpleNamespace(folder=tmp_path))
+    monkeypatch.setattr(labels, "read_land", lambda folder, x, z: land)
+    one = found("drop_ahead", walks_to_a_wall(tmp_path, world_version(get_task("make_waterfall"))))
+    # The edge is at z = 23.5, which is 4 nodes away at step 75; at step 120 the player turns round.
+    assert np.flatnonzero(one.holds).tolist() == list(range(75, 120)) and one.known.all()
