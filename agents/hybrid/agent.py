@@ -53,7 +53,7 @@ class HybridAgent:
         top_p: Share of the probability that they sample from, as in `agents.bc.agent.BCAgent`: below 1 the walker leaves rare decisive
             actions, such as pouring, to the scripts.
         heads: Whether the heads are used; without them, as an ablation, no condition is ever met.
-        scripts: Whether scripts play; without them, as an ablation, the walker plays in their states.
+        scripts: Whether scripts play; without them, as an ablation, the walker plays in their states, so there has to be one.
         esc: `never`, or `hazard` for the ablation in which ESC is drawn as the walker gives it.
     """
 
@@ -95,6 +95,12 @@ class HybridAgent:
             )
             for policy, run in self.info.runs.items()
         }
+        if walker is not None and WALKER not in self._players:
+            raise ConfigError(f"agent.walker: expected none, since {checkpoint} has no walker")
+        if not scripts and WALKER not in self._players:
+            raise ConfigError(
+                f"agent.scripts: expected true, since {checkpoint} has no walker to play in the states of its scripts"
+            )
         self.esc = esc
         self._uses_heads, self._uses_scripts = heads, scripts
         self._episodes: list[_Episode] = []
@@ -172,7 +178,8 @@ class HybridAgent:
             episode.run.finish()
             self._begin(episode)
         state = self.info.machine.states[episode.run.state]
-        return {**played.get(state.policy, played[WALKER]), **dict.fromkeys(state.without, 0)}
+        policy = state.policy if state.policy in played else WALKER
+        return {**played[policy], **dict.fromkeys(state.without, 0)}
 
     def _begin(self, episode: _Episode) -> None:
         """Begin the script of the state that was entered, if it has one."""

@@ -86,12 +86,16 @@ class PlayedRun(BaseModel):
 
 
 def played_runs(machine: Machine, walker: str) -> dict[str, PlayedRun]:
-    """The runs that a machine plays, by the policy of its states; always with the walker.
+    """The runs that a machine plays, by the policy of its states; with the walker wherever one is given.
 
     Raises:
-        ConfigError: A policy is neither a script nor a run.
+        ConfigError: A policy is neither a script nor a run, or a state wants a walker and none is given.
     """
-    found = {WALKER: PlayedRun.of(walker, "walker")}
+    if not walker and any(state.policy == WALKER for state in machine.states.values()):
+        raise ConfigError(
+            "walker: expected the run that plays in the states of the machine with `policy: walker`; give walker=RUN"
+        )
+    found = {WALKER: PlayedRun.of(walker, "walker")} if walker else {}
     for name, state in machine.states.items():
         if state.policy in SCRIPTS or state.policy in found:
             continue

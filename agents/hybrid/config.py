@@ -20,7 +20,8 @@ class HybridConfig:
         data: Folder of recordings with telemetry, or `sample`.
         rollouts: Folders of further recordings, such as rollouts of the walker on training or development seeds. Heads
             that have seen only demonstrations are wrong where no demonstrator ever was.
-        walker: Run of `bc`, `dagger` or `search` that plays in states with `policy: walker`. It has to stay where it is.
+        walker: Run of `bc`, `dagger` or `search` that plays in states with `policy: walker`; "" where the machine has none. It
+            has to stay where it is.
         trunk: Policy whose frozen latents the heads read: a run, a `.weights` file or a published name; "" is the
             walker's. It has to stay where it is.
         encoder_steps: Steps for which an image encoder of the heads' own is trained with them, one frame at a time; 0 leaves
@@ -43,7 +44,7 @@ class HybridConfig:
     """
 
     out: PathText
-    walker: PathText
+    walker: PathText = ""
     task: str = "find_cave"
     data: PathText = "sample"
     rollouts: Paths = ()

@@ -150,6 +150,11 @@ def train(cfg: HybridConfig) -> HybridResult:
             f"trunk: expected none, since heads with an encoder of their own (encoder_steps={cfg.encoder_steps}) read no "
             f"trunk, got {cfg.trunk!r}; leave out one of the two"
         )
+    if not (cfg.encoder_steps or cfg.trunk or cfg.walker):
+        raise ConfigError(
+            "trunk: expected the policy whose latents the heads read, since there is no walker; give trunk=RUN, or "
+            "encoder_steps=1200 for an encoder of their own"
+        )
     trunk = None if cfg.encoder_steps else _Trunk.of(cfg)
     folders = (cfg.data, *cfg.rollouts)
     frames = (CONFIG.frame_size, cfg.cache_gb) if cfg.encoder_steps else ()

@@ -299,3 +299,23 @@ def test_heads_with_an_encoder_of_their_own_find_the_cue_and_resume(
         assert next(calls) == 88, "one of another seed is not"
     with pytest.raises(ConfigError, match="trunk: expected none, since heads with an encoder"):
         train(replace(cfg, trunk=cfg.walker))
+
+
+def test_a_machine_of_scripts_alone_needs_no_walker(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "machine.yaml").write_text(MACHINE.replace("walker", "go_forward"))
+    machine = str(tmp_path / "machine.yaml")
+    cfg = config(place, tmp_path / "run", walker="", machine=machine, encoder_steps=60)
+    run = train(cfg).run
+    check_agent(partial(HybridAgent, run, device="cpu"))
+    turn = longest_turn(run, tmp_path / "out", monkeypatch)
+    assert len(turn) == 18 and 11 <= turn[0] <= 16
+    with pytest.raises(ConfigError, match=r"agent\.scripts: expected true, since .* no walker"):
+        HybridAgent(run, device="cpu", scripts=False)
+    with pytest.raises(ConfigError, match=r"agent\.walker: expected none"):
+        HybridAgent(run, device="cpu", walker=place / "walker")
+    with pytest.raises(ConfigError, match=r"trunk: expected the policy whose latents"):
+        train(replace(cfg, encoder_steps=0))
+    with pytest.raises(ConfigError, match="walker: expected the run that plays in the states"):
+        train(replace(cfg, machine=str(place / "machine.yaml")))
