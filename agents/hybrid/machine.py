@@ -10,6 +10,8 @@
         at_most: 120
         then: walk
 
+    heads: [drop_ahead]                         # further heads, for scripts
+
 In the first state the `enter` conditions of all states are watched, in the order of the file. A state is left for
 `then` when its `leave` condition holds or its script is finished, and for `else` after `at_most` steps. A condition is
 [head, comparison, threshold, hold]: the probability by that head compares so with the threshold on as many frames in a row.
@@ -133,11 +135,13 @@ class Machine(BaseModel):
 
     Attributes:
         states: The states by name; an episode begins in the first one.
+        heads: Names of heads that its scripts use besides those that they need.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     states: Annotated[dict[str, State], Field(min_length=1)]
+    heads: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _is_consistent(self) -> "Machine":
@@ -219,7 +223,8 @@ def read_machine(path: str | Path, task: str) -> Machine:
         faults = err.errors()
         # A misspelt name is the reason why another one is missing.
         fault = next((one for one in faults if one["type"] == "extra_forbidden"), faults[0])
-        known = [f"states.NAME.{field.alias or name}" for name, field in State.model_fields.items()]
+        of_states = (field.alias or name for name, field in State.model_fields.items())
+        known = [*Machine.model_fields, *(f"states.NAME.{name}" for name in of_states)]
         raise ConfigError(f"{file}: {fault_line(fault, known)}") from err
 
 

@@ -113,11 +113,23 @@ def turn_around(senses: Senses) -> Iterator[Action]:
     yield from _look(senses, 0.0)
 
 
+CAUTION = 0.1
+"""Probability of a drop ahead from which a player sneaks, so that it cannot fall over an edge. Without that head it never does."""
+
+
+def _ahead(senses: Senses, pitch: float = 0.0, yaw: float = 0.0, **keys: int) -> Action:
+    """Go ahead with further keys; sneak instead where there may be a drop."""
+    if senses.likely("drop_ahead") >= CAUTION:
+        keys = {"sneak": 1}
+    return _act(pitch, yaw, forward=1, **keys)
+
+
 def unstick(senses: Senses) -> Iterator[Action]:
     """Step back, turn aside, and jump ahead."""
     yield from _wait(8, back=1)
     yield from _turn(80.0)
-    yield from _wait(16, forward=1, jump=1)
+    for _ in range(16):
+        yield _ahead(senses, jump=1)
 
 
 def stand(senses: Senses) -> Iterator[Action]:
@@ -129,7 +141,7 @@ def stand(senses: Senses) -> Iterator[Action]:
 def go_forward(senses: Senses) -> Iterator[Action]:
     """Run ahead with jumps, for as long as the state lasts."""
     for step in count():
-        yield _act(forward=1, sprint=1, jump=step // 8 % 2)
+        yield _ahead(senses, sprint=1, jump=step // 8 % 2)
 
 
 FIRST_TURN, AWAY = 80.0, 170
@@ -164,10 +176,10 @@ def patrol(senses: Senses) -> Iterator[Action]:
         if senses.still:
             yield from unstick(senses)
         pitch, yaw = PATROL_PITCH - senses.view.degrees, course(senses.step) - senses.heading
-        yield _act(
+        yield _ahead(
+            senses,
             _part(pitch),
             _part(yaw),
-            forward=1,
             sprint=int(abs(yaw) < SIDE),
             jump=senses.step // 8 % 2,
         )

@@ -292,6 +292,7 @@ def head_names(machine: Machine, further: Sequence[str]) -> tuple[str, ...]:
     for name, state in machine.states.items():
         if state.policy in SCRIPTS:
             found |= dict.fromkeys(SCRIPTS[state.policy].heads, f"machine: states.{name}.policy")
+    found |= dict.fromkeys(machine.heads, "machine: heads")
     found |= dict.fromkeys(further, "heads")
     if not found:
         raise ConfigError("machine: expected a condition, since the walker alone needs no machine")

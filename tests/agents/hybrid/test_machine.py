@@ -90,10 +90,13 @@ def test_thresholds_are_filled_in_and_the_result_reads_back(tmp_path: Path) -> N
     assert Machine.model_validate_json(filled.model_dump_json()) == filled
 
 
-@pytest.mark.parametrize("task", ["find_cave", "make_waterfall"])
-def test_tasks_have_a_default(task: str) -> None:
+@pytest.mark.parametrize(
+    ("task", "first", "heads"),
+    [("find_cave", "walker", ()), ("make_waterfall", "patrol", ("drop_ahead",))],
+)
+def test_tasks_have_a_default(task: str, first: str, heads: tuple[str, ...]) -> None:
     found = read_machine("", task)
-    assert found.states[found.first].policy == "walker"
+    assert (found.states[found.first].policy, found.heads) == (first, heads)
     assert {state.policy for state in found.states.values()} <= {"walker", *SCRIPTS}
 
 

@@ -82,6 +82,17 @@ def test_a_patrol_that_sees_the_same_for_a_while_steps_aside() -> None:
     assert not any(stepped_back[75:])
 
 
+@pytest.mark.parametrize("script", ["patrol", "go_forward", "unstick"])
+def test_where_there_may_be_a_drop_it_sneaks(script: str) -> None:
+    senses = Senses(probability={"drop_ahead": 0.05})
+    boldly = [one for one in played(script, senses, limit=60) if one["forward"]]
+    assert not any(one["sneak"] for one in boldly) and any(one["jump"] for one in boldly)
+    senses = Senses(probability={"drop_ahead": 0.2})
+    carefully = [one for one in played(script, senses, limit=60) if one["forward"]]
+    assert all(one["sneak"] for one in carefully)
+    assert not any(one["sprint"] or one["jump"] for one in carefully)
+
+
 @pytest.mark.parametrize("bearing", [-40.0, 0.0, 25.0])
 def test_face_mouth_turns_to_where_the_mouth_is(bearing: float) -> None:
     """The mouth is in view within 35 degrees of the middle of the view."""
