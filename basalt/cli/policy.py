@@ -81,7 +81,9 @@ def _info(
 
 @policy.command("pack")
 def _pack(
-    source: Annotated[Path, typer.Argument(metavar="RUN", help="A run, or a checkpoint.")],
+    source: Annotated[
+        Path, typer.Argument(metavar="RUN", help="A run of bc, dagger or hybrid, or a checkpoint.")
+    ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="New folder.")],
     ending: Annotated[
         Path | None, typer.Option(metavar="RUN", help="The stopping head that goes with it.")
@@ -96,12 +98,14 @@ def _pack(
     quiet: Quiet = False,
 ) -> int:
     """Make a small copy of a policy to share: half precision, without what only training needs."""
+    from agents.hybrid.pack import is_hybrid, pack_hybrid
     from agents.search.pack import check_embedded, pack_index
     from basalt.policies.pack import ENDING, SEARCH, pack
 
+    name = "hybrid" if is_hybrid(source) else "bc"
     if search:
         check_embedded(search, source)
-    folder = pack(source, out, ending)
+    folder = pack_hybrid(source, out, ending) if name == "hybrid" else pack(source, out, ending)
     if search:
         pack_index(search, folder)
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
@@ -109,7 +113,7 @@ def _pack(
         print(json.dumps({"out": str(folder), "bytes": size}))
     else:
         stop = f" agent.stop={folder / ENDING}" if ending else ""
-        print(f"{size / 1e6:.1f} MB; it plays as agent=bc checkpoint={folder}{stop}")
+        print(f"{size / 1e6:.1f} MB; it plays as agent={name} checkpoint={folder}{stop}")
         if search:
             print(f"and follows demonstrations as agent=search checkpoint={folder / SEARCH}{stop}")
     return 0

@@ -46,12 +46,23 @@ def pack(run: Path, out: Path, ending: Path | None = None) -> Path:
             stay where it is.
         OSError: `out` cannot be written.
     """
+    load_policy(run, torch.device("cpu"))  # refuses what does not play
+    return pack_checkpoint(find_checkpoint(run), Checkpoint, out, ending)
+
+
+def pack_checkpoint(
+    checkpoint: Path, kind: type[Record], out: Path, ending: Path | None = None
+) -> Path:
+    """`pack` of a checkpoint whose `checkpoint.json` is a record of any kind.
+
+    Raises:
+        ConfigError: `out` exists, or the stopping head cannot be packed.
+        OSError: `out` cannot be written.
+    """
     if out.exists():
         raise ConfigError(f"--out: expected a new folder, got {out}, which exists; choose another")
-    cpu = torch.device("cpu")
-    load_policy(run, cpu)  # refuses what does not play
     if ending is not None:
-        open_ending(ending, cpu, "--ending")
+        open_ending(ending, torch.device("cpu"), "--ending")
         info = EndingCheckpoint.read(
             find_checkpoint(ending, "--ending", "basalt train agent=ending") / "checkpoint.json"
         )
@@ -61,7 +72,7 @@ def pack(run: Path, out: Path, ending: Path | None = None) -> Path:
                 "train it without trunk="
             )
     with replacing_folder(out) as folder:
-        _copy(find_checkpoint(run), Checkpoint, folder)
+        _copy(checkpoint, kind, folder)
         if ending is not None:
             _copy(find_checkpoint(ending), EndingCheckpoint, folder / ENDING)
     return out
