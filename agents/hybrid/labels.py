@@ -75,8 +75,8 @@ POURS = {"edge_ahead": 40.0, "wall_ahead": -50.0}
 
 DROP = "drop_ahead"
 
-DEEP, WAY = 7, 4.0
-"""Nodes of free fall that are a drop, and length of the way ahead on which it is looked for, in nodes."""
+DEEP, WAY = 6, 4.0
+"""Nodes of free fall that are a drop, since shorter ones seldom hurt; length of the way ahead on which it is looked for."""
 
 
 def names() -> list[str]:

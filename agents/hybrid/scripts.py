@@ -230,30 +230,34 @@ def pour_water(senses: Senses) -> Iterator[Action]:
 LOOK_UP = POURS["wall_ahead"]
 """Pitch at which water is poured against a wall, in degrees: that of its head."""
 
-TAKE_OFF, STEP_BACK, RUNS, WATCH = 5, 20, 80, 100
-"""Steps backwards before water is poured, about a node, for a pour from too near ends below 3 nodes; steps backwards, away
-from the water; steps in which it runs down; and steps for which a waterfall is then looked at.
+TAKE_OFF, AWAY_FROM_FALL, RUNS, WATCH = 15, 20, 40, 100
+"""Steps backwards, sneaking about a node, before water is poured: a pour from nearer ends below 3 nodes. Steps away from the
+water, about 4 nodes; steps for which it then runs down; and steps for which a waterfall is looked at.
 
 The engine lets water fall about one node a second, and a waterfall is at least 3 nodes high."""
 
 
 def pour_on_wall(senses: Senses) -> Iterator[Action]:
-    """Take the bucket of the first slot, look up, pour against the wall ahead, and step back to look.
+    """Take the bucket of the first slot, look up, pour against the wall ahead, walk away and turn round to it.
 
     If that makes a waterfall it watches it, otherwise it takes the water back.
     """
     yield from _wait(1, **{"hotbar.1": 1})
-    yield from _wait(TAKE_OFF, back=1)
+    yield from _wait(TAKE_OFF, back=1, sneak=1)
     yield from _look(senses, LOOK_UP)
     yield from _wait(4)
     yield from _wait(1, use=1)
-    yield from _wait(STEP_BACK, back=1)
+    yield from _look(senses, -LOOK_UP / 3)
+    yield from _turn(180.0)
+    for _ in range(AWAY_FROM_FALL):
+        yield _ahead(senses)
+    yield from _turn(180.0)
     yield from _look(senses, LOOK_UP / 3)
     yield from _wait(RUNS)
     if senses.likely("water_falling_in_view") >= POURED:
         yield from _wait(WATCH)
     else:
-        yield from _wait(STEP_BACK, forward=1)
+        yield from _wait(AWAY_FROM_FALL, forward=1)
         yield from _look(senses, LOOK_UP)
         yield from _wait(4)
         yield from _wait(1, use=1)

@@ -9,11 +9,11 @@ import pytest
 from agents.hybrid.scripts import (
     APART,
     AWAY,
+    AWAY_FROM_FALL,
     FIRST_TURN,
     PATROL_PITCH,
     RADIUS,
     SCRIPTS,
-    STEP_BACK,
     STRIDE,
     WIDER,
     Action,
@@ -111,15 +111,18 @@ def test_face_mouth_that_sees_nothing_looks_where_it_looked_before() -> None:
 @pytest.mark.parametrize("falls", [True, False])
 def test_pour_on_wall_looks_at_a_fall_or_takes_the_water_back(falls: bool) -> None:
     senses = Senses(probability={"water_falling_in_view": float(falls)})
-    used, ahead, watched = [], 0, 0
+    used, ahead, watched = [], 0.0, 0
     for action in played("pour_on_wall", senses):
         if action["use"]:
             used.append(round(senses.view.degrees))
-        ahead += bool(used) and int(action["forward"]) - int(action["back"])
+        if used:
+            ahead += int(action["forward"]) * np.cos(np.radians(senses.heading))
         watched += bool(used) and -20 < senses.view.degrees < -10
     assert used == ([-50] if falls else [-50, -50])
-    assert (watched > 150) == falls and abs(senses.view.degrees) < 1
-    assert ahead == (-STEP_BACK if falls else 0), "water is taken back from where it was poured"
+    assert (watched > 100) == falls and abs(senses.view.degrees) < 1
+    expected = pytest.approx(-AWAY_FROM_FALL if falls else 0)
+    assert ahead == expected, "water is taken back from where it was poured"
+    assert senses.heading % 360 == pytest.approx(0, abs=0.1), "it faces the water"
 
 
 def test_pour_water_tries_other_edges_until_it_sees_water() -> None:
