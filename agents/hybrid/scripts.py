@@ -113,7 +113,7 @@ def turn_around(senses: Senses) -> Iterator[Action]:
     yield from _look(senses, 0.0)
 
 
-CAUTION = 0.1
+CAUTION = 0.15
 """Probability of a drop ahead from which a player sneaks, so that it cannot fall over an edge. Without that head it never does."""
 
 
@@ -122,6 +122,16 @@ def _ahead(senses: Senses, pitch: float = 0.0, yaw: float = 0.0, **keys: int) ->
     if senses.likely("drop_ahead") >= CAUTION:
         keys = {"sneak": 1}
     return _act(pitch, yaw, forward=1, **keys)
+
+
+def _turn_away(senses: Senses) -> Iterator[Action]:
+    """Turn to the right until no drop is likely ahead, once round at most, and go on there."""
+    for _ in range(round(360 / CAMERA_MAX)):
+        if senses.likely("drop_ahead") < CAUTION:
+            break
+        yield _act(yaw=CAMERA_MAX)
+    for _ in range(16):
+        yield _ahead(senses, sprint=1)
 
 
 def unstick(senses: Senses) -> Iterator[Action]:
@@ -170,11 +180,13 @@ def patrol(senses: Senses) -> Iterator[Action]:
     """Run away from the start, and then round it to the right in a widening circle, as the demonstrator of find_cave.
 
     It knows its place from its own actions only, so hills and detours bend the circle. Where it does not get on, it steps
-    aside.
+    aside, and before a drop it turns away.
     """
     while True:
         if senses.still:
             yield from unstick(senses)
+        if senses.likely("drop_ahead") >= CAUTION:
+            yield from _turn_away(senses)
         pitch, yaw = PATROL_PITCH - senses.view.degrees, course(senses.step) - senses.heading
         yield _ahead(
             senses,

@@ -82,6 +82,16 @@ def test_a_patrol_that_sees_the_same_for_a_while_steps_aside() -> None:
     assert not any(stepped_back[75:])
 
 
+def test_a_patrol_turns_away_from_a_drop() -> None:
+    """There is one wherever it looks to the left of 150 degrees."""
+    senses, went = Senses(), []
+    for action in played("patrol", senses, limit=120):
+        if action["forward"] and not action["sneak"]:
+            went.append(senses.heading)
+        senses.probability = {"drop_ahead": 0.9 if 40 < senses.heading < 150 else 0.0}
+    assert max(went) >= 150 and not any(60 < heading < 130 for heading in went)
+
+
 @pytest.mark.parametrize("script", ["patrol", "go_forward", "unstick"])
 def test_where_there_may_be_a_drop_it_sneaks(script: str) -> None:
     senses = Senses(probability={"drop_ahead": 0.05})
