@@ -125,7 +125,7 @@ def _ahead(senses: Senses, pitch: float = 0.0, yaw: float = 0.0, **keys: int) ->
 
 
 def _turn_away(senses: Senses) -> Iterator[Action]:
-    """Turn to the right until no drop is likely ahead, once round at most, and go on there."""
+    """Turn to the right until no drop is likely ahead, once round at most, and walk there."""
     for _ in range(round(360 / CAMERA_MAX)):
         if senses.likely("drop_ahead") < CAUTION:
             break
