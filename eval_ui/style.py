@@ -25,7 +25,9 @@ STYLE = (
 /* A rater's first page needs no named icon, and so not the font of them, of 375 KB. */
 [data-testid="stPopoverButton"] [data-testid="stIconMaterial"],
 [data-testid="stExpandSidebarButton"] [data-testid="stIconMaterial"] { display: none; }
-[data-testid="stPopoverButton"]::after { content: "\\25BE"; padding-left: 0.4rem; }
+[data-testid="stPopoverButton"]::after {
+  content: ""; width: 0.4rem; height: 0.4rem; border: solid; border-width: 0 1.5px 1.5px 0; transform: translateY(-20%) rotate(45deg);
+}
 [data-testid="stExpandSidebarButton"]::before { content: "\\2630"; font-size: 1.2rem; }
 /* The form is longer than the screen. */
 [data-testid="stLayoutWrapper"]:has(> .st-key-save) { position: sticky; bottom: 0; z-index: 1; padding: 0.5rem 0; background: white; }
