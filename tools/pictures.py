@@ -223,17 +223,18 @@ def main() -> None:
             make_answers(store, find_study(store))
         finally:
             store.close()
-        ask(
-            AskConfig(
-                task="find_cave", recordings=("sample",), n=40, store=str(folder / STORE), progress=False
-            )
-        )  # fmt: skip
         with app(folder, args.probes) as enter, sync_playwright() as playwright:
             browser = playwright.chromium.launch(
                 executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]
             )
-            take_for_raters(browser, enter.split("/session/enter/")[0], args.out)
+            # Before there are clips: admins see the newest study.
             take_for_admins(browser, enter, args.out, probes=args.probes is not None)
+            ask(
+                AskConfig(
+                    task="find_cave", recordings=("sample",), n=40, store=str(folder / STORE), progress=False
+                )
+            )  # fmt: skip
+            take_for_raters(browser, enter.split("/session/enter/")[0], args.out)
             browser.close()
 
 
