@@ -70,8 +70,8 @@ from leaderboard.studies.access import (
 )
 from leaderboard.studies.events import ban, unban
 from leaderboard.studies.export import load_comparisons
-from leaderboard.studies.rules import StudyInfo, get_study, list_studies
-from leaderboard.studies.settings import Ending, get_settings
+from leaderboard.studies.rules import StudyInfo, list_studies
+from leaderboard.studies.settings import Ending, get_settings, read_settings
 from leaderboard.studies.tokens import admin_of_token
 from leaderboard.submissions.episodes import replayed
 
@@ -389,7 +389,8 @@ def answer(
     if credentials is not None and (study := study_of_pair(store, body.pair)) is not None:
         rater = find_rater(store, credentials.credentials, study)
         if body.responses is not None:
-            own = get_settings(store, get_study(store, study)).questions
+            with store.read() as session:
+                own = read_settings(session, study).questions
             shapes.require_known_questions(body.responses, own)
     watched = None
     if body.watched_left is not None and body.watched_right is not None:

@@ -16,9 +16,9 @@ from basalt.io.errors import StudyError
 from leaderboard.judging.attention_checks import find_check, qualification_pair, serve_check
 from leaderboard.judging.matchmaking import board_of, prepare_board
 from leaderboard.judging.pairs import (
-    judged_pairs,
-    known_pairs,
-    open_reservation,
+    OwnAnswers,
+    open_reservations,
+    own_answers,
     require_source,
     reservation,
     unanswered,
@@ -36,7 +36,7 @@ from leaderboard.store.models import (
     count,
     pair_key,
 )
-from leaderboard.studies.events import banned_raters, withdrawn_answers
+from leaderboard.studies.events import RaterLog, rater_log
 from leaderboard.studies.rules import StudyInfo, lock_study
 from leaderboard.studies.settings import JudgingSettings, read_settings
 
@@ -100,26 +100,29 @@ def next_pair(
     prepare_board(store, study.id)
     with store.write() as session:
         lock_study(session, study)
-        if session.get(Rater, rater_id) is None:
-            raise StudyError("unknown rater; open the judging page again", "unknown_rater")
         settings = read_settings(session, study.id)
-        rater = read_rater_status(session, study, rater_id, settings, now)
+        log = rater_log(session, study.id, rater_id)
+        # Answers do not wait for the study's lock. One that comes in between is among those that are read after the
+        # reservations, so that its pair is not served again.
+        served, ahead = open_reservations(session, study, rater_id, now)
+        own = own_answers(session, study, rater_id, log.withdrawn)
+        rater = read_rater_status(session, study, rater_id, settings, log=log, own=own, now=now)
+        if not rater.joined and session.get(Rater, rater_id) is None:
+            raise StudyError("unknown rater; open the judging page again", "unknown_rater")
         if rater.state == "done":
             return None
         if rater.state not in ("judge", "qualify"):
             raise denied(rater.state)
-        served = open_reservation(session, study, rater_id, now)
         if served is None and rater.state == "qualify":
             served = qualification_pair(session, study, rater_id, now, rng)
+        if served is None and ahead is not None:
+            served = ahead
+            # Its time begins now that it is shown.
+            served.ahead = False
+            served.created = now
+            served.expires = now + timedelta(minutes=study.rules.reserve_minutes)
         if served is None:
-            served = open_reservation(session, study, rater_id, now, ahead=True)
-            if served is not None:
-                # Its time begins now that it is shown.
-                served.ahead = False
-                served.created = now
-                served.expires = now + timedelta(minutes=study.rules.reserve_minutes)
-        if served is None:
-            served = _reserve(store, session, study, rater_id, settings, now, rng)
+            served = _reserve(store, session, study, rater_id, settings, log, own, now, rng)
         return None if served is None else served_pair(session, served)
 
 
@@ -153,15 +156,18 @@ def reserve_ahead(
     with store.write() as session:
         lock_study(session, study)
         settings = read_settings(session, study.id)
-        rater = read_rater_status(session, study, rater_id, settings, now)
-        shown = open_reservation(session, study, rater_id, now)
+        log = rater_log(session, study.id, rater_id)
+        shown, ahead = open_reservations(session, study, rater_id, now)
+        own = own_answers(session, study, rater_id, log.withdrawn)  # as in `next_pair`
+        rater = read_rater_status(session, study, rater_id, settings, log=log, own=own, now=now)
         if rater.state != "judge" or shown is None or shown.id != assignment_id:
             return None
         if rater.limit is not None and rater.answered + 1 >= rater.limit:
             return None
-        ahead = open_reservation(session, study, rater_id, now, ahead=True)
         if ahead is None:
-            ahead = _reserve(store, session, study, rater_id, settings, now, rng, after=shown)
+            ahead = _reserve(
+                store, session, study, rater_id, settings, log, own, now, rng, after=shown
+            )
         return None if ahead is None else served_pair(session, ahead)
 
 
@@ -171,6 +177,8 @@ def _reserve(
     study: StudyInfo,
     rater_id: str,
     settings: JudgingSettings,
+    log: RaterLog,
+    own: OwnAnswers,
     now: datetime,
     rng: random.Random,
     after: Assignment | AttentionCheck | None = None,
@@ -179,14 +187,10 @@ def _reserve(
     is_checked = rng.random() < settings.check_share
     check = None
     if settings.check_share:
-        check = find_check(session, study, rater_id, settings.check_kinds, rng)
+        check = find_check(session, study, rater_id, settings.check_kinds, log.withdrawn, rng)
     reserved = session.scalars(unanswered(study, now))
-    # The rater's own judgments are read again: on PostgreSQL the board may not have seen the last ones yet.
-    gone = withdrawn_answers(session, study.id, rater_id)
-    seen = [
-        *known_pairs(session, study, rater_id),
-        *judged_pairs(session, study, rater_id, gone),
-    ]
+    # With the rater's own judgments: on PostgreSQL the board may not have seen the last ones yet.
+    seen = own.seen.copy()
     if after is not None:
         seen.append((after.left_episode_id, after.right_episode_id))
     pair = board_of(store, session, study.id).choose(
@@ -242,13 +246,12 @@ def renew(
     with store.write() as session:
         lock_study(session, study)
         served = _own_unanswered(session, rater_id, assignment_id)
-        other = open_reservation(session, study, rater_id, now)
+        other, ahead = open_reservations(session, study, rater_id, now)
         if served is None or (other is not None and other.id != served.id):
             return False
-        if rater_id in banned_raters(session, study.id):
+        if rater_log(session, study.id, rater_id).banned:
             return False
         served.expires = until
-        ahead = open_reservation(session, study, rater_id, now, ahead=True)
         if ahead is not None:
             ahead.expires = until
         return True
@@ -281,8 +284,11 @@ def assign(
 
 def served_pair(session: Session, served: Assignment | AttentionCheck) -> ServedPair:
     """The part of a reservation that its rater may know."""
-    left = session.get_one(Episode, served.left_episode_id)
-    right = session.get_one(Episode, served.right_episode_id)
+    sides = (served.left_episode_id, served.right_episode_id)
+    episodes = {
+        one.id: one for one in session.scalars(sa.select(Episode).where(Episode.id.in_(sides)))
+    }
+    left, right = (episodes[side] for side in sides)
     # A pair that is served again keeps the time at which it was first served.
     table = type(served)
     earlier = sa.select(table.id).where(

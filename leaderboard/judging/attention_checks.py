@@ -7,7 +7,7 @@
 """
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, NamedTuple
@@ -28,7 +28,13 @@ from leaderboard.store.models import (
     count,
     pair_key,
 )
-from leaderboard.studies.events import BY_RULE, last_event, record_ban, withdrawn_answers
+from leaderboard.studies.events import (
+    BY_RULE,
+    RaterLog,
+    rater_log,
+    record_ban,
+    withdrawn_answers,
+)
 from leaderboard.studies.rules import StudyInfo
 from leaderboard.studies.settings import JudgingSettings
 
@@ -71,13 +77,19 @@ class Known(NamedTuple):
 
 
 def qualification(
-    session: Session, study_id: str, rater_id: str, settings: JudgingSettings
+    session: Session,
+    study_id: str,
+    rater_id: str,
+    settings: JudgingSettings,
+    log: RaterLog | None = None,
 ) -> Qualification:
-    """Progress of a rater's qualification, since the last permission to try again."""
+    """Progress of a rater's qualification, since the last permission to try again; `log` is read if it is not given."""
     pairs, needed = settings.qualification_pairs, settings.qualification_right
     if not pairs:
         return Qualification(0, 0, 0, 0)
-    passed = [answer.passed for _, answer in _qualification_answers(session, study_id, rater_id)]
+    log = log or rater_log(session, study_id, rater_id)
+    given = _qualification_answers(session, study_id, rater_id, log)
+    passed = [answer.passed for _, answer in given]
     return Qualification(len(passed), sum(passed), pairs, needed)
 
 
@@ -93,7 +105,8 @@ def qualification_pair(
     Raises:
         StudyError: The study has fewer gold pairs than it asks for.
     """
-    done = {check.gold_id for check, _ in _qualification_answers(session, study.id, rater_id)}
+    log = rater_log(session, study.id, rater_id)
+    done = {check.gold_id for check, _ in _qualification_answers(session, study.id, rater_id, log)}
     free = [
         _known("qualification", gold)
         for gold in pairs_in_use(session, study.id, practice=True)
@@ -108,15 +121,38 @@ def qualification_pair(
 
 
 def find_check(
-    session: Session, study: StudyInfo, rater_id: str, kinds: Iterable[str], rng: random.Random
+    session: Session,
+    study: StudyInfo,
+    rater_id: str,
+    kinds: Iterable[str],
+    gone: Collection[str],
+    rng: random.Random,
 ) -> Known | None:
-    """A check of the first kind, in random order, that can be made; None if no kind can."""
+    """A check of the first kind, in random order, that can be made; None if no kind can.
+
+    Args:
+        session: Transaction.
+        study: Study of episodes.
+        rater_id: Rater.
+        kinds: Kinds of checks.
+        gone: Ids of the answers that the rater has withdrawn.
+        rng: Random numbers.
+    """
     shuffled = list(kinds)
     rng.shuffle(shuffled)
+    shown = session.scalars(
+        sa.select(AttentionCheck).where(
+            AttentionCheck.study_id == study.id, AttentionCheck.rater_id == rater_id
+        )
+    ).all()
     for kind in shuffled:
-        if free := {"gold": _gold, "repeat": _repeat, "self": _self}[kind](
-            session, study, rater_id
-        ):
+        if kind == "gold":
+            free = _gold(session, study, rater_id, shown)
+        elif kind == "repeat":
+            free = _repeat(session, study, rater_id, shown, gone)
+        else:
+            free = _self(session, study, shown)
+        if free:
             return _drawn(free, rng)
     return None
 
@@ -162,7 +198,7 @@ def after_check_answer(
 
 
 def _qualification_answers(
-    session: Session, study_id: str, rater_id: str
+    session: Session, study_id: str, rater_id: str, log: RaterLog
 ) -> list[tuple[AttentionCheck, CheckAnswer]]:
     """The answers of a rater's current qualification that were not withdrawn; a skipped pair comes again."""
     query = (
@@ -175,44 +211,45 @@ def _qualification_answers(
             CheckAnswer.winner != "skip",
         )
     )
-    if (again := last_event(session, study_id, "requalify", rater_id)) is not None:
-        query = query.where(CheckAnswer.created > again)
-    gone = withdrawn_answers(session, study_id, rater_id)
-    return [(check, answer) for check, answer in session.execute(query) if answer.id not in gone]
-
-
-def _seen(session: Session, study: StudyInfo, rater_id: str) -> list[AttentionCheck]:
-    return list(
-        session.scalars(
-            sa.select(AttentionCheck).where(
-                AttentionCheck.study_id == study.id, AttentionCheck.rater_id == rater_id
-            )
-        )
-    )
+    if log.requalified is not None:
+        query = query.where(CheckAnswer.created > log.requalified)
+    return [
+        (check, answer)
+        for check, answer in session.execute(query)
+        if answer.id not in log.withdrawn
+    ]
 
 
 def _known(kind: str, gold: GoldPair) -> Known:
     return Known(kind, (gold.left_episode_id, gold.right_episode_id), gold.better, gold_id=gold.id)
 
 
-def _gold(session: Session, study: StudyInfo, rater_id: str) -> list[Known]:
+def _gold(
+    session: Session, study: StudyInfo, rater_id: str, shown: Sequence[AttentionCheck]
+) -> list[Known]:
     """Gold pairs that the rater was never shown, neither as a check nor as an ordinary pair."""
-    seen = {check.gold_id for check in _seen(session, study, rater_id)}
+    seen = {check.gold_id for check in shown}
     served = set(session.scalars(sa.select(Assignment.pair).where(Assignment.rater_id == rater_id)))
     known = [_known("gold", gold) for gold in pairs_in_use(session, study.id, practice=False)]
     return [one for one in known if one.gold_id not in seen and pair_key(*one.sides) not in served]
 
 
-def _repeat(session: Session, study: StudyInfo, rater_id: str) -> list[Known]:
+def _repeat(
+    session: Session,
+    study: StudyInfo,
+    rater_id: str,
+    shown: Sequence[AttentionCheck],
+    gone: Collection[str],
+) -> list[Known]:
     """Pairs that the rater has decided, except the latest, with sides swapped."""
-    repeated = {check.judgment_id for check in _seen(session, study, rater_id)}
+    repeated = {check.judgment_id for check in shown}
     own = session.scalars(
         sa.select(Judgment)
         .where(
             Judgment.study_id == study.id,
             Judgment.rater_id == rater_id,
             Judgment.source == "human",
-            Judgment.id.not_in(withdrawn_answers(session, study.id, rater_id)),
+            Judgment.id.not_in(gone),
         )
         .order_by(Judgment.number)
     ).all()[:-_REPEAT_AFTER]
@@ -228,9 +265,9 @@ def _repeat(session: Session, study: StudyInfo, rater_id: str) -> list[Known]:
     ]
 
 
-def _self(session: Session, study: StudyInfo, rater_id: str) -> list[Known]:
+def _self(session: Session, study: StudyInfo, shown: Sequence[AttentionCheck]) -> list[Known]:
     """Each video that no check of the rater has shown, against itself."""
-    seen = {check.left_episode_id for check in _seen(session, study, rater_id)}
+    seen = {check.left_episode_id for check in shown}
     unseen = sa.select(Episode.id).where(Episode.study_id == study.id, Episode.id.not_in(seen))
     return [
         Known("self", (one, one), "draw") for one in session.scalars(unseen.order_by(Episode.id))

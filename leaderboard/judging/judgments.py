@@ -17,7 +17,7 @@ from basalt.io.errors import StudyError
 from leaderboard.judging.assignments import ServedPair, assign, served_pair
 from leaderboard.judging.attention_checks import after_check_answer, passes, serve_again
 from leaderboard.judging.gold_pairs import explained
-from leaderboard.judging.pairs import open_reservation
+from leaderboard.judging.pairs import open_reservations
 from leaderboard.judging.raters import denied, read_rater_status
 from leaderboard.store.database import Store
 from leaderboard.store.models import (
@@ -41,8 +41,8 @@ from leaderboard.studies.access import AccessDeniedError, TooManyRequestsError
 from leaderboard.studies.events import (
     BY_RATER,
     add_event,
-    banned_raters,
     give_back,
+    rater_log,
     withdrawn_answers,
 )
 from leaderboard.studies.rules import StudyInfo, lock_study, read_study
@@ -171,7 +171,7 @@ def answer_pair(
                 check_skips(session, served, settings)
             else:
                 _check_care(session, served, settings, given, now)
-            answer = _store(session, served, given, now)
+            answer = _store(session, served, settings, given, now)
             _end_others(session, served, now)
             return StoredAnswer(answer.id, _feedback(session, served, answer))
     except (AnswerRefusedError, AccessDeniedError) as err:
@@ -228,7 +228,7 @@ def undo_last(
     with store.write() as session:
         lock_study(session, study)
         if answer in withdrawn_answers(session, study.id, rater_id):
-            served = open_reservation(session, study, rater_id, now)
+            served = open_reservations(session, study, rater_id, now).shown
             if served is not None:
                 return served_pair(session, served)
         last = last_answer(session, study, rater_id)
@@ -313,7 +313,7 @@ def check_undo(
         AnswerRefusedError: There is no answer, it is older than the study allows, or it is not the one with the id `answer`.
         AccessDeniedError: The rater is banned.
     """
-    if rater_id in banned_raters(session, study_id):
+    if rater_log(session, study_id, rater_id).banned:
         raise denied("banned")
     seconds = read_settings(session, study_id).undo_seconds
     if last is None:
@@ -410,7 +410,7 @@ def check_answerable(
         AccessDeniedError: The rater is banned.
         TooManyRequestsError: There were too many answers within a minute.
     """
-    if served.rater_id in banned_raters(session, served.study_id):
+    if rater_log(session, served.study_id, served.rater_id).banned:
         raise denied("banned")
     _check_pace(session, served.rater_id, settings, now)
 
@@ -493,14 +493,20 @@ def _check_pace(session: Session, rater_id: str, settings: JudgingSettings, now:
     Raises:
         TooManyRequestsError: There were as many as the study allows.
     """
-    answers = sum(
-        count(session, *own, table.created > now - timedelta(minutes=1))
-        for table, own in (
-            (Judgment, (Judgment.rater_id == rater_id, Judgment.source == "human")),  # its index
-            (CheckAnswer, (CheckAnswer.rater_id == rater_id,)),
-            (ClipAnswer, (ClipAnswer.rater_id == rater_id,)),
+    tables: tuple[tuple[Any, tuple[Any, ...]], ...] = (
+        (Judgment, (Judgment.source == "human",)),  # its index
+        (CheckAnswer, ()),
+        (ClipAnswer, ()),
+    )
+    found = sa.union_all(
+        *(
+            sa.select(table.id).where(
+                table.rater_id == rater_id, table.created > now - timedelta(minutes=1), *more
+            )
+            for table, more in tables
         )
     )
+    answers = session.scalar(sa.select(sa.func.count()).select_from(found.subquery())) or 0
     if answers >= settings.answers_per_minute:
         raise TooManyRequestsError(
             "too many answers within a minute; wait a little, then send it again", "too_fast"
@@ -523,10 +529,11 @@ def _check_care(
     if not settings.watch_share:
         return
     # What a browser reports can be forged; the time since the pair was served cannot.
-    longest = max(
-        session.get_one(Episode, episode).steps
-        for episode in (served.left_episode_id, served.right_episode_id)
-    )
+    longest = session.scalars(
+        sa.select(sa.func.max(Episode.steps)).where(
+            Episode.id.in_((served.left_episode_id, served.right_episode_id))
+        )
+    ).one()
     least = settings.watch_share * longest / STEPS_PER_SECOND / FASTEST
     if (
         min(given.watched or (0.0, 0.0)) < settings.watch_share
@@ -540,7 +547,11 @@ def _check_care(
 
 
 def _store(
-    session: Session, served: Assignment | AttentionCheck, given: _Answer, now: datetime
+    session: Session,
+    served: Assignment | AttentionCheck,
+    settings: JudgingSettings,
+    given: _Answer,
+    now: datetime,
 ) -> Judgment | CheckAnswer:
     watched_left, watched_right = given.watched or (None, None)
     facts = {
@@ -563,7 +574,6 @@ def _store(
         session.add(answer)
         session.flush()
         if not answer.passed:
-            settings = read_settings(session, served.study_id)
             after_check_answer(session, served.study_id, served.rater_id, settings)
         return answer
     # All earlier answers to this pair were withdrawn: only then is a pair served to a rater again.
@@ -625,7 +635,8 @@ def _served_row(
     session: Session, served_id: str
 ) -> tuple[Assignment | AttentionCheck, Judgment | CheckAnswer | None]:
     """The reservation with an id, its row locked, and the answer to it."""
-    # Both are always looked for, so that the time does not reveal which one it is.
+    # Both are always looked for, so that the time does not reveal which one it is. The answers are not joined: while it
+    # waits for a lock, PostgreSQL would keep what it read of them before.
     assignment = session.get(Assignment, served_id, with_for_update=True)
     check = session.get(AttentionCheck, served_id, with_for_update=True)
     judgment = session.scalar(sa.select(Judgment).where(Judgment.assignment_id == served_id))

@@ -307,32 +307,33 @@ def board_of(store: Store, session: Session, study_id: str) -> Board:
     """The board of a study, brought up to date."""
     with _loading:
         boards = _boards.setdefault(store, {})
-        stamp = _stamp(session, study_id)
+        stamp, events = _state(session, study_id)
         board = boards.get(study_id)
-        if board is None or board.stamp != stamp or not _catch_up(session, study_id, board):
+        if board is None or board.stamp != stamp or not _catch_up(session, study_id, board, events):
             board = boards[study_id] = _empty(session, study_id, stamp)
-            _catch_up(session, study_id, board)
+            _catch_up(session, study_id, board, events)
         return board
 
 
-def _stamp(session: Session, study_id: str) -> tuple[object, ...]:
-    """State of the study's episodes."""
-    return tuple(
-        session.execute(
-            sa.select(sa.func.count(), sa.func.sum(Episode.steps)).where(
-                Episode.study_id == study_id
-            )
-        ).one()
+def _state(session: Session, study_id: str) -> tuple[tuple[object, ...], int]:
+    """State of the study's episodes, and the number of its bans, of their ends, and of withdrawn answers."""
+    events = (
+        sa.select(sa.func.count())
+        .where(Event.study_id == study_id, Event.kind.in_(("ban", "unban", "withdraw")))
+        .scalar_subquery()
     )
+    *stamp, number = session.execute(
+        sa.select(sa.func.count(), sa.func.sum(Episode.steps), events).where(
+            Episode.study_id == study_id
+        )
+    ).one()
+    return tuple(stamp), number
 
 
-def _catch_up(session: Session, study_id: str, board: Board) -> bool:
-    """Count what is new; return whether the board is right then, and need not be made again."""
+def _catch_up(session: Session, study_id: str, board: Board, events: int) -> bool:
+    """Count what is new, with the number of events of `_state`; return whether the board need not be made again."""
     read = board.read
     rated = (Judgment.study_id == study_id, Judgment.source.in_(RATED))
-    events = count(
-        session, Event.study_id == study_id, Event.kind.in_(("ban", "unban", "withdraw"))
-    )
     if events != read.events:
         banned, gone = banned_raters(session, study_id), withdrawn_answers(session, study_id)
         if read.banned - banned:

@@ -1,9 +1,10 @@
 """The pairs of a study: two episodes of the same task and seed by different agents."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import combinations
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, joinedload
@@ -19,6 +20,9 @@ from leaderboard.store.models import (
     pair_key,
 )
 from leaderboard.studies.rules import StudyInfo
+
+KNOWN = ("qualification", "gold")
+"""Kinds of checks whose pairs are not served as ordinary ones: the rater has seen, or could find out, the right answer."""
 
 
 def require_source(study: StudyInfo, source: str) -> None:
@@ -64,73 +68,115 @@ def unanswered(study: StudyInfo, now: datetime) -> sa.Select[Assignment]:
     )
 
 
-def open_reservation(
-    session: Session, study: StudyInfo, rater_id: str, now: datetime, *, ahead: bool = False
-) -> Assignment | AttentionCheck | None:
-    """The rater's reservation that is not answered yet.
+class OpenReservations(NamedTuple):
+    """A rater's reservations that are not answered yet: of the pair on screen, and of the one after it, which was not shown."""
 
-    Args:
-        session: Transaction.
-        study: Study of the pair.
-        rater_id: Rater.
-        now: Current time.
-        ahead: Whether to find the pair that is reserved ahead, which was not shown yet, in place of the one on screen.
-    """
-    assignment = session.scalar(
-        unanswered(study, now)
-        .where(Assignment.rater_id == rater_id, Assignment.ahead == ahead)
-        .limit(1)
-    )
-    if assignment is not None:
-        return assignment
-    return session.scalar(
+    shown: Assignment | AttentionCheck | None
+    ahead: Assignment | AttentionCheck | None
+
+
+def open_reservations(
+    session: Session, study: StudyInfo, rater_id: str, now: datetime
+) -> OpenReservations:
+    """The rater's reservations that are not answered yet, within a transaction; `now` is the current time."""
+    found: dict[bool, Assignment | AttentionCheck] = {}
+    for one in session.scalars(unanswered(study, now).where(Assignment.rater_id == rater_id)):
+        found.setdefault(one.ahead, one)
+    # Both are always looked for, so that the time does not reveal which one it is.
+    checks = session.scalars(
         sa.select(AttentionCheck)
         .outerjoin(CheckAnswer, CheckAnswer.check_id == AttentionCheck.id)
         .where(
             AttentionCheck.study_id == study.id,
             AttentionCheck.rater_id == rater_id,
             AttentionCheck.expires > now,
-            AttentionCheck.ahead == ahead,
             CheckAnswer.number.is_(None),
         )
-        .limit(1)
+    )
+    for check in checks:
+        found.setdefault(check.ahead, check)
+    return OpenReservations(found.get(False), found.get(True))
+
+
+@dataclass(frozen=True)
+class OwnAnswers:
+    """What a rater has answered and seen in a study of episodes, without withdrawn answers.
+
+    Attributes:
+        judged: Number of pairs judged.
+        checks: Number of attention checks answered; practice pairs are not among them.
+        skipped: Number of pairs skipped, attention checks and practice pairs included.
+        seen: Pairs that are not served to the rater as ordinary ones any more, as ids of episodes: those judged or skipped,
+            and those shown as gold or practice pairs.
+    """
+
+    judged: int
+    checks: int
+    skipped: int
+    seen: list[tuple[str, str]]
+
+
+def own_answers(
+    session: Session, study: StudyInfo, rater_id: str, gone: Collection[str]
+) -> OwnAnswers:
+    """What a rater has answered and seen, within a transaction.
+
+    Args:
+        session: Transaction.
+        study: Study of episodes.
+        rater_id: Rater.
+        gone: Ids of the answers that the rater has withdrawn.
+    """
+    judgments = session.execute(
+        sa.select(
+            Judgment.id, Judgment.winner, Judgment.left_episode_id, Judgment.right_episode_id
+        ).where(
+            Judgment.study_id == study.id,
+            Judgment.rater_id == rater_id,
+            Judgment.source == "human",
+        )
+    )
+    checks = session.execute(
+        sa.select(
+            AttentionCheck.kind,
+            AttentionCheck.left_episode_id,
+            AttentionCheck.right_episode_id,
+            CheckAnswer.id,
+            CheckAnswer.winner,
+        )
+        .outerjoin(CheckAnswer, CheckAnswer.check_id == AttentionCheck.id)
+        .where(AttentionCheck.study_id == study.id, AttentionCheck.rater_id == rater_id)
+    ).all()
+    counted = [(winner, left, right) for one, winner, left, right in judgments if one not in gone]
+    checked = [
+        (kind, winner) for kind, _, _, one, winner in checks if one is not None and one not in gone
+    ]
+    skipped = sum(winner == "skip" for winner, _, _ in counted)
+    return OwnAnswers(
+        judged=len(counted) - skipped,
+        checks=sum(kind != "qualification" and winner != "skip" for kind, winner in checked),
+        skipped=skipped + sum(winner == "skip" for _, winner in checked),
+        seen=[
+            *((left, right) for _, left, right in counted),
+            *((left, right) for kind, left, right, *_ in checks if kind in KNOWN),
+        ],
     )
 
 
-def known_pairs(
-    session: Session,
-    study: StudyInfo,
-    rater_id: str,
-    kinds: Sequence[str] = ("qualification", "gold"),
-) -> Sequence[tuple[str, str]]:
-    """Pairs that a rater has seen as gold pairs; they are not served as ordinary pairs."""
+def practice_pairs(session: Session, study: StudyInfo, rater_id: str) -> Sequence[tuple[str, str]]:
+    """Pairs that a rater was shown for practice, as ids of episodes."""
     rows = session.execute(
         sa.select(AttentionCheck.left_episode_id, AttentionCheck.right_episode_id).where(
             AttentionCheck.study_id == study.id,
             AttentionCheck.rater_id == rater_id,
-            AttentionCheck.kind.in_(kinds),
-        )
-    )
-    return rows.all()
-
-
-def judged_pairs(
-    session: Session, study: StudyInfo, rater_id: str, gone: Collection[str]
-) -> Sequence[tuple[str, str]]:
-    """Pairs that a rater has judged or skipped, without the withdrawn judgments `gone`."""
-    rows = session.execute(
-        sa.select(Judgment.left_episode_id, Judgment.right_episode_id).where(
-            Judgment.study_id == study.id,
-            Judgment.rater_id == rater_id,
-            Judgment.source == "human",
-            Judgment.id.not_in(gone),
+            AttentionCheck.kind == "qualification",
         )
     )
     return rows.all()
 
 
 def has_seen_all(
-    session: Session, study: StudyInfo, rater_id: str, gone: Collection[str], now: datetime
+    session: Session, study: StudyInfo, rater_id: str, own: OwnAnswers, now: datetime
 ) -> bool:
     """Whether no pair of a study is left for a rater, who has judged, skipped or practised all of them.
 
@@ -138,13 +184,12 @@ def has_seen_all(
         session: Transaction.
         study: Study of episodes.
         rater_id: Rater.
-        gone: Ids of the judgments that the rater has withdrawn.
+        own: What the rater has answered and seen.
         now: Current time.
     """
-    own = (*judged_pairs(session, study, rater_id, gone), *known_pairs(session, study, rater_id))
-    seen = {pair_key(*pair) for pair in own}
+    seen = {pair_key(*pair) for pair in own.seen}
     return len(seen) >= count_pairs(session, study) and not any(
-        open_reservation(session, study, rater_id, now, ahead=ahead) for ahead in (False, True)
+        open_reservations(session, study, rater_id, now)
     )
 
 

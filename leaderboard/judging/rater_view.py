@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from leaderboard.judging.assignments import ServedPair, next_pair
 from leaderboard.judging.invites import study_of_invite
 from leaderboard.judging.judgments import last_answer
-from leaderboard.judging.pairs import count_pairs, known_pairs
+from leaderboard.judging.pairs import count_pairs, practice_pairs
 from leaderboard.judging.participants import rater_in_browser
 from leaderboard.judging.raters import RaterStatus, ending_of, read_rater_status
 from leaderboard.store.database import Store
@@ -119,7 +119,7 @@ def _view(
     settings: JudgingSettings,
     status: RaterStatus,
 ) -> RaterView:
-    practised = known_pairs(session, study, rater_id, ("qualification",))
+    practised = practice_pairs(session, study, rater_id)
     pairs = count_pairs(session, study) - len({pair_key(*pair) for pair in practised})
     total = pairs if status.limit is None else min(status.limit, pairs)
     last = last_answer(session, study, rater_id)

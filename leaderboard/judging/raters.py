@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from basalt.io.errors import StudyError
 from leaderboard.judging.attention_checks import Qualification, qualification
 from leaderboard.judging.invites import ENOUGH, StudyFullError, admit
-from leaderboard.judging.pairs import has_seen_all
+from leaderboard.judging.pairs import OwnAnswers, has_seen_all, own_answers
 from leaderboard.judging.participants import (
     Participant,
     asking_owner,
@@ -37,7 +37,6 @@ from leaderboard.store.database import Store
 from leaderboard.store.models import (
     ERASED,
     SECOND,
-    AttentionCheck,
     Browser,
     CheckAnswer,
     ClipAnswer,
@@ -62,12 +61,12 @@ from leaderboard.studies.access import (
 from leaderboard.studies.events import (
     BY_RATER,
     BY_RULE,
+    RaterLog,
     add_event,
     banned_raters,
     give_back,
-    is_held,
+    rater_log,
     record_ban,
-    withdrawn_answers,
 )
 from leaderboard.studies.rules import StudyInfo, checked_name, lock_study
 from leaderboard.studies.settings import Ending, JudgingSettings, Outcome, read_settings
@@ -389,18 +388,35 @@ def read_rater_status(
     study: StudyInfo,
     rater_id: str,
     settings: JudgingSettings | None = None,
+    *,
+    log: RaterLog | None = None,
+    own: OwnAnswers | None = None,
     now: datetime | None = None,
 ) -> RaterStatus:
-    """State of a rater in a study, within a transaction; `now` is the current time, tests set it."""
+    """State of a rater in a study, within a transaction. What is not given is read.
+
+    Args:
+        session: Transaction.
+        study: Study.
+        rater_id: Rater.
+        settings: Settings of the study.
+        log: What the study's events say about the rater.
+        own: What the rater has answered, in a study of episodes.
+        now: Current time; tests set it.
+    """
     settings = settings or read_settings(session, study.id)
+    log = log or rater_log(session, study.id, rater_id)
     member = session.get(Membership, (study.id, rater_id))
-    qualified = qualification(session, study.id, rater_id, settings)
-    gone = withdrawn_answers(session, study.id, rater_id)
-    judged, checks, skipped = _answers_that_count(session, study, rater_id, gone)
+    qualified = qualification(session, study.id, rater_id, settings, log)
+    if study.rules.clips:
+        judged, checks, skipped = _clip_counts(session, study.id, rater_id, log.withdrawn)
+    else:
+        own = own or own_answers(session, study, rater_id, log.withdrawn)
+        judged, checks, skipped = own.judged, own.checks, own.skipped
     answered, allowed = judged + checks, settings.skips_allowed
     skips_left = None if allowed is None else max(0, allowed - skipped)
     state: State = "judge"
-    if rater_id in banned_raters(session, study.id):
+    if log.banned:
         state = "banned"
     elif member is None and not settings.open_signup:
         state = "invite"
@@ -414,9 +430,10 @@ def read_rater_status(
         enough = settings.pairs_per_rater is not None and answered >= settings.pairs_per_rater
         # A skip alone never earns a code, and a queue of clips may grow at any time.
         may_end = answered > 0 and (allowed is None or skipped <= allowed)
-        may_end = may_end and not study.rules.clips
         if enough or (
-            may_end and has_seen_all(session, study, rater_id, gone, now or datetime.now(UTC))
+            may_end
+            and own is not None
+            and has_seen_all(session, study, rater_id, own, now or datetime.now(UTC))
         ):
             state = "done"
     if (settings.paused or settings.ended) and state in ("invite", "consent", "qualify", "judge"):
@@ -430,48 +447,26 @@ def read_rater_status(
         settings.pairs_per_rater,
         qualified,
         joined=member is not None,
-        held=is_held(session, study.id, rater_id),
+        held=log.held,
     )
 
 
-def _answers_that_count(
-    session: Session, study: StudyInfo, rater_id: str, gone: Collection[str]
+def _clip_counts(
+    session: Session, study_id: str, rater_id: str, gone: Collection[str]
 ) -> tuple[int, int, int]:
-    """Numbers of pairs judged, of attention checks answered, and of pairs skipped, withdrawn answers left out."""
-    study_id = study.id
-    if study.rules.clips:
-        own = (
-            ClipAnswer.study_id == study_id,
-            ClipAnswer.rater_id == rater_id,
-            ClipAnswer.dropped == "",
-            ClipAnswer.id.not_in(gone),
-            ClipAnswer.showing_id == ClipShowing.id,
-            ClipShowing.question_id == ClipQuestion.id,
-        )
-        ordinary = (ClipShowing.repeats.is_(None), ClipQuestion.gold.is_(None))
-        skipped = count(session, *own, ClipAnswer.winner == "skip")
-        judged = count(session, *own, *ordinary, ClipAnswer.winner != "skip")
-        return judged, count(session, *own) - skipped - judged, skipped
-    judgment = (
-        Judgment.study_id == study_id,
-        Judgment.rater_id == rater_id,
-        Judgment.source == "human",
-        Judgment.id.not_in(gone),
+    """Numbers of pairs of clips judged, of checks answered, and of pairs skipped, withdrawn answers left out."""
+    own = (
+        ClipAnswer.study_id == study_id,
+        ClipAnswer.rater_id == rater_id,
+        ClipAnswer.dropped == "",
+        ClipAnswer.id.not_in(gone),
+        ClipAnswer.showing_id == ClipShowing.id,
+        ClipShowing.question_id == ClipQuestion.id,
     )
-    check = (
-        CheckAnswer.check_id == AttentionCheck.id,
-        CheckAnswer.study_id == study_id,
-        CheckAnswer.rater_id == rater_id,
-        CheckAnswer.id.not_in(gone),
-    )
-    return (
-        count(session, *judgment, Judgment.winner != "skip"),
-        count(
-            session, *check, CheckAnswer.winner != "skip", AttentionCheck.kind != "qualification"
-        ),
-        count(session, *judgment, Judgment.winner == "skip")
-        + count(session, *check, CheckAnswer.winner == "skip"),
-    )
+    ordinary = (ClipShowing.repeats.is_(None), ClipQuestion.gold.is_(None))
+    skipped = count(session, *own, ClipAnswer.winner == "skip")
+    judged = count(session, *own, *ordinary, ClipAnswer.winner != "skip")
+    return judged, count(session, *own) - skipped - judged, skipped
 
 
 _OUTCOMES: dict[State, Outcome] = {
@@ -603,8 +598,9 @@ def _excluded(session: Session, study_id: str, hashes: Collection[str]) -> str |
 
 def _keep_out(session: Session, key: bytes, study_id: str, rater: Rater) -> None:
     """Before erasure, keep the hashes of a rater who may not judge in a study any more."""
-    reason = "banned" if rater.id in banned_raters(session, study_id) else ""
-    tried = qualification(session, study_id, rater.id, read_settings(session, study_id))
+    log = rater_log(session, study_id, rater.id)
+    reason = "banned" if log.banned else ""
+    tried = qualification(session, study_id, rater.id, read_settings(session, study_id), log)
     if not reason and tried.right + tried.pairs - tried.answered < tried.needed:
         reason = "failed"
     if not reason or rater.erased:

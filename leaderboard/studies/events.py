@@ -14,6 +14,7 @@ history can be read.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -39,7 +40,7 @@ def ban(store: Store, study: StudyInfo, admin: AdminIdentity, rater_id: str, rea
     """
     with store.write() as session:
         _require_rater(session, rater_id)
-        if rater_id in banned_raters(session, study.id):
+        if rater_log(session, study.id, rater_id).banned:
             raise StudyError(f"rater {rater_id} is banned already")
         record_ban(session, study.id, rater_id, admin.name, reason)
 
@@ -53,7 +54,7 @@ def unban(store: Store, study: StudyInfo, admin: AdminIdentity, rater_id: str, r
     """
     with store.write() as session:
         _require_rater(session, rater_id)
-        if rater_id not in banned_raters(session, study.id):
+        if not rater_log(session, study.id, rater_id).banned:
             raise StudyError(f"rater {rater_id} is not banned")
         add_event(
             session, study.id, "unban", admin.name, rater_id=rater_id, data={"reason": reason}
@@ -81,24 +82,45 @@ def release(store: Store, study: StudyInfo, admin: AdminIdentity, rater_id: str)
     """
     with store.write() as session:
         _require_rater(session, rater_id)
-        if not is_held(session, study.id, rater_id):
+        if not rater_log(session, study.id, rater_id).held:
             raise StudyError(f"rater {rater_id} is not held for review")
         add_event(session, study.id, "release", admin.name, rater_id=rater_id)
 
 
-def is_held(session: Session, study_id: str, rater_id: str) -> bool:
-    """Whether a rater is held for review: no completion code until an admin releases the rater."""
-    latest = session.scalar(
-        sa.select(Event.kind)
-        .where(
-            Event.study_id == study_id,
-            Event.rater_id == rater_id,
-            Event.kind.in_(("hold", "release")),
-        )
-        .order_by(Event.number.desc())
-        .limit(1)
+@dataclass(frozen=True)
+class RaterLog:
+    """What the events of a study say about one rater.
+
+    Attributes:
+        banned: Whether the latest ban was not undone.
+        held: Whether the rater is held for review: no completion code until an admin releases the rater.
+        withdrawn: Ids of the judgments and answers to attention checks that the rater withdrew.
+        requalified: When the rater was last permitted to try the qualification again; None for never.
+    """
+
+    banned: bool
+    held: bool
+    withdrawn: frozenset[str]
+    requalified: datetime | None
+
+
+def rater_log(session: Session, study_id: str, rater_id: str) -> RaterLog:
+    """The events about one rater, read at once."""
+    rows = session.execute(
+        sa.select(Event.kind, Event.answer_id, Event.created)
+        .where(Event.study_id == study_id, Event.rater_id == rater_id)
+        .order_by(Event.number)
+    ).all()
+    latest = {kind: number for number, (kind, _, _) in enumerate(rows)}
+    again = latest.get("requalify")
+    return RaterLog(
+        banned=latest.get("ban", -1) > latest.get("unban", -1),
+        held=latest.get("hold", -1) > latest.get("release", -1),
+        withdrawn=frozenset(
+            answer for kind, answer, _ in rows if kind == "withdraw" and answer is not None
+        ),
+        requalified=None if again is None else rows[again].created,
     )
-    return latest == "hold"
 
 
 def history(store: Store, study: StudyInfo, admin: AdminIdentity) -> list[Event]:
@@ -168,16 +190,6 @@ def withdrawn_answers(session: Session, study_id: str, rater_id: str | None = No
     if rater_id is not None:
         query = query.where(Event.rater_id == rater_id)
     return {answer for answer in session.scalars(query) if answer is not None}
-
-
-def last_event(session: Session, study_id: str, kind: str, rater_id: str) -> datetime | None:
-    """Time of the last event of a kind about a rater in a study."""
-    return session.scalar(
-        sa.select(Event.created)
-        .where(Event.study_id == study_id, Event.kind == kind, Event.rater_id == rater_id)
-        .order_by(Event.number.desc())
-        .limit(1)
-    )
 
 
 def _require_rater(session: Session, rater_id: str) -> None:
