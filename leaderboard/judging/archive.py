@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session, aliased
 
 from basalt.io.spreadsheet import inert
 from leaderboard.judging.quality import rater_reports
-from leaderboard.store.database import Store
+from leaderboard.store.database import Store, streamed
 from leaderboard.store.models import (
     Agent,
     AttentionCheck,
@@ -215,7 +215,7 @@ _KINDS: dict[str, pa.DataType] = {
 """Types of columns in Parquet; all others are texts."""
 
 _ROWS = 2_000
-"""Rows that are read, and written to Parquet, at a time."""
+"""Rows that are written at a time."""
 
 
 class _Sheet:
@@ -351,11 +351,6 @@ def _sides(left: Episode, right: Episode, *agents: str) -> Row:
     }
 
 
-def _streamed(session: Session, query: Any) -> Iterator[Any]:
-    """Rows of a query, few in memory at a time: a session does not keep what it has read."""
-    yield from session.execute(query, execution_options={"yield_per": _ROWS})
-
-
 def _with_sides(query: Any, pair: type[Judgment | AttentionCheck]) -> Any:
     left, right = aliased(Episode), aliased(Episode)
     left_agent, right_agent = aliased(Agent), aliased(Agent)
@@ -372,7 +367,7 @@ def _judgments(
     session: Session, study: StudyInfo, marks: _Marks
 ) -> Iterator[tuple[Row, Judgment | CheckAnswer]]:
     query = _with_sides(sa.select(Judgment), Judgment).where(Judgment.study_id == study.id)
-    for one, *sides in _streamed(session, query.order_by(Judgment.number)):
+    for one, *sides in streamed(session, query.order_by(Judgment.number)):
         own = {
             "judgment": one.id,
             "source": one.source,
@@ -393,7 +388,7 @@ def _checks(
         ),
         AttentionCheck,
     ).where(CheckAnswer.study_id == study.id)
-    for one, check, *sides in _streamed(session, query.order_by(CheckAnswer.number)):
+    for one, check, *sides in streamed(session, query.order_by(CheckAnswer.number)):
         own = {
             "check": one.id,
             "kind": check.kind,
@@ -438,7 +433,7 @@ def _player_events(name: str, given: Judgment | CheckAnswer) -> Iterator[Row]:
 
 def _clips(session: Session, study: StudyInfo, marks: _Marks) -> Iterator[Row]:
     left, right = aliased(Clip), aliased(Clip)
-    found = _streamed(
+    found = streamed(
         session,
         sa.select(ClipAnswer, ClipShowing, ClipQuestion, left, right)
         .join(ClipShowing, ClipAnswer.showing_id == ClipShowing.id)
@@ -471,7 +466,7 @@ def _clips(session: Session, study: StudyInfo, marks: _Marks) -> Iterator[Row]:
 
 def _events(session: Session, study: StudyInfo) -> Iterator[Row]:
     query = sa.select(Event).where(Event.study_id == study.id).order_by(Event.number)
-    for (one,) in _streamed(session, query):
+    for (one,) in streamed(session, query):
         yield {
             "number": one.number,
             "kind": one.kind,

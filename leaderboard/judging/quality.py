@@ -1,13 +1,14 @@
 """Quality of judgments: agreement, attention checks, and bias to one side or to longer videos."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import combinations
+from itertools import groupby
 from math import comb
+from operator import attrgetter
 from statistics import median
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, aliased
@@ -22,7 +23,7 @@ from leaderboard.judging.agreement import (
 )
 from leaderboard.judging.clip_queue import given_answers
 from leaderboard.judging.raters import RaterStatus, State, read_rater_status
-from leaderboard.store.database import Store
+from leaderboard.store.database import Store, streamed
 from leaderboard.store.models import (
     AttentionCheck,
     Browser,
@@ -193,17 +194,42 @@ class _Check(NamedTuple):
     passed: bool
 
 
-_Given = TypeVar("_Given", _Vote, _Check)
+class _Share(NamedTuple):
+    """How many of the answers that count have something."""
+
+    hits: int = 0
+    of: int = 0
+
+
+@dataclass(frozen=True)
+class _Tally:
+    """What a rater's answers add up to.
+
+    Attributes:
+        judged: Number of pairs judged; skips and withdrawn answers are not among them.
+        withdrawn: Number of withdrawn answers.
+        fast: Answers faster than `FAST` allows, of those whose time is known.
+        left: Answers for the left side, of those for one side.
+        median_seconds: Median time of an answer or skip in seconds; None without any.
+    """
+
+    judged: int = 0
+    withdrawn: int = 0
+    fast: _Share = field(default_factory=_Share)
+    left: _Share = field(default_factory=_Share)
+    median_seconds: float | None = None
 
 
 def study_quality(store: Store, study: StudyInfo) -> StudyQuality:
     """Agreement and biases of a study's judgments by people."""
-    votes, checks, banned, gone = _load(store, study)
-    votes = [
-        one
-        for one in votes
-        if one.rater not in banned and one.id not in gone and one.winner != "skip"
-    ]
+    with store.read() as session:
+        banned, gone = banned_raters(session, study.id), withdrawn_answers(session, study.id)
+        votes = [
+            one
+            for one in _votes(session, study, "number")
+            if one.rater not in banned and one.id not in gone and one.winner != "skip"
+        ]
+        checks = list(_checks(session, study))
     decided = [one for one in votes if one.winner in ("left", "right")]
     unequal = [one for one in decided if one.longer]
     repeats = [
@@ -264,18 +290,35 @@ def _values(vote: _Vote) -> Iterator[tuple[str, str, str, str]]:
 
 
 def rater_reports(store: Store, study: StudyInfo, admin: AdminIdentity) -> list[RaterReport]:
-    """All raters of a study: those with most flags first, then by number of judgments."""
-    votes, checks, _, gone = _load(store, study)
-    counted = [one for one in votes if one.id not in gone]
-    by_pair: dict[str, list[_Vote]] = defaultdict(list)
-    for one in counted:
-        if one.winner != "skip":
-            by_pair[one.pair].append(one)
+    """All raters of a study: those with most flags first, then by number of judgments.
+
+    Of a study of episodes, answers are in memory one rater, or one pair, at a time.
+    """
     with store.read() as session:
         settings = read_settings(session, study.id)
-        members = {
-            one.rater_id: one
-            for one in session.scalars(sa.select(Membership).where(Membership.study_id == study.id))
+        gone = withdrawn_answers(session, study.id)
+        tallies = {
+            rater: _tally(votes, gone)
+            for rater, votes in groupby(_votes(session, study, "rater"), attrgetter("rater"))
+        }
+        shared = _shared_answers(session, study, gone)
+        equal, pairs = (
+            (sum(column) for column in zip(*shared.values(), strict=True)) if shared else (0, 0)
+        )
+        usual = equal / pairs if pairs else 1.0
+        passed: defaultdict[str, dict[str, _Share]] = defaultdict(dict)
+        for check in _checks(session, study):
+            of_rater = passed[check.rater]
+            hits, of = of_rater.get(check.kind, _Share())
+            if check.id not in gone:
+                of_rater[check.kind] = _Share(hits + check.passed, of + 1)
+        people = {
+            rater.id: (rater, member)
+            for member, rater in session.execute(
+                sa.select(Membership, Rater)
+                .join(Rater, Membership.rater_id == Rater.id)
+                .where(Membership.study_id == study.id)
+            )
         }
         browsers = dict(
             session.execute(
@@ -289,27 +332,15 @@ def rater_reports(store: Store, study: StudyInfo, admin: AdminIdentity) -> list[
                 sa.select(Invite.id, Invite.label).where(Invite.study_id == study.id)
             ).all()
         )
-        usual = _mean_agreement(by_pair)
-        ids = {*members, *(one.rater for one in votes), *(one.rater for one in checks)}
-        votes_of, checks_of = _by_rater(votes), _by_rater(checks)
         reports = []
-        for rater_id in ids:
-            rater, member = session.get_one(Rater, rater_id), members.get(rater_id)
-            given = votes_of[rater_id]
-            own = [one for one in given if one.id not in gone]
-            decided = [one.winner == "left" for one in own if one.winner in ("left", "right")]
-            same = [
-                other.verdict == one.verdict
-                for one in own
-                if one.winner != "skip"
-                for other in by_pair[one.pair]
-                if other.rater != rater_id
-            ]
-            passed: dict[str, list[bool]] = defaultdict(list)
-            for check in checks_of[rater_id]:
-                if check.id not in gone:
-                    passed[check.kind].append(check.passed)
-            seconds = [one.seconds for one in own if one.seconds is not None]
+        for rater_id in {*people, *tallies, *passed}:
+            # Raters of an open study may not have joined it.
+            rater, member = people.get(rater_id) or (session.get_one(Rater, rater_id), None)
+            tally = tallies.get(rater_id, _Tally())
+            same = shared.get(rater_id, _Share())
+            checks = {
+                kind: passed[rater_id].get(kind, _Share()) for kind in ("gold", "self", "repeat")
+            }
             status = read_rater_status(session, study, rater_id, settings)
             reports.append(
                 RaterReport(
@@ -325,56 +356,72 @@ def rater_reports(store: Store, study: StudyInfo, admin: AdminIdentity) -> list[
                     state=status.state,
                     held=status.held,
                     forgotten=rater.erased,
-                    judged=sum(one.winner != "skip" for one in own),
+                    judged=tally.judged,
                     skipped=status.skipped,
-                    flags=_flags(status, own, decided, same, usual, passed),
-                    withdrawn=sum(one.id in gone for one in given),
-                    gold=(sum(passed["gold"]), len(passed["gold"])),
-                    self_pairs=(sum(passed["self"]), len(passed["self"])),
-                    repeats=(sum(passed["repeat"]), len(passed["repeat"])),
-                    median_seconds=median(seconds) if seconds else None,
-                    left_share=sum(decided) / len(decided) if decided else None,
-                    agreement=sum(same) / len(same) if same else None,
+                    flags=_flags(status, tally, same, usual, checks),
+                    withdrawn=tally.withdrawn,
+                    gold=(*checks["gold"],),
+                    self_pairs=(*checks["self"],),
+                    repeats=(*checks["repeat"],),
+                    median_seconds=tally.median_seconds,
+                    left_share=tally.left.hits / tally.left.of if tally.left.of else None,
+                    agreement=same.hits / same.of if same.of else None,
                 )
             )
     return sorted(reports, key=lambda one: (-len(one.flags), -one.judged, one.rater_id))
 
 
-def _by_rater(answers: Iterable[_Given]) -> dict[str, list[_Given]]:
-    found: dict[str, list[_Given]] = defaultdict(list)
-    for one in answers:
-        found[one.rater].append(one)
-    return found
+def _tally(votes: Iterable[_Vote], gone: Collection[str]) -> _Tally:
+    """What the answers of one rater add up to, of which the withdrawn ones `gone` do not count."""
+    given = list(votes)
+    own = [one for one in given if one.id not in gone]
+    judged = [one for one in own if one.winner != "skip"]
+    decided = [one.winner for one in judged if one.winner in ("left", "right")]
+    took = [(one.seconds, one.length) for one in judged if one.seconds is not None]
+    seconds = [one.seconds for one in own if one.seconds is not None]
+    return _Tally(
+        judged=len(judged),
+        withdrawn=len(given) - len(own),
+        fast=_Share(sum(seconds * FAST < length for seconds, length in took), len(took)),
+        left=_Share(decided.count("left"), len(decided)),
+        median_seconds=median(seconds) if seconds else None,
+    )
 
 
-def _mean_agreement(by_pair: Mapping[str, Sequence[_Vote]]) -> float:
-    """Share of equal answers among all pairs of answers by two raters to the same pair; 1 without any."""
-    same = [
-        one.verdict == other.verdict
-        for votes in by_pair.values()
-        for one, other in combinations(votes, 2)
-        if one.rater != other.rater
-    ]
-    return sum(same) / len(same) if same else 1.0
+def _shared_answers(session: Session, study: StudyInfo, gone: Collection[str]) -> dict[str, _Share]:
+    """By rater, the equal ones among other raters' answers to the same pairs. Over all raters, each two answers count twice."""
+    hits: Counter[str] = Counter()
+    of: Counter[str] = Counter()
+    for _, votes in groupby(_votes(session, study, "pair"), attrgetter("pair")):
+        given = Counter(
+            (one.rater, one.verdict) for one in votes if one.winner != "skip" and one.id not in gone
+        )
+        by_verdict: Counter[str] = Counter()
+        by_rater: Counter[str] = Counter()
+        for (rater, verdict), times in given.items():
+            by_verdict[verdict] += times
+            by_rater[rater] += times
+        for (rater, verdict), times in given.items():
+            hits[rater] += times * (by_verdict[verdict] - times)
+            of[rater] += times * (given.total() - by_rater[rater])
+    return {rater: _Share(hits[rater], total) for rater, total in of.items()}
 
 
 def _flags(
     status: RaterStatus,
-    own: Sequence[_Vote],
-    left: Sequence[bool],
-    same: Sequence[bool],
+    tally: _Tally,
+    same: _Share,
     usual: float,
-    passed: Mapping[str, Sequence[bool]],
+    passed: Mapping[str, _Share],
 ) -> tuple[str, ...]:
     """What is striking about a rater's answers, in words.
 
     Args:
         status: State of the rater.
-        own: The rater's answers.
-        left: Whether left was chosen, of each answer for one side.
-        same: Whether it was the same, of each answer by another rater to one of the pairs.
+        tally: What the rater's answers add up to.
+        same: Equal ones among other raters' answers to the same pairs.
         usual: Agreement of all raters.
-        passed: Whether it was passed, of each attention check by its kind.
+        passed: Passed attention checks by their kind.
     """
     found = []
     answers = status.answered + status.skipped
@@ -382,20 +429,17 @@ def _flags(
     often = answers >= FEWEST_ANSWERS and status.skipped >= MANY_SKIPS * answers
     if used_up or often:
         found.append(f"skipped {status.skipped} of {answers}")
-    judged = [one for one in own if one.winner != "skip" and one.seconds is not None]
-    fast = sum(one.seconds * FAST < one.length for one in judged if one.seconds is not None)
-    if len(judged) >= FEWEST_ANSWERS and 2 * fast >= len(judged):
-        found.append(f"answered {fast} of {len(judged)} faster than {FAST:g}x speed allows")
-    if left and _coin(sum(left), len(left)) < ONE_SIDED:
-        found.append(f"chose left in {sum(left)} of {len(left)}")
-    checks = [*passed.get("gold", ()), *passed.get("self", ())]
-    failed = len(checks) - sum(checks)
-    if failed and failed >= FAILED_CHECKS * len(checks):
-        found.append(f"failed {failed} of {len(checks)} attention checks")
-    if len(same) >= FEWEST_SHARED and rate_interval(sum(same), len(same))[1] < usual:
-        found.append(
-            f"agrees with others in {sum(same) / len(same):.0%}, all raters in {usual:.0%}"
-        )
+    fast, timed = tally.fast
+    if timed >= FEWEST_ANSWERS and 2 * fast >= timed:
+        found.append(f"answered {fast} of {timed} faster than {FAST:g}x speed allows")
+    if tally.left.of and _coin(*tally.left) < ONE_SIDED:
+        found.append(f"chose left in {tally.left.hits} of {tally.left.of}")
+    checks = passed["gold"].of + passed["self"].of
+    failed = checks - passed["gold"].hits - passed["self"].hits
+    if failed and failed >= FAILED_CHECKS * checks:
+        found.append(f"failed {failed} of {checks} attention checks")
+    if same.of >= FEWEST_SHARED and rate_interval(*same)[1] < usual:
+        found.append(f"agrees with others in {same.hits / same.of:.0%}, all raters in {usual:.0%}")
     return tuple(found)
 
 
@@ -412,83 +456,100 @@ def _share(hits: Sequence[bool]) -> Share:
     return Share(sum(hits) / len(hits), low, high, len(hits))
 
 
-def _load(store: Store, study: StudyInfo) -> tuple[list[_Vote], list[_Check], set[str], set[str]]:
-    """All votes and answered checks of a study, the banned raters and the withdrawn answers."""
-    with store.read() as session:
-        read = _clip_votes if study.rules.clips else _episode_votes
-        votes, checks = read(session, study)
-        return votes, checks, banned_raters(session, study.id), withdrawn_answers(session, study.id)
+def _votes(
+    session: Session, study: StudyInfo, order: Literal["number", "rater", "pair"]
+) -> Iterator[_Vote]:
+    """All answers of a study's raters, in the order they were given, or by rater or pair; attention checks are not among them.
 
-
-def _episode_votes(session: Session, study: StudyInfo) -> tuple[list[_Vote], list[_Check]]:
+    Those of a study of episodes are read a few at a time; answers to its questions come only with the order `number`.
+    """
+    if study.rules.clips:
+        votes = list(_clip_votes(session, study))
+        yield from votes if order == "number" else sorted(votes, key=attrgetter(order))
+        return
     left, right = aliased(Episode), aliased(Episode)
-    rows = session.execute(
-        sa.select(Judgment, left.task, left.steps, right.steps)
+    columns = {"number": Judgment.number, "rater": Judgment.rater_id, "pair": Judgment.pair}
+    query = (
+        sa.select(
+            Judgment.id,
+            Judgment.rater_id,
+            Judgment.pair,
+            Judgment.left_episode_id,
+            Judgment.winner,
+            Judgment.seconds,
+            left.task,
+            left.steps,
+            right.steps,
+            *([Judgment.responses] if order == "number" else []),
+        )
         .join(left, Judgment.left_episode_id == left.id)
         .join(right, Judgment.right_episode_id == right.id)
         .where(Judgment.study_id == study.id, Judgment.rater_id.is_not(None))
-        .order_by(Judgment.number)
+        .order_by(columns[order], Judgment.number)
     )
-    votes = [
-        _Vote(
-            id=one.id,
-            rater=str(one.rater_id),
+    for one, rater, pair, shown_left, winner, seconds, task, steps, other, *responses in streamed(
+        session, query
+    ):
+        first = pair.startswith(shown_left)  # the key begins with one of the episodes
+        sides = {"left": "first" if first else "second", "right": "second" if first else "first"}
+        yield _Vote(
+            id=one,
+            rater=rater,
             task=task,
-            pair=one.pair,
-            winner=one.winner,
-            verdict=_verdict(one),
+            pair=pair,
+            winner=winner,
+            verdict=sides.get(winner, winner),
             longer="" if steps == other else "left" if steps > other else "right",
             length=max(steps, other) / STEPS_PER_SECOND,
-            seconds=one.seconds,
-            left="first" if one.pair.startswith(one.left_episode_id) else "second",
-            responses=one.responses,
+            seconds=seconds,
+            left=sides["left"],
+            responses=responses[0] if responses else {},
         )
-        for one, task, steps, other in rows
-    ]
-    answered = session.execute(
+
+
+def _checks(session: Session, study: StudyInfo) -> Iterator[_Check]:
+    """All answered attention checks of a study; skipped ones are not among them."""
+    if study.rules.clips:
+        yield from _clip_checks(session, study)
+        return
+    query = (
         sa.select(AttentionCheck.kind, CheckAnswer.id, CheckAnswer.rater_id, CheckAnswer.passed)
         .join(CheckAnswer, CheckAnswer.check_id == AttentionCheck.id)
         .where(AttentionCheck.study_id == study.id, CheckAnswer.winner != "skip")
     )
-    return votes, [_Check(*row) for row in answered]
+    for row in streamed(session, query):
+        yield _Check(*row)
 
 
-def _clip_votes(session: Session, study: StudyInfo) -> tuple[list[_Vote], list[_Check]]:
-    """Votes and checks of a study of clips; answers that were dropped are neither."""
-    votes, checks = [], []
+def _clip_votes(session: Session, study: StudyInfo) -> Iterator[_Vote]:
+    """Answers about clips that were not dropped, without checks."""
+    for one in given_answers(session, study.id):
+        if not one.is_check:
+            yield _Vote(
+                id=one.id,
+                rater=one.rater,
+                task=next(iter(study.rules.tasks)),
+                pair=one.question,
+                winner=one.winner,
+                verdict=one.verdict,
+                longer="",
+                length=0.0,
+                seconds=one.seconds,
+                left="first",
+                responses={},
+            )
+
+
+def _clip_checks(session: Session, study: StudyInfo) -> Iterator[_Check]:
+    """Checks with clips that were answered and not dropped."""
     winners: dict[str, Winner] = {}
     for one in given_answers(session, study.id):
         winners[one.id] = one.winner
-        if one.is_check and one.winner == "skip":
+        if not one.is_check or one.winner == "skip":
             continue
         if one.gold is not None:
-            checks.append(_Check("gold", one.id, one.rater, one.winner == one.gold))
+            yield _Check("gold", one.id, one.rater, one.winner == one.gold)
         elif one.repeats is not None:
             # A repeat is shown with the sides swapped.
             same = one.winner == MIRRORED[winners[one.repeats]]
-            checks.append(_Check("repeat", one.id, one.rater, same))
-        else:
-            votes.append(
-                _Vote(
-                    id=one.id,
-                    rater=one.rater,
-                    task=next(iter(study.rules.tasks)),
-                    pair=one.question,
-                    winner=one.winner,
-                    verdict=one.verdict,
-                    longer="",
-                    length=0.0,
-                    seconds=one.seconds,
-                    left="first",
-                    responses={},
-                )
-            )
-    return votes, checks
-
-
-def _verdict(one: Judgment) -> str:
-    """The answer regardless of sides: `first` is the episode whose id comes first in the pair's key."""
-    if one.winner not in ("left", "right"):
-        return one.winner
-    winner = one.left_episode_id if one.winner == "left" else one.right_episode_id
-    return "first" if one.pair.startswith(winner) else "second"
+            yield _Check("repeat", one.id, one.rater, same)

@@ -63,6 +63,9 @@ _MIGRATION_LOCK = 7_313_001
 
 _migrating = threading.Lock()
 
+STREAMED_ROWS = 2_000
+"""Rows of a large table that are read at a time."""
+
 _turns: defaultdict[Path, threading.Lock] = defaultdict(threading.Lock)
 """Lock of this process's writers, by SQLite file."""
 
@@ -176,6 +179,11 @@ def open_store(location: str | Path, media: str | Path | None = None) -> Store:
     except DBAPIError as err:
         raise StoreError(f"{_shown(url)}: cannot be opened as a leaderboard ({err.orig})") from err
     return Store(engine, folder, remote)
+
+
+def streamed(session: Session, query: Any) -> Iterator[Any]:
+    """Rows of a query, `STREAMED_ROWS` in memory at a time: a session does not keep what it has read."""
+    yield from session.execute(query, execution_options={"yield_per": STREAMED_ROWS})
 
 
 def store_url(location: str | Path) -> URL:

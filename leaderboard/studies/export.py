@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, aliased
 
 from basalt.core.comparisons import Comparison, Winner
 from basalt.io.errors import ConfigError
-from leaderboard.store.database import Store
+from leaderboard.store.database import Store, streamed
 from leaderboard.store.models import (
     SOURCES,
     Agent,
@@ -177,9 +177,6 @@ class _Log:
 _LOGS = 4
 """Studies whose judgments a process keeps."""
 
-_ROWS = 2_000
-"""Rows that are fetched at a time."""
-
 _logs: WeakKeyDictionary[Store, dict[str, _Log]] = WeakKeyDictionary()
 _reading = threading.Lock()
 
@@ -203,7 +200,7 @@ def _read_on(session: Session, study: StudyInfo, log: _Log) -> None:
     query = _answers(Judgment, Judgment.source, Judgment.number).where(
         Judgment.study_id == study.id, Judgment.number > log.last
     )
-    for row in _streamed(session, query.order_by(Judgment.number)):
+    for row in streamed(session, query.order_by(Judgment.number)):
         log.comparisons.append(_comparison(study, row, log.shown, source=row.source))
         log.last = row.number
 
@@ -240,10 +237,6 @@ def _answers(table: type[Judgment | CheckAnswer], *more: Any, pair: Any = None) 
     )
 
 
-def _streamed(session: Session, query: sa.Select[Any]) -> Iterator[sa.Row[Any]]:
-    yield from session.execute(query, execution_options={"yield_per": _ROWS})
-
-
 def _judgments(
     session: Session,
     study: StudyInfo,
@@ -260,7 +253,7 @@ def _judgments(
     )
     if sources is not None:
         query = query.where(Judgment.source.in_(sources))
-    for row in _streamed(session, query):
+    for row in streamed(session, query):
         yield (
             _comparison(study, row, shown, source=row.source),
             row.responses if questions else {},
@@ -283,7 +276,7 @@ def _checks(
         .where(CheckAnswer.study_id == study.id)
         .order_by(CheckAnswer.created, CheckAnswer.number)
     )
-    for row in _streamed(session, query):
+    for row in streamed(session, query):
         what = {"pair_of": row.judgment_id} if row.judgment_id else {"gold": row.expected}
         yield (
             _comparison(study, row, shown, source="human", **what),

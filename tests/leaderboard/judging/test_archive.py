@@ -16,6 +16,7 @@ from leaderboard.judging.clip_answers import answer_clips
 from leaderboard.judging.clip_queue import next_clips
 from leaderboard.judging.judgments import answer_pair, undo_last
 from leaderboard.judging.raters import join
+from leaderboard.store import database
 from leaderboard.store.database import Store, open_store
 from leaderboard.store.models import AttentionCheck
 from leaderboard.studies.access import command_line_admin
@@ -144,6 +145,7 @@ def test_rows_that_are_read_in_parts_are_those_that_are_read_at_once(
     at_once, in_parts = tmp_path / "at_once.zip", tmp_path / "in_parts.zip"
     rows = write_archive(at_once, store, study, ADMIN, form)
     monkeypatch.setattr(archive, "_ROWS", 1)
+    monkeypatch.setattr(database, "STREAMED_ROWS", 1)
     assert write_archive(in_parts, store, study, ADMIN, form) == rows > 2
     before, after = tables(at_once, form), tables(in_parts, form)
     for name in COLUMNS:
