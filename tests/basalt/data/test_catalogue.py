@@ -22,7 +22,7 @@ from basalt.core.tasks import get_task
 from basalt.core.video import FrameSize
 from basalt.data import catalogue
 from basalt.data.catalogue import write_catalogue
-from basalt.data.copies import PlayCopies
+from basalt.data.copies import PlayCopies, require_room
 from basalt.data.dataset import SequenceStream
 from basalt.data.embeddings import load_embedded
 from basalt.data.episodes import load_episodes
@@ -152,6 +152,32 @@ def test_copies_make_room_for_others_but_not_while_they_are_read(folder, address
         reader.read_into(np.empty((1, *SIZE.shape), np.uint8), np.array([0]))
     episodes[3].read()
     assert here() == 1
+
+
+def test_a_cache_that_cannot_hold_the_window_of_plays_is_refused(folder, address):
+    """Four threads fetch ahead, so with any window all four plays are wanted at the same time."""
+    room = sum(path.stat().st_size for path in folder.glob("*00000*"))
+    for fits, gb in ((True, room / 1e9), (False, (room - 1) / 1e9)):
+        episodes = listed(address, size=SIZE, cache_gb=gb)
+        if fits:
+            require_room(episodes, 1)
+        else:
+            with pytest.raises(
+                ConfigError, match=r"cache_gb: expected at least .* 1 largest plays"
+            ):
+                require_room(episodes, 1)
+    # What is read in place needs no copies.
+    require_room(listed(folder / "plays.parquet", size=SIZE, cache_gb=0), 4)
+    require_room(load_episodes(folder, task=TASK, size=SIZE), 4)
+
+
+def test_training_on_segments_asks_for_the_room_before_anything_is_fetched(
+    address, cache, tmp_path
+):
+    values = {"data": address, "out": str(tmp_path / "run"), "device": "cpu", "img_size": 32}
+    with pytest.raises(ConfigError, match=r"cache_gb: expected at least .* raise it, or give"):
+        train(TrainConfig(**values, batch_size=2, seq_len=8, segment=4, cache_gb=0.0, steps=4))
+    assert not (cache / "plays").exists()
 
 
 def test_what_is_needed_next_is_fetched_ahead(address, cache):
