@@ -32,9 +32,8 @@ from leaderboard.studies.rules import StudyInfo, create_study, demo_study, find_
 from leaderboard.submissions.register import submit_recordings
 from tests.support import ROOT
 from tests.support.filled_store import fill
+from tests.support.old_store import make_old_tables
 from tests.support.three_players import SEEDS, unwatched_study
-
-GOLDEN = ROOT / "tests" / "golden"
 
 
 def test_migrations_make_exactly_the_models(store: Store) -> None:
@@ -86,13 +85,6 @@ def where(index: Mapping[str, Any]) -> dict[str, object]:
     return {"dialect_options": {key: str(value) for key, value in options.items()}}
 
 
-def run_golden(connection: sa.Connection) -> None:
-    """Make the tables as the first revision made them when it was written by hand."""
-    script = (GOLDEN / f"leaderboard_{connection.dialect.name}.sql").read_text(encoding="utf-8")
-    for statement in script.split(";\n\n"):
-        connection.execute(sa.text(statement))
-
-
 def test_an_old_store_is_migrated_to_the_tables_of_a_new_one_to_the_last_trigger(
     store: Store,
 ) -> None:
@@ -106,7 +98,7 @@ def test_an_old_store_is_migrated_to_the_tables_of_a_new_one_to_the_last_trigger
         assert shape(connection) == {"triggers": []}
         if is_server(connection):
             connection.execute(sa.text("DROP FUNCTION is_append_only"))
-        run_golden(connection)
+        make_old_tables(connection)
         connection.execute(sa.text("UPDATE alembic_version SET version_num = 'initial'"))
         command.upgrade(alembic_config(connection), "head")
         assert shape(connection) == made
@@ -123,7 +115,7 @@ def test_a_store_of_the_hand_written_revision_opens_as_it_is(
             connection.execute(sa.schema.DropTable(table))
         if is_server(connection):
             connection.execute(sa.text("DROP FUNCTION is_append_only"))
-        run_golden(connection)
+        make_old_tables(connection)
         connection.execute(sa.text("UPDATE alembic_version SET version_num = 'initial'"))
     made.close()
     again = open_store(location, media)
