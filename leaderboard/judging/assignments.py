@@ -106,6 +106,10 @@ def next_pair(
         # reservations, so that its pair is not served again.
         served, ahead = open_reservations(session, study, rater_id, now)
         own = own_answers(session, study, rater_id, log.withdrawn)
+        if isinstance(served, Assignment) and own.has_judged(served.pair):
+            # The answer to an earlier reservation came late, just when this one was made.
+            served.expires = now
+            served = None
         rater = read_rater_status(session, study, rater_id, settings, log=log, own=own, now=now)
         if not rater.joined and session.get(Rater, rater_id) is None:
             raise StudyError("unknown rater; open the judging page again", "unknown_rater")
@@ -190,7 +194,7 @@ def _reserve(
         check = find_check(session, study, rater_id, settings.check_kinds, log.withdrawn, rng)
     reserved = session.scalars(unanswered(study, now))
     # With the rater's own judgments: on PostgreSQL the board may not have seen the last ones yet.
-    seen = own.seen.copy()
+    seen = own.seen
     if after is not None:
         seen.append((after.left_episode_id, after.right_episode_id))
     pair = board_of(store, session, study.id).choose(

@@ -35,6 +35,7 @@ from leaderboard.studies.events import (
     BY_RULE,
     add_event,
     give_back,
+    rater_log,
     record_ban,
     withdrawn_answers,
 )
@@ -111,7 +112,8 @@ def answer_clips(
                 check_repeated(session, study.id, earlier, winner)
                 return earlier.dropped
             settings = read_settings(session, study.id)
-            check_answerable(session, showing, settings, now)
+            log = rater_log(session, study.id, rater_id)
+            check_answerable(session, log, rater_id, settings, now)
             if now >= showing.expires:
                 _check_late(session, showing)
             if winner == "skip":

@@ -40,6 +40,7 @@ from leaderboard.store.models import (
 from leaderboard.studies.access import AccessDeniedError, TooManyRequestsError
 from leaderboard.studies.events import (
     BY_RATER,
+    RaterLog,
     add_event,
     give_back,
     rater_log,
@@ -163,7 +164,8 @@ def answer_pair(
                     "this pair was not shown yet; answer the one before it", "not_shown"
                 )
             settings = read_settings(session, served.study_id)
-            check_answerable(session, served, settings, now)
+            log = rater_log(session, served.study_id, rater_id)
+            check_answerable(session, log, rater_id, settings, now)
             if now >= served.expires:
                 _check_late(session, served)
             _check_strength(settings, given)
@@ -171,7 +173,7 @@ def answer_pair(
                 check_skips(session, served, settings)
             else:
                 _check_care(session, served, settings, given, now)
-            answer = _store(session, served, settings, given, now)
+            answer = _store(session, served, settings, log, given, now)
             _end_others(session, served, now)
             return StoredAnswer(answer.id, _feedback(session, served, answer))
     except (AnswerRefusedError, AccessDeniedError) as err:
@@ -399,10 +401,7 @@ def check_repeated(
 
 
 def check_answerable(
-    session: Session,
-    served: Assignment | AttentionCheck | ClipShowing,
-    settings: JudgingSettings,
-    now: datetime,
+    session: Session, log: RaterLog, rater_id: str, settings: JudgingSettings, now: datetime
 ) -> None:
     """Refuse the answer of a banned rater, or in too quick succession.
 
@@ -410,9 +409,9 @@ def check_answerable(
         AccessDeniedError: The rater is banned.
         TooManyRequestsError: There were too many answers within a minute.
     """
-    if rater_log(session, served.study_id, served.rater_id).banned:
+    if log.banned:
         raise denied("banned")
-    _check_pace(session, served.rater_id, settings, now)
+    _check_pace(session, rater_id, settings, now)
 
 
 def _check_late(session: Session, served: Assignment | AttentionCheck) -> None:
@@ -550,6 +549,7 @@ def _store(
     session: Session,
     served: Assignment | AttentionCheck,
     settings: JudgingSettings,
+    log: RaterLog,
     given: _Answer,
     now: datetime,
 ) -> Judgment | CheckAnswer:
@@ -576,13 +576,17 @@ def _store(
         if not answer.passed:
             after_check_answer(session, served.study_id, served.rater_id, settings)
         return answer
-    # All earlier answers to this pair were withdrawn: only then is a pair served to a rater again.
-    attempt = count(
-        session,
-        Judgment.rater_id == served.rater_id,
-        Judgment.pair == served.pair,
-        Judgment.source == "human",
-    )
+    earlier = session.scalars(
+        sa.select(Judgment.id).where(
+            Judgment.rater_id == served.rater_id,
+            Judgment.pair == served.pair,
+            Judgment.source == "human",
+        )
+    ).all()
+    # A pair is served to a rater again once all earlier answers were withdrawn; or when one that came late was not known
+    # yet, which stands.
+    if not log.withdrawn.issuperset(earlier):
+        raise replaced()
     judgment = Judgment(
         **facts,
         assignment_id=served.id,
@@ -590,7 +594,7 @@ def _store(
         right_episode_id=served.right_episode_id,
         pair=served.pair,
         source="human",
-        attempt=attempt,
+        attempt=len(earlier),
     )
     session.add(judgment)
     session.flush()

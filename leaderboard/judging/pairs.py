@@ -106,14 +106,24 @@ class OwnAnswers:
         judged: Number of pairs judged.
         checks: Number of attention checks answered; practice pairs are not among them.
         skipped: Number of pairs skipped, attention checks and practice pairs included.
-        seen: Pairs that are not served to the rater as ordinary ones any more, as ids of episodes: those judged or skipped,
-            and those shown as gold or practice pairs.
+        answered: Pairs judged or skipped, as ids of episodes.
+        known: Pairs shown as gold or practice pairs, as ids of episodes.
     """
 
     judged: int
     checks: int
     skipped: int
-    seen: list[tuple[str, str]]
+    answered: Sequence[tuple[str, str]]
+    known: Sequence[tuple[str, str]]
+
+    @property
+    def seen(self) -> list[tuple[str, str]]:
+        """Pairs that are not served to the rater as ordinary ones any more."""
+        return [*self.answered, *self.known]
+
+    def has_judged(self, pair: str) -> bool:
+        """Whether the rater has judged or skipped a pair with this key."""
+        return any(pair_key(*one) == pair for one in self.answered)
 
 
 def own_answers(
@@ -156,10 +166,8 @@ def own_answers(
         judged=len(counted) - skipped,
         checks=sum(kind != "qualification" and winner != "skip" for kind, winner in checked),
         skipped=skipped + sum(winner == "skip" for _, winner in checked),
-        seen=[
-            *((left, right) for _, left, right in counted),
-            *((left, right) for kind, left, right, *_ in checks if kind in KNOWN),
-        ],
+        answered=[(left, right) for _, left, right in counted],
+        known=[(left, right) for kind, left, right, *_ in checks if kind in KNOWN],
     )
 
 

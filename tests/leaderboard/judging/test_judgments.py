@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from basalt.core.recording import sha256_of
 from basalt.io.errors import StudyError
 from leaderboard.http.video_urls import served_video_name
-from leaderboard.judging.assignments import ServedPair, next_pair, renew
+from leaderboard.judging.assignments import ServedPair, assign, next_pair, renew
 from leaderboard.judging.judgments import (
     AnswerRefusedError,
     StoredAnswer,
@@ -134,6 +134,26 @@ def test_a_late_answer_is_taken_and_its_pair_not_asked_again(
     if pair_of(store, again.assignment_id) == pair_of(store, pair.assignment_id):
         with pytest.raises(AnswerRefusedError, match="answered since"):
             answer_pair(store, again.assignment_id, rater, "left", now=late)
+
+
+def test_a_pair_that_was_reserved_again_just_when_its_late_answer_came_is_judged_once(
+    store: Store, full_study: StudyInfo
+) -> None:
+    """On PostgreSQL, serving does not wait for answers."""
+    rater = register_rater(store, "secret")
+    first = served(store, full_study, rater, now=NOON)
+    late = NOON + timedelta(hours=1)
+    answer_pair(store, first.assignment_id, rater, "left", now=late)
+    with store.write() as session:
+        before = session.get_one(Assignment, first.assignment_id)
+        sides = (before.left_episode_id, before.right_episode_id)
+        again = assign(session, full_study, rater, sides, late).id
+    with pytest.raises(AnswerRefusedError, match="has been answered since"):
+        answer_pair(store, again, rater, "right", now=late)
+    other = served(store, full_study, rater, now=late)
+    assert other.assignment_id != again
+    answer_pair(store, other.assignment_id, rater, "left", now=late)
+    assert set(pairs_judged(store).values()) == {1} and len(pairs_judged(store)) == 2
 
 
 def test_a_late_answer_does_not_count_beside_somebody_elses(
