@@ -24,11 +24,11 @@ CLEAR := $(shell [ ! -e $(READY) ] || $(BIN)/python -I -c 'import basalt' >/dev/
 TEST_JOBS ?= 2
 
 # Debian packages: the engine with its game (these names are also in basalt/worlds/luanti/game.py), a virtual
-# screen, software OpenGL, a C compiler for the clock shim; for the tests a browser and PostgreSQL.
+# screen, software OpenGL, a C compiler for the clock shim; for the tests a browser, PostgreSQL and the program of SQLite.
 RELEASE         := $(shell . /etc/os-release && echo $$VERSION_CODENAME)
 ENGINE_PACKAGES := $(if $(filter bookworm noble,$(RELEASE)),minetest minetest-data,luanti luanti-game-minetest)
 RUN_PACKAGES  := python3-venv $(ENGINE_PACKAGES) xvfb libgl1-mesa-dri gcc libc6-dev
-TEST_PACKAGES := chromium fonts-dejavu-core postgresql
+TEST_PACKAGES := chromium fonts-dejavu-core postgresql sqlite3
 
 .PHONY: demo ui test test-long lint docs setup setup-test clean
 

@@ -302,10 +302,8 @@ def rater_reports(store: Store, study: StudyInfo, admin: AdminIdentity) -> list[
             for rater, votes in groupby(_votes(session, study, "rater"), attrgetter("rater"))
         }
         shared = _shared_answers(session, study, gone)
-        equal, pairs = (
-            (sum(column) for column in zip(*shared.values(), strict=True)) if shared else (0, 0)
-        )
-        usual = equal / pairs if pairs else 1.0
+        pairs = sum(one.of for one in shared.values())
+        usual = sum(one.hits for one in shared.values()) / pairs if pairs else 1.0
         passed: defaultdict[str, dict[str, _Share]] = defaultdict(dict)
         for check in _checks(session, study):
             of_rater = passed[check.rater]
