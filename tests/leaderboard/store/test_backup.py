@@ -223,7 +223,7 @@ def test_a_copy_made_while_raters_judge_is_one_state_and_goes_on_from_there(
         [one for one in load_comparisons(store, busy) if one.comparison_id in kept]
     )
 
-    # It goes on: the open pair is the same, its video plays, no rater gets a pair again.
+    # Judging continues from there: the open pair is the same, its video plays, no rater gets a pair again.
     assert next_pair(copy, quiet, guest) == pending
     video = copy.media_file(video_of_ticket(copy, ticket))
     assert copy.media in video.parents and copy.media != store.media
