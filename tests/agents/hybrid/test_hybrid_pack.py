@@ -19,7 +19,7 @@ from basalt.policies.checkpoint import write_checkpoint
 from tests.support.tiny_policy import tiny_run
 
 CPU = torch.device("cpu")
-MACHINE = {"states": {"explore": {"policy": "patrol"}}, "heads": ["drop_ahead"]}
+MACHINE = {"states": {"explore": {"policy": "go_forward"}}, "heads": ["drop_ahead"]}
 
 
 def run_of(folder: Path, **changes: Any) -> Path:
