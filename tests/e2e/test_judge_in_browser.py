@@ -19,7 +19,7 @@ from tests.support.real_browser import CHROMIUM, LAPTOP, PATIENCE, begin, free_p
 from tests.support.three_players import SEEDS, record_three
 
 pytest.importorskip("playwright", reason="Playwright is not installed (pip install playwright)")
-from playwright.sync_api import Browser, Page, Request, Route, ViewportSize, expect
+from playwright.sync_api import Browser, Page, Request, Route, expect
 
 from tests.support.judging_in_browser import hint, pair_shown, ready, submit, videos, watch
 
@@ -227,11 +227,8 @@ FIRST_VISIT = 1_000_000
 """Bytes that a rater's browser may load before the first pair, its videos apart."""
 
 
-@pytest.mark.parametrize("screen", [LAPTOP, {"width": 390, "height": 844}])
-def test_a_first_visit_loads_less_than_a_megabyte(
-    shared_address: str, browser: Browser, screen: dict[str, int]
-) -> None:
-    with browser.new_context(viewport=ViewportSize(**screen)) as context:
+def test_a_first_visit_loads_less_than_a_megabyte(shared_address: str, browser: Browser) -> None:
+    with browser.new_context(viewport={"width": 390, "height": 844}) as context:
         page = context.new_page()
         network = context.new_cdp_session(page)
         addresses: dict[str, str] = {}
