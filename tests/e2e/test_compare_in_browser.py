@@ -14,7 +14,15 @@ from leaderboard.studies.export import load_comparisons
 from leaderboard.studies.rules import StudyInfo, find_study
 from leaderboard.studies.settings import change_settings
 from tests.support.clip_recordings import record_cave
-from tests.support.real_browser import CHROMIUM, LAPTOP, PATIENCE, begin, running_app
+from tests.support.real_browser import (
+    CHROMIUM,
+    LAPTOP,
+    PATIENCE,
+    PHONE,
+    TABLETS,
+    begin,
+    running_app,
+)
 
 pytest.importorskip("playwright", reason="Playwright is not installed (pip install playwright)")
 from playwright.sync_api import Page, expect
@@ -251,15 +259,20 @@ def test_one_screen_of_a_laptop_holds_clips_and_answers(shared_address: str, pag
         assert all(box["width"] > LAPTOP["width"] / 3 for box in boxes[:2] if box)
 
 
-def test_on_a_phone_clips_are_below_one_another_and_answers_in_reach(
+def test_upright_clips_are_below_one_another_and_answers_in_reach(
     shared_address: str, page: Page
 ) -> None:
-    page.set_viewport_size({"width": 390, "height": 844})
+    page.set_viewport_size(PHONE)
     page.goto(f"{shared_address}/compare")
     begin(page)
     pair(page)
-    left, right = (one.bounding_box() for one in page.locator(".slot:not(.behind) video").all())
-    assert left and right and min(left["width"], right["width"]) >= 350
-    assert left["y"] + left["height"] <= right["y"]
-    skip = page.get_by_role("button", name="Video broken").bounding_box()
-    assert skip and skip["y"] + skip["height"] <= 844
+    for screen in (PHONE, *TABLETS):
+        page.set_viewport_size(screen)
+        left, right = (one.bounding_box() for one in page.locator(".slot:not(.behind) video").all())
+        controls = page.locator(".slot:not(.behind) .controls").bounding_box()
+        skip = page.get_by_role("button", name="Video broken").bounding_box()
+        assert left and right and controls and skip
+        assert min(left["width"], right["width"]) >= 350
+        assert left["y"] + left["height"] <= right["y"]
+        assert right["y"] + right["height"] <= controls["y"]
+        assert skip["y"] + skip["height"] <= screen["height"]

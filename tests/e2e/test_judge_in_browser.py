@@ -15,7 +15,16 @@ from leaderboard.studies.access import command_line_admin
 from leaderboard.studies.rules import create_study, demo_study, find_study
 from leaderboard.studies.settings import change_settings
 from leaderboard.submissions.register import submit_recordings
-from tests.support.real_browser import CHROMIUM, LAPTOP, PATIENCE, begin, free_port, running_app
+from tests.support.real_browser import (
+    CHROMIUM,
+    LAPTOP,
+    PATIENCE,
+    PHONE,
+    TABLETS,
+    begin,
+    free_port,
+    running_app,
+)
 from tests.support.three_players import SEEDS, record_three
 
 pytest.importorskip("playwright", reason="Playwright is not installed (pip install playwright)")
@@ -228,7 +237,7 @@ FIRST_VISIT = 1_000_000
 
 
 def test_a_first_visit_loads_less_than_a_megabyte(shared_address: str, browser: Browser) -> None:
-    with browser.new_context(viewport={"width": 390, "height": 844}) as context:
+    with browser.new_context(viewport=PHONE) as context:
         page = context.new_page()
         network = context.new_cdp_session(page)
         addresses: dict[str, str] = {}
@@ -543,16 +552,21 @@ def test_episodes_are_watched_and_compared_with_their_telemetry(
     expect(page.get_by_role("dialog").locator("dt")).to_have_count(6)
 
 
-def test_on_a_phone_both_videos_are_as_wide_as_the_page(shared_address: str, page: Page) -> None:
-    page.set_viewport_size({"width": 390, "height": 844})
+def test_upright_videos_are_below_one_another_and_controls_in_reach(
+    shared_address: str, page: Page
+) -> None:
+    page.set_viewport_size(PHONE)
     page.goto(shared_address)
     ready(page)
-    boxes = [video.bounding_box() for video in videos(page)]
-    controls = page.locator(".controls").bounding_box()
-    assert boxes[0] and boxes[1] and controls
-    assert min(box["width"] for box in boxes if box) >= 350
-    assert boxes[0]["y"] + boxes[0]["height"] <= boxes[1]["y"]
-    assert controls["y"] + controls["height"] <= 844
+    for screen in (PHONE, *TABLETS):
+        page.set_viewport_size(screen)
+        left, right = (video.bounding_box() for video in videos(page))
+        controls = page.locator(".controls").bounding_box()
+        assert left and right and controls
+        assert min(left["width"], right["width"]) >= 350
+        assert left["y"] + left["height"] <= right["y"]
+        assert right["y"] + right["height"] <= controls["y"]
+        assert controls["y"] + controls["height"] <= screen["height"]
 
 
 def test_a_phone_shows_everything_below_one_another(shared_address: str, page: Page) -> None:

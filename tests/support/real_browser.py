@@ -18,7 +18,7 @@ import pytest
 from tests.support import ROOT
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Page, ViewportSize
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = [
@@ -30,7 +30,14 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-LAPTOP = {"width": 1366, "height": 768}
+LAPTOP: "ViewportSize" = {"width": 1366, "height": 768}
+PHONE: "ViewportSize" = {"width": 390, "height": 844}
+TABLETS: "tuple[ViewportSize, ...]" = (
+    {"width": 820, "height": 1180},
+    {"width": 768, "height": 1024},
+    {"width": 1024, "height": 1366},
+)
+"""Tablets held upright."""
 PATIENCE = 60_000  # milliseconds; machines that run the tests may be slow
 
 
