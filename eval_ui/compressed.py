@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from eval_ui.whole_response import whole_response
 
 _TYPES = ("text/", "application/javascript", "application/json", "image/svg+xml")
 _MIN_BYTES = 1_000
@@ -41,36 +43,22 @@ class CompressedStatics:
         if scope["type"] != "http" or scope["method"] != "GET" or not takes or not scope["path"].startswith("/static/"):  # fmt: skip
             await self.app(scope, receive, send)
             return
-        start: Message = {}
-        body = bytearray()
-
-        async def collect(message: Message) -> None:
-            nonlocal start
-            if message["type"] == "http.response.start":
-                start = message
-                return
-            body.extend(message.get("body", b""))
-            if message.get("more_body"):
-                return
-            found = MutableHeaders(raw=list(start["headers"]))
-            if self._is_worth_it(start["status"], found, len(body)):
-                version = found.get("etag") or found.get("last-modified") or ""
-                kept = self._kept.get(scope["path"])
-                if kept is None or kept.version != version or not version:
-                    kept = _File(version, await run_in_threadpool(gzip.compress, bytes(body), 6))
-                    self._kept[scope["path"]] = kept
-                found["Content-Encoding"] = "gzip"
-                found["Content-Length"] = str(len(kept.body))
-                found.add_vary_header("Accept-Encoding")
-                if etag := found.get("etag"):
-                    found["ETag"] = f"W/{etag.removeprefix('W/')}"
-                await send({**start, "headers": found.raw})
-                await send({"type": "http.response.body", "body": kept.body})
-                return
-            await send(start)
-            await send({"type": "http.response.body", "body": bytes(body)})
-
-        await self.app(scope, receive, collect)
+        start, body = await whole_response(self.app, scope, receive)
+        found = MutableHeaders(raw=list(start["headers"]))
+        if self._is_worth_it(start["status"], found, len(body)):
+            version = found.get("etag") or found.get("last-modified") or ""
+            kept = self._kept.get(scope["path"])
+            if kept is None or kept.version != version or not version:
+                kept = _File(version, await run_in_threadpool(gzip.compress, body, 6))
+                self._kept[scope["path"]] = kept
+            body = kept.body
+            found["Content-Encoding"] = "gzip"
+            found["Content-Length"] = str(len(body))
+            found.add_vary_header("Accept-Encoding")
+            if etag := found.get("etag"):
+                found["ETag"] = f"W/{etag.removeprefix('W/')}"
+        await send({**start, "headers": found.raw})
+        await send({"type": "http.response.body", "body": body})
 
     @staticmethod
     def _is_worth_it(status: int, headers: MutableHeaders, size: int) -> bool:

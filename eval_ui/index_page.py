@@ -1,9 +1,10 @@
 """Streamlit's index page with the app's style, and without the early load of its icons."""
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from eval_ui.style import STYLE
+from eval_ui.whole_response import whole_response
 
 LATE_ICONS = """
 const load = document.fonts.load.bind(document.fonts);
@@ -36,24 +37,12 @@ class StyledIndex:
             await self.app(scope, receive, send)
             return
         asked = [(name, value) for name, value in scope["headers"] if name not in _KEPT_BACK]
-        start: Message = {}
-        body = bytearray()
-
-        async def collect(message: Message) -> None:
-            nonlocal start
-            if message["type"] == "http.response.start":
-                start = message
-                return
-            body.extend(message.get("body", b""))
-            if message.get("more_body"):
-                return
-            page, headers = bytes(body), MutableHeaders(raw=list(start["headers"]))
-            if _ROOT in page:
-                page = page.replace(b"</body>", _ADDED, 1)
-                headers["Content-Length"] = str(len(page))
-                for name in ("ETag", "Last-Modified"):
-                    del headers[name]
-            await send({**start, "headers": headers.raw})
-            await send({"type": "http.response.body", "body": page})
-
-        await self.app({**scope, "headers": asked}, receive, collect)
+        start, page = await whole_response(self.app, {**scope, "headers": asked}, receive)
+        headers = MutableHeaders(raw=list(start["headers"]))
+        if _ROOT in page:
+            page = page.replace(b"</body>", _ADDED, 1)
+            headers["Content-Length"] = str(len(page))
+            for name in ("ETag", "Last-Modified"):
+                del headers[name]
+        await send({**start, "headers": headers.raw})
+        await send({"type": "http.response.body", "body": page})
